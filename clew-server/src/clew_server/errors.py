@@ -1,0 +1,35 @@
+"""What the backend says no with: a leaf module, for every room. Each protocol maps these to its own status in its own file."""
+
+from __future__ import annotations
+
+
+class BadInput(ValueError):
+    """The sender's bytes cannot be accepted, now or later: never retry. HTTP 400, gRPC INVALID_ARGUMENT."""
+
+    def __init__(self, message: str, *, code: str = "bad_input", position: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.position = position
+
+
+class TooLarge(BadInput):
+    """Over the size a request may have: never retry. HTTP 413, gRPC RESOURCE_EXHAUSTED without RetryInfo."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="too_large")
+
+
+class Unsupported(BadInput):
+    """Well-formed, but this server does not do it. HTTP 415 for a media type, 400 for a query."""
+
+
+class Unavailable(Exception):
+    """Not now: the sender should retry after `retry_after_s` seconds. HTTP 503 + Retry-After, gRPC UNAVAILABLE + RetryInfo."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotFound(LookupError):
+    """Asked for something that is not there. HTTP 404."""

@@ -1,0 +1,115 @@
+"""What a store owes to the collector (TraceWriter) and to the query (TraceReader, TraceSearch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from clew_server.model.search import Search
+
+Statement = Literal["chunks", "search"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A durable, sealed file of length-delimited OTLP records with marks (docs/formats/wal.md), spans of one UTC arrival day.
+
+    `token` names the segment, or the run of its records `<segment>/<first>-<last>`, for the store's deduplication.
+    """
+
+    path: Path
+    token: str
+
+
+class RecordRefused(Exception):
+    """The engine's parser refuses a record of the file (ClickHouse codes 444, 33, 32); nothing was stored by the statement."""
+
+
+class StoreFailed(Exception):
+    """Anything else: memory, disk, time-out, a failing view. Parts may be stored; repeat the same statement and token."""
+
+
+class TraceWriter(Protocol):
+    """Stores segments. Blocking; call it from a worker thread, never from the event loop or the main thread."""
+
+    def write(self, segment: SegmentFile, statement: Statement) -> None:
+        """Store one form of every span of the file; return when it is durable.
+
+        Idempotent by `segment.token` and statement: the same call again, also after a crash at any moment, also on
+        another day, stores nothing twice. Raises RecordRefused or StoreFailed.
+        """
+        ...
+
+
+class StoredSpan(NamedTuple):
+    """One span as it came: serialized OTLP `Span`, `Resource` and `InstrumentationScope` bytes, untouched."""
+
+    resource: bytes
+    resource_schema_url: str
+    scope: bytes
+    scope_schema_url: str
+    span: bytes
+    received_unix_nano: int
+    """Arrival; whole seconds when it comes from the store."""
+
+
+class TraceReader(Protocol):
+    """Spans by trace id. Implemented by the store and by the collector's log (what is not stored yet). Blocking."""
+
+    def get(self, trace_id: bytes) -> list[StoredSpan]:
+        """Every span of the trace, in no order, repeated ones included; empty when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSummary:
+    """One trace in a list of results. Times are ns since the epoch."""
+
+    trace_id: str
+    start_unix_nano: int
+    duration_ns: int
+    spans: int
+    errors: int
+    root_service: str
+    root_name: str
+    has_root: bool
+    services: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Traces newest first; `next` continues after the last one, None at the end; `complete` false says why in `reason`."""
+
+    traces: Sequence[TraceSummary]
+    next: str | None
+    complete: bool = True
+    reason: str | None = None
+
+
+class TraceSearch(Protocol):
+    """Finds traces and names. Blocking."""
+
+    def find(self, search: Search) -> Page: ...
+    def services(self) -> list[str]: ...
+    def operations(self, service: str) -> list[tuple[str, str]]:
+        """(name, kind word) of the service, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    stored_spans: int
+    disk_bytes: int
+    oldest_received_unix_nano: int | None
+
+
+class StoreMaintenance(Protocol):
+    """Retention and figures. Blocking."""
+
+    def statistics(self) -> StoreStatistics: ...
+    def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, folder_bytes: int) -> list[str]:
+        """Drop arrival days past retention, then the oldest while over the cap; of today's, the oldest arrival hours
+        until 90 % of the cap. Returns a sentence for each thing dropped."""
+        ...
