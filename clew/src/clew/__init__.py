@@ -1,0 +1,1 @@
+"""clew: tracing middleware and recorder for applications."""
