@@ -1,0 +1,94 @@
+"""`/healthz`, `/readyz` and `/metrics`, the same on 16686 and 4318."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+Status = dict[str, Any]
+
+COUNTERS = {
+    "accepted_spans": "Spans acknowledged since start",
+    "duplicate_requests": "Requests that came again and were acknowledged without being written",
+    "dead_letter_spans": "Spans set aside because the store's parser refuses them",
+    "refused_requests": "Requests answered with an error since start",
+}
+GAUGES = {
+    "stored_spans": ("spans", "Spans in the store"),
+    "backlog_bytes": ("bytes", "Bytes in the log that are not stored yet"),
+    "backlog_spans": ("spans", "Spans in the log that are not stored yet"),
+    "oldest_unstored_ms": ("milliseconds", "Age of the oldest acknowledged span that is not stored yet"),
+    "disk_bytes": ("bytes", "Size of the data folder"),
+    "max_disk_bytes": ("bytes", "Size of the data folder at which old data gives way"),
+    "retention_s": ("seconds", "Age at which arrival days are dropped"),
+}
+
+
+class _StatusCollector:
+    """Turns one status answer into metric families, so that a figure is counted in one place only."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status
+        for key, text in COUNTERS.items():
+            yield CounterMetricFamily(f"clew_{key}", text, value=status[key])
+        for key, (_, text) in GAUGES.items():
+            yield GaugeMetricFamily(f"clew_{key}", text, value=status[key])
+        rejected = CounterMetricFamily(
+            "clew_rejected_spans", "Spans refused in accepted requests, by reason", labels=["reason"]
+        )
+        for reason, count in status["rejected_spans"].items():
+            rejected.add_metric([reason], count)
+        yield rejected
+        received = CounterMetricFamily("clew_receiver_spans", "Spans acknowledged, by receiver", labels=["receiver"])
+        refused = CounterMetricFamily(
+            "clew_receiver_refused_requests", "Requests refused, by receiver", labels=["receiver"]
+        )
+        for receiver in status["receivers"]:
+            received.add_metric([receiver["name"]], receiver["spans"])
+            refused.add_metric([receiver["name"]], receiver["refused_requests"])
+        yield received
+        yield refused
+
+
+def metrics_text(status: Status) -> bytes:
+    """The status as Prometheus text."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status))
+    return generate_latest(registry)
+
+
+class HealthApi:
+    """`not_ready` gives the reason why the server should get no new data, None when all is well."""
+
+    def __init__(
+        self, *, status: Callable[[], Awaitable[Status]], not_ready: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        self._status = status
+        self._not_ready = not_ready
+
+    def routes(self) -> list[Route]:
+        return [Route("/healthz", self.healthz), Route("/readyz", self.readyz), Route("/metrics", self.metrics)]
+
+    async def healthz(self, request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:
+        reason = await self._not_ready()
+        return (
+            PlainTextResponse("ready\n")
+            if reason is None
+            else PlainTextResponse(reason + "\n", 503, {"Retry-After": "1"})
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(metrics_text(await self._status()), media_type=CONTENT_TYPE_LATEST)

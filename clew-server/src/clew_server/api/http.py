@@ -1,0 +1,41 @@
+"""Errors as every dialect of ours answers them: one shape, the right status."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from clew_server.errors import BadInput, NotFound, TooLarge, Unavailable
+
+
+def error_response(
+    status: int, code: str, message: str, *, position: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    """`{"error": {"code", "message", "position"}}`; `code` is a word, `position` the character in `q`."""
+    body = {"error": {"code": code, "message": message, "position": position}}
+    return JSONResponse(body, status, headers=headers)
+
+
+async def bad_input(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BadInput)
+    return error_response(413 if isinstance(error, TooLarge) else 400, error.code, str(error), position=error.position)
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    return error_response(404, "not_found", str(error))
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unavailable)
+    return error_response(
+        503, "unavailable", str(error), headers={"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    )
+
+
+async def unexpected(request: Request, error: Exception) -> Response:
+    return error_response(500, "internal", f"{type(error).__name__}: clew failed to answer; its log says more")
+
+
+EXCEPTION_HANDLERS = {BadInput: bad_input, NotFound: not_found, Unavailable: unavailable, Exception: unexpected}

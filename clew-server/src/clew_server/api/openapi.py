@@ -1,0 +1,187 @@
+"""The OpenAPI 3.1 description of the native API; `web/` makes its types from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
+_INTS = {"type": "array", "items": {"type": "integer"}}
+_STRINGS = {"type": "array", "items": {"type": "string"}}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": item}
+
+
+def _or_null(kind: str) -> dict[str, Any]:
+    return {"type": [kind, "null"]}
+
+
+def _answers(
+    schema: dict[str, Any], *, media_type: str = "application/json", errors: tuple[int, ...] = (400, 503)
+) -> dict[str, Any]:
+    answers: dict[str, Any] = {"200": {"description": "the answer", "content": {media_type: {"schema": schema}}}}
+    for status in (401, *errors):
+        answers[str(status)] = {"description": "an error", "content": {"application/json": {"schema": _ref("Error")}}}
+    return answers
+
+
+def _query(name: str, description: str, *, required: bool = False, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": schema or {"type": "string"},
+    }
+
+
+_TRACE_ID = {
+    "name": "trace_id",
+    "in": "path",
+    "required": True,
+    "description": "32 hex digits",
+    "schema": {"type": "string"},
+}
+_OTLP = {"type": "object", "description": 'OTLP JSON: {"resourceSpans": […]}', "additionalProperties": True}
+
+_SCHEMAS: dict[str, Any] = {
+    "Error": _object(error=_object(code={"type": "string"}, message={"type": "string"}, position=_or_null("integer"))),
+    "Receiver": _object(
+        name={"type": "string"},
+        transport={"type": "string"},
+        address={"type": "string"},
+        state={"enum": ["open", "off", "failed"]},
+        option={"type": "string"},
+        connections={"type": "integer"},
+        spans={"type": "integer"},
+        refused_requests={"type": "integer"},
+        last_error=_or_null("string"),
+        last_client=_or_null("string"),
+        last_seen_unix_nano={"type": ["string", "null"]},
+    ),
+    "Status": _object(
+        version={"type": "string"},
+        started_unix_nano=_DECIMAL,
+        accepted_spans={"type": "integer"},
+        stored_spans={"type": "integer"},
+        rejected_spans={"type": "object", "additionalProperties": {"type": "integer"}},
+        duplicate_requests={"type": "integer"},
+        dead_letter_spans={"type": "integer"},
+        backlog_bytes={"type": "integer"},
+        backlog_spans={"type": "integer"},
+        oldest_unstored_ms={"type": "integer"},
+        disk_bytes={"type": "integer"},
+        max_disk_bytes={"type": "integer"},
+        retention_s={"type": "integer"},
+        refused_requests={"type": "integer"},
+        receivers=_list(_ref("Receiver")),
+    ),
+    "TraceSummary": _object(
+        trace_id={"type": "string"},
+        start_unix_nano=_DECIMAL,
+        duration_ns=_DECIMAL,
+        spans={"type": "integer"},
+        errors={"type": "integer"},
+        root_service={"type": "string"},
+        root_name={"type": "string"},
+        has_root={"type": "boolean"},
+        services=_STRINGS,
+    ),
+    "Page": _object(
+        traces=_list(_ref("TraceSummary")),
+        complete={"type": "boolean"},
+        reason=_or_null("string"),
+        next=_or_null("string"),
+    ),
+    "Skeleton": _object(
+        t0=_DECIMAL,
+        services=_STRINGS,
+        names=_STRINGS,
+        span_id={"type": "string", "description": "one joined hex text, 16 digits a row"},
+        parent={**_INTS, "description": "row; -1 root, -2 missing"},
+        missing=_list({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
+        start={**_INTS, "description": "ns from t0"},
+        dur={**_INTS, "description": "ns"},
+        svc={**_INTS, "description": "index into services"},
+        name={**_INTS, "description": "index into names"},
+        kind={**_INTS, "description": "OTLP's numbers"},
+        flags={
+            **_INTS,
+            "description": "1 failed, 2 origin, 4 events, 8 links, 16 outside its parent, 32 another span has this id, 64 time adjusted",
+        },
+        critical=_list(_INTS),
+        total={"type": "integer"},
+        etag={"type": "string"},
+    ),
+}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "clew", "version": "1", "description": "Traces: search, read, and how the collector is doing."},
+    "paths": {
+        "/api/v1/status": {"get": {"summary": "Counters, limits and receivers", "responses": _answers(_ref("Status"))}},
+        "/api/v1/flush": {
+            "post": {
+                "summary": "Return when all that was acknowledged before is visible in every answer",
+                "parameters": [_query("timeout_s", "seconds, 0 to 300", type="number", default=10)],
+                "responses": _answers(_object(flushed={"type": "boolean"})),
+            }
+        },
+        "/api/v1/services": {"get": {"summary": "Names of all services", "responses": _answers(_object(services=_STRINGS))}},
+        "/api/v1/operations": {
+            "get": {
+                "summary": "Operations of a service",
+                "parameters": [_query("service", "whose", required=True)],
+                "responses": _answers(_object(operations=_list(_object(name={"type": "string"}, kind={"type": "string"})))),
+            }
+        },
+        "/api/v1/traces": {
+            "get": {
+                "summary": "Search: traces, newest first",
+                "parameters": [
+                    _query("q", "conditions joined by blanks, as in the search box"),
+                    _query("from", "now-1h, ISO time with zone, or ns since the epoch"),
+                    _query("to", "likewise, exclusive"),
+                    _query("limit", "1 to 1,000", type="integer", default=50),
+                    _query("cursor", "`next` of the page before"),
+                    _query("sort", "-start"),
+                    _query("service", "name of the service"),
+                    _query("operation", "name of the span"),
+                    _query("status", "error, ok or unset"),
+                    _query("min_duration_ms", "of the trace", type="number"),
+                    _query("max_duration_ms", "of the trace", type="number"),
+                    _query("attr", "key:value, may be repeated", type="array", items={"type": "string"}),
+                ],
+                "responses": _answers(_ref("Page")),
+            }
+        },
+        "/api/v1/traces/{trace_id}": {
+            "get": {
+                "summary": "The whole trace as OTLP JSON, or as protobuf with Accept: application/x-protobuf",
+                "parameters": [_TRACE_ID],
+                "responses": _answers(_OTLP, errors=(400, 404, 503)),
+            }
+        },
+        "/api/v1/traces/{trace_id}/skeleton": {
+            "get": {"summary": "The tree as columns", "parameters": [_TRACE_ID], "responses": _answers(_ref("Skeleton"), errors=(400, 404, 503))}
+        },
+        "/api/v1/traces/{trace_id}/spans": {
+            "post": {
+                "summary": "Up to 100 spans of the trace, whole, as OTLP JSON",
+                "parameters": [_TRACE_ID],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _object(span_ids=_STRINGS)}}},
+                "responses": _answers(_OTLP, errors=(400, 404, 503)),
+            }
+        },
+    },
+    "components": {"schemas": _SCHEMAS},
+}  # fmt: skip

@@ -1,0 +1,314 @@
+"""What `clew serve` can be told, declared once: options, environment, file and the reference page are made from `OPTIONS`.
+
+Options win over the environment (`CLEW_` + the name), that over the file, that over the default. Everything is checked
+before anything starts, and every problem is listed at once. A leaf module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+LATER_RECEIVERS = frozenset(
+    [
+        "zipkin",
+        "jaeger",
+        "jaeger-http",
+        "jaeger-grpc",
+        "jaeger-compact",
+        "jaeger-binary",
+        "jaeger-sampling",
+        "skywalking",
+        "skywalking-grpc",
+        "skywalking-http",
+        "opencensus",
+        "pinpoint",
+        "pinpoint-json",
+        "cat",
+        "cat-router",
+        "sofatracer",
+        "all",
+    ]
+)
+
+
+class ConfigurationProblems(Exception):
+    """All that is wrong with the configuration, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def bytes_from_text(text: str) -> int:
+    """`20GB`, `512MiB`, `1000` → bytes. Raises ValueError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _SIZE_UNITS:
+        raise ValueError("a size like 20GB, 512MiB or a number of bytes")
+    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+
+
+def seconds_from_text(text: str) -> int:
+    """`7d`, `36h`, `90m` → seconds. Raises ValueError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
+    if match is None or not (seconds := int(float(match[1]) * _DURATION_UNITS_S[match[2]])):
+        raise ValueError("a length of time like 7d, 36h or 90m")
+    return seconds
+
+
+def text_from_bytes(size_bytes: int) -> str:
+    """The shortest exact-looking form for people: `20 GB`."""
+    value, unit = float(size_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.3g} {unit}"
+
+
+def text_from_seconds(seconds: int) -> str:
+    """`604800` → `7 d`; whole units only where they fit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % length == 0 and seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise ValueError("a port from 0 (any free one) to 65535")
+    return int(text)
+
+
+def _receive(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip() and name.strip() != "none")
+    for name in names:
+        base = name.split("@")[0]
+        if base in LATER_RECEIVERS:
+            raise ValueError(f"none: the receiver {base!r} is not part of this version, which receives OTLP")
+        raise ValueError(f"none: there is no receiver called {name!r}")
+    return names
+
+
+def _flag(text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in ("1", "true", "yes", "0", "false", "no", ""):
+        raise ValueError("true or false")
+    return lowered in ("1", "true", "yes")
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise ValueError("text or json")
+    return text
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/clew`, else `~/.local/share/clew`."""
+    base = environ.get("XDG_DATA_HOME") or os.path.join(
+        environ.get("HOME") or os.path.expanduser("~"), ".local", "share"
+    )
+    return Path(base) / "clew"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting. `default` is text, in the form a person would write."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    metavar: str
+    help: str
+    is_flag: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return "CLEW_" + self.key.upper()
+
+
+OPTIONS = (
+    Option("data-dir", Path, "", "DIR", "folder for everything clew keeps (default: $XDG_DATA_HOME/clew, else ~/.local/share/clew)"),
+    Option("host", str, "127.0.0.1", "HOST", "address to listen on; anything but loopback wants --token-file or --insecure"),
+    Option("otlp-grpc-port", _port, "4317", "PORT", "OTLP over gRPC; 0 takes a free port"),
+    Option("otlp-http-port", _port, "4318", "PORT", "OTLP over HTTP, protobuf and JSON; 0 takes a free port"),
+    Option("http-port", _port, "16686", "PORT", "the UI and the API; 0 takes a free port"),
+    Option("retention", seconds_from_text, "7d", "TIME", "arrival days older than this are dropped"),
+    Option("max-disk", bytes_from_text, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones"),
+    Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet; beyond it senders get 503"),
+    Option("receive", _receive, "none", "LIST", "receivers beside OTLP, by name; this version has none"),
+    Option("token-file", Path, "", "FILE", "file with the token that every port then wants as 'Authorization: Bearer'"),
+    Option("insecure", _flag, "false", "", "allow listening on other addresses than loopback without a token", is_flag=True),
+    Option("log-format", _log_format, "text", "text|json", "how log lines on stderr look"),
+    Option("ready-file", Path, "", "FILE", "write the real addresses there as JSON once ready"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings in force. Ports may be 0 (any free one)."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    otlp_grpc_port: int = 4317
+    otlp_http_port: int = 4318
+    http_port: int = 16686
+    retention_s: int = 7 * 86400
+    max_disk_bytes: int = 20 * 10**9
+    max_backlog_bytes: int = 2 * 10**9
+    receive: tuple[str, ...] = ()
+    token: str | None = None
+    insecure: bool = False
+    log_format: str = "text"
+    ready_file: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option to a command; values stay text until `load` checks them together."""
+    for option in OPTIONS:
+        if option.is_flag:
+            parser.add_argument(
+                f"--{option.name}", dest=option.key, action="store_const", const="true", help=option.help
+            )
+            continue
+        suffix = f" (default: {option.default})" if option.default else ""
+        parser.add_argument(f"--{option.name}", dest=option.key, metavar=option.metavar, help=option.help + suffix)
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="read settings from this file; options and CLEW_* variables win"
+    )
+
+
+def _file_values(path: str, problems: list[str]) -> dict[str, str]:
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"--config {path}: {error.strerror or error}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"--config {path}: {error}")
+        return {}
+    known = {option.key for option in OPTIONS}
+    values: dict[str, str] = {}
+    for name, value in table.items():
+        key = name.replace("-", "_")
+        if key not in known:
+            problems.append(f"--config {path}: {name!r} is not a setting of clew")
+        elif isinstance(value, bool):
+            values[key] = "true" if value else "false"
+        elif isinstance(value, list):
+            values[key] = ",".join(str(item) for item in value)
+        elif isinstance(value, dict):
+            problems.append(f"--config {path}: {name!r} wants one value, not a table")
+        else:
+            values[key] = str(value)
+    return values
+
+
+def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Config:
+    """Settings from options, environment, file and defaults. Raises ConfigurationProblems with everything that is wrong."""
+    problems: list[str] = []
+    config_file = arguments.get("config") or environ.get("CLEW_CONFIG")
+    from_file = _file_values(config_file, problems) if config_file else {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        text, where = arguments.get(option.key), f"--{option.name}"
+        if text is None and option.variable in environ:
+            text, where = environ[option.variable], option.variable
+        if text is None and option.key in from_file:
+            text, where = from_file[option.key], f"{option.key} in {config_file}"
+        if text is None:
+            text, where = option.default, f"--{option.name}"
+        try:
+            values[option.key] = option.parse(text) if text else None
+        except ValueError as error:
+            problems.append(f"{where} {text!r}: wants {error}")
+            values[option.key] = option.parse(option.default) if option.default else None
+    token = _token(values["token_file"], problems)
+    if (
+        not is_loopback(values["host"] or "")
+        and token is None
+        and not values["insecure"]
+        and values["token_file"] is None
+    ):
+        problems.append(
+            f"--host {values['host']}: others could reach clew without a password; add --token-file FILE, or --insecure if the network is trusted"
+        )
+    if problems:
+        raise ConfigurationProblems(problems)
+    return Config(
+        data_dir=(values["data_dir"] or default_data_dir(environ)).expanduser().absolute(),
+        host=values["host"],
+        otlp_grpc_port=values["otlp_grpc_port"],
+        otlp_http_port=values["otlp_http_port"],
+        http_port=values["http_port"],
+        retention_s=values["retention"],
+        max_disk_bytes=values["max_disk"],
+        max_backlog_bytes=values["max_backlog"],
+        receive=values["receive"] or (),
+        token=token,
+        insecure=bool(values["insecure"]),
+        log_format=values["log_format"],
+        ready_file=values["ready_file"].absolute() if values["ready_file"] else None,
+    )
+
+
+def _token(path: Path | None, problems: list[str]) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        problems.append(f"--token-file {path}: {error.strerror or error}")
+        return None
+    except UnicodeDecodeError:
+        problems.append(f"--token-file {path}: the token may hold ASCII characters only")
+        return None
+    if not token or any(character.isspace() for character in token):
+        problems.append(f"--token-file {path}: wants one token on one line")
+        return None
+    return token
+
+
+def reference_page() -> str:
+    """The options as a Markdown table, for docs/reference/configuration.md."""
+    lines = [
+        "# Settings of `clew serve`",
+        "",
+        "Options win over the environment, the environment over `--config FILE.toml` (the same names, `-` or `_`), the file over the default.",
+        "",
+        "| option | variable | default | what it does |",
+        "| --- | --- | --- | --- |",
+    ]
+    for option in OPTIONS:
+        value = f"`{option.default}`" if option.default else "–"
+        shown = f"--{option.name}" + (f" {option.metavar}" if option.metavar else "")
+        shown = shown.replace("|", "\\|")
+        lines.append(f"| `{shown}` | `{option.variable}` | {value} | {option.help} |")
+    return "\n".join(lines) + "\n"

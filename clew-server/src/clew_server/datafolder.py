@@ -1,0 +1,109 @@
+"""The data folder: one owner, one version. Nothing of clew's is written outside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+FOLDER_VERSION = 1
+
+
+class FolderInUse(Exception):
+    """Another process owns the folder."""
+
+
+class FolderUnusable(Exception):
+    """The folder cannot be used, or a newer clew wrote it; it is left untouched."""
+
+
+class DataFolder:
+    """Owns `path` until `close`: creates it, checks VERSION, holds the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_fd = -1
+
+    @property
+    def wal(self) -> Path:
+        return self.path / "wal"
+
+    @property
+    def chdb(self) -> Path:
+        return self.path / "chdb"
+
+    @property
+    def schema(self) -> Path:
+        return self.path / "schema"
+
+    @property
+    def dead_letter(self) -> Path:
+        return self.path / "dead-letter"
+
+    def open(self) -> None:
+        """Raises FolderInUse or FolderUnusable; on either the folder is as it was."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._check_version()
+            self._lock()
+            version = self.path / "VERSION"
+            if not version.exists():
+                version.write_text(f"{FOLDER_VERSION}\n", encoding="ascii")
+            for folder in (self.wal, self.chdb, self.schema, self.dead_letter):
+                folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            self.close()
+            raise FolderUnusable(f"{self.path}: {error.strerror or error}") from error
+        except FolderUnusable:
+            self.close()
+            raise
+
+    def _check_version(self) -> None:
+        version = self.path / "VERSION"
+        if not version.exists():
+            strangers = [entry.name for entry in self.path.iterdir() if entry.name not in ("lock",)]
+            if strangers:
+                raise FolderUnusable(
+                    f"{self.path} is not empty and not a folder of clew (it holds {strangers[0]!r}); choose another with --data-dir"
+                )
+            return
+        text = version.read_text(encoding="ascii", errors="replace").strip()
+        if not text.isdigit():
+            raise FolderUnusable(f"{version} holds {text[:20]!r}, not a version; choose another folder with --data-dir")
+        if int(text) > FOLDER_VERSION:
+            raise FolderUnusable(
+                f"{self.path} was written by a newer clew (folder version {text}, this one knows {FOLDER_VERSION}); upgrade clew-server"
+            )
+
+    def _lock(self) -> None:
+        self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._lock_fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            self.close()
+            raise FolderInUse(
+                f"{self.path} is in use by process {owner}; stop it or choose another folder with --data-dir"
+            ) from None
+        os.ftruncate(self._lock_fd, 0)
+        os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode("ascii"), 0)
+
+    def close(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def size_bytes(self) -> int:
+        """Bytes of all files in the folder; files that vanish meanwhile count as nothing. Walks it: not for a hot path."""
+        total = 0
+        for root, _, names in os.walk(self.path):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(root, name), follow_symlinks=False).st_size
+                except OSError:
+                    pass
+        return total
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
