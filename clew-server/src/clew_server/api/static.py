@@ -41,7 +41,7 @@ class StaticUi:
         name = request.url.path.lstrip("/")
         if name in self._files and name != "index.html":
             return self._file(request, name)
-        if name.startswith("api/") or "." in name.rsplit("/", 1)[-1] and name != "index.html":
+        if name.startswith("api/") or ("." in name.rsplit("/", 1)[-1] and name != "index.html"):
             return error_response(404, "not_found", f"there is nothing at /{name}")
         if "index.html" not in self._files:
             return HTMLResponse(_NOT_BUILT)

@@ -1,0 +1,300 @@
+"""The composition root: the one place that names implementations, starts them leaves first and stops them in reverse.
+
+Order: data folder → log (read, torn tail cut) → store → writer → API → receivers → the ready line. What the log still
+holds is stored after that, while queries already see it by trace id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+
+from clew_server import __version__
+from clew_server.api.health import HealthApi
+from clew_server.api.http import EXCEPTION_HANDLERS
+from clew_server.api.native import NativeApi
+from clew_server.api.static import StaticUi
+from clew_server.collector.intake import Intake
+from clew_server.collector.recent import RecentReader
+from clew_server.collector.wal import Wal
+from clew_server.collector.writer import Writer
+from clew_server.config import Config
+from clew_server.datafolder import DataFolder
+from clew_server.errors import Unavailable
+from clew_server.guard import AsgiApp, Guard
+from clew_server.query.service import QueryService
+from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
+from clew_server.store.chdb import ChdbStore
+
+_log = logging.getLogger("clew")
+
+_RETENTION_EVERY_S = 60.0
+_FIGURES_FOR_S = 1.0
+_STOP_WITHIN_S = 9.0
+
+
+class PortTaken(Exception):
+    """Another program listens where clew should; the message says which option moves it."""
+
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """A listening socket, port 0 for a free one. Raises PortTaken, or OSError for an address that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+        listener.listen(1024)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"port {port} on {host} is taken; stop what listens there, or choose another with --{option} (0 takes a free one)"
+            ) from None
+        raise
+    return listener
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: the app stops it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class App:
+    """`async with App(config) as app:` runs the whole backend; `app.addresses` are the real ones."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._started_unix_nano = time.time_ns()
+        self._stack = contextlib.AsyncExitStack()
+        self._folder = DataFolder(config.data_dir)
+        self._work = ThreadPoolExecutor(2, thread_name_prefix="clew-work")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._figures: tuple[float, int, int] = (-1.0, 0, 0)
+        self._dropped: list[str] = []
+        self.addresses: dict[str, str] = {}
+
+    async def __aenter__(self) -> App:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        config, stack = self._config, self._stack
+        stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
+        api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "http-port")))
+        otlp_socket = stack.enter_context(
+            contextlib.closing(listen(config.host, config.otlp_http_port, "otlp-http-port"))
+        )
+        self._folder.open()
+        stack.callback(self._folder.close)
+
+        self._wal = Wal(self._folder.wal)
+        await self._blocking(self._wal.open)
+        stack.push_async_callback(self._blocking, self._wal.close)
+        self._store = ChdbStore(self._folder.chdb, schema_folder=self._folder.schema)
+        await self._blocking(self._store.open)
+        stack.push_async_callback(self._blocking, self._store.close)
+
+        self._intake = Intake(self._wal, max_backlog_bytes=config.max_backlog_bytes)
+        self._writer = Writer(self._wal, self._store.writer, dead_letter_folder=self._folder.dead_letter)
+        await self._start_writer()
+        self._query = QueryService(self._store.reader, self._store.reader, RecentReader(self._wal))
+        stack.callback(self._query.close)
+
+        health = HealthApi(status=self.status, not_ready=self.not_ready)
+        self._otlp_http = OtlpHttpReceiver(self._intake, fallback=Starlette(routes=list(health.routes())))
+        self._otlp_grpc = OtlpGrpcReceiver(
+            self._intake, host=config.host, port=config.otlp_grpc_port, token=config.token
+        )
+        await self._start_api(api_socket, health)
+        await self._serve_http(Guard(self._otlp_http, token=config.token, loopback=config.is_loopback), otlp_socket)
+        try:
+            grpc_port = await self._otlp_grpc.start()
+        except OSError as error:
+            raise PortTaken(
+                f"port {config.otlp_grpc_port} on {config.host} is taken; stop what listens there, or choose another with --otlp-grpc-port (0 takes a free one)"
+            ) from error
+        stack.push_async_callback(self._otlp_grpc.stop, 2.0)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self.addresses = {
+            "http": f"http://{host}:{api_socket.getsockname()[1]}",
+            "otlp_http": f"http://{host}:{otlp_socket.getsockname()[1]}",
+            "otlp_grpc": f"{host}:{grpc_port}",
+        }
+        self._otlp_http.state.address = self.addresses["otlp_http"]
+        self._otlp_grpc.state.address = self.addresses["otlp_grpc"]
+        self._run_task(self._retain())
+
+    async def _start_writer(self) -> None:
+        self._writer.start()
+        self._stack.push_async_callback(self._blocking, self._writer.stop)
+
+    async def _start_api(self, listener: socket.socket, health: HealthApi) -> None:
+        ui = StaticUi(Path(__file__).parent / "ui_dist")
+        native = NativeApi(self._query, status=self.status, flush=self._writer.flush, clock_ns=time.time_ns)
+        routes = [*native.routes(), *health.routes(), Route("/{path:path}", ui.serve)]
+        api = Starlette(
+            routes=routes,
+            exception_handlers=EXCEPTION_HANDLERS,
+            middleware=[Middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)],
+        )  # type: ignore[arg-type]
+        await self._serve_http(
+            Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open), listener
+        )
+
+    async def _serve_http(self, app: AsgiApp, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        server = _HttpServer(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        if task.done():
+            await task
+
+        async def stop() -> None:
+            server.should_exit = True
+            await task
+
+        self._stack.push_async_callback(stop)
+
+    async def _blocking(self, call: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._work, functools.partial(call, *arguments))
+
+    def _run_task(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+
+        async def cancel() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        self._stack.push_async_callback(cancel)
+
+    async def _retain(self) -> None:
+        """Let old data give way, at start and once a minute. A failure is logged and tried again."""
+        while True:
+            try:
+                self._dropped = await self._blocking(self._expire)
+                for sentence in self._dropped:
+                    _log.info("%s", sentence)
+            except Exception:
+                _log.exception("retention failed; it is tried again in %d s", _RETENTION_EVERY_S)
+            await asyncio.sleep(_RETENTION_EVERY_S)
+
+    def _expire(self) -> list[str]:
+        return self._store.maintenance.expire(
+            now_unix_nano=time.time_ns(),
+            retention_s=self._config.retention_s,
+            max_disk_bytes=self._config.max_disk_bytes,
+            folder_bytes=self._folder.size_bytes(),
+        )
+
+    async def _store_figures(self) -> tuple[int, int]:
+        """(stored spans, bytes of the folder), at most a second old, so that a page that asks often costs little."""
+        taken, stored, size = self._figures
+        if time.monotonic() - taken > _FIGURES_FOR_S or taken < 0:
+            stored = (await self._blocking(self._store.maintenance.statistics)).stored_spans
+            size = await self._blocking(self._folder.size_bytes)
+            self._figures = (time.monotonic(), stored, size)
+        return stored, size
+
+    async def status(self) -> dict[str, Any]:
+        """The body of `/api/v1/status`."""
+        stored_spans, disk_bytes = await self._store_figures()
+        intake, writer = self._intake.statistics(), self._writer.statistics()
+        return {
+            "version": __version__,
+            "started_unix_nano": str(self._started_unix_nano),
+            "accepted_spans": intake.accepted_spans,
+            "stored_spans": stored_spans,
+            "rejected_spans": dict(intake.rejected_spans),
+            "duplicate_requests": intake.duplicate_requests,
+            "dead_letter_spans": writer.dead_letter_spans,
+            "backlog_bytes": writer.backlog_bytes,
+            "backlog_spans": writer.backlog_spans,
+            "oldest_unstored_ms": writer.oldest_unstored_ms,
+            "disk_bytes": disk_bytes,
+            "max_disk_bytes": self._config.max_disk_bytes,
+            "retention_s": self._config.retention_s,
+            "refused_requests": intake.refused_requests,
+            "receivers": [receiver.state.as_dict() for receiver in (self._otlp_grpc, self._otlp_http)],
+        }
+
+    async def not_ready(self) -> str | None:
+        """Why new data should not be sent here now; None when all is well."""
+        try:
+            self._intake.check_room()
+            await asyncio.wait_for(self._query.services(), 5)
+        except Unavailable as error:
+            return str(error)
+        except TimeoutError:
+            return "the store did not answer within 5 s"
+        return None
+
+
+def write_ready_file(path: Path, app: App, config: Config) -> None:
+    """Write the addresses whole, by rename, so that a reader never sees half of it."""
+    content = {"pid": os.getpid(), "version": __version__, "data_dir": str(config.data_dir), **app.addresses}
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+async def serve(config: Config) -> None:
+    """Run until SIGTERM or SIGINT. Raises what start can raise; afterwards data never stops it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with App(config) as app:
+        if config.ready_file is not None:
+            write_ready_file(config.ready_file, app, config)
+        print(f"clew ready {app.addresses['http']}", flush=True)
+        await stop.wait()
+        _log.info("stopping")
+        # The last resort against a handler or an engine that hangs: everything acknowledged is in the log already.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.setitimer(signal.ITIMER_REAL, _STOP_WITHIN_S)
+
+
+def free_space(path: Path) -> int:
+    return shutil.disk_usage(path).free

@@ -1,0 +1,76 @@
+"""`clew search`: traces that match, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from clew.cli import Command
+
+from clew_server.cli._client import FOUND, NOT_FOUND, Client, add_server_arguments, run_reading
+from clew_server.cli._text import clean, duration_text, time_text
+
+_PAGE = 1000
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "q", nargs="*", metavar="CONDITION", help='like: service=cart status=error dur>500ms http.route="/pay"'
+    )
+    parser.add_argument(
+        "--from", dest="from_", metavar="TIME", help="now-1h, an ISO time with zone, or ns since the epoch"
+    )
+    parser.add_argument("--to", metavar="TIME", help="likewise, exclusive")
+    parser.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="how many traces to print (default: 20; 0 prints all)"
+    )
+    add_server_arguments(parser)
+
+
+def _work(client: Client, arguments: argparse.Namespace) -> int:
+    left = arguments.limit if arguments.limit > 0 else sys.maxsize
+    cursor: str | None = None
+    printed = 0
+    while left > 0:
+        given = [
+            ("q", " ".join(arguments.q)),
+            ("from", arguments.from_),
+            ("to", arguments.to),
+            ("limit", str(min(left, _PAGE))),
+            ("cursor", cursor),
+        ]
+        page = client.get("/api/v1/traces", [(name, value) for name, value in given if value])
+        for trace in page["traces"]:
+            print(json.dumps(trace, ensure_ascii=False) if arguments.json else _line(trace))
+        printed += len(page["traces"])
+        left -= len(page["traces"])
+        if not page["complete"]:
+            print(f"clew search: not everything was looked at: {page['reason']}", file=sys.stderr)
+        cursor = page["next"]
+        if cursor is None:
+            break
+    if printed and cursor is not None and not arguments.json:
+        print("there are more: --limit 0 prints all", file=sys.stderr)
+    if not printed:
+        print("clew search: no trace matches", file=sys.stderr)
+    return FOUND if printed else NOT_FOUND
+
+
+def _line(trace: dict[str, Any]) -> str:
+    failed = f"✖ {trace['errors']} failed" if trace["errors"] else "✓"
+    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}" + (
+        "" if trace["has_root"] else " (root not received)"
+    )
+    spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
+    return f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}  {failed:<11} {spans:>10}  {root}"
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return run_reading("search", _work, arguments)
+
+
+command = Command(
+    name="search", help="list traces that match conditions, newest first", add_arguments=_add_arguments, run=_run
+)

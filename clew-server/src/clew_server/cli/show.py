@@ -1,0 +1,153 @@
+"""`clew show TRACE_ID`: one trace as a waterfall in the terminal, with the reason of each failure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from typing import Any
+
+from clew.cli import Command
+
+from clew_server.cli._client import FOUND, Client, add_server_arguments, run_reading
+from clew_server.cli._text import clean, duration_text, time_text
+
+FAILED, ORIGIN, OUTSIDE, SAME_ID, ADJUSTED = 1, 2, 16, 32, 64
+_BAR_MIN = 20
+_MARKS = (
+    (OUTSIDE, "outside its parent"),
+    (SAME_ID, "another span has this id"),
+    (ADJUSTED, "no usable start time: placed at its arrival"),
+)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace_id", metavar="TRACE_ID", help="32 hex digits")
+    parser.add_argument(
+        "--width", type=int, default=0, metavar="COLUMNS", help="columns to use (default: the terminal's)"
+    )
+    parser.add_argument(
+        "--max-rows",
+        type=int,
+        default=500,
+        metavar="N",
+        help="print at most this many spans (default: 500; 0 prints all)",
+    )
+    add_server_arguments(parser)
+
+
+def _work(client: Client, arguments: argparse.Namespace) -> int:
+    trace_id = arguments.trace_id.strip()
+    if arguments.json:
+        print(json.dumps(client.get(f"/api/v1/traces/{trace_id}"), ensure_ascii=False))
+        return FOUND
+    skeleton = client.get(f"/api/v1/traces/{trace_id}/skeleton")
+    width = arguments.width or shutil.get_terminal_size((100, 24)).columns
+    limit = arguments.max_rows if arguments.max_rows > 0 else sys.maxsize
+    colour = sys.stdout.isatty()
+    for line in waterfall(skeleton, width=max(width, 60), max_rows=limit, colour=colour):
+        print(line)
+    for line in _failures(client, trace_id, skeleton):
+        print(line)
+    print(f"\n{client.server}/trace/{trace_id}")
+    return FOUND
+
+
+def depths(parent: list[int]) -> list[int]:
+    """Depth of each row; rows are depth-first, so a parent stands before its children."""
+    found: list[int] = []
+    for above in parent:
+        found.append(found[above] + 1 if above >= 0 else 0)
+    return found
+
+
+def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bool) -> list[str]:
+    """Lines of text: a header, then one row a span with its name, duration and bar."""
+    start, dur, flags, parent = skeleton["start"], skeleton["dur"], skeleton["flags"], skeleton["parent"]
+    rows = len(start)
+    first = min(start, default=0)
+    whole_ns = max((begin + length for begin, length in zip(start, dur, strict=True)), default=0) - first
+    failed = sum(1 for flag in flags if flag & FAILED)
+    names_width = min(max(30, width * 45 // 100), 70)
+    bar_width = max(_BAR_MIN, width - names_width - 12)
+    services = len(skeleton["services"])
+    header = f"{duration_text(whole_ns)} · {rows} span{'s' if rows != 1 else ''} · {services} service{'s' if services != 1 else ''} · {time_text(int(skeleton['t0']))} UTC"
+    lines = [header + (f" · ✖ {failed} failed" if failed else " · ✓ no span failed"), ""]
+    missing = dict(skeleton["missing"])
+    depth = depths(parent)
+    for row in range(min(rows, max_rows)):
+        if row in missing:
+            lines.append("  " * depth[row] + f"┈ parent {missing[row]} not received")
+        label = _label(skeleton, row, depth[row])
+        bar = _bar(start[row] - first, dur[row], whole_ns, bar_width)
+        notes = "".join(f"  ({text})" for bit, text in _MARKS if flags[row] & bit)
+        text = f"{_fit(label, names_width)} {duration_text(dur[row]):>9} {bar}{notes}"
+        lines.append(f"\x1b[31m{text}\x1b[0m" if colour and flags[row] & FAILED else text)
+    if rows > max_rows:
+        lines.append(f"… {rows - max_rows} more spans: --max-rows 0 prints all")
+    return lines
+
+
+def _label(skeleton: dict[str, Any], row: int, depth: int) -> str:
+    flag = skeleton["flags"][row]
+    mark = "✖ " if flag & ORIGIN else "⊗ " if flag & FAILED else ""
+    above = skeleton["parent"][row]
+    service = clean(skeleton["services"][skeleton["svc"][row]])
+    same = above >= 0 and skeleton["svc"][above] == skeleton["svc"][row]
+    return (
+        "  " * min(depth, 20) + mark + ("" if same else service + " ") + clean(skeleton["names"][skeleton["name"][row]])
+    )
+
+
+def _fit(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+
+
+def _bar(offset_ns: int, duration_ns: int, whole_ns: int, width: int) -> str:
+    if whole_ns <= 0:
+        return "▏"
+    left = min(width - 1, max(0, offset_ns * width // whole_ns))
+    length = max(1, min(width - left, -(-duration_ns * width // whole_ns)))
+    return " " * left + "█" * length
+
+
+def _failures(client: Client, trace_id: str, skeleton: dict[str, Any]) -> list[str]:
+    """Where it failed: each origin with its message, asked for by id."""
+    origins = [row for row, flag in enumerate(skeleton["flags"]) if flag & ORIGIN][:10]
+    if not origins:
+        return []
+    ids = [skeleton["span_id"][row * 16 : row * 16 + 16] for row in origins]
+    details = client.post(f"/api/v1/traces/{trace_id}/spans", {"span_ids": ids})
+    reasons: dict[str, str] = {}
+    for resource_spans in details["resourceSpans"]:
+        for scope_spans in resource_spans["scopeSpans"]:
+            for span in scope_spans["spans"]:
+                reasons[span["spanId"]] = _reason(span)
+    lines = ["", "where it failed"]
+    for row, span_id in zip(origins, ids, strict=True):
+        service = clean(skeleton["services"][skeleton["svc"][row]])
+        lines.append(
+            f"  ✖ {service} · {clean(skeleton['names'][skeleton['name'][row]])}  {clean(reasons.get(span_id, ''))}".rstrip()
+        )
+    return lines
+
+
+def _reason(span: dict[str, Any]) -> str:
+    for event in span.get("events", ()):
+        if event.get("name") == "exception":
+            found = {item["key"]: item["value"].get("stringValue", "") for item in event.get("attributes", ())}
+            return " ".join(
+                filter(None, (found.get("exception.type", ""), found.get("exception.message", "").split("\n")[0]))
+            )
+    message: str = span.get("status", {}).get("message", "")
+    return message.split("\n")[0]
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return run_reading("show", _work, arguments)
+
+
+command = Command(
+    name="show", help="draw one trace as a waterfall in the terminal", add_arguments=_add_arguments, run=_run
+)
