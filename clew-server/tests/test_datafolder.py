@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from clew_server.datafolder import DataFolder, FolderInUse, FolderUnusable
+
+
+def test_a_folder_has_one_owner_who_is_named_to_the_second(tmp_path: Path) -> None:
+    first = DataFolder(tmp_path / "data")
+    first.open()
+    with pytest.raises(FolderInUse, match=str(os.getpid())):
+        DataFolder(tmp_path / "data").open()
+    first.close()
+    second = DataFolder(tmp_path / "data")
+    second.open()
+    second.close()
+
+
+def test_a_folder_of_a_newer_version_is_left_untouched(tmp_path: Path) -> None:
+    (tmp_path / "VERSION").write_text("2\n")
+    with pytest.raises(FolderUnusable, match="newer"):
+        DataFolder(tmp_path).open()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["VERSION"]
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(FolderUnusable, match=r"thesis\.tex"):
+        DataFolder(tmp_path).open()
+
+
+def test_the_size_counts_files_in_all_folders(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.open()
+    before = folder.size_bytes()
+    (folder.wal / "a").write_bytes(b"x" * 1000)
+    assert folder.size_bytes() == before + 1000
+    folder.close()

@@ -1,0 +1,154 @@
+"""Which room may import which. The table is the architecture; a new room must be given its line."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+CLEW = REPOSITORY / "clew/src/clew"
+SERVER = REPOSITORY / "clew-server/src/clew_server"
+
+# room -> rooms it may import (its own always). A room is a folder or a module at the top of a distribution.
+CLEW_ROOMS: dict[str, set[str]] = {
+    "__init__": {"configure", "recorder", "tracing", "middleware", "instrumentation", "transport"},
+    "configure": {"recorder", "tracing", "propagation", "instrumentation"},
+    "recorder": {"otlp", "semconv"},
+    "otlp": {"semconv"},
+    "tracing": {"transport", "middleware", "propagation", "semconv", "carriers"},
+    "propagation": {"carriers", "ids", "semconv"},
+    "instrumentation": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv"},
+    "transport": {"carriers"},
+    "carriers": set(),
+    "middleware": set(),
+    "semconv": set(),
+    "ids": set(),
+    "logs": {"tracing"},
+    "cli": {"configure", "recorder"},
+    "testing": {"tracing", "transport", "carriers", "middleware", "propagation"},
+}
+LEAVES = {"errors", "config", "telemetry", "__init__"}
+SERVER_ROOMS: dict[str, set[str]] = {
+    "__init__": set(),
+    "errors": set(),
+    "config": set(),
+    "datafolder": set(),
+    "guard": LEAVES,
+    "model": LEAVES,
+    "store": LEAVES | {"model"},
+    "receivers": LEAVES | {"collector"},  # sockets hand batches to the intake: see test_receivers_do_no_io
+    "collector": LEAVES | {"model", "store"},
+    "query": LEAVES | {"model", "store"},
+    "api": LEAVES | {"query", "model", "store"},
+    "cli": LEAVES | {"app", "datafolder", "store", "demo"},
+    "demo": LEAVES,
+    "app": {"*"},
+}
+# Inside a room only some files may reach further than the room's contract.
+ONLY_APP_NAMES = {"store.chdb", "store.clickhouse"}
+
+
+def imports(path: Path, package: str, root: Path) -> list[str]:
+    """Dotted names below `package` that the file imports, module-level and deferred, as `room.module`."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from clew_server import app` imports the room `app`.
+            deeper = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name for name in deeper if node.module == package] or [node.module]
+        else:
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+            continue
+        found += [
+            name[len(package) + 1 :]
+            for name in names
+            if name.startswith(package + ".") and _is_room(root, name.split(".")[1])
+        ]
+    return found
+
+
+def _is_room(root: Path, name: str) -> bool:
+    return (root / f"{name}.py").exists() or (root / name).is_dir()
+
+
+def room_of(path: Path, root: Path) -> str:
+    return path.relative_to(root).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize(
+    ("package", "root", "rooms"), [("clew", CLEW, CLEW_ROOMS), ("clew_server", SERVER, SERVER_ROOMS)]
+)
+def test_every_room_imports_only_what_its_line_allows(package: str, root: Path, rooms: dict[str, set[str]]) -> None:
+    wrong = []
+    for path in sorted(root.rglob("*.py")):
+        room = room_of(path, root)
+        assert room in rooms, f"the room {room!r} has no line in the table"
+        for name in imports(path, package, root):
+            target = name.split(".")[0]
+            if target != room and target not in rooms[room] and "*" not in rooms[room]:
+                wrong.append(f"{path.relative_to(root)} imports {package}.{name}")
+    assert wrong == []
+
+
+def test_clew_never_imports_the_server() -> None:
+    for path in CLEW.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not any(name.split(".")[0] == "clew_server" for name in names), path
+
+
+def test_only_the_app_and_serve_name_an_engine() -> None:
+    for path in SERVER.rglob("*.py"):
+        if room_of(path, SERVER) in ("store", "app") or path == SERVER / "cli/serve.py":
+            continue
+        assert not ONLY_APP_NAMES & set(imports(path, "clew_server", SERVER)), path
+
+
+def test_only_serve_imports_the_app() -> None:
+    for path in SERVER.rglob("*.py"):
+        if path != SERVER / "cli/serve.py":
+            assert not any(name == "app" or name.startswith("app.") for name in imports(path, "clew_server", SERVER)), (
+                path
+            )
+
+
+def test_a_receiver_decodes_without_io() -> None:
+    io = {"asyncio", "socket", "grpc", "uvicorn", "starlette", "threading"}
+    for path in (SERVER / "receivers").glob("*.py"):
+        if path.name.startswith(("servers", "__init__")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not io & {name.split(".")[0] for name in names}, f"{path.name} does I/O; sockets live in servers.py"
+            assert not any(name.startswith("clew_server.collector") for name in names), (
+                f"{path.name} knows the collector"
+            )
+
+
+def test_no_room_reaches_into_anothers_private_parts() -> None:
+    wrong = []
+    for package, root in (("clew", CLEW), ("clew_server", SERVER)):
+        for path in root.rglob("*.py"):
+            for name in imports(path, package, root):
+                parts = name.split(".")
+                if parts[0] != room_of(path, root) and any(
+                    part.startswith("_") and part != "__init__" for part in parts
+                ):
+                    wrong.append(f"{path.relative_to(root)} imports {package}.{name}")
+    assert wrong == []
