@@ -1,0 +1,58 @@
+"""Fixtures of the stories: servers that are gone after the test, a shared one for stories that only add to it, a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the stories import `harness`; importlib mode adds no path
+
+from harness.server import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ServerFactory = Callable[..., Server]
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[ServerFactory]:
+    """Makes servers, not yet started, on folders below the test's own; kills what still runs after the test."""
+    made: list[Server] = []
+
+    def make(name: str = "data", **options: object) -> Server:
+        server = Server(tmp_path / name, **options)  # type: ignore[arg-type]
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One running server for all stories that only add spans of their own and look for those."""
+    running = Server(tmp_path_factory.mktemp("shared") / "data").start()
+    yield running
+    assert running.is_running(), f"the shared server ended by itself:\n{running.printed()}"
+    running.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Real Chromium; a failure, not a skip, without it."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.fail("Chromium is missing: install the Debian package chromium.", pytrace=False)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

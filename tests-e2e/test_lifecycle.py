@@ -1,0 +1,185 @@
+"""Starting and stopping: the ready file, exit codes with one sentence, and a clean end in time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from harness.folder import assert_stored_once
+from harness.server import PROTOBUF, Server, clew_command
+from harness.wire import fresh_name, new_trace_id, request, span
+
+
+def one_sentence(server: Server) -> str:
+    """What a refused start printed: short, without a traceback."""
+    printed = server.printed().strip()
+    assert "Traceback" not in printed
+    assert printed
+    assert len(printed.splitlines()) <= 6, printed
+    return printed
+
+
+def test_ready_is_said_with_the_real_addresses(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    assert set(server.ready) == {"pid", "version", "data_dir", "http", "otlp_http", "otlp_grpc"}
+    assert Path(server.ready["data_dir"]) == server.data_dir
+    assert f"clew ready {server.http}" in server.printed()
+    assert "7d" in server.printed() or "7 days" in server.printed(), "the retention in force is printed"
+    assert "20" in server.printed(), "the disk cap in force is printed"
+    for base in (server.http, server.otlp_http):
+        assert httpx.get(base + "/healthz").status_code == 200
+        assert httpx.get(base + "/readyz").status_code == 200
+        assert "# HELP" in httpx.get(base + "/metrics").text
+    status = server.status()
+    assert status["version"] == server.ready["version"]
+    assert {"otlp-grpc", "otlp-http"} <= {receiver["name"] for receiver in status["receivers"]}
+    assert {receiver["state"] for receiver in status["receivers"] if receiver["name"].startswith("otlp")} == {"open"}
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_0_and_what_was_accepted_stays(
+    make_server: Callable[..., Server], sent: signal.Signals
+) -> None:
+    server = make_server().start()
+    ids = []
+    acknowledged = threading.Event()
+
+    def send() -> None:
+        with httpx.Client(timeout=10) as http:
+            while True:
+                trace_id = new_trace_id()
+                try:
+                    answer = http.post(
+                        server.otlp_http + "/v1/traces",
+                        content=request("stopping", [span(trace_id)]),
+                        headers={"Content-Type": PROTOBUF},
+                    )
+                except httpx.TransportError:
+                    return
+                if answer.status_code != 200:
+                    return
+                ids.append(trace_id)
+                if len(ids) == 20:
+                    acknowledged.set()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert acknowledged.wait(30)
+    began = time.monotonic()
+    assert server.stop(sent) == 0
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in server.printed()
+    sender.join(20)
+    server.start()
+    server.flush()
+    found = {trace["trace_id"] for trace in server.found(service="stopping", limit=1000)}
+    assert {trace_id.hex() for trace_id in ids} <= found
+    assert server.stop() == 0
+    assert_stored_once(server.data_dir, len(found), len(found))
+
+
+def test_it_stops_in_time_while_a_client_holds_a_request_open(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    host, port = server.otlp_http.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(
+            f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 1000\r\n\r\n".encode()
+        )
+        assert server.stop() == 0
+
+
+def test_wrong_options_are_all_listed_at_once(make_server: Callable[..., Server]) -> None:
+    server = make_server(options=["--retention", "soon", "--max-disk", "much", "--log-format", "xml"])
+    server.launch()
+    assert server.wait_ended() == 2
+    printed = server.printed()
+    assert "Traceback" not in printed
+    assert "log-format" in printed
+    server = make_server(
+        "other", options=["--retention", "soon", "--max-disk", "much"], environment={"CLEW_MAX_BACKLOG": "lots"}
+    )
+    server.launch()
+    assert server.wait_ended() == 2
+    printed = server.printed()
+    assert "Traceback" not in printed
+    assert all(word in printed.lower().replace("_", "-") for word in ("retention", "max-disk", "max-backlog")), printed
+
+
+def test_options_beat_environment_beats_file_beats_default(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    config = tmp_path / "clew.toml"
+    config.write_text('retention = "3d"\nmax-disk = "5GB"\nmax-backlog = "1GB"\n')
+    server = make_server(
+        options=["--config", str(config), "--max-disk", "4GB"], environment={"CLEW_RETENTION": "2d"}
+    ).start()
+    status = server.status()
+    assert status["retention_s"] == 2 * 86_400
+    assert status["max_disk_bytes"] in (4 * 10**9, 4 * 2**30)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--otlp-http-port", "--otlp-grpc-port"])
+def test_a_taken_port_is_3_and_is_named(make_server: Callable[..., Server], option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = make_server(options=[option, str(port)])
+        server.launch()
+        assert server.wait_ended() == 3
+        assert str(port) in one_sentence(server)
+
+
+def test_a_folder_of_a_newer_version_is_5_and_is_not_touched(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    server.data_dir.mkdir()
+    (server.data_dir / "VERSION").write_text("999999\n")
+    server.launch()
+    assert server.wait_ended() == 5
+    assert "newer" in one_sentence(server)
+    assert [entry.name for entry in server.data_dir.iterdir() if entry.name != "lock"] == ["VERSION"]
+    assert (server.data_dir / "VERSION").read_text() == "999999\n"
+
+
+def test_a_folder_that_cannot_be_used_is_5(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    server.data_dir.write_text("a file where a folder should be")
+    server.launch()
+    assert server.wait_ended() == 5
+    assert str(server.data_dir) in one_sentence(server)
+    assert server.data_dir.read_text() == "a file where a folder should be"
+
+
+def clew(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*clew_command(), *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_show_and_search_speak_to_a_server_and_say_with_their_exit_code_what_they_found(server: Server) -> None:
+    service, one = fresh_name("terminal"), span(name="GET /terminal", failed=True)
+    server.export(request(service, [one]))
+    server.flush()
+    at = ["--server", server.http]
+    shown = clew("show", one.trace_id.hex(), *at)
+    assert shown.returncode == 0, shown.stderr
+    assert "GET /terminal" in shown.stdout
+    assert service in shown.stdout
+    listed = clew("search", f"service={service}", "--json", *at)
+    assert listed.returncode == 0, listed.stderr
+    assert [json.loads(line)["trace_id"] for line in listed.stdout.splitlines()] == [one.trace_id.hex()]
+    assert clew("show", "0" * 31 + "1", *at).returncode == 1
+    assert clew("search", "service=nobody-at-all", *at).returncode == 1
+    assert clew("show", "not an id", *at).returncode == 2
+    assert clew("show", one.trace_id.hex(), "--server", "http://127.0.0.1:1").returncode == 7
+    assert clew("doctor", *at).returncode == 0
+    assert clew("doctor", "--server", "http://127.0.0.1:1").returncode == 7
+    assert clew("version").stdout.strip()
+    for refused in (clew("show", "not an id", *at), clew("search", "service=", *at), clew("nothing")):
+        assert refused.returncode == 2, refused
+        assert refused.stderr.strip()
+        assert "Traceback" not in refused.stderr
