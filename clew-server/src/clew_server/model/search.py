@@ -40,3 +40,10 @@ class Search:
     to_unix_nano: int | None = None
     limit: int = 50
     cursor: str | None = None
+
+
+KIND_WORDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+"""Words of OTLP's span kinds, by number."""
+
+STATUS_WORDS = ("unset", "ok", "error")
+"""Words of OTLP's status codes, by number."""

@@ -31,6 +31,14 @@ class StoreFailed(Exception):
     """Anything else: memory, disk, time-out, a failing view. Parts may be stored; repeat the same statement and token."""
 
 
+class StoreCannotRun(Exception):
+    """The store cannot run on this machine at all (no AVX2, no wheel): the command ends with 6."""
+
+
+class StoreUnusable(Exception):
+    """The store's folder cannot be opened, or a newer version wrote it; it was left untouched: the command ends with 5."""
+
+
 class TraceWriter(Protocol):
     """Stores segments. Blocking; call it from a worker thread, never from the event loop or the main thread."""
 

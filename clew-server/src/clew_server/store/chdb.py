@@ -1,0 +1,62 @@
+"""The embedded store: chDB in one folder, behind the contracts of `store.contract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clew_server.store.chdb_maintenance import ChdbMaintenance
+from clew_server.store.chdb_reader import ChdbReader
+from clew_server.store.chdb_search import ChdbSearch
+from clew_server.store.chdb_writer import ChdbWriter
+from clew_server.store.connections import Connections
+from clew_server.store.contract import StoreFailed, StoreUnusable
+from clew_server.store.migrate import migrate, write_format_schemas
+
+
+class ChdbStore:
+    """One open chDB folder. One process a folder, one folder a process at a time; nothing may fork while it is open.
+
+    `open` and everything it gives block: call them from worker threads, never from the event loop or the main
+    thread of a server. The parts:
+
+    `writer`: TraceWriter · `reader`: TraceReader · `search`: TraceSearch · `maintenance`: StoreMaintenance
+    """
+
+    writer: ChdbWriter
+    reader: ChdbReader
+    search: ChdbSearch
+    maintenance: ChdbMaintenance
+
+    def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 4) -> None:
+        self._folder = folder
+        self._schema_folder = schema_folder
+        self._writers = writers
+        self._readers = readers
+        self._connections: Connections | None = None
+
+    def open(self) -> None:
+        """Open the folder, made if it is not there, and bring its tables up to date.
+
+        Raises StoreCannotRun (this machine), StoreUnusable (this folder).
+        """
+        connections = Connections.open(self._folder, writers=self._writers, readers=self._readers)
+        try:
+            schemas = write_format_schemas(self._schema_folder)
+            migrate(connections.write.run)
+        except (StoreFailed, OSError) as error:
+            connections.close()
+            raise StoreUnusable(f"The store in {self._folder} cannot be brought up to date: {error}") from error
+        except StoreUnusable:
+            connections.close()
+            raise
+        self._connections = connections
+        self.writer = ChdbWriter(connections.write, schemas)
+        self.reader = ChdbReader(connections.read)
+        self.search = ChdbSearch(connections.read, self.reader)
+        self.maintenance = ChdbMaintenance(connections.read, connections.write)
+
+    def close(self) -> None:
+        """End what runs, close the folder. Calls afterwards raise Unavailable or StoreFailed. Repeatable."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()

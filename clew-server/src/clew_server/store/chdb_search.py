@@ -1,0 +1,246 @@
+"""Finds traces in chDB: newest first, in widening windows, exact pages, and honest about where it stopped."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from clew_server.errors import BadInput
+from clew_server.model.otlp_read import count_spans_and_errors
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
+from clew_server.store import queries
+from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
+from clew_server.store.contract import Page, TraceReader, TraceSummary
+
+FIRST_START_NS: Final = 946_684_800_000_000_000
+"""Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""
+LAST_START_NS: Final = 4_102_444_800_000_000_000
+
+_WINDOWS_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 10_800, 86_400, 7 * 86_400, 60 * 86_400))
+_MAX_EXECUTION_S: Final = 10.0
+_EXACT_COUNT_SPANS: Final = 200_000
+_MAX_UINT64: Final = (1 << 64) - 1
+
+
+class _Stopped(Exception):
+    """A guard rail ended a question."""
+
+
+class ChdbSearch:
+    """The store's TraceSearch. Safe for several threads."""
+
+    def __init__(self, pool: Pool, reader: TraceReader, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._clock_s = clock_s
+
+    def services(self) -> list[str]:
+        """See TraceSearch."""
+        return [row[0] for row in self._rows("services", {}, self._clock_s() + _MAX_EXECUTION_S)]
+
+    def operations(self, service: str) -> list[tuple[str, str]]:
+        """See TraceSearch."""
+        rows = self._rows("operations", {"service": _hex(service)}, self._clock_s() + _MAX_EXECUTION_S)
+        return sorted((name, KIND_WORDS[kind]) for name, kind in rows)
+
+    def find(self, search: Search) -> Page:
+        """See TraceSearch. Raises BadInput for a cursor that is not one of ours, StoreFailed, Unavailable.
+
+        When a guard rail stops it, the page has what was found, `complete` is false, and `next` goes on from there.
+        """
+        deadline_s = self._clock_s() + _MAX_EXECUTION_S
+        oldest_ns = max(FIRST_START_NS, search.from_unix_nano or 0)
+        after = _cursor_read(search.cursor) if search.cursor is not None else None
+        before_ns = LAST_START_NS + 1  # an hour's arrival may lie past the last start; no start does
+        open_above = search.to_unix_nano is None and after is None
+        if search.to_unix_nano is not None:
+            before_ns = min(before_ns, search.to_unix_nano)
+        if after is not None:
+            before_ns = min(before_ns, after[0] + 1)
+        found: list[TraceSummary] = []
+        reached_ns = before_ns
+        try:
+            question = self._question(search, after, deadline_s)
+            for width_ns in (*_WINDOWS_NS, LAST_START_NS):
+                newest_ns = self._newest_start(oldest_ns, reached_ns, deadline_s)
+                if newest_ns is None:
+                    reached_ns = oldest_ns
+                    break
+                from_ns = max(oldest_ns, newest_ns - width_ns)
+                found += question(from_ns, reached_ns, search.limit + 1 - len(found), open_above)
+                reached_ns = from_ns
+                if len(found) > search.limit or from_ns <= oldest_ns:
+                    break
+            complete, reason = True, None
+        except _Stopped as stopped:
+            complete, reason = False, f"{stopped}; traces that start before {_iso(reached_ns)} were not looked at"
+        page = found[: search.limit]
+        more = None
+        if len(found) > search.limit:
+            more = _cursor_written(page[-1].start_unix_nano, page[-1].trace_id)
+            complete, reason = True, None
+        elif not complete and reached_ns < before_ns:
+            more = _cursor_written(reached_ns, "0" * 32)
+        return Page(self._exact(page, deadline_s), more, complete, reason)
+
+    def _question(
+        self, search: Search, after: tuple[int, str] | None, deadline_s: float
+    ) -> Callable[[int, int, int, bool], list[TraceSummary]]:
+        """How to ask for the traces that start in a window: (from_ns, to_ns, limit, is it the open end) → summaries."""
+        bound: dict[str, str] = {}
+        whole = [f"d{c.op}{_number(bound, c.value)}" for c in search.trace]
+        if after is not None:
+            bound["after_ns"], bound["after_id"] = str(after[0]), after[1]
+            whole.append(
+                "(s<NS({after_ns:Int64}) OR (s=NS({after_ns:Int64}) AND trace_id<toFixedString(unhex({after_id:String}),16)))"
+            )
+        trace_conditions = " AND ".join(whole) or "1"
+        one = [self._span_condition(condition, bound, deadline_s) for condition in search.span]
+        span_conditions = " AND ".join(one)
+
+        def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
+            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
+            if not one:
+                rows = self._rows("traces_newest", window, deadline_s, TRACE_CONDITIONS=trace_conditions)
+            else:
+                # A span may start long after its trace did: up to the newest end of these traces.
+                span_window = "FROM_HOUR(NS({from_ns:Int64}))"
+                if not open_above:
+                    end_ns = self._newest_end(from_ns, to_ns, deadline_s)
+                    if end_ns < LAST_START_NS:
+                        window["end_ns"] = str(end_ns + 1)
+                        span_window = "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+                rows = self._rows(
+                    "traces_with_span",
+                    window,
+                    deadline_s,
+                    SPAN_WINDOW=span_window,
+                    SPAN_CONDITIONS=span_conditions,
+                    TRACE_CONDITIONS=trace_conditions,
+                )
+            return [_summary(row) for row in rows]
+
+        return ask
+
+    def _span_condition(self, condition: SpanCondition, bound: dict[str, str], deadline_s: float) -> str:
+        if condition.field == "dur":
+            return f"duration{condition.op}{_number(bound, int(condition.value))}"
+        if condition.field == "kind":
+            return f"kind={_number(bound, KIND_WORDS.index(str(condition.value)))}"
+        if condition.field == "status":
+            return f"status={_number(bound, STATUS_WORDS.index(str(condition.value)))}"
+        value = _text(bound, str(condition.value))
+        if condition.field in ("service", "name"):
+            return f"{condition.field}={value}"
+        key = _text(bound, condition.key)
+        of_span = f"EQ({key},{value})"
+        hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
+        if not self._rows("resources_with", hexes, deadline_s)[0][0]:
+            return of_span
+        pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
+        return f"({of_span} OR res_key IN (SELECT res_key FROM resources WHERE {pair}))"
+
+    def _newest_start(self, from_ns: int, before_ns: int, deadline_s: float) -> int | None:
+        if from_ns >= before_ns:
+            return None
+        window = {"from_ns": str(from_ns), "to_ns": str(before_ns)}
+        count, newest_ns = self._rows("newest_start", window, deadline_s)[0]
+        return int(newest_ns) if count else None
+
+    def _newest_end(self, from_ns: int, to_ns: int, deadline_s: float) -> int:
+        window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
+        _, end_ns = self._rows("newest_end", window, deadline_s)[0]
+        return int(end_ns)
+
+    def _exact(self, page: Sequence[TraceSummary], deadline_s: float) -> Sequence[TraceSummary]:
+        """Count each span once where some came in two different requests. Left as summed when a guard rail stops it."""
+        if not page or sum(trace.spans for trace in page) > _EXACT_COUNT_SPANS:
+            return page
+        ids = "[" + ",".join(f"'{trace.trace_id}'" for trace in page) + "]"
+        try:
+            repeated = {row[0] for row in self._rows("repeated_spans", {"ids": ids}, deadline_s)}
+        except _Stopped:
+            return page
+        if not repeated:
+            return page
+        counted = []
+        for trace in page:
+            if trace.trace_id in repeated:
+                spans, errors = count_spans_and_errors(self._reader.get(bytes.fromhex(trace.trace_id)))
+                trace = replace(trace, spans=spans, errors=errors)
+            counted.append(trace)
+        return counted
+
+    def _rows(self, name: str, parameters: Mapping[str, str], deadline_s: float, **words: str) -> list[list[Any]]:
+        left_s = deadline_s - self._clock_s()
+        if left_s <= 0:
+            raise _Stopped(f"stopped after {_MAX_EXECUTION_S:.0f} s")
+        rails = f" SETTINGS max_threads=2, max_execution_time={left_s:.3f}, max_memory_usage=1500000000, readonly=1"
+        try:
+            output = self._pool.run(queries.statement(name, **words) + rails, parameters, "JSONCompactEachRow")
+        except EngineError as error:
+            if error.code not in LIMIT_CODES:
+                raise
+            what = (
+                "out of the memory a search may use" if error.code == 241 else f"stopped after {_MAX_EXECUTION_S:.0f} s"
+            )
+            raise _Stopped(what) from error
+        return [json.loads(line) for line in output.splitlines()]
+
+
+def _hex(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").hex()
+
+
+def _text(bound: dict[str, str], value: str) -> str:
+    """Bind a text, in hex: no escaping to get wrong."""
+    name = f"text{len(bound)}"
+    bound[name] = _hex(value)
+    return f"unhex({{{name}:String}})"
+
+
+def _number(bound: dict[str, str], value: int) -> str:
+    name = f"number{len(bound)}"
+    bound[name] = str(min(max(value, 0), _MAX_UINT64))
+    return f"{{{name}:UInt64}}"
+
+
+def _summary(row: Sequence[Any]) -> TraceSummary:
+    trace_id, start_ns, duration_ns, spans, errors, services, later, service, name = row
+    return TraceSummary(
+        trace_id=trace_id,
+        start_unix_nano=int(start_ns),
+        duration_ns=int(duration_ns),
+        spans=int(spans),
+        errors=int(errors),
+        root_service=service,
+        root_name=name,
+        has_root=not later,
+        services=tuple(services),
+    )
+
+
+def _cursor_written(start_ns: int, trace_id: str) -> str:
+    return base64.urlsafe_b64encode(f"1.{start_ns}.{trace_id}".encode()).decode().rstrip("=")
+
+
+def _cursor_read(cursor: str) -> tuple[int, str]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    parts = re.fullmatch(r"1\.(\d{1,19})\.([0-9a-f]{32})", text)
+    if parts is None:
+        raise BadInput("cursor: not one that an earlier answer gave as `next`.", code="bad_cursor")
+    return min(int(parts.group(1)), LAST_START_NS), parts.group(2)
+
+
+def _iso(time_ns: int) -> str:
+    seconds = min(time_ns // 1_000_000_000, LAST_START_NS // 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,161 @@
+"""Bounded pools of chDB connections to one folder. chDB is imported here, when the store opens, and nowhere else.
+
+One connection runs one statement at a time, several run in parallel. Nothing here may be called from the event loop or
+the main thread of a server (a signal would wait for the statement), and nothing may fork after `open`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from clew_server.errors import Unavailable
+from clew_server.store import queries
+from clew_server.store.contract import StoreCannotRun, StoreFailed, StoreUnusable
+
+_CODE: Final = re.compile(r"Code:\s*(\d+)")
+_MAX_WAITING: Final = 64
+
+
+class EngineError(StoreFailed):
+    """The engine said no; `code` is ClickHouse's number, 0 where it gave none."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+LIMIT_CODES: Final = frozenset({158, 159, 160, 241, 307, 394, 396})
+"""Too many rows, time-out, too slow, memory, too many bytes, killed, result too large: a guard rail stopped a query."""
+
+
+def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Raise StoreCannotRun where importing chDB would end the process: its wheel needs AVX2 on x86-64."""
+    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.exists():
+        return
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    if flags is not None and "avx2" not in flags.group(1).split():
+        raise StoreCannotRun("This processor has no AVX2, which the embedded store (chDB) needs; run on a newer one.")
+
+
+class Pool:
+    """Some connections; `run` takes a free one, waits for it a bounded time, and gives it back."""
+
+    def __init__(self, connections: list[Any], *, max_waiting: int = _MAX_WAITING, wait_s: float = 30.0) -> None:
+        self._connections = connections
+        self._free: queue.LifoQueue[Any] = queue.LifoQueue()
+        for connection in connections:
+            self._free.put(connection)
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._max_waiting = max_waiting
+        self._wait_s = wait_s
+        self._closing = False
+
+    @contextlib.contextmanager
+    def _taken(self) -> Iterator[Any]:
+        with self._lock:
+            if self._closing:
+                raise Unavailable("The store is closing.")
+            if self._waiting >= self._max_waiting + len(self._connections):
+                raise Unavailable("Too many queries are waiting for the store.")
+            self._waiting += 1
+        try:
+            try:
+                connection = self._free.get(timeout=self._wait_s)
+            except queue.Empty:
+                raise Unavailable(f"No connection to the store became free within {self._wait_s:.0f} s.") from None
+            try:
+                if self._closing:
+                    raise Unavailable("The store is closing.")
+                yield connection
+            finally:
+                self._free.put(connection)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def run(self, sql: str, parameters: Mapping[str, str] | None = None, output: str = "Null") -> bytes:
+        """Run one statement and return its output in the format. Raises EngineError, Unavailable."""
+        with self._taken() as connection:
+            try:
+                result = connection.query(sql, output, params=dict(parameters) if parameters else None)
+                return bytes(result.bytes()) if result is not None else b""
+            except (RuntimeError, ValueError) as error:  # ChdbError is a RuntimeError
+                message = str(error)
+                code = _CODE.search(message)
+                raise EngineError(message, int(code.group(1)) if code else 0) from error
+
+    def stop(self) -> None:
+        """Refuse what comes from now on."""
+        self._closing = True
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until every connection is back; false when the time is over."""
+        deadline = time.monotonic() + timeout_s
+        taken = []
+        try:
+            for _ in self._connections:
+                taken.append(self._free.get(timeout=max(0.0, deadline - time.monotonic())))
+        except queue.Empty:
+            return False
+        finally:
+            for connection in taken:
+                self._free.put(connection)
+        return True
+
+    def close(self) -> None:
+        """Close every connection; all must be back."""
+        for connection in self._connections:
+            connection.close()
+
+
+class Connections:
+    """All connections to one chDB folder: `write` for statements that change it, `read` for questions."""
+
+    def __init__(self, write: Pool, read: Pool, control: Pool) -> None:
+        self.write = write
+        self.read = read
+        self._control = control
+
+    @classmethod
+    def open(cls, folder: Path, *, writers: int, readers: int) -> Connections:
+        """Import chDB and open the folder. Raises StoreCannotRun, StoreUnusable."""
+        check_processor()
+        try:
+            import chdb
+        except ImportError as error:
+            raise StoreCannotRun(f"The embedded store (chDB) cannot be loaded here: {error}") from error
+        opened: list[Any] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            opened.extend(chdb.connect(str(folder.resolve())) for _ in range(writers + readers + 1))
+        except (RuntimeError, OSError) as error:
+            for connection in opened:
+                connection.close()
+            raise StoreUnusable(f"The store in {folder} cannot be opened: {error}") from error
+        return cls(Pool(opened[:writers]), Pool(opened[writers:-1]), Pool(opened[-1:]))
+
+    def close(self, timeout_s: float = 8.0) -> None:
+        """Let statements end for half of the time, kill what still runs, and close. Nothing may use it afterwards.
+
+        A killed insert stores some or nothing and is repeated with its token after the next start.
+        """
+        self.write.stop()
+        self.read.stop()
+        # An interpreter that ends while a query runs crashes: so first all are ended, whatever it takes.
+        for pool in (self.read, self.write):
+            if not pool.wait_idle(timeout_s / 4):
+                with contextlib.suppress(StoreFailed):
+                    self._control.run(queries.statement("kill_queries"))
+                pool.wait_idle(timeout_s)
+        for pool in (self.read, self.write, self._control):
+            if pool.wait_idle(0.0):
+                pool.close()

@@ -1,0 +1,101 @@
+"""Brings a folder's tables to this version's schema: numbered files, forward only, recorded in table `schema_steps`.
+
+A step whose files were cut short by a crash is run again: each of its statements bears that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from clew_server.store.contract import StoreUnusable
+from clew_server.store.macros import expand, statements
+
+TABLES: Final = (
+    "chunks",
+    "resources_raw",
+    "scopes_raw",
+    "spans",
+    "resources",
+    "traces",
+    "red",
+    "red_svc",
+    "red_hour",
+    "red_svc_hour",
+    "operations",
+    "deps",
+    "deps_done",
+)
+"""Every table that holds data, partitioned by its arrival day."""
+
+_STEPS_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS schema_steps (number UInt32, name String)"
+    " ENGINE=MergeTree ORDER BY number SETTINGS fsync_after_insert=1, fsync_part_directory=1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One numbered file of `schema/`, its macros expanded."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+@cache
+def steps() -> tuple[Step, ...]:
+    """All steps this version knows, in order."""
+    found = []
+    for file in resources.files("clew_server.store").joinpath("schema").iterdir():
+        named = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
+        if named is not None:
+            texts = tuple(statements(expand(file.read_text(encoding="utf-8"))))
+            found.append(Step(int(named.group(1)), named.group(2), texts))
+    return tuple(sorted(found, key=lambda step: step.number))
+
+
+def migrate(run: Callable[..., bytes]) -> None:
+    """Apply the steps the folder lacks. `run(sql, parameters, output)` runs a statement.
+
+    Raises StoreUnusable, before anything was changed, when a newer version wrote the folder.
+    """
+    exists = run(
+        "SELECT count() FROM system.tables WHERE database=currentDatabase() AND name='schema_steps'", None, "TSV"
+    )
+    done = set()
+    if int(exists):
+        done = {int(line) for line in run("SELECT number FROM schema_steps", None, "TSV").split()}
+    newest = max(step.number for step in steps())
+    if done and max(done) > newest:
+        raise StoreUnusable(
+            f"A newer version of clew wrote this store (schema step {max(done)}; this version knows {newest})."
+        )
+    run(_STEPS_TABLE)
+    for step in steps():
+        if step.number in done:
+            continue
+        for text in step.statements:
+            run(text)
+        run(f"INSERT INTO schema_steps SELECT {step.number}, '{step.name}'")
+
+
+def write_format_schemas(folder: Path) -> tuple[Path, Path]:
+    """Put the two Protobuf schemas of the statements `chunks` and `search` into the folder; return their paths.
+
+    As files, because chDB writes a schema given inside a statement into the working directory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in ("pc.proto", "ps.proto"):
+        text = resources.files("clew_server.store").joinpath("schema", name).read_text(encoding="utf-8")
+        path = (folder / name).resolve()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written[0], written[1]

@@ -1,0 +1,45 @@
+"""The statements of the store, one a file, by name: read, their macros expanded, and checked when first asked for.
+
+Values are never spliced in: they are bound as `{name:Type}`, texts and ids in hex. What is replaced as a whole word in
+capitals (SPAN_CONDITIONS, TABLE_NAME, …) are texts of ours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from clew_server.store.macros import expand, words_replaced
+
+NAMES: Final = (
+    "insert_chunks",
+    "insert_search",
+    "trace_chunks",
+    "resources_by_id",
+    "scopes_by_id",
+    "traces_newest",
+    "traces_with_span",
+    "newest_start",
+    "newest_end",
+    "resources_with",
+    "repeated_spans",
+    "services",
+    "operations",
+    "parts",
+    "oldest_arrival",
+    "arrivals_by_minute",
+    "drop_day",
+    "delete_before",
+    "kill_queries",
+)
+
+
+@cache
+def _text(name: str) -> str:
+    return resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def statement(name: str, **words: str) -> str:
+    """The statement of `<name>.sql`, with the words in capitals replaced by texts of ours and all macros expanded."""
+    return expand(words_replaced(_text(name), words)).strip()

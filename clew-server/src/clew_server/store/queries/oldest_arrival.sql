@@ -1,0 +1,1 @@
+SELECT count(), toUInt32(min(received)) FROM chunks

@@ -1,0 +1,1 @@
+SELECT DISTINCT toString(service) AS s FROM operations ORDER BY s
