@@ -1,1 +1,69 @@
-"""clew: tracing middleware and recorder for applications."""
+"""clew: tracing middleware and recorder for applications. Imports nothing until a name is used.
+
+Start reading at `configure.py` (how a process is set up) and `tracing/` (the middleware).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clew.configure import configure, shutdown
+    from clew.instrumentation import asgi, grpc, httpx, instrument, uninstrument
+    from clew.middleware import chain
+    from clew.recorder.provider import TracerProvider
+    from clew.tracing import Tracer, client, server, span_id, trace_id
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tracer",
+    "TracerProvider",
+    "__version__",
+    "asgi",
+    "chain",
+    "client",
+    "configure",
+    "grpc",
+    "httpx",
+    "instrument",
+    "server",
+    "shutdown",
+    "span_id",
+    "trace_id",
+    "uninstrument",
+]
+
+# Where each public name lives; a name without an attribute is the module itself.
+_HOMES: dict[str, tuple[str, str | None]] = {
+    "Tracer": ("clew.tracing", "Tracer"),
+    "TracerProvider": ("clew.recorder.provider", "TracerProvider"),
+    "asgi": ("clew.instrumentation.asgi", None),
+    "chain": ("clew.middleware", "chain"),
+    "client": ("clew.tracing", "client"),
+    "configure": ("clew.configure", "configure"),
+    "grpc": ("clew.instrumentation.grpc", None),
+    "httpx": ("clew.instrumentation.httpx", None),
+    "instrument": ("clew.instrumentation", "instrument"),
+    "server": ("clew.tracing", "server"),
+    "shutdown": ("clew.configure", "shutdown"),
+    "span_id": ("clew.tracing", "span_id"),
+    "trace_id": ("clew.tracing", "trace_id"),
+    "uninstrument": ("clew.instrumentation", "uninstrument"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'clew' has no attribute {name!r}")
+    module = import_module(home[0])
+    value = module if home[1] is None else getattr(module, home[1])
+    # The import of `clew.configure` has bound that name to the module; from now on it is the function.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

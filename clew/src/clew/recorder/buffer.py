@@ -1,0 +1,89 @@
+"""Ended spans between the application's threads and the sender: bounded in spans and bytes, every loss counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from threading import RLock
+from typing import Any
+
+from clew.otlp import encode
+from clew.recorder._select import Tracer
+
+
+class Buffer:
+    """Encoded spans in the order they ended, and what became of all spans so far.
+
+    `recorded` = `sent` + everything in `dropped` + what is held here or is on its way.
+    """
+
+    def __init__(self, max_spans: int, max_bytes: int) -> None:
+        self._max_spans = max_spans
+        self._max_bytes = max_bytes
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, counts included: for the child after a fork, whose parent sends what was held."""
+        # Reentrant: a garbage collection inside `add` may run a __del__ that ends a span.
+        self._lock = RLock()
+        self._items: list[tuple[Tracer, bytes]] = []
+        self._bytes = 0
+        self._recorded = 0
+        self._sent = 0
+        self._dropped: Counter[str] = Counter()
+
+    def add(self, tracer: Tracer, span: bytes) -> int:
+        """Hold one encoded span; returns how many are held now, 0 if it was dropped for want of room."""
+        with self._lock:
+            self._recorded += 1
+            items = self._items
+            held_bytes = self._bytes + len(span)
+            if len(items) >= self._max_spans or held_bytes > self._max_bytes:
+                self._dropped["buffer_full"] += 1
+                return 0
+            items.append((tracer, span))
+            self._bytes = held_bytes
+            return len(items)
+
+    def take(self) -> list[tuple[Tracer, bytes]]:
+        """Everything held; the buffer is empty afterwards."""
+        with self._lock:
+            items, self._items = self._items, []
+            self._bytes = 0
+            return items
+
+    def count_sent(self, spans: int) -> None:
+        """These were delivered."""
+        with self._lock:
+            self._sent += spans
+
+    def count_dropped(self, reason: str, spans: int, *, recorded: bool = True) -> None:
+        """These are lost; `recorded` is False for spans that never came to `add`."""
+        if spans:
+            with self._lock:
+                self._dropped[reason] += spans
+                if not recorded:
+                    self._recorded += spans
+
+    def stats(self) -> dict[str, Any]:
+        """`{"recorded", "sent", "dropped": {reason: n}}`."""
+        with self._lock:
+            return {"recorded": self._recorded, "sent": self._sent, "dropped": dict(self._dropped)}
+
+
+def batches(items: list[tuple[Tracer, bytes]], max_spans: int, max_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Items cut into batches within both bounds: (number of spans, one ScopeSpans for each scope)."""
+    start = 0
+    while start < len(items):
+        scopes: dict[tuple[bytes, str], list[bytes]] = {}
+        size = 0
+        end = start
+        while end < len(items) and end - start < max_spans:
+            tracer, span = items[end]
+            size += len(span)
+            if size > max_bytes and end > start:
+                break
+            scopes.setdefault((tracer.scope_bytes, tracer.scope.schema_url or ""), []).append(span)
+            end += 1
+        yield end - start, [encode.scope_spans(scope, spans, url) for (scope, url), spans in scopes.items()]
+        start = end

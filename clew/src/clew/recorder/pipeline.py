@@ -1,0 +1,223 @@
+"""The background thread that sends: when, in what batches, how often again, and what happens at the end."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event, Thread, current_thread
+from time import monotonic
+from typing import Any, Final
+
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
+
+from clew.otlp import encode
+from clew.recorder import guard
+from clew.recorder._select import Tracer
+from clew.recorder.buffer import Buffer, batches
+from clew.recorder.exporter import Exporter, Outcome
+from clew.recorder.resource import Resource
+
+# Whoever tries clew for the first time looks for the first spans at once.
+_FIRST_DELAY_S: Final = 0.1
+_FIRST_BACKOFF_S: Final = 1.0
+_MAX_BACKOFF_S: Final = 30.0
+# A server that names the time may ask for more patience than our own guesses have.
+_MAX_RETRY_AFTER_S: Final = 300.0
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Bounds of the buffer, of one request, and of patience."""
+
+    schedule_delay_s: float = 1.0
+    max_queue_spans: int = 16_384
+    max_queue_bytes: int = 16 * 1024 * 1024
+    max_batch_spans: int = 4_096
+    max_batch_bytes: int = 4 * 1024 * 1024
+    timeout_s: float = 10.0
+    retry_for_s: float = 60.0
+
+
+class _Flush:
+    """One caller of `force_flush` waiting."""
+
+    def __init__(self) -> None:
+        self.done = Event()
+        self.delivered = True
+
+
+class Pipeline:
+    """Takes encoded spans from any thread, sends them from its own, which starts with the first span.
+
+    The thread sleeps without waking while there is nothing to send.
+    """
+
+    def __init__(self, exporter: Exporter, resource: Resource, options: BatchOptions) -> None:
+        self._exporter = exporter
+        self._options = options
+        # Half the buffer is time to send even where a batch may be larger.
+        self._urgent = max(2, min(options.max_batch_spans, options.max_queue_spans // 2))
+        self.buffer = Buffer(options.max_queue_spans, options.max_queue_bytes)
+        self._begin(resource)
+
+    def _begin(self, resource: Resource) -> None:
+        self._resource_bytes = encode.resource(resource.attributes)
+        self._resource_schema_url = resource.schema_url
+        self._thread: Thread | None = None
+        # SimpleQueue.put may be interrupted by itself (a __del__ that ends a span), which Event.set may not.
+        self._signals: SimpleQueue[None] = SimpleQueue()
+        self._flushes: list[_Flush] = []
+        self._interrupt = Event()
+        self._deadline: float | None = None
+        self._delay_s = min(_FIRST_DELAY_S, self._options.schedule_delay_s)
+
+    def begin_in_child(self, resource: Resource) -> None:
+        """Start over after a fork: the parent sends what was held, the thread did not come along."""
+        self.buffer.reset()
+        self._exporter.forget()
+        self._begin(resource)
+
+    # -- the application's side -------------------------------------------------------------------------------------
+
+    def add(self, tracer: Tracer, span: bytes) -> None:
+        """Take one encoded span; never blocks."""
+        held = self.buffer.add(tracer, span)
+        if held == 1 or held == self._urgent:
+            if self._deadline is not None:
+                self.buffer.count_dropped("shutdown", len(self.buffer.take()))
+                return
+            if self._thread is None:
+                self._start()
+            self._signals.put(None)
+
+    def _start(self) -> None:
+        thread = Thread(target=self._run, name="clew-exporter", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No threads left, or the interpreter is shutting down: shutdown() sends from its caller's thread.
+            self._thread = None
+            guard.warn("starting the exporter", "clew: the exporter cannot start: %s", error)
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Send what has ended so far; True if all of it was delivered within `timeout_s`."""
+        if self._deadline is not None:
+            return False
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return self._send_all(self.buffer.take(), monotonic() + timeout_s)
+        flush = _Flush()
+        self._flushes.append(flush)
+        self._interrupt.set()
+        self._signals.put(None)
+        return flush.done.wait(timeout_s) and flush.delivered
+
+    def shutdown(self, timeout_s: float) -> None:
+        """Send what is left, for `timeout_s` at most, and stop; what could not be sent is counted as dropped."""
+        if self._deadline is not None:
+            return
+        self._deadline = monotonic() + timeout_s
+        thread = self._thread
+        if thread is None or not thread.is_alive() or thread is current_thread():
+            self._send_all(self.buffer.take(), self._deadline)
+            self._exporter.close()
+        else:
+            self._interrupt.set()
+            self._signals.put(None)
+            thread.join(timeout_s)
+        self.buffer.count_dropped("shutdown", len(self.buffer.take()))
+
+    # -- the thread's side ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # The exporter's own requests are no part of the application's traces.
+        context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
+        attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        signals = self._signals
+        while self._deadline is None:
+            signals.get()
+            if not self._flushes and self._deadline is None:
+                try:
+                    signals.get(timeout=self._delay_s)
+                except Empty:
+                    pass
+            self._delay_s = self._options.schedule_delay_s
+            self._interrupt.clear()
+            flushes, self._flushes = self._flushes, []
+            delivered = False
+            try:
+                delivered = self._send_all(self.buffer.take(), None)
+            except Exception as error:
+                guard.swallow("the exporter", error)
+            finally:
+                for flush in flushes:
+                    flush.delivered = delivered
+                    flush.done.set()
+        self._send_all(self.buffer.take(), self._deadline)
+        self._exporter.close()
+
+    def _send_all(self, items: list[tuple[Tracer, bytes]], deadline: float | None) -> bool:
+        """Send items in batches; `deadline` (monotonic) bounds it, otherwise each batch has `retry_for_s`."""
+        options = self._options
+        all_delivered = True
+        given_up = False
+        for count, scopes in batches(items, options.max_batch_spans, options.max_batch_bytes):
+            if given_up:
+                self.buffer.count_dropped("shutdown", count)
+                continue
+            request = encode.request(self._resource_bytes, scopes, self._resource_schema_url)
+            outcome = self._send(request, deadline)
+            if outcome.verdict == "delivered":
+                self.buffer.count_sent(count - min(outcome.rejected, count))
+                self.buffer.count_dropped("rejected", min(outcome.rejected, count))
+                all_delivered = all_delivered and not outcome.rejected
+                if outcome.rejected or outcome.detail:
+                    guard.warn("partial success", "clew: %d spans rejected: %s", outcome.rejected, outcome.detail)
+            else:
+                all_delivered = False
+                self.buffer.count_dropped(outcome.reason, count)
+                guard.warn("export", "clew: %d spans dropped (%s): %s", count, outcome.reason, outcome.detail)
+                # Who is not there at the end will not be there for the rest.
+                given_up = outcome.verdict == "again" and (deadline is not None or self._deadline is not None)
+        return all_delivered
+
+    def _send(self, request: bytes, deadline: float | None) -> Outcome:
+        options = self._options
+        started = monotonic()
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            end = self._deadline if deadline is None else deadline
+            timeout_s = options.timeout_s if end is None else min(options.timeout_s, end - monotonic())
+            if timeout_s <= 0:
+                return Outcome("again", reason="shutdown", detail="no time was left")
+            outcome = self._attempt(request, timeout_s)
+            if outcome.verdict != "again":
+                return outcome
+            # Jitter keeps the clients of a restarted server from coming back all at once.
+            wait_s = random.uniform(0.5, 1.0) * backoff_s
+            patience_s = options.retry_for_s
+            if outcome.retry_after_s is not None:
+                wait_s = outcome.retry_after_s
+                patience_s = max(patience_s, _MAX_RETRY_AFTER_S)
+            end = self._deadline if deadline is None else deadline
+            if end is not None and (outcome.reason == "unreachable" or monotonic() + wait_s >= end):
+                return outcome
+            if monotonic() + wait_s - started > patience_s:
+                return outcome
+            guard.warn("retry", "clew: spans are held back and sent again: %s", outcome.detail)
+            self._interrupt.wait(wait_s)
+            self._interrupt.clear()
+            backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
+
+    def _attempt(self, request: bytes, timeout_s: float) -> Outcome:
+        try:
+            return self._exporter.export(request, timeout_s)
+        except Exception as error:
+            guard.swallow("the exporter", error)
+            return Outcome("refused", reason="exporter_failed", detail=repr(error))
+
+    def stats(self) -> dict[str, Any]:
+        """`{"recorded", "sent", "dropped": {reason: n}}`."""
+        return self.buffer.stats()

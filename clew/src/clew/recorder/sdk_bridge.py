@@ -1,0 +1,142 @@
+"""OpenTelemetry SDK processors and exporters behind the recorder; imported only when one is attached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any, cast
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource as SdkResource
+from opentelemetry.sdk.trace import Event as SdkEvent
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link
+
+from clew.recorder import guard
+from clew.recorder._select import Span
+from clew.recorder.resource import Resource
+
+
+class _CountingExporter(SpanExporter):
+    """Passes everything on and counts what became of it."""
+
+    def __init__(self, exporter: SpanExporter, bridge: Bridge) -> None:
+        self._exporter = exporter
+        self._bridge = bridge
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self._bridge.count(len(spans), result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class Bridge:
+    """Shows recorded spans to SDK processors: the live span at its start, a ReadableSpan at its end."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = SdkResource(dict(resource.attributes), resource.schema_url)
+        self._processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
+        self._lock = Lock()
+        self._recorded = 0
+        self._sent = 0
+        self._dropped: Counter[str] = Counter()
+
+    def add_processor(self, processor: SpanProcessor) -> None:
+        """Attach a processor."""
+        self._processors.add_span_processor(processor)
+
+    def add_exporter(self, exporter: SpanExporter) -> None:
+        """Attach an exporter behind the SDK's own batching."""
+        self.add_processor(BatchSpanProcessor(_CountingExporter(exporter, self)))
+
+    def started(self, span: Span, parent_context: Context | None) -> None:
+        """Call every processor's `on_start`."""
+        try:
+            self._processors.on_start(cast("SdkSpan", span), parent_context)
+        except Exception as error:
+            guard.swallow("a span processor", error)
+
+    def ended(self, span: Span) -> None:
+        """Call every processor's `on_end`."""
+        if span.get_span_context().trace_flags.sampled:
+            with self._lock:
+                self._recorded += 1
+        try:
+            self._processors.on_end(readable_span(span, self._resource))
+        except Exception as error:
+            guard.swallow("a span processor", error)
+
+    def count(self, spans: int, delivered: bool) -> None:
+        """An attached exporter has finished with these."""
+        with self._lock:
+            if delivered:
+                self._sent += spans
+            else:
+                self._dropped["exporter_failed"] += spans
+
+    def stats(self) -> dict[str, Any]:
+        """As TracerProvider.stats."""
+        with self._lock:
+            return {"recorded": self._recorded, "sent": self._sent, "dropped": dict(self._dropped)}
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Flush every processor."""
+        return self._processors.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Shut every processor down."""
+        self._processors.shutdown()
+
+
+def _bounded_attributes(values: Any, dropped: int) -> BoundedAttributes:
+    bounded = BoundedAttributes(attributes=values)
+    bounded.dropped = dropped
+    return bounded
+
+
+def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
+    bounded = BoundedList.from_seq(max(len(items), 1), items)
+    bounded.dropped = dropped
+    return bounded
+
+
+def readable_span(span: Span, resource: SdkResource) -> ReadableSpan:
+    """The ended span as the SDK's ReadableSpan, dropped counts included."""
+    scope = span.instrumentation_scope
+    events = [
+        SdkEvent(event.name, _bounded_attributes(event.attributes, event.dropped_attributes), event.timestamp)
+        for event in span.events
+    ]
+    links = [
+        Link(link.context, _bounded_attributes(link.attributes, link.dropped_attributes))
+        for link in span.recorded_links
+    ]
+    return ReadableSpan(
+        name=span.name,
+        context=span.get_span_context(),
+        parent=span.parent,
+        resource=resource,
+        attributes=_bounded_attributes(span.attributes, span.dropped_attributes),
+        events=_bounded_list(events, span.dropped_events),
+        links=_bounded_list(links, span.dropped_links),
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=InstrumentationScope(scope.name, scope.version, scope.schema_url, scope.attributes),
+    )
