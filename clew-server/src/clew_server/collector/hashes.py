@@ -1,0 +1,43 @@
+"""Hashes of accepted request bodies, remembered for a while: the same body again is acknowledged and not written."""
+
+from __future__ import annotations
+
+import threading
+
+_BUCKET_S = 60
+
+
+class RecentHashes:
+    """A set that forgets, in steps of a minute. Safe for threads. Times are ns since the epoch."""
+
+    def __init__(self, remember_s: int) -> None:
+        self._remember_s = remember_s
+        self._buckets: dict[int, set[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, request_hash: bytes, arrival_unix_nano: int) -> None:
+        """Remember a body that is durable now."""
+        bucket = arrival_unix_nano // 1_000_000_000 // _BUCKET_S
+        with self._lock:
+            hashes = self._buckets.get(bucket)
+            if hashes is None:
+                self._forget(bucket)
+                hashes = self._buckets[bucket] = set()
+            hashes.add(request_hash)
+
+    def has(self, request_hash: bytes, now_unix_nano: int) -> bool:
+        """Whether this body was accepted in the last `remember_s` (up to a minute longer)."""
+        oldest = self._oldest(now_unix_nano // 1_000_000_000 // _BUCKET_S)
+        with self._lock:
+            return any(request_hash in hashes for bucket, hashes in self._buckets.items() if bucket >= oldest)
+
+    def _oldest(self, bucket: int) -> int:
+        return bucket - self._remember_s // _BUCKET_S
+
+    def _forget(self, newest: int) -> None:
+        for bucket in [b for b in self._buckets if b < self._oldest(newest)]:
+            del self._buckets[bucket]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(hashes) for hashes in self._buckets.values())

@@ -1,0 +1,218 @@
+"""OTLP requests (protobuf and JSON) into canonical batches: one pass of the C++ parser, then a look at the ids. No I/O.
+
+Specification: opentelemetry-proto, docs/specification.md; what is checked and what is not: docs/formats/wal.md.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.errors import BadInput, TooLarge, Unsupported
+from clew_server.model.otlp_raw import RawResourceSpans, RawScopeSpans, parse_raw
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
+from clew_server.receivers.otlp_json import request_from_json
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+_PROTOBUF_TOO = "application/protobuf"
+
+_HEAD_BYTES = 28
+_NO_TRACE_ID = bytes(16)
+_NO_SPAN_ID = bytes(8)
+_INFLATE_STEP_BYTES = 1 << 20
+_MAX_GZIP_MEMBERS = 1024
+
+
+def media_type(content_type: str) -> str:
+    """`application/x-protobuf` or `application/json` from a Content-Type with or without parameters. Raises Unsupported."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media == _PROTOBUF_TOO:
+        return PROTOBUF
+    if media not in (PROTOBUF, JSON):
+        raise Unsupported(f"Content-Type {media or '(none)'}: send {PROTOBUF} or {JSON}", code="unsupported_media_type")
+    return media
+
+
+def check_encoding(content_encoding: str) -> bool:
+    """Whether the body is gzipped. Raises Unsupported for any other compression."""
+    encoding = content_encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return False
+    if encoding in ("gzip", "x-gzip"):
+        return True
+    raise Unsupported(f"Content-Encoding {encoding}: send gzip or none", code="unsupported_encoding")
+
+
+def gunzip(body: bytes, *, grow_to: Callable[[int], None] = lambda size_bytes: None) -> bytes:
+    """The decompressed body, never more than a step beyond the limit in memory.
+
+    `grow_to` hears the size before each further MiB and may raise. Raises TooLarge past 64 MiB, BadInput for bytes that
+    are not whole gzip members.
+    """
+    out: list[bytes] = []
+    size = members = 0
+    rest = body
+    try:
+        while rest and members < _MAX_GZIP_MEMBERS:
+            members += 1
+            inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            while not inflate.eof:
+                grow_to(size + _INFLATE_STEP_BYTES)
+                piece = inflate.decompress(rest, _INFLATE_STEP_BYTES)
+                rest = inflate.unconsumed_tail
+                size += len(piece)
+                if size > MAX_REQUEST_BYTES:
+                    raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes after decompression")
+                out.append(piece)
+                if not piece and not rest and not inflate.eof:
+                    raise BadInput("the gzip data end too early", code="malformed")
+            # Zero bytes behind the last member are padding (RFC 1952 leaves them to the program; gzip accepts them).
+            rest = inflate.unused_data.lstrip(b"\0")
+    except zlib.error as error:
+        raise BadInput(f"the body is not gzip: {error}", code="malformed") from error
+    if rest or not members:
+        raise BadInput("the body is not gzip", code="malformed")
+    return b"".join(out)
+
+
+def decode_otlp(body: bytes, content_type: str) -> OtlpBatch:
+    """Decode a decompressed OTLP request; see `contract.Decoder` for what it raises."""
+    if len(body) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    if media_type(content_type) == JSON:
+        return _check(body, request_from_json(body), Counter())
+    try:
+        message = ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        return _salvage(body, error)
+    return _check(body, message, Counter())
+
+
+def _check(body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str]) -> OtlpBatch:
+    """Count, make canonical, look at every id; take out the spans OTLP forbids."""
+    if _count(message) > MAX_REQUEST_SPANS:
+        raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+    if len(UnknownFieldSet(message)):
+        # Among them field 1000, which is the log's own mark: nobody but the log may write it.
+        bare = ExportTraceServiceRequest()
+        bare.resource_spans.MergeFrom(message.resource_spans)
+        message = bare
+    try:
+        request = message.SerializeToString()
+        heads = _heads(request)
+        if heads is None:
+            _remove_forbidden(message, rejected)
+            request = message.SerializeToString()
+            heads = _heads(request)
+    except EncodeError as error:
+        raise BadInput(f"the request cannot be written again: {error}", code="malformed") from error
+    if len(request) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    return OtlpBatch(body, request, len(heads or b"") // _HEAD_BYTES, heads, dict(rejected))
+
+
+def _count(message: ExportTraceServiceRequest) -> int:
+    """Spans in a request. Raises TooLarge early where a small body unfolds into very many empty parts."""
+    if len(message.resource_spans) > MAX_REQUEST_SPANS:
+        raise TooLarge(f"more than {MAX_REQUEST_SPANS} resources in one request")
+    return sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
+
+
+def _heads(request: bytes) -> bytes | None:
+    """The first 28 bytes of each span of a canonical request; None if any span's ids are not as OTLP wants them.
+
+    Whole columns are compared at once: asking the parsed message for each id costs three times as much.
+    """
+    heads: list[bytes] = []
+    for resource in parse_raw(request).resource_spans:
+        for scope in resource.scope_spans:
+            heads += [span[:_HEAD_BYTES] for span in scope.spans]
+    joined, count = b"".join(heads), len(heads)
+    if (
+        len(joined) != count * _HEAD_BYTES
+        or joined[0::_HEAD_BYTES] != b"\x0a" * count
+        or joined[1::_HEAD_BYTES] != b"\x10" * count
+        or joined[18::_HEAD_BYTES] != b"\x12" * count
+        or joined[19::_HEAD_BYTES] != b"\x08" * count
+    ):
+        return None
+    if _NO_SPAN_ID in joined and any(h[20:] == _NO_SPAN_ID or h[2:18] == _NO_TRACE_ID for h in heads):
+        return None
+    return joined
+
+
+def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]) -> None:
+    for resource in message.resource_spans:
+        for scope in resource.scope_spans:
+            kept: list[Span] = []
+            before = len(scope.spans)
+            for span in scope.spans:
+                if len(span.trace_id) != 16 or span.trace_id == _NO_TRACE_ID:
+                    rejected["trace_id"] += 1
+                elif len(span.span_id) != 8 or span.span_id == _NO_SPAN_ID:
+                    rejected["span_id"] += 1
+                else:
+                    kept.append(span)
+            if len(kept) != before:
+                del scope.spans[:]
+                scope.spans.extend(kept)
+
+
+def _salvage(body: bytes, error: DecodeError) -> OtlpBatch:
+    """The parser refused the whole: leave out the spans it refuses alone, and what hangs on a refused scope or resource."""
+    raw = parse_raw(body)
+    total = sum(len(scope.spans) for resource in raw.resource_spans for scope in resource.scope_spans)
+    if total > MAX_REQUEST_SPANS:
+        raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+    message = ExportTraceServiceRequest()
+    for resource in raw.resource_spans:
+        _merge_good_scopes(message, resource)
+    rejected = Counter(malformed=total - _count(message))
+    if not _count(message):
+        raise BadInput(f"the bytes are not an OTLP trace request: {error}", code="malformed")
+    return _check(body, message, rejected)
+
+
+def _merge_good_scopes(message: ExportTraceServiceRequest, resource: RawResourceSpans) -> None:
+    head = _field(1, resource.resource) + _field(3, resource.schema_url)
+    if not _parses(_field(1, head)):
+        return
+    scopes = b"".join(_field(2, _good_spans(scope)) for scope in resource.scope_spans if _parses(_scope_alone(scope)))
+    # Every part parsed at the depth it has here, so the whole does too.
+    message.MergeFromString(_field(1, head + scopes))
+
+
+def _scope_alone(scope: RawScopeSpans) -> bytes:
+    return _field(1, _field(2, _field(1, scope.scope) + _field(3, scope.schema_url)))
+
+
+def _good_spans(scope: RawScopeSpans) -> bytes:
+    spans = b"".join(_field(2, span) for span in scope.spans if _parses(_field(1, _field(2, _field(2, span)))))
+    return _field(1, scope.scope) + spans + _field(3, scope.schema_url)
+
+
+def _parses(request: bytes) -> bool:
+    try:
+        ExportTraceServiceRequest.FromString(request)
+    except DecodeError:
+        return False
+    return True
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field with a number below 16; nothing at all for empty content."""
+    if not content:
+        return b""
+    length, rest = bytearray(), len(content)
+    while rest > 0x7F:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    length.append(rest)
+    return bytes((number << 3 | 2,)) + bytes(length) + content

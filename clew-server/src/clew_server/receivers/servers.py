@@ -1,0 +1,301 @@
+"""Sockets: HTTP and gRPC requests → decoder → intake → the answer their protocol wants. The only I/O of this room."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import hmac
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from clew_server.collector.intake import Intake, Reservation
+from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
+from clew_server.receivers import status
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, OtlpBatch, ReceiverState
+from clew_server.receivers.otlp import JSON, PROTOBUF, check_encoding, decode_otlp, gunzip, media_type
+
+logger = logging.getLogger(__name__)
+
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+TRACES = "/v1/traces"
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
+
+# Above this a body is decoded beside the event loop, so that others are not kept waiting.
+_DECODE_INLINE_BYTES = 256 << 10
+_DECODERS = 2
+
+
+class _Gone(Exception):
+    """The client left before its request was whole."""
+
+
+class _Decoding:
+    """Decodes small bodies at once and big ones in a few threads."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="clew-decode")
+
+    async def run(self, size_bytes: int, call: Callable[[], OtlpBatch]) -> OtlpBatch:
+        if size_bytes <= _DECODE_INLINE_BYTES:
+            return call()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class OtlpHttpReceiver:
+    """OTLP/HTTP as an ASGI app: `POST /v1/traces`, protobuf and JSON, gzip and plain; other paths go to `fallback`."""
+
+    def __init__(self, intake: Intake, *, fallback: AsgiApp | None = None, address: str = "") -> None:
+        self._intake = intake
+        self._fallback = fallback
+        self._decoding = _Decoding()
+        self.state = ReceiverState("otlp-http", "http", address, "open", "--otlp-http-port")
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path == TRACES:
+                await self._traces(scope, receive, send)
+                return
+            if path in _OTHER_SIGNALS:
+                await self._other_signal(scope, path, send)
+                return
+        if self._fallback is not None:
+            await self._fallback(scope, receive, send)
+        elif scope["type"] == "http":
+            await _answer(send, 404, b"clew receives traces here: POST " + TRACES.encode(), "text/plain")
+        elif scope["type"] == "lifespan":
+            await _live(receive, send)
+
+    def close(self) -> None:
+        """Stop the decoding threads."""
+        self.state.state = "off"
+        self._decoding.close()
+
+    async def _traces(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        headers = dict(scope["headers"])
+        client = scope.get("client")
+        self.state.saw(f"{client[0]}:{client[1]}" if client else "unix", time.time_ns())
+        if scope["method"] != "POST":
+            await self._refuse(send, 405, "text/plain", f"{scope['method']} {TRACES}: use POST", [(b"allow", b"POST")])
+            return
+        media = "text/plain"
+        try:
+            media = media_type(headers.get(b"content-type", b"").decode("latin-1"))
+            is_gzip = check_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
+            batch = await self._receive(receive, headers, media, is_gzip)
+        except _Gone:
+            self.state.refused("the client left before its request was whole")
+            self._intake.note_refused()
+        except Unavailable as error:
+            retry_after = str(max(1, math.ceil(error.retry_after_s))).encode()
+            await self._refuse(send, 503, media, str(error), [(b"retry-after", retry_after)])
+        except TooLarge as error:
+            await self._refuse(send, 413, media, str(error))
+        except Unsupported as error:
+            await self._refuse(send, 415, "text/plain", str(error))
+        except BadInput as error:
+            await self._refuse(send, 400, media, str(error))
+        else:
+            self.state.spans += batch.spans
+            respond = status.response_json if media == JSON else status.response_protobuf
+            await _answer(send, 200, respond(sum(batch.rejected.values()), batch.rejection), media)
+
+    async def _receive(self, receive: _Receive, headers: dict[bytes, bytes], media: str, is_gzip: bool) -> OtlpBatch:
+        declared = headers.get(b"content-length", b"0")
+        size = int(declared) if declared.isdigit() else 0
+        if size > MAX_REQUEST_BYTES:
+            raise TooLarge(f"{size} bytes: a request holds at most {MAX_REQUEST_BYTES}")
+        with self._intake.reserve(size) as reservation:
+            body = await _read_body(receive, reservation)
+            decode = functools.partial(_decode_http, body, media, is_gzip, reservation)
+            # Gzip tells nothing of the size behind it, so it is never unpacked on the loop beyond a small body.
+            batch = await self._decoding.run(len(body) * (16 if is_gzip else 1), decode)
+            await self._intake.accept(batch)
+        return batch
+
+    async def _refuse(
+        self, send: _Send, http_status: int, media: str, message: str, extra: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        self.state.refused(message)
+        self._intake.note_refused()
+        code = _RPC_CODES[http_status]
+        if media == PROTOBUF:
+            body = status.status_protobuf(code, message)
+        elif media == JSON:
+            body = status.status_json(code, message)
+        else:
+            body = message.encode()
+        await _answer(send, http_status, body, media, extra)
+
+    async def _other_signal(self, scope: _Scope, path: str, send: _Send) -> None:
+        media = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].decode("latin-1").strip().lower()
+        sentence = f"clew takes traces, not {_OTHER_SIGNALS[path]}: send only traces here, to {TRACES}"
+        await self._refuse(send, 404, media if media in (PROTOBUF, JSON) else "text/plain", sentence)
+
+
+_RPC_CODES = {
+    400: status.INVALID_ARGUMENT,
+    404: status.UNIMPLEMENTED,
+    405: status.UNIMPLEMENTED,
+    413: status.RESOURCE_EXHAUSTED,
+    415: status.INVALID_ARGUMENT,
+    503: status.UNAVAILABLE,
+}
+
+
+def _decode_http(body: bytes, media: str, is_gzip: bool, reservation: Reservation) -> OtlpBatch:
+    if is_gzip:
+        # The packed bytes stay in memory beside the unpacked ones.
+        body = gunzip(body, grow_to=lambda size_bytes: reservation.grow_to(size_bytes))
+    return decode_otlp(body, media)
+
+
+async def _read_body(receive: _Receive, reservation: Reservation) -> bytes:
+    """The whole body, however it is chunked. Raises TooLarge beyond the limit, Unavailable beyond the budget, _Gone."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        chunk: bytes = message.get("body", b"")
+        if chunk:
+            size += len(chunk)
+            if size > MAX_REQUEST_BYTES:
+                raise TooLarge(f"a request holds at most {MAX_REQUEST_BYTES} bytes")
+            reservation.grow_to(size)
+            chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _answer(
+    send: _Send, http_status: int, body: bytes, media: str, extra: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    if media == "text/plain":
+        media = "text/plain; charset=utf-8"
+    headers = [(b"content-type", media.encode("latin-1")), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": http_status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _live(receive: _Receive, send: _Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+class OtlpGrpcReceiver(grpc.GenericRpcHandler):
+    """OTLP/gRPC on its own port: one unary method over raw bytes, every other method UNIMPLEMENTED.
+
+    Nothing may fork this process after `start`: grpcio's threads do not survive it.
+    """
+
+    def __init__(self, intake: Intake, *, host: str = "127.0.0.1", port: int = 4317, token: str | None = None) -> None:
+        """With a `token`, every call needs `authorization: Bearer <token>`. An IPv6 host comes without brackets."""
+        self._intake = intake
+        self._host, self._port = host, port
+        self._wanted = f"Bearer {token}".encode() if token is not None else None
+        self._decoding = _Decoding()
+        self._server: grpc.aio.Server | None = None
+        self.state = ReceiverState("otlp-grpc", "grpc", option="--otlp-grpc-port")
+
+    async def start(self) -> int:
+        """Listen, and return the port. Raises OSError (EADDRINUSE) where the address cannot be had."""
+        server = grpc.aio.server(
+            handlers=[self],
+            options=[
+                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+                ("grpc.so_reuseport", 0),  # else two servers share a port without a word
+            ],
+        )
+        host = f"[{self._host.strip('[]')}]" if ":" in self._host else self._host
+        try:
+            port = server.add_insecure_port(f"{host}:{self._port}")
+        except RuntimeError as error:
+            self.state.state = "failed"
+            self.state.last_error = f"cannot listen on {host}:{self._port}"
+            raise OSError(errno.EADDRINUSE, self.state.last_error) from error
+        await server.start()
+        self._server = server
+        self.state.address = f"{host}:{port}"
+        self.state.state = "open"
+        return port
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Take nothing new, finish what is being handled, for at most `grace_s`."""
+        self.state.state = "off"
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+        self._decoding.close()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
+        if handler_call_details.method == EXPORT:
+            return grpc.unary_unary_rpc_method_handler(self._export)
+        return None
+
+    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        self.state.saw(_peer(context.peer()), time.time_ns())
+        if self._wanted is not None and not self._is_allowed(context):
+            await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
+        try:
+            # The message is in memory already; what the budget can still spare is everything that comes after it.
+            with self._intake.reserve(len(body)):
+                batch = await self._decoding.run(len(body), functools.partial(decode_otlp, body, PROTOBUF))
+                await self._intake.accept(batch)
+        except Unavailable as error:
+            retry = error.retry_after_s
+            # Other clients read the status details; Python's exporter only the second.
+            context.set_trailing_metadata(
+                (
+                    ("grpc-status-details-bin", status.status_protobuf(status.UNAVAILABLE, str(error), retry)),
+                    ("google.rpc.retryinfo-bin", status.retry_info(retry)),
+                )
+            )
+            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        except TooLarge as error:
+            await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except BadInput as error:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        self.state.spans += batch.spans
+        return status.response_protobuf(sum(batch.rejected.values()), batch.rejection)
+
+    def _is_allowed(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> bool:
+        for key, value in context.invocation_metadata() or ():
+            if key == "authorization":
+                given = value if isinstance(value, bytes) else value.encode()
+                return hmac.compare_digest(given, self._wanted or b"")
+        return False
+
+    async def _refuse(
+        self, context: grpc.aio.ServicerContext[bytes, bytes], code: grpc.StatusCode, message: str
+    ) -> None:
+        """Count and abort, which raises."""
+        self.state.refused(message)
+        self._intake.note_refused()
+        await context.abort(code, message)
+
+
+def _peer(peer: str) -> str:
+    """`host:port` of grpc's `ipv4:host:port` or `ipv6:%5B::1%5D:port`."""
+    return peer.partition(":")[2].replace("%5B", "[").replace("%5D", "]")

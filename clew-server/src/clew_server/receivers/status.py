@@ -1,0 +1,65 @@
+"""`google.rpc.Status` and the OTLP response, as bytes: the few fields there are, so that no further package is needed."""
+
+from __future__ import annotations
+
+import json
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+INVALID_ARGUMENT = 3
+NOT_FOUND = 5
+RESOURCE_EXHAUSTED = 8
+UNIMPLEMENTED = 12
+INTERNAL = 13
+UNAVAILABLE = 14
+
+_RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
+
+
+def retry_info(retry_after_s: float) -> bytes:
+    """google.rpc.RetryInfo { retry_delay = 1 } with a google.protobuf.Duration { seconds = 1; nanos = 2 }."""
+    seconds = int(retry_after_s)
+    nanos = int((retry_after_s - seconds) * 1e9)
+    delay = (b"\x08" + _varint(seconds) if seconds else b"") + (b"\x10" + _varint(nanos) if nanos else b"")
+    return _field(1, delay)
+
+
+def status_protobuf(code: int, message: str, retry_after_s: float | None = None) -> bytes:
+    """google.rpc.Status { code = 1; message = 2; details = 3 }, with RetryInfo as its one detail where there is one."""
+    status = b"\x08" + _varint(code) + _field(2, message.encode("utf-8", "replace"))
+    if retry_after_s is not None:
+        status += _field(3, _field(1, _RETRY_INFO) + _field(2, retry_info(retry_after_s)))
+    return status
+
+
+def status_json(code: int, message: str) -> bytes:
+    return json.dumps({"code": code, "message": message}).encode()
+
+
+def response_protobuf(rejected_spans: int, message: str) -> bytes:
+    """ExportTraceServiceResponse; zero bytes when all is well."""
+    if not rejected_spans and not message:
+        return b""
+    response = ExportTraceServiceResponse()
+    response.partial_success.rejected_spans = rejected_spans
+    response.partial_success.error_message = message
+    return response.SerializeToString()
+
+
+def response_json(rejected_spans: int, message: str) -> bytes:
+    if not rejected_spans and not message:
+        return b"{}"
+    return json.dumps({"partialSuccess": {"rejectedSpans": str(rejected_spans), "errorMessage": message}}).encode()
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
