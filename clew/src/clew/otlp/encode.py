@@ -128,7 +128,8 @@ def key_value(key: str, value: Any) -> bytes:
         return prefix + delimited(f.KEY_VALUE_VALUE, delimited(f.ANY_STRING, raw))
     if kind is int:
         if 0 <= value < 1024:
-            return prefix + _KV_SMALL_INT[value]
+            small: bytes = _KV_SMALL_INT[value]
+            return prefix + small
     elif kind is bool:
         return prefix + (_KV_TRUE if value else _KV_FALSE)
     elif kind is float:

@@ -1,0 +1,173 @@
+"""The `clew` command: `doctor` and `version`, and what other distributions add by the entry-point group `clew.commands`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+GROUP: Final = "clew.commands"
+OK, USAGE, UNREACHABLE, INTERRUPTED = 0, 2, 7, 130
+
+# Commands of distribution clew-server, so that their absence can be explained.
+_SERVER_COMMANDS: Final = {
+    "serve": "run the server: collector, store, query API and UI",
+    "demo": "run the server and two traced services to look at",
+    "search": "find traces",
+    "show": "print one trace as a waterfall",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command: an entry point of group `clew.commands`, named like the command, refers to an instance.
+
+    `add_arguments` fills the command's own parser; `run` gets what was parsed and returns the exit code.
+    Its module is loaded for `clew --help` and for the command itself, so it imports what is heavy in `run`.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 usage, 130 interrupted, or the command's own."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough. What is still buffered must not fail again at exit.
+        sys.stdout = None
+        return OK
+
+
+def _main(words: list[str]) -> int:
+    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help", "help"):
+        print(_overview(plugins))
+        return OK if words else USAGE
+    if name in ("-V", "--version"):
+        name = "version"
+    command = _BUILT_IN.get(name)
+    if command is None and name in plugins:
+        try:
+            command = _load(plugins[name])
+        except Exception as error:
+            return _fail(f"command {name!r} cannot be loaded: {_one_line(error)}")
+    if command is None:
+        if name in _SERVER_COMMANDS:
+            return _fail(f"{name!r} belongs to the server: pip install clew-server")
+        if name.startswith("-"):
+            return _fail(f"no option {name!r} here; see clew --help")
+        return _fail(f"no command {name!r}; see clew --help")
+    parser = ArgumentParser(prog=f"clew {command.name}", description=_sentence(command.help))
+    command.add_arguments(parser)
+    try:
+        parsed = parser.parse_args(words[1:])
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else USAGE
+    return command.run(parsed)
+
+
+def _load(entry: EntryPoint) -> Command:
+    command = entry.load()
+    if not isinstance(command, Command):
+        raise TypeError(f"{entry.value} is not a clew.cli.Command")
+    return command
+
+
+def _overview(plugins: dict[str, EntryPoint]) -> str:
+    lines = ["usage: clew COMMAND [OPTION ...]", "", "Distributed tracing for Python services.", "", "commands:"]
+    rows: list[tuple[str, str]] = []
+    for name in sorted({*plugins, *_BUILT_IN, *_SERVER_COMMANDS}, key=_order):
+        if name in _BUILT_IN:
+            rows.append((name, _BUILT_IN[name].help))
+        elif name in plugins:
+            try:
+                rows.append((name, _load(plugins[name]).help))
+            except Exception as error:
+                rows.append((name, f"(cannot be loaded: {_one_line(error)})"))
+        else:
+            rows.append((name, f"{_SERVER_COMMANDS[name]} (pip install clew-server)"))
+    width = max(len(name) for name, _ in rows)
+    lines += [f"  {name:<{width}}  {text}" for name, text in rows]
+    lines += ["", "clew COMMAND --help tells more about one of them."]
+    return "\n".join(lines)
+
+
+def _order(name: str) -> tuple[int, str]:
+    """As one meets them: the server first, then looking at traces, what else is installed, the built-in ones."""
+    first = list(_SERVER_COMMANDS)
+    if name in first:
+        return first.index(name), name
+    return (len(first) + (name in _BUILT_IN), name)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _fail(sentence: str) -> int:
+    print(f"clew: {sentence}", file=sys.stderr)
+    return USAGE
+
+
+# -- version ------------------------------------------------------------------------------------------------------------
+
+
+def _version_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _version(arguments: Namespace) -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for distribution in ("clew", "clew-server", "opentelemetry-api"):
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue
+    found["python"] = ".".join(map(str, sys.version_info[:3]))
+    print(json.dumps(found) if arguments.json else "\n".join(f"{name} {number}" for name, number in found.items()))
+    return OK
+
+
+# -- doctor -------------------------------------------------------------------------------------------------------------
+
+
+def _doctor_arguments(parser: ArgumentParser) -> None:
+    from clew.doctor import add_arguments
+
+    add_arguments(parser)
+
+
+def _doctor(arguments: Namespace) -> int:
+    from clew.doctor import run
+
+    return run(arguments)
+
+
+_BUILT_IN: Final = {
+    "doctor": Command(
+        "doctor", "check that spans of this machine reach the server and come back", _doctor_arguments, _doctor
+    ),
+    "version": Command("version", "print versions", _version_arguments, _version),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""`clew doctor`: does a span of this machine reach the server, and can it be read back; what to do where not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from http.client import HTTPException
+from time import monotonic, sleep
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:16686"
+_OK, _USAGE, _UNREACHABLE = 0, 2, 7
+_TIMEOUT_S: Final = 5.0
+_COME_BACK_S: Final = 5.0
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `clew doctor`."""
+    parser.add_argument("--server", metavar="URL", help=f"the server's address (CLEW_SERVER, else {DEFAULT_SERVER})")
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="where spans are sent (OTEL_EXPORTER_OTLP_ENDPOINT, else what the server says)",
+    )
+    parser.add_argument("--token-file", metavar="FILE", help="file with the server's token (CLEW_TOKEN_FILE)")
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON lines")
+
+
+class _Report:
+    """Prints each check as it is made."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self.all_ok = True
+
+    def say(self, check: str, ok: bool, text: str, advice: str = "") -> None:
+        self.all_ok = self.all_ok and ok
+        if self._as_json:
+            print(json.dumps({"check": check, "ok": ok, "text": text, "advice": advice or None}, ensure_ascii=False))
+        else:
+            print(f"{'✓' if ok else '✗'} {text}")
+            if advice:
+                print(f"    → {advice}")
+        sys.stdout.flush()
+
+
+def run(arguments: Namespace) -> int:
+    """Make all checks; returns 0 if they hold, 7 if a span cannot make its way, 2 for options that cannot be meant."""
+    report = _Report(arguments.json)
+    # What the exporter would log is said by the checks.
+    logging.getLogger("clew").setLevel(logging.CRITICAL)
+    server = (arguments.server or os.environ.get("CLEW_SERVER") or DEFAULT_SERVER).rstrip("/")
+    try:
+        headers = _authorization(arguments.token_file or os.environ.get("CLEW_TOKEN_FILE"))
+        _check_address(server)
+        if arguments.endpoint:
+            _check_address(arguments.endpoint)
+    except (OSError, ValueError) as error:
+        print(f"clew doctor: {error}", file=sys.stderr)
+        return _USAGE
+    _check_recorder(report)
+    status = _check_server(report, server, headers)
+    _check_receivers(report, status)
+    trace_id = _check_sending(report, _traces_url(arguments.endpoint, status), headers)
+    if trace_id and status is not None:
+        _check_coming_back(report, server, headers, trace_id)
+    return _OK if report.all_ok else _UNREACHABLE
+
+
+def _authorization(token_file: str | None) -> dict[str, str]:
+    if not token_file:
+        return {}
+    with open(token_file, encoding="utf-8") as file:
+        return {"Authorization": f"Bearer {file.read().strip()}"}
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an address such as {DEFAULT_SERVER}")
+
+
+def _get(url: str, headers: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> Any:
+    """The JSON at `url`. Raises HTTPError for a refusal, OSError, HTTPException or ValueError where none came."""
+    with urlopen(Request(url, headers=dict(headers)), timeout=timeout_s) as response:
+        return json.loads(response.read())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, HTTPError):
+        return f"HTTP {error.code} {error.reason}"
+    reason = error.reason if isinstance(error, URLError) else error
+    return str(reason) or type(reason).__name__
+
+
+def _check_recorder(report: _Report) -> None:
+    from clew import __version__
+    from clew.recorder import _select
+
+    report.say("recorder", True, f"clew {__version__}, recorder: {_select.NAME}")
+
+
+def _check_server(report: _Report, server: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
+    try:
+        status = _get(f"{server}/api/v1/status", headers)
+        if not isinstance(status, dict):
+            raise ValueError("the answer is no status of a clew server")
+    except HTTPError as error:
+        with error:
+            advice = "give --token-file" if error.code in (401, 403) else "is this a clew server?"
+            report.say("server", False, f"server {server}: {_reason(error)}", advice)
+        return None
+    except (OSError, HTTPException, ValueError) as error:
+        report.say(
+            "server", False, f"server {server}: {_reason(error)}", "start one with `clew serve`, or give --server URL"
+        )
+        return None
+    text = f"server {server}, version {status.get('version', '?')}: {status.get('accepted_spans', 0)} spans accepted"
+    rejected = sum(n for n in _mapping(status.get("rejected_spans")).values() if isinstance(n, int))
+    dead = status.get("dead_letter_spans") or 0
+    extra = [f"{rejected} rejected"] if rejected else []
+    extra += [f"{dead} put aside as unreadable"] if dead else []
+    report.say("server", True, ", ".join([text, *extra]))
+    return status
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _receivers(status: dict[str, Any] | None) -> list[dict[str, Any]]:
+    found = (status or {}).get("receivers")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _check_receivers(report: _Report, status: dict[str, Any] | None) -> None:
+    for receiver in _receivers(status):
+        name, state, address = receiver.get("name"), receiver.get("state"), receiver.get("address") or ""
+        if state == "off":
+            continue
+        error = receiver.get("last_error")
+        text = f"receiver {name} {state} {address}: {receiver.get('spans') or 0} spans"
+        if state == "failed":
+            report.say(f"receiver {name}", False, f"receiver {name} is not open: {error or 'no reason given'}")
+        elif error:
+            client = receiver.get("last_client")
+            # An error of the past is told, and is no fault of this machine.
+            report.say(f"receiver {name}", True, text, f"last error: {error}" + (f" (from {client})" if client else ""))
+        else:
+            report.say(f"receiver {name}", True, text)
+
+
+def _traces_url(endpoint: str | None, status: dict[str, Any] | None) -> str:
+    from clew.configure import traces_url, traces_url_from_environment
+
+    if endpoint:
+        return traces_url(endpoint)
+    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", "").strip() for kind in ("", "TRACES_")):
+        for receiver in _receivers(status):
+            address = receiver.get("address")
+            if receiver.get("name") == "otlp-http" and receiver.get("state") == "open" and address:
+                text = str(address)
+                try:
+                    return traces_url(text if "://" in text else f"http://{text}")
+                except ValueError:
+                    break
+    return traces_url_from_environment()
+
+
+def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str | None:
+    """Send one span through a provider as an application has it; returns its trace id if it was taken."""
+    from clew.configure import headers_from_environment
+    from clew.recorder.exporter import OtlpHttpExporter, Outcome
+    from clew.recorder.pipeline import BatchOptions
+    from clew.recorder.provider import TracerProvider
+    from clew.recorder.resource import default_resource
+
+    class Watched(OtlpHttpExporter):
+        """Keeps what the endpoint answered."""
+
+        last: Outcome | None = None
+
+        def export(self, request: bytes, timeout_s: float) -> Outcome:
+            self.last = super().export(request, timeout_s)
+            return self.last
+
+    exporter = Watched(url, headers={**headers_from_environment(), **headers})
+    provider = TracerProvider(
+        default_resource("clew-doctor"), exporter=exporter, batch=BatchOptions(timeout_s=_TIMEOUT_S)
+    )
+    span = provider.get_tracer("clew.doctor").start_span("clew doctor")
+    span.end()
+    provider.shutdown(_TIMEOUT_S)
+    stats = provider.stats()
+    if stats["sent"] == 1:
+        report.say("endpoint", True, f"endpoint {url}: took a span")
+        return f"{span.get_span_context().trace_id:032x}"
+    answer = exporter.last
+    reason = answer.detail if answer is not None and answer.detail else ", ".join(stats["dropped"]) or "no answer"
+    refused = answer is not None and answer.reason.startswith("http_4")
+    advice = "is this an OTLP/HTTP address, and the token right?" if refused else "is the server up, the port right?"
+    report.say("endpoint", False, f"endpoint {url}: {reason.removeprefix(f'{url}: ')}", advice)
+    return None
+
+
+def _check_coming_back(report: _Report, server: str, headers: Mapping[str, str], trace_id: str) -> None:
+    started = monotonic()
+    reason = ""
+    while monotonic() - started < _COME_BACK_S:
+        try:
+            _get(f"{server}/api/v1/traces/{trace_id}", headers)
+            report.say("read back", True, f"trace {trace_id} came back after {(monotonic() - started) * 1000:.0f} ms")
+            return
+        except HTTPError as error:
+            with error:
+                reason = _reason(error)
+            if error.code != 404:
+                break
+        except (OSError, HTTPException, ValueError) as error:
+            reason = _reason(error)
+        sleep(0.05)
+    report.say(
+        "read back",
+        False,
+        f"trace {trace_id} was taken and cannot be read: {reason}",
+        "does the endpoint belong to this server? See its log and /readyz",
+    )
