@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -30,7 +29,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(server: Server) -> Iterator[Shop]:
+def shop(server: Server) -> Shop:
     made = Shop(fresh_name("front"), fresh_name("back"), time.time_ns())
     front, back = [], []
     for number in range(TRACES):
@@ -67,7 +66,7 @@ def shop(server: Server) -> Iterator[Shop]:
     server.export(request(made.front, front, resource={"region": "north"}))
     server.export(request(made.back, back, resource={"region": "süd"}))
     server.flush()
-    yield made
+    return made
 
 
 def numbers(shop: Shop, traces: list[dict[str, object]]) -> list[int]:
