@@ -1,0 +1,77 @@
+"""The processes of the demo: started together, watched, stopped in reverse, none outlives the demo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STOP_TIMEOUT_S = 10
+LOG_LINES_SHOWN = 5
+
+
+class ChildEnded(Exception):
+    """A child that should run has ended. The message names it and ends with the last lines it wrote."""
+
+    def __init__(self, name: str, exit_code: int, last_lines: str) -> None:
+        super().__init__(f"{name} ended with exit code {exit_code}" + (f":\n{last_lines}" if last_lines else ""))
+        self.exit_code = exit_code
+
+
+class Children:
+    """Child processes with their output in files of `folder`. Leaving the `with` block stops them, the latest first."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environ = dict(environ)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in reversed(list(self._running)):
+            self.stop(name)
+
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Starts `python -m module arguments…`; in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
+        command = [sys.executable, "-m", "clew_server.demo.child", str(os.getpid()), module, *arguments]
+        with self._log(name).open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                command,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+    def check(self, *names: str) -> None:
+        """Raises ChildEnded if one of `names` (all, without names) has ended."""
+        for name in names or tuple(self._running):
+            exit_code = self._running[name].poll()
+            if exit_code is not None:
+                lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+                raise ChildEnded(name, exit_code, "\n".join(lines[-LOG_LINES_SHOWN:]))
+
+    def has_ended(self, name: str) -> bool:
+        return self._running[name].poll() is not None
+
+    def stop(self, name: str) -> None:
+        """Asks the child to end, insists after 10 s. Returns when it is gone."""
+        process = self._running.pop(name)
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"

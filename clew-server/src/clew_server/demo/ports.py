@@ -1,0 +1,36 @@
+"""Ports for the demo: the usual one, or a free one where that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+HOST = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on loopback at `port` now."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(taken: set[int]) -> int:
+    """A port nobody listens on, and not one of `taken`."""
+    while True:
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind((HOST, 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken:
+            return port
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections on loopback at `port`."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
