@@ -1,0 +1,123 @@
+/** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
+import type { Skeleton, Status, TracePage, TracesData } from './types'
+
+/** An answer that is not the asked one, or none at all (`status` 0). */
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly code: string,
+    readonly position: number | null = null,
+    readonly requestId: string | null = null,
+  ) {
+    super(message)
+    this.name = 'ApiError'
+  }
+
+  /** The server did not answer, or answered that it cannot now. */
+  get isOutage(): boolean {
+    return this.status === 0 || this.status >= 500
+  }
+}
+
+const TOKEN_KEY = 'clew.token'
+
+let onUnauthorized: () => void = () => {}
+
+/** Names what happens when the server wants a token. */
+export function whenUnauthorized(action: () => void): void {
+  onUnauthorized = action
+}
+
+/** Keeps the token for this tab only. */
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN_KEY, token)
+}
+
+/** The address of an API path, whatever prefix the page is served under. */
+export function apiUrl(path: string): string {
+  return new URL(`api/v1/${path}`, document.baseURI).href
+}
+
+interface Options {
+  signal?: AbortSignal
+  body?: unknown
+}
+
+async function call<T>(path: string, { signal, body }: Options = {}): Promise<T> {
+  const headers = new Headers({ accept: 'application/json' })
+  const token = sessionStorage.getItem(TOKEN_KEY)
+  if (token !== null) headers.set('authorization', `Bearer ${token}`)
+  if (body !== undefined) headers.set('content-type', 'application/json')
+  let response: Response
+  try {
+    response = await fetch(apiUrl(path), {
+      headers,
+      method: body === undefined ? 'GET' : 'POST',
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: signal ?? null,
+    })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new ApiError('The server does not answer.', 0, 'offline')
+  }
+  if (response.ok) {
+    try {
+      return (await response.json()) as T
+    } catch (error) {
+      if (signal?.aborted) throw error
+      throw new ApiError('The answer broke off or is not JSON.', 0, 'broken_answer')
+    }
+  }
+  if (response.status === 401) onUnauthorized()
+  throw await errorOf(response)
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const requestId = response.headers.get('x-request-id')
+  const fallback = `The server answered ${response.status} ${response.statusText}`.trim()
+  try {
+    const { error } = (await response.json()) as {
+      error?: { code?: string; message?: string; position?: number | null }
+    }
+    return new ApiError(
+      error?.message ?? fallback,
+      response.status,
+      error?.code ?? 'error',
+      error?.position ?? null,
+      requestId,
+    )
+  } catch {
+    return new ApiError(fallback, response.status, 'error', null, requestId)
+  }
+}
+
+export interface TraceQuery {
+  q: string
+  from: string
+  to: string
+  cursor?: string | null
+  limit?: number
+}
+
+/** The parameters of a search; an end that means "no limit" is left out. */
+export function traceParams({ q, from, to, cursor, limit }: TraceQuery): string {
+  const params = new URLSearchParams()
+  if (q.trim() !== '') params.set('q', q.trim())
+  if (from !== 'all') params.set('from', from)
+  if (to !== 'now') params.set('to', to)
+  if (limit !== undefined) params.set('limit', String(limit))
+  if (cursor) params.set('cursor', cursor)
+  return params.toString()
+}
+
+export const api = {
+  status: (signal?: AbortSignal) => call<Status>('status', { signal }),
+  traces: (query: TraceQuery, signal?: AbortSignal) =>
+    call<TracePage>(`traces?${traceParams(query)}`, { signal }),
+  skeleton: (traceId: string, signal?: AbortSignal) =>
+    call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
+  spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>
+    call<TracesData>(`traces/${traceId}/spans`, { signal, body: { span_ids: spanIds } }),
+  trace: (traceId: string, signal?: AbortSignal) => call<TracesData>(`traces/${traceId}`, { signal }),
+}

@@ -1,0 +1,199 @@
+/** The top bar of every page: where you are, the query, the time, and how it looks. */
+import { useQueryClient } from '@tanstack/react-query'
+import { useRef, useState, type FormEvent, type ReactNode } from 'react'
+import { Link, useLocation } from 'wouter'
+import { traceIdFrom } from '../model/query'
+import { RANGES, fixedRange, rangeLabel, shiftedRange, type Range } from '../model/range'
+import { zoneName } from '../model/format'
+import { copyText } from '../parts/CopyButton'
+import { Icon, Logo } from '../parts/icons'
+import { Select } from '../parts/Select'
+import { announce, LiveRegion } from './announce'
+import { HelpDialog } from './HelpDialog'
+import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
+import { queryErrorStore } from './queryError'
+import { rememberSearch, searchPath, searchStore } from './session'
+import { useShortcuts } from './shortcuts'
+import { useStore } from './store'
+
+const QUERY_ID = 'query'
+const RANGE_ID = 'time-range'
+
+async function copyLink(): Promise<void> {
+  const done = await copyText(location.href)
+  announce(done ? 'Link copied' : 'This browser did not allow copying')
+}
+
+export function Shell({ children }: { children: ReactNode }) {
+  const [path, navigate] = useLocation()
+  const [help, setHelp] = useState(false)
+  const queries = useQueryClient()
+  const search = useStore(searchStore)
+  const theme = useStore(themeStore)
+  const zone = useStore(zoneStore)
+  const onSearch = path === '/search' || path === '/'
+
+  const go = (range: Range) => {
+    const next = { ...search, ...range }
+    rememberSearch(next)
+    navigate(searchPath(next))
+  }
+  const toggleTheme = () => chooseTheme(theme === 'dark' ? 'light' : 'dark')
+
+  useShortcuts({
+    '/': () => document.getElementById(QUERY_ID)?.focus(),
+    '?': () => setHelp(true),
+    'g s': () => navigate(searchPath(search)),
+    t: () => document.getElementById(RANGE_ID)?.focus(),
+    r: () => void queries.invalidateQueries(),
+    '[': () => go(shiftedRange(search, -1, Date.now())),
+    ']': () => go(shiftedRange(search, 1, Date.now())),
+    y: () => void copyLink(),
+    D: toggleTheme,
+  })
+
+  return (
+    <>
+      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>
+        Skip to the content
+      </button>
+      <header className="top-bar">
+        <Link href="/search" className="home" aria-label="clew, to Search">
+          <Logo />
+          <span>clew</span>
+        </Link>
+        <nav aria-label="Pages">
+          <Link href={searchPath(search)} className="page-link" aria-current={onSearch ? 'page' : undefined}>
+            Search
+          </Link>
+        </nav>
+        <QueryBox />
+        <RangeSelect range={search} onChange={go} />
+        <Select
+          label="Time zone"
+          value={zone}
+          options={[
+            { value: 'utc', label: 'UTC' },
+            { value: 'local', label: zoneName('local') === 'UTC' ? 'Local' : `Local ${zoneName('local')}` },
+          ]}
+          onChange={(value) => chooseZone(value === 'local' ? 'local' : 'utc')}
+        />
+        <button
+          type="button"
+          className="icon-button"
+          aria-label={theme === 'dark' ? 'Light theme' : 'Dark theme'}
+          title={theme === 'dark' ? 'Light theme (D)' : 'Dark theme (D)'}
+          onClick={toggleTheme}
+        >
+          <Icon name={theme === 'dark' ? 'sun' : 'moon'} />
+        </button>
+        <button
+          type="button"
+          className="icon-button"
+          aria-label="Help"
+          title="Help (?)"
+          onClick={() => setHelp(true)}
+        >
+          <Icon name="help" />
+        </button>
+      </header>
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+      <LiveRegion />
+      <HelpDialog open={help} onClose={() => setHelp(false)} />
+    </>
+  )
+}
+
+function RangeSelect({ range, onChange }: { range: Range; onChange: (range: Range) => void }) {
+  const isListed = range.to === 'now' && RANGES.some((item) => item.from === range.from)
+  const options = RANGES.map((item) => ({ value: item.from, label: item.label }))
+  const own = isListed ? [] : [{ value: 'own', label: rangeLabel(range) }]
+  const pin = range.to === 'now' && range.from !== 'all' ? [{ value: 'pin', label: 'Fix these times' }] : []
+  return (
+    <Select
+      id={RANGE_ID}
+      label="Time range"
+      icon="clock"
+      value={isListed ? range.from : 'own'}
+      options={[...own, ...options, ...pin]}
+      onChange={(value) => {
+        if (value === 'pin') onChange(fixedRange(range, Date.now()))
+        else if (value !== 'own') onChange({ from: value, to: 'now' })
+      }}
+    />
+  )
+}
+
+function QueryBox() {
+  const [, navigate] = useLocation()
+  const search = useStore(searchStore)
+  const problem = useStore(queryErrorStore)
+  const input = useRef<HTMLInputElement>(null)
+  const [text, setText] = useState(search.q)
+  const [shownQuery, setShownQuery] = useState(search.q)
+  if (shownQuery !== search.q) {
+    setShownQuery(search.q)
+    setText(search.q)
+  }
+
+  const run = (event: FormEvent) => {
+    event.preventDefault()
+    const traceId = traceIdFrom(text)
+    if (traceId !== null) {
+      setText(search.q)
+      navigate(`/trace/${traceId}`)
+      return
+    }
+    const next = { ...search, q: text.trim() }
+    rememberSearch(next)
+    navigate(searchPath(next))
+  }
+  const shown = problem !== null && problem.q === text.trim() ? problem : null
+  return (
+    <search className="query">
+      <form onSubmit={run}>
+        <Icon name="search" />
+        <input
+          ref={input}
+          id={QUERY_ID}
+          type="text"
+          aria-label="Query or trace id"
+          aria-invalid={shown !== null}
+          aria-describedby={shown ? 'query-problem' : undefined}
+          placeholder="service=payment status=error dur>500ms, or paste a trace id"
+          autoComplete="off"
+          autoCapitalize="off"
+          spellCheck={false}
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+          onPaste={(event) => {
+            const traceId = traceIdFrom(event.clipboardData.getData('text'))
+            if (traceId === null) return
+            event.preventDefault()
+            navigate(`/trace/${traceId}`)
+          }}
+          onKeyDown={(event) => {
+            if (event.key === 'Escape') input.current?.blur()
+          }}
+        />
+        <kbd aria-hidden="true">/</kbd>
+        <button type="submit" className="unseen-until-focus">
+          Search
+        </button>
+      </form>
+      {shown ? (
+        <div id="query-problem" className="query-problem">
+          {shown.position === null ? null : (
+            <pre aria-hidden="true">{`${' '.repeat(Math.min(shown.position, text.length))}^`}</pre>
+          )}
+          <p>
+            {shown.message}
+            {shown.position === null ? '' : ` (at character ${shown.position + 1})`}
+          </p>
+        </div>
+      ) : null}
+    </search>
+  )
+}

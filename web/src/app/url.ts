@@ -1,0 +1,129 @@
+/** Typed state in the address: unknown keys are kept, bad values are ignored and named, defaults are left out. */
+import { DEFAULT_RANGE, isTime } from '../model/range'
+
+export interface Field<T> {
+  initial: T
+  /** Undefined when the text is not a value of this field. */
+  parse(text: string): T | undefined
+  format(value: T): string
+}
+
+export type AnyFields = { [key: string]: Field<any> }
+export type StateOf<F extends AnyFields> = { [K in keyof F]: F[K]['initial'] }
+
+function field<T>(
+  initial: T,
+  parse: (text: string) => T | undefined,
+  format: (value: T) => string,
+): Field<T> {
+  return { initial, parse, format }
+}
+
+const text = field<string>('', (value) => value, String)
+
+function choice<T extends string>(initial: T, ...others: T[]): Field<T> {
+  const all: readonly string[] = [initial, ...others]
+  return field<T>(initial, (value) => (all.includes(value) ? (value as T) : undefined), String)
+}
+
+export const SEARCH_FIELDS = {
+  q: text,
+  from: field<string>(
+    DEFAULT_RANGE.from,
+    (value) => (value === 'all' || isTime(value) ? value : undefined),
+    String,
+  ),
+  to: field<string>(DEFAULT_RANGE.to, (value) => (isTime(value) ? value : undefined), String),
+}
+
+export type SearchState = StateOf<typeof SEARCH_FIELDS>
+
+/** A part of the trace's time, in nanoseconds from its start. */
+export interface TimeWindow {
+  from: number
+  to: number
+}
+
+/** Rows that are closed: everything at `level` or deeper (null: nothing), except the spans in `toggled`. */
+export interface Collapse {
+  level: number | null
+  toggled: string[]
+}
+
+const MAX_TOGGLED = 100
+
+export const TRACE_FIELDS = {
+  span: field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String),
+  t: field<TimeWindow | null>(
+    null,
+    (value) => {
+      const match = /^(\d{1,16}),(\d{1,16})$/.exec(value)
+      const window = { from: Number(match?.[1]), to: Number(match?.[2]) }
+      return match && window.from < window.to ? window : undefined
+    },
+    (value) => (value ? `${Math.floor(value.from)},${Math.ceil(value.to)}` : ''),
+  ),
+  collapse: field<Collapse>(
+    { level: null, toggled: [] },
+    (value) => {
+      const parts = value.split(',')
+      const level = /^level:(\d{1,4})$/.exec(parts[0] ?? '')
+      const toggled = level ? parts.slice(1) : parts
+      if (!toggled.every((id) => /^[0-9a-f]{16}$/.test(id))) return undefined
+      return { level: level ? Number(level[1]) : null, toggled }
+    },
+    (value) =>
+      [
+        ...(value.level === null ? [] : [`level:${value.level}`]),
+        ...value.toggled.slice(0, MAX_TOGGLED),
+      ].join(','),
+  ),
+  filter: text,
+  only: choice<'' | 'err'>('', 'err'),
+}
+
+export type TraceState = StateOf<typeof TRACE_FIELDS>
+
+export interface ReadState<S> {
+  state: S
+  /** One entry for each value that was ignored, as it stands in the address. */
+  ignored: string[]
+}
+
+/** The state that a query string holds; `search` with or without the question mark. */
+export function readState<F extends AnyFields>(fields: F, search: string): ReadState<StateOf<F>> {
+  const params = new URLSearchParams(search)
+  const ignored: string[] = []
+  const state = {} as StateOf<F>
+  for (const [key, one] of Object.entries(fields)) {
+    const raw = params.get(key)
+    const value = raw === null || raw === '' ? one.initial : one.parse(raw)
+    if (value === undefined) ignored.push(`${key}=${raw}`)
+    state[key as keyof F] = value === undefined ? one.initial : value
+  }
+  return { state, ignored }
+}
+
+/** The query string with some fields changed: `''` or `?…`. Keys of other pages and versions stay. */
+export function writeState<F extends AnyFields>(
+  fields: F,
+  search: string,
+  patch: Partial<StateOf<F>>,
+): string {
+  const params = new URLSearchParams(search)
+  for (const [key, value] of Object.entries(patch)) {
+    const one = fields[key]
+    if (one === undefined) continue
+    const formatted = value === undefined ? '' : one.format(value)
+    if (formatted === '' || formatted === one.format(one.initial)) params.delete(key)
+    else params.set(key, formatted)
+  }
+  // Blanks as %20 and bare commas, colons and slashes: the address is meant to be read.
+  const written = params
+    .toString()
+    .replaceAll('+', '%20')
+    .replaceAll('%2C', ',')
+    .replaceAll('%3A', ':')
+    .replaceAll('%2F', '/')
+  return written === '' ? '' : `?${written}`
+}

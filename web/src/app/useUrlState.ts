@@ -1,0 +1,25 @@
+/** State of a page in its address, as a React hook. */
+import { useCallback, useMemo } from 'react'
+import { useLocation, useSearch } from 'wouter'
+import { readState, writeState, type AnyFields, type StateOf } from './url'
+
+export interface UrlState<F extends AnyFields> {
+  state: StateOf<F>
+  ignored: string[]
+  /** Changes some fields; a new step in the history unless `replace` is set. */
+  change(patch: Partial<StateOf<F>>, options?: { replace?: boolean }): void
+}
+
+export function useUrlState<F extends AnyFields>(fields: F): UrlState<F> {
+  const search = useSearch()
+  const [path, navigate] = useLocation()
+  const read = useMemo(() => readState(fields, search), [fields, search])
+  const change = useCallback(
+    (patch: Partial<StateOf<F>>, options: { replace?: boolean } = {}) => {
+      // The address bar, not the last render: two changes in one tick must both survive.
+      navigate(`${path}${writeState(fields, location.search, patch)}`, options)
+    },
+    [fields, navigate, path],
+  )
+  return { state: read.state, ignored: read.ignored, change }
+}

@@ -1,0 +1,107 @@
+/** Reads spans of OTLP JSON for the details: values as text, the exception, the span's surroundings. */
+import type { AnyValue, KeyValue, Span, TracesData } from '../api/types'
+
+export interface SpanDetails {
+  span: Span
+  resource: KeyValue[]
+  scope: { name: string; version: string; attributes: KeyValue[] }
+}
+
+/** All spans of an answer, each with its resource and scope. */
+export function spansOf(data: TracesData): SpanDetails[] {
+  return (data.resourceSpans ?? []).flatMap((resource) =>
+    (resource.scopeSpans ?? []).flatMap((scoped) =>
+      (scoped.spans ?? []).map((span) => ({
+        span,
+        resource: resource.resource?.attributes ?? [],
+        scope: {
+          name: scoped.scope?.name ?? '',
+          version: scoped.scope?.version ?? '',
+          attributes: scoped.scope?.attributes ?? [],
+        },
+      })),
+    ),
+  )
+}
+
+/** A plain JavaScript value; integers stay exact as text where a number could not hold them. */
+function plain(value: AnyValue | undefined): unknown {
+  if (value === undefined) return null
+  if (value.stringValue !== undefined) return value.stringValue
+  if (value.boolValue !== undefined) return value.boolValue
+  if (value.intValue !== undefined) {
+    const number = Number(value.intValue)
+    return Number.isSafeInteger(number) ? number : String(value.intValue)
+  }
+  if (value.doubleValue !== undefined) return value.doubleValue
+  if (value.bytesValue !== undefined) return value.bytesValue
+  if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plain)
+  if (value.kvlistValue !== undefined) {
+    return Object.fromEntries((value.kvlistValue.values ?? []).map((item) => [item.key, plain(item.value)]))
+  }
+  return null
+}
+
+/** A value as it is shown and copied; lists and maps as indented JSON. */
+export function valueText(value: AnyValue | undefined): string {
+  const bare = plain(value)
+  if (bare === null) return ''
+  return typeof bare === 'object' ? JSON.stringify(bare, null, 2) : String(bare)
+}
+
+/** Whether the value is one that the search compares as text. */
+export function isScalar(value: AnyValue | undefined): boolean {
+  return value !== undefined && value.arrayValue === undefined && value.kvlistValue === undefined
+}
+
+/** Attributes by key. */
+export function sortedAttributes(attributes: readonly KeyValue[] | undefined): KeyValue[] {
+  return (attributes ?? []).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+}
+
+function attribute(attributes: readonly KeyValue[] | undefined, key: string): string {
+  return valueText(attributes?.find((item) => item.key === key)?.value)
+}
+
+export interface Failure {
+  type: string
+  message: string
+  stack: string
+}
+
+/** The last exception of the span, else what its status says; null for a span that did not fail. */
+export function failureOf(span: Span): Failure | null {
+  const exception = (span.events ?? []).findLast((event) => event.name === 'exception')
+  const failed = span.status?.code === 2 || span.status?.code === 'STATUS_CODE_ERROR'
+  if (exception) {
+    return {
+      type: attribute(exception.attributes, 'exception.type') || 'exception',
+      message: attribute(exception.attributes, 'exception.message'),
+      stack: attribute(exception.attributes, 'exception.stacktrace'),
+    }
+  }
+  if (!failed) return null
+  return {
+    type: attribute(span.attributes, 'error.type') || 'failed',
+    message: span.status?.message ?? '',
+    stack: '',
+  }
+}
+
+const KINDS = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer']
+
+/** OTLP's number or name of a kind as a word. */
+export function kindWord(kind: number | string | undefined): string {
+  if (typeof kind === 'string') return kind.replace('SPAN_KIND_', '').toLowerCase()
+  return KINDS[kind ?? 0] ?? 'unspecified'
+}
+
+/** The value as an address that may become a link, or null: only http and https do. */
+export function webAddress(text: string): string | null {
+  if (!/^https?:\/\//i.test(text)) return null
+  try {
+    return new URL(text).href
+  } catch {
+    return null
+  }
+}

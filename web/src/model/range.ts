@@ -1,0 +1,66 @@
+/** Time ranges of a search: relative ends stay relative, `all` has no beginning. */
+
+export interface Range {
+  from: string
+  to: string
+}
+
+export const DEFAULT_RANGE: Range = { from: 'now-1h', to: 'now' }
+
+export const RANGES: readonly { from: string; label: string }[] = [
+  { from: 'now-15m', label: 'Last 15 min' },
+  { from: 'now-1h', label: 'Last 1 h' },
+  { from: 'now-6h', label: 'Last 6 h' },
+  { from: 'now-24h', label: 'Last 24 h' },
+  { from: 'now-7d', label: 'Last 7 days' },
+  { from: 'all', label: 'All time' },
+]
+
+const UNIT_MS: Record<string, number> = { s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7 }
+const RELATIVE = /^now(?:-(\d{1,6})([smhd]))?$/
+const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/
+
+/** Whether the text is an end of a range: `now`, `now-15m`, ISO with a zone. */
+export function isTime(text: string): boolean {
+  return RELATIVE.test(text) || (ISO.test(text) && !Number.isNaN(Date.parse(text)))
+}
+
+/** Milliseconds since the epoch of one end of a range, or null for `all`. */
+export function timeMs(text: string, nowMs: number): number | null {
+  if (text === 'all') return null
+  const relative = RELATIVE.exec(text)
+  if (relative) {
+    const [, amount, unit] = relative
+    return amount === undefined || unit === undefined ? nowMs : nowMs - Number(amount) * (UNIT_MS[unit] ?? 0)
+  }
+  return Date.parse(text)
+}
+
+/** The same range with fixed ends, for a link that shows the same traces tomorrow. */
+export function fixedRange(range: Range, nowMs: number): Range {
+  const from = timeMs(range.from, nowMs)
+  const to = timeMs(range.to, nowMs) ?? nowMs
+  return { from: from === null ? 'all' : new Date(from).toISOString(), to: new Date(to).toISOString() }
+}
+
+/** The range moved by its own length, into the past or (not beyond now) the future. */
+export function shiftedRange(range: Range, direction: -1 | 1, nowMs: number): Range {
+  const from = timeMs(range.from, nowMs)
+  const to = timeMs(range.to, nowMs)
+  if (from === null || to === null || to <= from) return range
+  const length = to - from
+  const end = Math.min(nowMs, to + direction * length)
+  return { from: new Date(end - length).toISOString(), to: new Date(end).toISOString() }
+}
+
+/** What the range control says: `Last 1 h`, or both ends. */
+export function rangeLabel(range: Range): string {
+  const known = RANGES.find((item) => item.from === range.from)
+  if (known && range.to === 'now') return known.label
+  return `${shortEnd(range.from)} to ${shortEnd(range.to)}`
+}
+
+function shortEnd(text: string): string {
+  if (text === 'all') return 'the beginning'
+  return RELATIVE.test(text) ? text : text.replace('T', ' ').replace(/(:\d\d)?(\.\d+)?Z$/, ' UTC')
+}

@@ -1,0 +1,254 @@
+/** A trace as typed arrays: the skeleton's rows plus a placeholder for each parent that was not received. */
+import { FLAG, type Skeleton } from '../api/types'
+
+const ROOT = -1
+const NOT_RECEIVED = -2
+
+/**
+ * Nodes are in depth-first order: the subtree of node `i` is `i` to `i + subtreeSize[i]`. Every pass is linear.
+ * Times are nanoseconds from the start of the trace.
+ */
+export class TraceModel {
+  readonly count: number
+  /** Row of the skeleton, -1 for a placeholder. */
+  readonly row: Int32Array
+  readonly parent: Int32Array
+  readonly start: Float64Array
+  readonly duration: Float64Array
+  readonly depth: Int32Array
+  readonly childCount: Int32Array
+  readonly subtreeSize: Int32Array
+  /** Failed spans below the node, itself not counted. */
+  readonly failuresBelow: Int32Array
+  readonly selfTime: Float64Array
+  readonly flags: Uint8Array
+  readonly service: Int32Array
+  readonly name: Int32Array
+  /** Nodes of the first failures, in row order. */
+  readonly origins: Int32Array
+  readonly failedCount: number
+  readonly missingCount: number
+  /** Nanoseconds from the first start to the last end. */
+  readonly length: number
+  /** The first start, relative to the skeleton's `t0`; usually 0. */
+  readonly earliest: number
+  readonly maxDepth: number
+  private readonly missingIds: ReadonlyMap<number, string>
+  private readonly nodeById: ReadonlyMap<string, number>
+
+  constructor(readonly skeleton: Skeleton) {
+    const order = orderWithPlaceholders(skeleton)
+    const count = order.row.length
+    this.count = count
+    this.row = order.row
+    this.parent = order.parent
+    this.missingIds = order.missingIds
+    this.missingCount = order.missingIds.size
+    this.start = new Float64Array(count)
+    this.duration = new Float64Array(count)
+    this.depth = new Int32Array(count)
+    this.childCount = new Int32Array(count)
+    this.subtreeSize = new Int32Array(count).fill(1)
+    this.failuresBelow = new Int32Array(count)
+    this.selfTime = new Float64Array(count)
+    this.flags = new Uint8Array(count)
+    this.service = new Int32Array(count).fill(-1)
+    this.name = new Int32Array(count).fill(-1)
+
+    let failed = 0
+    let earliest = Infinity
+    let latest = -Infinity
+    let maxDepth = 0
+    const origins: number[] = []
+    for (let node = 0; node < count; node++) {
+      const row = this.row[node]!
+      const parent = this.parent[node]!
+      if (parent >= 0) {
+        this.depth[node] = this.depth[parent]! + 1
+        this.childCount[parent]!++
+        maxDepth = Math.max(maxDepth, this.depth[node]!)
+      }
+      if (row < 0) continue
+      const start = skeleton.start[row] ?? 0
+      const duration = Math.max(0, skeleton.dur[row] ?? 0)
+      const flags = skeleton.flags[row] ?? 0
+      this.start[node] = start
+      this.duration[node] = duration
+      this.flags[node] = flags
+      this.service[node] = skeleton.svc[row] ?? -1
+      this.name[node] = skeleton.name[row] ?? -1
+      earliest = Math.min(earliest, start)
+      latest = Math.max(latest, start + duration)
+      if (flags & FLAG.failed) failed++
+      if (flags & FLAG.origin) origins.push(node)
+    }
+    this.failedCount = failed
+    this.origins = Int32Array.from(origins)
+    this.earliest = count > 0 ? earliest : 0
+    this.length = count > 0 ? Math.max(1, latest - earliest) : 1
+    this.maxDepth = maxDepth
+    this.sumSubtrees()
+    this.placePlaceholders()
+    this.sumSelfTime()
+    this.nodeById = this.indexIds()
+  }
+
+  private sumSubtrees(): void {
+    for (let node = this.count - 1; node >= 0; node--) {
+      const parent = this.parent[node]!
+      if (parent < 0) continue
+      this.subtreeSize[parent]! += this.subtreeSize[node]!
+      this.failuresBelow[parent]! += this.failuresBelow[node]! + (this.flags[node]! & FLAG.failed ? 1 : 0)
+    }
+  }
+
+  /** A placeholder is drawn over the time of the spans that name it as their parent. */
+  private placePlaceholders(): void {
+    for (const node of this.missingIds.keys()) {
+      let from = Infinity
+      let to = -Infinity
+      for (let child = node + 1; child < node + this.subtreeSize[node]!; child += this.subtreeSize[child]!) {
+        from = Math.min(from, this.start[child]!)
+        to = Math.max(to, this.start[child]! + this.duration[child]!)
+      }
+      this.start[node] = from
+      this.duration[node] = to - from
+    }
+  }
+
+  /** Duration less the union of the children's intervals; children come by start, so one pass is enough. */
+  private sumSelfTime(): void {
+    const covered = new Float64Array(this.count)
+    const reached = Float64Array.from(this.start)
+    for (let node = 0; node < this.count; node++) {
+      const parent = this.parent[node]!
+      if (parent < 0) continue
+      const end = Math.min(
+        this.start[node]! + this.duration[node]!,
+        this.start[parent]! + this.duration[parent]!,
+      )
+      const from = Math.max(this.start[node]!, reached[parent]!)
+      if (end > from) {
+        covered[parent]! += end - from
+        reached[parent] = end
+      }
+    }
+    for (let node = 0; node < this.count; node++) {
+      this.selfTime[node] = this.isPlaceholder(node) ? 0 : Math.max(0, this.duration[node]! - covered[node]!)
+    }
+  }
+
+  private indexIds(): Map<string, number> {
+    const index = new Map<string, number>()
+    for (let node = this.count - 1; node >= 0; node--) index.set(this.spanId(node), node)
+    return index
+  }
+
+  isPlaceholder(node: number): boolean {
+    return this.row[node]! < 0
+  }
+
+  isFailed(node: number): boolean {
+    return (this.flags[node]! & FLAG.failed) !== 0
+  }
+
+  isOrigin(node: number): boolean {
+    return (this.flags[node]! & FLAG.origin) !== 0
+  }
+
+  hasFlag(node: number, flag: number): boolean {
+    return (this.flags[node]! & flag) !== 0
+  }
+
+  /** The span's id; for a placeholder the id of the span that was not received. */
+  spanId(node: number): string {
+    const row = this.row[node]!
+    return row < 0 ? (this.missingIds.get(node) ?? '') : this.skeleton.span_id.slice(row * 16, row * 16 + 16)
+  }
+
+  /** The node of a span id (the first, where several spans share it), or -1. */
+  nodeOf(spanId: string): number {
+    return this.nodeById.get(spanId) ?? -1
+  }
+
+  serviceName(node: number): string {
+    return this.skeleton.services[this.service[node]!] ?? ''
+  }
+
+  spanName(node: number): string {
+    return this.skeleton.names[this.name[node]!] ?? ''
+  }
+
+  /** Whether the row leaves its service out, because the row above it in the tree says the same. */
+  repeatsService(node: number): boolean {
+    const parent = this.parent[node]!
+    return parent >= 0 && !this.isPlaceholder(parent) && this.service[parent] === this.service[node]
+  }
+
+  /** The parts of a node where no child runs, clipped to the node: pairs of from and to. */
+  selfIntervals(node: number): number[] {
+    const intervals: number[] = []
+    const end = this.start[node]! + this.duration[node]!
+    let reached = this.start[node]!
+    const last = node + this.subtreeSize[node]!
+    for (let child = node + 1; child < last && reached < end; child += this.subtreeSize[child]!) {
+      const from = this.start[child]!
+      if (from > reached) intervals.push(reached, Math.min(from, end))
+      reached = Math.max(reached, from + this.duration[child]!)
+    }
+    if (reached < end) intervals.push(reached, end)
+    return intervals
+  }
+}
+
+interface Order {
+  row: Int32Array
+  parent: Int32Array
+  missingIds: Map<number, string>
+}
+
+/** Rows in the skeleton's order, but spans with the same missing parent stand together under its placeholder. */
+function orderWithPlaceholders(skeleton: Skeleton): Order {
+  const rows = skeleton.parent.length
+  const parentIdOf = new Map(skeleton.missing)
+  const groups: { parentId: string | null; starts: number[] }[] = []
+  const groupOf = new Map<string, number>()
+  for (let row = 0; row < rows; row++) {
+    const parent = skeleton.parent[row]!
+    if (parent >= 0 && parent < row) continue
+    const parentId = parent === NOT_RECEIVED ? (parentIdOf.get(row) ?? '') : null
+    const known = parentId === null ? undefined : groupOf.get(parentId)
+    if (known !== undefined) groups[known]!.starts.push(row)
+    else {
+      if (parentId !== null) groupOf.set(parentId, groups.length)
+      groups.push({ parentId, starts: [row] })
+    }
+  }
+
+  const count = rows + groupOf.size
+  const order: Order = { row: new Int32Array(count), parent: new Int32Array(count), missingIds: new Map() }
+  const nodeOfRow = new Int32Array(rows)
+  let node = 0
+  for (const group of groups) {
+    let above = ROOT
+    if (group.parentId !== null) {
+      above = node
+      order.row[node] = -1
+      order.parent[node] = ROOT
+      order.missingIds.set(node, group.parentId)
+      node++
+    }
+    for (const top of group.starts) {
+      for (let row = top; row < rows; row++) {
+        const parent = skeleton.parent[row]!
+        const isTop = parent < 0 || parent >= row
+        if (isTop && row !== top) break
+        nodeOfRow[row] = node
+        order.row[node] = row
+        order.parent[node] = isTop ? above : nodeOfRow[parent]!
+        node++
+      }
+    }
+  }
+  return order
+}

@@ -1,0 +1,207 @@
+/** Search: which traces match, newest first; before the first span, how to send one. */
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { useEffect } from 'react'
+import { Link } from 'wouter'
+import { ApiError, api } from '../api/client'
+import type { Status } from '../api/types'
+import { announce, useReady } from '../app/announce'
+import { queryErrorStore } from '../app/queryError'
+import { rememberSearch, searchPath } from '../app/session'
+import { SEARCH_FIELDS, type SearchState } from '../app/url'
+import { useUrlState } from '../app/useUrlState'
+import { formatAgo, plural } from '../model/format'
+import { asksForFailed, queryInWords, withTerm, withoutTerm } from '../model/query'
+import { rangeLabel } from '../model/range'
+import { Icon } from '../parts/icons'
+import { IgnoredNotice } from '../parts/IgnoredNotice'
+import { Problem } from '../parts/Problem'
+import { ResultTable } from '../parts/ResultTable'
+import { Segments } from '../parts/Segments'
+import { SlowNotice } from '../parts/SlowNotice'
+import { FirstRunPage } from './FirstRunPage'
+
+const PAGE_ROWS = 50
+const STATUS_POLL_MS = 2000
+
+function hasNoSpans(status: Status): boolean {
+  return status.accepted_spans + status.stored_spans === 0
+}
+
+export function SearchPage() {
+  const { state, ignored, change } = useUrlState(SEARCH_FIELDS)
+  const { q, from, to } = state
+  useEffect(() => rememberSearch({ q, from, to }), [q, from, to])
+  useEffect(() => {
+    document.title = q === '' ? 'Search · clew' : `${q} · clew`
+  }, [q])
+
+  const status = useQuery({
+    queryKey: ['status'],
+    queryFn: ({ signal }) => api.status(signal),
+    refetchInterval: (query) => (query.state.data && hasNoSpans(query.state.data) ? STATUS_POLL_MS : false),
+  })
+  const isEmpty = status.data ? hasNoSpans(status.data) : null
+
+  useReady(isEmpty === true)
+  if (isEmpty === true && status.data) return <FirstRunPage status={status.data} problem={status.error} />
+  // A server that does not answer its status may still answer the search, which shows its own problem.
+  if (isEmpty === null && status.error === null) return <Skeleton />
+  return (
+    <>
+      <IgnoredNotice ignored={ignored} />
+      <Results state={state} onQuery={(query) => change({ q: query })} />
+    </>
+  )
+}
+
+function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) => void }) {
+  const results = useInfiniteQuery({
+    queryKey: ['traces', state],
+    queryFn: ({ pageParam, signal }) => api.traces({ ...state, cursor: pageParam, limit: PAGE_ROWS }, signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => last.next,
+    placeholderData: keepPreviousData,
+  })
+  const { data, error, isFetching, isPlaceholderData } = results
+  const badQuery = error instanceof ApiError && error.status === 400 ? error : null
+
+  useEffect(() => {
+    queryErrorStore.set(
+      badQuery ? { q: state.q, message: badQuery.message, position: badQuery.position } : null,
+    )
+    if (badQuery) announce(badQuery.message)
+    return () => queryErrorStore.set(null)
+  }, [badQuery, state.q])
+
+  const traces = data?.pages.flatMap((page) => page.traces) ?? []
+  const cut = data?.pages.find((page) => !page.complete)
+  const isFailed = asksForFailed(state.q)
+  const isSettled = !isPlaceholderData && data !== undefined
+  useReady(isSettled || error !== null)
+  useEffect(() => {
+    if (isSettled) announce(`${plural(traces.length, 'trace')} shown`)
+  }, [isSettled, traces.length])
+
+  return (
+    <div className="search-page" aria-busy={isFetching}>
+      <h1 className="unseen">Search</h1>
+      <div className="toolbar">
+        <p className="toolbar-title">
+          <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
+          <span className="muted">
+            {data === undefined ? '' : results.hasNextPage ? 'newest shown, there are more' : 'newest first'}
+          </span>
+        </p>
+        <Segments
+          label="Traces shown"
+          value={isFailed ? 'failed' : 'all'}
+          options={[
+            { value: 'all', label: 'All' },
+            { value: 'failed', label: 'Failed' },
+          ]}
+          onChange={(value) =>
+            onQuery(
+              value === 'failed'
+                ? withTerm(state.q, 'status', 'error')
+                : withoutTerm(state.q, 'status', 'error'),
+            )
+          }
+        />
+        <button type="button" className="button" title="Run again (r)" onClick={() => void results.refetch()}>
+          <Icon name="refresh" size={14} />
+          Run again
+        </button>
+      </div>
+      {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
+      {badQuery ? (
+        <section className="notice notice-warning" aria-label="Query problem">
+          <Icon name="warning" />
+          <p>
+            <strong>The query is not understood.</strong> {badQuery.message}
+          </p>
+        </section>
+      ) : null}
+      {cut ? (
+        <section className="notice notice-warning" aria-label="Partial result">
+          <Icon name="warning" />
+          <p>
+            <strong>Not all traces were searched.</strong> {cut.reason ?? 'The server gave no reason.'} A
+            shorter time range or one more condition helps.
+          </p>
+        </section>
+      ) : null}
+      <SlowNotice active={isFetching && !results.isFetchingNextPage} />
+      {data === undefined && isFetching ? <SkeletonRows /> : null}
+      {data !== undefined && traces.length > 0 ? (
+        <div className={isPlaceholderData ? 'dimmed' : undefined}>
+          <ResultTable traces={traces} />
+          {results.hasNextPage ? (
+            <div className="more">
+              <button
+                type="button"
+                className="button"
+                disabled={results.isFetchingNextPage}
+                onClick={() => void results.fetchNextPage()}
+              >
+                {results.isFetchingNextPage ? 'Loading…' : `Show ${PAGE_ROWS} more`}
+              </button>
+            </div>
+          ) : null}
+        </div>
+      ) : null}
+      {isSettled && traces.length === 0 && !badQuery ? <NoMatch state={state} /> : null}
+    </div>
+  )
+}
+
+/** The query in words and the nearest time that has matches. */
+function NoMatch({ state }: { state: SearchState }) {
+  const isNarrowed = state.from !== 'all' || state.to !== 'now'
+  const nearest = useQuery({
+    queryKey: ['nearest', state.q],
+    queryFn: ({ signal }) => api.traces({ q: state.q, from: 'all', to: 'now', limit: 1 }, signal),
+    enabled: isNarrowed,
+  })
+  const last = nearest.data?.traces[0]
+  const words = queryInWords(state.q)
+  return (
+    <section className="blank" aria-label="No match">
+      <h2>No trace matches</h2>
+      <p>
+        {words === '' ? 'No trace' : <>No trace with {words}</>} started in{' '}
+        <b>{rangeLabel(state).toLowerCase()}</b>.
+      </p>
+      {isNarrowed && last ? (
+        <p>
+          Last match {formatAgo(last.start_unix_nano)} ·{' '}
+          <Link href={searchPath({ ...state, from: 'all', to: 'now' })}>Show all time</Link>
+        </p>
+      ) : null}
+      {isNarrowed && nearest.data && !last ? <p>There is none at any other time either.</p> : null}
+      {state.q === '' ? null : (
+        <p>
+          <Link href={searchPath({ ...state, q: '' })}>Drop the query</Link>
+        </p>
+      )}
+    </section>
+  )
+}
+
+function Skeleton() {
+  return (
+    <div className="search-page" aria-busy="true">
+      <h1 className="unseen">Search</h1>
+      <SkeletonRows />
+    </div>
+  )
+}
+
+function SkeletonRows() {
+  return (
+    <div className="skeleton" aria-hidden="true">
+      {Array.from({ length: 8 }, (_, index) => (
+        <div key={index} />
+      ))}
+    </div>
+  )
+}

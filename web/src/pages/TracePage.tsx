@@ -1,0 +1,3 @@
+export function TracePage({ traceId }: { traceId: string }) {
+  return <p>{traceId}</p>
+}
