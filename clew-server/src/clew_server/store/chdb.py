@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clew_server.store.chdb_maintenance import ChdbMaintenance
-from clew_server.store.chdb_reader import ChdbReader
-from clew_server.store.chdb_search import ChdbSearch
+from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_writer import ChdbWriter
 from clew_server.store.connections import Connections
 from clew_server.store.contract import StoreFailed, StoreUnusable
@@ -19,12 +18,11 @@ class ChdbStore:
     `open` and everything it gives block: call them from worker threads, never from the event loop or the main
     thread of a server. The parts:
 
-    `writer`: TraceWriter · `reader`: TraceReader · `search`: TraceSearch · `maintenance`: StoreMaintenance
+    `writer`: TraceWriter · `reader`: TraceReader and TraceSearch · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
-    reader: ChdbReader
-    search: ChdbSearch
+    reader: ChdbTraces
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 4) -> None:
@@ -51,8 +49,7 @@ class ChdbStore:
             raise
         self._connections = connections
         self.writer = ChdbWriter(connections.write, schemas)
-        self.reader = ChdbReader(connections.read)
-        self.search = ChdbSearch(connections.read, self.reader)
+        self.reader = ChdbTraces(connections.read)
         self.maintenance = ChdbMaintenance(connections.read, connections.write)
 
     def close(self) -> None:

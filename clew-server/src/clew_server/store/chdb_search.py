@@ -15,8 +15,9 @@ from clew_server.errors import BadInput
 from clew_server.model.otlp_read import count_spans_and_errors
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store import queries
+from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
-from clew_server.store.contract import Page, TraceReader, TraceSummary
+from clew_server.store.contract import Page, TraceSummary
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
 """Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""
@@ -32,12 +33,11 @@ class _Stopped(Exception):
     """A guard rail ended a question."""
 
 
-class ChdbSearch:
-    """The store's TraceSearch. Safe for several threads."""
+class ChdbTraces(ChdbReader):
+    """The store's TraceReader and TraceSearch. Safe for several threads."""
 
-    def __init__(self, pool: Pool, reader: TraceReader, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._pool = pool
-        self._reader = reader
+    def __init__(self, pool: Pool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(pool)
         self._clock_s = clock_s
 
     def services(self) -> list[str]:
@@ -172,7 +172,7 @@ class ChdbSearch:
         counted = []
         for trace in page:
             if trace.trace_id in repeated:
-                spans, errors = count_spans_and_errors(self._reader.get(bytes.fromhex(trace.trace_id)))
+                spans, errors = count_spans_and_errors(self.get(bytes.fromhex(trace.trace_id)))
                 trace = replace(trace, spans=spans, errors=errors)
             counted.append(trace)
         return counted

@@ -102,8 +102,8 @@ class Pool:
         deadline = time.monotonic() + timeout_s
         taken = []
         try:
-            for _ in self._connections:
-                taken.append(self._free.get(timeout=max(0.0, deadline - time.monotonic())))
+            for _ in self._connections:  # kept one by one: those taken go back when the time is over
+                taken.append(self._free.get(timeout=max(0.0, deadline - time.monotonic())))  # noqa: PERF401
         except queue.Empty:
             return False
         finally:
