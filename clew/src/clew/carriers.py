@@ -1,0 +1,205 @@
+"""Carriers: every transport's own headers behind get, set and keys, so that any propagator can use them.
+
+Names are case-insensitive and `get` returns all values of a name, in order: who sent a header twice is to be
+told apart from who sent it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final, Protocol, runtime_checkable
+
+from opentelemetry.propagators.textmap import Getter, Setter
+
+
+@runtime_checkable
+class Carrier(Protocol):
+    """Headers of one message."""
+
+    def get(self, key: str) -> list[str]:
+        """All values of `key`, whatever its case; empty when there are none."""
+
+    def set(self, key: str, value: str) -> None:
+        """Make `value` the only value of `key`. Raises TypeError where headers cannot be written."""
+
+    def keys(self) -> list[str]:
+        """The names present, each once, in lower case."""
+
+
+class DictCarrier:
+    """A mapping of names to a value or several; writes lower-case names."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self, headers: Mapping[str, Any] | None = None) -> None:
+        self.headers: Mapping[str, Any] = {} if headers is None else headers
+
+    def get(self, key: str) -> list[str]:
+        key = key.lower()
+        found: list[str] = []
+        for name, value in self.headers.items():
+            if name == key or name.lower() == key:
+                if isinstance(value, str):
+                    found.append(value)
+                elif isinstance(value, bytes):
+                    found.append(value.decode("latin-1"))
+                else:
+                    found.extend(value)
+        return found
+
+    def set(self, key: str, value: str) -> None:
+        headers = self.headers
+        if not isinstance(headers, MutableMapping):
+            raise TypeError("these headers cannot be written")
+        key = key.lower()
+        for name in [name for name in headers if name != key and name.lower() == key]:
+            del headers[name]
+        headers[key] = value
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name.lower() for name in self.headers))
+
+
+class AsgiCarrier:
+    """ASGI's pairs of byte strings. A list is written in place."""
+
+    __slots__ = ("_index", "_pairs")
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs if isinstance(pairs, list) else list(pairs)
+        self._index: dict[bytes, bytes] | None = None
+
+    def index(self) -> dict[bytes, bytes]:
+        """Names to their values, the last of each: one pass in C instead of a search a header."""
+        index = self._index
+        if index is None:
+            index = self._index = dict(self._pairs)
+        return index
+
+    def get(self, key: str) -> list[str]:
+        wanted = key.lower().encode("latin-1")
+        index = self._index
+        if index is None:
+            index = self.index()
+        # ASGI wants lower-case names; whoever does not obey, and whoever repeats one, takes the slow way.
+        if len(index) == len(self._pairs) and b"".join(index).islower():
+            value = index.get(wanted)
+            return [] if value is None else [value.decode("latin-1")]
+        return [value.decode("latin-1") for name, value in self._pairs if name.lower() == wanted]
+
+    def set(self, key: str, value: str) -> None:
+        name = key.lower().encode("latin-1")
+        self._pairs[:] = [pair for pair in self._pairs if pair[0].lower() != name]
+        self._pairs.append((name, value.encode("latin-1")))
+        self._index = None
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name.lower().decode("latin-1") for name, _ in self._pairs))
+
+
+class WsgiCarrier:
+    """A WSGI environ, where a server has already joined the values of a repeated header with commas."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: MutableMapping[str, Any]) -> None:
+        self._environ = environ
+
+    def get(self, key: str) -> list[str]:
+        value = self._environ.get(_wsgi_name(key))
+        return [] if value is None else [str(value)]
+
+    def set(self, key: str, value: str) -> None:
+        self._environ[_wsgi_name(key)] = value
+
+    def keys(self) -> list[str]:
+        return [
+            name.removeprefix("HTTP_").replace("_", "-").lower()
+            for name in self._environ
+            if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        ]
+
+
+def _wsgi_name(key: str) -> str:
+    name = key.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + name
+
+
+class GrpcCarrier:
+    """gRPC metadata: pairs of a lower-case name and text, or raw bytes where the name ends in `-bin`.
+
+    `pairs` is what to hand to gRPC after writing; the metadata given is never changed. Bytes read and written
+    as text are Latin-1, which loses nothing.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, metadata: Iterable[tuple[str, str | bytes]] | None = None) -> None:
+        self.pairs: list[tuple[str, str | bytes]] = (
+            [] if metadata is None else [(pair[0], pair[1]) for pair in metadata]
+        )
+
+    def get(self, key: str) -> list[str]:
+        key = key.lower()
+        return [
+            value if isinstance(value, str) else value.decode("latin-1")
+            for name, value in self.pairs
+            if name == key or name.lower() == key
+        ]
+
+    def set(self, key: str, value: str) -> None:
+        key = key.lower()
+        self.pairs = [pair for pair in self.pairs if pair[0].lower() != key]
+        self.pairs.append((key, value.encode("latin-1") if key.endswith("-bin") else value))
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name.lower() for name, _ in self.pairs))
+
+
+class HttpxCarrier:
+    """`httpx.Headers`, without importing httpx."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def get(self, key: str) -> list[str]:
+        values: list[str] = self._headers.get_list(key)
+        return values
+
+    def set(self, key: str, value: str) -> None:
+        self._headers[key] = value
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name.lower() for name in self._headers))
+
+
+def as_carrier(headers: Carrier | Mapping[str, Any] | None) -> Carrier | None:
+    """`headers` as a carrier: mappings are wrapped, carriers and None stay. Raises TypeError for anything else."""
+    if headers is None or hasattr(headers, "set"):
+        return headers  # type: ignore[return-value]  # a mapping has no `set`
+    if isinstance(headers, Mapping):
+        return DictCarrier(headers)
+    raise TypeError(f"not a carrier: {type(headers).__name__}")
+
+
+class CarrierGetter(Getter[Carrier]):
+    """Lets any OpenTelemetry propagator read a carrier."""
+
+    def get(self, carrier: Carrier, key: str) -> list[str] | None:
+        return carrier.get(key) or None
+
+    def keys(self, carrier: Carrier) -> list[str]:
+        return carrier.keys()
+
+
+class CarrierSetter(Setter[Carrier]):
+    """Lets any OpenTelemetry propagator write a carrier."""
+
+    def set(self, carrier: Carrier, key: str, value: str) -> None:
+        carrier.set(key, value)
+
+
+getter: Final = CarrierGetter()
+setter: Final = CarrierSetter()

@@ -1,0 +1,29 @@
+"""Nothing of ours escapes into the application: failures are counted, and logged at most once a minute a place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import monotonic
+from typing import Final
+
+_logger: Final = logging.getLogger("clew")
+_INTERVAL_S: Final = 60.0
+_last: Final[dict[str, float]] = {}
+_counts: Final[dict[str, int]] = {}
+
+
+def swallow(place: str, failure: Exception) -> None:
+    """Count and log a failure of ours; call it in an `except` block. Under pytest it raises the failure again."""
+    _counts[place] = _counts.get(place, 0) + 1
+    if "PYTEST_CURRENT_TEST" in os.environ:
+        raise failure
+    now = monotonic()
+    if now - _last.get(place, -_INTERVAL_S) >= _INTERVAL_S:
+        _last[place] = now
+        _logger.warning("clew: %s failed; the application is not affected", place, exc_info=failure)
+
+
+def failures() -> dict[str, int]:
+    """How often each place has failed since the process started."""
+    return dict(_counts)

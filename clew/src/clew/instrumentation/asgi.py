@@ -1,0 +1,200 @@
+"""ASGI: one SERVER span for each HTTP request and websocket connection, none for a send or receive.
+
+Pure ASGI: works for Starlette, FastAPI and anything else, and never touches a body. The span ends with the
+last body message; when that carries a 5xx, only after the application returned, at that message's time, so
+that the exception behind it is on the span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import time_ns
+from typing import Any, Final
+
+from opentelemetry.context import attach, detach
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import Span, SpanKind, TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from clew import guard, semconv
+from clew.carriers import AsgiCarrier
+from clew.instrumentation import starlette_routes
+from clew.tracing.attributes import http_method_attributes, http_outcome, http_span_name, redacted
+from clew.tracing.tracer import Conventions, Tracer
+from clew.transport import Outcome, Peer, server_transport
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_MARK: Final = "clew.traced"
+
+
+class AsgiTransport:
+    """An ASGI connection as a call. A websocket is the GET it begins with."""
+
+    __slots__ = ("carrier", "method", "operation", "scope")
+
+    kind: Final = "http"
+    component: Final = "HTTP"
+    reply_carrier: Final = None
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope: Final = scope
+        self.carrier: Final = AsgiCarrier(scope["headers"])
+        self.method: Final[str] = scope.get("method", "GET")
+        self.operation: Final = http_span_name(self.method, None)
+
+    @property
+    def peer(self) -> Peer | None:
+        """The client's address as the server saw it."""
+        client = self.scope.get("client")
+        return (client[0] or "", client[1] or 0) if client else None
+
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """What the semantic conventions ask of an HTTP server."""
+        scope = self.scope
+        scheme = scope.get("scheme", "http")
+        attributes = http_method_attributes(self.method)
+        attributes[semconv.URL_SCHEME] = scheme
+        attributes[semconv.URL_PATH] = scope["path"]
+        query = scope.get("query_string")
+        if query:
+            attributes[semconv.URL_QUERY] = redacted(query.decode("latin-1"))
+        version = scope.get("http_version")
+        if version:
+            attributes[semconv.NETWORK_PROTOCOL_VERSION] = version
+        client = scope.get("client")
+        if client:
+            attributes[semconv.CLIENT_ADDRESS] = client[0]
+        headers = self.carrier.index()
+        host = headers.get(b"host")
+        if host:
+            name, port = _host_and_port(host.decode("latin-1"), scheme)
+            attributes[semconv.SERVER_ADDRESS] = name
+            if port is not None:
+                attributes[semconv.SERVER_PORT] = port
+        else:
+            server = scope.get("server")
+            if server:
+                attributes[semconv.SERVER_ADDRESS] = server[0]
+                if server[1] is not None:
+                    attributes[semconv.SERVER_PORT] = server[1]
+        agent = headers.get(b"user-agent")
+        if agent:
+            attributes[semconv.USER_AGENT_ORIGINAL] = agent.decode("latin-1")
+        return attributes
+
+
+def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal():
+        return name.strip("[]"), int(port)
+    return host.strip("[]"), _DEFAULT_PORTS.get(scheme)
+
+
+class TracingMiddleware:
+    """ASGI middleware; lifespan passes through untouched, and so does what another of it traces already."""
+
+    __slots__ = ("_tracer", "app")
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        propagator: TextMapPropagator | None = None,
+        conventions: Conventions = ("otel",),
+    ) -> None:
+        """Arguments as `clew.server`; raises ValueError for an unknown convention."""
+        self.app: Final = app
+        self._tracer: Final = Tracer(
+            SpanKind.SERVER, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        kind = scope["type"]
+        if (kind != "http" and kind != "websocket") or _MARK in scope:
+            await self.app(scope, receive, send)
+            return
+        tracer = self._tracer
+        try:
+            transport = AsgiTransport(scope)
+            scope[_MARK] = True
+        except Exception as failure:
+            guard.swallow("reading an ASGI scope", failure)
+            await self.app(scope, receive, send)
+            return
+        span, context = tracer.begin(transport.operation, transport.carrier, transport)
+        status = 0
+        open_ = True
+        end_time_unix_nano: int | None = None
+
+        async def send_last(message: Message) -> None:
+            nonlocal open_, end_time_unix_nano
+            await send(message)
+            if open_ and end_time_unix_nano is None:
+                if status >= 500:
+                    end_time_unix_nano = time_ns()
+                else:
+                    open_ = False
+                    _end(tracer, span, transport, status, None, None)
+
+        def traced_send(message: Message) -> Awaitable[None]:
+            nonlocal status
+            name = message["type"]
+            if name == "http.response.body":
+                return send(message) if message.get("more_body") else send_last(message)
+            if name == "http.response.start" or name == "websocket.http.response.start":
+                status = message["status"]
+            elif name == "websocket.accept":
+                status = 101
+            elif name == "websocket.close" and not status:
+                # Closed before it was accepted: servers answer the handshake so.
+                status = 403
+            return send(message)
+
+        transport_token = server_transport.set(transport)
+        token = attach(context)
+        try:
+            await self.app(scope, receive, traced_send)
+        except BaseException as error:
+            if open_:
+                open_ = False
+                _end(tracer, span, transport, status, error, end_time_unix_nano)
+            raise
+        finally:
+            if open_:
+                _end(tracer, span, transport, status, None, end_time_unix_nano)
+            detach(token)
+            server_transport.reset(transport_token)
+
+
+def _end(
+    tracer: Tracer,
+    span: Span,
+    transport: AsgiTransport,
+    status: int,
+    error: BaseException | None,
+    end_time_unix_nano: int | None,
+) -> None:
+    outcome: Outcome | None = None
+    if span.is_recording():
+        try:
+            # A failed websocket has answered its handshake well; the exception alone says that it failed.
+            outcome = http_outcome(status, server=True) if status else Outcome()
+            if error is not None:
+                outcome.error_type = None
+            route = starlette_routes.template(transport.scope)
+            if route:
+                span.update_name(http_span_name(transport.method, route))
+                attributes: dict[str, AttributeValue] = dict(outcome.attributes)
+                attributes[semconv.HTTP_ROUTE] = route
+                outcome.attributes = attributes
+        except Exception as failure:
+            guard.swallow("describing an ASGI response", failure)
+    tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano)

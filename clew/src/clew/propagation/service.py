@@ -1,0 +1,88 @@
+"""Kratos' service name: who calls travels in `x-md-service-name` and becomes `peer.service` on the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry.context import Context, create_key, get_current, set_value
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import get_current_span, get_tracer_provider
+
+from clew import semconv
+
+HEADER: Final = "x-md-service-name"
+_PEER_SERVICE: Final = create_key("clew-peer-service")
+_FIELDS: Final = frozenset((HEADER,))
+
+
+def peer_service(context: Context) -> str | None:
+    """The caller's service name, if it sent one."""
+    name = context.get(_PEER_SERVICE)
+    return name if isinstance(name, str) else None
+
+
+class ServiceNamePropagator(TextMapPropagator):
+    """Sends the name given, else that of the provider's resource, else `OTEL_SERVICE_NAME`, else nothing."""
+
+    def __init__(self, service_name: str | None = None) -> None:
+        self._service_name = service_name
+        self._cached: tuple[object, str | None] = (None, None)
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        if context is None:
+            context = get_current()
+        values = getter.get(carrier, HEADER)
+        if values and values[0]:
+            return set_value(_PEER_SERVICE, values[0], context)
+        return context
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        name = self._service_name or self._own_name(context)
+        # A header holds no more than printable ASCII.
+        if name and name.isascii() and name.isprintable():
+            setter.set(carrier, HEADER, name)
+
+    def _own_name(self, context: Context | None) -> str | None:
+        resource = getattr(get_current_span(context), "resource", None)
+        if resource is None:
+            resource = getattr(get_tracer_provider(), "resource", None)
+        if resource is not None:
+            known, name = self._cached
+            if known is not resource:
+                name = _name_of(resource)
+                self._cached = (resource, name)
+            if name:
+                return name
+        return os.environ.get("OTEL_SERVICE_NAME") or None
+
+    @property
+    def fields(self) -> set[str]:
+        return set(_FIELDS)
+
+
+def _name_of(resource: object) -> str | None:
+    attributes = getattr(resource, "attributes", resource)
+    name = attributes.get(semconv.SERVICE_NAME) if isinstance(attributes, Mapping) else None
+    # What the specification says where nobody named the service: no name to tell others.
+    if not isinstance(name, str) or name.startswith("unknown_service"):
+        return None
+    return name

@@ -1,0 +1,154 @@
+"""W3C trace context, level 2: `traceparent` and `tracestate`.
+
+Where OpenTelemetry's own propagator departs from the recommendation, this one does not: a repeated traceparent
+starts a new trace, repeated tracestate keys are kept, keys follow the grammar of level 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+MAX_MEMBERS: Final = 32
+
+_traceparent: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII).fullmatch
+_member: Final = re.compile(
+    r"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])", re.ASCII
+).fullmatch
+# Bit 0 sampled, bit 1 random trace id; whatever else may come is not sent on.
+_KNOWN_FLAGS: Final = 3
+_FLAGS: Final = tuple(TraceFlags(flags) for flags in range(_KNOWN_FLAGS + 1))
+_FIELDS: Final = frozenset((TRACEPARENT, TRACESTATE))
+_EMPTY: Final = TraceState()
+
+
+class W3CTraceState(TraceState):
+    """A trace state that keeps what came as it came: members in order, repeated keys too. Immutable."""
+
+    def __init__(self, entries: Sequence[tuple[str, str]] | None = None) -> None:
+        """Members that break the grammar, and all of them when there are more than 32, are left out."""
+        kept = [pair for pair in entries or () if _member(f"{pair[0]}={pair[1]}")]
+        self._entries = tuple(kept) if len(kept) <= MAX_MEMBERS else ()
+        # The base class reads this; of a repeated key the first, which is the latest, counts.
+        self._dict = {}
+        for key, value in self._entries:
+            self._dict.setdefault(key, value)
+
+    @classmethod
+    def from_header(cls, header_list: list[str]) -> W3CTraceState:
+        """All headers together; empty when a member is malformed or there are more than 32."""
+        return cls(parse_tracestate(header_list))
+
+    def to_header(self) -> str:
+        """The members joined with commas."""
+        return ",".join([f"{key}={value}" for key, value in self._entries])
+
+    def add(self, key: str, value: str) -> TraceState:
+        """With a new member in front; unchanged if the key is there, the member malformed, or 32 are there."""
+        return self if key in self._dict else self.update(key, value)
+
+    def update(self, key: str, value: str) -> TraceState:
+        """With the member in front and no other of its key; unchanged if malformed or there is no room."""
+        others = [pair for pair in self._entries if pair[0] != key]
+        if not _member(f"{key}={value}") or len(others) >= MAX_MEMBERS:
+            return self
+        return W3CTraceState([(key, value), *others])
+
+    def delete(self, key: str) -> TraceState:
+        """Without any member of this key."""
+        return W3CTraceState([pair for pair in self._entries if pair[0] != key])
+
+
+def parse_tracestate(headers: Iterable[str]) -> list[tuple[str, str]]:
+    """The members of all headers in order; none when one is malformed or there are more than 32."""
+    members: list[tuple[str, str]] = []
+    for header in headers:
+        for text in header.split(","):
+            text = text.strip(" \t")
+            if not text:
+                continue
+            match = _member(text)
+            if match is None:
+                return []
+            members.append((match[1], match[2]))
+    return members if len(members) <= MAX_MEMBERS else []
+
+
+class TraceContextPropagator(TextMapPropagator):
+    """Reads and writes `traceparent` and `tracestate`; what it cannot read leaves the context as it was."""
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        if context is None:
+            context = Context()
+        values = getter.get(carrier, TRACEPARENT)
+        # Sent twice, no one can tell which is right: a new trace.
+        if not values or len(values) != 1:
+            return context
+        match = _traceparent(values[0].strip(" \t"))
+        if match is None:
+            return context
+        version, trace_id_hex, span_id_hex, flags_hex, more = match.groups()
+        if version != "00":
+            if version == "ff":
+                return context
+        elif more is not None:
+            return context
+        trace_id = int(trace_id_hex, 16)
+        span_id = int(span_id_hex, 16)
+        if not trace_id or not span_id:
+            return context
+        headers = getter.get(carrier, TRACESTATE)
+        members = parse_tracestate(headers) if headers else None
+        span_context = SpanContext(
+            trace_id,
+            span_id,
+            is_remote=True,
+            trace_flags=_FLAGS[int(flags_hex, 16) & _KNOWN_FLAGS],
+            trace_state=W3CTraceState(members) if members else _EMPTY,
+        )
+        return set_span_in_context(NonRecordingSpan(span_context), context)
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        span_context = get_current_span(context).get_span_context()
+        if not span_context.is_valid:
+            return
+        flags = span_context.trace_flags & _KNOWN_FLAGS
+        setter.set(carrier, TRACEPARENT, "00-%032x-%016x-%02x" % (span_context.trace_id, span_context.span_id, flags))
+        state = span_context.trace_state
+        if state:
+            setter.set(carrier, TRACESTATE, state.to_header())
+
+    @property
+    def fields(self) -> set[str]:
+        return set(_FIELDS)
