@@ -13,7 +13,6 @@ import functools
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import time
@@ -92,7 +91,6 @@ class App:
         self._stack = contextlib.AsyncExitStack()
         self._folder = DataFolder(config.data_dir)
         self._work = ThreadPoolExecutor(2, thread_name_prefix="clew-work")
-        self._tasks: list[asyncio.Task[None]] = []
         self._figures: tuple[float, int, int] = (-1.0, 0, 0)
         self._dropped: list[str] = []
         self.addresses: dict[str, str] = {}
@@ -127,16 +125,19 @@ class App:
 
         self._intake = Intake(self._wal, max_backlog_bytes=config.max_backlog_bytes)
         self._writer = Writer(self._wal, self._store.writer, dead_letter_folder=self._folder.dead_letter)
-        await self._start_writer()
+        self._writer.start()
+        stack.push_async_callback(self._blocking, self._writer.stop)
         self._query = QueryService(self._store.reader, self._store.reader, RecentReader(self._wal))
         stack.callback(self._query.close)
 
         health = HealthApi(status=self.status, not_ready=self.not_ready)
+        host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
         self._otlp_http = OtlpHttpReceiver(self._intake, fallback=Starlette(routes=list(health.routes())))
         self._otlp_grpc = OtlpGrpcReceiver(
             self._intake, host=config.host, port=config.otlp_grpc_port, token=config.token
         )
         await self._start_api(api_socket, health)
+        self._otlp_http.state.address = f"http://{host}:{otlp_socket.getsockname()[1]}"
         await self._serve_http(Guard(self._otlp_http, token=config.token, loopback=config.is_loopback), otlp_socket)
         try:
             grpc_port = await self._otlp_grpc.start()
@@ -145,36 +146,29 @@ class App:
                 f"port {config.otlp_grpc_port} on {config.host} is taken; stop what listens there, or choose another with --otlp-grpc-port (0 takes a free one)"
             ) from error
         stack.push_async_callback(self._otlp_grpc.stop, 2.0)
-        host = f"[{config.host}]" if ":" in config.host else config.host
         self.addresses = {
             "http": f"http://{host}:{api_socket.getsockname()[1]}",
-            "otlp_http": f"http://{host}:{otlp_socket.getsockname()[1]}",
+            "otlp_http": self._otlp_http.state.address,
             "otlp_grpc": f"{host}:{grpc_port}",
         }
-        self._otlp_http.state.address = self.addresses["otlp_http"]
-        self._otlp_grpc.state.address = self.addresses["otlp_grpc"]
         self._run_task(self._retain())
-
-    async def _start_writer(self) -> None:
-        self._writer.start()
-        self._stack.push_async_callback(self._blocking, self._writer.stop)
 
     async def _start_api(self, listener: socket.socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
-        native = NativeApi(self._query, status=self.status, flush=self._writer.flush, clock_ns=time.time_ns)
+        native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
         routes = [*native.routes(), *health.routes(), Route("/{path:path}", ui.serve)]
         api = Starlette(
             routes=routes,
             exception_handlers=EXCEPTION_HANDLERS,
             middleware=[Middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)],
-        )  # type: ignore[arg-type]
+        )
         await self._serve_http(
             Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open), listener
         )
 
     async def _serve_http(self, app: AsgiApp, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -185,10 +179,10 @@ class App:
         )
         server = _HttpServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not task.done():
+        while not server.started:  # noqa: ASYNC110 uvicorn says it with a flag
+            if task.done():
+                await task
             await asyncio.sleep(0.005)
-        if task.done():
-            await task
 
         async def stop() -> None:
             server.should_exit = True
@@ -236,6 +230,10 @@ class App:
             size = await self._blocking(self._folder.size_bytes)
             self._figures = (time.monotonic(), stored, size)
         return stored, size
+
+    async def _flush(self, timeout_s: float) -> None:
+        await self._writer.flush(timeout_s)
+        self._figures = (-1.0, 0, 0)  # the figures of a moment ago would not show what the barrier promises
 
     async def status(self) -> dict[str, Any]:
         """The body of `/api/v1/status`."""
@@ -294,7 +292,3 @@ async def serve(config: Config) -> None:
         # The last resort against a handler or an engine that hangs: everything acknowledged is in the log already.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
         signal.setitimer(signal.ITIMER_REAL, _STOP_WITHIN_S)
-
-
-def free_space(path: Path) -> int:
-    return shutil.disk_usage(path).free

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from clew_server.api.http import error_response
 from clew_server.api.openapi import DOCUMENT
 from clew_server.errors import BadInput
 from clew_server.model.query_text import search_from_parameters
@@ -40,7 +39,7 @@ _SEARCH_PARAMETERS = frozenset(
 class NativeApi:
     """Routes of the native API.
 
-    `status` gives the body of `/status`; `flush(timeout_s)` returns False when the time is over; `clock_ns` is now.
+    `status` gives the body of `/status`; `flush(timeout_s)` raises Unavailable when the time is over; `clock_ns` is now.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class NativeApi:
         query: QueryService,
         *,
         status: Callable[[], Awaitable[dict[str, Any]]],
-        flush: Callable[[float], Awaitable[bool]],
+        flush: Callable[[float], Awaitable[None]],
         clock_ns: Callable[[], int],
     ) -> None:
         self._query = query
@@ -80,11 +79,8 @@ class NativeApi:
             timeout_s = -1.0
         if not 0 <= timeout_s <= 300:
             raise BadInput(f"timeout_s {text!r}: wants seconds from 0 to 300", code="bad_parameter")
-        if await self._flush(timeout_s):
-            return JSONResponse({"flushed": True})
-        return error_response(
-            503, "timeout", f"not everything was stored within {timeout_s:g} s", headers={"Retry-After": "1"}
-        )
+        await self._flush(timeout_s)
+        return JSONResponse({"flushed": True})
 
     async def services(self, request: Request) -> Response:
         return JSONResponse({"services": await self._query.services()})

@@ -11,14 +11,15 @@ import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.cli import Command
 
 from clew_server.config import OPTIONS
 from clew_server.demo import ports
-from clew_server.demo.children import ChildEnded
-from clew_server.demo.run import Found, Plan, TimeOver, run
+
+if TYPE_CHECKING:
+    from clew_server.demo.run import Found
 
 FAILED, PORT_TAKEN = 1, 3
 
@@ -62,6 +63,10 @@ def _seconds(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Imported here, so that `clew --help` does not load an HTTP client.
+    from clew_server.demo.children import ChildEnded
+    from clew_server.demo.run import Plan, TimeOver, run
+
     try:
         with _stopping_on_signals():
             plan = Plan(

@@ -59,7 +59,7 @@ def _serve(config: Config) -> int:
     # Imported here, so that `clew --help` and a usage error do not load the engine and gRPC.
     from clew_server import app
     from clew_server.datafolder import FolderInUse, FolderUnusable
-    from clew_server.store.chdb import StoreCannotRun
+    from clew_server.store.contract import StoreCannotRun, StoreUnusable
 
     print(
         f"data in {config.data_dir}, kept for {text_from_seconds(config.retention_s)}, at most {text_from_bytes(config.max_disk_bytes)}",
@@ -71,7 +71,7 @@ def _serve(config: Config) -> int:
         return _fail(PORT_TAKEN, str(error))
     except FolderInUse as error:
         return _fail(FOLDER_IN_USE, str(error))
-    except FolderUnusable as error:
+    except (FolderUnusable, StoreUnusable) as error:
         return _fail(FOLDER_UNUSABLE, str(error))
     except StoreCannotRun as error:
         return _fail(STORE_CANNOT_RUN, str(error))
