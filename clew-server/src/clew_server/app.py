@@ -179,7 +179,7 @@ class App:
         )
         server = _HttpServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:  # noqa: ASYNC110 uvicorn says it with a flag
+        while not server.started:
             if task.done():
                 await task
             await asyncio.sleep(0.005)
