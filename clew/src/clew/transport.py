@@ -62,15 +62,14 @@ class Outcome:
     """How a call ended, in the transport's own terms; given to `Tracer.end` as its reply.
 
     `error_type` makes the span an error without an exception (`"500"`); `message` is the status message and
-    goes before that of an exception; `expected` says that an exception is the protocol's way of saying
-    something ordinary; `cancelled` marks the span as cancelled. `reply` is the application's own object.
+    goes before that of an exception; `code` is the protocol's number for how it ended; `cancelled` marks the
+    span as cancelled. `reply` is the application's own object.
     """
 
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     error_type: str | None = None
     message: str | None = None
     code: int | None = None
-    expected: bool = False
     cancelled: bool = False
     reply: object = None
 

@@ -6,7 +6,8 @@ application may leave a body unread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final
 
@@ -17,6 +18,7 @@ from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from clew.carriers import HttpxCarrier
+from clew.instrumentation._patching import Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.tracer import Conventions, Tracer
 from clew.transport import Peer, client_transport
@@ -55,6 +57,50 @@ class HttpxTransport:
         return http_client_attributes(self.method, shown, host, port)
 
 
+def _send(tracer: Tracer, send: Callable[[httpx.Request], httpx.Response], request: httpx.Request) -> httpx.Response:
+    if MARK in request.extensions:
+        return send(request)
+    call = HttpxTransport(request)
+    span, context = tracer.begin(call.operation, call.carrier, call)
+    request.extensions[MARK] = True
+    transport_token = client_transport.set(call)
+    token = attach(context)
+    try:
+        response = send(request)
+    except BaseException as error:
+        tracer.end(span, error=error)
+        raise
+    finally:
+        detach(token)
+        client_transport.reset(transport_token)
+        request.extensions.pop(MARK, None)
+    tracer.end(span, reply=http_outcome(response.status_code, server=False))
+    return response
+
+
+async def _asend(
+    tracer: Tracer, send: Callable[[httpx.Request], Awaitable[httpx.Response]], request: httpx.Request
+) -> httpx.Response:
+    if MARK in request.extensions:
+        return await send(request)
+    call = HttpxTransport(request)
+    span, context = tracer.begin(call.operation, call.carrier, call)
+    request.extensions[MARK] = True
+    transport_token = client_transport.set(call)
+    token = attach(context)
+    try:
+        response = await send(request)
+    except BaseException as error:
+        tracer.end(span, error=error)
+        raise
+    finally:
+        detach(token)
+        client_transport.reset(transport_token)
+        request.extensions.pop(MARK, None)
+    tracer.end(span, reply=http_outcome(response.status_code, server=False))
+    return response
+
+
 class TracingTransport(httpx.BaseTransport):
     """Traces what another transport sends; an `httpx.HTTPTransport()` unless one is given."""
 
@@ -74,25 +120,7 @@ class TracingTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        if MARK in request.extensions:
-            return self._transport.handle_request(request)
-        tracer = self._tracer
-        call = HttpxTransport(request)
-        span, context = tracer.begin(call.operation, call.carrier, call)
-        request.extensions[MARK] = True
-        transport_token = client_transport.set(call)
-        token = attach(context)
-        try:
-            response = self._transport.handle_request(request)
-        except BaseException as error:
-            tracer.end(span, error=error)
-            raise
-        finally:
-            detach(token)
-            client_transport.reset(transport_token)
-            request.extensions.pop(MARK, None)
-        tracer.end(span, reply=http_outcome(response.status_code, server=False))
-        return response
+        return _send(self._tracer, self._transport.handle_request, request)
 
     def close(self) -> None:
         """Close the transport inside."""
@@ -130,25 +158,7 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        if MARK in request.extensions:
-            return await self._transport.handle_async_request(request)
-        tracer = self._tracer
-        call = HttpxTransport(request)
-        span, context = tracer.begin(call.operation, call.carrier, call)
-        request.extensions[MARK] = True
-        transport_token = client_transport.set(call)
-        token = attach(context)
-        try:
-            response = await self._transport.handle_async_request(request)
-        except BaseException as error:
-            tracer.end(span, error=error)
-            raise
-        finally:
-            detach(token)
-            client_transport.reset(transport_token)
-            request.extensions.pop(MARK, None)
-        tracer.end(span, reply=http_outcome(response.status_code, server=False))
-        return response
+        return await _asend(self._tracer, self._transport.handle_async_request, request)
 
     async def aclose(self) -> None:
         """Close the transport inside."""
@@ -165,3 +175,30 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         await self._transport.__aexit__(exc_type, exc_value, traceback)
+
+
+def patch(tracer_provider: TracerProvider | None) -> Undo:
+    """Trace what httpx's own network transports send, in clients already made too; returns the way back."""
+
+    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider)
+
+    def make(original: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
+        def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+            return _send(tracer, partial(original, self), request)
+
+        return handle_request
+
+    def make_async(original: Callable[..., Awaitable[httpx.Response]]) -> Callable[..., Awaitable[httpx.Response]]:
+        async def handle_async_request(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            return await _asend(tracer, partial(original, self), request)
+
+        return handle_async_request
+
+    undo_sync = replace(httpx.HTTPTransport, "handle_request", make)
+    undo_async = replace(httpx.AsyncHTTPTransport, "handle_async_request", make_async)
+
+    def undo() -> None:
+        undo_sync()
+        undo_async()
+
+    return undo

@@ -144,7 +144,7 @@ class TraceContextPropagator(TextMapPropagator):
         if not span_context.is_valid:
             return
         flags = span_context.trace_flags & _KNOWN_FLAGS
-        setter.set(carrier, TRACEPARENT, "00-%032x-%016x-%02x" % (span_context.trace_id, span_context.span_id, flags))
+        setter.set(carrier, TRACEPARENT, f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{flags:02x}")
         state = span_context.trace_state
         if state:
             setter.set(carrier, TRACESTATE, state.to_header())

@@ -93,14 +93,13 @@ _SERVER_FAULTS: Final = frozenset((2, 4, 12, 13, 14, 15))
 
 
 def grpc_outcome(code: int, message: str | None, *, server: bool, reply: object = None) -> Outcome:
-    """A server answers for its own faults only (`expected` is set for the other codes); to a client all but OK are errors."""
+    """A server answers for its own faults only; to a client all codes but OK are errors."""
     failed = code in _SERVER_FAULTS if server else code != 0
     return Outcome(
         {semconv.RPC_GRPC_STATUS_CODE: code},
         error_type=(GRPC_CODES[code] if 0 <= code < len(GRPC_CODES) else str(code)) if failed else None,
         message=message if failed else None,
         code=code,
-        expected=code != 0 and not failed,
         reply=reply,
     )
 
@@ -116,15 +115,13 @@ def db_attributes(
     port: int | None = None,
 ) -> dict[str, AttributeValue]:
     """Of a database call; `query_text` must hold no values, only their places."""
-    attributes: dict[str, AttributeValue] = {semconv.DB_SYSTEM_NAME: system}
-    for key, value in (
+    offered: tuple[tuple[str, AttributeValue | None], ...] = (
+        (semconv.DB_SYSTEM_NAME, system),
         (semconv.DB_OPERATION_NAME, operation),
         (semconv.DB_COLLECTION_NAME, collection),
         (semconv.DB_NAMESPACE, namespace),
         (semconv.DB_QUERY_TEXT, query_text),
         (semconv.SERVER_ADDRESS, host),
         (semconv.SERVER_PORT, port),
-    ):
-        if value is not None:
-            attributes[key] = value
-    return attributes
+    )
+    return {key: value for key, value in offered if value is not None}

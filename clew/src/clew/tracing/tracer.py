@@ -190,7 +190,7 @@ class Tracer:
             return
         error_type = outcome.error_type
         message = outcome.message
-        if error is not None and not outcome.expected:
+        if error is not None:
             span.record_exception(error)
             error_type = error_type or type_name(error)
             message = message or str(error)
