@@ -46,6 +46,10 @@ def request_from_json(body: bytes) -> ExportTraceServiceRequest:
         raise BadInput(f"the body is not JSON: {error}", code="malformed", position=error.pos) from error
     except UnicodeError as error:
         raise BadInput(f"the JSON is not valid UTF-8: {error}", code="malformed") from error
+    except BadInput:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise BadInput(f"the JSON holds a value that cannot be read: {error}", code="malformed") from error
     return request
 
 

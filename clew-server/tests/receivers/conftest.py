@@ -1,0 +1,119 @@
+"""What the receivers' tests share: a request as real clients send it, and both OTLP listeners over a real log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import uvicorn
+from clew_server.collector import record
+from clew_server.collector.intake import Intake
+from clew_server.collector.wal import Wal
+from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+T = TypeVar("T")
+
+
+def _request(spans: int = 1, *, first: int = 1) -> ExportTraceServiceRequest:
+    message = ExportTraceServiceRequest()
+    resource = message.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "svc"
+    scope = resource.scope_spans.add()
+    scope.scope.name = "lib"
+    for number in range(first, first + spans):
+        span = scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="op")
+        span.attributes.add(key="i").value.int_value = number
+    return message
+
+
+@pytest.fixture
+def otlp_request() -> Callable[..., ExportTraceServiceRequest]:
+    """`otlp_request(spans=1, first=1)`: ids count up from `first`."""
+    return _request
+
+
+@dataclass
+class Listeners:
+    """Both OTLP listeners, running in a loop of their own thread."""
+
+    wal: Wal
+    intake: Intake
+    http: OtlpHttpReceiver
+    grpc: OtlpGrpcReceiver
+    http_url: str
+    grpc_address: str
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run something in the listeners' loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+    def logged(self) -> list[Span]:
+        """Every span in the log, from its files."""
+        spans: list[Span] = []
+        for segment in self.wal.segments():
+            data = segment.path.read_bytes()[: segment.size_bytes]
+            found = record.scan(data)
+            assert found.end == len(data)
+            assert not found.damaged
+            for one in found.records:
+                request = ExportTraceServiceRequest.FromString(data[one.body : one.mark])
+                spans += [s for r in request.resource_spans for c in r.scope_spans for s in c.spans]
+        return spans
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    intake: Intake, token: str | None
+) -> AsyncIterator[tuple[OtlpHttpReceiver, OtlpGrpcReceiver, int, int]]:
+    http, grpc = OtlpHttpReceiver(intake), OtlpGrpcReceiver(intake, port=0, token=token)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(http, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110  # uvicorn offers no event
+        await asyncio.sleep(0.005)
+    yield http, grpc, listener.getsockname()[1], await grpc.start()
+    await grpc.stop(1)
+    server.should_exit = True
+    await task
+    http.close()
+    listener.close()
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
+    """`listen(token=None, wal={…}, **intake_options)`: listeners on free ports, stopped at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*, token: str | None = None, wal: dict[str, Any] | None = None, **intake_options: Any) -> Listeners:
+            log = Wal(tmp_path / "wal", **(wal or {}))
+            log.open()
+            stack.callback(log.close)
+            intake = Intake(log, **intake_options)
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever)
+            thread.start()
+            serving = _serving(intake, token)
+
+            def stop() -> None:
+                asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(30)
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
+
+            http, grpc, http_port, grpc_port = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
+            stack.callback(stop)
+            return Listeners(log, intake, http, grpc, f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", loop)
+
+        yield start
