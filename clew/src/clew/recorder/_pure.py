@@ -169,8 +169,8 @@ class Span(ApiSpan):
             try:
                 value = clean(value, tracer.limits.max_span_attribute_length)
             except Exception as error:  # the application's own __str__, __iter__ or items
-                guard.swallow("reading an attribute", error)
                 self._dropped_attributes += 1
+                guard.swallow("reading an attribute", error)
                 return
         attributes = self._attributes
         if type(key) is not str or not key:
@@ -261,7 +261,7 @@ class Span(ApiSpan):
             module = kind.__module__
             recorded: dict[str, AnyValue] = {
                 "exception.type": kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}",
-                "exception.message": str(exception),
+                "exception.message": _text(exception),
                 "exception.stacktrace": "".join(traceback.format_exception(exception)),
                 "exception.escaped": str(escaped),
             }

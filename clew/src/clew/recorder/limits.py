@@ -105,6 +105,6 @@ def clean_attributes(
         try:
             kept[key] = clean(value, max_length)
         except Exception as error:  # the application's own __str__, __iter__ or items
-            guard.swallow("reading an attribute", error)
             dropped += 1
+            guard.swallow("reading an attribute", error)
     return kept, dropped
