@@ -69,7 +69,7 @@ def test_sizes_have_units(text: str, size: int) -> None:
 
 def test_lengths_of_time_have_units() -> None:
     assert seconds_from_text("7d") == 604800
-    assert text_from_seconds(604800) == "7 d"
+    assert text_from_seconds(604800) == "7 days"
     assert text_from_bytes(20 * 10**9) == "20 GB"
     with pytest.raises(ValueError, match="length of time"):
         seconds_from_text("7")

@@ -77,10 +77,11 @@ def text_from_bytes(size_bytes: int) -> str:
 
 
 def text_from_seconds(seconds: int) -> str:
-    """`604800` → `7 d`; whole units only where they fit."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+    """`604800` → `7 days`; the largest unit that divides it."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         if seconds % length == 0 and seconds >= length:
-            return f"{seconds // length} {unit}"
+            count = seconds // length
+            return f"{count} {unit}{'s' if count != 1 else ''}"
     return f"{seconds} s"
 
 
@@ -182,7 +183,7 @@ class Config:
 
 
 def is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import urllib.parse
 from typing import Any
 
 from clew.cli import Command
@@ -38,7 +39,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:
-    trace_id = arguments.trace_id.strip()
+    trace_id = urllib.parse.quote(arguments.trace_id.strip(), safe="")
     if arguments.json:
         print(json.dumps(client.get(f"/api/v1/traces/{trace_id}"), ensure_ascii=False))
         return FOUND
