@@ -15,7 +15,7 @@ NPM := PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak bench-large bench-smoke debian-packages
+.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke debian-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,12 +85,24 @@ bench: install ## benchmarks as ratios against a named peer; figures in docs/ben
 	$(BIN)/python bench/ingest/run.py
 	$(BIN)/python bench/query/run.py
 
-bench-large: install ## a million spans through ingest and query
-	$(BIN)/python bench/ingest/run.py --spans 1000000
-	$(BIN)/python bench/query/run.py --spans 1000000
+bench-smoke: install
+	$(BIN)/python bench/recorder/run.py --spans 2000 --rounds 2
+	$(BIN)/python bench/ingest/run.py --spans 20000
+	$(BIN)/python bench/query/run.py --spans 20000
 
-soak: install debian-packages ## crashes, many of them, at random moments
+bench-large: install ## a million spans through ingest and query
+	$(BIN)/python bench/ingest/run.py --spans 1000000 --runs 3
+	$(BIN)/python bench/query/run.py --spans 1000000
+	$(BIN)/python bench/idle/run.py
+
+soak: install debian-packages ## crashes at random moments, 20 of them and more
 	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py --timeout 3600 $(PYTEST_ARGS)
+
+fuzz: install ## strange bytes into every decoder, for minutes
+	CLEW_FUZZ_EXAMPLES=20000 $(BIN)/pytest clew-server/tests/receivers/test_fuzz_otlp.py --timeout 3600 $(PYTEST_ARGS)
+
+clients: install ## every real client that a registry gives, against a real server
+	$(BIN)/pytest tests-e2e/test_otlp_clients.py $(PYTEST_ARGS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) web/node_modules clew-server/src/clew_server/ui_dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
