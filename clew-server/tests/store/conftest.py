@@ -1,0 +1,74 @@
+"""A real chDB in a temporary folder, one for each test file (a process has one at a time), and segments to put in."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from clew_server.store.chdb import ChdbStore
+from clew_server.store.contract import SegmentFile
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MARK_FIELD = 1000
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def record(request: ExportTraceServiceRequest | bytes, sequence: int, arrival_unix_nano: int) -> bytes:
+    """One record of a segment as docs/formats/wal.md draws it, without the hash and the checksum, which the store skips."""
+    body = request if isinstance(request, bytes) else request.SerializeToString()
+    mark = b"\x09" + struct.pack("<Q", sequence) + b"\x11" + struct.pack("<Q", arrival_unix_nano)
+    body += varint(MARK_FIELD << 3 | 2) + varint(len(mark)) + mark
+    return varint(len(body)) + body
+
+
+class StoreUnderTest:
+    """An open store and what tests need around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = ChdbStore(folder / "chdb", schema_folder=folder / "schema", writers=2, readers=2)
+        self._numbers = itertools.count(1)
+
+    def segment(
+        self, requests: Sequence[ExportTraceServiceRequest | bytes], arrival_unix_nano: int | None = None
+    ) -> SegmentFile:
+        number = next(self._numbers)
+        arrival = time.time_ns() if arrival_unix_nano is None else arrival_unix_nano
+        path = self.folder / f"{number:020}.otlp"
+        path.write_bytes(b"".join(record(request, at, arrival) for at, request in enumerate(requests)))
+        return SegmentFile(path, path.name)
+
+    def put(
+        self, requests: Sequence[ExportTraceServiceRequest | bytes], arrival_unix_nano: int | None = None
+    ) -> SegmentFile:
+        """Store the requests as one segment, in both forms."""
+        segment = self.segment(requests, arrival_unix_nano)
+        self.store.writer.write(segment, "chunks")
+        self.store.writer.write(segment, "search")
+        return segment
+
+    def ask(self, sql: str) -> list[list[str]]:
+        """Rows of a statement of the test's own."""
+        assert self.store._connections is not None
+        output = self.store._connections.read.run(sql, None, "TSV").decode()
+        return [line.split("\t") for line in output.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
+    under_test = StoreUnderTest(tmp_path_factory.mktemp("store"))
+    under_test.store.open()
+    yield under_test
+    under_test.store.close()
