@@ -87,8 +87,6 @@ _keys = st.sampled_from(
         "status",
         "code",
         "events",
-    )
-    + (
         "links",
         "key",
         "value",
