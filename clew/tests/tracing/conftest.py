@@ -1,0 +1,19 @@
+"""The tracing middleware is tried on OpenTelemetry's own provider and on ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import clew.recorder.provider
+import opentelemetry.sdk.trace
+import pytest
+
+
+@pytest.fixture(
+    params=[opentelemetry.sdk.trace.TracerProvider, clew.recorder.provider.TracerProvider], ids=["sdk", "clew"]
+)
+def tracer_provider(request: pytest.FixtureRequest) -> Iterator[Any]:
+    provider = request.param()
+    yield provider
+    provider.shutdown()
