@@ -75,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 seed=arguments.seed,
                 **_choose_ports(arguments),
             )
+            _say("starting clew, user and message; Ctrl+C stops them")
             run(plan, say=_say, found=_Shown(arguments.open))
     except KeyboardInterrupt:
         _say("stopped")

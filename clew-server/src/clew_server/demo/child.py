@@ -1,10 +1,10 @@
-"""Runs a module as a child that does not outlive its parent: `python -m clew_server.demo.child PARENT_PID MODULE ARGUMENT…`."""
+"""Calls a module's `main` in a child that does not outlive its parent: `python -m clew_server.demo.child PARENT_PID MODULE ARGUMENT…`."""
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
-import runpy
 import signal
 import sys
 
@@ -17,7 +17,7 @@ def main() -> None:
     if os.getppid() != parent_pid:  # it was gone before we asked
         return
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(importlib.import_module(module).main())
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Children:
             self.stop(name)
 
     def start(self, name: str, module: str, *arguments: str) -> None:
-        """Starts `python -m module arguments…`; in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
+        """Starts the module's `main` with these arguments, in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
         command = [sys.executable, "-m", "clew_server.demo.child", str(os.getpid()), module, *arguments]
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(

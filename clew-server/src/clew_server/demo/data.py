@@ -16,7 +16,7 @@ USERS = [
     ("frank", "free", "ap"),  # fails: his shard is in the list, its table was never made
 ]
 MESSAGES_A_USER = {"free": 5, "team": 20, "enterprise": 200}
-AUTHORS = 10_000  # without an index on `author`, finding one of them reads them all
+AUTHORS = 25_000  # without an index on `author`, finding one of them reads them all
 
 
 def create_database(path: Path) -> None:

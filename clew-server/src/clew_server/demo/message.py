@@ -21,18 +21,20 @@ from clew_server.demo.sqlite_tracing import TracedConnection
 def read_messages(database: Path, user: str) -> list[dict[str, str]]:
     """The user's messages, newest first. Raises LookupError for an unknown user, sqlite3.Error as it comes."""
     with TracedConnection(database) as connection:
-        users = connection.query("SELECT plan, shard FROM users WHERE name = ?", user)
+        users = connection.query("SELECT users", "SELECT plan, shard FROM users WHERE name = ?", user)
         if not users:
             raise LookupError(f"no user {user}")
         [(plan, shard)] = users
         trace.get_current_span().set_attributes({"app.user": user, "app.plan": plan, "app.shard": shard})
 
-        rows = connection.query(f"SELECT author, text FROM messages_{shard} WHERE reader = ? ORDER BY id DESC", user)
+        messages_sql = f"SELECT author, text FROM messages_{shard} WHERE reader = ? ORDER BY id DESC"
+        rows = connection.query(f"SELECT messages_{shard}", messages_sql, user)
         messages = [{"author": author, "text": text} for author, text in rows]
         if plan == "enterprise":  # this plan promises signed messages: one more query for each of them
+            signature_sql = "SELECT text FROM signatures WHERE author = ?"
             for message in messages:
-                found = connection.query("SELECT text FROM signatures WHERE author = ?", message["author"])
-                message["signature"] = found[0][0]
+                [(signature,)] = connection.query("SELECT signatures", signature_sql, message["author"])
+                message["signature"] = signature
         return messages
 
 
@@ -57,10 +59,12 @@ class MessageService:
 async def serve(port: int, database: Path) -> None:
     """Listens on 127.0.0.1:`port` until SIGTERM or SIGINT."""
     service = MessageService(database)
-    method = grpc.unary_unary_rpc_method_handler(
-        service.list_messages,
-        request_deserializer=json.loads,
-        response_serializer=lambda reply: json.dumps(reply).encode(),
+    method: grpc.RpcMethodHandler[dict[str, str], dict[str, list[dict[str, str]]]] = (
+        grpc.unary_unary_rpc_method_handler(
+            service.list_messages,
+            request_deserializer=json.loads,
+            response_serializer=lambda reply: json.dumps(reply).encode(),
+        )
     )
     server = grpc.aio.server(interceptors=[clew.grpc.aio.server_interceptor()])
     server.add_registered_method_handlers("message.v1.MessageService", {"ListMessages": method})

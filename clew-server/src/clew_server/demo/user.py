@@ -26,7 +26,7 @@ def create_app(message_target: str) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def channel(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        interceptors = clew.grpc.aio.client_interceptors()
+        interceptors = clew.grpc.aio.client_interceptor(target=message_target)
         async with grpc.aio.insecure_channel(message_target, interceptors=interceptors) as channel:
             yield {
                 "list_messages": channel.unary_unary(

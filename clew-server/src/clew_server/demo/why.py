@@ -43,7 +43,7 @@ def why_slow(trace: dict[str, Any]) -> str:
 
 
 def _spans_by_service(trace: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    found = []
+    found: list[tuple[str, dict[str, Any]]] = []
     for resource_spans in trace["resourceSpans"]:
         attributes = resource_spans.get("resource", {}).get("attributes", [])
         names = [
