@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from opentelemetry.propagate import set_global_textmap
 from opentelemetry.trace import set_tracer_provider
 
 from clew.recorder.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
@@ -22,6 +21,7 @@ from clew.recorder.resource import UNKNOWN_SERVICE, default_resource
 from clew.recorder.sampler import AlwaysOff, Sampler, sampler_from_name
 
 if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace.export import SpanExporter
 
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
@@ -170,6 +170,7 @@ def _sampler_from_environment() -> Sampler | None:
 
 
 def _set_propagators(names: Sequence[str] | None) -> None:
+    set_global_textmap = _import_set_global_textmap()
     from clew.propagation import propagators_from_names
 
     if names is not None:
@@ -183,6 +184,17 @@ def _set_propagators(names: Sequence[str] | None) -> None:
         except ValueError as error:
             _ignore("OTEL_PROPAGATORS", ",".join(wanted), str(error))
     set_global_textmap(propagators_from_names(list(DEFAULT_PROPAGATORS)))
+
+
+def _import_set_global_textmap() -> Callable[[TextMapPropagator], None]:
+    # The first import of this module builds what OTEL_PROPAGATORS names and raises for a name it does not know.
+    wanted = os.environ.pop("OTEL_PROPAGATORS", None)
+    try:
+        from opentelemetry.propagate import set_global_textmap
+    finally:
+        if wanted is not None:
+            os.environ["OTEL_PROPAGATORS"] = wanted
+    return set_global_textmap
 
 
 def _read(variable: str, parse: Callable[[str], _T]) -> _T | None:
