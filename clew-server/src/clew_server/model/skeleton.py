@@ -179,6 +179,7 @@ def _depth_first(parents: list[int], by_start: list[int]) -> tuple[list[int], li
     visit(tops)
     if len(order) < len(parents):
         parents = list(parents)
+        rank = {i: at for at, i in enumerate(by_start)}
         for i in by_start:
             if not seen[i]:
                 # Not reached from any top: on a ring of parents, or below one. Walk up to the ring, open it at its
@@ -191,9 +192,7 @@ def _depth_first(parents: list[int], by_start: list[int]) -> tuple[list[int], li
                 ring = [ring_start]
                 while parents[ring[-1]] != ring_start:
                     ring.append(parents[ring[-1]])
-                rank = {j: at for at, j in enumerate(by_start)} if len(ring) > 1 else {ring_start: 0}
                 top = min(ring, key=rank.__getitem__)
-                children[parents[top]].remove(top)
                 parents[top] = ROOT
                 visit([top])
     return order, parents

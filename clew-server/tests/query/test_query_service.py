@@ -1,0 +1,159 @@
+"""The query service: store and log as one, refusals, bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from clew_server.errors import BadInput, NotFound, Unavailable
+from clew_server.model.search import Search
+from clew_server.query.service import QueryService, trace_id_from_text
+from clew_server.store.contract import Page, StoredSpan
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+TRACE_ID = bytes(range(16))
+
+
+class FakeStore:
+    """Spans by trace id and a search that waits until it may answer."""
+
+    def __init__(self, *spans: StoredSpan) -> None:
+        self.spans = list(spans)
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def get(self, trace_id: bytes) -> list[StoredSpan]:
+        return [one for one in self.spans if Span.FromString(one.span[:18]).trace_id == trace_id]
+
+    def find(self, search: Search) -> Page:
+        self.may_answer.wait(30)
+        return Page([], None)
+
+    def services(self) -> list[str]:
+        return ["cart"]
+
+    def operations(self, service: str) -> list[tuple[str, str]]:
+        return [("GET /", "server")] if service == "cart" else []
+
+
+def stored(span_id: bytes, received_unix_nano: int = 0) -> StoredSpan:
+    span = Span(trace_id=TRACE_ID, span_id=span_id, start_time_unix_nano=10**18, end_time_unix_nano=10**18 + 5)
+    return StoredSpan(b"", "", b"", "", span.SerializeToString(), received_unix_nano)
+
+
+def run(
+    body: Callable[[QueryService], Coroutine[Any, Any, None]],
+    store: FakeStore,
+    recent: FakeStore | None = None,
+    **options: int,
+) -> None:
+    service = QueryService(store, store, recent or FakeStore(), **options)
+    try:
+        asyncio.run(body(service))
+    finally:
+        store.may_answer.set()
+        service.close()
+
+
+def test_stored_spans_and_those_still_in_the_log_are_one_trace() -> None:
+    async def body(service: QueryService) -> None:
+        # The second one is being stored just now: it is in both.
+        assert len(await service.get_trace(TRACE_ID.hex())) == 3
+        otlp = ExportTraceServiceRequest.FromString(await service.trace_otlp(TRACE_ID.hex().upper()))
+        assert len(otlp.resource_spans[0].scope_spans[0].spans) == 3
+        skeleton = await service.skeleton(TRACE_ID.hex())
+        assert json.loads(skeleton.json)["total"] == 3
+        assert json.loads(skeleton.json)["etag"] == skeleton.etag
+        asked = json.loads(await service.spans(TRACE_ID.hex(), [b"two-----"]))
+        assert [span["spanId"] for span in asked["resourceSpans"][0]["scopeSpans"][0]["spans"]] == [b"two-----".hex()]
+        assert (
+            len(json.loads(await service.trace_json(TRACE_ID.hex()))["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 3
+        )
+
+    store = FakeStore(stored(b"one-----"), stored(b"two-----", 5_000_000_000))
+    run(body, store, FakeStore(stored(b"two-----", 5_123_456_789), stored(b"three---")))
+
+
+def test_names_and_searches_are_handed_on() -> None:
+    async def body(service: QueryService) -> None:
+        assert await service.services() == ["cart"]
+        assert await service.operations("cart") == [("GET /", "server")]
+        assert (await service.search(Search())).complete
+
+    run(body, FakeStore())
+
+
+def test_an_unknown_trace_is_not_found() -> None:
+    async def body(service: QueryService) -> None:
+        for ask in (service.get_trace, service.skeleton, service.trace_otlp, service.trace_json):
+            with pytest.raises(NotFound, match="ff" * 16):
+                await ask("ff" * 16)
+
+    run(body, FakeStore())
+
+
+def test_a_span_that_does_not_parse_is_left_out_and_counted() -> None:
+    async def body(service: QueryService) -> None:
+        assert len(await service.get_trace(TRACE_ID.hex())) == 1
+        assert service.statistics().unreadable_spans == 1
+
+    broken = stored(b"two-----")
+    run(body, FakeStore(stored(b"one-----"), broken._replace(span=broken.span + b"\x0a\xff")))
+
+
+def test_more_than_a_hundred_spans_at_once_are_refused() -> None:
+    async def body(service: QueryService) -> None:
+        with pytest.raises(BadInput):
+            await service.spans(TRACE_ID.hex(), [b"12345678"] * 101)
+
+    run(body, FakeStore(stored(b"one-----")))
+
+
+def test_when_too_many_wait_the_next_is_refused_and_later_ones_are_answered() -> None:
+    store = FakeStore()
+    store.may_answer.clear()
+
+    async def body(service: QueryService) -> None:
+        waiting = [asyncio.ensure_future(service.search(Search())) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await service.search(Search())
+        assert service.statistics().refused == 1
+        store.may_answer.set()
+        await asyncio.gather(*waiting)
+        assert (await service.search(Search())).complete
+
+    run(body, store, threads=1, max_waiting=2)
+
+
+def test_after_close_questions_are_refused() -> None:
+    async def body(service: QueryService) -> None:
+        service.close()
+        with pytest.raises(Unavailable):
+            await service.services()
+
+    run(body, FakeStore())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0AF7651916cd43dd8448eb211c80319c", "0af7651916cd43dd8448eb211c80319c"),
+        ("0af76519-16cd-43dd-8448-eb211c80319c", "0af7651916cd43dd8448eb211c80319c"),
+        ("8448eb211c80319c", "00000000000000008448eb211c80319c"),
+    ],
+)
+def test_a_trace_id_is_hex_in_any_case_with_or_without_dashes(text: str, expected: str) -> None:
+    assert trace_id_from_text(text).hex() == expected
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "0" * 31, "0" * 32, "g" * 32, "0" * 64, "１" * 32])
+def test_a_malformed_trace_id_is_refused(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        trace_id_from_text(text)
+    assert refused.value.code == "bad_id"
