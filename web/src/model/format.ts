@@ -204,3 +204,8 @@ export function formatAgo(unixNano: string, nowMs: number = Date.now()): string 
   if (seconds < 86_400 * 2) return `${Math.round(seconds / 3600)} h ago`
   return `${formatCount(Math.round(seconds / 86_400))} days ago`
 }
+
+/** Nanoseconds from one time to another. */
+export function durationBetween(fromUnixNano: string, toUnixNano: string): number {
+  return Number(BigInt(toUnixNano) - BigInt(fromUnixNano))
+}

@@ -6,7 +6,7 @@ const NOT_RECEIVED = -2
 
 /**
  * Nodes are in depth-first order: the subtree of node `i` is `i` to `i + subtreeSize[i]`. Every pass is linear.
- * Times are nanoseconds from the start of the trace.
+ * Times are nanoseconds from the first start.
  */
 export class TraceModel {
   readonly count: number
@@ -39,6 +39,7 @@ export class TraceModel {
   constructor(readonly skeleton: Skeleton) {
     const order = orderWithPlaceholders(skeleton)
     const count = order.row.length
+    const rows = skeleton.parent.length
     this.count = count
     this.row = order.row
     this.parent = order.parent
@@ -84,9 +85,12 @@ export class TraceModel {
     }
     this.failedCount = failed
     this.origins = Int32Array.from(origins)
-    this.earliest = count > 0 ? earliest : 0
-    this.length = count > 0 ? Math.max(1, latest - earliest) : 1
+    this.earliest = rows > 0 ? earliest : 0
+    this.length = rows > 0 ? Math.max(1, latest - earliest) : 1
     this.maxDepth = maxDepth
+    for (let node = 0; node < count; node++) {
+      if (this.row[node]! >= 0) this.start[node]! -= this.earliest
+    }
     this.sumSubtrees()
     this.placePlaceholders()
     this.sumSelfTime()

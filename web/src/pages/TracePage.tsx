@@ -1,3 +1,134 @@
+/** One trace: what it is, its rows over time, and the details of the selected span. */
+import { useQuery } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
+import { Link, Redirect } from 'wouter'
+import { ApiError, api } from '../api/client'
+import type { Skeleton } from '../api/types'
+import { useReady } from '../app/announce'
+import { searchPath, searchStore } from '../app/session'
+import { useStore } from '../app/store'
+import { formatRetention, plural } from '../model/format'
+import { traceIdFrom } from '../model/query'
+import { Icon } from '../parts/icons'
+import { Problem } from '../parts/Problem'
+import { SlowNotice } from '../parts/SlowNotice'
+import { TraceView } from './TraceView'
+
+const YOUNG_MS = 60_000
+const GROWTH_POLL_MS = 5000
+const ARRIVAL_WAIT_MS = 30_000
+const ARRIVAL_POLL_MS = 2000
+
 export function TracePage({ traceId }: { traceId: string }) {
-  return <p>{traceId}</p>
+  const id = traceIdFrom(traceId)
+  if (id === null) return <Malformed traceId={traceId} />
+  if (id !== traceId) return <Redirect to={`/trace/${id}${location.search}`} replace />
+  return <LoadedTrace traceId={id} />
+}
+
+function LoadedTrace({ traceId }: { traceId: string }) {
+  const [openedMs] = useState(Date.now)
+  const [shown, setShown] = useState<Skeleton | null>(null)
+  const trace = useQuery({
+    queryKey: ['skeleton', traceId],
+    queryFn: ({ signal }) => api.skeleton(traceId, signal),
+    refetchInterval: (query) => {
+      if (query.state.data) return isYoung(query.state.data) ? GROWTH_POLL_MS : false
+      const missing = query.state.error instanceof ApiError && query.state.error.status === 404
+      return missing && Date.now() - openedMs < ARRIVAL_WAIT_MS ? ARRIVAL_POLL_MS : false
+    },
+  })
+  // What is on the page changes only when the reader asks: rows never move under the pointer.
+  if (trace.data && shown === null) setShown(trace.data)
+  useEffect(() => {
+    document.title = `Trace ${traceId.slice(0, 8)} · clew`
+  }, [traceId])
+  const isMissing = trace.error instanceof ApiError && trace.error.status === 404
+  useReady(shown !== null || trace.error !== null)
+
+  if (shown !== null) {
+    const more = (trace.data?.total ?? shown.total) - shown.total
+    return (
+      <>
+        {trace.error && !isMissing ? (
+          <Problem error={trace.error} onRetry={() => void trace.refetch()} />
+        ) : null}
+        {more > 0 && trace.data ? (
+          <p className="notice">
+            <span>+{plural(more, 'span')} arrived</span>
+            <button type="button" className="button" onClick={() => setShown(trace.data)}>
+              Show
+            </button>
+          </p>
+        ) : null}
+        <TraceView traceId={traceId} skeleton={shown} young={isYoung(shown)} />
+      </>
+    )
+  }
+  if (isMissing)
+    return (
+      <NotFound
+        traceId={traceId}
+        waiting={trace.errorUpdatedAt - openedMs < ARRIVAL_WAIT_MS - ARRIVAL_POLL_MS}
+      />
+    )
+  if (trace.error) return <Problem error={trace.error} onRetry={() => void trace.refetch()} />
+  return (
+    <div aria-busy="true">
+      <h1 className="unseen">Trace {traceId}</h1>
+      <SlowNotice active />
+      <div className="skeleton" aria-hidden="true">
+        {Array.from({ length: 12 }, (_, index) => (
+          <div key={index} />
+        ))}
+      </div>
+    </div>
+  )
+}
+
+/** Whether spans of the trace may still be on their way. */
+function isYoung(skeleton: Skeleton): boolean {
+  const start = Number(BigInt(skeleton.t0) / 1_000_000n)
+  const last = skeleton.start.reduce((most, from, row) => Math.max(most, from + (skeleton.dur[row] ?? 0)), 0)
+  return Date.now() - (start + last / 1e6) < YOUNG_MS
+}
+
+function NotFound({ traceId, waiting }: { traceId: string; waiting: boolean }) {
+  const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => api.status(signal) })
+  const search = useStore(searchStore)
+  return (
+    <section className="blank" aria-label="Trace not found">
+      <h1>Trace not found</h1>
+      <p>
+        No span with trace id <code>{traceId}</code> is stored here.
+      </p>
+      {status.data ? <p>Spans are kept for {formatRetention(status.data.retention_s)}.</p> : null}
+      <p aria-live="off">
+        {waiting
+          ? 'It may still arrive: asking again for 30 s.'
+          : 'It did not arrive while this page waited.'}
+      </p>
+      <p>
+        <Link href={searchPath(search)}>Back to the results</Link>
+      </p>
+    </section>
+  )
+}
+
+function Malformed({ traceId }: { traceId: string }) {
+  useReady(true)
+  return (
+    <section className="blank" aria-label="Not a trace id">
+      <h1>Not a trace id</h1>
+      <p className="notice notice-warning">
+        <Icon name="warning" />
+        <span>
+          <code>{traceId}</code> is not a trace id: it has 32 hex digits, with or without dashes.
+        </span>
+      </p>
+      <p>
+        <Link href="/search">Go to Search</Link>
+      </p>
+    </section>
+  )
 }

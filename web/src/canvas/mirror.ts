@@ -1,0 +1,114 @@
+/** The transparent twin of the painted rows: a treegrid for screen readers, tests and text selection. */
+import { durationInWords, formatDuration, plural } from '../model/format'
+import { isCollapsed } from '../model/rows'
+import { rowSentence } from '../model/sentence'
+import { columnsOf, indentOf, rowWindow, type Geometry } from './layout'
+import type { Scene } from './painter'
+
+const COLUMNS = ['Service and operation', 'Duration', 'Self time']
+
+export class Mirror {
+  readonly element: HTMLDivElement
+  private readonly body: HTMLDivElement
+  private offset = 0
+
+  constructor() {
+    this.element = document.createElement('div')
+    this.element.className = 'mirror'
+    this.element.tabIndex = 0
+    this.element.setAttribute('role', 'treegrid')
+    this.element.setAttribute('aria-label', 'Spans of the trace')
+    this.element.setAttribute('aria-readonly', 'true')
+    this.element.append(this.headings())
+    this.body = document.createElement('div')
+    this.body.setAttribute('role', 'rowgroup')
+    this.element.append(this.body)
+  }
+
+  private headings(): HTMLDivElement {
+    const row = document.createElement('div')
+    row.className = 'unseen'
+    row.setAttribute('role', 'row')
+    row.setAttribute('aria-rowindex', '1')
+    for (const title of COLUMNS) {
+      const cell = document.createElement('span')
+      cell.setAttribute('role', 'columnheader')
+      cell.textContent = title
+      row.append(cell)
+    }
+    return row
+  }
+
+  /** Writes the visible rows anew. */
+  refresh(scene: Scene, geometry: Geometry, offset: number): void {
+    const { rows } = scene
+    this.offset = offset
+    const { first, last } = rowWindow(offset, rows.length, geometry)
+    const elements: HTMLDivElement[] = []
+    let active = ''
+    for (let row = first; row < last; row++) {
+      const element = this.rowElement(scene, geometry, row, offset)
+      if (rows[row] === scene.selected) active = element.id
+      elements.push(element)
+    }
+    this.body.replaceChildren(...elements)
+    this.body.style.transform = ''
+    this.element.setAttribute('aria-rowcount', String(rows.length + 1))
+    if (active === '') this.element.removeAttribute('aria-activedescendant')
+    else this.element.setAttribute('aria-activedescendant', active)
+  }
+
+  /** Moves the rows along while scrolling goes on. */
+  shift(offset: number): void {
+    this.body.style.transform = `translateY(${this.offset - offset}px)`
+  }
+
+  private rowElement(scene: Scene, geometry: Geometry, row: number, offset: number): HTMLDivElement {
+    const { model } = scene
+    const node = scene.rows[row]!
+    const closed = isCollapsed(model, node, scene.closed)
+    const columns = columnsOf(geometry)
+    const element = document.createElement('div')
+    element.id = `span-row-${node}`
+    element.className = 'mirror-row'
+    element.setAttribute('role', 'row')
+    element.setAttribute('aria-level', String(model.depth[node]! + 1))
+    element.setAttribute('aria-rowindex', String(row + 2))
+    element.setAttribute('aria-selected', String(node === scene.selected))
+    if (model.childCount[node]! > 0) element.setAttribute('aria-expanded', String(!closed))
+    element.setAttribute('aria-label', rowSentence(model, node, closed ? model.failuresBelow[node]! : 0))
+    element.style.top = `${row * geometry.rowHeight - offset}px`
+    element.style.height = `${geometry.rowHeight}px`
+
+    const missing = model.isPlaceholder(node)
+    const texts: [text: string, words: string][] = missing
+      ? [
+          ['parent not received', `parent span ${model.spanId(node)} not received`],
+          ['', plural(model.childCount[node]!, 'span')],
+          ['', ''],
+        ]
+      : [
+          [`${model.serviceName(node)} ${model.spanName(node)}`, ''],
+          [formatDuration(model.duration[node]), durationInWords(model.duration[node]!)],
+          [formatDuration(model.selfTime[node]), durationInWords(model.selfTime[node]!)],
+        ]
+    const left = indentOf(geometry, model.depth[node]!) + (model.isFailed(node) ? 54 : 34)
+    const boxes: [left: number, right: number][] = [
+      [left, columns.badges],
+      [columns.badges + 4, columns.duration],
+      [columns.duration + 4, columns.self],
+    ]
+    texts.forEach(([shown, words], index) => {
+      const [from, to] = boxes[index]!
+      const cell = document.createElement('span')
+      cell.setAttribute('role', 'gridcell')
+      if (words !== '') cell.setAttribute('aria-label', words)
+      cell.textContent = shown
+      if (index > 0) cell.className = 'mirror-number'
+      cell.style.left = `${from}px`
+      cell.style.width = `${Math.max(0, to - from)}px`
+      element.append(cell)
+    })
+    return element
+  }
+}

@@ -1,0 +1,396 @@
+/** Paints the visible rows of a trace: names and numbers at the left, bars over time at the right. */
+import { FLAG } from '../api/types'
+import type { TimeWindow } from '../app/url'
+import { formatDuration } from '../model/format'
+import { isCollapsed } from '../model/rows'
+import type { TraceModel } from '../model/trace'
+import { BAR_PX, MIN_BAR_PX, columnsOf, flagWidth, indentOf, rowWindow, xOf, type Geometry } from './layout'
+import { ticks } from './scale'
+import { TextPainter } from './text'
+import type { CanvasTheme } from './theme'
+
+export interface Scene {
+  model: TraceModel
+  rows: Int32Array
+  closed: Uint8Array
+  /** Colour number of each service. */
+  colours: Uint8Array
+  /** Selected node, -1 for none. */
+  selected: number
+  window: TimeWindow
+  /** One byte a node, 1 where the find text matches; null when nothing is sought. */
+  matches: Uint8Array | null
+  /** Times of the selected span's events. */
+  events: readonly number[]
+  /** Why a parent is missing, in words. */
+  missingReason: string
+}
+
+const TICK_PX = 110
+
+export class RowPainter {
+  private readonly text: TextPainter
+  private hatch: CanvasPattern | null = null
+
+  constructor(
+    private readonly context: CanvasRenderingContext2D,
+    private readonly theme: CanvasTheme,
+    private readonly scale: number,
+  ) {
+    this.text = new TextPainter(context)
+  }
+
+  /** Paints all rows that are visible at `offset`; `hovered` is a row index or -1. */
+  paint(scene: Scene, geometry: Geometry, offset: number, hovered: number): void {
+    const { context, theme } = this
+    context.setTransform(this.scale, 0, 0, this.scale, 0, 0)
+    context.fillStyle = theme.surface
+    context.fillRect(0, 0, geometry.width, geometry.height)
+    context.textBaseline = 'middle'
+    const { first, last } = rowWindow(offset, scene.rows.length, geometry)
+    for (let row = first; row < last; row++)
+      this.paintGround(scene, geometry, row, row * geometry.rowHeight - offset, hovered)
+    if (!geometry.stacked)
+      this.paintGrid(
+        scene,
+        geometry,
+        Math.min(geometry.height, scene.rows.length * geometry.rowHeight - offset),
+      )
+    for (let row = first; row < last; row++) {
+      const node = scene.rows[row]!
+      const y = row * geometry.rowHeight - offset
+      this.paintName(scene, geometry, node, y)
+      this.paintBar(scene, geometry, node, y)
+    }
+  }
+
+  private paintGround(scene: Scene, geometry: Geometry, row: number, y: number, hovered: number): void {
+    const { context, theme } = this
+    const node = scene.rows[row]!
+    const selected = node === scene.selected
+    if (row === hovered && !selected) {
+      context.fillStyle = theme.hover
+      context.fillRect(0, y, geometry.width, geometry.rowHeight)
+    }
+    if (geometry.stacked) {
+      context.fillStyle = theme.line
+      context.fillRect(0, y + geometry.rowHeight - 1, geometry.width, 1)
+    }
+    if (!selected) return
+    context.fillStyle = theme.select
+    context.fillRect(0, y, geometry.namesWidth, geometry.rowHeight)
+    context.fillStyle = theme.link
+    context.fillRect(0, y, 3, geometry.rowHeight)
+    if (!geometry.stacked) {
+      context.fillRect(geometry.namesWidth, y, geometry.width - geometry.namesWidth, 1)
+      context.fillRect(
+        geometry.namesWidth,
+        y + geometry.rowHeight - 1,
+        geometry.width - geometry.namesWidth,
+        1,
+      )
+    }
+  }
+
+  private paintGrid(scene: Scene, geometry: Geometry, bottom: number): void {
+    const { context, theme } = this
+    context.fillStyle = theme.line
+    for (const tick of ticks(scene.window, geometry.chartWidth / TICK_PX)) {
+      context.fillRect(Math.round(xOf(tick.at, scene.window, geometry)), 0, 1, bottom)
+    }
+    context.fillRect(geometry.namesWidth - 1, 0, 1, geometry.height)
+  }
+
+  private paintName(scene: Scene, geometry: Geometry, node: number, y: number): void {
+    const { context, theme, text } = this
+    const { model } = scene
+    const middle = y + (geometry.stacked ? 15 : 12)
+    const depth = model.depth[node]!
+    const left = indentOf(geometry, depth)
+    const columns = columnsOf(geometry)
+
+    context.fillStyle = theme.line
+    if (!geometry.stacked) {
+      for (let level = 0; level < depth; level++) {
+        const x = indentOf(geometry, level) + 6
+        if (x >= left) break
+        context.fillRect(x, y, 1, geometry.rowHeight)
+      }
+    }
+    const closed = isCollapsed(model, node, scene.closed)
+    if (model.childCount[node]! > 0) this.paintChevron(left + 6, middle, closed)
+    let x = left + 18
+
+    if (model.isPlaceholder(node)) {
+      context.strokeStyle = theme.edge
+      context.setLineDash([2, 2])
+      context.strokeRect(x + 0.5, middle - 4.5, 9, 9)
+      context.setLineDash([])
+      context.font = `400 13px ${theme.sans}`
+      context.fillStyle = theme.warning
+      const most = columns.badges + 120
+      x = text.draw('parent not received ', x + 16, middle, most - x)
+      context.font = `400 11.5px ${theme.mono}`
+      context.fillStyle = theme.muted
+      x = text.draw(`${model.spanId(node).slice(0, 8)}… `, x, middle, most - x)
+      context.font = `400 12px ${theme.sans}`
+      text.draw(`· ${scene.missingReason}`, x, middle, geometry.namesWidth - 8 - x)
+      return
+    }
+
+    context.fillStyle = this.colour(scene, node)
+    context.beginPath()
+    context.roundRect(x, middle - 5, 10, 10, 2)
+    context.fill()
+    x += 16
+    const origin = model.isOrigin(node)
+    if (model.isFailed(node)) {
+      this.paintFailure(x + 7, middle, origin)
+      x += 20
+    }
+
+    context.textAlign = 'right'
+    context.font = geometry.stacked ? `600 13px ${theme.sans}` : `400 13px ${theme.sans}`
+    context.fillStyle = theme.text
+    context.fillText(formatDuration(model.duration[node]), columns.duration, middle)
+    if (!geometry.stacked) {
+      context.fillStyle = theme.muted
+      context.fillText(formatDuration(model.selfTime[node]), columns.self, middle)
+    }
+    context.textAlign = 'left'
+
+    const right = this.paintBadges(scene, geometry, node, closed, middle)
+    const most = right - 8
+    if (scene.matches?.[node] === 1) {
+      // A line below, so that a match shows without any colour of its own.
+      context.fillStyle = theme.link
+      context.fillRect(x, middle + 8, Math.max(12, Math.min(most - x, 120)), 2)
+    }
+    context.fillStyle = origin ? theme.errorText : theme.text
+    if (!model.repeatsService(node)) {
+      context.font = `600 13px ${theme.sans}`
+      x = text.draw(`${model.serviceName(node) || 'no service'} `, x, middle, most - x)
+    }
+    context.font = `${origin ? 600 : 400} 13px ${theme.sans}`
+    text.draw(model.spanName(node) || 'no name', x, middle, most - x)
+  }
+
+  /** Badges right of the name; returns where the leftmost begins. */
+  private paintBadges(
+    scene: Scene,
+    geometry: Geometry,
+    node: number,
+    closed: boolean,
+    middle: number,
+  ): number {
+    const { context, theme } = this
+    const { model } = scene
+    let right = columnsOf(geometry).badges
+    const badge = (label: string, width: number, ground: string, colour: string) => {
+      context.fillStyle = ground
+      context.beginPath()
+      context.roundRect(right - width, middle - 8, width, 16, 4)
+      context.fill()
+      context.fillStyle = colour
+      context.font = `600 11px ${theme.sans}`
+      context.textAlign = 'center'
+      context.fillText(label, right - width / 2, middle + 0.5)
+      context.textAlign = 'left'
+      right -= width + 6
+    }
+    const hidden = closed ? model.failuresBelow[node]! : 0
+    if (hidden > 0) badge(`⚑ ${hidden} below`, flagWidth(hidden), theme.errorGround, theme.errorText)
+    if (model.hasFlag(node, FLAG.outside)) badge('outside parent', 92, theme.hover, theme.warning)
+    if (model.hasFlag(node, FLAG.adjusted)) badge('time adjusted', 86, theme.hover, theme.warning)
+    if (model.hasFlag(node, FLAG.duplicate)) badge('same id', 54, theme.hover, theme.warning)
+    return right
+  }
+
+  private paintChevron(x: number, y: number, closed: boolean): void {
+    const { context, theme } = this
+    context.strokeStyle = theme.muted
+    context.lineWidth = 1.5
+    context.beginPath()
+    if (closed) {
+      context.moveTo(x - 2, y - 4)
+      context.lineTo(x + 2, y)
+      context.lineTo(x - 2, y + 4)
+    } else {
+      context.moveTo(x - 4, y - 2)
+      context.lineTo(x, y + 2)
+      context.lineTo(x + 4, y - 2)
+    }
+    context.stroke()
+    context.lineWidth = 1
+  }
+
+  private paintFailure(x: number, y: number, origin: boolean): void {
+    const { context, theme } = this
+    context.beginPath()
+    context.arc(x, y, origin ? 6.5 : 6, 0, Math.PI * 2)
+    context.lineWidth = 1.4
+    if (origin) {
+      context.fillStyle = theme.error
+      context.fill()
+      context.strokeStyle = theme.surface
+    } else {
+      context.strokeStyle = theme.error
+      context.stroke()
+    }
+    const arm = origin ? 2.4 : 2.1
+    context.beginPath()
+    context.moveTo(x - arm, y - arm)
+    context.lineTo(x + arm, y + arm)
+    context.moveTo(x + arm, y - arm)
+    context.lineTo(x - arm, y + arm)
+    context.stroke()
+    context.lineWidth = 1
+  }
+
+  private paintBar(scene: Scene, geometry: Geometry, node: number, rowTop: number): void {
+    const { context, theme } = this
+    const { model, window } = scene
+    const top = rowTop + geometry.barTop
+    if (geometry.stacked) {
+      context.fillStyle = theme.hover
+      context.fillRect(geometry.chartLeft, top, geometry.chartWidth, BAR_PX)
+    }
+    const chartRight = geometry.chartLeft + geometry.chartWidth
+    const from = xOf(model.start[node]!, window, geometry)
+    const to = Math.max(from + MIN_BAR_PX, xOf(model.start[node]! + model.duration[node]!, window, geometry))
+    if (to < geometry.chartLeft || from > chartRight) return
+
+    context.save()
+    context.beginPath()
+    context.rect(geometry.chartLeft - 2, rowTop, geometry.chartWidth + 8, geometry.rowHeight)
+    context.clip()
+    // Bars beyond the window are cut here: canvas loses precision on very wide shapes.
+    const left = Math.max(from, geometry.chartLeft - 20)
+    const right = Math.min(to, chartRight + 20)
+    this.paintShape(scene, geometry, node, left, right, top)
+    context.restore()
+
+    if (!geometry.stacked && !model.isPlaceholder(node)) {
+      this.paintLength(
+        geometry,
+        model,
+        node,
+        Math.max(from, geometry.chartLeft),
+        Math.min(to, chartRight),
+        top,
+      )
+    }
+  }
+
+  private paintShape(
+    scene: Scene,
+    geometry: Geometry,
+    node: number,
+    left: number,
+    right: number,
+    top: number,
+  ): void {
+    const { context, theme } = this
+    const { model, window } = scene
+    const width = right - left
+    if (model.isPlaceholder(node)) {
+      context.strokeStyle = theme.edge
+      context.setLineDash([3, 2])
+      context.strokeRect(left + 0.5, top + 0.5, Math.max(4, width - 1), BAR_PX - 1)
+      context.setLineDash([])
+      return
+    }
+    if (model.isOrigin(node)) {
+      context.fillStyle = theme.errorGround
+      context.fillRect(left, top, width, BAR_PX)
+      context.fillStyle = this.hatching()
+      context.fillRect(left, top, width, BAR_PX)
+      this.outline(left, top, width, theme.error)
+    } else {
+      const colour = this.colour(scene, node)
+      context.fillStyle = colour
+      if (model.childCount[node] === 0) {
+        context.fillRect(left, top, width, BAR_PX)
+      } else {
+        context.globalAlpha = 0.22
+        context.fillRect(left, top, width, BAR_PX)
+        context.globalAlpha = 1
+        const parts = model.selfIntervals(node)
+        for (let index = 0; index < parts.length; index += 2) {
+          const partFrom = Math.max(left, xOf(parts[index]!, window, geometry))
+          const partTo = Math.min(right, xOf(parts[index + 1]!, window, geometry))
+          if (partTo > partFrom) context.fillRect(partFrom, top, Math.max(0.5, partTo - partFrom), BAR_PX)
+        }
+      }
+      if (model.isFailed(node) || model.childCount[node]! > 0) {
+        this.outline(left, top, width, model.isFailed(node) ? theme.error : colour)
+      }
+    }
+    if (node === scene.selected) {
+      context.fillStyle = theme.text
+      for (const time of scene.events) {
+        context.fillRect(Math.round(xOf(time, window, geometry)) - 1, top - 3, 2, BAR_PX + 6)
+      }
+    }
+  }
+
+  private outline(left: number, top: number, width: number, colour: string): void {
+    const { context } = this
+    context.strokeStyle = colour
+    context.lineWidth = 1
+    if (width > 2) context.strokeRect(left + 0.5, top + 0.5, width - 1, BAR_PX - 1)
+    else {
+      context.fillStyle = colour
+      context.fillRect(left, top, width, BAR_PX)
+    }
+  }
+
+  /** The length beside the bar: at its right, else at its left, else not. */
+  private paintLength(
+    geometry: Geometry,
+    model: TraceModel,
+    node: number,
+    left: number,
+    right: number,
+    top: number,
+  ): void {
+    const { context, theme, text } = this
+    context.font = `400 11px ${theme.sans}`
+    context.fillStyle = model.isFailed(node) ? theme.errorText : theme.muted
+    const label = formatDuration(model.duration[node])
+    const width = text.width(label)
+    const middle = top + BAR_PX / 2 + 0.5
+    if (right + 6 + width <= geometry.chartLeft + geometry.chartWidth)
+      context.fillText(label, right + 6, middle)
+    else if (left - 6 - width >= geometry.chartLeft) context.fillText(label, left - 6 - width, middle)
+  }
+
+  private colour(scene: Scene, node: number): string {
+    const number = scene.colours[scene.model.service[node]!] ?? 0
+    return this.theme.services[number] ?? this.theme.edge
+  }
+
+  /** Stripes at 45 degrees in the error colour. */
+  private hatching(): CanvasPattern | string {
+    if (this.hatch === null) {
+      const size = 6
+      const tile = document.createElement('canvas')
+      tile.width = size * this.scale
+      tile.height = size * this.scale
+      const brush = tile.getContext('2d')
+      if (brush === null) return this.theme.error
+      brush.scale(this.scale, this.scale)
+      brush.strokeStyle = this.theme.error
+      brush.lineWidth = 1.8
+      for (const shift of [-size, 0, size]) {
+        brush.beginPath()
+        brush.moveTo(shift - 1, size + 1)
+        brush.lineTo(shift + size + 1, -1)
+        brush.stroke()
+      }
+      this.hatch = this.context.createPattern(tile, 'repeat')
+      this.hatch?.setTransform(new DOMMatrix().scale(1 / this.scale))
+    }
+    return this.hatch ?? this.theme.error
+  }
+}

@@ -1,0 +1,238 @@
+/** The trace page with its data: state from the address, keys, and the parts side by side. */
+import { useEffect, useMemo, useRef, useState } from 'react'
+import type { Skeleton } from '../api/types'
+import { announce } from '../app/announce'
+import { ErrorBoundary } from '../app/ErrorBoundary'
+import { useShortcuts, type Shortcuts } from '../app/shortcuts'
+import { TRACE_FIELDS, type Collapse, type TimeWindow } from '../app/url'
+import { useUrlState } from '../app/useUrlState'
+import { around, clampWindow, panned, zoomed } from '../canvas/scale'
+import { serviceColours } from '../model/colours'
+import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
+import { rowSentence } from '../model/sentence'
+import { TraceModel } from '../model/trace'
+import { IgnoredNotice } from '../parts/IgnoredNotice'
+import { SpanPane } from '../parts/SpanPane'
+import { TraceHeader } from '../parts/TraceHeader'
+import { TraceToolbar } from '../parts/TraceToolbar'
+import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
+
+const URL_REST_MS = 200
+
+/** Arrows and Enter belong to a control that has the focus, and to the rows otherwise. */
+function onRows(action: () => void): (event: KeyboardEvent) => boolean {
+  return ({ target }) => {
+    if (target instanceof Element && target.closest('button, a, [role=tab], summary, pre')) return false
+    action()
+    return true
+  }
+}
+
+interface Props {
+  traceId: string
+  skeleton: Skeleton
+  young: boolean
+}
+
+export function TraceView({ traceId, skeleton, young }: Props) {
+  const model = useMemo(() => new TraceModel(skeleton), [skeleton])
+  const colours = useMemo(() => serviceColours(model), [model])
+  const { state, ignored, change } = useUrlState(TRACE_FIELDS)
+  const { collapse, filter, only } = state
+  const handle = useRef<WaterfallHandle>(null)
+  const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
+  const [detailsOpen, setDetailsOpen] = useState(true)
+  const [eventTimes, setEventTimes] = useState<readonly number[]>([])
+
+  const closed = useMemo(() => closedNodes(model, collapse), [model, collapse])
+  const rows = useMemo(() => visibleRows(model, closed, only === 'err'), [model, closed, only])
+  const found = useMemo(() => findNodes(model, filter), [model, filter])
+  const matches = useMemo(() => {
+    if (filter.trim() === '') return null
+    const marks = new Uint8Array(model.count)
+    for (const node of found) marks[node] = 1
+    return marks
+  }, [model, filter, found])
+
+  const asked = state.span === '' ? -1 : model.nodeOf(state.span)
+  const selected = state.span === '' ? (model.origins[0] ?? -1) : asked
+  const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
+  const isOpen = detailsOpen && span >= 0
+  const unknown = state.span !== '' && asked < 0 ? [`span=${state.span}`] : []
+
+  useEffect(() => {
+    if (selected >= 0) handle.current?.reveal(selected)
+  }, [selected])
+
+  /** Selects a node, opening the way to it where it is hidden. */
+  const select = (node: number, { open = true, speak = false } = {}) => {
+    if (node < 0) return
+    const patch: { span: string; collapse?: Collapse; only?: '' } = { span: model.spanId(node) }
+    const way = opened(model, collapse, [node])
+    if (way !== collapse) patch.collapse = way
+    if (only === 'err' && !model.isFailed(node) && model.failuresBelow[node] === 0) patch.only = ''
+    change(patch, { replace: true })
+    if (open) setDetailsOpen(true)
+    // The selection may stay the same and yet be out of sight.
+    handle.current?.reveal(node)
+    if (speak) announce(rowSentence(model, node, 0))
+  }
+  const toggle = (node: number) => change({ collapse: toggled(model, collapse, [node]) }, { replace: true })
+  const showBelow = (node: number) => {
+    const failed: number[] = []
+    for (let below = node + 1; below < node + model.subtreeSize[node]!; below++) {
+      if (model.isFailed(below)) failed.push(below)
+    }
+    change({ collapse: opened(model, collapse, failed) }, { replace: true })
+  }
+  const expandTo = (level: number | null) => change({ collapse: { level, toggled: [] } }, { replace: true })
+  const step = (by: 1 | -1) => {
+    const row = rowOf(rows, selected)
+    const next = rows[row < 0 ? (by > 0 ? 0 : rows.length - 1) : row + by]
+    if (next !== undefined) select(next, { open: false })
+  }
+  const jump = (nodes: Int32Array, by: 1 | -1) => {
+    if (nodes.length === 0) return
+    const next = by > 0 ? nodes.find((node) => node > selected) : nodes.findLast((node) => node < selected)
+    select(next ?? (by > 0 ? nodes[0]! : nodes.at(-1)!), { speak: true })
+  }
+  const closeUp = () => {
+    if (selected < 0) return
+    if (model.childCount[selected]! > 0 && !isCollapsed(model, selected, closed)) toggle(selected)
+    else if (model.parent[selected]! >= 0) select(model.parent[selected]!, { open: false })
+  }
+  const openUp = () => {
+    if (selected < 0 || model.childCount[selected] === 0) return
+    if (isCollapsed(model, selected, closed)) toggle(selected)
+    else select(rows[rowOf(rows, selected) + 1] ?? -1, { open: false })
+  }
+  const shown = window ?? { from: 0, to: model.length }
+  const zoom = (factor: number) => {
+    const middle = (shown.from + shown.to) / 2
+    const at = span >= 0 ? model.start[span]! + model.duration[span]! / 2 : middle
+    setWindow(zoomed(shown, factor, at >= shown.from && at <= shown.to ? at : middle, model.length))
+  }
+  const escape = () => {
+    if (isOpen) {
+      setDetailsOpen(false)
+      handle.current?.focus()
+    } else if (filter !== '') change({ filter: '' }, { replace: true })
+    else return false
+    return true
+  }
+
+  const shortcuts: Shortcuts = {
+    ArrowDown: onRows(() => step(1)),
+    ArrowUp: onRows(() => step(-1)),
+    j: () => step(1),
+    k: () => step(-1),
+    ArrowLeft: onRows(closeUp),
+    ArrowRight: onRows(openUp),
+    Enter: onRows(() => select(selected)),
+    Escape: escape,
+    e: () => jump(model.origins, 1),
+    E: () => jump(model.origins, -1),
+    f: () => document.getElementById('find')?.focus(),
+    n: () => jump(found, 1),
+    N: () => jump(found, -1),
+    '+': () => zoom(0.5),
+    '=': () => zoom(0.5),
+    '-': () => zoom(2),
+    '0': () => setWindow(null),
+    a: () => setWindow(panned(shown, -0.25, model.length)),
+    d: () => setWindow(panned(shown, 0.25, model.length)),
+    z: () => {
+      if (span >= 0) setWindow(around(model.start[span]!, model.duration[span]!, model.length))
+    },
+    '*': () => expandTo(null),
+  }
+  for (let level = 1; level <= 9; level++) shortcuts[String(level)] = () => expandTo(level)
+  useShortcuts(shortcuts)
+
+  return (
+    <div className="trace-page">
+      <IgnoredNotice ignored={[...ignored, ...unknown]} />
+      <TraceHeader traceId={traceId} model={model} colours={colours} />
+      <TraceToolbar
+        model={model}
+        only={only}
+        onOnly={(value) => change({ only: value })}
+        selected={selected}
+        onOrigin={(by) => jump(model.origins, by)}
+        onZoom={zoom}
+        onFit={() => setWindow(null)}
+        isZoomed={window !== null}
+        onExpand={() => expandTo(null)}
+        onCollapse={() => expandTo(1)}
+      />
+      <div className="trace-body">
+        <ErrorBoundary name="The waterfall" resetKey={traceId}>
+          <WaterfallView
+            handle={handle}
+            scene={{
+              model,
+              rows,
+              closed,
+              colours,
+              selected,
+              window: shown,
+              matches,
+              events: isOpen ? eventTimes : [],
+              missingReason: young ? 'may still arrive' : 'lost or not sampled',
+            }}
+            find={{
+              text: filter,
+              count: found.length,
+              at: found.indexOf(selected),
+              onText: (text) => change({ filter: text }, { replace: true }),
+              onStep: (by) => jump(found, by),
+            }}
+            onSelect={select}
+            onToggle={toggle}
+            onShowBelow={showBelow}
+            onWindow={setWindow}
+          />
+        </ErrorBoundary>
+        {isOpen ? (
+          <ErrorBoundary name="The details" resetKey={state.span}>
+            <SpanPane
+              key={span}
+              traceId={traceId}
+              model={model}
+              node={span}
+              colours={colours}
+              onClose={escape}
+              onEvents={setEventTimes}
+            />
+          </ErrorBoundary>
+        ) : null}
+      </div>
+    </div>
+  )
+}
+
+/** The shown part of time: moves at once, and is written to the address when it rests. */
+function useTimeWindow(
+  fromUrl: TimeWindow | null,
+  length: number,
+  write: (window: TimeWindow | null) => void,
+): [TimeWindow | null, (window: TimeWindow | null) => void] {
+  const key = TRACE_FIELDS.t.format(fromUrl)
+  const [urlKey, setUrlKey] = useState(key)
+  const [window, setWindow] = useState(() => fromUrl && clampWindow(fromUrl, length))
+  if (key !== urlKey) {
+    setUrlKey(key)
+    setWindow(fromUrl && clampWindow(fromUrl, length))
+  }
+  const writer = useRef(write)
+  useEffect(() => {
+    writer.current = write
+  })
+  const windowKey = TRACE_FIELDS.t.format(window)
+  useEffect(() => {
+    if (windowKey === key) return
+    const timer = setTimeout(() => writer.current(window), URL_REST_MS)
+    return () => clearTimeout(timer)
+  }, [window, windowKey, key])
+  return [window, setWindow]
+}

@@ -1,0 +1,125 @@
+/** What is shown of the trace: all or failed rows, the failures one by one, zoom, levels, and the legend. */
+import { formatCount } from '../model/format'
+import type { TraceModel } from '../model/trace'
+import { Icon, FailedMark } from './icons'
+import { Segments } from './Segments'
+
+interface Props {
+  model: TraceModel
+  only: '' | 'err'
+  onOnly: (only: '' | 'err') => void
+  selected: number
+  onOrigin: (by: 1 | -1) => void
+  onZoom: (factor: number) => void
+  onFit: () => void
+  isZoomed: boolean
+  onExpand: () => void
+  onCollapse: () => void
+}
+
+export function TraceToolbar(props: Props) {
+  const { model, only, onOnly, selected, onOrigin, onZoom, onFit, isZoomed, onExpand, onCollapse } = props
+  const at = model.origins.indexOf(selected)
+  return (
+    <div className="toolbar trace-toolbar">
+      <Segments
+        label="Spans shown"
+        value={only}
+        options={[
+          { value: '', label: `All ${formatCount(model.skeleton.total)}` },
+          { value: 'err', label: `Failed ${formatCount(model.failedCount)}` },
+        ]}
+        onChange={onOnly}
+      />
+      {model.origins.length > 0 ? (
+        <div role="group" aria-label="First failures" className="stepper">
+          <FailedMark />
+          <span>
+            {at >= 0 ? `${at + 1} of ${model.origins.length}` : `${model.origins.length} failed first`}
+          </span>
+          <button
+            type="button"
+            className="icon-button icon-button-small"
+            aria-label="Previous first failure"
+            title="Previous first failure (E)"
+            onClick={() => onOrigin(-1)}
+          >
+            <Icon name="left" size={14} />
+          </button>
+          <button
+            type="button"
+            className="icon-button icon-button-small"
+            aria-label="Next first failure"
+            title="Next first failure (e)"
+            onClick={() => onOrigin(1)}
+          >
+            <Icon name="right" size={14} />
+          </button>
+          <kbd aria-hidden="true">e</kbd>
+        </div>
+      ) : null}
+      <div role="group" aria-label="Levels" className="stepper">
+        <button
+          type="button"
+          className="icon-button icon-button-small"
+          aria-label="Expand all"
+          title="Expand all (*)"
+          onClick={onExpand}
+        >
+          <Icon name="expand" size={14} />
+        </button>
+        <button
+          type="button"
+          className="icon-button icon-button-small"
+          aria-label="Collapse all"
+          title="Collapse all (1)"
+          onClick={onCollapse}
+        >
+          <Icon name="collapse" size={14} />
+        </button>
+      </div>
+      <div role="group" aria-label="Zoom" className="stepper zoom">
+        <button
+          type="button"
+          className="icon-button icon-button-small"
+          aria-label="Zoom out"
+          title="Zoom out (-)"
+          onClick={() => onZoom(2)}
+          disabled={!isZoomed}
+        >
+          <Icon name="minus" size={14} />
+        </button>
+        <button
+          type="button"
+          className="icon-button icon-button-small"
+          aria-label="Zoom in"
+          title="Zoom in (+)"
+          onClick={() => onZoom(0.5)}
+        >
+          <Icon name="plus" size={14} />
+        </button>
+        {isZoomed ? (
+          <button type="button" className="button button-small" title="Whole trace (0)" onClick={onFit}>
+            Whole trace
+          </button>
+        ) : null}
+      </div>
+      <ul className="legend" aria-label="Legend">
+        <li>
+          <span className="sample sample-self" />
+          self
+        </li>
+        <li>
+          <span className="sample sample-waiting" />
+          waiting for children
+        </li>
+        {model.failedCount > 0 ? (
+          <li>
+            <span className="sample sample-failed" />
+            failed here
+          </li>
+        ) : null}
+      </ul>
+    </div>
+  )
+}

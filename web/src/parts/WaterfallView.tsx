@@ -1,0 +1,97 @@
+/** Mounts the waterfall and its overview, and puts the find box and the column heads above them. */
+import { useEffect, useImperativeHandle, useRef, useState, type RefObject } from 'react'
+import { themeStore } from '../app/preferences'
+import type { TimeWindow } from '../app/url'
+import type { Geometry } from '../canvas/layout'
+import { Overview } from '../canvas/overview'
+import type { Scene } from '../canvas/painter'
+import { Waterfall, type WaterfallEvents } from '../canvas/waterfall'
+import { FindBox, type Find } from './FindBox'
+
+export interface WaterfallHandle {
+  reveal(node: number): void
+  focus(): void
+}
+
+interface Props {
+  handle: RefObject<WaterfallHandle | null>
+  scene: Scene
+  find: Find
+  onSelect: (node: number) => void
+  onToggle: (node: number) => void
+  onShowBelow: (node: number) => void
+  onWindow: (window: TimeWindow | null) => void
+}
+
+export function WaterfallView({ handle, scene, find, onSelect, onToggle, onShowBelow, onWindow }: Props) {
+  const rowsHost = useRef<HTMLDivElement>(null)
+  const overviewHost = useRef<HTMLDivElement>(null)
+  const waterfall = useRef<Waterfall | null>(null)
+  const overview = useRef<Overview | null>(null)
+  const [geometry, setGeometry] = useState<Geometry | null>(null)
+  const events: WaterfallEvents = { onSelect, onToggle, onShowBelow, onWindow, onGeometry: setGeometry }
+  const newest = useRef({ scene, events })
+
+  useEffect(() => {
+    const rows = new Waterfall(newest.current.events)
+    const map = new Overview(newest.current.events.onWindow)
+    waterfall.current = rows
+    overview.current = map
+    if (rowsHost.current) rows.mount(rowsHost.current)
+    if (overviewHost.current) map.mount(overviewHost.current)
+    rows.update(newest.current.scene, newest.current.events)
+    const unsubscribe = themeStore.subscribe(() => {
+      rows.restyle()
+      map.restyle()
+    })
+    return () => {
+      unsubscribe()
+      rows.destroy()
+      map.destroy()
+    }
+  }, [])
+
+  useEffect(() => {
+    newest.current = { scene, events }
+    waterfall.current?.update(scene, events)
+    if (geometry && !geometry.stacked) {
+      overview.current?.update(
+        {
+          model: scene.model,
+          colours: scene.colours,
+          window: scene.window,
+          left: geometry.chartLeft - geometry.namesWidth,
+          width: geometry.chartWidth,
+        },
+        onWindow,
+      )
+    }
+  })
+
+  useImperativeHandle(
+    handle,
+    () => ({
+      reveal: (node: number) => waterfall.current?.reveal(node),
+      focus: () => waterfall.current?.focus(),
+    }),
+    [],
+  )
+
+  const namesWidth = geometry && !geometry.stacked ? geometry.namesWidth : undefined
+  return (
+    <div className="trace-main">
+      <div className="trace-head">
+        <div className="trace-names" style={namesWidth === undefined ? undefined : { width: namesWidth }}>
+          <FindBox {...find} />
+          <div className="column-heads" aria-hidden="true">
+            <span>Service and operation</span>
+            <span>Duration</span>
+            <span>Self</span>
+          </div>
+        </div>
+        <div className="overview" ref={overviewHost} />
+      </div>
+      <div className="trace-rows" ref={rowsHost} />
+    </div>
+  )
+}
