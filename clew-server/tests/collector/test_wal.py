@@ -138,6 +138,45 @@ def test_a_folder_that_cannot_be_synced_refuses_the_batch(
     assert bodies(wal.folder) == [request_of(2)]
 
 
+KILLED = """
+    import sys
+    from pathlib import Path
+    from clew_server.collector.wal import Wal
+    wal = Wal(Path(sys.argv[1]), seal_after_spans=50)
+    wal.open()
+    first = int(sys.argv[2])
+    for number in range(first, first + 1_000_000, 5):
+        group = [wal.append(b"\\x0a\\x0a" + b"%010d" % (number + k), 1, bytes(16)) for k in range(5)]
+        for one in group:
+            one.result(10)
+        print(number, flush=True)
+"""
+
+
+def test_after_a_kill_at_any_moment_every_acknowledged_record_is_there_once(tmp_path: Path) -> None:
+    folder, acknowledged = tmp_path / "wal", set[int]()
+    for run in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(KILLED), folder, str(run * 1_000_000)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                acknowledged.update(range(int(line), int(line) + 5))
+                if len(acknowledged) >= (run + 1) * 150 + run * 7:
+                    break
+            process.kill()
+            for line in process.stdout:
+                acknowledged.update(range(int(line), int(line) + 5))
+    wal = Wal(folder)
+    wal.open()
+    wal.close()
+    there = [int(body[2:]) for body in bodies(folder)]
+    assert len(there) == len(set(there))
+    assert acknowledged <= set(there)
+
+
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -429,11 +429,11 @@ class Wal:
         finally:
             os.close(folder)
 
-    def _abandon(self, segment: Segment, error: OSError) -> None:
+    def _abandon(self, segment: Segment, error: Exception) -> None:
         """After a failed write or sync nobody knows what of the file is on disk: cut it to what is, write a new one."""
         logger.error("the log could not be written to %s: %s", segment.path.name, error)
         with self.changed:
-            self._last_error = f"{error.strerror or error} ({segment.path.name})"
+            self._last_error = f"{error} ({segment.path.name})"
         if self._fd >= 0:
             try:
                 os.ftruncate(self._fd, segment.size_bytes)
@@ -445,7 +445,11 @@ class Wal:
     def _seal_current(self) -> None:
         segment, fd = self._current, self._fd
         if fd >= 0:
-            os.close(fd)
+            try:
+                os.close(fd)
+            except OSError as error:
+                # The descriptor is gone all the same, and what was acknowledged was synced before.
+                logger.warning("closing a segment: %s", error)
         with self.changed:
             self._current, self._fd = None, -1
             if segment is None:
@@ -455,7 +459,10 @@ class Wal:
                 self._bound_index()
                 self.changed.notify_all()
         if not segment.record_ends:
-            segment.path.unlink(missing_ok=True)
+            try:
+                segment.path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("%s is empty and could not be removed: %s", segment.path.name, error)
 
     def _bound_index(self) -> None:
         """Keep span heads for the newest segments only; older ones are searched in their files."""

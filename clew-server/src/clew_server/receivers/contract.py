@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -89,14 +90,14 @@ class ReceiverState:
         return sum(now_unix_nano - seen < _PEER_LIVES_NS for seen in self._peers.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract's fields, in its order; connections as of the last request heard."""
+        """The contract's fields, in its order."""
         return {
             "name": self.name,
             "transport": self.transport,
             "address": self.address,
             "state": self.state,
             "option": self.option,
-            "connections": self.connections(self.last_seen_unix_nano or 0),
+            "connections": self.connections(time.time_ns()),
             "spans": self.spans,
             "refused_requests": self.refused_requests,
             "last_error": self.last_error,
