@@ -1,0 +1,1 @@
+../../clew-server/src/clew_server/demo/message.py
