@@ -33,6 +33,8 @@ TRACES = "/v1/traces"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
 
+_UNFORESEEN = "clew failed over this request; its log says more"
+
 # Above this a body is decoded beside the event loop, so that others are not kept waiting.
 _DECODE_INLINE_BYTES = 256 << 10
 _DECODERS = 2
@@ -111,6 +113,9 @@ class OtlpHttpReceiver:
             await self._refuse(send, 415, "text/plain", str(error))
         except BadInput as error:
             await self._refuse(send, 400, media, str(error))
+        except Exception:
+            logger.exception("a request failed in a way nobody foresaw")
+            await self._refuse(send, 500, media, _UNFORESEEN)
         else:
             self.state.spans += batch.spans
             respond = status.response_json if media == JSON else status.response_protobuf
@@ -155,6 +160,7 @@ _RPC_CODES = {
     405: status.UNIMPLEMENTED,
     413: status.RESOURCE_EXHAUSTED,
     415: status.INVALID_ARGUMENT,
+    500: status.INTERNAL,
     503: status.UNAVAILABLE,
 }
 
@@ -277,6 +283,9 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except BadInput as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception:
+            logger.exception("a request failed in a way nobody foresaw")
+            await self._refuse(context, grpc.StatusCode.INTERNAL, _UNFORESEEN)
         self.state.spans += batch.spans
         return status.response_protobuf(sum(batch.rejected.values()), batch.rejection)
 
