@@ -215,7 +215,6 @@ def scope(name: str, version: str, items: Mapping[str, Any], dropped_attributes:
 _TRACE_ID_HEAD: Final = tag(f.SPAN_TRACE_ID, f.BYTES) + b"\x10"
 _SPAN_ID_HEAD: Final = tag(f.SPAN_SPAN_ID, f.BYTES) + b"\x08"
 _PARENT_HEAD: Final = tag(f.SPAN_PARENT_SPAN_ID, f.BYTES) + b"\x08"
-_NAME_HEAD: Final = tag(f.SPAN_NAME, f.BYTES)
 _KIND_HEAD: Final = tag(f.SPAN_KIND, f.VARINT)
 _FLAGS_HEAD: Final = tag(f.SPAN_FLAGS, f.FIXED32)
 # kind, start and end stand side by side: one call packs them.
@@ -225,6 +224,12 @@ _START_TAG: Final = tag(f.SPAN_START, f.FIXED64)
 _END_TAG: Final = tag(f.SPAN_END, f.FIXED64)
 _pack_flags: Final = Struct("<2sI").pack
 _ATTRIBUTE_HEAD: Final = [tag(f.SPAN_ATTRIBUTES, f.BYTES) + varint(n) for n in range(256)]
+# Methods, routes and names of systems come back with most spans, written once and looked up afterwards. What comes
+# after the cache is full is data made of ids, and is written each time.
+_pairs: dict[tuple[str, str], bytes] = {}
+_MAX_CACHED_PAIRS: Final = 4096
+_MAX_CACHED_PAIR_BYTES: Final = 128
+_names: dict[str, bytes] = {}
 _SPAN_IN_SCOPE: Final = tag(f.SCOPE_SPANS_SPANS, f.BYTES)
 
 
@@ -257,18 +262,19 @@ def span_in_scope(
         parts.append(_PARENT_HEAD)
         parts.append(parent_span_id.to_bytes(8, "big"))
     if name:
-        raw = utf8(name)
-        parts.append(_NAME_HEAD + varint(len(raw)))
-        parts.append(raw)
+        encoded = _names.get(name)
+        parts.append(_name(name) if encoded is None else encoded)
     if start_ns:
         parts.append(_pack_kind_and_times(_KINDS[kind], _START_TAG, start_ns, _END_TAG, end_ns))
     else:
         parts.append(_KINDS[kind] + _END_TAG + _pack_fixed64(end_ns))
     for key, value in items.items():
-        encoded = key_value(key, value)
-        length = len(encoded)
-        parts.append(_ATTRIBUTE_HEAD[length] if length < 256 else _long_attribute_head(length))
-        parts.append(encoded)
+        # Only strings may be looked up by their pair: 1, 1.0 and True are equal and written differently.
+        if type(value) is str:
+            encoded = _pairs.get((key, value))
+            parts.append(_string_attribute(key, value) if encoded is None else encoded)
+        else:
+            parts.append(_attribute(key, value))
     if dropped_attributes:
         parts.append(_dropped(f.SPAN_DROPPED_ATTRIBUTES, dropped_attributes))
     if events:
@@ -282,8 +288,26 @@ def span_in_scope(
     return _SPAN_IN_SCOPE + varint(len(body)) + body
 
 
-def _long_attribute_head(length: int) -> bytes:
-    return tag(f.SPAN_ATTRIBUTES, f.BYTES) + varint(length)
+def _name(name: str) -> bytes:
+    encoded = delimited(f.SPAN_NAME, utf8(name))
+    if len(encoded) <= _MAX_CACHED_PAIR_BYTES and len(_names) < _MAX_CACHED_PAIRS:
+        _names[name] = encoded
+    return encoded
+
+
+def _attribute(key: str, value: Any) -> bytes:
+    encoded = key_value(key, value)
+    length = len(encoded)
+    if length < 256:
+        return _ATTRIBUTE_HEAD[length] + encoded
+    return delimited(f.SPAN_ATTRIBUTES, encoded)
+
+
+def _string_attribute(key: str, value: str) -> bytes:
+    encoded = _attribute(key, value)
+    if len(encoded) <= _MAX_CACHED_PAIR_BYTES and len(_pairs) < _MAX_CACHED_PAIRS:
+        _pairs[key, value] = encoded
+    return encoded
 
 
 def span_events(events: Sequence[bytes], dropped: int) -> bytes:

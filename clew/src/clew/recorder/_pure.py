@@ -48,6 +48,7 @@ _UNLIMITED: Final = 1 << 62
 _OTLP_KIND: Final = {kind: kind.value + 1 for kind in SpanKind}
 _UNSET, _OK, _ERROR = StatusCode.UNSET, StatusCode.OK, StatusCode.ERROR
 _new_tuple = tuple.__new__
+_set_item: Final = dict.__setitem__
 
 
 class Scope(NamedTuple):
@@ -491,7 +492,10 @@ class CurrentSpan:
     def __enter__(self) -> ApiSpan:
         """Start the span and make it current."""
         self._span = span = self._tracer.start_span(*self._arguments)
-        self._token: Token[Context] = attach(Context({**get_current(), _SPAN_KEY: span}))
+        context = Context(get_current())
+        # A Context refuses changes by its own method; nobody else has seen this one yet.
+        _set_item(context, _SPAN_KEY, span)
+        self._token: Token[Context] = attach(context)
         return span
 
     def __exit__(

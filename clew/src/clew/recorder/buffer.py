@@ -26,44 +26,70 @@ class Buffer:
         """Forget everything, counts included: for the child after a fork, whose parent sends what was held."""
         # Reentrant: a garbage collection inside `add` may run a __del__ that ends a span.
         self._lock = RLock()
-        self._items: list[tuple[Tracer, bytes]] = []
+        # Two lists side by side: a tuple a span would be one more object for the garbage collector to visit.
+        self._tracers: list[Tracer] = []
+        self._spans: list[bytes] = []
         self._bytes = 0
         self._recorded = 0
         self._sent = 0
         self._dropped: Counter[str] = Counter()
+        self._written_off = 0
+        self._written_off_as = ""
 
     def add(self, tracer: Tracer, span: bytes) -> int:
         """Hold one encoded span; returns how many are held now, 0 if it was dropped for want of room."""
         with self._lock:
             self._recorded += 1
-            items = self._items
+            spans = self._spans
+            held = len(spans)
             held_bytes = self._bytes + len(span)
-            if len(items) >= self._max_spans or held_bytes > self._max_bytes:
+            if held >= self._max_spans or held_bytes > self._max_bytes:
                 self._dropped["buffer_full"] += 1
                 return 0
-            items.append((tracer, span))
+            self._tracers.append(tracer)
+            spans.append(span)
             self._bytes = held_bytes
-            return len(items)
+            return held + 1
 
     def take(self) -> list[tuple[Tracer, bytes]]:
         """Everything held; the buffer is empty afterwards."""
+        # Made before the exchange: an allocation between its halves could run a __del__ that ends a span.
+        empty: tuple[list[Tracer], list[bytes]] = ([], [])
         with self._lock:
-            items, self._items = self._items, []
+            tracers, spans = self._tracers, self._spans
+            self._tracers, self._spans = empty
             self._bytes = 0
-            return items
+        return list(zip(tracers, spans, strict=True))
 
     def count_sent(self, spans: int) -> None:
         """These were delivered."""
         with self._lock:
+            self._take_back(spans)
             self._sent += spans
 
     def count_dropped(self, reason: str, spans: int, *, recorded: bool = True) -> None:
         """These are lost; `recorded` is False for spans that never came to `add`."""
         if spans:
             with self._lock:
-                self._dropped[reason] += spans
-                if not recorded:
+                if recorded:
+                    self._take_back(spans)
+                else:
                     self._recorded += spans
+                self._dropped[reason] += spans
+
+    def write_off(self, reason: str) -> None:
+        """What is on its way counts as dropped, unless the sender still says what became of it."""
+        with self._lock:
+            lost = self._recorded - self._sent - self._dropped.total() - len(self._items)
+            if lost > 0:
+                self._dropped[reason] += lost
+                self._written_off, self._written_off_as = lost, reason
+
+    def _take_back(self, spans: int) -> None:
+        if self._written_off:
+            known = min(self._written_off, spans)
+            self._written_off -= known
+            self._dropped[self._written_off_as] -= known
 
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`."""

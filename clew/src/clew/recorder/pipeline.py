@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Event, Thread, current_thread
+from threading import Event, RLock, Thread, current_thread
 from time import monotonic
 from typing import Any, Final
 
@@ -65,6 +65,7 @@ class Pipeline:
         self._resource_bytes = encode.resource(resource.attributes)
         self._resource_schema_url = resource.schema_url
         self._thread: Thread | None = None
+        self._starting = RLock()
         # SimpleQueue.put may be interrupted by itself (a __del__ that ends a span), which Event.set may not.
         self._signals: SimpleQueue[None] = SimpleQueue()
         self._flushes: list[_Flush] = []
@@ -92,6 +93,11 @@ class Pipeline:
             self._signals.put(None)
 
     def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
         thread = Thread(target=self._run, name="clew-exporter", daemon=True)
         self._thread = thread
         try:
@@ -128,6 +134,8 @@ class Pipeline:
             self._signals.put(None)
             thread.join(timeout_s)
         self.buffer.count_dropped("shutdown", len(self.buffer.take()))
+        if thread is not None and thread.is_alive() and thread is not current_thread():
+            self.buffer.write_off("shutdown")  # it waits for an answer that began before the end
 
     # -- the thread's side ------------------------------------------------------------------------------------------
 
