@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,30 +10,29 @@ from typing import Any
 Undo = Callable[[], None]
 
 
-def replace(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Undo:
-    """Put `make(original)` in the original's place.
+class Switch:
+    """Off once what was replaced is taken back; whoever kept our function calls the original through it."""
 
-    The undo restores the original; when somebody else has wrapped ours meanwhile, theirs stays and ours turns
-    into a plain call of the original.
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = True
+
+
+def replace(owner: Any, name: str, make: Callable[[Callable[..., Any], Switch], Callable[..., Any]]) -> Undo:
+    """Put `make(original, switch)` in the original's place; it must be of the same kind and signature, as servers look.
+
+    The undo restores the original. When somebody else has wrapped ours meanwhile, theirs stays, and ours has to
+    be a plain call of the original while the switch is off.
     """
     original = getattr(owner, name)
-    ours = make(original)
-    active = True
-
-    def switch(*args: Any, **kwargs: Any) -> Any:
-        return ours(*args, **kwargs) if active else original(*args, **kwargs)
-
-    async def async_switch(*args: Any, **kwargs: Any) -> Any:
-        return await (ours(*args, **kwargs) if active else original(*args, **kwargs))
-
-    # Servers and frameworks ask what kind of function this is.
-    chosen: Any = functools.wraps(original)(async_switch if inspect.iscoroutinefunction(original) else switch)
-    setattr(owner, name, chosen)
+    switch = Switch()
+    ours = functools.wraps(original)(make(original, switch))
+    setattr(owner, name, ours)
 
     def undo() -> None:
-        nonlocal active
-        active = False
-        if getattr(owner, name) is chosen:
+        switch.on = False
+        if getattr(owner, name) is ours:
             setattr(owner, name, original)
 
     return undo

@@ -20,7 +20,7 @@ from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
 from clew.carriers import GrpcCarrier
-from clew.instrumentation._patching import Undo, replace
+from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import grpc_outcome, rpc_attributes
 from clew.tracing.streams import traced_async_stream, traced_stream
 from clew.tracing.tracer import Conventions, Tracer
@@ -193,6 +193,7 @@ class _Answer:
         return reply
 
     def function(self, request: Any, context: Any) -> Any:
+        context = _ThreadContext(context)
         span, current, transport = self._begin(request, context)
         transport_token = server_transport.set(transport)
         token = attach(current)
@@ -219,10 +220,41 @@ class _Answer:
             await stream.aclose()
 
     def stream(self, request: Any, context: Any) -> Iterator[Any]:
+        context = _ThreadContext(context)
         span, current, _ = self._begin(request, context)
         yield from traced_stream(
             iter(self._behaviour(request, context)), current, lambda error: self._end(span, context, None, error)
         )
+
+
+class _ThreadContext:
+    """The context of a handler that runs in a thread, which cannot be asked for the status it was given."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._code: Any = None
+        self._details = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def code(self) -> Any:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def set_code(self, code: Any) -> None:
+        self._code = code
+        self._context.set_code(code)
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+        self._context.set_details(details)
+
+    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> Any:
+        self._code, self._details = code, details
+        return self._context.abort(code, details, trailing_metadata)
 
 
 def _number(code: Any) -> int | None:
@@ -345,9 +377,10 @@ class _StreamStream(_ClientInterceptor, aio.StreamStreamClientInterceptor):  # t
 def patch(tracer_provider: TracerProvider | None) -> Undo:
     """Give every server and channel made from now on our interceptors, unless it has them; returns the way back."""
 
-    def make_server(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+    def make_server(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def server(*args: Any, **kwargs: Any) -> Any:
+            if not switch.on:
+                return original(*args, **kwargs)
             bound = inspect.signature(original).bind(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ServerInterceptor) for one in given):
@@ -356,9 +389,10 @@ def patch(tracer_provider: TracerProvider | None) -> Undo:
 
         return server
 
-    def make_channel(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
+    def make_channel(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def channel(*args: Any, **kwargs: Any) -> Any:
+            if not switch.on:
+                return original(*args, **kwargs)
             bound = inspect.signature(original).bind(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ClientInterceptor) for one in given):

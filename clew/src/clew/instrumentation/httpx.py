@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from clew.carriers import HttpxCarrier
-from clew.instrumentation._patching import Undo, replace
+from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.tracer import Conventions, Tracer
 from clew.transport import Peer, client_transport
@@ -182,14 +182,18 @@ def patch(tracer_provider: TracerProvider | None) -> Undo:
 
     tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider)
 
-    def make(original: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
+    def make(original: Callable[..., httpx.Response], switch: Switch) -> Callable[..., httpx.Response]:
         def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-            return _send(tracer, partial(original, self), request)
+            return _send(tracer, partial(original, self), request) if switch.on else original(self, request)
 
         return handle_request
 
-    def make_async(original: Callable[..., Awaitable[httpx.Response]]) -> Callable[..., Awaitable[httpx.Response]]:
+    def make_async(
+        original: Callable[..., Awaitable[httpx.Response]], switch: Switch
+    ) -> Callable[..., Awaitable[httpx.Response]]:
         async def handle_async_request(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            if not switch.on:
+                return await original(self, request)
             return await _asend(tracer, partial(original, self), request)
 
         return handle_async_request

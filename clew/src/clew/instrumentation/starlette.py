@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
 
-from clew.instrumentation._patching import Undo, replace
+from clew.instrumentation._patching import Switch, Undo, replace
 from clew.instrumentation.asgi import TracingMiddleware
+
+_ATTRIBUTE: Final = "_clew_tracing"
 
 
 def patch(tracer_provider: TracerProvider | None) -> Undo:
     """Trace every application from now on, those already made too; returns the way back."""
 
-    # On each application, made at its first request; another `instrument()` makes another.
-    attribute = "_clew_tracing"
-
-    def make(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def traced(self: Starlette, scope: Any, receive: Any, send: Any) -> None:
-            known = self.__dict__.get(attribute)
-            if known is None or known[0] is not original_key:
-                known = (original_key, TracingMiddleware(partial(original, self), tracer_provider=tracer_provider))
-                self.__dict__[attribute] = known
+    def make(original: Callable[..., Awaitable[None]], switch: Switch) -> Callable[..., Awaitable[None]]:
+        async def __call__(self: Starlette, scope: Any, receive: Any, send: Any) -> None:
+            if not switch.on:
+                await original(self, scope, receive, send)
+                return
+            # Made at the application's first request; another `instrument()` has another switch and makes another.
+            known = self.__dict__.get(_ATTRIBUTE)
+            if known is None or known[0] is not switch:
+                known = (switch, TracingMiddleware(partial(original, self), tracer_provider=tracer_provider))
+                self.__dict__[_ATTRIBUTE] = known
             await known[1](scope, receive, send)
 
-        return traced
+        return __call__
 
-    original_key = object()
     return replace(Starlette, "__call__", make)

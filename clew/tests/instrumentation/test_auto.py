@@ -1,0 +1,121 @@
+"""instrument() and uninstrument(): everything at once, once, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import uvicorn
+from clew.instrumentation import grpc_aio, instrument, uninstrument
+from clew.instrumentation.asgi import TracingMiddleware
+from clew.instrumentation.httpx import TracingTransport
+from clew.testing import SpanRecorder, assert_span
+from grpc import aio
+from opentelemetry.trace import SpanKind
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+@pytest.fixture(autouse=True)
+def _cleanly() -> Iterator[None]:
+    yield
+    uninstrument()
+
+
+async def hello(request: Any) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+def patched() -> list[Any]:
+    return [
+        Starlette.__call__,
+        httpx.HTTPTransport.handle_request,
+        httpx.AsyncHTTPTransport.handle_async_request,
+        aio.server,
+        aio.insecure_channel,
+        aio.secure_channel,
+    ]
+
+
+def test_what_is_taken_back_is_as_it_was() -> None:
+    before = patched()
+    instrument()
+    once = patched()
+    assert all(ours is not theirs for ours, theirs in zip(once, before, strict=True))
+    instrument()
+    assert patched() == once
+    uninstrument()
+    assert patched() == before
+    uninstrument()
+    assert patched() == before
+
+
+def test_a_request_over_sockets_has_one_span_a_side_even_if_both_are_traced_explicitly_too(
+    tracer_provider: Any,
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    app = Starlette(routes=[Route("/hello", hello)])
+    app.add_middleware(TracingMiddleware, tracer_provider=tracer_provider)
+    instrument(tracer_provider)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/hello"
+            plain = httpx.Client(transport=httpx.HTTPTransport(retries=20))
+            explicit = httpx.Client(transport=TracingTransport(tracer_provider=tracer_provider))
+            for client in (plain, explicit):
+                with client:
+                    assert client.get(url).text == "hello"
+                client_span = recorder.one(kind=SpanKind.CLIENT)
+                server_span = recorder.one(kind=SpanKind.SERVER)
+                assert_span(server_span, name="GET /hello", parent_id=f"{client_span.context.span_id:016x}")
+                recorder.clear()
+            uninstrument()
+            with httpx.Client() as client:
+                assert client.get(url).text == "hello"
+            # The middleware of the application itself stays.
+            assert [span.kind for span in recorder.spans] == [SpanKind.SERVER]
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.mark.parametrize("is_explicit", [False, True])
+def test_grpc_servers_and_channels_are_traced_once(tracer_provider: Any, is_explicit: bool) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    instrument(tracer_provider)
+
+    class Echo(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: Any) -> Any:
+            async def echo(request: bytes, context: Any) -> bytes:
+                return request
+
+            return grpc.unary_unary_rpc_method_handler(echo)
+
+    async def main() -> None:
+        server = aio.server(
+            interceptors=[grpc_aio.server_interceptor(tracer_provider=tracer_provider)] if is_explicit else None
+        )
+        server.add_generic_rpc_handlers((Echo(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        ours = grpc_aio.client_interceptor(tracer_provider=tracer_provider) if is_explicit else None
+        async with aio.insecure_channel(f"127.0.0.1:{port}", interceptors=ours) as channel:
+            assert await channel.unary_unary("/a.B/C")(b"x") == b"x"
+        await server.stop(None)
+
+    asyncio.run(main())
+    client_span, server_span = recorder.one(kind=SpanKind.CLIENT), recorder.one(kind=SpanKind.SERVER)
+    assert_span(server_span, parent_id=f"{client_span.context.span_id:016x}")
+    if not is_explicit:
+        assert_span(client_span, attributes={"server.address": "127.0.0.1"})
