@@ -96,7 +96,7 @@ class BaggagePropagator(TextMapPropagator):
         for key, value in entries.items():
             if not _key(str(key)):
                 continue
-            member = f"{key}={quote(str(value), safe=_SAFE)}"
+            member = f"{key}={quote(str(value), safe=_SAFE, errors='replace')}"
             if isinstance(value, BaggageValue):
                 member += value.properties
             left_bytes -= len(member) + 1
