@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from typing import Any
 
@@ -13,6 +14,8 @@ from clew_server.cli._client import FOUND, NOT_FOUND, Client, add_server_argumen
 from clew_server.cli._text import clean, duration_text, time_text
 
 _PAGE = 1000
+# A shell takes the quotes off name="GET /cart"; a value with blanks and nothing that looks like a second condition had some.
+_UNQUOTED = re.compile(r"""([^\s=<>"]+=)([^=<>"]*\s[^=<>"]*)""")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +32,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_server_arguments(parser)
 
 
+def query_text(words: list[str]) -> str:
+    """The conditions of a command line as one query, with the quotes that the shell took."""
+    return " ".join(_UNQUOTED.sub(r'\1"\2"', word) if _UNQUOTED.fullmatch(word) else word for word in words)
+
+
 def _work(client: Client, arguments: argparse.Namespace) -> int:
     left = arguments.limit if arguments.limit > 0 else sys.maxsize
     cursor: str | None = None
     printed = 0
     while left > 0:
         given = [
-            ("q", " ".join(arguments.q)),
+            ("q", query_text(arguments.q)),
             ("from", arguments.from_),
             ("to", arguments.to),
             ("limit", str(min(left, _PAGE))),
