@@ -1,5 +1,5 @@
 /** The transparent twin of the painted rows: a treegrid for screen readers, tests and text selection. */
-import { durationInWords, formatDuration, plural } from '../model/format'
+import { formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'
 import { rowSentence } from '../model/sentence'
 import { columnsOf, indentOf, rowWindow, type Geometry } from './layout'
@@ -80,17 +80,12 @@ export class Mirror {
     element.style.top = `${row * geometry.rowHeight - offset}px`
     element.style.height = `${geometry.rowHeight}px`
 
-    const missing = model.isPlaceholder(node)
-    const texts: [text: string, words: string][] = missing
-      ? [
-          ['parent not received', `parent span ${model.spanId(node)} not received`],
-          ['', plural(model.childCount[node]!, 'span')],
-          ['', ''],
-        ]
+    const texts = model.isPlaceholder(node)
+      ? [`parent not received ${model.spanId(node)}`, '', '']
       : [
-          [`${model.serviceName(node)} ${model.spanName(node)}`, ''],
-          [formatDuration(model.duration[node]), durationInWords(model.duration[node]!)],
-          [formatDuration(model.selfTime[node]), durationInWords(model.selfTime[node]!)],
+          `${model.serviceName(node)} ${model.spanName(node)}`,
+          formatDuration(model.duration[node]),
+          formatDuration(model.selfTime[node]),
         ]
     const left = indentOf(geometry, model.depth[node]!) + (model.isFailed(node) ? 54 : 34)
     const boxes: [left: number, right: number][] = [
@@ -98,11 +93,10 @@ export class Mirror {
       [columns.badges + 4, columns.duration],
       [columns.duration + 4, columns.self],
     ]
-    texts.forEach(([shown, words], index) => {
+    texts.forEach((shown, index) => {
       const [from, to] = boxes[index]!
       const cell = document.createElement('span')
       cell.setAttribute('role', 'gridcell')
-      if (words !== '') cell.setAttribute('aria-label', words)
       cell.textContent = shown
       if (index > 0) cell.className = 'mirror-number'
       cell.style.left = `${from}px`

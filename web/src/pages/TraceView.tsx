@@ -19,13 +19,9 @@ import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
 
 const URL_REST_MS = 200
 
-/** Arrows and Enter belong to a control that has the focus, and to the rows otherwise. */
-function onRows(action: () => void): (event: KeyboardEvent) => boolean {
-  return ({ target }) => {
-    if (target instanceof Element && target.closest('button, a, [role=tab], summary, pre')) return false
-    action()
-    return true
-  }
+/** Whether arrows and Enter belong to the control that has the focus, and not to the rows. */
+function isForControl({ target }: KeyboardEvent): boolean {
+  return target instanceof Element && target.closest('button, a, [role=tab], summary, pre') !== null
 }
 
 interface Props {
@@ -122,13 +118,13 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   }
 
   const shortcuts: Shortcuts = {
-    ArrowDown: onRows(() => step(1)),
-    ArrowUp: onRows(() => step(-1)),
+    ArrowDown: (event) => (isForControl(event) ? false : step(1)),
+    ArrowUp: (event) => (isForControl(event) ? false : step(-1)),
     j: () => step(1),
     k: () => step(-1),
-    ArrowLeft: onRows(closeUp),
-    ArrowRight: onRows(openUp),
-    Enter: onRows(() => select(selected)),
+    ArrowLeft: (event) => (isForControl(event) ? false : closeUp()),
+    ArrowRight: (event) => (isForControl(event) ? false : openUp()),
+    Enter: (event) => (isForControl(event) ? false : select(selected)),
     Escape: escape,
     e: () => jump(model.origins, 1),
     E: () => jump(model.origins, -1),
