@@ -80,12 +80,13 @@ class Buffer:
     def write_off(self, reason: str) -> None:
         """What is on its way counts as dropped, unless the sender still says what became of it."""
         with self._lock:
-            lost = self._recorded - self._sent - self._dropped.total() - len(self._items)
+            lost = self._recorded - self._sent - self._dropped.total() - len(self._spans)
             if lost > 0:
                 self._dropped[reason] += lost
                 self._written_off, self._written_off_as = lost, reason
 
     def _take_back(self, spans: int) -> None:
+        # The sender has come back after all with what was written off.
         if self._written_off:
             known = min(self._written_off, spans)
             self._written_off -= known
@@ -94,7 +95,8 @@ class Buffer:
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`."""
         with self._lock:
-            return {"recorded": self._recorded, "sent": self._sent, "dropped": dict(self._dropped)}
+            dropped = {reason: count for reason, count in self._dropped.items() if count}
+            return {"recorded": self._recorded, "sent": self._sent, "dropped": dropped}
 
 
 def batches(items: list[tuple[Tracer, bytes]], max_spans: int, max_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
