@@ -77,7 +77,7 @@ MALFORMED = [
     pytest.param(GOOD[:-3], id="cut off"),
     pytest.param(b"\x0a\xff\xff\xff\xff\x0f", id="length beyond the end"),
     pytest.param(b"\x0a\x02\x0a\x7f", id="inner length beyond the end"),
-    pytest.param(b"\x0b\x0c", id="group for a message"),
+    pytest.param(b"\x0b", id="group without an end"),
     pytest.param(b"\x00\x00", id="field zero"),
     pytest.param(b'{"resourceSpans": []}', id="JSON called protobuf"),
 ]

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 SENDER = textwrap.dedent(
     """
-    import sys
+    import os, sys
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.sdk.resources import Resource
@@ -52,7 +52,7 @@ SENDER = textwrap.dedent(
     provider.add_span_processor(SimpleSpanProcessor(Kept()))
     tracer = provider.get_tracer("stories", "1.2.3", "https://example.org/scope/1", {"scope.number": 3})
     plain = provider.get_tracer("plain")
-    remote = SpanContext(0xABCDEF, 0x1234, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("vendor", "a:b"), ("x", "1")]))
+    remote = SpanContext(int.from_bytes(os.urandom(16), "big"), 0x1234, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("vendor", "a:b"), ("x", "1")]))
     kinds = [SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER, SpanKind.INTERNAL]
     parent = trace.set_span_in_context(NonRecordingSpan(remote))
     for number, kind in enumerate(kinds):

@@ -119,7 +119,7 @@ def test_with_a_token_every_port_wants_it(make_server: Callable[..., Server], tm
         {},
         {"Authorization": f"Bearer {TOKEN}x"},
         {"Authorization": f"Basic {TOKEN}"},
-        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer"},
     )
     for headers in wrong:
         for path in ("/api/v1/status", "/api/v1/traces", "/api/v1/services", "/metrics"):
