@@ -1,0 +1,136 @@
+"""`clew demo` with everything real: what it prints is stored, what it started is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS
+
+FREE_PORTS = [f"--{name}=0" for name in SERVICE_PORTS | SERVER_PORTS]
+TRACE_LINE = re.compile(r"trace (http://\S+)/trace/([0-9a-f]{32})  (\w+): (.+)\n")
+
+
+@pytest.fixture(autouse=True)
+def _temporary_folder_of_the_test(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo that is killed leaves its folder behind; it does so here."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+
+
+@contextmanager
+def demo(*options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", "import sys; from clew.cli import main; sys.exit(main())", "demo", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_traces(process: subprocess.Popen[str]) -> dict[str, re.Match[str]]:
+    """The two trace lines, by their word on why."""
+    assert process.stdout is not None
+    found: dict[str, re.Match[str]] = {}
+    for line in process.stdout:
+        if match := TRACE_LINE.fullmatch(line):
+            found[match[3]] = match
+        if len(found) == 2:
+            return found
+    pytest.fail("clew demo ended before it printed two traces")
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline_s = time.monotonic() + 15
+    while alive := [pid for pid in pids if os.path.exists(f"/proc/{pid}")]:
+        assert time.monotonic() < deadline_s, f"still running: {alive}"
+        time.sleep(0.05)
+
+
+def test_it_prints_a_failed_and_a_slow_trace_that_are_stored_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    with demo("--no-open", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS) as process:
+        found = read_traces(process)
+        assert "no such table: messages_ap" in found["failed"][4]
+        assert "200 equal queries" in found["slow"][4]
+        for server, trace_id in (match.group(1, 2) for match in found.values()):
+            answer = httpx.get(f"{server}/api/v1/traces/{trace_id}", trust_env=False)
+            assert answer.status_code == 200
+        pids = children(process)
+        assert len(pids) == 4
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert rest.strip() == "stopped"
+        wait_until_gone(pids)
+    assert (tmp_path / "data" / "VERSION").exists()
+
+
+def test_it_ends_by_itself_after_its_duration() -> None:
+    with demo("--no-open", "--duration=4", "--seed=3", *FREE_PORTS) as process:
+        read_traces(process)
+        rest, _ = process.communicate(timeout=60)
+        assert (process.returncode, rest) == (0, "")
+
+
+def test_its_children_do_not_outlive_it() -> None:
+    with demo("--no-open", *FREE_PORTS) as process:
+        read_traces(process)
+        pids = children(process)
+        process.kill()
+        process.wait()
+        wait_until_gone(pids)
+
+
+def test_a_usual_port_that_is_taken_gives_way_to_a_free_one() -> None:
+    taken = next(port for port in SERVICE_PORTS.values())
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", taken))
+            listener.listen()
+        except OSError:
+            pass  # somebody else has it: as good
+        options = [option for option in FREE_PORTS if not option.startswith("--user-port")]
+        with demo("--no-open", *options) as process:
+            assert process.stdout is not None
+            said = [next(process.stdout) for _ in range(3)]
+            assert re.fullmatch(rf"port {taken} is taken: --user-port is \d+\n", said[0])
+
+
+def test_a_chosen_port_that_is_taken_is_exit_code_3() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with demo("--no-open", *FREE_PORTS, f"--http-port={port}") as process:
+            said, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert said == f"clew demo: --http-port {port}: that port is taken; another one, or 0 for any free one, will do\n"
+
+
+def test_a_server_that_cannot_start_is_named_with_its_own_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "VERSION").write_text("999\n")
+    with demo("--no-open", f"--data-dir={tmp_path}", *FREE_PORTS) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "clew demo: server ended with exit code 5:\n" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("option", ["--duration=0", "--duration=soon", "--user-port=70000", "--http-port=x"])
+def test_a_value_that_cannot_be_meant_is_exit_code_2(option: str) -> None:
+    with demo(option) as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert option.split("=")[0] in said
