@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))  # `lib`
+sys.path.insert(0, str(ROOT / "tests-e2e"))  # the server of the end-to-end tests
 
 import httpx
 from harness.server import PROTOBUF, Server
