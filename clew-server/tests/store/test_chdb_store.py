@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from clew_server.model.otlp_read import deduplicated, trace_as_otlp
 from clew_server.model.search import Search, SpanCondition
-from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed
+from clew_server.store.chdb import ChdbStore
+from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed, StoreUnusable
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -277,6 +278,45 @@ def test_a_span_broken_inside_is_refused_by_the_search_form(opened: Any) -> None
 def test_a_file_that_is_not_there_is_a_failure_to_repeat_not_a_refusal(opened: Any) -> None:
     with pytest.raises(StoreFailed):
         opened.store.writer.write(SegmentFile(opened.folder / "absent.otlp", "absent"), "chunks")
+
+
+@pytest.mark.parametrize("name", ["br{a,b}", "st*r", "why?", "we:ird"])
+def test_a_path_the_engine_reads_as_a_pattern_is_refused_before_anything_is_lost(
+    opened: Any, tmp_path: Path, name: str
+) -> None:
+    """Such a path matches no file, and the statement stores nothing without a word."""
+    folder = tmp_path / name
+    with pytest.raises(StoreUnusable, match="pattern"):
+        ChdbStore(folder / "chdb", schema_folder=folder / "schema").open()
+    with pytest.raises(StoreFailed, match="pattern"):
+        opened.store.writer.write(SegmentFile(folder / "1.otlp", "1"), "chunks")
+    assert not folder.exists()
+
+
+def test_closing_ends_what_still_runs(tmp_path: Path) -> None:
+    """In a process of its own: this one has a store open. An interpreter that ends while a query runs crashes."""
+    program = (
+        "import pathlib, sys, threading, time\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from conftest import StoreUnderTest\n"
+        "from clew_server.store.contract import StoreFailed\n"
+        "one = StoreUnderTest(pathlib.Path(sys.argv[1]))\n"
+        "one.store.open()\n"
+        "def ask():\n"
+        "    try: one.ask('SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number)=1')\n"
+        "    except StoreFailed: print('ended', flush=True)\n"
+        "thread = threading.Thread(target=ask)\n"
+        "thread.start()\n"
+        "while one.store._connections.read._waiting == 0: time.sleep(0.01)\n"
+        "one.store.close()\n"
+        "thread.join()\n"
+        "print('closed')\n"
+    )
+    here = str(Path(__file__).parent)
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), here], capture_output=True, text=True, timeout=100
+    )
+    assert (answer.stdout.split(), answer.returncode) == (["ended", "closed"], 0), answer.stderr
 
 
 def test_runs_of_a_segment_have_tokens_of_their_own(opened: Any) -> None:

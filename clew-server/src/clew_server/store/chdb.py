@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_search import ChdbTraces
-from clew_server.store.chdb_writer import ChdbWriter
+from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections
 from clew_server.store.contract import StoreFailed, StoreUnusable
 from clew_server.store.migrate import migrate, write_format_schemas
@@ -37,6 +37,12 @@ class ChdbStore:
 
         Raises StoreCannotRun (this machine), StoreUnusable (this folder).
         """
+        for path in (self._folder.resolve(), self._schema_folder.resolve()):
+            if unreadable := sorted(NOT_IN_A_PATH.intersection(str(path))):
+                raise StoreUnusable(
+                    f"The store cannot lie in {path}: its engine reads {' '.join(unreadable)} in a path as a pattern."
+                    " Choose a folder without."
+                )
         connections = Connections.open(self._folder, writers=self._writers, readers=self._readers)
         try:
             schemas = write_format_schemas(self._schema_folder)

@@ -13,6 +13,10 @@ from clew_server.store.contract import RecordRefused, SegmentFile, Statement, St
 _REFUSED_CODES: Final = frozenset({32, 33, 444})
 """The file ends inside a record; a record cannot be read; Protobuf's own error."""
 
+NOT_IN_A_PATH: Final = frozenset("*?{}:")
+"""`file()` takes these for patterns, and one that matches nothing stores nothing without a word; the colon ends the
+path of a schema, the question mark that of a folder."""
+
 
 def quoted(text: str) -> str:
     """A text of ours (a path, a token) as a string literal of ClickHouse."""
@@ -31,6 +35,8 @@ class ChdbWriter:
 
     def write(self, segment: SegmentFile, statement: Statement) -> None:
         """See TraceWriter.write."""
+        if NOT_IN_A_PATH.intersection(str(segment.path.resolve())):
+            raise StoreFailed(f"The segment's path {segment.path} would be read as a pattern.")
         sql = queries.statement(
             f"insert_{statement}",
             SEGMENT=quoted(str(segment.path.resolve())),
