@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
@@ -11,9 +12,10 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
-from clew.recorder.exporter import ConsoleExporter, OtlpHttpExporter, retry_after_s
+from clew.recorder.exporter import ConsoleExporter, OtlpHttpExporter, Outcome, retry_after_s
 from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -94,9 +96,10 @@ def test_a_busy_collector_is_asked_again_after_retry_after(collector: Any, statu
     make_spans(provider, 3)
     assert collector.arrived.get(timeout=5) == status
     refused_at = monotonic()
+    # A flush does not make it ask earlier than it was told.
+    assert provider.force_flush()
     assert collector.arrived.get(timeout=5) == 200
     assert monotonic() - refused_at >= 0.9
-    assert provider.force_flush()
     assert provider.stats() == {"recorded": 3, "sent": 3, "dropped": {}}
     provider.shutdown()
 
@@ -223,6 +226,66 @@ def test_spans_ended_by_many_threads_are_all_sent(collector: Any) -> None:
     assert provider.force_flush()
     assert provider.stats() == {"recorded": 1600, "sent": 1600, "dropped": {}}
     assert len({span.span_id for span in collector.spans()}) == 1600
+    provider.shutdown()
+
+
+def test_shutdown_does_not_wait_for_a_busy_collector(collector: Any) -> None:
+    collector.answers = [(503, {"Retry-After": "60"}, b"")]
+    provider = provider_for(collector.url)
+    make_spans(provider, 1)
+    assert collector.arrived.get(timeout=5) == 503
+    started = monotonic()
+    provider.shutdown(5)
+    assert monotonic() - started < 3
+    # One last attempt if the answer had been read by then, none if the end came first.
+    stats = provider.stats()
+    assert stats["sent"] + sum(stats["dropped"].values()) == stats["recorded"] == 1
+
+
+def test_a_span_ended_by_the_garbage_collector_locks_nothing_up(collector: Any) -> None:
+    provider = provider_for(collector.url)
+    tracer = provider.get_tracer("tests")
+
+    class Holder:
+        def __init__(self) -> None:
+            self.itself = self
+            self.span = tracer.start_span("held")
+
+        def __del__(self) -> None:
+            self.span.end()
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(200):
+            Holder()
+            tracer.start_span("plain").end()
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    assert provider.force_flush()
+    assert provider.stats() == {"recorded": 400, "sent": 400, "dropped": {}}
+    provider.shutdown()
+
+
+def test_what_the_exporter_does_is_marked_as_not_to_be_traced() -> None:
+    seen: list[object] = []
+
+    class Looking:
+        def export(self, request: bytes, timeout_s: float) -> Outcome:
+            seen.append(get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+            return Outcome("delivered")
+
+        def forget(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    provider = TracerProvider({}, exporter=Looking())
+    make_spans(provider, 1)
+    assert provider.force_flush()
+    assert seen == [True]
     provider.shutdown()
 
 

@@ -215,9 +215,16 @@ class Pipeline:
             if monotonic() + wait_s - started > patience_s:
                 return outcome
             guard.warn("retry", "clew: spans are held back and sent again: %s", outcome.detail)
-            self._interrupt.wait(wait_s)
-            self._interrupt.clear()
+            self._wait(wait_s, may_be_cut_short=outcome.retry_after_s is None)
             backoff_s = min(backoff_s * 2, _MAX_BACKOFF_S)
+
+    def _wait(self, wait_s: float, may_be_cut_short: bool) -> None:
+        """Wait between attempts; shutdown ends it, a flush only where the server has not named the time."""
+        until = monotonic() + wait_s
+        while (left_s := until - monotonic()) > 0 and self._interrupt.wait(left_s):
+            self._interrupt.clear()
+            if may_be_cut_short or self._deadline is not None:
+                return
 
     def _attempt(self, request: bytes, timeout_s: float) -> Outcome:
         try:
