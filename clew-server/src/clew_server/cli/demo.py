@@ -115,7 +115,7 @@ def _choose_ports(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Shown:
-    """Prints a trace that was found; opens the first one in a browser if that is wanted, or nothing is said and somebody looks."""
+    """Prints a trace that was found; opens the failed one in a browser if that is wanted, or nothing is said and somebody looks."""
 
     def __init__(self, wants_browser: bool | None) -> None:
         has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -123,8 +123,7 @@ class _Shown:
 
     def __call__(self, trace: Found) -> None:
         _say(f"trace {trace.url}  {trace.why}")
-        if self._opens:
-            self._opens = False
+        if self._opens and trace.why.startswith("failed"):
             webbrowser.open(trace.url)
 
 
