@@ -60,35 +60,61 @@ class DictCarrier:
         return list(dict.fromkeys(name.lower() for name in self.headers))
 
 
+# Names as bytes, lower-case; propagators ask for the same few for ever.
+_asgi_names: Final[dict[str, bytes]] = {}
+_MAX_NAMES: Final = 1_000
+
+
+def _asgi_name(key: str) -> bytes:
+    name = key.lower().encode("latin-1", "replace")
+    if len(_asgi_names) < _MAX_NAMES:
+        _asgi_names[key] = name
+    return name
+
+
 class AsgiCarrier:
     """ASGI's pairs of byte strings. A list is written in place."""
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_index", "_is_plain", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list) else list(pairs)
         self._index: dict[bytes, bytes] | None = None
+        self._is_plain = False
 
     def index(self) -> dict[bytes, bytes]:
         """Names to their values, the last of each: one pass in C instead of a search a header."""
         index = self._index
         if index is None:
             index = self._index = dict(self._pairs)
+            # ASGI wants lower-case names; whoever does not obey, and whoever repeats one, takes the slow way.
+            self._is_plain = len(index) == len(self._pairs) and b"".join(index).islower()
         return index
 
-    def get(self, key: str) -> list[str]:
-        wanted = key.lower().encode("latin-1")
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Whether one of these names is there; cheaper than asking for each."""
         index = self._index
         if index is None:
             index = self.index()
-        # ASGI wants lower-case names; whoever does not obey, and whoever repeats one, takes the slow way.
-        if len(index) == len(self._pairs) and b"".join(index).islower():
-            value = index.get(wanted)
+        if not self._is_plain:
+            return any(self.get(key) for key in keys)
+        for key in keys:  # noqa: SIM110  # any() would make a generator, on the hot path
+            if (_asgi_names.get(key) or _asgi_name(key)) in index:
+                return True
+        return False
+
+    def get(self, key: str) -> list[str]:
+        name = _asgi_names.get(key) or _asgi_name(key)
+        index = self._index
+        if index is None:
+            index = self.index()
+        if self._is_plain:
+            value = index.get(name)
             return [] if value is None else [value.decode("latin-1")]
-        return [value.decode("latin-1") for name, value in self._pairs if name.lower() == wanted]
+        return [value.decode("latin-1") for written, value in self._pairs if written.lower() == name]
 
     def set(self, key: str, value: str) -> None:
-        name = key.lower().encode("latin-1")
+        name = _asgi_names.get(key) or _asgi_name(key)
         self._pairs[:] = [pair for pair in self._pairs if pair[0].lower() != name]
         self._pairs.append((name, value.encode("latin-1")))
         self._index = None

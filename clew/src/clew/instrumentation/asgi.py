@@ -19,7 +19,7 @@ from opentelemetry.util.types import AttributeValue
 from clew import guard, semconv
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
-from clew.tracing.attributes import http_method_attributes, http_outcome, http_span_name, redacted
+from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
 from clew.tracing.tracer import Conventions, Tracer
 from clew.transport import Outcome, Peer, server_transport
 
@@ -185,16 +185,16 @@ def _end(
     outcome: Outcome | None = None
     if span.is_recording():
         try:
-            # A failed websocket has answered its handshake well; the exception alone says that it failed.
-            outcome = http_outcome(status, server=True) if status else Outcome()
-            if error is not None:
-                outcome.error_type = None
+            attributes: dict[str, AttributeValue] = {}
+            if status:
+                attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
             route = starlette_routes.template(transport.scope)
             if route:
                 span.update_name(http_span_name(transport.method, route))
-                attributes: dict[str, AttributeValue] = dict(outcome.attributes)
                 attributes[semconv.HTTP_ROUTE] = route
-                outcome.attributes = attributes
+            # Where there is an exception, it and not the status says what failed.
+            failed = status >= 500 and error is None
+            outcome = Outcome(attributes, str(status) if failed else None, None, status or None)
         except Exception as failure:
             guard.swallow("describing an ASGI response", failure)
     tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano)

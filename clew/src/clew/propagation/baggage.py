@@ -56,6 +56,9 @@ class BaggagePropagator(TextMapPropagator):
     A malformed member, or one whose key is no token, is left out alone.
     """
 
+    #: Without any of these headers there is nothing to extract.
+    reads: Final = (BAGGAGE,)
+
     def extract(
         self,
         carrier: CarrierT,

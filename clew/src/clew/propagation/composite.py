@@ -22,6 +22,8 @@ class CompositePropagator(TextMapPropagator):
 
     def __init__(self, propagators: Iterable[TextMapPropagator]) -> None:
         self._propagators = tuple(propagators)
+        # Ours say which headers they read, and are not asked where there are none of them.
+        self._readers = tuple((propagator, getattr(propagator, "reads", None)) for propagator in self._propagators)
 
     @property
     def propagators(self) -> tuple[TextMapPropagator, ...]:
@@ -36,9 +38,11 @@ class CompositePropagator(TextMapPropagator):
     ) -> Context:
         if context is None:
             context = get_current()
-        for propagator in self._propagators:
+        has_any = getattr(carrier, "has_any", None)
+        for propagator, reads in self._readers:
             try:
-                context = propagator.extract(carrier, context, getter)
+                if reads is None or has_any is None or has_any(reads):
+                    context = propagator.extract(carrier, context, getter)
             except Exception as failure:
                 guard.swallow(f"extracting with {type(propagator).__name__}", failure)
         return context

@@ -33,6 +33,9 @@ def peer_service(context: Context) -> str | None:
 class ServiceNamePropagator(TextMapPropagator):
     """Sends the name given, else that of the provider's resource, else `OTEL_SERVICE_NAME`, else nothing."""
 
+    #: Without any of these headers there is nothing to extract.
+    reads: Final = (HEADER,)
+
     def __init__(self, service_name: str | None = None) -> None:
         self._service_name = service_name
         self._cached: tuple[object, str | None] = (None, None)

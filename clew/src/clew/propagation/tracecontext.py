@@ -25,8 +25,8 @@ from opentelemetry.trace import (
     TraceFlags,
     TraceState,
     get_current_span,
-    set_span_in_context,
 )
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
@@ -98,6 +98,9 @@ def parse_tracestate(headers: Iterable[str]) -> list[tuple[str, str]]:
 class TraceContextPropagator(TextMapPropagator):
     """Reads and writes `traceparent` and `tracestate`; what it cannot read leaves the context as it was."""
 
+    #: Without any of these headers there is nothing to extract.
+    reads: Final = (TRACEPARENT,)
+
     def extract(
         self,
         carrier: CarrierT,
@@ -132,7 +135,7 @@ class TraceContextPropagator(TextMapPropagator):
             trace_flags=_FLAGS[int(flags_hex, 16) & _KNOWN_FLAGS],
             trace_state=W3CTraceState(members) if members else _EMPTY,
         )
-        return set_span_in_context(NonRecordingSpan(span_context), context)
+        return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context)})
 
     def inject(
         self,

@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from clew import semconv
 from clew.transport import Outcome
 
-_METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"))
+METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"))
 OTHER: Final = "_OTHER"
 # Query parameters that carry a signature, which the semantic conventions want removed.
 _signed: Final = re.compile(r"(^|[?&])(AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature)=[^&#]*").sub
@@ -19,7 +19,7 @@ _SUSPICIOUS: Final = re.compile(r"AWSAccessKeyId|[Ss]ig").search
 
 def http_span_name(method: str, route: str | None) -> str:
     """`GET /users/{id}`, or `GET` alone without a route; `HTTP` for methods nobody knows."""
-    name = method if method in _METHODS else "HTTP"
+    name = method if method in METHODS else "HTTP"
     return f"{name} {route}" if route else name
 
 
@@ -30,7 +30,7 @@ def redacted(query: str) -> str:
 
 def http_method_attributes(method: str) -> dict[str, AttributeValue]:
     """The method, known ones as they are, others as `_OTHER` with the original beside it."""
-    if method in _METHODS:
+    if method in METHODS:
         return {semconv.HTTP_REQUEST_METHOD: method}
     return {semconv.HTTP_REQUEST_METHOD: OTHER, semconv.HTTP_REQUEST_METHOD_ORIGINAL: method}
 

@@ -16,8 +16,8 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_cu
 from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, TracerProvider
-from opentelemetry.trace.propagation import set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -106,7 +106,7 @@ class Tracer:
             headers = propagator = None
         try:
             span = self._started(operation, context, transport)
-            context = set_span_in_context(span, context)
+            context = Context({**context, _SPAN_KEY: span})
         except Exception as failure:
             guard.swallow("starting a span", failure)
             return INVALID_SPAN, context
@@ -127,8 +127,8 @@ class Tracer:
         if transport is None:
             return tracer.start_span(operation, context, self.kind)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
-        parent = trace.get_current_span(context).get_span_context()
-        if parent.is_valid and not parent.trace_flags & 1:
+        parent = context.get(_SPAN_KEY)
+        if isinstance(parent, Span) and _is_unsampled(parent.get_span_context()):
             span = tracer.start_span(operation, context, self.kind)
             if span.is_recording():
                 span.set_attributes(self._attributes(transport, context))
@@ -204,6 +204,10 @@ class Tracer:
             if not failed:
                 span.set_status(StatusCode.OK)
                 kratos.note_size(span, reply if known is None else known.reply, received=not self._extracts)
+
+
+def _is_unsampled(parent: SpanContext) -> bool:
+    return parent.is_valid and not parent.trace_flags & 1
 
 
 _stock: TextMapPropagator | None = None
