@@ -57,7 +57,7 @@ export function Shell({ children }: { children: ReactNode }) {
       <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
       </button>
-      <header className="top-bar">
+      <header className="top-bar" data-page={onSearch ? 'search' : 'other'}>
         <Link href="/search" className="home" aria-label="clew, to Search">
           <Logo />
           <span>clew</span>

@@ -37,7 +37,8 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   const { collapse, filter, only } = state
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
-  const [detailsOpen, setDetailsOpen] = useState(true)
+  // On narrower screens the details lie over the rows, so they wait to be asked for.
+  const [detailsOpen, setDetailsOpen] = useState(() => matchMedia('(min-width: 1200px)').matches)
   const [eventTimes, setEventTimes] = useState<readonly number[]>([])
 
   const closed = useMemo(() => closedNodes(model, collapse), [model, collapse])

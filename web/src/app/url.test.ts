@@ -1,0 +1,45 @@
+import { expect, it } from 'vitest'
+import { SEARCH_FIELDS, TRACE_FIELDS, readState, writeState, type SearchState, type TraceState } from './url'
+
+const searches: SearchState[] = [
+  { q: '', from: 'now-1h', to: 'now' },
+  { q: 'service=cart http.route="/a b&c=d#e"', from: 'now-15m', to: 'now' },
+  { q: 'ü=✖ +1', from: 'all', to: 'now' },
+  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00' },
+]
+
+const id = '00f067aa0ba902b7'
+const traces: TraceState[] = [
+  { span: '', t: null, collapse: { level: null, toggled: [] }, filter: '', only: '' },
+  { span: id, t: { from: 0, to: 12 }, collapse: { level: 3, toggled: [id] }, filter: 'a b', only: 'err' },
+  { span: id, t: null, collapse: { level: null, toggled: [id, '1111111111111111'] }, filter: '%', only: '' },
+]
+
+it.each(searches)('a search survives the address: %o', (state) => {
+  expect(readState(SEARCH_FIELDS, writeState(SEARCH_FIELDS, '', state))).toEqual({ state, ignored: [] })
+})
+
+it.each(traces)('a trace view survives the address: %o', (state) => {
+  expect(readState(TRACE_FIELDS, writeState(TRACE_FIELDS, '', state))).toEqual({ state, ignored: [] })
+})
+
+it('leaves defaults out', () => {
+  expect(writeState(SEARCH_FIELDS, '', searches[0]!)).toBe('')
+  expect(writeState(SEARCH_FIELDS, '?q=a', { q: '' })).toBe('')
+})
+
+it('keeps keys it does not know', () => {
+  expect(writeState(SEARCH_FIELDS, '?view=heat&q=a', { q: 'b' })).toBe('?view=heat&q=b')
+})
+
+it('names bad values and goes on with the default', () => {
+  expect(readState(SEARCH_FIELDS, '?from=yesterday&q=a')).toEqual({
+    state: { q: 'a', from: 'now-1h', to: 'now' },
+    ignored: ['from=yesterday'],
+  })
+  expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)
+})
+
+it('reads well', () => {
+  expect(writeState(SEARCH_FIELDS, '', { q: 'http.route=/a b' })).toBe('?q=http.route%3D/a%20b')
+})

@@ -1,0 +1,66 @@
+import { expect, it } from 'vitest'
+import { failureOf, kindWord, sortedAttributes, spansOf, valueText, webAddress } from './otlp'
+
+it('writes every kind of value as text', () => {
+  expect(valueText({ stringValue: 'a' })).toBe('a')
+  expect(valueText({ intValue: '9223372036854775807' })).toBe('9223372036854775807')
+  expect(valueText({ boolValue: false })).toBe('false')
+  expect(valueText({ doubleValue: 0.5 })).toBe('0.5')
+  expect(valueText({ bytesValue: 'AAE=' })).toBe('AAE=')
+  expect(JSON.parse(valueText({ arrayValue: { values: [{ intValue: 1 }, { stringValue: 'b' }] } }))).toEqual([
+    1,
+    'b',
+  ])
+  expect(JSON.parse(valueText({ kvlistValue: { values: [{ key: 'k', value: {} }] } }))).toEqual({ k: null })
+  expect(valueText(undefined)).toBe('')
+})
+
+it('takes the last exception, else the status', () => {
+  const span = { traceId: 't', spanId: 's' }
+  const exception = (type: string) => ({
+    name: 'exception',
+    attributes: [{ key: 'exception.type', value: { stringValue: type } }],
+  })
+  expect(failureOf({ ...span, events: [exception('First'), exception('Last')] })?.type).toBe('Last')
+  expect(failureOf({ ...span, status: { code: 2, message: 'no' } })).toEqual({
+    type: 'failed',
+    message: 'no',
+    stack: '',
+  })
+  expect(failureOf(span)).toBeNull()
+})
+
+it('gives each span its resource and scope', () => {
+  const [first] = spansOf({
+    resourceSpans: [
+      {
+        resource: { attributes: [{ key: 'service.name', value: { stringValue: 'a' } }] },
+        scopeSpans: [{ scope: { name: 'lib', version: '1' }, spans: [{ traceId: 't', spanId: 's' }] }],
+      },
+    ],
+  })
+  expect(first?.scope.name).toBe('lib')
+  expect(first?.resource[0]?.key).toBe('service.name')
+  expect(spansOf({})).toEqual([])
+})
+
+it('sorts attributes by key', () => {
+  expect(sortedAttributes([{ key: 'b' }, { key: 'a' }]).map((item) => item.key)).toEqual(['a', 'b'])
+})
+
+it('makes links of http and https only', () => {
+  expect(webAddress('https://example.org/a')).toBe('https://example.org/a')
+  expect(webAddress('javascript:alert(1)')).toBeNull()
+  expect(webAddress('data:text/html,x')).toBeNull()
+  expect(webAddress('http://')).toBeNull()
+})
+
+it('has words for kinds', () => {
+  expect([1, 2, 3, undefined, 'SPAN_KIND_SERVER'].map(kindWord)).toEqual([
+    'internal',
+    'server',
+    'client',
+    'unspecified',
+    'server',
+  ])
+})

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest'
+import { fixedRange, isTime, rangeLabel, shiftedRange, timeMs } from './range'
+
+const now = Date.UTC(2026, 10, 22, 12)
+
+it('knows relative and fixed times', () => {
+  expect(['now', 'now-15m', 'now-7d', '2026-11-22T11:00:00Z', '2026-11-22T11:00+01:00'].every(isTime)).toBe(
+    true,
+  )
+  expect(['', 'then', 'now+1h', 'now-1y', '2026-11-22', '2026-99-22T11:00:00Z'].some(isTime)).toBe(false)
+})
+
+it('turns them into milliseconds', () => {
+  expect(timeMs('now-15m', now)).toBe(now - 900_000)
+  expect(timeMs('2026-11-22T11:00:00Z', now)).toBe(now - 3_600_000)
+  expect(timeMs('all', now)).toBeNull()
+})
+
+it('moves a range by its own length but not beyond now', () => {
+  const earlier = shiftedRange({ from: 'now-1h', to: 'now' }, -1, now)
+  expect(earlier).toEqual({ from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00.000Z' })
+  expect(shiftedRange(earlier, 1, now).to).toBe('2026-11-22T12:00:00.000Z')
+  expect(shiftedRange({ from: 'now-1h', to: 'now' }, 1, now).to).toBe('2026-11-22T12:00:00.000Z')
+})
+
+it('leaves a range without a beginning where it is', () => {
+  const all = { from: 'all', to: 'now' }
+  expect(shiftedRange(all, -1, now)).toBe(all)
+  expect(fixedRange(all, now).from).toBe('all')
+})
+
+it('has a name for every range', () => {
+  expect(rangeLabel({ from: 'now-1h', to: 'now' })).toBe('Last 1 h')
+  expect(rangeLabel({ from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:30:00.000Z' })).toBe(
+    '2026-11-22 10:00 UTC to 2026-11-22 11:30 UTC',
+  )
+})

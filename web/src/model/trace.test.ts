@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest'
+import { FLAG } from '../api/types'
+import { TraceModel } from './trace'
+import { idOfRow, randomSkeleton, skeletonOf } from './traces.fixture'
+
+/** Nodes below, by looking at every node's ancestors. */
+function descendants(model: TraceModel, node: number): number[] {
+  const found: number[] = []
+  for (let other = 0; other < model.count; other++) {
+    for (let above = model.parent[other]!; above >= 0; above = model.parent[above]!) {
+      if (above === node) found.push(other)
+    }
+  }
+  return found
+}
+
+/** Self time by counting the pieces between all interval ends that no child covers. */
+function bruteSelfTime(model: TraceModel, node: number): number {
+  const from = model.start[node]!
+  const to = from + model.duration[node]!
+  const children = descendants(model, node).filter((other) => model.parent[other] === node)
+  const intervals = children.map(
+    (child) => [model.start[child]!, model.start[child]! + model.duration[child]!] as const,
+  )
+  const cuts = [from, to, ...intervals.flat()]
+    .filter((time) => time >= from && time <= to)
+    .toSorted((a, b) => a - b)
+  let total = 0
+  for (let index = 1; index < cuts.length; index++) {
+    const middle = (cuts[index - 1]! + cuts[index]!) / 2
+    if (!intervals.some(([start, end]) => start <= middle && middle < end))
+      total += cuts[index]! - cuts[index - 1]!
+  }
+  return total
+}
+
+describe('the linear passes agree with a brute-force version on random trees', () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('seed %d', (seed) => {
+    const skeleton = randomSkeleton(seed, 120)
+    const model = new TraceModel(skeleton)
+    expect(model.count).toBe(skeleton.parent.length + model.missingCount)
+    for (let node = 0; node < model.count; node++) {
+      const below = descendants(model, node)
+      expect(model.subtreeSize[node]).toBe(below.length + 1)
+      expect(below.every((other) => other > node && other < node + model.subtreeSize[node]!)).toBe(true)
+      expect(model.childCount[node]).toBe(below.filter((other) => model.parent[other] === node).length)
+      expect(model.failuresBelow[node]).toBe(below.filter((other) => model.isFailed(other)).length)
+      const parent = model.parent[node]!
+      expect(model.depth[node]).toBe(parent < 0 ? 0 : model.depth[parent]! + 1)
+      if (model.isPlaceholder(node)) continue
+      expect(model.selfTime[node]).toBeCloseTo(bruteSelfTime(model, node), 3)
+      const intervals = model.selfIntervals(node)
+      let sum = 0
+      for (let index = 0; index < intervals.length; index += 2)
+        sum += intervals[index + 1]! - intervals[index]!
+      expect(sum).toBeCloseTo(model.selfTime[node]!, 3)
+      expect(model.start[node]! + model.earliest).toBe(skeleton.start[model.row[node]!])
+      expect(model.nodeOf(model.spanId(node))).toBe(node)
+    }
+    expect(Math.min(...model.start)).toBe(0)
+    expect(Math.max(...model.start.map((start, node) => start + model.duration[node]!))).toBe(model.length)
+  })
+})
+
+it('puts spans with the same missing parent under one placeholder', () => {
+  const model = new TraceModel(
+    skeletonOf([
+      { service: 'a', name: 'first', start: 5, duration: 10, missingParent: '00000000000000aa' },
+      { service: 'a', name: 'root', start: 6, duration: 10 },
+      { service: 'a', name: 'second', start: 30, duration: 10, missingParent: '00000000000000aa' },
+    ]),
+  )
+  expect([...model.row]).toEqual([-1, 0, 2, 1])
+  expect([...model.depth]).toEqual([0, 1, 1, 0])
+  expect(model.spanId(0)).toBe('00000000000000aa')
+  expect(model.start[0]! + model.earliest).toBe(5)
+  expect(model.duration[0]).toBe(35)
+  expect(model.selfTime[0]).toBe(0)
+})
+
+it('lists first failures in row order and counts all failures', () => {
+  const model = new TraceModel(
+    skeletonOf([
+      {
+        service: 'a',
+        name: 'root',
+        start: 0,
+        duration: 10,
+        flags: FLAG.failed,
+        children: [{ service: 'b', name: 'call', start: 1, duration: 2, flags: FLAG.failed | FLAG.origin }],
+      },
+    ]),
+  )
+  expect([...model.origins]).toEqual([1])
+  expect(model.failedCount).toBe(2)
+})
+
+it('finds the first of two spans with one id', () => {
+  const skeleton = skeletonOf([
+    { service: 'a', name: 'one', start: 0, duration: 1 },
+    { service: 'a', name: 'two', start: 2, duration: 1 },
+  ])
+  skeleton.span_id = idOfRow(0) + idOfRow(0)
+  expect(new TraceModel(skeleton).nodeOf(idOfRow(0))).toBe(0)
+})
+
+it('bears an empty trace', () => {
+  const model = new TraceModel(skeletonOf([]))
+  expect([model.count, model.length, model.earliest]).toEqual([0, 1, 0])
+})
+
+it('reads 100,000 spans in less than a second', () => {
+  const skeleton = randomSkeleton(9, 100_000)
+  const before = performance.now()
+  const model = new TraceModel(skeleton)
+  expect(performance.now() - before).toBeLessThan(1000)
+  expect(model.count).toBeGreaterThanOrEqual(100_000)
+})
+
+it('bears a chain 5,000 deep and 50,000 siblings', () => {
+  const chain = skeletonOf([])
+  for (let row = 0; row < 5000; row++) {
+    chain.parent.push(row - 1)
+    chain.start.push(row)
+    chain.dur.push(10_000 - 2 * row)
+    chain.flags.push(row === 4999 ? 3 : 1)
+    chain.svc.push(0)
+    chain.name.push(0)
+    chain.span_id += idOfRow(row)
+  }
+  const deep = new TraceModel(chain)
+  expect(deep.maxDepth).toBe(4999)
+  expect(deep.failuresBelow[0]).toBe(4999)
+
+  const wide = skeletonOf([])
+  for (let row = 0; row <= 50_000; row++) {
+    wide.parent.push(row === 0 ? -1 : 0)
+    wide.start.push(row === 0 ? 0 : row - 1)
+    wide.dur.push(row === 0 ? 50_001 : 1)
+    wide.flags.push(0)
+    wide.svc.push(0)
+    wide.name.push(0)
+    wide.span_id += idOfRow(row)
+  }
+  const broad = new TraceModel(wide)
+  expect(broad.childCount[0]).toBe(50_000)
+  expect(broad.selfTime[0]).toBe(1)
+})
