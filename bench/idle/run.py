@@ -8,9 +8,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "bench"))  # `lib`
-sys.path.insert(0, str(ROOT / "tests-e2e"))  # the server of the end-to-end tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `lib`
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests-e2e"))  # for `harness`: a real server
 
 import httpx
 from harness.server import PROTOBUF, Server

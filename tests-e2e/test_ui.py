@@ -1,0 +1,260 @@
+"""The UI in a real Chromium: from the first-run page to the span that failed, by roles and labels only; axe on every page."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.server import Server
+from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+MS = 1_000_000
+ORIGIN = "SELECT messages_7"
+OpenPage = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address in a context of its own and waits until the first view has its data; no script may fail."""
+    contexts, wrong = [], []
+
+    def heard(message: Any) -> None:
+        if message.type == "error" and "status of 401" not in message.text:
+            wrong.append(message.text)
+
+    def open_in(server: Server, path: str, theme: str = "light", width: int = 1440, awaits_data: bool = True) -> Page:
+        context = browser.new_context(
+            color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", heard)
+        page.goto(server.http + path)
+        if awaits_data:
+            wait_ready(page)
+        return page
+
+    yield open_in
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def wait_ready(page: Page) -> None:
+    page.wait_for_function("document.documentElement.dataset.ready === 'true'", timeout=20_000)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe objects to on the page as it stands."""
+    if not AXE.exists():
+        pytest.fail("axe-core is missing: run npm ci in web/.", pytrace=False)
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")
+    return [
+        f"{rule['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+class Story:
+    """A request of `user` that `message` failed in its database, and one that went well."""
+
+    def __init__(self, server: Server) -> None:
+        self.user, self.message = fresh_name("user"), fresh_name("message")
+        self.failing, self.fine = new_trace_id(), new_trace_id()
+        now = time.time_ns() - 5_000 * MS
+        for trace_id, fails in ((self.failing, True), (self.fine, False)):
+            root, client, called, query = (new_span_id() for _ in range(4))
+            server.export(
+                request(
+                    self.user,
+                    [
+                        span(
+                            trace_id,
+                            span_id=root,
+                            name="GET /users/{name}/messages",
+                            start_unix_nano=now,
+                            duration_ns=40 * MS,
+                            failed=fails,
+                        ),
+                        span(
+                            trace_id,
+                            span_id=client,
+                            parent_id=root,
+                            name="/message.v1.MessageService/ListMessages",
+                            kind=Span.SPAN_KIND_CLIENT,
+                            start_unix_nano=now + 2 * MS,
+                            duration_ns=36 * MS,
+                            failed=fails,
+                        ),
+                    ],
+                )
+            )
+            server.export(
+                request(
+                    self.message,
+                    [
+                        span(
+                            trace_id,
+                            span_id=called,
+                            parent_id=client,
+                            name="/message.v1.MessageService/ListMessages",
+                            start_unix_nano=now + 4 * MS,
+                            duration_ns=30 * MS,
+                            failed=fails,
+                        ),
+                        span(
+                            trace_id,
+                            span_id=query,
+                            parent_id=called,
+                            name=ORIGIN,
+                            kind=Span.SPAN_KIND_CLIENT,
+                            start_unix_nano=now + 6 * MS,
+                            duration_ns=5 * MS,
+                            failed=fails,
+                            values={"db.system.name": "sqlite", "app.shard": 7},
+                        ),
+                    ],
+                )
+            )
+            now += 1_000 * MS
+        server.flush()
+
+
+@pytest.fixture(scope="module")
+def story(server: Server) -> Story:
+    return Story(server)
+
+
+def row(page: Page, service: str, name: str, more: str) -> Any:
+    """A row of the waterfall by the start of its sentence."""
+    return page.get_by_role("treegrid").get_by_role("row", name=re.compile(re.escape(f"{service}, {name}, ") + more))
+
+
+def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(
+    server: Server, story: Story, open_page: OpenPage
+) -> None:
+    page = open_page(server, "/search")
+    box = page.get_by_role("textbox", name="Query or trace id")
+    box.fill(f"service={story.user}")
+    box.press("Enter")
+    table = page.get_by_role("table", name="Traces")
+    failing = table.get_by_role("row").filter(has_text="4 spans failed")
+    failing.wait_for()
+    assert table.get_by_role("row").filter(has_text="no span failed").count() == 1
+    failing.get_by_role("link", name="GET /users/{name}/messages").click()
+
+    page.wait_for_url(f"**/trace/{story.failing.hex()}*")
+    origin = row(page, story.message, ORIGIN, r"failed, 5\.?0* milliseconds")
+    origin.wait_for()
+    row(page, story.user, "GET /users/{name}/messages", "failed, passed on from below").wait_for()
+    origin.click()
+    details = page.get_by_role("complementary", name="Span details")
+    details.get_by_role("heading", name=ORIGIN).wait_for()
+    details.get_by_text("it failed").first.wait_for()
+    details.get_by_role("tab", name=re.compile("Attributes")).click()
+    details.get_by_text("app.shard").wait_for()
+    assert violations(page) == []
+
+
+def test_a_trace_opens_by_its_address_with_every_span_in_the_treegrid(
+    server: Server, story: Story, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{story.fine.hex()}")
+    grid = page.get_by_role("treegrid")
+    grid.wait_for()
+    assert int(grid.get_attribute("aria-rowcount") or 0) in (4, 5)  # a head may count
+    for service, name, level in (
+        (story.user, "GET /users/{name}/messages", "1"),
+        (story.user, "/message.v1.MessageService/ListMessages", "2"),
+        (story.message, "/message.v1.MessageService/ListMessages", "3"),
+        (story.message, ORIGIN, "4"),
+    ):
+        assert row(page, service, name, r"\d").get_attribute("aria-level") == level
+    assert page.get_by_role("row", name=re.compile("failed")).count() == 0
+
+
+def test_a_pasted_trace_id_opens_its_trace(server: Server, story: Story, open_page: OpenPage) -> None:
+    page = open_page(server, "/search")
+    box = page.get_by_role("textbox", name="Query or trace id")
+    box.fill(story.failing.hex().upper())
+    box.press("Enter")
+    page.wait_for_url(f"**/trace/{story.failing.hex()}*")
+    row(page, story.message, ORIGIN, "failed").wait_for()
+
+
+def test_the_waterfall_is_walked_with_keys(server: Server, story: Story, open_page: OpenPage) -> None:
+    page = open_page(server, f"/trace/{story.failing.hex()}")
+    grid = page.get_by_role("treegrid")
+    grid.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    active = grid.get_attribute("aria-activedescendant")
+    assert active, "focus stays on the grid and names its row"
+    page.keyboard.press("Enter")
+    page.get_by_role("complementary", name="Span details").wait_for()
+
+
+def test_unknown_traces_and_wrong_addresses_say_so(server: Server, open_page: OpenPage) -> None:
+    unknown = new_trace_id().hex()
+    context_page = open_page(server, "/search")
+    context_page.goto(f"{server.http}/trace/not-an-id")
+    context_page.get_by_role("region", name="Not a trace id").wait_for()
+    assert violations(context_page) == []
+    assert server.get(f"/api/v1/traces/{unknown}/skeleton").status_code == 404
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_objects_to_nothing_on_any_page(
+    server: Server, story: Story, open_page: OpenPage, make_server: Callable[..., Server], theme: str
+) -> None:
+    for path in (f"/search?q=service%3D{story.user}", "/search?q=service%3Dnobody", f"/trace/{story.failing.hex()}"):
+        for width in (1440, 360):
+            page = open_page(server, path, theme, width)
+            assert violations(page) == [], (path, width)
+    empty = make_server().start()
+    page = open_page(empty, "/", theme)
+    page.get_by_role("heading", name="No spans yet").wait_for()
+    assert violations(page) == []
+    assert empty.stop() == 0
+
+
+def test_the_first_span_turns_the_first_run_page_into_search(
+    make_server: Callable[..., Server], open_page: OpenPage
+) -> None:
+    server = make_server().start()
+    page = open_page(server, "/")
+    page.get_by_role("heading", name="No spans yet").wait_for()
+    page.get_by_role("region", name="Addresses for agents you already run").get_by_text(server.otlp_grpc).wait_for()
+    server.export(request("first", [span(name="GET /first")]))
+    server.flush()
+    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=15_000)
+    assert server.stop() == 0
+
+
+def test_with_a_token_the_page_asks_for_it_and_then_shows_the_traces(
+    make_server: Callable[..., Server], open_page: OpenPage, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("open-sesame-0123456789\n")
+    server = make_server(options=["--token-file", str(token_file)], token="open-sesame-0123456789").start()
+    server.export(request("guarded", [span(name="GET /guarded")]))
+    server.flush()
+    page = open_page(server, "/search", awaits_data=False)
+    prompt = page.get_by_role("dialog", name="This server wants a token")
+    prompt.get_by_label("Token").fill("open-sesame-0123456789")
+    assert violations(page) == []
+    prompt.get_by_role("button", name="Continue").click()
+    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /guarded").wait_for()
+    assert server.stop() == 0
