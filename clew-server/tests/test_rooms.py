@@ -29,7 +29,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "cli": {"configure", "doctor"},
     "doctor": {"configure", "recorder"},
     "guard": set(),
-    "testing": {"tracing", "transport", "carriers", "middleware", "propagation"},
+    "testing": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv"},
 }
 LEAVES = {"errors", "config", "telemetry", "__init__"}
 SERVER_ROOMS: dict[str, set[str]] = {
