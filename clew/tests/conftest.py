@@ -1,9 +1,15 @@
-"""Puts the package `clew` back where pytest's importlib mode takes the folder `clew/` of this repository for it."""
+"""Settings of property tests; and puts the package `clew` back where pytest's importlib mode takes the folder `clew/` of this repository for it."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("clew", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clew")
 
 if getattr(sys.modules.get("clew"), "__file__", None) is None:
     sys.modules.pop("clew", None)

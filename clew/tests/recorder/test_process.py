@@ -82,17 +82,18 @@ assert process.exitcode == 0
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "192.0.2.1:4318"])
 def test_a_process_without_a_collector_ends_within_five_seconds(host: str) -> None:
-    started = monotonic()
     done = run(
         """
 for _ in range(100):
     tracer.start_span("lost").end()
+import time
+print(time.monotonic())
 """,
         f"http://{host}/v1/traces",
     )
     assert done.returncode == 0
-    # What the interpreter needs to start on a busy machine comes on top.
-    assert monotonic() - started < 6.5
+    # The monotonic clock is the machine's: from the last statement to the end of the process.
+    assert monotonic() - float(done.stdout) < 5
 
 
 def test_an_unhandled_exception_still_sends_the_span_it_ended(collector: Any) -> None:
