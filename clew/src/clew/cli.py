@@ -170,4 +170,7 @@ _BUILT_IN: Final = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As `__main__` this module's Command is another class than the one that commands are made of.
+    from clew.cli import main as imported_main
+
+    sys.exit(imported_main())
