@@ -251,6 +251,23 @@ def test_a_torn_tail_is_cut_at_every_byte_and_nothing_before_it(
         wal.close()
 
 
+def test_what_a_killed_process_wrote_and_did_not_sync_is_durable_before_it_is_remembered(
+    tmp_path: Path, request_of: Callable[..., bytes]
+) -> None:
+    first = Wal(tmp_path / "wal")
+    first.open()
+    put(first, request_of(1))
+    first.close()
+    synced: list[str] = []
+    again = Wal(
+        tmp_path / "wal",
+        fsync=lambda fd: synced.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"),
+    )
+    again.open()
+    assert synced == ["file", "folder"]
+    again.close()
+
+
 def test_a_file_with_nothing_whole_in_it_is_removed(tmp_path: Path, open_wal: Callable[..., Wal]) -> None:
     folder = tmp_path / "wal"
     folder.mkdir()

@@ -171,6 +171,8 @@ class Wal:
         self._read_marks()
         for path in sorted(self.folder.glob("*.otlp")):
             self._read_segment(path)
+        if self._sealed:
+            self._sync_folder()
         self._thread = threading.Thread(target=self._run, name="clew-wal", daemon=True)
         self._thread.start()
 
@@ -307,11 +309,13 @@ class Wal:
         if found.damaged:
             data = self._cut_damage(path, data, found)
             found = record.scan(data)
-        elif found.end < len(data):
-            logger.info("%s: a torn tail of %d bytes was cut", path.name, len(data) - found.end)
-            with path.open("r+b") as file:
+        # A killed process may have written what it never synced. A repetition of it is acknowledged from its hash alone,
+        # so it is made durable before the hash is remembered.
+        with path.open("r+b") as file:
+            if found.end < len(data):
+                logger.info("%s: a torn tail of %d bytes was cut", path.name, len(data) - found.end)
                 file.truncate(found.end)
-                self._fsync(file.fileno())
+            self._fsync(file.fileno())
         segment = Segment(path, found.records[0].arrival_unix_nano // DAY_NS, heads=None)
         segment.first_durable_s = self.monotonic_s()
         for one in found.records:
