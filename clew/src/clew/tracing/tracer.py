@@ -16,7 +16,15 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_cu
 from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, SpanKind, StatusCode, TracerProvider
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NoOpTracerProvider,
+    ProxyTracerProvider,
+    Span,
+    SpanKind,
+    StatusCode,
+    TracerProvider,
+)
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
@@ -34,6 +42,7 @@ Conventions = str | Sequence[str]
 SCOPE: Final = "clew"
 _KNOWN: Final = ("otel", "kratos")
 _KINDS: Final = (SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER)
+_IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _NOTHING: Final = Outcome()
 
 
@@ -45,7 +54,17 @@ class Tracer:
     `start` and `end`.
     """
 
-    __slots__ = ("_explicit_provider", "_extracts", "_kratos", "_otel", "_propagator", "_provider", "_tracer", "kind")
+    __slots__ = (
+        "_explicit_provider",
+        "_extracts",
+        "_is_idle",
+        "_kratos",
+        "_otel",
+        "_propagator",
+        "_provider",
+        "_tracer",
+        "kind",
+    )
 
     def __init__(
         self,
@@ -74,6 +93,8 @@ class Tracer:
         self._propagator = propagator
         self._explicit_provider = tracer_provider
         self._provider = tracer_provider
+        # The API's own stand-ins record nothing; no need to tell them attributes.
+        self._is_idle = isinstance(tracer_provider, _IDLE)
         self._tracer: trace.Tracer | None = None if tracer_provider is None else tracer_provider.get_tracer(SCOPE)
 
     def start(
@@ -123,12 +144,15 @@ class Tracer:
         if self._explicit_provider is None and (provider := trace.get_tracer_provider()) is not self._provider:
             tracer = self._tracer = provider.get_tracer(SCOPE)
             self._provider = provider
+            self._is_idle = isinstance(provider, _IDLE)
         assert tracer is not None
         if transport is None:
             return tracer.start_span(operation, context, self.kind)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
+        if self._is_idle:
+            return tracer.start_span(operation, context, self.kind)
         parent = context.get(_SPAN_KEY)
-        if isinstance(parent, Span) and _is_unsampled(parent.get_span_context()):
+        if parent is not None and _is_unsampled(parent):
             span = tracer.start_span(operation, context, self.kind)
             if span.is_recording():
                 span.set_attributes(self._attributes(transport, context))
@@ -140,7 +164,7 @@ class Tracer:
         try:
             offered = transport.attributes()
             if self._otel:
-                attributes.update(offered)
+                attributes = {semconv.COMPONENT: transport.component, **offered}
             if self._extracts and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
             if self._kratos:
@@ -206,8 +230,9 @@ class Tracer:
                 kratos.note_size(span, reply if known is None else known.reply, received=not self._extracts)
 
 
-def _is_unsampled(parent: SpanContext) -> bool:
-    return parent.is_valid and not parent.trace_flags & 1
+def _is_unsampled(parent: Any) -> bool:
+    context = parent.get_span_context()
+    return context.is_valid and not context.trace_flags & 1
 
 
 _stock: TextMapPropagator | None = None
