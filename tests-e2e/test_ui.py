@@ -51,7 +51,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
 
 
 def wait_ready(page: Page) -> None:
-    page.wait_for_function("document.documentElement.dataset.ready === 'true'", timeout=20_000)
+    page.locator("html[data-ready='true']").wait_for(state="attached", timeout=20_000)
 
 
 def violations(page: Page) -> list[str]:
@@ -139,7 +139,7 @@ def story(server: Server) -> Story:
 
 def row(page: Page, service: str, name: str, more: str) -> Any:
     """A row of the waterfall by the start of its sentence."""
-    return page.get_by_role("treegrid").get_by_role("row", name=re.compile(re.escape(f"{service}, {name}, ") + more))
+    return page.get_by_role("treegrid").get_by_role("row", name=f"{service}, {name}, {more}")
 
 
 def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(
@@ -156,7 +156,7 @@ def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(
     failing.get_by_role("link", name="GET /users/{name}/messages").click()
 
     page.wait_for_url(f"**/trace/{story.failing.hex()}*")
-    origin = row(page, story.message, ORIGIN, r"failed, 5\.?0* milliseconds")
+    origin = row(page, story.message, ORIGIN, "failed, 5")
     origin.wait_for()
     row(page, story.user, "GET /users/{name}/messages", "failed, passed on from below").wait_for()
     origin.click()
@@ -181,7 +181,7 @@ def test_a_trace_opens_by_its_address_with_every_span_in_the_treegrid(
         (story.message, "/message.v1.MessageService/ListMessages", "3"),
         (story.message, ORIGIN, "4"),
     ):
-        assert row(page, service, name, r"\d").get_attribute("aria-level") == level
+        assert row(page, service, name, "").get_attribute("aria-level") == level
     assert page.get_by_role("row", name=re.compile("failed")).count() == 0
 
 
