@@ -141,9 +141,14 @@ def test_an_idle_writer_uses_no_processor_time(
     wal = open_wal()
     start_writer(wal, store)
     put(wal, request_of(1))
-    began = time.process_time()
-    threading.Event().wait(0.5)
-    assert time.process_time() - began < 0.05
+    # These threads only: an engine another test opened may still have some of its own in this process.
+    clocks = [
+        time.pthread_getcpuclockid(t.ident) for t in threading.enumerate() if t.ident and t.name.startswith("clew-w")
+    ]
+    assert len(clocks) == 3
+    began = sum(map(time.clock_gettime, clocks))
+    threading.Event().wait(0.3)
+    assert sum(map(time.clock_gettime, clocks)) - began < 0.03
 
 
 def test_a_failure_is_repeated_whole_with_the_same_token_until_it_works(
