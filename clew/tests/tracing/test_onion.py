@@ -210,3 +210,19 @@ def test_a_transport_reads_its_own_replies(tracer_provider: Any) -> None:
     span = recorder.one(kind=SpanKind.CLIENT)
     assert_span(span, status=StatusCode.ERROR, attributes={"size": 3, "error.type": "E3"})
     assert span.status.description == "three"
+
+
+def test_a_plain_function_that_returns_a_coroutine_is_traced_until_that_is_done(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def inner(request: object) -> str:
+        await asyncio.sleep(0)
+        assert recorder.spans == []
+        return "reply"
+
+    async def main() -> None:
+        server_transport.set(FakeTransport())
+        assert await server(tracer_provider=tracer_provider)(lambda request: inner(request))("request") == "reply"
+
+    asyncio.run(main())
+    assert_span(recorder.one(), status=StatusCode.UNSET)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import Span
 
 from clew import guard
 from clew.middleware import Handler, Middleware
@@ -56,6 +57,9 @@ def _sync(tracer: Tracer, current: ContextVar[Transport | None], handler: Handle
         if inspect.isasyncgen(reply):
             async_stream: AsyncIterator[Any] = traced_async_stream(reply, context, finish)
             return async_stream
+        if inspect.isawaitable(reply):
+            # A plain function that hands on a coroutine, as middleware outside this one may.
+            return _awaited(tracer, span, context, transport, reply)
         tracer.end(span, reply=_outcome(transport, reply, None))
         return reply
 
@@ -69,24 +73,28 @@ def _async(tracer: Tracer, current: ContextVar[Transport | None], handler: Handl
             return await handler(request)
         span, context = tracer.begin(transport.operation, transport.carrier, transport)
         tracer.received(span, request)
-        token = attach(context)
-        try:
-            reply = await handler(request)
-        except BaseException as error:
-            tracer.end(span, reply=_outcome(transport, None, error), error=error)
-            raise
-        finally:
-            detach(token)
-        if inspect.isasyncgen(reply):
-            return traced_async_stream(
-                reply,
-                context,
-                lambda error: tracer.end(span, reply=_outcome(transport, None, error), error=error),
-            )
-        tracer.end(span, reply=_outcome(transport, reply, None))
-        return reply
+        return await _awaited(tracer, span, context, transport, handler(request))
 
     return call
+
+
+async def _awaited(tracer: Tracer, span: Span, context: Context, transport: Transport, pending: Awaitable[Any]) -> Any:
+    token = attach(context)
+    try:
+        reply = await pending
+    except BaseException as error:
+        tracer.end(span, reply=_outcome(transport, None, error), error=error)
+        raise
+    finally:
+        detach(token)
+    if inspect.isasyncgen(reply):
+        return traced_async_stream(
+            reply,
+            context,
+            lambda error: tracer.end(span, reply=_outcome(transport, None, error), error=error),
+        )
+    tracer.end(span, reply=_outcome(transport, reply, None))
+    return reply
 
 
 def _outcome(transport: Transport, reply: object, error: BaseException | None) -> object:
