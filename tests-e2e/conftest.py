@@ -32,7 +32,7 @@ def make_server(tmp_path: Path) -> Iterator[ServerFactory]:
 
     yield make
     for server in made:
-        server.kill()
+        server.close()
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("shared") / "data").start()
     yield running
     assert running.is_running(), f"the shared server ended by itself:\n{running.printed()}"
-    running.kill()
+    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,13 @@ class Watched:
             self._dirty[path] = False
 
 
+def follow(lines: Iterable[str], wal: str, port: int) -> Watched:
+    watched = Watched(wal, port)
+    for line in lines:
+        watched.line(line)
+    return watched
+
+
 @pytest.mark.timeout(180)
 def test_no_acknowledgement_leaves_before_its_bytes_and_a_new_segments_entry_are_synced(
     make_server: Callable[..., Server], tmp_path: Path
@@ -113,12 +120,16 @@ def test_no_acknowledgement_leaves_before_its_bytes_and_a_new_segments_entry_are
         server.export(request("synced", [span() for _ in range(20)]))
     server.kill()
 
-    watched = Watched(wal, int(server.otlp_http.rsplit(":", 1)[1]))
-    for line in trace_file.read_text(errors="replace").splitlines():
-        watched.line(line)
+    port = int(server.otlp_http.rsplit(":", 1)[1])
+    lines = trace_file.read_text(errors="replace").splitlines()
+    watched = follow(lines, wal, port)
     assert watched.wrong == []
     assert watched.acknowledged == 16
     assert len(watched.segments) >= 2, "no new segment was made, so nothing was proved about its directory entry"
+    for sync in ("fdatasync", "fsync"):  # the test of the test: without either call it would have complained
+        assert follow(
+            [line for line in lines if f" {sync}(" not in line and f"{sync} resumed" not in line], wal, port
+        ).wrong
 
 
 def test_a_sync_that_fails_once_refuses_that_batch_and_nothing_else(

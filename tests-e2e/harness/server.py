@@ -70,6 +70,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self.ready: dict[str, Any] = {}
+        # One client for all starts: making one costs more than most answers. A dead connection is replaced by itself.
+        self._client = httpx.Client(timeout=60, transport=httpx.HTTPTransport(retries=1))
 
     @property
     def ready_file(self) -> Path:
@@ -106,7 +108,6 @@ class Server:
         command = [*self._wrapper, *clew_command(), "serve", "--data-dir", str(self.data_dir), "--http-port", str(http)]
         command += ["--otlp-http-port", str(otlp_http), "--otlp-grpc-port", str(otlp_grpc)]
         command += ["--ready-file", str(self.ready_file), *self._options]
-        self._starts += 1
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True
@@ -144,6 +145,11 @@ class Server:
         self._process.wait()
         self._process = None
 
+    def close(self) -> None:
+        """The end of it all: no process, no connection."""
+        self.kill()
+        self._client.close()
+
     def stop(self, sent: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Ask the server to stop; its exit code. Fails when that takes longer than the contract allows."""
         assert self._process is not None
@@ -179,7 +185,7 @@ class Server:
     def get(
         self, path: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 30, **query: Any
     ) -> httpx.Response:
-        return httpx.get(f"{self.http}{path}", params=query, headers=self._headers(headers), timeout=timeout_s)
+        return self._client.get(f"{self.http}{path}", params=query, headers=self._headers(headers), timeout=timeout_s)
 
     def get_json(self, path: str, **query: Any) -> Any:
         """The decoded answer; fails unless it is 200."""
@@ -192,7 +198,7 @@ class Server:
 
     def flush(self, timeout_s: float = 60) -> None:
         """Return when all that was acknowledged is visible in every answer."""
-        answer = httpx.post(
+        answer = self._client.post(
             f"{self.http}/api/v1/flush",
             params={"timeout_s": timeout_s},
             headers=self._headers(),
@@ -207,7 +213,7 @@ class Server:
         sent = self._headers(headers)
         if content_type is not None:
             sent["Content-Type"] = content_type
-        return httpx.post(f"{self.otlp_http}/v1/traces", content=body, headers=sent, timeout=60)
+        return self._client.post(f"{self.otlp_http}/v1/traces", content=body, headers=sent, timeout=60)
 
     def export(self, body: bytes, *, timeout_s: float = 60) -> None:
         """Send the body until it is acknowledged in full, as an exporter does."""
