@@ -13,7 +13,15 @@ _last: Final[dict[str, float]] = {}
 _counts: Final[dict[str, int]] = {}
 
 
-def swallow(place: str, failure: Exception) -> None:
+def warn(place: str, message: str, *args: object) -> None:
+    """Log a warning, unless `place` has logged one within the last minute."""
+    now = monotonic()
+    if now - _last.get(place, -_INTERVAL_S) >= _INTERVAL_S:
+        _last[place] = now
+        _logger.warning(message, *args)
+
+
+def swallow(place: str, failure: BaseException) -> None:
     """Count and log a failure of ours; call it in an `except` block. Under pytest it raises the failure again."""
     _counts[place] = _counts.get(place, 0) + 1
     if "PYTEST_CURRENT_TEST" in os.environ:

@@ -30,9 +30,9 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AnyValue, Attributes
 
+from clew import guard
 from clew.otlp import encode
 from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
-from clew.recorder import guard
 from clew.recorder.ids import random_bits
 from clew.recorder.limits import Limits, clean, clean_attributes
 from clew.recorder.sampler import Sampler

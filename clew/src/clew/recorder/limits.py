@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from clew.recorder import guard
+from clew import guard
 
 # Deeper values become text: a list that holds itself would never end.
 _MAX_DEPTH: Final = 16

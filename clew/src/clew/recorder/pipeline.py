@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
 
+from clew import guard
 from clew.otlp import encode
-from clew.recorder import guard
 from clew.recorder._select import Tracer
 from clew.recorder.buffer import Buffer, batches
 from clew.recorder.exporter import Exporter, Outcome

@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from opentelemetry.util.types import Attributes
 
-from clew.recorder import guard
+from clew import guard
 from clew.recorder._select import Scope, Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment

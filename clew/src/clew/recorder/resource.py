@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
 
-from clew.recorder import guard
+from clew import guard
 from clew.recorder.limits import clean_attributes
 
 UNKNOWN_SERVICE: Final = "unknown_service:python"

@@ -18,7 +18,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link
 
-from clew.recorder import guard
+from clew import guard
 from clew.recorder._select import Span
 from clew.recorder.resource import Resource
 
