@@ -140,6 +140,8 @@ function QueryBox() {
 
   const run = (event: FormEvent) => {
     event.preventDefault()
+    // The keys of the page that comes belong to the page again.
+    input.current?.blur()
     const traceId = traceIdFrom(text)
     if (traceId !== null) {
       setText(search.q)
@@ -172,6 +174,7 @@ function QueryBox() {
             const traceId = traceIdFrom(event.clipboardData.getData('text'))
             if (traceId === null) return
             event.preventDefault()
+            input.current?.blur()
             navigate(`/trace/${traceId}`)
           }}
           onKeyDown={(event) => {

@@ -89,7 +89,7 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
         <p className="toolbar-title">
           <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
           <span className="muted">
-            {data === undefined ? '' : results.hasNextPage ? 'newest shown, there are more' : 'newest first'}
+            {traces.length === 0 ? '' : results.hasNextPage ? 'newest shown, there are more' : 'newest first'}
           </span>
         </p>
         <Segments
@@ -114,11 +114,9 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
       </div>
       {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
       {badQuery ? (
-        <section className="notice notice-warning" aria-label="Query problem">
-          <Icon name="warning" />
-          <p>
-            <strong>The query is not understood.</strong> {badQuery.message}
-          </p>
+        <section className="blank" aria-label="Query problem">
+          <h2>The query is not understood</h2>
+          <p>What is wrong stands below it. The help (?) has the syntax.</p>
         </section>
       ) : null}
       {cut ? (
@@ -132,7 +130,7 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
       ) : null}
       <SlowNotice active={isFetching && !results.isFetchingNextPage} />
       {data === undefined && isFetching ? <SkeletonRows /> : null}
-      {data !== undefined && traces.length > 0 ? (
+      {data !== undefined && traces.length > 0 && !badQuery ? (
         <div className={isPlaceholderData ? 'dimmed' : undefined}>
           <ResultTable traces={traces} />
           {results.hasNextPage ? (

@@ -1,0 +1,226 @@
+import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import type { Skeleton, Status, TracePage } from '../api/types'
+import { skeletonOf } from '../model/traces.fixture'
+import { App, createQueryClient } from './App'
+
+const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
+
+const STATUS: Status = {
+  version: '0.1.0',
+  started_unix_nano: '1795349071000000000',
+  accepted_spans: 10,
+  stored_spans: 10,
+  refused_requests: 0,
+  max_disk_bytes: 20e9,
+  retention_s: 604_800,
+  receivers: [
+    {
+      name: 'otlp-http',
+      transport: 'http',
+      address: '127.0.0.1:4318',
+      state: 'open',
+      option: null,
+      connections: 0,
+      spans: 0,
+      refused_requests: 0,
+      last_error: null,
+      last_client: null,
+      last_seen_unix_nano: null,
+    },
+  ],
+}
+
+const PAGE: TracePage = {
+  traces: [
+    {
+      trace_id: TRACE_ID,
+      start_unix_nano: '1795349071207000000',
+      duration_ns: '2310000000',
+      spans: 238,
+      errors: 2,
+      root_service: 'gateway',
+      root_name: 'POST /pay',
+      has_root: true,
+      services: ['gateway', 'payment'],
+    },
+  ],
+  complete: true,
+  reason: null,
+  next: null,
+}
+
+const SKELETON: Skeleton = skeletonOf([
+  {
+    service: 'gateway',
+    name: 'POST /pay',
+    start: 0,
+    duration: 2.31e9,
+    flags: 1,
+    children: [{ service: 'payment', name: 'POST /charge', start: 1e8, duration: 2.01e9, flags: 3 }],
+  },
+])
+
+interface Answer {
+  status?: number
+  body: unknown
+}
+
+/** What the server says, by the path below `api/v1/`. */
+let answers: Record<string, Answer | 'down'> = {}
+let asked: Request[] = []
+
+beforeEach(() => {
+  answers = { status: { body: STATUS }, traces: { body: PAGE } }
+  asked = []
+  sessionStorage.clear()
+  document.head.innerHTML = '<base href="/">'
+  history.replaceState(null, '', '/search')
+  delete document.documentElement.dataset['ready']
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+    const { body, ...rest } = init
+    asked.push(new Request(url, { ...rest, ...(body ? { body } : {}) }))
+    const path = new URL(url).pathname.replace('/api/v1/', '')
+    const answer = answers[path] ?? {
+      status: 404,
+      body: { error: { code: 'not_found', message: `no ${path}` } },
+    }
+    if (answer === 'down') throw new TypeError('Failed to fetch')
+    return new Response(JSON.stringify(answer.body), { status: answer.status ?? 200 })
+  })
+})
+
+afterEach(() => {
+  cleanup()
+  vi.unstubAllGlobals()
+})
+
+function open(path: string) {
+  history.replaceState(null, '', path)
+  const client = createQueryClient()
+  client.setDefaultOptions({ queries: { ...client.getDefaultOptions().queries, retry: false } })
+  render(<App client={client} />)
+}
+
+it('lists traces with root, duration and failures, and says when it is ready', async () => {
+  open('/search')
+  const link = await screen.findByRole('link', { name: 'POST /pay gateway' })
+  expect(link.getAttribute('href')).toBe(`/trace/${TRACE_ID}`)
+  const row = screen.getAllByRole('row')[1]!
+  expect(within(row).getByText('2.31 s')).toBeTruthy()
+  expect(row.textContent).toContain('2 spans failed')
+  await waitFor(() => expect(document.documentElement.dataset['ready']).toBe('true'))
+})
+
+it('asks for the default hour, and for all there is when told so', async () => {
+  open('/search?q=service%3Dcart&from=all')
+  await screen.findByRole('table', { name: 'Traces' })
+  const search = asked.map((request) => new URL(request.url)).find((url) => url.pathname.endsWith('/traces'))
+  expect(search?.searchParams.get('q')).toBe('service=cart')
+  expect(search?.searchParams.has('from')).toBe(false)
+})
+
+it('opens a pasted trace id', async () => {
+  answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
+  open('/search')
+  const box = await screen.findByRole('textbox', { name: 'Query or trace id' })
+  fireEvent.change(box, { target: { value: TRACE_ID.toUpperCase() } })
+  fireEvent.submit(box)
+  await waitFor(() => expect(location.pathname).toBe(`/trace/${TRACE_ID}`))
+})
+
+it('filters failed traces through the query', async () => {
+  open('/search')
+  await screen.findByRole('table', { name: 'Traces' })
+  fireEvent.click(screen.getByRole('button', { name: 'Failed' }))
+  await waitFor(() => expect(location.search).toBe('?q=status%3Derror'))
+})
+
+it('shows what is wrong with a query, below its character', async () => {
+  answers['traces'] = {
+    status: 400,
+    body: { error: { code: 'bad_query', message: 'what is foo', position: 4 } },
+  }
+  open('/search?q=abc%20foo')
+  expect(await screen.findByText('what is foo (at character 5)')).toBeTruthy()
+  expect(screen.getByRole('textbox', { name: 'Query or trace id' }).getAttribute('aria-invalid')).toBe('true')
+})
+
+it('says when a result is partial', async () => {
+  answers['traces'] = { body: { ...PAGE, complete: false, reason: 'time was over' } }
+  open('/search')
+  const notice = await screen.findByRole('region', { name: 'Partial result' })
+  expect(notice.textContent).toContain('time was over')
+})
+
+it('offers the nearest time with matches when there is none', async () => {
+  answers['traces'] = { body: { ...PAGE, traces: [] } }
+  open('/search?q=service%3Dcart')
+  const blank = await screen.findByRole('region', { name: 'No match' })
+  expect(blank.textContent).toContain('service is cart')
+})
+
+it('shows one banner with a way to retry when the server is down', async () => {
+  answers = { status: 'down', traces: 'down' }
+  open('/search')
+  const banner = await screen.findByRole('region', { name: 'Server problem' })
+  answers = { status: { body: STATUS }, traces: { body: PAGE } }
+  fireEvent.click(within(banner).getByRole('button', { name: 'Retry' }))
+  expect(await screen.findByRole('link', { name: 'POST /pay gateway' })).toBeTruthy()
+})
+
+it('names a bad value of the address and goes on', async () => {
+  open('/search?from=yesterday')
+  expect((await screen.findByRole('region', { name: 'Ignored in the address' })).textContent).toContain(
+    'from=yesterday',
+  )
+})
+
+it('shows how to send spans while there is none, and turns into Search with the first', async () => {
+  answers['status'] = { body: { ...STATUS, accepted_spans: 0, stored_spans: 0 } }
+  open('/')
+  expect(await screen.findByRole('heading', { name: 'No spans yet' })).toBeTruthy()
+  expect(screen.getByText('http://127.0.0.1:4318')).toBeTruthy()
+  answers['status'] = { body: STATUS }
+  expect(await screen.findByRole('table', { name: 'Traces' }, { timeout: 4000 })).toBeTruthy()
+})
+
+it('asks for a token when the server wants one, and sends it', async () => {
+  answers = { status: { status: 401, body: {} }, traces: { status: 401, body: {} } }
+  open('/search')
+  const input = await screen.findByLabelText('Token')
+  answers = { status: { body: STATUS }, traces: { body: PAGE } }
+  fireEvent.change(input, { target: { value: 'secret' } })
+  fireEvent.submit(input)
+  await screen.findByRole('link', { name: 'POST /pay gateway' })
+  expect(asked.at(-1)?.headers.get('authorization')).toBe('Bearer secret')
+})
+
+it('shows a trace: its head, its failures, the first of them selected', async () => {
+  answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
+  open(`/trace/${TRACE_ID}`)
+  expect(await screen.findByRole('heading', { name: 'POST /pay', level: 1 })).toBeTruthy()
+  expect(screen.getByText('1 of 1')).toBeTruthy()
+  expect(screen.getByRole('button', { name: 'Failed 2' })).toBeTruthy()
+  expect(screen.getByRole('treegrid', { name: 'Spans of the trace' }).getAttribute('aria-rowcount')).toBe('3')
+})
+
+it('collapses by key and keeps it in the address', async () => {
+  answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
+  open(`/trace/${TRACE_ID}`)
+  const grid = await screen.findByRole('treegrid')
+  fireEvent.keyDown(grid, { key: '1' })
+  await waitFor(() => expect(grid.getAttribute('aria-rowcount')).toBe('2'))
+  expect(location.search).toContain('collapse=level:1')
+})
+
+it('says that a trace is not there', async () => {
+  open(`/trace/${'b'.repeat(32)}`)
+  const notice = await screen.findByRole('region', { name: 'Trace not found' })
+  expect(notice.textContent).toContain('b'.repeat(32))
+})
+
+it('says that an address is not a trace id', async () => {
+  open('/trace/xyz')
+  expect(await screen.findByRole('heading', { name: 'Not a trace id' })).toBeTruthy()
+})
