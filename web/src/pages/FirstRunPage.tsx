@@ -128,9 +128,7 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
 function CodeBlock({ text, name }: { text: string; name: string }) {
   return (
     <div className="code-block">
-      {/* A focus stop, so that keys can scroll lines that are wider than the card. */}
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <pre tabIndex={0}>{text}</pre>
+      <pre>{text}</pre>
       <CopyButton text={text} name={name} />
     </div>
   )
