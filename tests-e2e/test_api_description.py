@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+
 from harness import wire
 from harness.server import Server
-from jsonschema import Draft202012Validator
 
 
 @pytest.fixture(scope="module")

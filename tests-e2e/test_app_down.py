@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from clew_server.demo.data import USERS
 from harness.server import Server, free_port
 from harness.wire import fresh_name

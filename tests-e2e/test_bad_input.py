@@ -13,9 +13,10 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, new_trace_id, rejected_spans, request, span, spans_of
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 MIB = 1 << 20

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+
 from harness.folder import assert_stored_once
 from harness.server import PROTOBUF, Server, free_port
 from harness.wire import new_span_id, new_trace_id, request, span, spans_of

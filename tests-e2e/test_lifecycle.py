@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from harness.folder import assert_stored_once
 from harness.server import PROTOBUF, Server, clew_command
 from harness.wire import fresh_name, new_trace_id, request, span

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
 from harness.server import Server
 from harness.wire import fresh_name
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 SENDER = textwrap.dedent(
     """

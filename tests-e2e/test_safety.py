@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+
 from harness.server import PROTOBUF, Server
 from harness.wire import request, span, spans_of
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 MS = 1_000_000
 TRACES = 130

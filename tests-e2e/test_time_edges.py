@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness.folder import assert_stored_once
 from harness.preload import Shim
 from harness.server import Server

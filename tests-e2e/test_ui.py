@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `lib`
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests-e2e"))  # for `harness`: a real server
 
 import httpx
+
 from harness.server import PROTOBUF, Server
 from harness.wire import request, span
 from lib import measure

@@ -11,7 +11,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from harness.server import PROTOBUF, Server
-
 from lib import measure, shop
 
 NS_PER_S = 1_000_000_000

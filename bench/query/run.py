@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `lib`
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests-e2e"))  # for `harness`: a real server
 
 import httpx
+
 from harness.server import PROTOBUF, Server
 from lib import measure, stand
 from lib.duck import Duck

@@ -65,13 +65,14 @@ def main() -> None:
 
 
 def measure(url: str, spans: int, rounds: int) -> None:
-    from clew.recorder.exporter import OtlpHttpExporter
-    from clew.recorder.pipeline import BatchOptions
-    from clew.recorder.provider import TracerProvider
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.trace import NoOpTracerProvider
+
+    from clew.recorder.exporter import OtlpHttpExporter
+    from clew.recorder.pipeline import BatchOptions
+    from clew.recorder.provider import TracerProvider
 
     ours = TracerProvider(
         {"service.name": "bench"}, exporter=OtlpHttpExporter(url), batch=BatchOptions(max_queue_spans=spans * 2)

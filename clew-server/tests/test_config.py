@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from clew_server.config import (
     ConfigurationProblems,
     bytes_from_text,

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+
 from clew_server.guard import Guard, Receive, Scope, Send
 
 

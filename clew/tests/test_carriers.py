@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from clew.carriers import AsgiCarrier, Carrier, DictCarrier, GrpcCarrier, HttpxCarrier, WsgiCarrier, as_carrier, getter
 from grpc import aio
+
+from clew.carriers import AsgiCarrier, Carrier, DictCarrier, GrpcCarrier, HttpxCarrier, WsgiCarrier, as_carrier, getter
 
 PAIRS = [("Traceparent", "a"), ("X-B3-TraceId", "b"), ("traceparent", "c")]
 

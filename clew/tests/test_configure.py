@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from clew.configure import traces_url
 
 _SHOW = """

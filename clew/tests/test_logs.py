@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import logging
 
-from clew.logs import TraceContextFilter, add_trace_context
 from opentelemetry.sdk.trace import TracerProvider
+
+from clew.logs import TraceContextFilter, add_trace_context
 
 
 def test_a_log_line_carries_the_ids_of_the_current_span() -> None:

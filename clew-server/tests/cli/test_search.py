@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from clew_server.cli.search import query_text
 
 

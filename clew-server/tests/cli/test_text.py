@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from clew_server.cli._text import clean, duration_text, time_text
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clew_server.collector.wal import Wal
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.collector.wal import Wal
 
 
 def _request(seed: int, spans: int = 1, name: str = "op") -> bytes:

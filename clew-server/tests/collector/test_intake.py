@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+
 from clew_server.collector.intake import DiskRoom, Intake, default_reserve_bytes
 from clew_server.collector.wal import Wal
 from clew_server.errors import Unavailable

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from clew_server.collector import record
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
 from clew_server.model.otlp_raw import parse_raw
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 def put(wal: Wal, body: bytes, *, indexed: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from clew_server.collector import record
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.collector import record
 
 hashes = st.binary(min_size=16, max_size=16)
 numbers = st.integers(0, 2**64 - 1)

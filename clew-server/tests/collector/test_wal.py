@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from clew_server.collector import record
 from clew_server.collector.wal import DAY_NS, Wal
 from clew_server.errors import Unavailable
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 NOW = 1_795_346_136_783_749_738
 

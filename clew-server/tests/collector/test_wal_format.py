@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from clew_server.collector import record
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.collector import record
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats" / "wal.md").read_text(encoding="utf-8")
 

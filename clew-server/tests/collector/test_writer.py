@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from clew_server.collector import record
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
 from clew_server.errors import Unavailable
 from clew_server.store.contract import RecordRefused, SegmentFile, Statement, StoreFailed
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
 class ScriptedStore:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS
 
 FREE_PORTS = [f"--{name}=0" for name in SERVICE_PORTS | SERVER_PORTS]

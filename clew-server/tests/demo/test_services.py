@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from clew_server.demo import ports
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "user_message"

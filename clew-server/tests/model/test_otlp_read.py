@@ -5,6 +5,11 @@ from __future__ import annotations
 import base64
 import json
 
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+
 from clew_server.model.otlp_read import (
     count_spans_and_errors,
     deduplicated,
@@ -14,10 +19,6 @@ from clew_server.model.otlp_read import (
     trace_as_otlp_json,
 )
 from clew_server.store.contract import StoredSpan
-from google.protobuf import json_format
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 BROKEN = b"\x0a\xff"
 

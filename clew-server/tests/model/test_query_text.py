@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from clew_server.errors import BadInput
 from clew_server.model.query_text import parse_query, search_from_parameters
 from clew_server.model.search import Search, SpanCondition, TraceCondition
-from hypothesis import given
-from hypothesis import strategies as st
 
 MS = 1_000_000
 NOW = 1_795_000_000_000_000_000

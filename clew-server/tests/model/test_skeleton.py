@@ -7,6 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from clew_server.model.skeleton import (
     ADJUSTED,
     EVENTS,
@@ -20,10 +25,6 @@ from clew_server.model.skeleton import (
     skeleton,
 )
 from clew_server.store.contract import StoredSpan
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 T0 = 1_795_000_000_000_000_000
 ARRIVAL = T0 + 5_000_000_000

@@ -9,12 +9,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from clew_server.errors import BadInput, NotFound, Unavailable
 from clew_server.model.search import Search
 from clew_server.query.service import QueryService, trace_id_from_text
 from clew_server.store.contract import Page, StoredSpan
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 TRACE_ID = bytes(range(16))
 

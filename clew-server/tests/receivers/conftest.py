@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import pytest
 import uvicorn
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from clew_server.collector import record
 from clew_server.collector.intake import Intake
 from clew_server.collector.wal import Wal
 from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 T = TypeVar("T")
 

@@ -6,12 +6,13 @@ import json
 import os
 from typing import Any
 
-from clew_server.errors import BadInput
-from clew_server.receivers.otlp import JSON, PROTOBUF, decode_otlp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+from clew_server.errors import BadInput
+from clew_server.receivers.otlp import JSON, PROTOBUF, decode_otlp
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "150"))
 long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

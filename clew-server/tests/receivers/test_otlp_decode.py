@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
-from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS
-from clew_server.receivers.otlp import PROTOBUF, check_encoding, decode_otlp, gunzip, media_type
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS
+from clew_server.receivers.otlp import PROTOBUF, check_encoding, decode_otlp, gunzip, media_type
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 

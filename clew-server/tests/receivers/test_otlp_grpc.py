@@ -8,15 +8,16 @@ from typing import Any
 
 import grpc
 import pytest
-from clew_server.collector.intake import DiskRoom
-from clew_server.receivers.contract import MAX_REQUEST_BYTES
-from clew_server.receivers.servers import EXPORT
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from clew_server.collector.intake import DiskRoom
+from clew_server.receivers.contract import MAX_REQUEST_BYTES
+from clew_server.receivers.servers import EXPORT
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 Call = Callable[..., bytes]

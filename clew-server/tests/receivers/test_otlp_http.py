@@ -13,13 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from clew_server.collector.intake import DiskRoom
-from clew_server.receivers.contract import MAX_REQUEST_BYTES
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from clew_server.collector.intake import DiskRoom
+from clew_server.receivers.contract import MAX_REQUEST_BYTES
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 PROTOBUF = {"content-type": "application/x-protobuf"}

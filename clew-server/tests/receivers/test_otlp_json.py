@@ -7,11 +7,12 @@ import math
 from typing import Any
 
 import pytest
-from clew_server.errors import BadInput
-from clew_server.receivers.otlp import JSON, decode_otlp
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.errors import BadInput
+from clew_server.receivers.otlp import JSON, decode_otlp
 
 # As opentelemetry-exporter-otlp-json-http 0.66b1 sent it.
 SEEN = (

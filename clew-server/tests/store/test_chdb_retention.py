@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from clew_server.model.search import Search
 from clew_server.store.connections import check_processor
 from clew_server.store.contract import StoreCannotRun
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 SECOND = 1_000_000_000
 HOUR = 3_600 * SECOND

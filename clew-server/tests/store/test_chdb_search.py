@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
 from clew_server.errors import BadInput
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition, TraceCondition
 from clew_server.store import queries
 from clew_server.store.contract import TraceSummary
 from clew_server.store.macros import expand
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 SECOND = 1_000_000_000
 NOW = time.time_ns()

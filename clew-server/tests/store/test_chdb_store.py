@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clew_server.model.otlp_read import deduplicated, trace_as_otlp
-from clew_server.model.search import Search, SpanCondition
-from clew_server.store.chdb import ChdbStore
-from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed, StoreUnusable
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+
+from clew_server.model.otlp_read import deduplicated, trace_as_otlp
+from clew_server.model.search import Search, SpanCondition
+from clew_server.store.chdb import ChdbStore
+from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed, StoreUnusable
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import clew.recorder.provider
 import opentelemetry.sdk.trace
 import pytest
+
+import clew.recorder.provider
 
 
 @pytest.fixture(

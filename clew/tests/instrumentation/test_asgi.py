@@ -11,15 +11,16 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from clew.instrumentation.asgi import TracingMiddleware
-from clew.testing import Body, ServerKit, SpanRecorder, assert_span, exceptions_of, outside_pytest
-from clew.transport import current_server_transport
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
+
+from clew.instrumentation.asgi import TracingMiddleware
+from clew.testing import Body, ServerKit, SpanRecorder, assert_span, exceptions_of, outside_pytest
+from clew.transport import current_server_transport
 
 
 def run(app: Any, path: str = "/", headers: Sequence[tuple[str, str]] = (), method: str = "GET") -> httpx.Response:

@@ -12,15 +12,16 @@ import grpc
 import httpx
 import pytest
 import uvicorn
-from clew.instrumentation import grpc_aio, instrument, uninstrument
-from clew.instrumentation.asgi import TracingMiddleware
-from clew.instrumentation.httpx import TracingTransport
-from clew.testing import SpanRecorder, assert_span
 from grpc import aio
 from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+
+from clew.instrumentation import grpc_aio, instrument, uninstrument
+from clew.instrumentation.asgi import TracingMiddleware
+from clew.instrumentation.httpx import TracingTransport
+from clew.testing import SpanRecorder, assert_span
 
 
 @pytest.fixture(autouse=True)

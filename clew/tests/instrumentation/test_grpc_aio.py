@@ -8,11 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
-from clew.instrumentation import grpc_aio
-from clew.testing import Body, ClientKit, ServerKit, SpanRecorder, assert_span, exceptions_of
 from grpc import aio
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
+
+from clew.instrumentation import grpc_aio
+from clew.testing import Body, ClientKit, ServerKit, SpanRecorder, assert_span, exceptions_of
 
 METHOD = "/test.v1.Echo/Say"
 NAME = "test.v1.Echo/Say"

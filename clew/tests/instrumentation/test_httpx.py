@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import httpx
-from clew.instrumentation.httpx import AsyncTracingTransport, TracingTransport
-from clew.testing import Body, ClientKit, SpanRecorder, assert_span, exceptions_of
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode
+
+from clew.instrumentation.httpx import AsyncTracingTransport, TracingTransport
+from clew.testing import Body, ClientKit, SpanRecorder, assert_span, exceptions_of
 
 
 class TestSync(ClientKit):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from clew.otlp import decode
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from clew.otlp import decode
 
 
 def test_a_rejection_is_read_from_a_response() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from clew.carriers import DictCarrier, getter, setter
-from clew.propagation import BaggagePropagator
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+
+from clew.carriers import DictCarrier, getter, setter
+from clew.propagation import BaggagePropagator
 
 
 def extracted(header: str | list[str]) -> dict[str, object]:

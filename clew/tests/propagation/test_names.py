@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.baggage import get_all
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import get_current_span, set_span_in_context
+
 from clew.carriers import DictCarrier, getter, setter
 from clew.propagation import (
     CompositePropagator,
@@ -13,12 +20,6 @@ from clew.propagation import (
     propagators_from_names,
 )
 from clew.testing import BrokenPropagator, outside_pytest
-from opentelemetry import trace
-from opentelemetry.baggage import get_all
-from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import get_current_span, set_span_in_context
 
 HEADERS = {
     "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

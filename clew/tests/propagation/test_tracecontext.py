@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from clew.carriers import DictCarrier, getter, setter
-from clew.propagation import TraceContextPropagator, W3CTraceState
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
+
+from clew.carriers import DictCarrier, getter, setter
+from clew.propagation import TraceContextPropagator, W3CTraceState
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"

@@ -12,12 +12,13 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
-from clew.recorder.exporter import ConsoleExporter, OtlpHttpExporter, Outcome, retry_after_s
-from clew.recorder.pipeline import BatchOptions
-from clew.recorder.provider import TracerProvider
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.trace import SpanKind, StatusCode
+
+from clew.recorder.exporter import ConsoleExporter, OtlpHttpExporter, Outcome, retry_after_s
+from clew.recorder.pipeline import BatchOptions
+from clew.recorder.provider import TracerProvider
 
 
 def provider_for(url: str, **options: Any) -> TracerProvider:

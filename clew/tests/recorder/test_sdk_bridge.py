@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clew.recorder.provider import TracerProvider
-from clew.recorder.sampler import TraceIdRatio
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
@@ -22,6 +20,9 @@ from opentelemetry.sdk.trace.sampling import (
     TraceIdRatioBased,
 )
 from opentelemetry.trace import Link, SpanContext, StatusCode, TraceState
+
+from clew.recorder.provider import TracerProvider
+from clew.recorder.sampler import TraceIdRatio
 
 
 class Counting(IdGenerator):

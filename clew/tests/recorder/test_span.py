@@ -10,9 +10,6 @@ from time import time_ns
 from typing import Any
 
 import pytest
-from clew.recorder.exporter import Outcome
-from clew.recorder.limits import SpanLimits
-from clew.recorder.provider import TracerProvider
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -33,6 +30,10 @@ from opentelemetry.trace import (
     TraceState,
     set_span_in_context,
 )
+
+from clew.recorder.exporter import Outcome
+from clew.recorder.limits import SpanLimits
+from clew.recorder.provider import TracerProvider
 
 
 class Kept:

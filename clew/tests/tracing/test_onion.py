@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
+
 from clew.middleware import Handler, chain
 from clew.testing import Body, ClientKit, FakeTransport, ServerKit, SpanRecorder, assert_span, exceptions_of
 from clew.tracing import client, server
 from clew.transport import Outcome, client_transport, server_transport
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 
 def fake_server_transport(headers: Sequence[tuple[str, str]]) -> FakeTransport:

@@ -9,17 +9,17 @@ import sys
 from typing import Any
 
 import pytest
-from clew.carriers import DictCarrier
-from clew.testing import TRACEPARENT, FakeTransport, SpanRecorder, assert_span, exceptions_of, outside_pytest
-from clew.tracing import Tracer, client, server, span_id, trace_id
-from clew.tracing.attributes import db_attributes
-from clew.transport import Call, Outcome, Transport
 from opentelemetry import trace
 from opentelemetry.baggage import get_baggage
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span, use_span
 
 from clew import guard
+from clew.carriers import DictCarrier
+from clew.testing import TRACEPARENT, FakeTransport, SpanRecorder, assert_span, exceptions_of, outside_pytest
+from clew.tracing import Tracer, client, server, span_id, trace_id
+from clew.tracing.attributes import db_attributes
+from clew.transport import Call, Outcome, Transport
 
 
 def test_a_database_call_by_hand(tracer_provider: Any) -> None:

@@ -14,7 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from clew.cli import Command
-
 from clew_server.config import OPTIONS
 from clew_server.demo import ports
 

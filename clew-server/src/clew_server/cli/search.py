@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 from clew.cli import Command
-
 from clew_server.cli._client import FOUND, NOT_FOUND, Client, add_server_arguments, run_reading
 from clew_server.cli._text import clean, duration_text, time_text
 

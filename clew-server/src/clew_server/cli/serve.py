@@ -11,7 +11,6 @@ import sys
 import time
 
 from clew.cli import Command
-
 from clew_server.config import Config, ConfigurationProblems, add_options, load, text_from_bytes, text_from_seconds
 
 USAGE, PORT_TAKEN, FOLDER_IN_USE, FOLDER_UNUSABLE, STORE_CANNOT_RUN = 2, 3, 4, 5, 6

@@ -10,7 +10,6 @@ import urllib.parse
 from typing import Any
 
 from clew.cli import Command
-
 from clew_server.cli._client import FOUND, Client, add_server_arguments, run_reading
 from clew_server.cli._text import clean, duration_text, time_text
 

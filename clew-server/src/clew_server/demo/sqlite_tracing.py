@@ -6,10 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from clew.transport import Call
 from opentelemetry.trace import SpanKind
 
 import clew
+from clew.transport import Call
 
 
 class TracedConnection:
