@@ -330,3 +330,14 @@ def test_a_span_is_there_by_id_within_a_second_and_in_search_within_three(
         )
     assert sorted(by_id)[2] <= 1.0
     assert sorted(in_search)[2] <= 3.5
+
+
+def test_an_answer_on_a_kept_connection_does_not_wait_for_the_peers_acknowledgement(server: Server) -> None:
+    """Head and body leave in two writes; with Nagle's algorithm the second would wait 40 ms for a delayed ACK."""
+    with httpx.Client(base_url=server.http) as kept:
+        taken = []
+        for _ in range(15):
+            began = time.monotonic()
+            assert kept.get("/healthz").status_code == 200
+            taken.append(time.monotonic() - began)
+    assert sorted(taken)[3] < 0.03, taken
