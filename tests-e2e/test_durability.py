@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
 
 from harness.folder import assert_stored_once
 from harness.preload import Shim
@@ -182,6 +184,11 @@ def test_a_disk_below_its_reserve_refuses_new_data_and_goes_on_answering(
         answer = server.post(body)
     assert answer.status_code == 503, answer.content
     assert "retry-after" in answer.headers
+    with grpc.insecure_channel(server.otlp_grpc) as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")(body, timeout=30)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    delay = RetryInfo.FromString(dict(refused.value.trailing_metadata())["google.rpc.retryinfo-bin"]).retry_delay
+    assert delay.seconds or delay.nanos
     assert server.get("/readyz").status_code == 503
     assert server.get("/healthz").status_code == 200
     assert [one.trace_id for one in spans_of(server.trace_bytes(kept))] == [kept]

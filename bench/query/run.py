@@ -151,6 +151,7 @@ def compare(server: Server, duck: Duck, known: list[stand.shop.Known], repeat: i
     print(f"| {'question':50} | clew first | p50 | p95 | DuckDB p50 | p95 | n | (ms)\n|---|---|---|---|---|---|---|")
     for name, times, ours, theirs in questions:
         first = measure.timed_ms(ours, 1)[0]
+        check_same(name, ours(), theirs())
         mine = measure.timed_ms(ours, times)
         theirs()
         yardstick = measure.timed_ms(theirs, min(times, 50))
@@ -159,6 +160,16 @@ def compare(server: Server, duck: Duck, known: list[stand.shop.Known], repeat: i
             f" | {measure.median(yardstick):6.1f} | {measure.percentile(yardstick, 95):6.1f} | {times} |"
         )
     print(f"load {measure.load()}")
+
+
+def check_same(name: str, ours: object, theirs: object) -> None:
+    """Both list the same traces in the same order, or the comparison would be of different questions."""
+    assert isinstance(ours, httpx.Response)
+    assert isinstance(theirs, list)
+    if ours.url.path == "/api/v1/traces" and "another each time" not in name:
+        listed = [trace["trace_id"] for trace in ours.json()["traces"]]
+        wanted = [row[0].hex() for row in theirs]
+        assert listed == wanted, f"{name}: {len(listed)} and {len(wanted)} traces, different ones"
 
 
 if __name__ == "__main__":
