@@ -56,7 +56,7 @@ class Client:
     def get(self, path: str, parameters: list[tuple[str, str]] | None = None) -> Any:
         """The JSON answer of `GET path`."""
         query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
-        return self._ask(urllib.request.Request(self.server + urllib.parse.quote(path) + query, headers=self._headers))
+        return self._ask(urllib.request.Request(self.server + path + query, headers=self._headers))
 
     def post(self, path: str, body: Any) -> Any:
         headers = {**self._headers, "Content-Type": "application/json"}
