@@ -1,5 +1,6 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
-import type { Skeleton, Status, TracePage, TracesData } from './types'
+import type { TracesData } from './otlp'
+import type { ErrorAnswer, Page, Skeleton, Status } from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -77,9 +78,7 @@ async function errorOf(response: Response): Promise<ApiError> {
   const requestId = response.headers.get('x-request-id')
   const fallback = `The server answered ${response.status} ${response.statusText}`.trim()
   try {
-    const { error } = (await response.json()) as {
-      error?: { code?: string; message?: string; position?: number | null }
-    }
+    const { error } = (await response.json()) as Partial<ErrorAnswer>
     return new ApiError(
       error?.message ?? fallback,
       response.status,
@@ -113,8 +112,7 @@ export function traceParams({ q, from, to, cursor, limit }: TraceQuery): string 
 
 export const api = {
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
-  traces: (query: TraceQuery, signal?: AbortSignal) =>
-    call<TracePage>(`traces?${traceParams(query)}`, { signal }),
+  traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
   skeleton: (traceId: string, signal?: AbortSignal) =>
     call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
   spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>

@@ -1,11 +1,19 @@
-/** Shapes of the query API, as its contract pins them. */
+/** Shapes of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */
+
+export interface ErrorAnswer {
+  error: {
+    code: string
+    message: string
+    position: number | null
+  }
+}
 
 export interface Receiver {
   name: string
   transport: string
   address: string
   state: 'open' | 'off' | 'failed'
-  option: string | null
+  option: string
   connections: number
   spans: number
   refused_requests: number
@@ -19,9 +27,16 @@ export interface Status {
   started_unix_nano: string
   accepted_spans: number
   stored_spans: number
-  refused_requests: number
+  rejected_spans: Record<string, number>
+  duplicate_requests: number
+  dead_letter_spans: number
+  backlog_bytes: number
+  backlog_spans: number
+  oldest_unstored_ms: number
+  disk_bytes: number
   max_disk_bytes: number
   retention_s: number
+  refused_requests: number
   receivers: Receiver[]
 }
 
@@ -37,93 +52,35 @@ export interface TraceSummary {
   services: string[]
 }
 
-export interface TracePage {
+export interface Page {
   traces: TraceSummary[]
   complete: boolean
   reason: string | null
   next: string | null
 }
 
-/** A whole trace as columns; rows are depth-first, children by start. */
 export interface Skeleton {
   t0: string
   services: string[]
   names: string[]
+  /** one joined hex text, 16 digits a row */
   span_id: string
-  /** Row of the parent, -1 for a root, -2 when the parent was not received. */
+  /** row; -1 root, -2 missing */
   parent: number[]
-  missing: [row: number, parentId: string][]
+  missing: [number, string][]
+  /** ns from t0 */
   start: number[]
+  /** ns */
   dur: number[]
+  /** index into services */
   svc: number[]
+  /** index into names */
   name: number[]
+  /** OTLP's numbers */
   kind: number[]
+  /** 1 failed, 2 origin, 4 events, 8 links, 16 outside its parent, 32 another span has this id, 64 time adjusted */
   flags: number[]
-  critical: [row: number, from: number, to: number][]
+  critical: number[][]
   total: number
-  etag?: string
-}
-
-/** Bits of `Skeleton.flags`. */
-export const FLAG = {
-  failed: 1,
-  origin: 2,
-  events: 4,
-  links: 8,
-  outside: 16,
-  duplicate: 32,
-  adjusted: 64,
-} as const
-
-export interface AnyValue {
-  stringValue?: string
-  boolValue?: boolean
-  intValue?: string | number
-  doubleValue?: number | string
-  bytesValue?: string
-  arrayValue?: { values?: AnyValue[] }
-  kvlistValue?: { values?: KeyValue[] }
-}
-
-export interface KeyValue {
-  key: string
-  value?: AnyValue
-}
-
-export interface SpanEvent {
-  timeUnixNano?: string
-  name?: string
-  attributes?: KeyValue[]
-}
-
-export interface SpanLink {
-  traceId: string
-  spanId: string
-  traceState?: string
-  attributes?: KeyValue[]
-}
-
-export interface Span {
-  traceId: string
-  spanId: string
-  parentSpanId?: string
-  traceState?: string
-  name?: string
-  kind?: number | string
-  startTimeUnixNano?: string
-  endTimeUnixNano?: string
-  attributes?: KeyValue[]
-  events?: SpanEvent[]
-  links?: SpanLink[]
-  status?: { code?: number | string; message?: string }
-}
-
-export interface TracesData {
-  resourceSpans?: {
-    resource?: { attributes?: KeyValue[] }
-    scopeSpans?: {
-      scope?: { name?: string; version?: string; attributes?: KeyValue[] }
-      spans?: Span[]
-    }[]
-  }[]
+  etag: string
 }

@@ -1,6 +1,6 @@
 import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import type { Skeleton, Status, TracePage } from '../api/types'
+import type { Page, Skeleton, Status } from '../api/types'
 import { skeletonOf } from '../model/traces.fixture'
 import { App, createQueryClient } from './App'
 
@@ -11,6 +11,13 @@ const STATUS: Status = {
   started_unix_nano: '1795349071000000000',
   accepted_spans: 10,
   stored_spans: 10,
+  rejected_spans: {},
+  duplicate_requests: 0,
+  dead_letter_spans: 0,
+  backlog_bytes: 0,
+  backlog_spans: 0,
+  oldest_unstored_ms: 0,
+  disk_bytes: 0,
   refused_requests: 0,
   max_disk_bytes: 20e9,
   retention_s: 604_800,
@@ -20,7 +27,7 @@ const STATUS: Status = {
       transport: 'http',
       address: '127.0.0.1:4318',
       state: 'open',
-      option: null,
+      option: '--otlp-http-port',
       connections: 0,
       spans: 0,
       refused_requests: 0,
@@ -31,7 +38,7 @@ const STATUS: Status = {
   ],
 }
 
-const PAGE: TracePage = {
+const PAGE: Page = {
   traces: [
     {
       trace_id: TRACE_ID,

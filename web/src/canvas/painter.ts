@@ -1,5 +1,5 @@
 /** Paints the visible rows of a trace: names and numbers at the left, bars over time at the right. */
-import { FLAG } from '../api/types'
+import { FLAG } from '../api/flags'
 import type { TimeWindow } from '../app/url'
 import { formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'

@@ -1,5 +1,5 @@
 /** Reads spans of OTLP JSON for the details: values as text, the exception, the span's surroundings. */
-import type { AnyValue, KeyValue, Span, TracesData } from '../api/types'
+import type { AnyValue, KeyValue, Span, TracesData } from '../api/otlp'
 
 export interface SpanDetails {
   span: Span

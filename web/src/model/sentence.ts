@@ -1,5 +1,5 @@
 /** A row of the waterfall as one sentence, for people who hear it. */
-import { FLAG } from '../api/types'
+import { FLAG } from '../api/flags'
 import { durationInWords, plural } from './format'
 import type { TraceModel } from './trace'
 

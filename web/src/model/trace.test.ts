@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { FLAG } from '../api/types'
+import { FLAG } from '../api/flags'
 import { TraceModel } from './trace'
 import { idOfRow, randomSkeleton, skeletonOf } from './traces.fixture'
 

@@ -1,5 +1,6 @@
 /** A trace as typed arrays: the skeleton's rows plus a placeholder for each parent that was not received. */
-import { FLAG, type Skeleton } from '../api/types'
+import { FLAG } from '../api/flags'
+import type { Skeleton } from '../api/types'
 
 const ROOT = -1
 const NOT_RECEIVED = -2

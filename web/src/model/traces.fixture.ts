@@ -43,6 +43,7 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     flags: [],
     critical: [],
     total: 0,
+    etag: '',
   }
   const index = (list: string[], text: string) => {
     if (!list.includes(text)) list.push(text)

@@ -147,13 +147,13 @@ function ReceiverRow({ receiver }: { receiver: Receiver }) {
       <strong>{info.title}</strong>
       <span className="muted">{info.transport}</span>
       <code title={receiver.last_error ?? undefined}>{address}</code>
-      {isOpen || receiver.option === null ? (
+      {isOpen || receiver.option === '' ? (
         <span className="muted note">{info.note}</span>
       ) : (
         <code className="note">{receiver.option}</code>
       )}
       <CopyButton
-        text={isOpen || receiver.option === null ? address : receiver.option}
+        text={isOpen || receiver.option === '' ? address : receiver.option}
         name={`Copy ${isOpen ? 'the address' : 'the option'} of ${info.title} ${info.transport}`}
       />
     </li>

@@ -1,6 +1,6 @@
 /** Attributes by key; each value can be copied, and be searched for. */
 import { Link } from 'wouter'
-import type { KeyValue } from '../api/types'
+import type { KeyValue } from '../api/otlp'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
 import { isScalar, sortedAttributes, valueText, webAddress } from '../model/otlp'

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useEffect, useId, useState, type KeyboardEvent } from 'react'
 import { Link } from 'wouter'
 import { api } from '../api/client'
-import { FLAG } from '../api/types'
+import { FLAG } from '../api/flags'
 import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
 import {

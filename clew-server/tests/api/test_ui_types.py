@@ -1,0 +1,48 @@
+"""The UI's types of the API are those the server describes."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from clew_server.api.openapi import DOCUMENT
+
+SCRIPT = Path(__file__).parents[3] / "web" / "scripts" / "api_types.py"
+
+
+def test_the_types_of_the_ui_are_made_from_the_current_document() -> None:
+    script = runpy.run_path(str(SCRIPT))
+    assert script["TARGET"].read_text(encoding="utf-8") == script["render"](DOCUMENT), (
+        "The API has changed: run python web/scripts/api_types.py and look at what the UI makes of it."
+    )
+
+
+def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "description": "16 hex digits"},
+            "parent": {"type": ["string", "null"]},
+            "state": {"enum": ["open", "off"]},
+            "states": {"type": "array", "items": {"enum": ["a", "b"]}},
+            "pairs": {"type": "array", "items": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}},
+            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "inner": {"type": "object", "properties": {"error": {"$ref": "#/components/schemas/Error"}}},
+        },
+        "required": ["id", "parent", "state", "states", "pairs", "counts"],
+    }  # fmt: skip
+    text = runpy.run_path(str(SCRIPT))["render"]({"components": {"schemas": {"Span": schema}}})
+    assert text.partition("\n\n")[2] == (
+        "export interface Span {\n"
+        "  /** 16 hex digits */\n"
+        "  id: string\n"
+        "  parent: string | null\n"
+        "  state: 'open' | 'off'\n"
+        "  states: ('a' | 'b')[]\n"
+        "  pairs: [number, string][]\n"
+        "  counts: Record<string, number>\n"
+        "  inner?: {\n"
+        "    error?: ErrorAnswer\n"
+        "  }\n"
+        "}\n"
+    )

@@ -1,0 +1,61 @@
+"""Writes `src/api/types.ts` from the server's OpenAPI document: `python web/scripts/api_types.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clew_server.api.openapi import DOCUMENT
+
+TARGET = Path(__file__).parents[1] / "src" / "api" / "types.ts"
+HEAD = "/** Shapes of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */\n"
+_PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+# TypeScript has a global of this name.
+_RENAMED = {"Error": "ErrorAnswer"}
+
+
+def render(document: dict[str, Any]) -> str:
+    """The text of the file: one interface a schema, formatted as prettier would."""
+    schemas = document["components"]["schemas"]
+    return HEAD + "".join(
+        f"\nexport interface {_name(name)} {_object(schema, depth=0)}\n" for name, schema in schemas.items()
+    )
+
+
+def _name(schema: str) -> str:
+    return _RENAMED.get(schema, schema)
+
+
+def _object(schema: dict[str, Any], *, depth: int) -> str:
+    indent = "  " * (depth + 1)
+    lines = []
+    for name, value in schema["properties"].items():
+        if "description" in value:
+            lines.append(f"{indent}/** {value['description']} */")
+        optional = "" if name in schema.get("required", ()) else "?"
+        lines.append(f"{indent}{name}{optional}: {_type(value, depth=depth + 1)}")
+    return "\n".join(["{", *lines, "  " * depth + "}"])
+
+
+def _type(schema: dict[str, Any], *, depth: int) -> str:
+    if "$ref" in schema:
+        return _name(schema["$ref"].rpartition("/")[2])
+    if "enum" in schema:
+        return " | ".join(f"'{value}'" for value in schema["enum"])
+    kind = schema["type"]
+    if isinstance(kind, list):
+        return " | ".join(_PLAIN[one] for one in kind)
+    if kind == "array":
+        if "prefixItems" in schema:
+            return "[" + ", ".join(_type(item, depth=depth) for item in schema["prefixItems"]) + "]"
+        item = _type(schema["items"], depth=depth)
+        return f"({item})[]" if "|" in item else f"{item}[]"
+    if kind == "object":
+        if "properties" in schema:
+            return _object(schema, depth=depth)
+        return f"Record<string, {_type(schema['additionalProperties'], depth=depth)}>"
+    return _PLAIN[kind]
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(DOCUMENT), encoding="utf-8")

@@ -1,0 +1,10 @@
+/** Bits of `Skeleton.flags`. */
+export const FLAG = {
+  failed: 1,
+  origin: 2,
+  events: 4,
+  links: 8,
+  outside: 16,
+  duplicate: 32,
+  adjusted: 64,
+} as const
