@@ -192,6 +192,14 @@ it('shows how to send spans while there is none, and turns into Search with the 
   expect(await screen.findByRole('table', { name: 'Traces' }, { timeout: 4000 })).toBeTruthy()
 })
 
+it('names the address in the Python lines when it is not the default', async () => {
+  const receivers = STATUS.receivers.map((one) => ({ ...one, address: '127.0.0.1:40123' }))
+  answers['status'] = { body: { ...STATUS, accepted_spans: 0, stored_spans: 0, receivers } }
+  open('/')
+  const way = await screen.findByRole('region', { name: 'Three lines in a Python program' })
+  expect(way.textContent).toContain('configure(service_name="shop", endpoint="http://127.0.0.1:40123")')
+})
+
 it('asks for a token when the server wants one, and sends it', async () => {
   answers = { status: { status: 401, body: {} }, traces: { status: 401, body: {} } }
   open('/search')

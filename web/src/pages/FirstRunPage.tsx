@@ -6,7 +6,13 @@ import { CopyButton } from '../parts/CopyButton'
 import { Icon } from '../parts/icons'
 import { receiverAddress, receiverInfo } from '../parts/receivers'
 
-const PYTHON = 'import clew\nclew.configure(service_name="shop")\nclew.instrument()'
+const DEFAULT_ENDPOINT = 'http://127.0.0.1:4318'
+
+/** The lines for a program; the address only where it is not the one that is used anyway. */
+function pythonLines(endpoint: string): string {
+  const more = endpoint === DEFAULT_ENDPOINT ? '' : `, endpoint="${endpoint}"`
+  return `import clew\nclew.configure(service_name="shop"${more})\nclew.instrument()`
+}
 
 export function FirstRunPage({ status, problem }: { status: Status; problem: Error | null }) {
   useEffect(() => {
@@ -52,7 +58,10 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
             <p>
               After <code>pip install clew</code>. Servers and clients of the libraries you have are traced.
             </p>
-            <CodeBlock text={PYTHON} name="Copy the Python lines" />
+            <CodeBlock
+              text={pythonLines(http ? receiverAddress(http) : DEFAULT_ENDPOINT)}
+              name="Copy the Python lines"
+            />
           </section>
           {http ? (
             <section className="card way" aria-label="Or a program with OpenTelemetry">
