@@ -41,6 +41,14 @@ def test_a_write_from_a_page_of_another_origin_is_refused() -> None:
     assert ask(guard, method="POST", origin="http://127.0.0.1:16686").status_code == 200
 
 
+def test_the_browsers_word_on_the_origin_counts_behind_a_proxy_that_changes_the_host() -> None:
+    guard = Guard(_hello, token=None, loopback=True)
+    own = {"origin": "https://traces.example", "sec-fetch-site": "same-origin"}
+    foreign = {"origin": "http://127.0.0.1:16686", "sec-fetch-site": "cross-site"}
+    assert ask(guard, method="POST", **own).status_code == 200
+    assert ask(guard, method="POST", **foreign).status_code == 403
+
+
 def test_with_a_token_everything_but_health_and_the_uis_files_wants_it() -> None:
     guard = Guard(_hello, token="secret", loopback=False, is_open=lambda path: path == "/search")
     assert ask(guard).status_code == 401

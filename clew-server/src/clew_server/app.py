@@ -54,6 +54,11 @@ _STOP_WITHIN_S = 9.0
 class PortTaken(Exception):
     """Another program listens where clew should; the message says which option moves it."""
 
+    def __init__(self, host: str, port: int, option: str) -> None:
+        super().__init__(
+            f"port {port} on {host} is taken; stop what listens there, or choose another with --{option} (0 takes a free one)"
+        )
+
 
 def listen(host: str, port: int, option: str) -> socket.socket:
     """A listening socket, port 0 for a free one. Raises PortTaken, or OSError for an address that is not ours."""
@@ -68,9 +73,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
-                f"port {port} on {host} is taken; stop what listens there, or choose another with --{option} (0 takes a free one)"
-            ) from None
+            raise PortTaken(host, port, option) from None
         raise
     return listener
 
@@ -93,7 +96,6 @@ class App:
         self._folder = DataFolder(config.data_dir)
         self._work = ThreadPoolExecutor(2, thread_name_prefix="clew-work")
         self._figures: tuple[float, int, int] = (-1.0, 0, 0)
-        self._dropped: list[str] = []
         self.addresses: dict[str, str] = {}
 
     async def __aenter__(self) -> App:
@@ -143,9 +145,7 @@ class App:
         try:
             grpc_port = await self._otlp_grpc.start()
         except OSError as error:
-            raise PortTaken(
-                f"port {config.otlp_grpc_port} on {config.host} is taken; stop what listens there, or choose another with --otlp-grpc-port (0 takes a free one)"
-            ) from error
+            raise PortTaken(config.host, config.otlp_grpc_port, "otlp-grpc-port") from error
         stack.push_async_callback(self._otlp_grpc.stop, 2.0)
         self.addresses = {
             "http": f"http://{host}:{api_socket.getsockname()[1]}",
@@ -208,8 +208,7 @@ class App:
         """Let old data give way, at start and once a minute. A failure is logged and tried again."""
         while True:
             try:
-                self._dropped = await self._blocking(self._expire)
-                for sentence in self._dropped:
+                for sentence in await self._blocking(self._expire):
                     _log.info("%s", sentence)
             except Exception:
                 _log.exception("retention failed; it is tried again in %d s", _RETENTION_EVERY_S)

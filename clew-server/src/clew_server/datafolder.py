@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from pathlib import Path
 
 FOLDER_VERSION = 1
@@ -104,6 +103,3 @@ class DataFolder:
                 except OSError:
                     pass
         return total
-
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free

@@ -21,13 +21,13 @@ COUNTERS = {
     "refused_requests": "Requests answered with an error since start",
 }
 GAUGES = {
-    "stored_spans": ("spans", "Spans in the store"),
-    "backlog_bytes": ("bytes", "Bytes in the log that are not stored yet"),
-    "backlog_spans": ("spans", "Spans in the log that are not stored yet"),
-    "oldest_unstored_ms": ("milliseconds", "Age of the oldest acknowledged span that is not stored yet"),
-    "disk_bytes": ("bytes", "Size of the data folder"),
-    "max_disk_bytes": ("bytes", "Size of the data folder at which old data gives way"),
-    "retention_s": ("seconds", "Age at which arrival days are dropped"),
+    "stored_spans": "Spans in the store",
+    "backlog_bytes": "Bytes in the log that are not stored yet",
+    "backlog_spans": "Spans in the log that are not stored yet",
+    "oldest_unstored_ms": "Age of the oldest acknowledged span that is not stored yet",
+    "disk_bytes": "Size of the data folder",
+    "max_disk_bytes": "Size of the data folder at which old data gives way",
+    "retention_s": "Age at which arrival days are dropped",
 }
 
 
@@ -41,7 +41,7 @@ class _StatusCollector:
         status = self._status
         for key, text in COUNTERS.items():
             yield CounterMetricFamily(f"clew_{key}", text, value=status[key])
-        for key, (_, text) in GAUGES.items():
+        for key, text in GAUGES.items():
             yield GaugeMetricFamily(f"clew_{key}", text, value=status[key])
         rejected = CounterMetricFamily(
             "clew_rejected_spans", "Spans refused in accepted requests, by reason", labels=["reason"]

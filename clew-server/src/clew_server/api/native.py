@@ -16,7 +16,6 @@ from clew_server.model.query_text import search_from_parameters
 from clew_server.query.service import QueryService
 from clew_server.store.contract import TraceSummary
 
-_MAX_SPANS_ASKED = 100
 _MAX_BODY_BYTES = 64 * 1024
 _SEARCH_PARAMETERS = frozenset(
     (
@@ -179,6 +178,4 @@ async def _span_ids(request: Request) -> list[bytes]:
         raise BadInput('wants a JSON body {"span_ids": ["00f067aa0ba902b7", …]}', code="bad_body") from None
     if not isinstance(span_ids, list) or any(len(span_id) != 8 for span_id in parsed):
         raise BadInput("a span id has 16 hex digits", code="bad_id")
-    if len(parsed) > _MAX_SPANS_ASKED:
-        raise BadInput(f"asks for {len(parsed)} spans, at most {_MAX_SPANS_ASKED} at once", code="too_many")
     return parsed
