@@ -104,7 +104,7 @@ def _check_recorder(report: _Report) -> None:
     from clew import __version__
     from clew.recorder import _select
 
-    report.say("recorder", True, f"clew {__version__}, recorder: {_select.NAME}")
+    report.say("recorder", True, f"clew {__version__}, recorder: {_select.selected.name}")
 
 
 def _check_server(report: _Report, server: str, headers: Mapping[str, str]) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ from opentelemetry.util.types import AnyValue, Attributes
 from clew import guard
 from clew.otlp import encode
 from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
+from clew.recorder.buffer import Buffer
 from clew.recorder.ids import random_bits
 from clew.recorder.limits import Limits, clean, clean_attributes
 from clew.recorder.sampler import Sampler
@@ -281,11 +282,12 @@ class Span(ApiSpan):
             self._anchor_ns + perf_counter_ns() if end_time is None else _time_ns(end_time) or self._start_ns or 1
         )
         tracer = self._tracer
-        if self._flags & _SAMPLED and tracer.deliver is not None:
+        buffer = tracer.buffer
+        if self._flags & _SAMPLED and buffer is not None:
             try:
-                tracer.deliver(tracer, self._encode())
+                buffer.add(tracer.scope_number, self._encode())
             except Exception as error:
-                tracer.undelivered("encoding")
+                buffer.count_lost("encoding")
                 guard.swallow("encoding a span", error)
         if tracer.observed:
             tracer.sink.ended(self)
@@ -542,19 +544,19 @@ class Tracer(ApiTracer):
         limits: Limits,
         sampler: Sampler | None,
         id_generator: Any,
-        deliver: Callable[[Tracer, bytes], None] | None,
-        undelivered: Callable[[str], None],
+        buffer: Buffer | None,
         observed: bool,
     ) -> None:
         """`sampler` and `id_generator` are `None` for what is built in: parent-based always on, random ids."""
         self.sink = sink
         self.scope = scope
-        self.scope_bytes = encode.scope(scope.name, scope.version or "", scope.attributes)
         self.limits = limits
         self.max_attributes = _UNLIMITED if limits.max_span_attributes is None else limits.max_span_attributes
         self.plain = _PLAIN if limits.max_span_attribute_length is None else _PLAIN - {str}
-        self.deliver = deliver
-        self.undelivered = undelivered
+        self.buffer = buffer
+        if buffer is not None:
+            encoded = encode.scope(scope.name, scope.version or "", scope.attributes)
+            self.scope_number = buffer.scope(encoded, scope.schema_url or "")
         self.observed = observed
         self._sampler = sampler
         self._id_generator = id_generator

@@ -1,14 +1,16 @@
-"""Ended spans between the application's threads and the sender: bounded in spans and bytes, every loss counted."""
+"""Ended spans between the application's threads and the sender: bounded in spans and bytes, every loss counted.
+
+A native twin does exactly this (`_fast.pyx`); the tests of this module are its specification.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable
 from threading import RLock
 from typing import Any
 
 from clew.otlp import encode
-from clew.recorder._select import Tracer
 
 
 class Buffer:
@@ -17,49 +19,90 @@ class Buffer:
     `recorded` = `sent` + everything in `dropped` + what is held here or is on its way.
     """
 
-    def __init__(self, max_spans: int, max_bytes: int) -> None:
+    def __init__(self, max_spans: int, max_bytes: int, urgent: int, wake: Callable[[], None]) -> None:
+        """`wake` is called, from the thread that ends the span, when the first and when the `urgent`-th is held."""
         self._max_spans = max_spans
         self._max_bytes = max_bytes
+        self._urgent = urgent
+        self._wake = wake
+        self._scopes: list[tuple[bytes, str]] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, counts included: for the child after a fork, whose parent sends what was held."""
         # Reentrant: a garbage collection inside `add` may run a __del__ that ends a span.
         self._lock = RLock()
-        # Two lists side by side: a tuple a span would be one more object for the garbage collector to visit.
-        self._tracers: list[Tracer] = []
-        self._spans: list[bytes] = []
+        # Two queues side by side: a tuple a span would be one more object for the garbage collector to visit.
+        self._indexes: deque[int] = deque()
+        self._spans: deque[bytes] = deque()
         self._bytes = 0
         self._recorded = 0
         self._sent = 0
         self._dropped: Counter[str] = Counter()
         self._written_off = 0
         self._written_off_as = ""
+        self._closed_as = ""
 
-    def add(self, tracer: Tracer, span: bytes) -> int:
-        """Hold one encoded span; returns how many are held now, 0 if it was dropped for want of room."""
+    def scope(self, scope_bytes: bytes, schema_url: str) -> int:
+        """The number under which spans of this scope are added; the same scope has the same number."""
+        with self._lock:
+            wanted = (scope_bytes, schema_url)
+            if wanted not in self._scopes:
+                self._scopes.append(wanted)
+            return self._scopes.index(wanted)
+
+    def add(self, scope: int, span: bytes) -> None:
+        """Hold one encoded span (an element of ScopeSpans.spans), or count it as dropped; never blocks."""
         with self._lock:
             self._recorded += 1
             spans = self._spans
-            held = len(spans)
-            held_bytes = self._bytes + len(span)
-            if held >= self._max_spans or held_bytes > self._max_bytes:
+            held = len(spans) + 1
+            if self._closed_as:
+                self._dropped[self._closed_as] += 1
+                return
+            if held > self._max_spans or self._bytes + len(span) > self._max_bytes:
                 self._dropped["buffer_full"] += 1
-                return 0
-            self._tracers.append(tracer)
+                return
+            self._indexes.append(scope)
             spans.append(span)
-            self._bytes = held_bytes
-            return held + 1
+            self._bytes += len(span)
+        if held == 1 or held == self._urgent:
+            self._wake()
 
-    def take(self) -> list[tuple[Tracer, bytes]]:
-        """Everything held; the buffer is empty afterwards."""
-        # Made before the exchange: an allocation between its halves could run a __del__ that ends a span.
-        empty: tuple[list[Tracer], list[bytes]] = ([], [])
+    def take(self, max_spans: int, max_bytes: int) -> tuple[int, bytes]:
+        """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and one encoded
+        ResourceSpans.scope_spans for each scope. (0, b"") when nothing is held.
+        """
+        by_scope: dict[int, list[bytes]] = {}
+        taken = size = 0
         with self._lock:
-            tracers, spans = self._tracers, self._spans
-            self._tracers, self._spans = empty
+            indexes, spans = self._indexes, self._spans
+            while spans and taken < max_spans:
+                size += len(spans[0])
+                if taken and size > max_bytes:
+                    break
+                span = spans.popleft()
+                self._bytes -= len(span)
+                by_scope.setdefault(indexes.popleft(), []).append(span)
+                taken += 1
+        scopes = [encode.scope_spans(self._scopes[n][0], held, self._scopes[n][1]) for n, held in by_scope.items()]
+        return taken, b"".join(scopes)
+
+    @property
+    def held(self) -> int:
+        """Spans held now."""
+        return len(self._spans)
+
+    def close(self, reason: str) -> None:
+        """What is held is dropped, and whatever comes from now on."""
+        with self._lock:
+            self._closed_as = reason
+            held = len(self._spans)
+            if held:
+                self._dropped[reason] += held
+            self._indexes.clear()
+            self._spans.clear()
             self._bytes = 0
-        return list(zip(tracers, spans, strict=True))
 
     def count_sent(self, spans: int) -> None:
         """These were delivered."""
@@ -67,15 +110,18 @@ class Buffer:
             self._take_back(spans)
             self._sent += spans
 
-    def count_dropped(self, reason: str, spans: int, *, recorded: bool = True) -> None:
-        """These are lost; `recorded` is False for spans that never came to `add`."""
+    def count_dropped(self, reason: str, spans: int) -> None:
+        """These were taken, and are lost."""
         if spans:
             with self._lock:
-                if recorded:
-                    self._take_back(spans)
-                else:
-                    self._recorded += spans
+                self._take_back(spans)
                 self._dropped[reason] += spans
+
+    def count_lost(self, reason: str) -> None:
+        """One span ended that never came to `add`."""
+        with self._lock:
+            self._recorded += 1
+            self._dropped[reason] += 1
 
     def write_off(self, reason: str) -> None:
         """What is on its way counts as dropped, unless the sender still says what became of it."""
@@ -97,21 +143,3 @@ class Buffer:
         with self._lock:
             dropped = {reason: count for reason, count in self._dropped.items() if count}
             return {"recorded": self._recorded, "sent": self._sent, "dropped": dropped}
-
-
-def batches(items: list[tuple[Tracer, bytes]], max_spans: int, max_bytes: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Items cut into batches within both bounds: (number of spans, one ScopeSpans for each scope)."""
-    start = 0
-    while start < len(items):
-        scopes: dict[tuple[bytes, str], list[bytes]] = {}
-        size = 0
-        end = start
-        while end < len(items) and end - start < max_spans:
-            tracer, span = items[end]
-            size += len(span)
-            if size > max_bytes and end > start:
-                break
-            scopes.setdefault((tracer.scope_bytes, tracer.scope.schema_url or ""), []).append(span)
-            end += 1
-        yield end - start, [encode.scope_spans(scope, spans, url) for (scope, url), spans in scopes.items()]
-        start = end

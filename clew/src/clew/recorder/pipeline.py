@@ -13,8 +13,8 @@ from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_
 
 from clew import guard
 from clew.otlp import encode
-from clew.recorder._select import Tracer
-from clew.recorder.buffer import Buffer, batches
+from clew.recorder import _select
+from clew.recorder.buffer import Buffer
 from clew.recorder.exporter import Exporter, Outcome
 from clew.recorder.resource import Resource
 
@@ -57,8 +57,10 @@ class Pipeline:
         self._exporter = exporter
         self._options = options
         # Half the buffer is time to send even where a batch may be larger.
-        self._urgent = max(2, min(options.max_batch_spans, options.max_queue_spans // 2))
-        self.buffer = Buffer(options.max_queue_spans, options.max_queue_bytes)
+        urgent = max(2, min(options.max_batch_spans, options.max_queue_spans // 2))
+        self.buffer: Buffer = _select.selected.Buffer(
+            options.max_queue_spans, options.max_queue_bytes, urgent, self._wake
+        )
         self._begin(resource)
 
     def _begin(self, resource: Resource) -> None:
@@ -81,16 +83,11 @@ class Pipeline:
 
     # -- the application's side -------------------------------------------------------------------------------------
 
-    def add(self, tracer: Tracer, span: bytes) -> None:
-        """Take one encoded span; never blocks."""
-        held = self.buffer.add(tracer, span)
-        if held == 1 or held == self._urgent:
-            if self._deadline is not None:
-                self.buffer.count_dropped("shutdown", len(self.buffer.take()))
-                return
-            if self._thread is None:
-                self._start()
-            self._signals.put(None)
+    def _wake(self) -> None:
+        """The buffer has its first span, or many; called by the thread that ended it."""
+        if self._thread is None:
+            self._start()
+        self._signals.put(None)
 
     def _start(self) -> None:
         with self._starting:
@@ -113,7 +110,7 @@ class Pipeline:
             return False
         thread = self._thread
         if thread is None or not thread.is_alive():
-            return self._send_all(self.buffer.take(), monotonic() + timeout_s)
+            return self._send_all(monotonic() + timeout_s)
         flush = _Flush()
         self._flushes.append(flush)
         self._interrupt.set()
@@ -127,13 +124,13 @@ class Pipeline:
         self._deadline = monotonic() + timeout_s
         thread = self._thread
         if thread is None or not thread.is_alive() or thread is current_thread():
-            self._send_all(self.buffer.take(), self._deadline)
+            self._send_all(self._deadline)
             self._exporter.close()
         else:
             self._interrupt.set()
             self._signals.put(None)
             thread.join(timeout_s)
-        self.buffer.count_dropped("shutdown", len(self.buffer.take()))
+        self.buffer.close("shutdown")
         if thread is not None and thread.is_alive() and thread is not current_thread():
             self.buffer.write_off("shutdown")  # it waits for an answer that began before the end
 
@@ -145,7 +142,8 @@ class Pipeline:
         attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
         signals = self._signals
         while self._deadline is None:
-            signals.get()
+            if not self.buffer.held:
+                signals.get()
             if not self._flushes and self._deadline is None:
                 try:
                     signals.get(timeout=self._delay_s)
@@ -153,29 +151,32 @@ class Pipeline:
                     pass
             self._delay_s = self._options.schedule_delay_s
             self._interrupt.clear()
+            while not signals.empty():
+                signals.get()  # all of them speak of spans that are held now
             flushes, self._flushes = self._flushes, []
             delivered = False
             try:
-                delivered = self._send_all(self.buffer.take(), None)
+                delivered = self._send_all(None)
             except Exception as error:
                 guard.swallow("the exporter", error)
             finally:
                 for flush in flushes:
                     flush.delivered = delivered
                     flush.done.set()
-        self._send_all(self.buffer.take(), self._deadline)
+        self._send_all(self._deadline)
         self._exporter.close()
 
-    def _send_all(self, items: list[tuple[Tracer, bytes]], deadline: float | None) -> bool:
-        """Send items in batches; `deadline` (monotonic) bounds it, otherwise each batch has `retry_for_s`."""
+    def _send_all(self, deadline: float | None) -> bool:
+        """Send what is held now; `deadline` (monotonic) bounds it, otherwise each batch has `retry_for_s`."""
         options = self._options
         all_delivered = True
-        given_up = False
-        for count, scopes in batches(items, options.max_batch_spans, options.max_batch_bytes):
-            if given_up:
-                self.buffer.count_dropped("shutdown", count)
-                continue
-            request = encode.request(self._resource_bytes, scopes, self._resource_schema_url)
+        left = self.buffer.held
+        while left > 0:
+            count, scopes = self.buffer.take(min(left, options.max_batch_spans), options.max_batch_bytes)
+            if not count:
+                break
+            left -= count
+            request = encode.request(self._resource_bytes, [scopes], self._resource_schema_url)
             outcome = self._send(request, deadline)
             if outcome.verdict == "delivered":
                 self.buffer.count_sent(count - min(outcome.rejected, count))
@@ -187,8 +188,8 @@ class Pipeline:
                 all_delivered = False
                 self.buffer.count_dropped(outcome.reason, count)
                 guard.warn("export", "clew: %d spans dropped (%s): %s", count, outcome.reason, outcome.detail)
-                # Who is not there at the end will not be there for the rest.
-                given_up = outcome.verdict == "again" and (deadline is not None or self._deadline is not None)
+                if outcome.verdict == "again" and (deadline is not None or self._deadline is not None):
+                    break  # who is not there at the end will not be there for the rest
         return all_delivered
 
     def _send(self, request: bytes, deadline: float | None) -> Outcome:

@@ -15,7 +15,8 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from opentelemetry.util.types import Attributes
 
 from clew import guard
-from clew.recorder._select import Scope, Span, Tracer
+from clew.recorder import _select
+from clew.recorder._pure import Scope, Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
 from clew.recorder.pipeline import BatchOptions, Pipeline
@@ -65,6 +66,7 @@ class TracerProvider(ApiTracerProvider):
         `sampler` None is parent-based always on. Without an `exporter` spans go only to added processors.
         """
         self._resource: Resource = _resource_from(resource)
+        self._core = _select.selected
         self._sampler = sampler
         self._limits = span_limits or span_limits_from_environment()
         self._id_generator = id_generator
@@ -102,14 +104,13 @@ class TracerProvider(ApiTracerProvider):
                 return known
         kept, _ = clean_attributes(attributes, None, None)
         pipeline = self._pipeline
-        tracer = Tracer(
+        tracer: Tracer = self._core.Tracer(
             self,
             Scope(str(instrumenting_module_name or ""), instrumenting_library_version, schema_url, kept),
             self._limits,
             self._sampler,
             self._id_generator,
-            pipeline.add if pipeline is not None else None,
-            self._undelivered,
+            pipeline.buffer if pipeline is not None else None,
             self._bridge is not None,
         )
         with self._lock:
@@ -142,10 +143,6 @@ class TracerProvider(ApiTracerProvider):
         """A span has ended; called by tracers while processors are attached."""
         if self._bridge is not None:
             self._bridge.ended(span)
-
-    def _undelivered(self, reason: str) -> None:
-        if self._pipeline is not None:
-            self._pipeline.buffer.count_dropped(reason, 1, recorded=False)
 
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`, counted since the start of this process.

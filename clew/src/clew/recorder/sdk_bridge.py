@@ -19,7 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link
 
 from clew import guard
-from clew.recorder._select import Span
+from clew.recorder._pure import Span
 from clew.recorder.resource import Resource
 
 
