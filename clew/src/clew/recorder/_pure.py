@@ -6,13 +6,12 @@ A native twin must do exactly this; the tests of this module are its specificati
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from functools import wraps
 from time import perf_counter_ns, time_ns
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import (
@@ -20,8 +19,6 @@ from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
     SpanKind,
-    Status,
-    StatusCode,
     TraceFlags,
     TraceState,
 )
@@ -36,46 +33,28 @@ from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
 from clew.recorder.buffer import Buffer
 from clew.recorder.ids import random_bits
 from clew.recorder.limits import Limits, clean, clean_attributes
+from clew.recorder.readable import (
+    NO_STATUS,
+    Event,
+    ReadableSpan,
+    RecordedLink,
+    Scope,
+    as_text,
+    as_time_ns,
+    warn_late,
+)
 from clew.recorder.sampler import Sampler
 
 _SAMPLED: Final = 1
 _RANDOM: Final = 2
 _FLAGS: Final = [TraceFlags(n) for n in range(256)]
 _EMPTY_STATE: Final = TraceState()
-_MAX_TIME_NS: Final = (1 << 64) - 1
 # Types that need no cleaning unless strings are limited.
 _PLAIN: Final = frozenset((str, int, bool, float))
 _UNLIMITED: Final = 1 << 62
 _OTLP_KIND: Final = {kind: kind.value + 1 for kind in SpanKind}
-_UNSET, _OK, _ERROR = StatusCode.UNSET, StatusCode.OK, StatusCode.ERROR
 _new_tuple = tuple.__new__
 _set_item: Final = dict.__setitem__
-
-
-class Scope(NamedTuple):
-    """The instrumentation that makes spans; named and shaped as the SDK's InstrumentationScope."""
-
-    name: str
-    version: str | None
-    schema_url: str | None
-    attributes: Mapping[str, Any]
-
-
-class Event(NamedTuple):
-    """A timestamped point in a span; time in ns since the epoch."""
-
-    name: str
-    timestamp: int
-    attributes: Mapping[str, Any]
-    dropped_attributes: int
-
-
-class RecordedLink(NamedTuple):
-    """A link as the span keeps it: cleaned, and with the count of what that cost."""
-
-    context: SpanContext
-    attributes: Mapping[str, Any]
-    dropped_attributes: int
 
 
 class Sink(Protocol):
@@ -92,29 +71,28 @@ class Sink(Protocol):
         """Called only if `observed`: a recording span has ended."""
 
 
-class Span(ApiSpan):
+class Span(ReadableSpan, ApiSpan):
     """A recording span. Written to until `end`, then read-only; safe to share between threads."""
 
     __slots__ = (
         "_anchor_ns",
         "_attributes",
-        "_context",
         "_dropped_attributes",
         "_dropped_events",
         "_dropped_links",
         "_end_ns",
-        "_events",
         "_flags",
         "_kind",
-        "_links",
+        "_made_context",
         "_name",
         "_parent",
         "_record_exception",
+        "_recorded_events",
+        "_recorded_links",
         "_set_status_on_exception",
         "_span_id",
         "_start_ns",
         "_status",
-        "_status_code",
         "_trace_id",
         "_trace_state",
         "_tracer",
@@ -149,12 +127,11 @@ class Span(ApiSpan):
         self._record_exception = record_exception
         self._set_status_on_exception = set_status_on_exception
         self._end_ns = 0
-        self._context: SpanContext | None = None
+        self._made_context: SpanContext | None = None
         self._attributes: dict[str, Any] = {}
-        self._events: list[Event] | None = None
-        self._links: list[RecordedLink] | None = None
-        self._status_code = _UNSET
-        self._status: Status | None = None
+        self._recorded_events: list[Event] | None = None
+        self._recorded_links: list[RecordedLink] | None = None
+        self._status = NO_STATUS
         self._dropped_attributes = 0
         self._dropped_events = 0
         self._dropped_links = 0
@@ -164,7 +141,7 @@ class Span(ApiSpan):
     def set_attribute(self, key: str, value: AnyValue) -> None:
         """Set one attribute; a new key past the limit is dropped and counted."""
         if self._end_ns:
-            self._late("set_attribute")
+            warn_late("set_attribute", self._name)
             return
         tracer = self._tracer
         if type(value) not in tracer.plain:
@@ -196,90 +173,44 @@ class Span(ApiSpan):
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event, now or at `timestamp` (ns since the epoch); past the limit it is dropped and counted."""
         if self._end_ns:
-            self._late("add_event")
+            warn_late("add_event", self._name)
             return
         limits = self._tracer.limits
-        events = self._events
+        events = self._recorded_events
         if events is None:
-            events = self._events = []
+            events = self._recorded_events = []
         if limits.max_events is not None and len(events) >= limits.max_events:
             self._dropped_events += 1
             return
-        time = _time_ns(timestamp) if timestamp is not None else self._anchor_ns + perf_counter_ns()
+        time = as_time_ns(timestamp) if timestamp is not None else self._anchor_ns + perf_counter_ns()
         kept, dropped = clean_attributes(attributes, limits.max_event_attributes, limits.max_attribute_length)
-        events.append(Event(_text(name), time, kept, dropped))
+        events.append(Event(as_text(name), time, kept, dropped))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link another span; past the limit the link is dropped and counted."""
         if self._end_ns:
-            self._late("add_link")
+            warn_late("add_link", self._name)
             return
         # The specification: a link without a valid context is kept if it says anything at all.
         if not context or not (context.is_valid or attributes or context.trace_state):
             return
         limits = self._tracer.limits
-        links = self._links
+        links = self._recorded_links
         if links is None:
-            links = self._links = []
+            links = self._recorded_links = []
         if limits.max_links is not None and len(links) >= limits.max_links:
             self._dropped_links += 1
             return
         kept, dropped = clean_attributes(attributes, limits.max_link_attributes, limits.max_attribute_length)
         links.append(RecordedLink(context, kept, dropped))
 
-    def update_name(self, name: str) -> None:
-        """Rename the span."""
-        if self._end_ns:
-            self._late("update_name")
-            return
-        self._name = _text(name)
-
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the status: OK is final, UNSET changes nothing, a description belongs to ERROR."""
-        if self._end_ns:
-            self._late("set_status")
-            return
-        code = status.status_code if isinstance(status, Status) else status
-        if code is _UNSET or self._status_code is _OK:
-            return
-        if isinstance(status, Status):
-            self._status = status
-        elif isinstance(status, StatusCode):
-            self._status = Status(status, _text(description) if description and code is _ERROR else None)
-        else:
-            return
-        self._status_code = code
-
-    def record_exception(
-        self,
-        exception: BaseException,
-        attributes: Attributes = None,
-        timestamp: int | None = None,
-        escaped: bool = False,
-    ) -> None:
-        """Add an event `exception` with the exception's type, message and stack trace."""
-        try:
-            kind = type(exception)
-            module = kind.__module__
-            recorded: dict[str, AnyValue] = {
-                "exception.type": kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}",
-                "exception.message": _text(exception),
-                "exception.stacktrace": "".join(traceback.format_exception(exception)),
-                "exception.escaped": str(escaped),
-            }
-            if attributes:
-                recorded.update(attributes)
-            self.add_event("exception", recorded, timestamp)
-        except Exception as error:  # an exception whose own __str__ raises
-            guard.swallow("record_exception", error)
-
     def end(self, end_time: int | None = None) -> None:
         """End the span, now or at `end_time` (ns since the epoch), and hand it to the exporter."""
         if self._end_ns:
-            self._late("end")
+            warn_late("end", self._name)
             return
         self._end_ns = (
-            self._anchor_ns + perf_counter_ns() if end_time is None else _time_ns(end_time) or self._start_ns or 1
+            self._anchor_ns + perf_counter_ns() if end_time is None else as_time_ns(end_time) or self._start_ns or 1
         )
         tracer = self._tracer
         buffer = tracer.buffer
@@ -292,20 +223,6 @@ class Span(ApiSpan):
         if tracer.observed:
             tracer.sink.ended(self)
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> None:
-        """End the span; an exception is recorded and sets status ERROR, unless the span was told otherwise."""
-        if exc_val is not None and not self._end_ns:
-            if self._record_exception:
-                self.record_exception(exc_val, escaped=True)
-            if self._set_status_on_exception:
-                self.set_status(Status(_ERROR, _describe(exc_val)))
-        self.end()
-
-    def _late(self, method: str) -> None:
-        guard.warn(f"late {method}", "clew: %s() on span %r, which has ended; ignored", method, self._name)
-
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def is_recording(self) -> bool:
@@ -314,96 +231,13 @@ class Span(ApiSpan):
 
     def get_span_context(self) -> SpanContext:
         """The span's context, the same object at each call."""
-        context = self._context
+        context = self._made_context
         if context is None:
             # SpanContext.__new__ checks what is known here; the layout is that of its properties.
-            context = self._context = _new_tuple(
+            context = self._made_context = _new_tuple(
                 SpanContext, (self._trace_id, self._span_id, False, _FLAGS[self._flags], self._trace_state, True)
             )
         return context
-
-    @property
-    def name(self) -> str:
-        """The span's name."""
-        return self._name
-
-    @property
-    def context(self) -> SpanContext:
-        """The span's context."""
-        return self.get_span_context()
-
-    @property
-    def parent(self) -> SpanContext | None:
-        """The parent's context, `None` for a root span."""
-        return self._parent
-
-    @property
-    def kind(self) -> SpanKind:
-        """The span's kind."""
-        return self._kind
-
-    @property
-    def start_time(self) -> int:
-        """Start in ns since the epoch."""
-        return self._start_ns
-
-    @property
-    def end_time(self) -> int | None:
-        """End in ns since the epoch, `None` while the span is open."""
-        return self._end_ns or None
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """The attributes as recorded; not to be changed."""
-        return self._attributes
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """The events in the order they were added."""
-        return tuple(self._events or ())
-
-    @property
-    def links(self) -> Sequence[Link]:
-        """The links in the order they were added."""
-        return tuple([Link(one.context, one.attributes) for one in self._links or ()])
-
-    @property
-    def recorded_links(self) -> Sequence[RecordedLink]:
-        """The links with their dropped counts."""
-        return tuple(self._links or ())
-
-    @property
-    def status(self) -> Status:
-        """The status."""
-        return self._status or Status()
-
-    @property
-    def resource(self) -> Any:
-        """The provider's resource."""
-        return self._tracer.sink.resource
-
-    @property
-    def instrumentation_scope(self) -> Scope:
-        """The instrumentation that made the span."""
-        return self._tracer.scope
-
-    @property
-    def dropped_attributes(self) -> int:
-        """Attributes dropped by the limits."""
-        return self._dropped_attributes
-
-    @property
-    def dropped_events(self) -> int:
-        """Events dropped by the limits."""
-        return self._dropped_events
-
-    @property
-    def dropped_links(self) -> int:
-        """Links dropped by the limits."""
-        return self._dropped_links
-
-    def __repr__(self) -> str:
-        return f"Span(name={self._name!r}, trace_id={self._trace_id:032x}, span_id={self._span_id:016x})"
 
     # -- encoding ---------------------------------------------------------------------------------------------------
 
@@ -416,15 +250,16 @@ class Span(ApiSpan):
             if parent[2]:
                 flags |= FLAG_REMOTE
         events = links = b""
-        if self._events or self._dropped_events:
+        if self._recorded_events or self._dropped_events:
             events = encode.span_events(
-                [encode.event(t, n, a, d) for n, t, a, d in self._events or ()], self._dropped_events
+                [encode.event(t, n, a, d) for n, t, a, d in self._recorded_events or ()], self._dropped_events
             )
-        if self._links or self._dropped_links:
-            links = encode.span_links([_encode_link(one) for one in self._links or ()], self._dropped_links)
+        if self._recorded_links or self._dropped_links:
+            links = encode.span_links([_encode_link(one) for one in self._recorded_links or ()], self._dropped_links)
         code, message = 0, ""
-        if self._status is not None:
-            code, message = self._status_code.value, self._status.description or ""
+        status = self._status
+        if status is not NO_STATUS:
+            code, message = status.status_code.value, status.description or ""
         state = self._trace_state
         return encode.span_in_scope(
             self._trace_id,
@@ -450,31 +285,6 @@ def _encode_link(link: RecordedLink) -> bytes:
     flags = (context.trace_flags & 0xFF) | FLAG_REMOTE_KNOWN | (FLAG_REMOTE if context.is_remote else 0)
     state = context.trace_state.to_header() if context.trace_state else ""
     return encode.link(context.trace_id, context.span_id, state, link.attributes, link.dropped_attributes, flags)
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # the exception's own __str__
-        return type(error).__name__
-
-
-def _text(value: object) -> str:
-    """`value` as text, whatever an instrumentation passed for a name."""
-    if type(value) is str:
-        return value
-    try:
-        return str(value)
-    except Exception:
-        return type(value).__name__
-
-
-def _time_ns(value: object) -> int:
-    """A time given by the application, within what OTLP can carry; 0 if it is no time."""
-    try:
-        return min(max(int(value), 0), _MAX_TIME_NS)  # type: ignore[call-overload,no-any-return]
-    except (TypeError, ValueError, OverflowError):
-        return 0
 
 
 class CurrentSpan:
@@ -506,11 +316,8 @@ class CurrentSpan:
         """Make the span no longer current, and end it."""
         detach(self._token)
         span = self._span
-        if exc_val is not None and isinstance(exc_val, Exception) and isinstance(span, Span) and span.is_recording():
-            if span._record_exception:
-                span.record_exception(exc_val)
-            if span._set_status_on_exception:
-                span.set_status(Status(_ERROR, _describe(exc_val)))
+        if exc_val is not None and isinstance(exc_val, Exception) and isinstance(span, ReadableSpan):
+            span._fail(exc_val)
         if self._end_on_exit:
             span.end()
 
@@ -577,7 +384,7 @@ class Tracer(ApiTracer):
         parent: SpanContext | None = None
         now_ns = perf_counter_ns()
         if type(found) is Span:
-            parent = found._context or found.get_span_context()
+            parent = found._made_context or found.get_span_context()
             anchor_ns = found._anchor_ns
         else:
             anchor_ns = time_ns() - now_ns
@@ -620,7 +427,7 @@ class Tracer(ApiTracer):
 
         span = Span(
             self,
-            name if type(name) is str else _text(name),
+            name if type(name) is str else as_text(name),
             kind if kind in _OTLP_KIND else SpanKind.INTERNAL,
             parent,
             trace_id,
@@ -628,7 +435,7 @@ class Tracer(ApiTracer):
             flags,
             state,
             anchor_ns,
-            anchor_ns + now_ns if start_time is None else _time_ns(start_time),
+            anchor_ns + now_ns if start_time is None else as_time_ns(start_time),
             record_exception,
             set_status_on_exception,
         )

@@ -16,10 +16,11 @@ from opentelemetry.util.types import Attributes
 
 from clew import guard
 from clew.recorder import _select
-from clew.recorder._pure import Scope, Span, Tracer
+from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
 from clew.recorder.pipeline import BatchOptions, Pipeline
+from clew.recorder.readable import Scope
 from clew.recorder.resource import Resource, default_resource
 from clew.recorder.sampler import Sampler
 
@@ -131,7 +132,7 @@ class TracerProvider(ApiTracerProvider):
         if self._bridge is None:
             from clew.recorder.sdk_bridge import Bridge
 
-            self._bridge = Bridge(self._resource)
+            self._bridge = Bridge()
         return self._bridge
 
     def started(self, span: Span, parent_context: Context | None) -> None:

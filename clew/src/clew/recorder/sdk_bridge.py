@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource as SdkResource
 from opentelemetry.sdk.trace import Event as SdkEvent
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, SynchronousMultiSpanProcessor
-from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link
 
 from clew import guard
-from clew.recorder._pure import Span
 from clew.recorder.resource import Resource
 
 
@@ -48,8 +47,7 @@ class _CountingExporter(SpanExporter):
 class Bridge:
     """Shows recorded spans to SDK processors: the live span at its start, a ReadableSpan at its end."""
 
-    def __init__(self, resource: Resource) -> None:
-        self._resource = SdkResource(dict(resource.attributes), resource.schema_url)
+    def __init__(self) -> None:
         self._processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
         self._lock = Lock()
         self._recorded = 0
@@ -64,20 +62,20 @@ class Bridge:
         """Attach an exporter behind the SDK's own batching."""
         self.add_processor(BatchSpanProcessor(_CountingExporter(exporter, self)))
 
-    def started(self, span: Span, parent_context: Context | None) -> None:
+    def started(self, span: Any, parent_context: Context | None) -> None:
         """Call every processor's `on_start`."""
         try:
-            self._processors.on_start(cast("SdkSpan", span), parent_context)
+            self._processors.on_start(span, parent_context)
         except Exception as error:
             guard.swallow("a span processor", error)
 
-    def ended(self, span: Span) -> None:
+    def ended(self, span: Any) -> None:
         """Call every processor's `on_end`."""
         if span.get_span_context().trace_flags.sampled:
             with self._lock:
                 self._recorded += 1
         try:
-            self._processors.on_end(readable_span(span, self._resource))
+            self._processors.on_end(readable_span(span))
         except Exception as error:
             guard.swallow("a span processor", error)
 
@@ -115,7 +113,12 @@ def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
     return bounded
 
 
-def readable_span(span: Span, resource: SdkResource) -> ReadableSpan:
+@lru_cache(maxsize=8)
+def _sdk_resource(resource: Resource) -> SdkResource:
+    return SdkResource(dict(resource.attributes), resource.schema_url)
+
+
+def readable_span(span: Any) -> ReadableSpan:
     """The ended span as the SDK's ReadableSpan, dropped counts included."""
     scope = span.instrumentation_scope
     events = [
@@ -130,7 +133,7 @@ def readable_span(span: Span, resource: SdkResource) -> ReadableSpan:
         name=span.name,
         context=span.get_span_context(),
         parent=span.parent,
-        resource=resource,
+        resource=_sdk_resource(span.resource),
         attributes=_bounded_attributes(span.attributes, span.dropped_attributes),
         events=_bounded_list(events, span.dropped_events),
         links=_bounded_list(links, span.dropped_links),

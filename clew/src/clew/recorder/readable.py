@@ -1,0 +1,365 @@
+"""What every recording span has beyond its hot path: reading it, naming it, failing in it; shared by both twins.
+
+A twin keeps the raw state, under the names `RawSpan` lists, and does what happens to every span (`set_attribute`,
+`set_attributes`, `add_event`, `add_link`, `is_recording`, `get_span_context`, `end`, encoding). `ReadableSpan` has no
+state of its own (`__slots__ = ()`), so that a class with a C layout can have it as a second base.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, NamedTuple, Protocol
+
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AnyValue, Attributes
+
+from clew import guard
+
+NO_STATUS: Final = Status()
+MAX_TIME_NS: Final = (1 << 64) - 1
+
+
+class Scope(NamedTuple):
+    """The instrumentation that makes spans; named and shaped as the SDK's InstrumentationScope."""
+
+    name: str
+    version: str | None
+    schema_url: str | None
+    attributes: Mapping[str, Any]
+
+
+class Event(NamedTuple):
+    """A timestamped point in a span; time in ns since the epoch."""
+
+    name: str
+    timestamp: int
+    attributes: Mapping[str, Any]
+    dropped_attributes: int
+
+
+class RecordedLink(NamedTuple):
+    """A link as the span keeps it: cleaned, and with the count of what that cost."""
+
+    context: SpanContext
+    attributes: Mapping[str, Any]
+    dropped_attributes: int
+
+
+class RawSpan(Protocol):
+    """The state a twin keeps, by the names it can be read and, unless a property, written under.
+
+    `_start_ns` and `_end_ns` are ns since the epoch, `_end_ns` 0 until the span has ended.
+    """
+
+    _name: str
+    _kind: SpanKind
+    _parent: SpanContext | None
+    _start_ns: int
+    _end_ns: int
+    _attributes: dict[str, Any]
+    _recorded_events: list[Event] | None
+    _recorded_links: list[RecordedLink] | None
+    _status: Status
+    _dropped_attributes: int
+    _dropped_events: int
+    _dropped_links: int
+    _record_exception: bool
+    _set_status_on_exception: bool
+    _tracer: Any
+
+    def is_recording(self) -> bool:
+        """Whether the span still takes what it is told."""
+
+    def get_span_context(self) -> SpanContext:
+        """The span's context, the same object at each call."""
+
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
+        """Add an event."""
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span."""
+
+
+class ReadableSpan:
+    """The cold part of a span: second base of both twins, behind the one that keeps the state."""
+
+    __slots__ = ()
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def update_name(self: RawSpan, name: str) -> None:
+        """Rename the span."""
+        if self._end_ns:
+            warn_late("update_name", self._name)
+            return
+        self._name = as_text(name)
+
+    def set_status(self: RawSpan, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status: OK is final, UNSET changes nothing, a description belongs to ERROR."""
+        if self._end_ns:
+            warn_late("set_status", self._name)
+            return
+        code = status.status_code if isinstance(status, Status) else status
+        if code is StatusCode.UNSET or self._status.status_code is StatusCode.OK:
+            return
+        if isinstance(status, Status):
+            self._status = status
+        elif isinstance(status, StatusCode):
+            is_error = status is StatusCode.ERROR
+            self._status = Status(status, as_text(description) if description and is_error else None)
+
+    def record_exception(
+        self: RawSpan,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an event `exception` with the exception's type, message and stack trace."""
+        try:
+            kind = type(exception)
+            module = kind.__module__
+            recorded: dict[str, AnyValue] = {
+                "exception.type": kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}",
+                "exception.message": as_text(exception),
+                "exception.stacktrace": "".join(traceback.format_exception(exception)),
+                "exception.escaped": str(escaped),
+            }
+            if attributes:
+                recorded.update(attributes)
+            self.add_event("exception", recorded, timestamp)
+        except Exception as error:  # an exception whose own __str__ raises
+            guard.swallow("record_exception", error)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        """End the span; an exception is recorded and sets status ERROR, unless the span was told otherwise."""
+        if exc_val is not None:
+            self._fail(exc_val, escaped=True)
+        self.end()  # type: ignore[attr-defined]  # the twin's
+
+    def _fail(self: Any, error: BaseException, escaped: bool = False) -> None:
+        """`error` has left the block of this span, which records it unless the span was told otherwise."""
+        if not self.is_recording():
+            return
+        if self._record_exception:
+            self.record_exception(error, escaped=escaped)
+        if self._set_status_on_exception:
+            self.set_status(Status(StatusCode.ERROR, _describe(error)))
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self: RawSpan) -> str:
+        """The span's name."""
+        return self._name
+
+    @property
+    def context(self: RawSpan) -> SpanContext:
+        """The span's context."""
+        return self.get_span_context()
+
+    @property
+    def parent(self: RawSpan) -> SpanContext | None:
+        """The parent's context, `None` for a root span."""
+        return self._parent
+
+    @property
+    def kind(self: RawSpan) -> SpanKind:
+        """The span's kind."""
+        return self._kind
+
+    @property
+    def start_time(self: RawSpan) -> int:
+        """Start in ns since the epoch."""
+        return self._start_ns
+
+    @property
+    def end_time(self: RawSpan) -> int | None:
+        """End in ns since the epoch, `None` while the span is open."""
+        return self._end_ns or None
+
+    @property
+    def attributes(self: RawSpan) -> Mapping[str, Any]:
+        """The attributes as recorded; a read-only view."""
+        return MappingProxyType(self._attributes)
+
+    @property
+    def events(self: RawSpan) -> Sequence[Event]:
+        """The events in the order they were added."""
+        return tuple(self._recorded_events or ())
+
+    @property
+    def links(self: RawSpan) -> Sequence[Link]:
+        """The links in the order they were added."""
+        return tuple([Link(one.context, one.attributes) for one in self._recorded_links or ()])
+
+    @property
+    def recorded_links(self: RawSpan) -> Sequence[RecordedLink]:
+        """The links with their dropped counts."""
+        return tuple(self._recorded_links or ())
+
+    @property
+    def status(self: RawSpan) -> Status:
+        """The status."""
+        return self._status
+
+    @property
+    def resource(self: RawSpan) -> Any:
+        """The provider's resource."""
+        return self._tracer.sink.resource
+
+    @property
+    def instrumentation_scope(self: RawSpan) -> Scope:
+        """The instrumentation that made the span."""
+        scope: Scope = self._tracer.scope
+        return scope
+
+    @property
+    def dropped_attributes(self: RawSpan) -> int:
+        """Attributes dropped by the limits."""
+        return self._dropped_attributes
+
+    @property
+    def dropped_events(self: RawSpan) -> int:
+        """Events dropped by the limits."""
+        return self._dropped_events
+
+    @property
+    def dropped_links(self: RawSpan) -> int:
+        """Links dropped by the limits."""
+        return self._dropped_links
+
+    def to_json(self: Any, indent: int | None = 4) -> str:
+        """The span as JSON text, laid out as the SDK's ReadableSpan.to_json does."""
+        status = {"status_code": self.status.status_code.name}
+        if self.status.description:
+            status["description"] = self.status.description
+        parent = self.parent
+        return json.dumps(
+            {
+                "name": self.name,
+                "context": _context_as_json(self.context),
+                "kind": str(self.kind),
+                "parent_id": None if parent is None else f"0x{parent.span_id:016x}",
+                "start_time": _iso(self.start_time),
+                "end_time": _iso(self.end_time),
+                "status": status,
+                "attributes": dict(self.attributes),
+                "events": [
+                    {"name": one.name, "timestamp": _iso(one.timestamp), "attributes": dict(one.attributes)}
+                    for one in self.events
+                ],
+                "links": [
+                    {"context": _context_as_json(one.context), "attributes": dict(one.attributes)}
+                    for one in self.recorded_links
+                ],
+                "resource": {"attributes": dict(self.resource.attributes), "schema_url": self.resource.schema_url},
+            },
+            indent=indent,
+            default=as_text,
+        )
+
+    def __repr__(self: Any) -> str:
+        context = self.get_span_context()
+        return f"Span(name={self._name!r}, trace_id={context.trace_id:032x}, span_id={context.span_id:016x})"
+
+    # -- the private names of the SDK's Span that instrumentations and exporters use -------------------------------------
+
+    @property
+    def _context(self: RawSpan) -> SpanContext:
+        return self.get_span_context()
+
+    @property
+    def _start_time(self: RawSpan) -> int:
+        return self._start_ns
+
+    @_start_time.setter
+    def _start_time(self: RawSpan, start_ns: int) -> None:
+        self._start_ns = as_time_ns(start_ns)
+
+    @property
+    def _end_time(self: RawSpan) -> int | None:
+        return self._end_ns or None
+
+    @_end_time.setter
+    def _end_time(self: RawSpan, end_ns: int | None) -> None:
+        self._end_ns = 0 if end_ns is None else as_time_ns(end_ns)
+
+    @property
+    def _events(self: Any) -> Sequence[Event]:
+        events: Sequence[Event] = self.events
+        return events
+
+    @property
+    def _links(self: Any) -> Sequence[Link]:
+        links: Sequence[Link] = self.links
+        return links
+
+    @property
+    def _resource(self: Any) -> Any:
+        return self.resource
+
+    @property
+    def _instrumentation_scope(self: Any) -> Scope:
+        scope: Scope = self.instrumentation_scope
+        return scope
+
+    def _readable_span(self) -> Any:
+        # Whoever wants the SDK's ReadableSpan has imported the SDK; nobody else shall.
+        if "opentelemetry.sdk.trace" not in sys.modules:
+            return self
+        from clew.recorder.sdk_bridge import readable_span
+
+        return readable_span(self)
+
+
+def warn_late(method: str, name: str) -> None:
+    """Say that a span was told something after its end."""
+    guard.warn(f"late {method}", "clew: %s() on span %r, which has ended; ignored", method, name)
+
+
+def as_text(value: object) -> str:
+    """`value` as text, whatever an instrumentation passed for a name."""
+    if type(value) is str:
+        return value
+    try:
+        return str(value)
+    except Exception:
+        return type(value).__name__
+
+
+def as_time_ns(value: object) -> int:
+    """A time given by the application, within what OTLP can carry; 0 if it is no time."""
+    try:
+        return min(max(int(value), 0), MAX_TIME_NS)  # type: ignore[call-overload,no-any-return]
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # the exception's own __str__
+        return type(error).__name__
+
+
+def _iso(time_ns: int | None) -> str | None:
+    if not time_ns:
+        return None
+    whole, rest = divmod(time_ns, 10**9)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+
+
+def _context_as_json(context: SpanContext) -> dict[str, str]:
+    return {
+        "trace_id": f"0x{context.trace_id:032x}",
+        "span_id": f"0x{context.span_id:016x}",
+        "trace_state": repr(context.trace_state),
+    }
