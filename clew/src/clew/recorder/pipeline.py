@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import random
+import threading
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from threading import Event, RLock, Thread, current_thread
 from time import monotonic
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ _FIRST_BACKOFF_S: Final = 1.0
 _MAX_BACKOFF_S: Final = 30.0
 # A server that names the time may ask for more patience than our own guesses have.
 _MAX_RETRY_AFTER_S: Final = 300.0
+# How long a waiting force_flush may overlook that it woke up in a forked child, where nobody will answer.
+_FLUSH_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,28 @@ class _Flush:
     """One caller of `force_flush` waiting."""
 
     def __init__(self) -> None:
-        self.done = Event()
-        self.delivered = True
+        # A bare lock, taken until it is done: unlike an Event it holds no second one that a fork could catch.
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.is_done = False
+        self.delivered = False
+
+    def finish(self, delivered: bool) -> None:
+        self.delivered = delivered
+        self.is_done = True
+        self.done.release()
+
+
+class _OtherProcess(Exception):
+    """What was going on belongs to the parent of this process."""
 
 
 class Pipeline:
     """Takes encoded spans from any thread, sends them from its own, which starts with the first span.
 
-    The thread sleeps without waking while there is nothing to send.
+    The thread sleeps without waking while there is nothing to send. Locks and queues are looked up when they are
+    made, and made when the thread starts: gevent may have exchanged them since this module was imported, and a
+    greenlet that waits for a real lock stops the process.
     """
 
     def __init__(self, exporter: Exporter, resource: Resource, options: BatchOptions) -> None:
@@ -66,12 +82,15 @@ class Pipeline:
     def _begin(self, resource: Resource) -> None:
         self._resource_bytes = encode.resource(resource.attributes)
         self._resource_schema_url = resource.schema_url
-        self._thread: Thread | None = None
-        self._starting = RLock()
+        # Another one after a fork: whatever still holds the old one was the parent's.
+        self._life = object()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()
+        self._sending = threading.Lock()
         # SimpleQueue.put may be interrupted by itself (a __del__ that ends a span), which Event.set may not.
-        self._signals: SimpleQueue[None] = SimpleQueue()
+        self._signals: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._interrupts: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._flushes: list[_Flush] = []
-        self._interrupt = Event()
         self._deadline: float | None = None
         self._delay_s = min(_FIRST_DELAY_S, self._options.schedule_delay_s)
 
@@ -90,32 +109,51 @@ class Pipeline:
         self._signals.put(None)
 
     def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="clew-exporter", daemon=True)
         with self._starting:
-            if self._thread is None:
-                self._start_thread()
-
-    def _start_thread(self) -> None:
-        thread = Thread(target=self._run, name="clew-exporter", daemon=True)
-        self._thread = thread
+            if self._thread is not None:
+                return
+            self._signals, self._interrupts = queue.SimpleQueue(), queue.SimpleQueue()
+            self._thread = thread
         try:
             thread.start()
         except RuntimeError as error:
             # No threads left, or the interpreter is shutting down: shutdown() sends from its caller's thread.
             self._thread = None
             guard.warn("starting the exporter", "clew: the exporter cannot start: %s", error)
+        except BaseException:
+            # A signal's handler raised. If the thread is under way all the same, it sees that it is not wanted.
+            if not thread.is_alive():
+                self._thread = None
+            raise
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send what has ended so far; True if all of it was delivered within `timeout_s`."""
-        if self._deadline is not None:
+        thread, life = self._thread, self._life
+        if self._deadline is not None or thread is threading.current_thread():
             return False
-        thread = self._thread
         if thread is None or not thread.is_alive():
-            return self._send_all(monotonic() + timeout_s)
+            return self._send_here(timeout_s)
         flush = _Flush()
         self._flushes.append(flush)
-        self._interrupt.set()
+        self._interrupts.put(None)
         self._signals.put(None)
-        return flush.done.wait(timeout_s) and flush.delivered
+        until = monotonic() + timeout_s
+        while not flush.is_done and self._life is life and (left_s := until - monotonic()) > 0:
+            flush.done.acquire(timeout=min(left_s, _FLUSH_LOOK_S))
+        return flush.delivered
+
+    def _send_here(self, timeout_s: float) -> bool:
+        """Send from the caller's thread, where the pipeline has none."""
+        sending, until = self._sending, monotonic() + timeout_s
+        if not sending.acquire(timeout=max(timeout_s, 0)):
+            return False
+        try:
+            return self._send_all(until)
+        except _OtherProcess:
+            return False
+        finally:
+            sending.release()
 
     def shutdown(self, timeout_s: float) -> None:
         """Send what is left, for `timeout_s` at most, and stop; what could not be sent is counted as dropped."""
@@ -123,15 +161,15 @@ class Pipeline:
             return
         self._deadline = monotonic() + timeout_s
         thread = self._thread
-        if thread is None or not thread.is_alive() or thread is current_thread():
-            self._send_all(self._deadline)
+        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            self._send_here(timeout_s)
             self._exporter.close()
         else:
-            self._interrupt.set()
+            self._interrupts.put(None)
             self._signals.put(None)
             thread.join(timeout_s)
         self.buffer.close("shutdown")
-        if thread is not None and thread.is_alive() and thread is not current_thread():
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             self.buffer.write_off("shutdown")  # it waits for an answer that began before the end
 
     # -- the thread's side ------------------------------------------------------------------------------------------
@@ -140,35 +178,39 @@ class Pipeline:
         # The exporter's own requests are no part of the application's traces.
         context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
         attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
-        signals = self._signals
-        while self._deadline is None:
+        thread, signals, interrupts = threading.current_thread(), self._signals, self._interrupts
+        while self._deadline is None and self._thread is thread:
             if not self.buffer.held:
                 signals.get()
             if not self._flushes and self._deadline is None:
                 try:
                     signals.get(timeout=self._delay_s)
-                except Empty:
+                except queue.Empty:
                     pass
+            if self._thread is not thread:
+                return
             self._delay_s = self._options.schedule_delay_s
-            self._interrupt.clear()
-            while not signals.empty():
-                signals.get()  # all of them speak of spans that are held now
+            _drain(interrupts)
+            _drain(signals)  # all of them speak of spans that are held now
             flushes, self._flushes = self._flushes, []
             delivered = False
             try:
-                delivered = self._send_all(None)
+                with self._sending:
+                    delivered = self._send_all(None)
+            except _OtherProcess:
+                return
             except Exception as error:
                 guard.swallow("the exporter", error)
             finally:
                 for flush in flushes:
-                    flush.delivered = delivered
-                    flush.done.set()
-        self._send_all(self._deadline)
-        self._exporter.close()
+                    flush.finish(delivered)
+        if self._thread is thread:
+            self._send_here((self._deadline or 0) - monotonic())
+            self._exporter.close()
 
     def _send_all(self, deadline: float | None) -> bool:
         """Send what is held now; `deadline` (monotonic) bounds it, otherwise each batch has `retry_for_s`."""
-        options = self._options
+        options, life = self._options, self._life
         all_delivered = True
         left = self.buffer.held
         while left > 0:
@@ -178,6 +220,8 @@ class Pipeline:
             left -= count
             request = encode.request(self._resource_bytes, [scopes], self._resource_schema_url)
             outcome = self._send(request, deadline)
+            if self._life is not life:
+                raise _OtherProcess
             if outcome.verdict == "delivered":
                 self.buffer.count_sent(count - min(outcome.rejected, count))
                 self.buffer.count_dropped("rejected", min(outcome.rejected, count))
@@ -193,7 +237,7 @@ class Pipeline:
         return all_delivered
 
     def _send(self, request: bytes, deadline: float | None) -> Outcome:
-        options = self._options
+        options, life = self._options, self._life
         started = monotonic()
         backoff_s = _FIRST_BACKOFF_S
         while True:
@@ -202,7 +246,7 @@ class Pipeline:
             if timeout_s <= 0:
                 return Outcome("again", reason="shutdown", detail="no time was left")
             outcome = self._attempt(request, timeout_s)
-            if outcome.verdict != "again":
+            if outcome.verdict != "again" or self._life is not life:
                 return outcome
             # Jitter keeps the clients of a restarted server from coming back all at once.
             wait_s = random.uniform(0.5, 1.0) * backoff_s
@@ -222,8 +266,11 @@ class Pipeline:
     def _wait(self, wait_s: float, may_be_cut_short: bool) -> None:
         """Wait between attempts; shutdown ends it, a flush only where the server has not named the time."""
         until = monotonic() + wait_s
-        while (left_s := until - monotonic()) > 0 and self._interrupt.wait(left_s):
-            self._interrupt.clear()
+        while (left_s := until - monotonic()) > 0:
+            try:
+                self._interrupts.get(timeout=left_s)
+            except queue.Empty:
+                return
             if may_be_cut_short or self._deadline is not None:
                 return
 
@@ -237,3 +284,8 @@ class Pipeline:
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`."""
         return self.buffer.stats()
+
+
+def _drain(signals: queue.SimpleQueue[None]) -> None:
+    while not signals.empty():
+        signals.get()
