@@ -25,6 +25,7 @@ const TRACE: [string[], string][] = [
   [['a', 'd'], 'Earlier, later part'],
   [['z'], 'Zoom to the span'],
   [['1…9', '*'], 'Expand to a level, all'],
+  [['g'], 'Equal siblings as one row, or one by one'],
 ]
 
 const SYNTAX: [string, string][] = [

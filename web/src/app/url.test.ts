@@ -10,9 +10,30 @@ const searches: SearchState[] = [
 
 const id = '00f067aa0ba902b7'
 const traces: TraceState[] = [
-  { span: '', t: null, collapse: { level: null, toggled: [] }, filter: '', only: '' },
-  { span: id, t: { from: 0, to: 12 }, collapse: { level: 3, toggled: [id] }, filter: 'a b', only: 'err' },
-  { span: id, t: null, collapse: { level: null, toggled: [id, '1111111111111111'] }, filter: '%', only: '' },
+  {
+    span: '',
+    t: null,
+    collapse: { level: null, toggled: [] },
+    siblings: { all: false, toggled: [] },
+    filter: '',
+    only: '',
+  },
+  {
+    span: id,
+    t: { from: 0, to: 12 },
+    collapse: { level: 3, toggled: [id] },
+    siblings: { all: true, toggled: ['1111111111111111'] },
+    filter: 'a b',
+    only: 'err',
+  },
+  {
+    span: id,
+    t: null,
+    collapse: { level: null, toggled: [id, '1111111111111111'] },
+    siblings: { all: false, toggled: ['00f067aa0ba902b7'] },
+    filter: '%',
+    only: '',
+  },
 ]
 
 it.each(searches)('a search survives the address: %o', (state) => {

@@ -50,6 +50,13 @@ export interface Collapse {
   toggled: string[]
 }
 
+/** Equal siblings that are shown one by one: all of them or none, except the groups in `toggled`. */
+export interface Unfolding {
+  all: boolean
+  /** Span ids of groups' first members. */
+  toggled: string[]
+}
+
 const MAX_TOGGLED = 100
 
 export const TRACE_FIELDS = {
@@ -77,6 +84,16 @@ export const TRACE_FIELDS = {
         ...(value.level === null ? [] : [`level:${value.level}`]),
         ...value.toggled.slice(0, MAX_TOGGLED),
       ].join(','),
+  ),
+  siblings: field<Unfolding>(
+    { all: false, toggled: [] },
+    (value) => {
+      const parts = value.split(',')
+      const all = parts[0] === 'all'
+      const toggled = all ? parts.slice(1) : parts
+      return toggled.every((id) => /^[0-9a-f]{16}$/.test(id)) ? { all, toggled } : undefined
+    },
+    (value) => [...(value.all ? ['all'] : []), ...value.toggled.slice(0, MAX_TOGGLED)].join(','),
   ),
   filter: text,
   only: choice<'' | 'err'>('', 'err'),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { foldedHeads, Groups } from '../model/groups'
 import { TraceModel } from '../model/trace'
 import { skeletonOf } from '../model/traces.fixture'
 import {
@@ -60,9 +61,11 @@ describe('hit test', () => {
   )
   const window = { from: 0, to: 1000 }
   const open = new Uint8Array(2)
+  const groups = new Groups(model)
+  const folded = new Uint8Array(2)
   const rows = Int32Array.from([0, 1])
   const at = (x: number, y: number, geometry = wide, closed = open, shown = rows) =>
-    hitTest(x, y, 0, model, shown, closed, window, geometry)
+    hitTest(x, y, 0, { model, rows: shown, closed, groups, folded, window }, geometry)
 
   it('knows the expand mark, the name, the bar and the empty chart', () => {
     expect(at(indentOf(wide, 0) + 4, 12)).toEqual({ row: 0, node: 0, part: 'toggle' })
@@ -90,5 +93,31 @@ describe('hit test', () => {
 
   it('is exact to the pixel in time', () => {
     expect(timeAt(xOf(333, window, wide), window, wide)).toBeCloseTo(333)
+  })
+
+  it('finds the count of a folded group, its mark and its teeth', () => {
+    const children = Array.from({ length: 5 }, (_, index) => ({
+      service: 'db',
+      name: 'SELECT',
+      start: index * 200,
+      duration: 50,
+    }))
+    const many = new TraceModel(
+      skeletonOf([{ service: 'a', name: 'root', start: 0, duration: 1000, children }]),
+    )
+    const together = new Groups(many)
+    const scene = {
+      model: many,
+      rows: Int32Array.from([0, 1]),
+      closed: new Uint8Array(many.count),
+      groups: together,
+      folded: foldedHeads(many, together, { all: false, toggled: [] }),
+      window,
+    }
+    const partAt = (x: number) => hitTest(x, 36, 0, scene, wide)?.part
+    expect(partAt(indentOf(wide, 1) + 4)).toBe('toggle')
+    expect(partAt(columnsOf(wide).badges - 4)).toBe('group')
+    expect(partAt(xOf(625, window, wide))).toBe('bar')
+    expect(partAt(xOf(700, window, wide))).toBe('chart')
   })
 })

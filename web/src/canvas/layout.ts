@@ -1,5 +1,6 @@
 /** Where things are in the waterfall, as plain arithmetic: rows, columns, what lies under the pointer. */
 import type { TimeWindow } from '../app/url'
+import type { Groups } from '../model/groups'
 import type { TraceModel } from '../model/trace'
 
 /** Browsers limit how tall an element may be; above this the scroll bar is mapped to the rows. */
@@ -104,7 +105,7 @@ export function timeAt(x: number, window: TimeWindow, geometry: Geometry): numbe
   return window.from + ((x - geometry.chartLeft) / geometry.chartWidth) * (window.to - window.from)
 }
 
-export type HitPart = 'toggle' | 'flag' | 'name' | 'bar' | 'chart'
+export type HitPart = 'toggle' | 'flag' | 'group' | 'name' | 'bar' | 'chart'
 
 export interface Hit {
   row: number
@@ -129,17 +130,24 @@ export function flagWidth(count: number): number {
   return 62 + String(count).length * 7
 }
 
+/** Width of the badge `×n` of a group. */
+export function groupWidth(count: number): number {
+  return 20 + String(count).length * 7
+}
+
+/** What the rows are made of. */
+export interface Rows {
+  model: TraceModel
+  rows: Int32Array
+  closed: Uint8Array
+  groups: Groups
+  folded: Uint8Array
+  window: TimeWindow
+}
+
 /** What lies at a point of the surface, or null below the last row. */
-export function hitTest(
-  x: number,
-  y: number,
-  offset: number,
-  model: TraceModel,
-  rows: Int32Array,
-  closed: Uint8Array,
-  window: TimeWindow,
-  geometry: Geometry,
-): Hit | null {
+export function hitTest(x: number, y: number, offset: number, scene: Rows, geometry: Geometry): Hit | null {
+  const { model, rows, closed, groups, folded, window } = scene
   const row = Math.floor((y + offset) / geometry.rowHeight)
   const node = rows[row]
   if (node === undefined || y < 0 || x < 0 || x >= geometry.width) return null
@@ -147,11 +155,26 @@ export function hitTest(
   const inNames = geometry.stacked ? within < 26 : x < geometry.namesWidth
   if (inNames) {
     const left = indentOf(geometry, model.depth[node]!)
-    if (model.childCount[node]! > 0 && x >= left - 6 && x < left + 18) return { row, node, part: 'toggle' }
+    if ((model.childCount[node]! > 0 || folded[node] === 1) && x >= left - 6 && x < left + 18)
+      return { row, node, part: 'toggle' }
     const hidden = closed[node] === 1 ? model.failuresBelow[node]! : 0
     const right = columnsOf(geometry).badges
+    if (groups.head[node] === node) {
+      const width = groupWidth(groups.membersOf(node).length)
+      if (x <= right && x >= right - width) return { row, node, part: 'group' }
+    }
     if (hidden > 0 && x <= right && x >= right - flagWidth(hidden)) return { row, node, part: 'flag' }
     return { row, node, part: 'name' }
+  }
+  if (folded[node] === 1) {
+    const at = timeAt(x, window, geometry)
+    const reach = ((MIN_BAR_PX + 1) / geometry.chartWidth) * (window.to - window.from)
+    const onTooth = groups
+      .membersOf(node)
+      .some(
+        (one) => at >= model.start[one]! - reach && at <= model.start[one]! + model.duration[one]! + reach,
+      )
+    return { row, node, part: onTooth ? 'bar' : 'chart' }
   }
   const from = xOf(model.start[node]!, window, geometry)
   const to = xOf(model.start[node]! + model.duration[node]!, window, geometry)

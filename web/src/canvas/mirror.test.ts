@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { serviceColours } from '../model/colours'
+import { Groups } from '../model/groups'
 import { TraceModel } from '../model/trace'
 import { idOfRow, skeletonOf } from '../model/traces.fixture'
 import { geometryFor } from './layout'
@@ -30,6 +31,8 @@ function scene(patch: Partial<Scene> = {}): Scene {
     model,
     rows: Int32Array.from({ length: model.count }, (_, node) => node),
     closed: new Uint8Array(model.count),
+    groups: new Groups(model),
+    folded: new Uint8Array(model.count),
     colours: serviceColours(model),
     selected: -1,
     window: { from: 0, to: model.length },

@@ -1,7 +1,7 @@
 /** The transparent twin of the painted rows: a treegrid for screen readers, tests and text selection. */
 import { formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'
-import { rowSentence } from '../model/sentence'
+import { groupSentence, rowSentence } from '../model/sentence'
 import { columnsOf, indentOf, rowWindow, type Geometry } from './layout'
 import type { Scene } from './painter'
 
@@ -75,17 +75,24 @@ export class Mirror {
     element.setAttribute('aria-level', String(model.depth[node]! + 1))
     element.setAttribute('aria-rowindex', String(row + 2))
     element.setAttribute('aria-selected', String(node === scene.selected))
-    if (model.childCount[node]! > 0) element.setAttribute('aria-expanded', String(!closed))
-    element.setAttribute('aria-label', rowSentence(model, node, closed ? model.failuresBelow[node]! : 0))
+    const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
+    if (group !== null) element.setAttribute('aria-expanded', 'false')
+    else if (model.childCount[node]! > 0) element.setAttribute('aria-expanded', String(!closed))
+    element.setAttribute(
+      'aria-label',
+      group !== null
+        ? groupSentence(model, node, group)
+        : rowSentence(model, node, closed ? model.failuresBelow[node]! : 0),
+    )
     element.style.top = `${row * geometry.rowHeight - offset}px`
     element.style.height = `${geometry.rowHeight}px`
 
     const texts = model.isPlaceholder(node)
       ? [`parent not received ${model.spanId(node)}`, '', '']
       : [
-          `${model.serviceName(node)} ${model.spanName(node)}`,
-          formatDuration(model.duration[node]),
-          formatDuration(model.selfTime[node]),
+          `${model.serviceName(node)} ${model.spanName(node)}${group ? ` ×${group.count}` : ''}`,
+          formatDuration(group ? group.total : model.duration[node]),
+          formatDuration(group ? group.selfTime : model.selfTime[node]),
         ]
     const left = indentOf(geometry, model.depth[node]!) + (model.isFailed(node) ? 54 : 34)
     const boxes: [left: number, right: number][] = [

@@ -1,23 +1,29 @@
 /** Paints the visible rows of a trace: names and numbers at the left, bars over time at the right. */
 import { FLAG } from '../api/flags'
-import type { TimeWindow } from '../app/url'
 import { formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'
 import type { TraceModel } from '../model/trace'
-import { BAR_PX, MIN_BAR_PX, columnsOf, flagWidth, indentOf, rowWindow, xOf, type Geometry } from './layout'
+import {
+  BAR_PX,
+  MIN_BAR_PX,
+  columnsOf,
+  flagWidth,
+  groupWidth,
+  indentOf,
+  rowWindow,
+  xOf,
+  type Geometry,
+  type Rows,
+} from './layout'
 import { ticks } from './scale'
 import { TextPainter } from './text'
 import type { CanvasTheme } from './theme'
 
-export interface Scene {
-  model: TraceModel
-  rows: Int32Array
-  closed: Uint8Array
+export interface Scene extends Rows {
   /** Colour number of each service. */
   colours: Uint8Array
   /** Selected node, -1 for none. */
   selected: number
-  window: TimeWindow
   /** One byte a node, 1 where the find text matches; null when nothing is sought. */
   matches: Uint8Array | null
   /** Times of the selected span's events. */
@@ -118,7 +124,9 @@ export class RowPainter {
       }
     }
     const closed = isCollapsed(model, node, scene.closed)
-    if (model.childCount[node]! > 0) this.paintChevron(left + 6, middle, closed)
+    const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
+    if (group !== null) this.paintChevron(left + 6, middle, true)
+    else if (model.childCount[node]! > 0) this.paintChevron(left + 6, middle, closed)
     let x = left + 18
 
     if (model.isPlaceholder(node)) {
@@ -152,10 +160,10 @@ export class RowPainter {
     context.textAlign = 'right'
     context.font = geometry.stacked ? `600 13px ${theme.sans}` : `400 13px ${theme.sans}`
     context.fillStyle = theme.text
-    context.fillText(formatDuration(model.duration[node]), columns.duration, middle)
+    context.fillText(formatDuration(group ? group.total : model.duration[node]), columns.duration, middle)
     if (!geometry.stacked) {
       context.fillStyle = theme.muted
-      context.fillText(formatDuration(model.selfTime[node]), columns.self, middle)
+      context.fillText(formatDuration(group ? group.selfTime : model.selfTime[node]), columns.self, middle)
     }
     context.textAlign = 'left'
 
@@ -198,6 +206,11 @@ export class RowPainter {
       context.textAlign = 'left'
       right -= width + 6
     }
+    if (scene.groups.head[node] === node) {
+      const count = scene.groups.membersOf(node).length
+      badge(`×${count}`, groupWidth(count), theme.hover, theme.text)
+    }
+    if (scene.folded[node] === 1) return right
     const hidden = closed ? model.failuresBelow[node]! : 0
     if (hidden > 0) badge(`⚑ ${hidden} below`, flagWidth(hidden), theme.errorGround, theme.errorText)
     if (model.hasFlag(node, FLAG.outside)) badge('outside parent', 92, theme.hover, theme.warning)
@@ -256,6 +269,10 @@ export class RowPainter {
       context.fillRect(geometry.chartLeft, top, geometry.chartWidth, BAR_PX)
     }
     const chartRight = geometry.chartLeft + geometry.chartWidth
+    if (scene.folded[node] === 1) {
+      this.paintComb(scene, geometry, node, top)
+      return
+    }
     const from = xOf(model.start[node]!, window, geometry)
     const to = Math.max(from + MIN_BAR_PX, xOf(model.start[node]! + model.duration[node]!, window, geometry))
     if (to < geometry.chartLeft || from > chartRight) return
@@ -280,6 +297,42 @@ export class RowPainter {
         top,
       )
     }
+  }
+
+  /** One tooth a member on a common back; teeth that would fall on the same pixels are painted once. */
+  private paintComb(scene: Scene, geometry: Geometry, head: number, top: number): void {
+    const { context, theme, text } = this
+    const { model, window, groups } = scene
+    const chartRight = geometry.chartLeft + geometry.chartWidth
+    context.fillStyle = this.colour(scene, head)
+    let first = Infinity
+    let last = -Infinity
+    let painted = -Infinity
+    for (const node of groups.membersOf(head)) {
+      const from = xOf(model.start[node]!, window, geometry)
+      const to = Math.max(from + 1, xOf(model.start[node]! + model.duration[node]!, window, geometry))
+      first = Math.min(first, from)
+      last = Math.max(last, to)
+      const left = Math.max(from, geometry.chartLeft, painted)
+      const right = Math.min(to, chartRight)
+      if (right - left < 0.5) continue
+      context.fillRect(left, top, right - left, BAR_PX)
+      // A pixel of ground between two teeth, as long as they are not one block anyway.
+      painted = right + 1
+    }
+    const left = Math.max(first, geometry.chartLeft)
+    const right = Math.min(last, chartRight)
+    if (right <= left) return
+    context.fillRect(left, top + BAR_PX, right - left, 1)
+    if (geometry.stacked) return
+    const { count, median } = groups.summaryOf(head)
+    const label = `${count} × ${formatDuration(median)}`
+    context.font = `400 11px ${theme.sans}`
+    context.fillStyle = theme.muted
+    const width = text.width(label)
+    const middle = top + BAR_PX / 2 + 0.5
+    if (right + 6 + width <= chartRight) context.fillText(label, right + 6, middle)
+    else if (left - 6 - width >= geometry.chartLeft) context.fillText(label, left - 6 - width, middle)
   }
 
   private paintShape(

@@ -24,6 +24,8 @@ export interface WaterfallEvents {
   /** A row was clicked. */
   onSelect(node: number): void
   onToggle(node: number): void
+  /** The count of a group was clicked, on its folded row or on its first member. */
+  onToggleGroup(head: number): void
   /** The flag of hidden failures was clicked. */
   onShowBelow(node: number): void
   /** The reader moved or zoomed in time; null is the whole trace. */
@@ -163,15 +165,11 @@ export class Waterfall {
   private hitAt(event: MouseEvent): Hit | null {
     if (this.scene === null) return null
     const box = this.sticky.getBoundingClientRect()
-    const { model, rows, closed, window } = this.scene
     return hitTest(
       event.clientX - box.left,
       event.clientY - box.top,
       this.offset(),
-      model,
-      rows,
-      closed,
-      window,
+      this.scene,
       this.geometry,
     )
   }
@@ -205,6 +203,7 @@ export class Waterfall {
     const hit = this.hitAt(event)
     if (hit === null || getSelection()?.isCollapsed === false) return
     if (hit.part === 'toggle') this.events.onToggle(hit.node)
+    else if (hit.part === 'group') this.events.onToggleGroup(hit.node)
     else if (hit.part === 'flag') this.events.onShowBelow(hit.node)
     else this.events.onSelect(hit.node)
   }
@@ -239,15 +238,22 @@ export class Waterfall {
     if (!wanted) return
     const { model } = scene
     const { node } = hit
-    const lines: string[] = model.isPlaceholder(node)
-      ? ['parent not received', model.spanId(node), scene.missingReason]
-      : [
-          `${model.serviceName(node)}  ${model.spanName(node)}`,
-          `${formatDuration(model.duration[node])}  ${exactDuration(model.duration[node]!)}  ${formatPercent(
-            model.duration[node]! / model.length,
-          )} of the trace`,
-          `starts at ${formatDuration(model.start[node])} · self ${formatDuration(model.selfTime[node])}`,
+    const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
+    const lines: string[] = group
+      ? [
+          `${model.serviceName(node)}  ${model.spanName(node)}  ×${group.count}`,
+          `${formatDuration(group.total)} in total · self ${formatDuration(group.selfTime)}`,
+          `shortest ${formatDuration(group.min)} · median ${formatDuration(group.median)} · longest ${formatDuration(group.max)}`,
         ]
+      : model.isPlaceholder(node)
+        ? ['parent not received', model.spanId(node), scene.missingReason]
+        : [
+            `${model.serviceName(node)}  ${model.spanName(node)}`,
+            `${formatDuration(model.duration[node])}  ${exactDuration(model.duration[node]!)}  ${formatPercent(
+              model.duration[node]! / model.length,
+            )} of the trace`,
+            `starts at ${formatDuration(model.start[node])} · self ${formatDuration(model.selfTime[node])}`,
+          ]
     this.tip.replaceChildren(
       ...lines.map((line) => {
         const element = document.createElement('p')

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Collapse } from '../app/url'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from './rows'
+import { Groups } from './groups'
 import { TraceModel } from './trace'
 import { idOfRow, randomNumbers, randomSkeleton, skeletonOf } from './traces.fixture'
 
@@ -29,6 +30,9 @@ const model = new TraceModel(
   ]),
 )
 
+const groups = new Groups(model)
+const unfolded = new Uint8Array(model.count)
+
 describe('visible rows', () => {
   it.each([11, 12, 13, 14])('are those without a closed ancestor, seed %d', (seed) => {
     const random = randomNumbers(seed)
@@ -43,34 +47,38 @@ describe('visible rows', () => {
         }
         if (shown) expected.push(node)
       }
-      const rows = visibleRows(tree, closed, onlyFailed)
+      const rows = visibleRows(tree, closed, onlyFailed, new Groups(tree), new Uint8Array(tree.count))
       expect([...rows]).toEqual(expected)
       for (let node = 0; node < tree.count; node++) expect(rowOf(rows, node)).toBe(expected.indexOf(node))
     }
   })
 
   it('with the filter are failed spans and the way to them', () => {
-    expect([...visibleRows(model, closedNodes(model, OPEN), true)]).toEqual([0, 2, 3])
+    expect([...visibleRows(model, closedNodes(model, OPEN), true, groups, unfolded)]).toEqual([0, 2, 3])
   })
 })
 
 describe('collapse', () => {
   it('to level 1 shows the roots, to level 2 their children', () => {
-    expect([...visibleRows(model, closedNodes(model, { level: 1, toggled: [] }), false)]).toEqual([0])
-    expect([...visibleRows(model, closedNodes(model, { level: 2, toggled: [] }), false)]).toEqual([0, 1, 2])
+    expect([
+      ...visibleRows(model, closedNodes(model, { level: 1, toggled: [] }), false, groups, unfolded),
+    ]).toEqual([0])
+    expect([
+      ...visibleRows(model, closedNodes(model, { level: 2, toggled: [] }), false, groups, unfolded),
+    ]).toEqual([0, 1, 2])
   })
 
   it('toggles a span there and back', () => {
     const once = toggled(model, OPEN, [2])
     expect(once.toggled).toEqual([idOfRow(2)])
-    expect([...visibleRows(model, closedNodes(model, once), false)]).toEqual([0, 1, 2])
+    expect([...visibleRows(model, closedNodes(model, once), false, groups, unfolded)]).toEqual([0, 1, 2])
     expect(toggled(model, once, [2])).toEqual(OPEN)
   })
 
   it('opens the way to a hidden span and leaves the rest', () => {
     const level: Collapse = { level: 1, toggled: [] }
     const way = opened(model, level, [3])
-    expect([...visibleRows(model, closedNodes(model, way), false)]).toEqual([0, 1, 2, 3])
+    expect([...visibleRows(model, closedNodes(model, way), false, groups, unfolded)]).toEqual([0, 1, 2, 3])
     expect(opened(model, OPEN, [3])).toBe(OPEN)
   })
 

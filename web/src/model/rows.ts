@@ -1,5 +1,6 @@
 /** Which nodes of a trace are rows now: closed subtrees are skipped, a filter keeps the way to what it keeps. */
 import type { Collapse } from '../app/url'
+import type { Groups } from './groups'
 import type { TraceModel } from './trace'
 
 /** Whether the node's children are hidden. */
@@ -45,13 +46,28 @@ export function opened(model: TraceModel, collapse: Collapse, nodes: Iterable<nu
   return shut.size === 0 ? collapse : toggled(model, collapse, [...shut])
 }
 
-/** Visible nodes in row order. With `onlyFailed`, failed spans and the path to them. */
-export function visibleRows(model: TraceModel, closed: Uint8Array, onlyFailed: boolean): Int32Array {
+/**
+ * Visible nodes in row order; of a folded group the first member stands for all. With `onlyFailed`, failed spans and
+ * the path to them.
+ */
+export function visibleRows(
+  model: TraceModel,
+  closed: Uint8Array,
+  onlyFailed: boolean,
+  groups: Groups,
+  folded: Uint8Array,
+): Int32Array {
   const rows = new Int32Array(model.count)
   let count = 0
   let node = 0
   while (node < model.count) {
     if (onlyFailed && !model.isFailed(node) && model.failuresBelow[node] === 0) {
+      node += model.subtreeSize[node]!
+      continue
+    }
+    const head = groups.head[node]!
+    if (head >= 0 && folded[head] === 1) {
+      if (head === node) rows[count++] = node
       node += model.subtreeSize[node]!
       continue
     }

@@ -4,10 +4,11 @@ import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
 import { useShortcuts, type Shortcuts } from '../app/shortcuts'
-import { TRACE_FIELDS, type Collapse, type TimeWindow } from '../app/url'
+import { TRACE_FIELDS, type Collapse, type TimeWindow, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { serviceColours } from '../model/colours'
+import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
 import { rowSentence } from '../model/sentence'
 import { TraceModel } from '../model/trace'
@@ -34,7 +35,7 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   const model = useMemo(() => new TraceModel(skeleton), [skeleton])
   const colours = useMemo(() => serviceColours(model), [model])
   const { state, ignored, change } = useUrlState(TRACE_FIELDS)
-  const { collapse, filter, only } = state
+  const { collapse, filter, only, siblings } = state
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
   // On narrower screens the details lie over the rows, so they wait to be asked for.
@@ -42,7 +43,19 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   const [eventTimes, setEventTimes] = useState<readonly number[]>([])
 
   const closed = useMemo(() => closedNodes(model, collapse), [model, collapse])
-  const rows = useMemo(() => visibleRows(model, closed, only === 'err'), [model, closed, only])
+  const groups = useMemo(() => new Groups(model), [model])
+  const asked = state.span === '' ? -1 : model.nodeOf(state.span)
+  const selected = state.span === '' ? (model.origins[0] ?? -1) : asked
+  const folded = useMemo(() => {
+    const byAddress = foldedHeads(model, groups, siblings)
+    // What an address points at is never folded away.
+    const unfolding = unfoldedFor(model, groups, byAddress, siblings, selected)
+    return unfolding === siblings ? byAddress : foldedHeads(model, groups, unfolding)
+  }, [model, groups, siblings, selected])
+  const rows = useMemo(
+    () => visibleRows(model, closed, only === 'err', groups, folded),
+    [model, closed, only, groups, folded],
+  )
   const found = useMemo(() => findNodes(model, filter), [model, filter])
   const matches = useMemo(() => {
     if (filter.trim() === '') return null
@@ -51,8 +64,6 @@ export function TraceView({ traceId, skeleton, young }: Props) {
     return marks
   }, [model, filter, found])
 
-  const asked = state.span === '' ? -1 : model.nodeOf(state.span)
-  const selected = state.span === '' ? (model.origins[0] ?? -1) : asked
   const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
   const isOpen = detailsOpen && span >= 0
   const unknown = state.span !== '' && asked < 0 ? [`span=${state.span}`] : []
@@ -64,7 +75,11 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   /** Selects a node, opening the way to it where it is hidden. */
   const select = (node: number, { open = true, speak = false } = {}) => {
     if (node < 0) return
-    const patch: { span: string; collapse?: Collapse; only?: '' } = { span: model.spanId(node) }
+    const patch: { span: string; collapse?: Collapse; siblings?: Unfolding; only?: '' } = {
+      span: model.spanId(node),
+    }
+    const unfolding = unfoldedFor(model, groups, folded, siblings, node)
+    if (unfolding !== siblings) patch.siblings = unfolding
     const way = opened(model, collapse, [node])
     if (way !== collapse) patch.collapse = way
     if (only === 'err' && !model.isFailed(node) && model.failuresBelow[node] === 0) patch.only = ''
@@ -74,7 +89,19 @@ export function TraceView({ traceId, skeleton, young }: Props) {
     handle.current?.reveal(node)
     if (speak) announce(rowSentence(model, node, 0))
   }
-  const toggle = (node: number) => change({ collapse: toggled(model, collapse, [node]) }, { replace: true })
+  const toggleGroup = (head: number) => {
+    const fold = folded[head] !== 1
+    const patch: { siblings: Unfolding; span?: string } = {
+      siblings: withGroup(model, siblings, head, fold),
+    }
+    if (fold && isWithin(model, groups, head, selected)) patch.span = model.spanId(head)
+    change(patch, { replace: true })
+  }
+  const toggleAllGroups = () => change({ siblings: { all: !siblings.all, toggled: [] } }, { replace: true })
+  const toggle = (node: number) =>
+    folded[node] === 1
+      ? toggleGroup(node)
+      : change({ collapse: toggled(model, collapse, [node]) }, { replace: true })
   const showBelow = (node: number) => {
     const failed: number[] = []
     for (let below = node + 1; below < node + model.subtreeSize[node]!; below++) {
@@ -95,12 +122,18 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   }
   const closeUp = () => {
     if (selected < 0) return
-    if (model.childCount[selected]! > 0 && !isCollapsed(model, selected, closed)) toggle(selected)
-    else if (model.parent[selected]! >= 0) select(model.parent[selected]!, { open: false })
+    const head = groups.head[selected]!
+    if (folded[selected] !== 1 && model.childCount[selected]! > 0 && !isCollapsed(model, selected, closed)) {
+      toggle(selected)
+    } else if (head >= 0 && folded[head] !== 1) {
+      toggleGroup(head)
+    } else if (model.parent[selected]! >= 0) select(model.parent[selected]!, { open: false })
   }
   const openUp = () => {
-    if (selected < 0 || model.childCount[selected] === 0) return
-    if (isCollapsed(model, selected, closed)) toggle(selected)
+    if (selected < 0) return
+    if (folded[selected] === 1) toggleGroup(selected)
+    else if (model.childCount[selected] === 0) return
+    else if (isCollapsed(model, selected, closed)) toggle(selected)
     else select(rows[rowOf(rows, selected) + 1] ?? -1, { open: false })
   }
   const shown = window ?? { from: 0, to: model.length }
@@ -142,6 +175,14 @@ export function TraceView({ traceId, skeleton, young }: Props) {
       if (span >= 0) setWindow(around(model.start[span]!, model.duration[span]!, model.length))
     },
     '*': () => expandTo(null),
+    g: () => {
+      const head = selected < 0 ? -1 : groups.head[selected]!
+      if (head >= 0) {
+        toggleGroup(head)
+      } else if (groups.size > 0) toggleAllGroups()
+      else return false
+      return true
+    },
   }
   for (let level = 1; level <= 9; level++) shortcuts[String(level)] = () => expandTo(level)
   useShortcuts(shortcuts)
@@ -161,6 +202,8 @@ export function TraceView({ traceId, skeleton, young }: Props) {
         isZoomed={window !== null}
         onExpand={() => expandTo(null)}
         onCollapse={() => expandTo(1)}
+        groups={groups.size === 0 ? null : !siblings.all}
+        onGroups={toggleAllGroups}
       />
       <div className="trace-body">
         <ErrorBoundary name="The waterfall" resetKey={traceId}>
@@ -170,6 +213,8 @@ export function TraceView({ traceId, skeleton, young }: Props) {
               model,
               rows,
               closed,
+              groups,
+              folded,
               colours,
               selected,
               window: shown,
@@ -186,6 +231,7 @@ export function TraceView({ traceId, skeleton, young }: Props) {
             }}
             onSelect={select}
             onToggle={toggle}
+            onToggleGroup={toggleGroup}
             onShowBelow={showBelow}
             onWindow={setWindow}
           />

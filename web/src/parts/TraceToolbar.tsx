@@ -15,10 +15,26 @@ interface Props {
   isZoomed: boolean
   onExpand: () => void
   onCollapse: () => void
+  /** Whether equal siblings are one row; null where there are none. */
+  groups: boolean | null
+  onGroups: () => void
 }
 
 export function TraceToolbar(props: Props) {
-  const { model, only, onOnly, selected, onOrigin, onZoom, onFit, isZoomed, onExpand, onCollapse } = props
+  const {
+    model,
+    only,
+    onOnly,
+    selected,
+    onOrigin,
+    onZoom,
+    onFit,
+    isZoomed,
+    onExpand,
+    onCollapse,
+    groups,
+    onGroups,
+  } = props
   const at = model.origins.indexOf(selected)
   return (
     <div className="toolbar trace-toolbar">
@@ -78,6 +94,17 @@ export function TraceToolbar(props: Props) {
           <Icon name="collapse" size={14} />
         </button>
       </div>
+      {groups !== null ? (
+        <button
+          type="button"
+          className="button button-small"
+          aria-pressed={groups}
+          title="Equal siblings as one row (g)"
+          onClick={onGroups}
+        >
+          Group equal
+        </button>
+      ) : null}
       <div role="group" aria-label="Zoom" className="stepper zoom">
         <button
           type="button"

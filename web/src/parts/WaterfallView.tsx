@@ -19,17 +19,26 @@ interface Props {
   find: Find
   onSelect: (node: number) => void
   onToggle: (node: number) => void
+  onToggleGroup: (head: number) => void
   onShowBelow: (node: number) => void
   onWindow: (window: TimeWindow | null) => void
 }
 
-export function WaterfallView({ handle, scene, find, onSelect, onToggle, onShowBelow, onWindow }: Props) {
+export function WaterfallView({ handle, scene, find, ...on }: Props) {
+  const { onSelect, onToggle, onToggleGroup, onShowBelow, onWindow } = on
   const rowsHost = useRef<HTMLDivElement>(null)
   const overviewHost = useRef<HTMLDivElement>(null)
   const waterfall = useRef<Waterfall | null>(null)
   const overview = useRef<Overview | null>(null)
   const [geometry, setGeometry] = useState<Geometry | null>(null)
-  const events: WaterfallEvents = { onSelect, onToggle, onShowBelow, onWindow, onGeometry: setGeometry }
+  const events: WaterfallEvents = {
+    onSelect,
+    onToggle,
+    onToggleGroup,
+    onShowBelow,
+    onWindow,
+    onGeometry: setGeometry,
+  }
   const newest = useRef({ scene, events })
 
   useEffect(() => {
