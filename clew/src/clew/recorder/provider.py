@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 from collections.abc import Mapping
-from threading import Lock
+from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 from weakref import WeakSet
 
@@ -30,13 +32,19 @@ if TYPE_CHECKING:
 
     from clew.recorder.sdk_bridge import Bridge
 
-# What the process' exit may be held up by, connections that never answer included.
+# What the process' exit may be held up by, connections that never answer included; by all providers together.
 _EXIT_TIMEOUT_S: Final = 4.5
+_exit_until: float | None = None
+
+# Of the finalizers of multiprocessing, highest first; those of its queues are -5 and above.
+_LAST: Final = -100
 
 _providers: Final[WeakSet[TracerProvider]] = WeakSet()
 
 
 def _after_fork_in_child() -> None:
+    global _exit_until
+    _exit_until = None
     for provider in list(_providers):
         provider._begin_in_child()
 
@@ -71,7 +79,8 @@ class TracerProvider(ApiTracerProvider):
         self._sampler = sampler
         self._limits = span_limits or span_limits_from_environment()
         self._id_generator = id_generator
-        self._lock = Lock()
+        # Reentrant: a signal's handler or a __del__ may ask for a tracer while one is being made.
+        self._lock = RLock()
         self._tracers: dict[tuple[str, str | None, str | None], Tracer] = {}
         self._every_tracer: WeakSet[Tracer] = WeakSet()
         self._bridge: Bridge | None = None
@@ -84,6 +93,7 @@ class TracerProvider(ApiTracerProvider):
                 self._pipeline = Pipeline(cast("Exporter", exporter), self._resource, batch or BatchOptions())
         _providers.add(self)
         atexit.register(self._shutdown_at_exit)
+        self._shutdown_at_the_end_of_a_multiprocessing_child()
 
     @property
     def resource(self) -> Resource:
@@ -182,23 +192,50 @@ class TracerProvider(ApiTracerProvider):
             guard.swallow("shutdown", error)
 
     def _shutdown_at_exit(self) -> None:
-        self.shutdown(_EXIT_TIMEOUT_S)
+        global _exit_until
+        if _exit_until is None:
+            _exit_until = monotonic() + _EXIT_TIMEOUT_S
+        self.shutdown(max(_exit_until - monotonic(), 0.0))
 
     def _begin_in_child(self) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._resource = self._resource.in_this_process()
-        if self._pipeline is not None and not self._is_shut_down:
+        if self._pipeline is not None:
             self._pipeline.begin_in_child(self._resource)
-            multiprocessing_util = sys.modules.get("multiprocessing.util")
-            if multiprocessing_util is not None:
-                # Its children leave by os._exit, without atexit: this is the exit they do have.
-                multiprocessing_util.register_after_fork(self, _finalize_in_multiprocessing)
+            if self._is_shut_down:
+                self._pipeline.shutdown(0.0)
+            elif (util := sys.modules.get("multiprocessing.util")) is not None:
+                # Whether multiprocessing forks is not known yet; it runs this only if it does.
+                util.register_after_fork(self, TracerProvider._shutdown_at_the_end_of_a_multiprocessing_child)
 
+    def _shutdown_at_the_end_of_a_multiprocessing_child(self) -> None:
+        # These children leave by os._exit, without atexit; finalizers are the exit they do have.
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
 
-def _finalize_in_multiprocessing(provider: TracerProvider) -> None:
-    from multiprocessing.util import Finalize
+            Finalize(None, self._shutdown_after_other_threads, exitpriority=_LAST)
 
-    Finalize(None, provider._shutdown_at_exit, exitpriority=0)
+    def _shutdown_after_other_threads(self) -> None:
+        # multiprocessing runs finalizers first and joins threads afterwards, and these may make spans until they end.
+        others = [
+            thread
+            for thread in threading.enumerate()
+            if not thread.daemon and thread not in (threading.main_thread(), threading.current_thread())
+        ]
+        if not others:
+            self._shutdown_at_exit()
+            return
+
+        def wait_and_shut_down() -> None:
+            for thread in others:
+                thread.join()
+            self._shutdown_at_exit()
+
+        try:
+            threading.Thread(target=wait_and_shut_down, name="clew-exit", daemon=False).start()
+        except RuntimeError:
+            self._shutdown_at_exit()
 
 
 def _resource_from(resource: Any) -> Resource:
