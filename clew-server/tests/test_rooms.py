@@ -13,7 +13,7 @@ SERVER = REPOSITORY / "clew-server/src/clew_server"
 
 # room -> rooms it may import (its own always). A room is a folder or a module at the top of a distribution.
 CLEW_ROOMS: dict[str, set[str]] = {
-    "__init__": {"configure", "recorder", "tracing", "middleware", "instrumentation", "transport"},
+    "__init__": {"configure", "decorate", "logs", "recorder", "tracing", "middleware", "instrumentation", "transport"},
     "configure": {"recorder", "tracing", "propagation", "instrumentation"},
     "recorder": {"otlp", "semconv", "guard"},
     "otlp": {"semconv"},
@@ -25,11 +25,14 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "middleware": set(),
     "semconv": set(),
     "ids": set(),
+    "decorate": {"tracing", "semconv", "guard"},
     "logs": {"tracing"},
+    "pytest_plugin": {"testing"},
     "cli": {"configure", "doctor"},
     "doctor": {"configure", "recorder"},
     "guard": set(),
-    "testing": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv"},
+    # The kits know the middleware; what records spans for a test is the recorder itself and its bytes, decoded.
+    "testing": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv", "recorder", "otlp"},
 }
 LEAVES = {"errors", "config", "telemetry", "__init__"}
 SERVER_ROOMS: dict[str, set[str]] = {

@@ -31,9 +31,11 @@ def test_the_public_names_are_these() -> None:
         "grpc",
         "httpx",
         "instrument",
+        "logs",
         "server",
         "shutdown",
         "span_id",
+        "trace",
         "trace_id",
         "uninstrument",
     ]

@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clew import logs
     from clew.configure import configure, shutdown
+    from clew.decorate import trace
     from clew.instrumentation import asgi, grpc, httpx, instrument, uninstrument
     from clew.middleware import chain
     from clew.recorder.provider import TracerProvider
@@ -28,9 +30,11 @@ __all__ = [
     "grpc",
     "httpx",
     "instrument",
+    "logs",
     "server",
     "shutdown",
     "span_id",
+    "trace",
     "trace_id",
     "uninstrument",
 ]
@@ -46,9 +50,11 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "grpc": ("clew.instrumentation.grpc", None),
     "httpx": ("clew.instrumentation.httpx", None),
     "instrument": ("clew.instrumentation", "instrument"),
+    "logs": ("clew.logs", None),
     "server": ("clew.tracing", "server"),
     "shutdown": ("clew.configure", "shutdown"),
     "span_id": ("clew.tracing", "span_id"),
+    "trace": ("clew.decorate", "trace"),
     "trace_id": ("clew.tracing", "trace_id"),
     "uninstrument": ("clew.instrumentation", "uninstrument"),
 }

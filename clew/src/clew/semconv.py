@@ -9,6 +9,7 @@ COMPONENT: Final = "component"
 CANCELLED: Final = "clew.cancelled"
 
 # General
+CODE_FUNCTION_NAME: Final = "code.function.name"
 ERROR_TYPE: Final = "error.type"
 PEER_SERVICE: Final = "peer.service"
 SERVICE_NAME: Final = "service.name"
