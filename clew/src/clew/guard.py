@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -18,7 +19,7 @@ def warn(place: str, message: str, *args: object) -> None:
     now = monotonic()
     if now - _last.get(place, -_INTERVAL_S) >= _INTERVAL_S:
         _last[place] = now
-        _logger.warning(message, *args)
+        _log(message, *args)
 
 
 def swallow(place: str, failure: BaseException) -> None:
@@ -29,9 +30,15 @@ def swallow(place: str, failure: BaseException) -> None:
     now = monotonic()
     if now - _last.get(place, -_INTERVAL_S) >= _INTERVAL_S:
         _last[place] = now
-        _logger.warning("clew: %s failed; the application is not affected", place, exc_info=failure)
+        _log("clew: %s failed; the application is not affected", place, failure=failure)
 
 
 def failures() -> dict[str, int]:
     """How often each place has failed since the process started."""
     return dict(_counts)
+
+
+def _log(message: str, *args: object, failure: BaseException | None = None) -> None:
+    # The application's own handler may fail, or stderr be closed: then there is nowhere to say it.
+    with suppress(Exception):
+        _logger.warning(message, *args, exc_info=failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,11 +110,18 @@ class OtlpHttpExporter:
         elif connection.sock is not None:
             connection.sock.settimeout(timeout_s)
         try:
+            if connection.sock is None:
+                connection.connect()
+                if connection is not self._connection:
+                    # A greenlet of gevent, which came along when the process forked while it was connecting.
+                    raise OSError("the connection belongs to the parent process")
             connection.request("POST", self._target, body=request, headers=self._headers)
             response = connection.getresponse()
             body = response.read(_MAX_RESPONSE_BYTES)
         except BaseException:
-            self.close()
+            connection.close()
+            if self._connection is connection:
+                self._connection = None
             raise
         if not response.isclosed():
             # A body that goes on for longer than any OTLP answer: not worth reading, so not worth keeping.
@@ -145,8 +153,15 @@ class OtlpHttpExporter:
         return Outcome("refused", reason=f"http_{status}", detail=detail)
 
     def forget(self) -> None:
-        """Leave the connection to the parent process."""
-        self._connection = None
+        """Leave the connection to the parent process: this one's copy is closed without a word to the server.
+
+        A greenlet of gevent comes along when the process forks, and must find nothing to read or write on.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            descriptor = connection.sock.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Close the connection; the next export opens another."""

@@ -183,11 +183,12 @@ class TracerProvider(ApiTracerProvider):
                 return
             self._is_shut_down = True
         atexit.unregister(self._shutdown_at_exit)
+        until = monotonic() + timeout_s
         try:
             if self._pipeline is not None:
                 self._pipeline.shutdown(timeout_s)
             if self._bridge is not None:
-                self._bridge.shutdown()
+                self._bridge.shutdown(max(until - monotonic(), 0.0))
         except Exception as error:
             guard.swallow("shutdown", error)
 
@@ -200,6 +201,8 @@ class TracerProvider(ApiTracerProvider):
     def _begin_in_child(self) -> None:
         self._lock = RLock()
         self._resource = self._resource.in_this_process()
+        if self._bridge is not None:
+            self._bridge.begin_in_child()
         if self._pipeline is not None:
             self._pipeline.begin_in_child(self._resource)
             if self._is_shut_down:

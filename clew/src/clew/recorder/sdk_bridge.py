@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from threading import Lock
+from threading import RLock, Thread
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -49,7 +49,12 @@ class Bridge:
 
     def __init__(self) -> None:
         self._processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
-        self._lock = Lock()
+        self.begin_in_child()
+
+    def begin_in_child(self) -> None:
+        """Count anew after a fork; what the processors hold is their own affair."""
+        # Reentrant: a signal's handler may end a span while one is being counted.
+        self._lock = RLock()
         self._recorded = 0
         self._sent = 0
         self._dropped: Counter[str] = Counter()
@@ -96,9 +101,21 @@ class Bridge:
         """Flush every processor."""
         return self._processors.force_flush(timeout_millis)
 
-    def shutdown(self) -> None:
-        """Shut every processor down."""
-        self._processors.shutdown()
+    def shutdown(self, timeout_s: float) -> None:
+        """Shut every processor down, and wait for `timeout_s` at most: the SDK's exporters alone may take 30 s."""
+        thread = Thread(target=self._shutdown_processors, name="clew-processors", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no threads left
+            self._shutdown_processors()
+        else:
+            thread.join(timeout_s)
+
+    def _shutdown_processors(self) -> None:
+        try:
+            self._processors.shutdown()
+        except Exception as error:
+            guard.swallow("a span processor", error)
 
 
 def _bounded_attributes(values: Any, dropped: int) -> BoundedAttributes:
