@@ -17,12 +17,10 @@ from opentelemetry.sdk.trace.sampling import (
     ParentBased,
     Sampler,
     SamplingResult,
-    TraceIdRatioBased,
 )
 from opentelemetry.trace import Link, SpanContext, StatusCode, TraceState
 
 from clew.recorder.provider import TracerProvider
-from clew.recorder.sampler import TraceIdRatio
 
 
 class Counting(IdGenerator):
@@ -156,11 +154,3 @@ def test_a_span_that_is_recorded_only_is_not_exported() -> None:
     assert memory.get_finished_spans() == ()
     assert provider.stats()["recorded"] == 0
     provider.shutdown()
-
-
-def test_our_ratio_keeps_the_same_traces_as_the_sdks() -> None:
-    theirs, ours = TraceIdRatioBased(0.3), TraceIdRatio(0.3)
-    for number in range(1, 2000):
-        trace_id = number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128
-        expected = theirs.should_sample(None, trace_id, "op").decision.is_sampled()
-        assert ours.should_sample(None, trace_id, "op").decision.is_sampled() == expected

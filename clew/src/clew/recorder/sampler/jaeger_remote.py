@@ -1,0 +1,267 @@
+"""Jaeger remote sampling: a strategy for this service, asked for again and again by a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+from collections.abc import Mapping, Sequence
+from threading import Event, Lock, Thread
+from typing import Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+from weakref import WeakSet
+
+from opentelemetry.context import (
+    _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
+    _SUPPRESS_INSTRUMENTATION_KEY,
+    Context,
+    attach,
+    set_value,
+)
+from opentelemetry.trace import Link, SpanKind, TraceState
+
+from clew.recorder.sampler.basic import AlwaysOff, TraceIdRatio
+from clew.recorder.sampler.contract import Sampler, describe
+from clew.recorder.sampler.rate_limited import OperationBuckets, RateLimited, of_unknown_probability
+
+DEFAULT_ENDPOINT: Final = "http://localhost:5778/sampling"
+# The thread asks for the first time at a random moment of this long: a fleet that starts at once shall not ask at once.
+_FIRST_DELAY_S: Final = 5.0
+_TIMEOUT_S: Final = 10.0
+_MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+
+_logger: Final = logging.getLogger("clew")
+_samplers: Final[WeakSet[JaegerRemote]] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for sampler in list(_samplers):
+        sampler._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class PerOperation:
+    """A probability for each operation, and as many traces a second of each at least."""
+
+    def __init__(
+        self, ratios: Mapping[str, float], default_ratio: float, lower_bound_per_s: float, previous: Any = None
+    ) -> None:
+        """`previous` is the sampler this one follows: what allowance is used up there stays used up.
+
+        Raises ValueError for a ratio outside 0..1.
+        """
+        self._default = TraceIdRatio(default_ratio)
+        self._samplers = {operation: TraceIdRatio(ratio) for operation, ratio in ratios.items()}
+        self._buckets: OperationBuckets | None = None
+        if lower_bound_per_s > 0:
+            known = previous._buckets if isinstance(previous, PerOperation) else None
+            keep = known is not None and known.per_s == lower_bound_per_s
+            self._buckets = known if keep else OperationBuckets(lower_bound_per_s)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Any = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> Any:
+        """Sampled by the operation's ratio, or because the operation is below its lower bound."""
+        operation = name if type(name) is str else str(name)
+        result = self._samplers.get(operation, self._default).should_sample(parent_context, trace_id, operation)
+        buckets = self._buckets
+        # Asked in either case: traces kept by the ratio fill the lower bound too.
+        if buckets is not None and buckets.take(operation) and not result.decision.is_sampled():
+            return of_unknown_probability(True, parent_context)
+        return result
+
+    def get_description(self) -> str:
+        """How many operations have a ratio of their own."""
+        return f"PerOperation{{{len(self._samplers)} operations, others {self._default.ratio:g}}}"
+
+
+def strategy_from_answer(answer: Any, previous: Sampler | None = None) -> Sampler:
+    """The sampler a SamplingStrategyResponse (decoded JSON) asks for. Raises ValueError for one that makes no sense."""
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is no object")
+    operations = answer.get("operationSampling")
+    if operations:
+        return _per_operation(operations, previous)
+    # As a number, 0 being the default, by servers that print the enum so.
+    kind = answer.get("strategyType") or "PROBABILISTIC"
+    if kind in ("RATE_LIMITING", 1):
+        rate = _number(_member(answer, "rateLimitingSampling"), "maxTracesPerSecond")
+        if rate < 0:
+            raise ValueError(f"maxTracesPerSecond is {rate}")
+        return RateLimited(rate) if rate > 0 else AlwaysOff()
+    if kind != "PROBABILISTIC":
+        raise ValueError(f"the strategy type {str(kind)[:64]!r} is not known")
+    return TraceIdRatio(_number(_member(answer, "probabilisticSampling"), "samplingRate"))
+
+
+def _per_operation(operations: Any, previous: Sampler | None) -> PerOperation:
+    if not isinstance(operations, dict):
+        raise ValueError("operationSampling is no object")
+    ratios: dict[str, float] = {}
+    # The specification asks for a list; some servers say null for an empty one.
+    for one in operations.get("perOperationStrategies") or ():
+        if not isinstance(one, dict) or not isinstance(one.get("operation"), str):
+            raise ValueError("an operation has no name")
+        ratios[one["operation"]] = _number(_member(one, "probabilisticSampling"), "samplingRate")
+    lower_bound_per_s = _number(operations, "defaultLowerBoundTracesPerSecond")
+    if not 0 <= lower_bound_per_s < float("inf"):
+        raise ValueError(f"defaultLowerBoundTracesPerSecond is {lower_bound_per_s}")
+    return PerOperation(ratios, _number(operations, "defaultSamplingProbability"), lower_bound_per_s, previous)
+
+
+def _member(answer: dict[str, Any], key: str) -> dict[str, Any]:
+    value = answer.get(key)
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} is missing")
+    return value
+
+
+def _number(answer: dict[str, Any], key: str) -> float:
+    # Protobuf's JSON leaves out what is zero.
+    value = answer.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{key} is no number")
+    return float(value)
+
+
+class JaegerRemote:
+    """Samples as the server says, which is asked in the background; the application never waits for it.
+
+    Until the first answer an initial sampler decides, and while the server fails the last good strategy stays. The
+    thread starts with the first decision, in every process of its own after a fork.
+    """
+
+    def __init__(
+        self,
+        service_name: str,
+        endpoint: str = DEFAULT_ENDPOINT,
+        *,
+        polling_interval_s: float = 60.0,
+        initial_sampling_rate: float = 0.001,
+        initial_sampler: Sampler | None = None,
+    ) -> None:
+        """`endpoint` is the address to GET `?service=…` from, `/sampling` unless it has a path.
+
+        `initial_sampler` takes the place of a ratio. Raises ValueError for an address that is none, a rate outside
+        0..1 or an interval that is not positive.
+        """
+        parts = urlsplit(endpoint.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"endpoint {endpoint!r} is not an address such as {DEFAULT_ENDPOINT}")
+        if not 0 < polling_interval_s < float("inf"):
+            raise ValueError(f"an interval is a number of seconds above 0, not {polling_interval_s}")
+        path = parts.path if parts.path.strip("/") else "/sampling"
+        query = f"{parts.query}&" if parts.query else ""
+        self.url: Final = urlunsplit(
+            (parts.scheme, parts.netloc, path, f"{query}service={quote(service_name, safe='')}", "")
+        )
+        self._interval_s = polling_interval_s
+        self._sampler: Sampler = initial_sampler or TraceIdRatio(initial_sampling_rate)
+        self._answer: Any = None
+        self._is_failing = False
+        self._is_closed = False
+        self._begin()
+        _samplers.add(self)
+
+    def _begin(self) -> None:
+        self._thread: Thread | None = None
+        self._starting = Lock()
+        self._stop = Event()
+
+    # -- the application's side -------------------------------------------------------------------------------------
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Any = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> Any:
+        """As the current strategy decides."""
+        if self._thread is None and not self._is_closed:
+            self._start()
+        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
+
+    def _start(self) -> None:
+        # Whoever finds it taken, a signal handler in the midst of this too, need not wait: the thread is being started.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="clew-sampler", daemon=True)
+                self._thread.start()
+        except RuntimeError as error:
+            # No threads left, or the interpreter is shutting down; the sampler goes on as it is.
+            _logger.warning("clew: the sampler cannot ask %s: %s", self.url, error)
+        finally:
+            self._starting.release()
+
+    def close(self) -> None:
+        """Ask no more; the last strategy stays. Does not wait for a request under way."""
+        self._is_closed = True
+        self._stop.set()
+
+    def get_description(self) -> str:
+        """Where the strategy comes from and what it is."""
+        return f"JaegerRemoteSampler{{{self.url},{describe(self._sampler)}}}"
+
+    # -- the thread's side ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # These requests are no part of the application's traces.
+        context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
+        attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        stop = self._stop
+        delay_s = random.uniform(0, min(_FIRST_DELAY_S, self._interval_s))
+        while not stop.wait(delay_s):
+            self.refresh()
+            delay_s = self._interval_s * random.uniform(0.9, 1.1)
+
+    def refresh(self) -> None:
+        """Ask once, now, and wait for the answer; a failure is logged when it begins and changes nothing."""
+        try:
+            answer = self._ask()
+            if answer != self._answer:
+                self._sampler = strategy_from_answer(answer, self._sampler)
+                self._answer = answer
+        except Exception as error:
+            if not self._is_failing:
+                self._is_failing = True
+                _logger.warning(
+                    "clew: no sampling strategy from %s, %s stays: %s",
+                    self.url,
+                    describe(self._sampler),
+                    error or type(error).__name__,
+                )
+            return
+        if self._is_failing:
+            self._is_failing = False
+            _logger.info("clew: sampling strategies come from %s again", self.url)
+
+    def _ask(self) -> Any:
+        # Loaded where it is needed, on this thread: it brings email, ssl and the proxy variables.
+        from urllib.request import ProxyHandler, Request, build_opener
+
+        request = Request(self.url, headers={"Accept": "application/json", "User-Agent": "clew-sampler"})
+        # No proxy leads to this machine, whatever the variables say of others.
+        local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+        opener = build_opener(ProxyHandler({})) if local else build_opener()
+        with opener.open(request, timeout=_TIMEOUT_S) as response:
+            body = response.read(_MAX_ANSWER_BYTES + 1)
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise ValueError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+        return json.loads(body)
