@@ -210,6 +210,31 @@ def test_the_waterfall_is_walked_with_keys(server: Server, story: Story, open_pa
     page.get_by_role("complementary", name="Span details").wait_for()
 
 
+def test_equal_siblings_are_one_row_until_they_are_asked_for(server: Server, open_page: OpenPage) -> None:
+    shop, trace_id, root = fresh_name("shop"), new_trace_id(), new_span_id()
+    now = time.time_ns() - 5_000 * MS
+    calls = [
+        span(trace_id, parent_id=root, name="SELECT rates", start_unix_nano=now + n * 10 * MS, duration_ns=(n + 1) * MS)
+        for n in range(7)
+    ]
+    whole = span(trace_id, span_id=root, name="POST /pay", start_unix_nano=now, duration_ns=100 * MS)
+    server.export(request(shop, [whole, *calls]))
+    server.flush()
+    page = open_page(server, f"/trace/{trace_id.hex()}")
+    group = row(page, shop, "SELECT rates", "7 equal calls, 28")
+    group.wait_for()
+    assert group.get_attribute("aria-expanded") == "false"
+    grid = page.get_by_role("treegrid")
+    expect(grid).to_have_attribute("aria-rowcount", "3")
+    assert violations(page) == []
+
+    grid.focus()
+    page.keyboard.press("g")
+    expect(grid).to_have_attribute("aria-rowcount", "9")
+    page.get_by_role("button", name="Group equal").click()
+    expect(grid).to_have_attribute("aria-rowcount", "3")
+
+
 def test_unknown_traces_and_wrong_addresses_say_so(server: Server, open_page: OpenPage) -> None:
     unknown = new_trace_id().hex()
     context_page = open_page(server, "/search")
