@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from threading import RLock
-from typing import Any
+from typing import Any, Final
 
 from clew.otlp import encode
+from clew.recorder.oversize import shrink
+
+# So many spans are taken in one go; whoever ends a span meanwhile waits for no more than that.
+_SPANS_AT_ONCE: Final = 256
 
 
 class Buffer:
@@ -19,12 +23,30 @@ class Buffer:
     `recorded` = `sent` + everything in `dropped` + what is held here or is on its way.
     """
 
-    def __init__(self, max_spans: int, max_bytes: int, urgent: int, wake: Callable[[], None]) -> None:
-        """`wake` is called, from the thread that ends the span, when the first and when the `urgent`-th is held."""
+    def __init__(
+        self,
+        max_spans: int,
+        max_bytes: int,
+        urgent: int,
+        wake: Callable[[], None],
+        *,
+        urgent_bytes: int = 0,
+        max_span_bytes: int = 0,
+        drop_oldest: bool = False,
+    ) -> None:
+        """`wake` is called, from the thread that ends the span, when the first is held, when the `urgent`-th is, and
+        when `urgent_bytes` are reached; not by a span that another had to make room for.
+
+        A span of more than `max_span_bytes` is shrunk to that. When the buffer is full the span that comes is dropped,
+        with `drop_oldest` as many of the oldest as it takes. 0 is no bound; `max_bytes` bounds a span too.
+        """
         self._max_spans = max_spans
         self._max_bytes = max_bytes
         self._urgent = urgent
+        self._urgent_bytes = urgent_bytes
+        self._drop_oldest = drop_oldest
         self._wake = wake
+        self.max_span_bytes = min(max_span_bytes or max_bytes, max_bytes)
         self._scopes: list[tuple[bytes, str]] = []
         self.reset()
 
@@ -52,21 +74,39 @@ class Buffer:
             return self._scopes.index(wanted)
 
     def add(self, scope: int, span: bytes) -> None:
-        """Hold one encoded span (an element of ScopeSpans.spans), or count it as dropped; never blocks."""
+        """Hold one encoded span (an element of ScopeSpans.spans), or count it as dropped; never blocks.
+
+        Dropped as `buffer_full`, `too_large` (it cannot be shrunk so far) or what `close` was told.
+        """
+        if len(span) > self.max_span_bytes:
+            shrunk = shrink(span, self.max_span_bytes)
+            if shrunk is None:
+                self.count_lost("too_large")
+                return
+            span = shrunk
         with self._lock:
             self._recorded += 1
-            spans = self._spans
-            held = len(spans) + 1
             if self._closed_as:
                 self._dropped[self._closed_as] += 1
                 return
-            if held > self._max_spans or self._bytes + len(span) > self._max_bytes:
+            spans, bytes_before = self._spans, self._bytes
+            held, bytes_after = len(spans) + 1, bytes_before + len(span)
+            if held > self._max_spans or bytes_after > self._max_bytes:
                 self._dropped["buffer_full"] += 1
-                return
+                if not self._drop_oldest:
+                    return
+                while True:
+                    self._indexes.popleft()
+                    bytes_after -= len(spans.popleft())
+                    if bytes_after <= self._max_bytes:
+                        break
+                    self._dropped["buffer_full"] += 1
+                held = 0  # nobody is woken: somebody was when room was still there
+                bytes_before = bytes_after
             self._indexes.append(scope)
             spans.append(span)
-            self._bytes += len(span)
-        if held == 1 or held == self._urgent:
+            self._bytes = bytes_after
+        if held == 1 or held == self._urgent or bytes_before < self._urgent_bytes <= bytes_after:
             self._wake()
 
     def take(self, max_spans: int, max_bytes: int) -> tuple[int, bytes]:
@@ -75,16 +115,20 @@ class Buffer:
         """
         by_scope: dict[int, list[bytes]] = {}
         taken = size = 0
-        with self._lock:
-            indexes, spans = self._indexes, self._spans
-            while spans and taken < max_spans:
-                size += len(spans[0])
-                if taken and size > max_bytes:
-                    break
-                span = spans.popleft()
-                self._bytes -= len(span)
-                by_scope.setdefault(indexes.popleft(), []).append(span)
-                taken += 1
+        full = False
+        while not full and taken < max_spans:
+            with self._lock:
+                indexes, spans = self._indexes, self._spans
+                for _ in range(min(_SPANS_AT_ONCE, len(spans), max_spans - taken)):
+                    size += len(spans[0])
+                    if taken and size > max_bytes:
+                        full = True
+                        break
+                    span = spans.popleft()
+                    self._bytes -= len(span)
+                    by_scope.setdefault(indexes.popleft(), []).append(span)
+                    taken += 1
+                full = full or not spans
         scopes = [encode.scope_spans(self._scopes[n][0], held, self._scopes[n][1]) for n, held in by_scope.items()]
         return taken, b"".join(scopes)
 

@@ -7,7 +7,7 @@ import random
 import threading
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
 
@@ -33,12 +33,32 @@ class BatchOptions:
     """Bounds of the buffer, of one request, and of patience."""
 
     schedule_delay_s: float = 1.0
+    """From a span's end to its sending, at most, while the collector answers (`OTEL_BSP_SCHEDULE_DELAY`)."""
     max_queue_spans: int = 16_384
+    """Spans held while others are being sent (`OTEL_BSP_MAX_QUEUE_SIZE`)."""
     max_queue_bytes: int = 16 * 1024 * 1024
+    """The same in encoded bytes."""
     max_batch_spans: int = 4_096
+    """Spans in one request (`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`)."""
     max_batch_bytes: int = 4 * 1024 * 1024
+    """The same in encoded bytes, before compression; a request has the resource and the scopes on top."""
+    max_span_bytes: int = 1024 * 1024
+    """One span; a larger one loses what is largest, see `clew.recorder.oversize`. Never above `max_batch_bytes`."""
+    when_full: Literal["drop_newest", "drop_oldest"] = "drop_newest"
+    """Which spans give way while the buffer is full."""
     timeout_s: float = 10.0
+    """One attempt to send (`OTEL_EXPORTER_OTLP_TIMEOUT`), connecting included."""
     retry_for_s: float = 60.0
+    """One batch with all its attempts and the pauses between them (`OTEL_BSP_EXPORT_TIMEOUT`), unless the collector
+    names a longer pause (`Retry-After`), of up to five minutes."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for bounds that nothing fits into."""
+        for name in ("max_queue_spans", "max_queue_bytes", "max_batch_spans", "max_batch_bytes", "max_span_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is a number above 0, not {getattr(self, name)}")
+        if self.when_full not in ("drop_newest", "drop_oldest"):
+            raise ValueError(f"when_full is drop_newest or drop_oldest, not {self.when_full!r}")
 
 
 class _Flush:
@@ -73,9 +93,14 @@ class Pipeline:
         self._exporter = exporter
         self._options = options
         # Half the buffer is time to send even where a batch may be larger.
-        urgent = max(2, min(options.max_batch_spans, options.max_queue_spans // 2))
         self.buffer: Buffer = _select.selected.Buffer(
-            options.max_queue_spans, options.max_queue_bytes, urgent, self._wake
+            options.max_queue_spans,
+            options.max_queue_bytes,
+            max(2, min(options.max_batch_spans, options.max_queue_spans // 2)),
+            self._wake,
+            urgent_bytes=min(options.max_batch_bytes, options.max_queue_bytes // 2),
+            max_span_bytes=min(options.max_span_bytes, options.max_batch_bytes),
+            drop_oldest=options.when_full == "drop_oldest",
         )
         self._begin(resource)
 
