@@ -27,7 +27,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "ids": set(),
     "decorate": {"tracing", "semconv", "guard"},
     "logs": {"tracing"},
-    "pytest_plugin": {"testing"},
+    "pytest_plugin": {"testing", "recorder"},
     "cli": {"configure", "doctor"},
     "doctor": {"configure", "recorder"},
     "guard": set(),

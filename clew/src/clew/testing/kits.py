@@ -1,8 +1,8 @@
-"""Tests' tools, public: a span recorder, a fake transport, and the kits that define what "instrumented" means.
+"""The kits that define what "instrumented" means, and the doubles they use.
 
 An instrumentation proves itself by subclassing `ServerKit` or `ClientKit` in its tests and saying how a call is
 made; pytest collects the inherited tests. They want a fixture `tracer_provider`: any provider that takes span
-processors, as OpenTelemetry's SDK's and clew's do. This module imports neither pytest nor an SDK.
+processors, as OpenTelemetry's SDK's and clew's do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition
 from typing import Any, ClassVar, Final, Protocol
 
 from opentelemetry.context import Context
@@ -30,115 +29,13 @@ from opentelemetry.util.types import AttributeValue
 from clew import semconv
 from clew.carriers import DictCarrier
 from clew.propagation import TraceContextPropagator
+from clew.testing.assertions import assert_span, exceptions_of
+from clew.testing.memory import SpanRecorder
 from clew.transport import Outcome, Peer
 
 TRACE_ID: Final = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID: Final = "b7ad6b7169203331"
 TRACEPARENT: Final = f"00-{TRACE_ID}-{PARENT_ID}-01"
-
-
-class SpanRecorder:
-    """Keeps the ended spans of a provider in the order of their ends; each as OpenTelemetry's ReadableSpan.
-
-    A span processor in all but its base class, so that the SDK need not be imported. Thread-safe.
-    """
-
-    def __init__(self, tracer_provider: Any = None) -> None:
-        """Attached to `tracer_provider` unless that is None. Raises TypeError if it takes no span processors."""
-        self._spans: list[Any] = []
-        self._started: list[Any] = []
-        self._changed = Condition()
-        if tracer_provider is not None:
-            add = getattr(tracer_provider, "add_span_processor", None)
-            if add is None:
-                raise TypeError(f"{type(tracer_provider).__name__} takes no span processors")
-            add(self)
-
-    @property
-    def spans(self) -> list[Any]:
-        """The spans ended so far."""
-        with self._changed:
-            return list(self._spans)
-
-    @property
-    def open(self) -> int:
-        """How many spans have started and not ended."""
-        with self._changed:
-            return len(self._started) - len(self._spans)
-
-    def one(self, *, kind: SpanKind | None = None, name: str | None = None, timeout_s: float = 5.0) -> Any:
-        """The only ended span of this kind and name, waited for. Raises AssertionError for none and for several."""
-
-        def matching() -> list[Any]:
-            return [
-                span
-                for span in self._spans
-                if (kind is None or span.kind is kind) and (name is None or span.name == name)
-            ]
-
-        with self._changed:
-            self._changed.wait_for(matching, timeout_s)
-            found = matching()
-        assert len(found) == 1, f"one span wanted, {len(found)} found among {[span.name for span in self._spans]}"
-        return found[0]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._changed:
-            self._spans.clear()
-            self._started.clear()
-
-    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        """Called by the provider."""
-        with self._changed:
-            self._started.append(span)
-
-    def _on_ending(self, span: Any) -> None:
-        """Called by the provider."""
-
-    def on_end(self, span: Any) -> None:
-        """Called by the provider."""
-        with self._changed:
-            self._spans.append(span)
-            self._changed.notify_all()
-
-    def shutdown(self) -> None:
-        """Called by the provider."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is ever held back."""
-        return True
-
-
-def assert_span(
-    span: Any,
-    *,
-    name: str | None = None,
-    kind: SpanKind | None = None,
-    status: StatusCode | None = None,
-    attributes: Mapping[str, AttributeValue] | None = None,
-    trace_id: str | None = None,
-    parent_id: str | None = None,
-) -> None:
-    """What is given holds for the span; ids in hex, an empty `parent_id` means a root span."""
-    if name is not None:
-        assert span.name == name, f"span name {span.name!r}, not {name!r}"
-    if kind is not None:
-        assert span.kind is kind, f"kind {span.kind.name}, not {kind.name}"
-    if status is not None:
-        assert span.status.status_code is status, f"status {span.status.status_code.name}, not {status.name}"
-    for key, value in (attributes or {}).items():
-        assert span.attributes.get(key) == value, f"{key} is {span.attributes.get(key)!r}, not {value!r}"
-    if trace_id is not None:
-        assert f"{span.context.trace_id:032x}" == trace_id, "the span is in another trace"
-    if parent_id is not None:
-        found = f"{span.parent.span_id:016x}" if span.parent is not None else ""
-        assert found == parent_id, f"parent {found!r}, not {parent_id!r}"
-
-
-def exceptions_of(span: Any) -> list[Mapping[str, Any]]:
-    """The attributes of the exceptions recorded on a span."""
-    return [event.attributes for event in span.events if event.name == "exception"]
 
 
 @dataclass
