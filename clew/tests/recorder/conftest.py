@@ -1,8 +1,11 @@
-"""A collector double: a real HTTP server that answers as it is told and keeps what it got."""
+"""A collector double, a real HTTP server that answers as it is told; and processes of their own that record spans."""
 
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +15,20 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+
+from clew.recorder import _select
+from clew.recorder._select import PURE, Core
+
+# Both where both are there; that the native one is there is asked once, in test_native.py.
+CORES: list[Core] = list({core.name: core for core in (_select.selected, PURE)}.values())
+
+
+@pytest.fixture(autouse=True, params=CORES, ids=[core.name for core in CORES])
+def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Core:
+    """Each test of the recorder runs with the native twin and with the pure one."""
+    chosen: Core = request.param
+    monkeypatch.setattr(_select, "selected", chosen)
+    return chosen
 
 
 class Collector:
@@ -89,3 +106,80 @@ def collector() -> Iterator[Collector]:
     double = Collector()
     yield double
     double.close()
+
+
+class Life:
+    """Runs Python code in processes of their own; `provider` and `tracer` send to the collector double."""
+
+    BEGIN = """
+import os, sys, time, threading
+import clew
+provider = clew.configure("life", endpoint=os.environ["COLLECTOR"])
+tracer = provider.get_tracer("tests")
+"""
+
+    def __init__(self, core: str, collector: Collector) -> None:
+        self.core = core
+        self.collector = collector
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def environment(self, **changed: str) -> dict[str, str]:
+        """The environment of a process; OTEL_* variables of whoever runs the tests stay outside."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PYTEST_"))}
+        return {**inherited, "CLEW_RECORDER": self.core, "COLLECTOR": self.collector.url, **changed}
+
+    def start(
+        self, code: str, *options: str, begin: str = BEGIN, environment: dict[str, str] | None = None, **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start `code` behind `begin`; the process ends with the test."""
+        # A fork with threads is what is tested: Python 3.12 warns of it.
+        warnings = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+        process = subprocess.Popen(
+            [sys.executable, *warnings, *options, "-c", begin + code],
+            env=self.environment(**environment or {}),
+            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more},
+        )
+        self._processes.append(process)
+        return process
+
+    def run(self, code: str, *options: str, timeout_s: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run `code` to its end."""
+        process = self.start(code, *options, **more)
+        out, err = process.communicate(timeout=timeout_s)
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+    def run_well(self, code: str, *options: str, **more: Any) -> str:
+        """Run `code`, which must end with status 0 and write nothing to stderr; what it wrote to stdout."""
+        done = self.run(code, *options, **more)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def names(self) -> list[str]:
+        """The names of the spans that arrived, sorted; an id that comes twice is an error."""
+        spans = self.collector.spans()
+        assert len({span.span_id for span in spans}) == len(spans)
+        return sorted(span.name for span in spans)
+
+    def pids(self) -> dict[str, set[int]]:
+        """Of each name, the processes its spans say they come from."""
+        pids: dict[str, set[int]] = {}
+        for request in self.collector.requests():
+            for resource_spans in request.resource_spans:
+                [pid] = [a.value.int_value for a in resource_spans.resource.attributes if a.key == "process.pid"]
+                for scope_spans in resource_spans.scope_spans:
+                    for span in scope_spans.spans:
+                        pids.setdefault(span.name, set()).add(pid)
+        return pids
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def life(core: Core, collector: Collector) -> Iterator[Life]:
+    lives = Life(core.name, collector)
+    yield lives
+    lives.close()

@@ -1,102 +1,167 @@
-"""What becomes of spans when the process forks or ends, each in a process of its own."""
+"""How processes end, and what becomes of their last spans, each in a process of its own."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
+import socket
+import threading
 from time import monotonic
 from typing import Any
 
 import pytest
 
-_BEGIN = """
-import os, sys
-from clew.recorder.exporter import OtlpHttpExporter
-from clew.recorder.provider import TracerProvider
-from clew.recorder.resource import default_resource
-provider = TracerProvider(default_resource("forking"), exporter=OtlpHttpExporter(sys.argv[1]))
-tracer = provider.get_tracer("tests")
-"""
+
+def test_spans_are_sent_at_exit_without_a_word(life: Any) -> None:
+    life.run_well("tracer.start_span('last').end()")
+    assert life.names() == ["last"]
 
 
-def run(code: str, url: str, timeout_s: float = 20) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-c", _BEGIN + code, url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+@pytest.mark.parametrize("leaving", ["raise SystemExit(3)", "sys.exit(3)", "exit(3)"])
+def test_a_span_that_is_left_by_an_exit_ends_and_is_sent(life: Any, leaving: str) -> None:
+    done = life.run(f"with tracer.start_as_current_span('left'): {leaving}")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert life.names() == ["left"]
 
 
-def test_spans_are_sent_at_exit_without_a_word(collector: Any) -> None:
-    done = run("tracer.start_span('last').end()", collector.url)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [span.name for span in collector.spans()] == ["last"]
+def test_an_unhandled_exception_is_recorded_and_its_span_sent(life: Any) -> None:
+    done = life.run("with tracer.start_as_current_span('failing'): raise ValueError('no such thing')")
+    assert done.returncode == 1
+    assert done.stderr.endswith("ValueError: no such thing\n")
+    [span] = life.collector.spans()
+    assert [event.name for event in span.events] == ["exception"]
 
 
-def test_a_forked_child_sends_its_own_spans_and_not_its_parents(collector: Any) -> None:
-    done = run(
+def test_os_exit_loses_what_is_not_flushed_and_nothing_that_is(life: Any) -> None:
+    life.run_well(
         """
-tracer.start_span("before the fork").end()
-root = tracer.start_span("root")
-parent_pid = os.getpid()
-child = os.fork()
-if child == 0:
-    tracer.start_span("in the child").end()
-    assert provider.force_flush()
-    assert provider.stats() == {"recorded": 1, "sent": 1, "dropped": {}}, provider.stats()
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-tracer.start_span("in the parent").end()
+tracer.start_span("flushed").end()
 assert provider.force_flush()
-assert provider.stats()["sent"] == 2, provider.stats()
-""",
-        collector.url,
+tracer.start_span("lost").end()
+os._exit(0)
+"""
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    spans = collector.spans()
-    assert sorted(span.name for span in spans) == ["before the fork", "in the child", "in the parent"]
-    assert len({span.trace_id for span in spans}) == 3
-    pids = set()
-    for request in collector.requests():
-        for item in request.resource_spans[0].resource.attributes:
-            if item.key == "process.pid":
-                pids.add(item.value.int_value)
-    assert len(pids) == 2
+    assert life.names() == ["flushed"]
+    life.run_well("tracer.start_span('shut down').end(); clew.shutdown(); os._exit(0)")
+    assert life.names() == ["flushed", "shut down"]
 
 
-def test_children_of_multiprocessing_send_at_their_end(collector: Any) -> None:
-    done = run(
+def test_the_default_action_of_sigterm_loses_what_is_not_sent_yet_and_nothing_else(life: Any) -> None:
+    process = life.start(
         """
-import multiprocessing
-
-def work():
-    tracer.start_span("worker").end()
-
-process = multiprocessing.get_context("fork").Process(target=work)
-process.start()
-process.join()
-assert process.exitcode == 0
-""",
-        collector.url,
+tracer.start_span("sent").end()
+assert provider.force_flush()
+print("ready", flush=True)
+time.sleep(60)
+"""
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [span.name for span in collector.spans()] == ["worker"]
+    process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (-signal.SIGTERM, "")
+    assert life.names() == ["sent"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:9", "192.0.2.1:4318"])
-def test_a_process_without_a_collector_ends_within_five_seconds(host: str) -> None:
-    done = run(
+def test_a_handler_of_sigterm_that_exits_sends_everything(life: Any) -> None:
+    process = life.start(
         """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with tracer.start_as_current_span("interrupted"):
+    tracer.start_span("before").end()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    )
+    process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert life.names() == ["before", "interrupted"]
+
+
+def test_ctrl_c_inside_a_span_ends_and_sends_it(life: Any) -> None:
+    process = life.start(
+        """
+with tracer.start_as_current_span("interrupted"):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert err.endswith("KeyboardInterrupt\n")
+    assert life.names() == ["interrupted"]
+
+
+class _Hanging:
+    """Takes connections and never answers; or answers 503 for ever, at once."""
+
+    def __init__(self, answer: bytes = b"") -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._kept: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._kept.append(connection)
+            if self._answer:
+                connection.recv(1 << 20)
+                connection.sendall(self._answer)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+        for connection in self._kept:
+            connection.close()
+
+
+def test_a_process_ends_within_five_seconds_whatever_the_collector_does(life: Any) -> None:
+    hanging = _Hanging()
+    unwilling = _Hanging(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    patient = _Hanging(
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    code = """
 for _ in range(100):
     tracer.start_span("lost").end()
-import time
-print(time.monotonic())
-""",
-        f"http://{host}/v1/traces",
-    )
-    assert done.returncode == 0
-    # The monotonic clock is the machine's: from the last statement to the end of the process.
-    assert monotonic() - float(done.stdout) < 5
+time.sleep(float(os.environ["PAUSE"]))  # 0.5: the exporter is in the midst of an attempt or of the wait after it
+import atexit
+@atexit.register
+def tell():
+    print(time.monotonic(), flush=True)
+"""
+    # Nobody listens; a network that does not answer; a collector that hangs; one that never wants.
+    urls = ["http://127.0.0.1:9", "http://192.0.2.1:4318", hanging.url, unwilling.url, patient.url]
+    try:
+        # At once: they wait, they do not work.
+        processes = [
+            life.start(code, environment={"COLLECTOR": url, "PAUSE": pause}) for url in urls for pause in ("0", "0.5")
+        ]
+        ends: dict[int, float] = {}
 
+        def watch(process: Any) -> None:
+            process.wait()
+            ends[process.pid] = monotonic()
 
-def test_an_unhandled_exception_still_sends_the_span_it_ended(collector: Any) -> None:
-    done = run("with tracer.start_as_current_span('failing'): raise SystemExit(3)", collector.url)
-    assert done.returncode == 3
-    assert [span.name for span in collector.spans()] == ["failing"]
+        watchers = [threading.Thread(target=watch, args=(process,)) for process in processes]
+        for watcher in watchers:
+            watcher.start()
+        for watcher in watchers:
+            watcher.join(60)
+        # The monotonic clock is the machine's.
+        took = [ends[process.pid] - float(process.stdout.read()) for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(processes)
+        assert max(took) < 5, took
+    finally:
+        for server in (hanging, unwilling, patient):
+            server.close()
