@@ -15,7 +15,7 @@ NPM := PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke debian-packages
+.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,14 +80,20 @@ e2e: install debian-packages web/node_modules/.dev ## the whole system: real cli
 	$(BIN)/pytest tests-e2e $(PYTEST_ARGS)
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md
-	$(BIN)/python bench/recorder/run.py
+	$(BIN)/python bench/span/run.py
 	$(BIN)/python bench/ingest/run.py
 	$(BIN)/python bench/query/run.py
 
 bench-smoke: install
-	$(BIN)/python bench/recorder/run.py --spans 2000 --rounds 2
+	$(BIN)/python bench/span/run.py --smoke
 	$(BIN)/python bench/ingest/run.py --spans 20000
 	$(BIN)/python bench/query/run.py --spans 20000
+
+bench-span: install ## what a span costs against everybody else, instructions included (valgrind), about half an hour
+	@command -v valgrind >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind >/dev/null; \
+	  else echo "instructions are counted by valgrind: apt-get install valgrind"; exit 1; fi; }
+	$(BIN)/python bench/span/run.py --instructions
 
 bench-large: install ## a million spans through ingest and query
 	$(BIN)/python bench/ingest/run.py --spans 1000000 --runs 3
