@@ -14,8 +14,9 @@ SERVER = REPOSITORY / "clew-server/src/clew_server"
 # room -> rooms it may import (its own always). A room is a folder or a module at the top of a distribution.
 CLEW_ROOMS: dict[str, set[str]] = {
     "__init__": {"configure", "decorate", "logs", "recorder", "tracing", "middleware", "instrumentation", "transport"},
-    "configure": {"recorder", "tracing", "propagation", "instrumentation"},
-    "recorder": {"otlp", "semconv", "guard"},
+    "configure": {"recorder", "tracing", "propagation", "instrumentation", "environment"},
+    "environment": set(),
+    "recorder": {"otlp", "semconv", "guard", "environment"},
     "otlp": {"semconv"},
     "tracing": {"transport", "middleware", "propagation", "semconv", "carriers", "guard"},
     "propagation": {"carriers", "ids", "semconv", "guard"},

@@ -6,14 +6,19 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import entry_points
 from threading import Lock
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import set_tracer_provider
 
+from clew import environment
+from clew.environment import DEFAULT_ENDPOINT, headers_from_environment, traces_url, traces_url_from_environment
 from clew.recorder.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
+from clew.recorder.fan_out import FanOut
 from clew.recorder.limits import Limits
 from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
@@ -24,13 +29,22 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace.export import SpanExporter
 
-DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "DEFAULT_PROPAGATORS",
+    "configure",
+    "headers_from_environment",
+    "shutdown",
+    "traces_url",
+    "traces_url_from_environment",
+]
+
 DEFAULT_PROPAGATORS: Final = ("tracecontext", "baggage", "kratos")
+_GRPC_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 
 _logger: Final = logging.getLogger("clew")
 _lock: Final = Lock()
 _provider: TracerProvider | None = None
-_T = TypeVar("_T")
 
 
 def configure(
@@ -46,13 +60,15 @@ def configure(
     exporter: Exporter | SpanExporter | None = None,
     span_limits: Limits | None = None,
     id_generator: Any = None,
+    batch: BatchOptions | None = None,
 ) -> TracerProvider:
     """Set the global tracer provider and propagators, and return the provider; call once, at the program's start.
 
     What is not given comes from the `OTEL_*` variables; one with a bad value is named in a warning and ignored.
-    `endpoint` is the collector's base address, `/v1/traces` is appended unless it is there. `sampler` may be the
-    SDK's, `None` is parent-based always on. `propagators` are names as in `OTEL_PROPAGATORS`. `exporter` replaces
-    OTLP/HTTP. `timeout_s` bounds one request. At exit what is left is sent, for 5 s at most.
+    `endpoint` is the collector's base address for OTLP/HTTP, `/v1/traces` is appended unless it is there. `sampler`
+    may be the SDK's, `None` is parent-based always on. `propagators` are names as in `OTEL_PROPAGATORS`. `exporter`
+    replaces OTLP/HTTP. `timeout_s` bounds one request, `batch` the buffer and the rest of sending. At exit what is
+    left is sent, for 5 s at most.
 
     Raises RuntimeError when called twice, ValueError for an argument that cannot be meant.
     """
@@ -60,21 +76,24 @@ def configure(
     with _lock:
         if _provider is not None:
             raise RuntimeError("clew.configure() was called before; a process has one tracer provider")
-        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        _set_log_level()
+        environment.name_the_unknown()
+        disabled = bool(environment.read("OTEL_SDK_DISABLED"))
         resource = default_resource(service_name, resource_attributes)
         if disabled:
             provider = TracerProvider(resource, AlwaysOff(), span_limits, id_generator)
         else:
-            if exporter is None:
-                exporter = _exporter(endpoint, headers, compression)
+            exporters = [exporter] if exporter is not None else _exporters(endpoint, headers, compression, timeout_s)
             provider = TracerProvider(
                 resource,
-                sampler if sampler is not None else _sampler_from_environment(),
+                sampler if sampler is not None else _sampler(str(resource.attributes["service.name"])),
                 span_limits,
-                id_generator,
-                exporter,
-                batch=_batch_options(timeout_s),
+                id_generator if id_generator is not None else _id_generator(),
+                exporters[0] if exporters else None,
+                batch=_batch_options(batch, timeout_s),
             )
+            for more in exporters[1:]:
+                _add_sdk_exporter(provider, more)
         _set_propagators(propagators)
         if not disabled:
             if resource.attributes["service.name"] == UNKNOWN_SERVICE:
@@ -94,79 +113,146 @@ def shutdown(timeout_s: float = 5.0) -> None:
         _provider.shutdown(timeout_s)
 
 
-def traces_url(endpoint: str) -> str:
-    """The address to POST traces to, of a collector's base address. Raises ValueError if it is no http address."""
-    parts = urlsplit(endpoint.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"endpoint {endpoint!r} is not an address such as {DEFAULT_ENDPOINT}")
-    path = parts.path.rstrip("/")
-    if not path.endswith("/v1/traces"):
-        path += "/v1/traces"
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+def _set_log_level() -> None:
+    level = environment.read("OTEL_LOG_LEVEL")
+    # The application's own choice for this logger is worth more.
+    if level is not None and _logger.level == logging.NOTSET:
+        _logger.setLevel(level)
 
 
-def traces_url_from_environment() -> str:
-    """The address to POST traces to as `OTEL_EXPORTER_OTLP_*ENDPOINT` say; this machine by default."""
-    exact = _read("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", _exact_url)
-    return exact or _read("OTEL_EXPORTER_OTLP_ENDPOINT", traces_url) or traces_url(DEFAULT_ENDPOINT)
+# -- exporters ----------------------------------------------------------------------------------------------------------
 
 
-def headers_from_environment() -> dict[str, str]:
-    """Headers as `OTEL_EXPORTER_OTLP_TRACES_HEADERS` says, or `OTEL_EXPORTER_OTLP_HEADERS`."""
-    return _read_otlp("HEADERS", _headers) or {}
+def _exporters(
+    endpoint: str | None, headers: Mapping[str, str] | None, compression: str | None, timeout_s: float | None
+) -> list[Any]:
+    """What spans go to: at most one exporter of ours, which is the first, and any number of the SDK's."""
+    merged = {**headers_from_environment(), **(headers or {})}
+    if endpoint is not None:
+        return [_http_exporter(traces_url(endpoint), merged, compression)]
+    names = environment.read("OTEL_TRACES_EXPORTER") or ["otlp"]
+    if "none" in names:
+        return []
+    ours: list[Exporter] = []
+    foreign: list[SpanExporter] = []
+    for name in names:
+        if name == "console":
+            ours.append(ConsoleExporter())
+            continue
+        protocol = _PROTOCOLS.get(name) or (environment.read_otlp("PROTOCOL") or "http/protobuf")
+        if name not in ("otlp", *_PROTOCOLS):
+            made = _installed("opentelemetry_traces_exporter", "OTEL_TRACES_EXPORTER", name)
+        elif protocol == "grpc":
+            made = _grpc_exporter(merged, compression, timeout_s)
+        else:
+            made = None
+        if made is not None:
+            foreign.append(made)
+        elif name in ("otlp", *_PROTOCOLS):
+            ours.insert(0, _http_exporter(traces_url_from_environment(), merged, compression))
+    if not ours and not foreign:
+        ours.append(_http_exporter(traces_url_from_environment(), merged, compression))
+    if len(ours) > 1:
+        ours = [FanOut(ours[0], ours[1:])]
+    return [*ours, *foreign]
 
 
-def _exact_url(text: str) -> str:
-    # The specification: the variable for traces is the whole address; only a missing path becomes "/".
-    traces_url(text)
-    return text
+#: Names that the SDK has for its two exporters.
+_PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
-def _exporter(
-    endpoint: str | None, headers: Mapping[str, str] | None, compression: str | None
-) -> Exporter | SpanExporter | None:
-    kind = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if endpoint is None and kind == "none":
-        return None
-    if endpoint is None and kind == "console":
-        return ConsoleExporter()
-    if endpoint is None and kind not in ("", "otlp"):
-        _ignore("OTEL_TRACES_EXPORTER", kind, "otlp, console or none are known")
-    protocol = _read_otlp("PROTOCOL", str)
-    if protocol not in (None, "http/protobuf"):
-        _ignore("OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "clew sends http/protobuf")
-    merged = headers_from_environment()
-    merged.update(headers or {})
+def _http_exporter(url: str, headers: Mapping[str, str], compression: str | None) -> Exporter:
     return OtlpHttpExporter(
-        traces_url(endpoint) if endpoint is not None else traces_url_from_environment(),
-        headers=merged,
-        compression=compression or _read_otlp("COMPRESSION", _compression) or "none",
-        certificate_file=_read_otlp("CERTIFICATE", _readable_file),
+        url,
+        headers=headers,
+        compression=compression or environment.read_otlp("COMPRESSION") or "none",
+        certificate_file=environment.read_otlp("CERTIFICATE"),
     )
 
 
-def _batch_options(timeout_s: float | None) -> BatchOptions:
+def _grpc_exporter(headers: Mapping[str, str], compression: str | None, timeout_s: float | None) -> Any:
+    """The SDK's exporter, which reads endpoint, certificates and so on itself; `None` where it is not installed."""
+    try:
+        exporter = import_module(_GRPC_EXPORTER).OTLPSpanExporter
+        from grpc import Compression
+    except ImportError:
+        environment.ignore(
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "grpc",
+            "it needs the package opentelemetry-exporter-otlp-proto-grpc; spans are sent by http/protobuf",
+        )
+        return None
+    chosen = compression or environment.read_otlp("COMPRESSION") or "none"
+    return exporter(
+        headers=tuple((key.lower(), value) for key, value in headers.items()),
+        # The specification's milliseconds; the exporter itself would take the variable for seconds.
+        timeout=timeout_s or (environment.read_otlp("TIMEOUT") or 10_000) / 1000,
+        compression=Compression.Gzip if chosen == "gzip" else Compression.NoCompression,
+    )
+
+
+def _add_sdk_exporter(provider: TracerProvider, exporter: Any) -> None:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+
+
+def _installed(group: str, variable: str, name: str) -> Any:
+    """What is installed under an entry point's name, made without arguments; `None`, and a warning, if it cannot be."""
+    found = entry_points(group=group)
+    for entry in found:
+        if entry.name.lower() == name:
+            try:
+                return entry.load()()
+            except Exception as error:
+                environment.ignore(variable, name, f"{entry.value} failed: {error!r}")
+                return None
+    known = ", ".join(sorted({entry.name for entry in found})) or "no other"
+    environment.ignore(variable, name, f"nothing of this name is installed; {known} is")
+    return None
+
+
+# -- the rest -----------------------------------------------------------------------------------------------------------
+
+
+def _batch_options(batch: BatchOptions | None, timeout_s: float | None) -> BatchOptions:
+    if batch is not None:
+        return replace(batch, timeout_s=timeout_s) if timeout_s else batch
     default = BatchOptions()
-    delay_ms = _read("OTEL_BSP_SCHEDULE_DELAY", _count)
+    delay_ms = environment.read("OTEL_BSP_SCHEDULE_DELAY")
+    retry_for_ms = environment.read("OTEL_BSP_EXPORT_TIMEOUT")
+    max_queue_spans = environment.read("OTEL_BSP_MAX_QUEUE_SIZE") or default.max_queue_spans
     return BatchOptions(
         schedule_delay_s=default.schedule_delay_s if delay_ms is None else delay_ms / 1000,
-        max_queue_spans=_read("OTEL_BSP_MAX_QUEUE_SIZE", _positive) or default.max_queue_spans,
-        max_batch_spans=_read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _positive) or default.max_batch_spans,
+        max_queue_spans=max_queue_spans,
+        max_batch_spans=min(
+            environment.read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") or default.max_batch_spans, max_queue_spans
+        ),
         # In milliseconds, as the specification has it.
-        timeout_s=timeout_s or (_read_otlp("TIMEOUT", _positive) or default.timeout_s * 1000) / 1000,
+        timeout_s=timeout_s or (environment.read_otlp("TIMEOUT") or default.timeout_s * 1000) / 1000,
+        retry_for_s=default.retry_for_s if retry_for_ms is None else retry_for_ms / 1000,
     )
 
 
-def _sampler_from_environment() -> Sampler | None:
-    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+def _sampler(service_name: str) -> Sampler | None:
+    name = environment.read("OTEL_TRACES_SAMPLER")
     if not name:
         return None
-    argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    argument = environment.read("OTEL_TRACES_SAMPLER_ARG") or ""
     try:
-        return sampler_from_name(name, argument)
+        return sampler_from_name(name, argument, service_name)
     except ValueError as error:
-        _ignore("OTEL_TRACES_SAMPLER", f"{name} {argument}".strip(), str(error))
+        environment.ignore("OTEL_TRACES_SAMPLER", f"{name} {argument}".strip(), str(error))
         return None
+
+
+def _id_generator() -> Any:
+    for variable in ("OTEL_PYTHON_ID_GENERATOR", "OTEL_ID_GENERATOR"):
+        name = environment.read(variable)
+        if name:
+            # "random" is built in.
+            return None if name == "random" else _installed("opentelemetry_id_generator", variable, name)
+    return None
 
 
 def _set_propagators(names: Sequence[str] | None) -> None:
@@ -176,14 +262,14 @@ def _set_propagators(names: Sequence[str] | None) -> None:
     if names is not None:
         set_global_textmap(propagators_from_names(list(names)))
         return
-    wanted = [name.strip() for name in os.environ.get("OTEL_PROPAGATORS", "").split(",") if name.strip()]
-    if wanted:
+    known = []
+    for name in environment.read("OTEL_PROPAGATORS") or ():
         try:
-            set_global_textmap(propagators_from_names(wanted))
-            return
-        except ValueError as error:
-            _ignore("OTEL_PROPAGATORS", ",".join(wanted), str(error))
-    set_global_textmap(propagators_from_names(list(DEFAULT_PROPAGATORS)))
+            propagators_from_names([name])
+            known.append(name)
+        except Exception as error:  # unknown, or installed and failing
+            environment.ignore("OTEL_PROPAGATORS", name, str(error))
+    set_global_textmap(propagators_from_names(known or list(DEFAULT_PROPAGATORS)))
 
 
 def _import_set_global_textmap() -> Callable[[TextMapPropagator], None]:
@@ -195,59 +281,6 @@ def _import_set_global_textmap() -> Callable[[TextMapPropagator], None]:
         if wanted is not None:
             os.environ["OTEL_PROPAGATORS"] = wanted
     return set_global_textmap
-
-
-def _read(variable: str, parse: Callable[[str], _T]) -> _T | None:
-    text = os.environ.get(variable, "").strip()
-    if not text:
-        return None
-    try:
-        return parse(text)
-    except (ValueError, OSError) as error:
-        _ignore(variable, text, str(error))
-        return None
-
-
-def _read_otlp(name: str, parse: Callable[[str], _T]) -> _T | None:
-    specific = _read(f"OTEL_EXPORTER_OTLP_TRACES_{name}", parse)
-    return specific if specific is not None else _read(f"OTEL_EXPORTER_OTLP_{name}", parse)
-
-
-def _ignore(variable: str, value: object, reason: str) -> None:
-    _logger.warning("clew: %s=%s is ignored: %s", variable, value, reason)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError("a whole number is wanted")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if _count(text) == 0:
-        raise ValueError("a number above 0 is wanted")
-    return int(text)
-
-
-def _compression(text: str) -> str:
-    if text not in ("none", "gzip"):
-        raise ValueError("none or gzip are known")
-    return text
-
-
-def _readable_file(path: str) -> str:
-    with open(path, "rb"):
-        return path
-
-
-def _headers(text: str) -> dict[str, str]:
-    result: dict[str, str] = {}
-    for item in filter(None, map(str.strip, text.split(","))):
-        key, equals, value = item.partition("=")
-        if not equals or not key.strip():
-            raise ValueError("key=value,key=value is wanted")
-        result[unquote(key.strip())] = unquote(value.strip())
-    return result
 
 
 class _CallableModule(ModuleType):
