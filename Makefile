@@ -27,7 +27,8 @@ test: install lint types unit web-test e2e bench-smoke ## everything from nothin
 
 install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable) and the built UI
 
-$(VENV)/.installed: clew/pyproject.toml clew-server/pyproject.toml requirements-dev.txt constraints.txt
+$(VENV)/.installed: clew/pyproject.toml clew/setup.py clew/src/clew/recorder/_fast.pyx clew-server/pyproject.toml requirements-dev.txt constraints.txt
+	@command -v cc >/dev/null || command -v gcc >/dev/null || $(MAKE) --no-print-directory c-compiler
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import sys; sys.exit("clew needs Python 3.11 or newer: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt -e ./clew -e ./clew-server
@@ -68,6 +69,12 @@ unit: $(VENV)/.installed ## unit tests of both distributions
 
 web-test: web/node_modules/.dev ## unit tests of the UI
 	cd web && $(NPM) test --silent
+
+c-compiler: ## the C compiler that builds the native recorder; without one the recorder is pure Python
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; } \
+	    || echo "no C compiler could be installed: the recorder will be the slower one in Python"; \
+	else echo "no C compiler: the recorder will be the slower one in Python (Debian: apt-get install gcc libc6-dev)"; fi
 
 debian-packages: ## what the end-to-end tests need beside Python: chromium, a C compiler, strace
 	@for need in chromium:chromium gcc:gcc strace:strace; do \
@@ -111,4 +118,5 @@ clients: install ## every real client that a registry gives, against a real serv
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) web/node_modules clew-server/src/clew_server/ui_dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf clew/build clew/src/clew/recorder/_fast.c clew/src/clew/recorder/_fast.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,14 +1,18 @@
 """Which hot path records spans: the native one where it was built, else the one in Python.
 
-`CLEW_RECORDER=pure` chooses the one in Python.
+`CLEW_RECORDER` says so too: `native` (the default) or `pure`.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
 from typing import Any, Final, NamedTuple
 
-from clew.recorder import _pure
-from clew.recorder.buffer import Buffer
+from clew.recorder import _pure, buffer
+
+_logger: Final = logging.getLogger("clew")
 
 
 class Core(NamedTuple):
@@ -20,7 +24,30 @@ class Core(NamedTuple):
     Buffer: Any
 
 
-PURE: Final = Core("pure", _pure.Span, _pure.Tracer, Buffer)
+PURE: Final = Core("pure", _pure.Span, _pure.Tracer, buffer.Buffer)
+
+
+def _select() -> tuple[Core, str]:
+    """The twin to use, and why it is that one."""
+    wanted = os.environ.get("CLEW_RECORDER", "").strip().lower()
+    if wanted == "pure":
+        return PURE, "CLEW_RECORDER=pure"
+    if wanted not in ("", "native"):
+        _logger.warning("clew: CLEW_RECORDER=%r is neither native nor pure; ignored", wanted)
+    if platform.python_implementation() != "CPython":
+        return PURE, f"{platform.python_implementation()} has no use for the native one"
+    try:
+        from clew.recorder import _fast
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "clew.recorder._fast"
+        reason = "this installation has no native one" if missing else f"the native one cannot be loaded: {error}"
+        if missing and wanted != "native":
+            _logger.info("clew: spans are recorded in Python, several times slower: %s", reason)
+        else:
+            _logger.warning("clew: spans are recorded in Python, several times slower: %s", reason)
+        return PURE, reason
+    return Core("native", _fast.Span, _fast.Tracer, _fast.Buffer), "built for this interpreter"
+
 
 # Read when a provider is made, so that tests may exchange it.
-selected: Core = PURE
+selected, reason = _select()

@@ -1,0 +1,41 @@
+"""Builds the recorder's native hot path where a C compiler is at hand; everything else is said in pyproject.toml.
+
+`CLEW_BUILD=pure` leaves it out, `CLEW_BUILD=native` makes a failed build an error; otherwise it is tried, and the
+pure-Python twin records where it fails.
+"""
+
+import os
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+_WANTED = os.environ.get("CLEW_BUILD", "")
+
+
+class BuildExtension(build_ext):
+    """Says in one line what a failed build means."""
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            if _WANTED == "native":
+                raise
+            print(
+                f"clew: the native recorder was not built ({error}); the one in Python is used, which is several times "
+                "slower. It takes a C compiler and Python's headers.",
+                file=sys.stderr,
+            )
+            raise  # caught by build_ext, since the extension is optional
+
+
+native = Extension(
+    "clew.recorder._fast",
+    ["src/clew/recorder/_fast.pyx"],
+    # Debug information would be nine tenths of the wheel.
+    extra_compile_args=[] if sys.platform == "win32" else ["-O2", "-g0", "-fvisibility=hidden"],
+    optional=_WANTED != "native",
+)
+
+setup(ext_modules=[] if _WANTED == "pure" else [native], cmdclass={"build_ext": BuildExtension})
