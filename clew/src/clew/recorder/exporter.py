@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -77,7 +78,12 @@ class OtlpHttpExporter:
             import ssl
 
             self._tls = ssl.create_default_context(cafile=certificate_file)
+        # What sending needs is imported here: if a process forks while another thread imports, its child has half a
+        # module for ever.
+        codecs.lookup("idna")
         self._gzip = compression == "gzip"
+        if self._gzip:
+            import gzip  # noqa: F401
         self._headers = {"Content-Type": "application/x-protobuf", "User-Agent": "clew-otlp-exporter"}
         self._headers.update(headers or {})
         if self._gzip:
