@@ -140,7 +140,7 @@ def _clew(wish: Wish) -> Maker:
     batch = BatchOptions()
     if wish.max_queue_spans:
         batch = BatchOptions(max_queue_spans=wish.max_queue_spans, max_queue_bytes=wish.max_queue_spans * 1024)
-    provider = TracerProvider({"service.name": "bench"}, sampler=sampler, exporter=exporter, batch=batch)
+    provider = TracerProvider(resource={"service.name": "bench"}, sampler=sampler, exporter=exporter, batch=batch)
     if wish.mode == "observed":
         from opentelemetry.sdk.trace import SpanProcessor
 

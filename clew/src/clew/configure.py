@@ -23,7 +23,7 @@ from clew.recorder.limits import Limits
 from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 from clew.recorder.resource import UNKNOWN_SERVICE, default_resource
-from clew.recorder.sampler import AlwaysOff, Sampler, sampler_from_name
+from clew.recorder.sampler import AlwaysOff, Sampler
 
 if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
@@ -81,15 +81,15 @@ def configure(
         disabled = bool(environment.read("OTEL_SDK_DISABLED"))
         resource = default_resource(service_name, resource_attributes)
         if disabled:
-            provider = TracerProvider(resource, AlwaysOff(), span_limits, id_generator)
+            provider = TracerProvider(AlwaysOff(), resource, id_generator=id_generator, span_limits=span_limits)
         else:
             exporters = [exporter] if exporter is not None else _exporters(endpoint, headers, compression, timeout_s)
             provider = TracerProvider(
+                sampler,
                 resource,
-                sampler if sampler is not None else _sampler(str(resource.attributes["service.name"])),
-                span_limits,
-                id_generator if id_generator is not None else _id_generator(),
-                exporters[0] if exporters else None,
+                id_generator=id_generator if id_generator is not None else _id_generator(),
+                span_limits=span_limits,
+                exporter=exporters[0] if exporters else None,
                 batch=_batch_options(batch, timeout_s),
             )
             for more in exporters[1:]:
@@ -232,18 +232,6 @@ def _batch_options(batch: BatchOptions | None, timeout_s: float | None) -> Batch
         timeout_s=timeout_s or (environment.read_otlp("TIMEOUT") or default.timeout_s * 1000) / 1000,
         retry_for_s=default.retry_for_s if retry_for_ms is None else retry_for_ms / 1000,
     )
-
-
-def _sampler(service_name: str) -> Sampler | None:
-    name = environment.read("OTEL_TRACES_SAMPLER")
-    if not name:
-        return None
-    argument = environment.read("OTEL_TRACES_SAMPLER_ARG") or ""
-    try:
-        return sampler_from_name(name, argument, service_name)
-    except ValueError as error:
-        environment.ignore("OTEL_TRACES_SAMPLER", f"{name} {argument}".strip(), str(error))
-        return None
 
 
 def _id_generator() -> Any:

@@ -193,7 +193,7 @@ def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str
 
     exporter = Watched(url, headers={**headers_from_environment(), **headers})
     provider = TracerProvider(
-        default_resource("clew-doctor"), exporter=exporter, batch=BatchOptions(timeout_s=_TIMEOUT_S)
+        resource=default_resource("clew-doctor"), exporter=exporter, batch=BatchOptions(timeout_s=_TIMEOUT_S)
     )
     span = provider.get_tracer("clew.doctor").start_span("clew doctor")
     span.end()

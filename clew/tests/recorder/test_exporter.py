@@ -23,7 +23,7 @@ from clew.recorder.provider import TracerProvider
 
 def provider_for(url: str, **options: Any) -> TracerProvider:
     options.setdefault("schedule_delay_s", 0.01)
-    return TracerProvider({"service.name": "test"}, exporter=OtlpHttpExporter(url), batch=BatchOptions(**options))
+    return TracerProvider(resource={"service.name": "test"}, exporter=OtlpHttpExporter(url), batch=BatchOptions(**options))
 
 
 def make_spans(provider: TracerProvider, count: int, scope: str = "tests") -> None:
@@ -205,7 +205,7 @@ def test_shutdown_sends_what_is_left_and_later_spans_are_counted_as_dropped(coll
 
 def test_headers_and_gzip_are_sent_as_configured(collector: Any) -> None:
     exporter = OtlpHttpExporter(collector.url, headers={"authorization": "Bearer abc"}, compression="gzip")
-    provider = TracerProvider({"service.name": "test"}, exporter=exporter)
+    provider = TracerProvider(resource={"service.name": "test"}, exporter=exporter)
     make_spans(provider, 3)
     assert provider.force_flush()
     assert len(collector.spans()) == 3
@@ -283,7 +283,7 @@ def test_what_the_exporter_does_is_marked_as_not_to_be_traced() -> None:
         def close(self) -> None:
             pass
 
-    provider = TracerProvider({}, exporter=Looking())
+    provider = TracerProvider(resource={}, exporter=Looking())
     make_spans(provider, 1)
     assert provider.force_flush()
     assert seen == [True]
@@ -307,7 +307,7 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
 
 def test_the_console_gets_one_line_a_span() -> None:
     stream = StringIO()
-    provider = TracerProvider({"service.name": "test"}, exporter=ConsoleExporter(stream))
+    provider = TracerProvider(resource={"service.name": "test"}, exporter=ConsoleExporter(stream))
     span = provider.get_tracer("tests").start_span("op", kind=SpanKind.SERVER, attributes={"n": 1, "raw": b"\x01"})
     span.add_event("happened", {"list": [1, "a"]})
     span.set_status(StatusCode.ERROR, "no")

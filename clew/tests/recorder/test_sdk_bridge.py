@@ -54,7 +54,7 @@ class Noting(Sampler):
 
 def test_an_sdk_exporter_gets_readable_spans_and_is_counted() -> None:
     memory = InMemorySpanExporter()
-    provider = TracerProvider(Resource({"service.name": "sdk", "n": 1}), exporter=memory)
+    provider = TracerProvider(resource=Resource({"service.name": "sdk", "n": 1}), exporter=memory)
     tracer = provider.get_tracer("tests", "1")
     with tracer.start_as_current_span("parent") as parent:
         span = tracer.start_span("op", attributes={"k": [1, 2]}, links=[Link(SpanContext(1, 2, True), {"l": 1})])
@@ -82,7 +82,7 @@ def test_an_sdk_exporter_that_fails_is_counted_as_dropped() -> None:
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             return SpanExportResult.FAILURE
 
-    provider = TracerProvider({}, exporter=Failing())
+    provider = TracerProvider(resource={}, exporter=Failing())
     provider.get_tracer("tests").start_span("op").end()
     provider.force_flush()
     assert provider.stats() == {"recorded": 1, "sent": 0, "dropped": {"exporter_failed": 1}}
@@ -96,7 +96,7 @@ def test_a_processor_sees_the_live_span_and_may_write_to_it() -> None:
         def on_start(self, span: Any, parent_context: Context | None = None) -> None:
             span.set_attribute("stamped", span.name)
 
-    provider = TracerProvider({})
+    provider = TracerProvider(resource={})
     tracer = provider.get_tracer("made before the processors")
     provider.add_span_processor(Stamping())
     provider.add_span_processor(SimpleSpanProcessor(memory))
@@ -109,7 +109,7 @@ def test_a_processor_sees_the_live_span_and_may_write_to_it() -> None:
 def test_dropped_counts_reach_an_sdk_exporter() -> None:
     memory = InMemorySpanExporter()
     limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1, max_event_attributes=1)
-    provider = TracerProvider({}, span_limits=limits)
+    provider = TracerProvider(resource={}, span_limits=limits)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     link = Link(SpanContext(1, 2, False))
     span = provider.get_tracer("tests").start_span("op", attributes={"a": 1, "b": 2}, links=[link, link])
@@ -123,7 +123,7 @@ def test_dropped_counts_reach_an_sdk_exporter() -> None:
 
 
 def test_sdk_samplers_and_id_generators_decide() -> None:
-    provider = TracerProvider({}, ParentBased(ALWAYS_OFF), id_generator=Counting())
+    provider = TracerProvider(ParentBased(ALWAYS_OFF), {}, id_generator=Counting())
     span = provider.get_tracer("tests").start_span("op")
     assert not span.is_recording()
     context = span.get_span_context()
@@ -133,7 +133,7 @@ def test_sdk_samplers_and_id_generators_decide() -> None:
 
 def test_what_a_sampler_adds_is_on_the_span() -> None:
     memory = InMemorySpanExporter()
-    provider = TracerProvider({}, Noting(Decision.RECORD_AND_SAMPLE))
+    provider = TracerProvider(Noting(Decision.RECORD_AND_SAMPLE), {})
     provider.add_span_processor(SimpleSpanProcessor(memory))
     provider.get_tracer("tests").start_span("op", attributes={"own": 1}).end()
     (span,) = memory.get_finished_spans()
@@ -145,7 +145,7 @@ def test_what_a_sampler_adds_is_on_the_span() -> None:
 
 def test_a_span_that_is_recorded_only_is_not_exported() -> None:
     memory = InMemorySpanExporter()
-    provider = TracerProvider({}, Noting(Decision.RECORD_ONLY), exporter=memory)
+    provider = TracerProvider(Noting(Decision.RECORD_ONLY), {}, exporter=memory)
     span = provider.get_tracer("tests").start_span("op")
     assert span.is_recording()
     assert not span.get_span_context().trace_flags.sampled

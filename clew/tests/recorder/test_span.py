@@ -58,7 +58,7 @@ class Recording:
 
     def __init__(self, **options: Any) -> None:
         self.kept = Kept()
-        self.provider = TracerProvider({"service.name": "test"}, exporter=self.kept, **options)
+        self.provider = TracerProvider(resource={"service.name": "test"}, exporter=self.kept, **options)
         self.tracer = self.provider.get_tracer("tests", "1", "http://schema", {"of": "scope"})
 
     def spans(self) -> list[ProtoSpan]:
@@ -466,7 +466,7 @@ def test_a_span_can_be_read(recording: Recording) -> None:
 
 
 def test_the_same_scope_gives_the_same_tracer() -> None:
-    provider = TracerProvider({})
+    provider = TracerProvider(resource={})
     assert provider.get_tracer("a", "1") is provider.get_tracer("a", "1")
     assert provider.get_tracer("a", "1") is not provider.get_tracer("a", "2")
     provider.get_tracer("without an exporter").start_span("goes nowhere").end()

@@ -30,9 +30,19 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from clew import guard
 from clew.otlp import encode
 from clew.recorder import _pure
-from clew.recorder.limits import clean, clean_attributes
+from clew.recorder.limits import UNUSABLE, as_key, clean, clean_attributes
 from clew.recorder.oversize import shrink
-from clew.recorder.readable import NO_STATUS, Event, ReadableSpan, RecordedLink, as_text, as_time_ns, warn_late
+from clew.recorder.readable import (
+    NO_STATUS,
+    Event,
+    ReadableSpan,
+    RecordedLink,
+    TracerSurface,
+    as_text,
+    as_time_ns,
+    foreign_parent,
+    not_a_context,
+)
 from clew.recorder.sampler import AlwaysOff, AlwaysOn, ParentBased, TraceIdRatio
 
 cdef extern from *:
@@ -131,7 +141,6 @@ cdef object _context_module_names = api_context.__dict__
 cdef object _span_key = _SPAN_KEY
 cdef object _span_context_class = SpanContext
 cdef object _non_recording_class = NonRecordingSpan
-cdef object _api_span_class = ApiSpan
 cdef object _trace_flags = [TraceFlags(n) for n in range(256)]
 cdef object _empty_state = TraceState()
 cdef object _internal = SpanKind.INTERNAL
@@ -985,7 +994,7 @@ cdef class SpanCore:
 
     cdef object __weakref__
     cdef dict __dict__
-    cdef readonly Tracer _tracer
+    cdef readonly TracerCore _tracer
     cdef public object _name
     cdef readonly object _parent
     cdef readonly object _trace_state
@@ -1013,25 +1022,23 @@ cdef class SpanCore:
         self._set(key, value)
 
     cdef int _set(self, object key, object value) except -1:
-        cdef Tracer tracer = self._tracer
+        cdef TracerCore tracer = self._tracer
         cdef type kind = type(value)
-        if self._end_ns:
-            return self._late("set_attribute")
+        if self._end_ns and self._refuses("set_attribute"):
+            return 0
         if kind is str:
             if tracer._length >= 0:
                 value = value[: tracer._length]
         elif not (kind is int or kind is bool or kind is float):
-            try:
-                value = clean(value, tracer.limits.max_span_attribute_length)
-            except Exception as error:  # the application's own __str__, __iter__ or items
+            value = clean(value, tracer.limits.max_span_attribute_length)
+            if value is UNUSABLE:
                 self._dropped_attributes += 1
-                guard.swallow("reading an attribute", error)
                 return 0
         if type(key) is not str or not key:
-            if not isinstance(key, str) or not key:
+            key = as_key(key)
+            if not key:
                 self._dropped_attributes += 1
                 return 0
-            key = str.__str__(key)
         if PyDict_Size(self._attributes) >= tracer._most_attributes and not PyDict_Contains(self._attributes, key):
             self._dropped_attributes += 1
             return 0
@@ -1039,6 +1046,8 @@ cdef class SpanCore:
 
     def set_attributes(self, attributes):
         """Set several attributes, in their order."""
+        if self._end_ns and self._refuses("set_attributes"):
+            return
         try:
             for key, value in attributes.items():
                 self._set(key, value)
@@ -1047,10 +1056,9 @@ cdef class SpanCore:
 
     def add_event(self, name, attributes=None, timestamp=None):
         """Add an event, now or at `timestamp` (ns since the epoch); past the limit it is dropped and counted."""
-        cdef Tracer tracer = self._tracer
+        cdef TracerCore tracer = self._tracer
         cdef list events
-        if self._end_ns:
-            self._late("add_event")
+        if self._end_ns and self._refuses("add_event"):
             return
         events = self._recorded_events
         if events is None:
@@ -1065,10 +1073,9 @@ cdef class SpanCore:
 
     def add_link(self, context, attributes=None):
         """Link another span; past the limit the link is dropped and counted."""
-        cdef Tracer tracer = self._tracer
+        cdef TracerCore tracer = self._tracer
         cdef list links
-        if self._end_ns:
-            self._late("add_link")
+        if self._end_ns and self._refuses("add_link"):
             return
         # The specification: a link without a valid context is kept if it says anything at all.
         if not context or not (context.is_valid or attributes or context.trace_state):
@@ -1088,13 +1095,19 @@ cdef class SpanCore:
         self._end(end_time)
 
     cdef int _end(self, object end_time) except -1:
-        cdef Tracer tracer = self._tracer
-        if self._end_ns:
-            return self._late("end")
+        cdef TracerCore tracer = self._tracer
+        cdef uint64_t end_ns
         if end_time is None:
-            self._end_ns = <uint64_t>(self._anchor_ns + clew_monotonic_ns())
+            end_ns = <uint64_t>(self._anchor_ns + clew_monotonic_ns())
         else:
-            self._end_ns = as_time_ns(end_time) or self._start_ns or 1
+            end_ns = as_time_ns(end_time) or self._start_ns or 1
+        # Nothing is called between the question and the answer: of two threads that end a span, one does.
+        if self._end_ns:
+            self._refuses("end")
+            return 0
+        self._end_ns = end_ns
+        if tracer.observed:
+            tracer.sink.ending(self)
         if self._flags & SAMPLED and tracer._sends:
             try:
                 self._encode(tracer)
@@ -1107,10 +1120,6 @@ cdef class SpanCore:
 
     def __enter__(self):
         return self
-
-    cdef int _late(self, str method) except -1:
-        warn_late(method, self._name)
-        return 0
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -1131,7 +1140,7 @@ cdef class SpanCore:
 
     # -- encoding -----------------------------------------------------------------------------------------------------
 
-    cdef int _encode(self, Tracer tracer) except -1:
+    cdef int _encode(self, TracerCore tracer) except -1:
         """Write the span into the buffer. What may run Python code is asked before the first byte is written."""
         global _scratch
         cdef Out out
@@ -1255,7 +1264,7 @@ cdef class CurrentSpan:
     is recorded: GeneratorExit, KeyboardInterrupt and cancellation are no errors of the span.
     """
 
-    cdef Tracer _tracer
+    cdef TracerCore _tracer
     cdef object _name, _context, _kind, _attributes, _links, _start_time
     cdef bint _record_exception, _set_status_on_exception, _ends
     cdef object _span, _token, _variable
@@ -1311,9 +1320,8 @@ cdef class CurrentSpan:
         return _pure.CurrentSpan(self._tracer, arguments, self._ends)(function)
 
 
-@cython.final
-cdef class Tracer:
-    """Starts spans for one instrumentation scope."""
+cdef class TracerCore:
+    """What every span asks of its tracer, and how spans start."""
 
     cdef object __weakref__
     cdef dict __dict__
@@ -1401,7 +1409,11 @@ cdef class Tracer:
         cdef int64_t anchor_ns, now_ns
         if kind is None:
             kind = _internal
-        found = _found_in(_current_context() if context is None else context)
+        try:
+            found = _found_in(_current_context() if context is None else context)
+        except Exception:  # what was passed as context is none
+            found = not_a_context(context)
+            context = None
         parent = None
         state = _empty_state
         now_ns = clew_monotonic_ns()
@@ -1415,10 +1427,12 @@ cdef class Tracer:
         else:
             anchor_ns = clew_wall_ns() - now_ns
             trace_high = trace_low = 0
-            if found is not None and (type(found) is _non_recording_class or isinstance(found, _api_span_class)):
+            if type(found) is _non_recording_class:
                 parent = found.get_span_context()
-                if parent is not None and not parent.is_valid:
+                if type(parent) is not _span_context_class or not parent.is_valid:
                     parent = None
+            elif found is not None:
+                parent = foreign_parent(found)
             if parent is not None:
                 trace_high = PyLong_AsUnsignedLongLongMask(parent[0] >> 64)
                 trace_low = PyLong_AsUnsignedLongLongMask(parent[0])
@@ -1486,7 +1500,8 @@ cdef class Tracer:
         if links:
             try:
                 for link in links:
-                    span.add_link(link.context, link.attributes)
+                    if link:
+                        span.add_link(link.context, link.attributes)
             except Exception as error:  # what was passed as links are none
                 guard.swallow("adding links", error)
         if self.observed:
@@ -1532,6 +1547,12 @@ cdef object _not_recording(uint64_t high, uint64_t low, uint64_t span_id, int fl
     span = _non_recording_class.__new__(_non_recording_class)
     span._context = _span_context(high, low, span_id, flags, state)
     return span
+
+
+class Tracer(TracerCore, TracerSurface):
+    """Starts spans for one instrumentation scope."""
+
+    __slots__ = ()
 
 
 ApiSpan.register(Span)

@@ -32,16 +32,18 @@ from clew.otlp import encode
 from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
 from clew.recorder.buffer import Buffer
 from clew.recorder.ids import random_bits
-from clew.recorder.limits import Limits, clean, clean_attributes
+from clew.recorder.limits import UNUSABLE, Limits, as_key, clean, clean_attributes
 from clew.recorder.readable import (
     NO_STATUS,
     Event,
     ReadableSpan,
     RecordedLink,
     Scope,
+    TracerSurface,
     as_text,
     as_time_ns,
-    warn_late,
+    foreign_parent,
+    not_a_context,
 )
 from clew.recorder.sampler import Sampler
 
@@ -66,6 +68,12 @@ class Sink(Protocol):
 
     def started(self, span: Span, parent_context: Context | None) -> None:
         """Called only if `observed`: a recording span has started."""
+
+    def ending(self, span: Span) -> None:
+        """Called only if `observed`: the end time is set; processors may still write, nobody else may."""
+
+    def is_ending(self, span: Span) -> bool:
+        """Whether this thread is inside `ending` of this span."""
 
     def ended(self, span: Span) -> None:
         """Called only if `observed`: a recording span has ended."""
@@ -140,23 +148,20 @@ class Span(ReadableSpan, ApiSpan):
 
     def set_attribute(self, key: str, value: AnyValue) -> None:
         """Set one attribute; a new key past the limit is dropped and counted."""
-        if self._end_ns:
-            warn_late("set_attribute", self._name)
+        if self._end_ns and self._refuses("set_attribute"):
             return
         tracer = self._tracer
         if type(value) not in tracer.plain:
-            try:
-                value = clean(value, tracer.limits.max_span_attribute_length)
-            except Exception as error:  # the application's own __str__, __iter__ or items
+            value = clean(value, tracer.limits.max_span_attribute_length)
+            if value is UNUSABLE:
                 self._dropped_attributes += 1
-                guard.swallow("reading an attribute", error)
                 return
         attributes = self._attributes
         if type(key) is not str or not key:
-            if not key or not isinstance(key, str):
+            key = as_key(key)
+            if not key:
                 self._dropped_attributes += 1
                 return
-            key = str.__str__(key)
         if len(attributes) >= tracer.max_attributes and key not in attributes:
             self._dropped_attributes += 1
             return
@@ -164,6 +169,8 @@ class Span(ReadableSpan, ApiSpan):
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
         """Set several attributes, in their order."""
+        if self._end_ns and self._refuses("set_attributes"):
+            return
         try:
             for key, value in attributes.items():
                 self.set_attribute(key, value)
@@ -172,8 +179,7 @@ class Span(ReadableSpan, ApiSpan):
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event, now or at `timestamp` (ns since the epoch); past the limit it is dropped and counted."""
-        if self._end_ns:
-            warn_late("add_event", self._name)
+        if self._end_ns and self._refuses("add_event"):
             return
         limits = self._tracer.limits
         events = self._recorded_events
@@ -188,8 +194,7 @@ class Span(ReadableSpan, ApiSpan):
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link another span; past the limit the link is dropped and counted."""
-        if self._end_ns:
-            warn_late("add_link", self._name)
+        if self._end_ns and self._refuses("add_link"):
             return
         # The specification: a link without a valid context is kept if it says anything at all.
         if not context or not (context.is_valid or attributes or context.trace_state):
@@ -206,13 +211,17 @@ class Span(ReadableSpan, ApiSpan):
 
     def end(self, end_time: int | None = None) -> None:
         """End the span, now or at `end_time` (ns since the epoch), and hand it to the exporter."""
-        if self._end_ns:
-            warn_late("end", self._name)
-            return
-        self._end_ns = (
+        end_ns = (
             self._anchor_ns + perf_counter_ns() if end_time is None else as_time_ns(end_time) or self._start_ns or 1
         )
+        # Nothing is called between the question and the answer: of two threads that end a span, one does.
+        if self._end_ns:
+            self._refuses("end")
+            return
+        self._end_ns = end_ns
         tracer = self._tracer
+        if tracer.observed:
+            tracer.sink.ending(self)
         buffer = tracer.buffer
         if self._flags & _SAMPLED and buffer is not None:
             try:
@@ -242,6 +251,8 @@ class Span(ReadableSpan, ApiSpan):
     # -- encoding ---------------------------------------------------------------------------------------------------
 
     def _encode(self) -> bytes:
+        # A copy: another thread that asked `_end_ns` just before the end may still be writing an attribute.
+        attributes = self._attributes.copy()
         parent = self._parent
         flags = self._flags | FLAG_REMOTE_KNOWN
         parent_span_id = 0
@@ -270,7 +281,7 @@ class Span(ReadableSpan, ApiSpan):
             _OTLP_KIND[self._kind],
             self._start_ns,
             self._end_ns,
-            self._attributes,
+            attributes,
             self._dropped_attributes,
             events,
             links,
@@ -341,7 +352,7 @@ class CurrentSpan:
         return traced
 
 
-class Tracer(ApiTracer):
+class Tracer(TracerSurface, ApiTracer):
     """Starts spans for one instrumentation scope."""
 
     def __init__(
@@ -380,7 +391,11 @@ class Tracer(ApiTracer):
         set_status_on_exception: bool = True,
     ) -> ApiSpan:
         """Start a span, not made current; its parent is the span in `context`, by default the current one."""
-        found = (get_current() if context is None else context).get(_SPAN_KEY)
+        try:
+            found = (get_current() if context is None else context).get(_SPAN_KEY)
+        except Exception:  # what was passed as context is none
+            found = not_a_context(context)
+            context = None
         parent: SpanContext | None = None
         now_ns = perf_counter_ns()
         if type(found) is Span:
@@ -388,10 +403,8 @@ class Tracer(ApiTracer):
             anchor_ns = found._anchor_ns
         else:
             anchor_ns = time_ns() - now_ns
-            if found is not None and isinstance(found, ApiSpan):
-                parent = found.get_span_context()
-                if parent is not None and not parent.is_valid:
-                    parent = None
+            if found is not None:
+                parent = foreign_parent(found)
 
         ids = self._id_generator
         if parent is not None:
@@ -444,7 +457,8 @@ class Tracer(ApiTracer):
         if links:
             try:
                 for link in links:
-                    span.add_link(link.context, link.attributes)
+                    if link:
+                        span.add_link(link.context, link.attributes)
             except Exception as error:  # what was passed as links are none
                 guard.swallow("adding links", error)
         if self.observed:

@@ -12,7 +12,7 @@ _MOUNTINFO: Final = "/proc/self/mountinfo"
 # The last part of a cgroup's path: 64 digits, perhaps between a runtime's prefix ("docker-", "cri-containerd-",
 # "crio-", "libpod-") and the suffix of a systemd unit; 32 digits and a number on AWS Fargate.
 _cgroup_part: Final = re.compile(
-    r"(?:[a-z][a-z0-9_.-]*[-:])?([0-9a-f]{64}|[0-9a-f]{32}-[0-9]{6,12})(?:\.scope|\.service)?", re.ASCII
+    r"(?:[a-z][a-z0-9_.:-]*[-:])?([0-9a-f]{64}|[0-9a-f]{32}-[0-9]{6,12})(?:\.scope|\.service)?", re.ASCII
 ).fullmatch
 # The file a runtime mounts over /etc/hostname and its like lies in the container's own folder. Kubernetes' "sandboxes"
 # are the pod's, not the container's, and so are not looked at.

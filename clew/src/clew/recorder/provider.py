@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import threading
@@ -13,18 +14,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 from weakref import WeakSet
 
 from opentelemetry.context import Context
+from opentelemetry.trace import NoOpTracer
+from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from opentelemetry.util.types import Attributes
 
-from clew import guard
+from clew import environment, guard
 from clew.recorder import _select
 from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
 from clew.recorder.pipeline import BatchOptions, Pipeline
-from clew.recorder.readable import Scope
+from clew.recorder.readable import Scope, as_text
 from clew.recorder.resource import Resource, default_resource
-from clew.recorder.sampler import Sampler
+from clew.recorder.sampler import PARENT_BASED_ALWAYS_ON, Sampler, sampler_from_environment
+from clew.recorder.span_metrics import span_metrics
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 _EXIT_TIMEOUT_S: Final = 4.5
 _exit_until: float | None = None
 
+_logger: Final = logging.getLogger("clew")
 # Of the finalizers of multiprocessing, highest first; those of its queues are -5 and above.
 _LAST: Final = -100
 
@@ -61,44 +66,83 @@ class TracerProvider(ApiTracerProvider):
 
     def __init__(
         self,
-        resource: Resource | Mapping[str, Any] | Any = None,
         sampler: Sampler | None = None,
-        span_limits: Limits | None = None,
+        resource: Resource | Mapping[str, Any] | Any = None,
+        shutdown_on_exit: bool = True,
+        active_span_processor: Any = None,
         id_generator: Any = None,
-        exporter: Exporter | SpanExporter | None = None,
+        span_limits: Limits | None = None,
         *,
+        exporter: Exporter | SpanExporter | None = None,
         batch: BatchOptions | None = None,
+        meter_provider: Any = None,
     ) -> None:
-        """Every argument takes the SDK's object too: Resource, Sampler, SpanLimits, IdGenerator, SpanExporter.
+        """The arguments of the SDK's TracerProvider in its order, then clew's own. Every one takes the SDK's object.
 
-        `resource` may be a mapping of attributes; without it the process' own is made, `OTEL_*` variables included.
-        `sampler` None is parent-based always on. Without an `exporter` spans go only to added processors.
+        `sampler` None is what `OTEL_TRACES_SAMPLER` says, parent-based always on by default. `resource` may be a mapping
+        of attributes; without it the process' own is made, `OTEL_*` variables included. `active_span_processor` is
+        where added processors go, one of the SDK's multi span processors. Without an `exporter` spans go only to
+        processors. `meter_provider` counts spans where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
         """
         self._resource: Resource = _resource_from(resource)
+        # Who gave the SDK's object gets that one back.
+        self._given_resource: Any = None if isinstance(resource, Mapping | Resource) else resource
         self._core = _select.selected
-        self._sampler = sampler
+        self._sampler = sampler or sampler_from_environment(str(self._resource.attributes.get("service.name", "")))
         self._limits = span_limits or span_limits_from_environment()
         self._id_generator = id_generator
+        self._is_disabled = bool(environment.read("OTEL_SDK_DISABLED"))
         # Reentrant: a signal's handler or a __del__ may ask for a tracer while one is being made.
         self._lock = RLock()
-        self._tracers: dict[tuple[str, str | None, str | None], Tracer] = {}
+        self._tracers: dict[Any, ApiTracer] = {}
         self._every_tracer: WeakSet[Tracer] = WeakSet()
+        # Spans whose processors may still write, with the thread that is ending them.
+        self._endings: list[tuple[int, Span]] = []
         self._bridge: Bridge | None = None
         self._pipeline: Pipeline | None = None
         self._is_shut_down = False
+        self._metrics = span_metrics(meter_provider)
+        if active_span_processor is not None:
+            self._bridge_to_sdk(active_span_processor)
         if exporter is not None:
             if _is_sdk_exporter(exporter):
                 self._bridge_to_sdk().add_exporter(exporter)
             else:
                 self._pipeline = Pipeline(cast("Exporter", exporter), self._resource, batch or BatchOptions())
         _providers.add(self)
-        atexit.register(self._shutdown_at_exit)
-        self._shutdown_at_the_end_of_a_multiprocessing_child()
+        self._atexit_handler = self._shutdown_at_exit if shutdown_on_exit else None
+        if self._atexit_handler is not None:
+            atexit.register(self._atexit_handler)
+            self._shutdown_at_the_end_of_a_multiprocessing_child()
 
     @property
-    def resource(self) -> Resource:
+    def resource(self) -> Any:
         """What the spans are produced by; `.attributes`, `.schema_url`."""
-        return self._resource
+        return self._given_resource or self._resource
+
+    @property
+    def sampler(self) -> Any:
+        """What decides which spans are recorded."""
+        if self._sampler is not None:
+            return self._sampler
+        sampling = sys.modules.get("opentelemetry.sdk.trace.sampling")
+        return PARENT_BASED_ALWAYS_ON if sampling is None else sampling.DEFAULT_ON
+
+    @property
+    def id_generator(self) -> Any:
+        """What makes trace and span ids; the SDK's RandomIdGenerator where that is loaded and none was given."""
+        if self._id_generator is not None:
+            return self._id_generator
+        module = sys.modules.get("opentelemetry.sdk.trace.id_generator")
+        return None if module is None else module.RandomIdGenerator()
+
+    @property
+    def _span_limits(self) -> Limits:
+        return self._limits
+
+    @property
+    def _active_span_processor(self) -> Any:
+        return None if self._bridge is None else self._bridge.processors
 
     def get_tracer(
         self,
@@ -106,29 +150,34 @@ class TracerProvider(ApiTracerProvider):
         instrumenting_library_version: str | None = None,
         schema_url: str | None = None,
         attributes: Attributes = None,
-    ) -> Tracer:
+    ) -> ApiTracer:
         """The tracer of one instrumentation scope; the same arguments give the same tracer."""
-        key = (instrumenting_module_name, instrumenting_library_version, schema_url)
-        if not attributes:
-            known = self._tracers.get(key)
-            if known is not None:
-                return known
+        if self._is_disabled:
+            return NoOpTracer()
+        if not instrumenting_module_name:
+            _logger.error("clew: get_tracer() without the name of what instruments")
         kept, _ = clean_attributes(attributes, None, None)
+        key: Any = (instrumenting_module_name, instrumenting_library_version, schema_url, *kept.items())
+        try:
+            known = self._tracers.get(key)
+        except TypeError:  # a name or a value that cannot be a key
+            known = key = None
+        if known is not None:
+            return known
         pipeline = self._pipeline
-        tracer: Tracer = self._core.Tracer(
+        made: Tracer = self._core.Tracer(
             self,
-            Scope(str(instrumenting_module_name or ""), instrumenting_library_version, schema_url, kept),
+            Scope(as_text(instrumenting_module_name or ""), instrumenting_library_version or "", schema_url, kept),
             self._limits,
             self._sampler,
             self._id_generator,
             pipeline.buffer if pipeline is not None else None,
-            self._bridge is not None,
+            self._bridge is not None or self._metrics is not None,
         )
+        tracer: ApiTracer = made if self._metrics is None else self._metrics.counting(made)
         with self._lock:
-            self._every_tracer.add(tracer)
-            if not attributes:
-                return self._tracers.setdefault(key, tracer)
-        return tracer
+            self._every_tracer.add(made)
+            return tracer if key is None else self._tracers.setdefault(key, tracer)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Let a SpanProcessor of the OpenTelemetry SDK see every recording span; needs `opentelemetry-sdk`."""
@@ -138,11 +187,11 @@ class TracerProvider(ApiTracerProvider):
             for tracer in self._every_tracer:
                 tracer.observed = True
 
-    def _bridge_to_sdk(self) -> Bridge:
+    def _bridge_to_sdk(self, processors: Any = None) -> Bridge:
         if self._bridge is None:
             from clew.recorder.sdk_bridge import Bridge
 
-            self._bridge = Bridge()
+            self._bridge = Bridge(processors)
         return self._bridge
 
     def started(self, span: Span, parent_context: Context | None) -> None:
@@ -150,8 +199,25 @@ class TracerProvider(ApiTracerProvider):
         if self._bridge is not None:
             self._bridge.started(span, parent_context)
 
+    def ending(self, span: Span) -> None:
+        """A span is about to end; its processors, and nobody else, may still write to it."""
+        if self._bridge is not None and self._bridge.has_on_ending:
+            mine = (threading.get_ident(), span)
+            self._endings.append(mine)
+            try:
+                self._bridge.ending(span)
+            finally:
+                self._endings.remove(mine)
+
+    def is_ending(self, span: Span) -> bool:
+        """Whether this thread is inside `ending` of this span."""
+        me = threading.get_ident()
+        return any(one is span and thread == me for thread, one in self._endings)
+
     def ended(self, span: Span) -> None:
         """A span has ended; called by tracers while processors are attached."""
+        if self._metrics is not None:
+            self._metrics.ended(span)
         if self._bridge is not None:
             self._bridge.ended(span)
 
@@ -182,13 +248,18 @@ class TracerProvider(ApiTracerProvider):
             if self._is_shut_down:
                 return
             self._is_shut_down = True
-        atexit.unregister(self._shutdown_at_exit)
+        if self._atexit_handler is not None:
+            atexit.unregister(self._atexit_handler)
+            self._atexit_handler = None
         until = monotonic() + timeout_s
         try:
             if self._pipeline is not None:
                 self._pipeline.shutdown(timeout_s)
             if self._bridge is not None:
                 self._bridge.shutdown(max(until - monotonic(), 0.0))
+            close = getattr(self._sampler, "close", None)
+            if close is not None:
+                close()
         except Exception as error:
             guard.swallow("shutdown", error)
 
@@ -200,7 +271,10 @@ class TracerProvider(ApiTracerProvider):
 
     def _begin_in_child(self) -> None:
         self._lock = RLock()
+        self._endings.clear()
         self._resource = self._resource.in_this_process()
+        if self._given_resource is not None and "process.pid" in self._resource.attributes:
+            self._given_resource = None  # it names the parent
         if self._bridge is not None:
             self._bridge.begin_in_child()
         if self._pipeline is not None:

@@ -10,16 +10,24 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple, Protocol
 
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.context import get_current
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AnyValue, Attributes
 
 from clew import guard
+from clew.recorder.misuse import misuse
+from clew.recorder.seen_as import seen_as
 
+_SDK_TRACE: Final = "opentelemetry.sdk.trace"
+_SDK_INSTRUMENTATION: Final = "opentelemetry.sdk.util.instrumentation"
+_INFO_IS_DEPRECATED: Final = "instrumentation_info is deprecated; instrumentation_scope has replaced it"
 NO_STATUS: Final = Status()
 MAX_TIME_NS: Final = (1 << 64) - 1
 
@@ -31,6 +39,22 @@ class Scope(NamedTuple):
     version: str | None
     schema_url: str | None
     attributes: Mapping[str, Any]
+
+    @property
+    def _name(self) -> str:
+        return self.name
+
+    @property
+    def _version(self) -> str | None:
+        return self.version
+
+    @property
+    def _schema_url(self) -> str | None:
+        return self.schema_url
+
+    @property
+    def _attributes(self) -> Mapping[str, Any]:
+        return self.attributes
 
 
 class Event(NamedTuple):
@@ -48,6 +72,28 @@ class RecordedLink(NamedTuple):
     context: SpanContext
     attributes: Mapping[str, Any]
     dropped_attributes: int
+
+
+class ReadableLink(Link):
+    """A recorded link as the API's Link, its attributes a read-only view."""
+
+    def __init__(self, link: RecordedLink) -> None:
+        self._context = link.context
+        self._attributes = MappingProxyType(link.attributes)
+        self._dropped_attributes = link.dropped_attributes
+
+    @property
+    def dropped_attributes(self) -> int:
+        """Attributes dropped by the limits."""
+        return self._dropped_attributes
+
+
+class RawTracer(Protocol):
+    """What a twin's tracer keeps."""
+
+    sink: Any
+    scope: Scope
+    limits: Any
 
 
 class RawSpan(Protocol):
@@ -73,7 +119,10 @@ class RawSpan(Protocol):
     _tracer: Any
 
     def is_recording(self) -> bool:
-        """Whether the span still takes what it is told."""
+        """Whether the span has not ended."""
+
+    def _refuses(self, method: str) -> bool:
+        """From ReadableSpan; a twin asks it in every call that writes, once `_end_ns` is set."""
 
     def get_span_context(self) -> SpanContext:
         """The span's context, the same object at each call."""
@@ -90,28 +139,32 @@ class ReadableSpan:
 
     __slots__ = ()
 
+    __class__ = property(seen_as("Span"))  # see seen_as
+
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def update_name(self: RawSpan, name: str) -> None:
         """Rename the span."""
-        if self._end_ns:
-            warn_late("update_name", self._name)
+        if self._end_ns and self._refuses("update_name"):
             return
         self._name = as_text(name)
 
     def set_status(self: RawSpan, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status: OK is final, UNSET changes nothing, a description belongs to ERROR."""
-        if self._end_ns:
-            warn_late("set_status", self._name)
+        if self._end_ns and self._refuses("set_status"):
             return
         code = status.status_code if isinstance(status, Status) else status
         if code is StatusCode.UNSET or self._status.status_code is StatusCode.OK:
             return
         if isinstance(status, Status):
+            if description is not None:
+                misuse("set_status() with a Status and a description: the description %r is ignored", description)
             self._status = status
         elif isinstance(status, StatusCode):
-            is_error = status is StatusCode.ERROR
-            self._status = Status(status, as_text(description) if description and is_error else None)
+            # The API's Status says so itself when a description is not for this code.
+            self._status = Status(status, as_text(description) if description else None)
+        else:
+            misuse("set_status(%r): neither a Status nor a StatusCode; ignored", status)
 
     def record_exception(
         self: RawSpan,
@@ -125,7 +178,9 @@ class ReadableSpan:
             kind = type(exception)
             module = kind.__module__
             recorded: dict[str, AnyValue] = {
-                "exception.type": kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}",
+                "exception.type": kind.__qualname__
+                if module in (None, "builtins")
+                else f"{module}.{kind.__qualname__}",
                 "exception.message": as_text(exception),
                 "exception.stacktrace": "".join(traceback.format_exception(exception)),
                 "exception.escaped": str(escaped),
@@ -143,6 +198,14 @@ class ReadableSpan:
         if exc_val is not None:
             self._fail(exc_val, escaped=True)
         self.end()  # type: ignore[attr-defined]  # the twin's
+
+    def _refuses(self: Any, method: str) -> bool:
+        """Whether the span, which has ended, takes no call of `method`: only processors' on_ending may still write."""
+        tracer = self._tracer
+        if tracer.observed and method != "end" and tracer.sink.is_ending(self):
+            return False
+        misuse("%s() on span %r, which has ended; ignored", method, self._name, owner=tracer)
+        return True
 
     def _fail(self: Any, error: BaseException, escaped: bool = False) -> None:
         """`error` has left the block of this span, which records it unless the span was told otherwise."""
@@ -192,13 +255,13 @@ class ReadableSpan:
 
     @property
     def events(self: RawSpan) -> Sequence[Event]:
-        """The events in the order they were added."""
-        return tuple(self._recorded_events or ())
+        """The events in the order they were added; their attributes are read-only views."""
+        return tuple([one._replace(attributes=MappingProxyType(one.attributes)) for one in self._recorded_events or ()])
 
     @property
     def links(self: RawSpan) -> Sequence[Link]:
         """The links in the order they were added."""
-        return tuple([Link(one.context, one.attributes) for one in self._recorded_links or ()])
+        return tuple([ReadableLink(one) for one in self._recorded_links or ()])
 
     @property
     def recorded_links(self: RawSpan) -> Sequence[RecordedLink]:
@@ -216,10 +279,15 @@ class ReadableSpan:
         return self._tracer.sink.resource
 
     @property
-    def instrumentation_scope(self: RawSpan) -> Scope:
-        """The instrumentation that made the span."""
-        scope: Scope = self._tracer.scope
-        return scope
+    def instrumentation_scope(self: RawSpan) -> Any:
+        """The instrumentation that made the span: the SDK's InstrumentationScope where the SDK is loaded."""
+        return sdk_scope(self._tracer.scope)
+
+    @property
+    def instrumentation_info(self: RawSpan) -> Any:
+        """Deprecated by OpenTelemetry: the scope without its attributes."""
+        warnings.warn(_INFO_IS_DEPRECATED, DeprecationWarning, stacklevel=2)
+        return sdk_info(self._tracer.scope)
 
     @property
     def dropped_attributes(self: RawSpan) -> int:
@@ -307,22 +375,110 @@ class ReadableSpan:
         return self.resource
 
     @property
-    def _instrumentation_scope(self: Any) -> Scope:
-        scope: Scope = self.instrumentation_scope
-        return scope
+    def _instrumentation_scope(self: Any) -> Any:
+        return self.instrumentation_scope
+
+    @property
+    def _instrumentation_info(self: RawSpan) -> Any:
+        return sdk_info(self._tracer.scope)
+
+    @property
+    def _limits(self: RawSpan) -> Any:
+        return self._tracer.limits
+
+    @property
+    def _sampler(self: RawSpan) -> Any:
+        return self._tracer.sampler
+
+    @property
+    def _span_processor(self: RawSpan) -> Any:
+        return self._tracer.span_processor
 
     def _readable_span(self) -> Any:
         # Whoever wants the SDK's ReadableSpan has imported the SDK; nobody else shall.
-        if "opentelemetry.sdk.trace" not in sys.modules:
+        if _SDK_TRACE not in sys.modules:
             return self
         from clew.recorder.sdk_bridge import readable_span
 
         return readable_span(self)
 
 
-def warn_late(method: str, name: str) -> None:
-    """Say that a span was told something after its end."""
-    guard.warn(f"late {method}", "clew: %s() on span %r, which has ended; ignored", method, name)
+class TracerSurface:
+    """What a tracer has beyond starting spans: first base of both twins, which keep `sink`, `scope` and `limits`."""
+
+    __slots__ = ()
+
+    __class__ = property(seen_as("Tracer"))  # see seen_as
+
+    @property
+    def resource(self: RawTracer) -> Any:
+        """The provider's resource."""
+        return self.sink.resource
+
+    @property
+    def sampler(self: RawTracer) -> Any:
+        """The provider's sampler."""
+        return self.sink.sampler
+
+    @property
+    def id_generator(self: RawTracer) -> Any:
+        """The provider's generator of ids."""
+        return self.sink.id_generator
+
+    @property
+    def instrumentation_info(self: RawTracer) -> Any:
+        """The scope as OpenTelemetry knew it before scopes."""
+        return sdk_info(self.scope)
+
+    @property
+    def span_processor(self: RawTracer) -> Any:
+        """The provider's attached processors, as one."""
+        return self.sink._active_span_processor
+
+    @property
+    def _instrumentation_scope(self: RawTracer) -> Any:
+        return sdk_scope(self.scope)
+
+    @property
+    def _span_limits(self: RawTracer) -> Any:
+        return self.limits
+
+    def _is_enabled(self) -> bool:
+        return True
+
+
+def sdk_scope(scope: Scope) -> Any:
+    """`scope` as the SDK's InstrumentationScope if the SDK is loaded, else as it is."""
+    module = sys.modules.get(_SDK_INSTRUMENTATION)
+    if module is None or not hasattr(module, "InstrumentationScope"):
+        return scope
+    return module.InstrumentationScope(scope.name, scope.version, scope.schema_url, scope.attributes)
+
+
+def sdk_info(scope: Scope) -> Any:
+    """`scope` as the SDK's InstrumentationInfo if the SDK is loaded, else as it is."""
+    module = sys.modules.get(_SDK_INSTRUMENTATION)
+    if module is None or not hasattr(module, "InstrumentationInfo"):
+        return scope
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return module.InstrumentationInfo(scope.name, scope.version, scope.schema_url)
+
+
+def not_a_context(context: object) -> Any:
+    """Say so, and take the current span."""
+    misuse("start_span(context=%r): not a Context; the current one is used", context)
+    return get_current().get(_SPAN_KEY)
+
+
+def foreign_parent(span: Any) -> SpanContext | None:
+    """The valid context of a span that is not clew's; `None` if it has none, or is no span."""
+    try:
+        context = span.get_span_context() if isinstance(span, Span) else None
+        return context if isinstance(context, SpanContext) and context.is_valid else None
+    except Exception as error:
+        guard.swallow("the parent span", error)
+        return None
 
 
 def as_text(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from clew import __version__, environment, guard
 from clew.recorder.container import container_id
 from clew.recorder.limits import clean_attributes
+from clew.recorder.seen_as import seen_as
 
 UNKNOWN_SERVICE: Final = "unknown_service:python"
 
@@ -28,6 +29,8 @@ _ARCHITECTURES: Final = {
 
 class Resource:
     """Attributes and schema URL of what produced the spans; read-only, values keep their types."""
+
+    __class__ = property(seen_as("Resource", "opentelemetry.sdk.resources"))  # see seen_as
 
     def __init__(self, attributes: Mapping[str, Any], schema_url: str = "", *, generated_id: bool = False) -> None:
         """`generated_id` says that `service.instance.id` was made up here, so that a forked child makes up its own."""

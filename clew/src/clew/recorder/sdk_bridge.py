@@ -19,7 +19,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link
 
 from clew import guard
-from clew.recorder.resource import Resource
 
 
 class _CountingExporter(SpanExporter):
@@ -47,8 +46,10 @@ class _CountingExporter(SpanExporter):
 class Bridge:
     """Shows recorded spans to SDK processors: the live span at its start, a ReadableSpan at its end."""
 
-    def __init__(self) -> None:
-        self._processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
+    def __init__(self, processors: Any = None) -> None:
+        """`processors` is one of the SDK's multi span processors; without it they are called one after the other."""
+        self.processors: Any = processors or SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
+        self.has_on_ending = hasattr(self.processors, "_on_ending")
         self.begin_in_child()
 
     def begin_in_child(self) -> None:
@@ -61,7 +62,7 @@ class Bridge:
 
     def add_processor(self, processor: SpanProcessor) -> None:
         """Attach a processor."""
-        self._processors.add_span_processor(processor)
+        self.processors.add_span_processor(processor)
 
     def add_exporter(self, exporter: SpanExporter) -> None:
         """Attach an exporter behind the SDK's own batching."""
@@ -70,7 +71,14 @@ class Bridge:
     def started(self, span: Any, parent_context: Context | None) -> None:
         """Call every processor's `on_start`."""
         try:
-            self._processors.on_start(span, parent_context)
+            self.processors.on_start(span, parent_context)
+        except Exception as error:
+            guard.swallow("a span processor", error)
+
+    def ending(self, span: Any) -> None:
+        """Call every processor's `_on_ending` (experimental in the SDK, hence its name)."""
+        try:
+            self.processors._on_ending(span)
         except Exception as error:
             guard.swallow("a span processor", error)
 
@@ -80,7 +88,7 @@ class Bridge:
             with self._lock:
                 self._recorded += 1
         try:
-            self._processors.on_end(readable_span(span))
+            self.processors.on_end(readable_span(span))
         except Exception as error:
             guard.swallow("a span processor", error)
 
@@ -99,7 +107,7 @@ class Bridge:
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Flush every processor."""
-        return self._processors.force_flush(timeout_millis)
+        return bool(self.processors.force_flush(timeout_millis))
 
     def shutdown(self, timeout_s: float) -> None:
         """Shut every processor down, and wait for `timeout_s` at most: the SDK's exporters alone may take 30 s."""
@@ -113,7 +121,7 @@ class Bridge:
 
     def _shutdown_processors(self) -> None:
         try:
-            self._processors.shutdown()
+            self.processors.shutdown()
         except Exception as error:
             guard.swallow("a span processor", error)
 
@@ -131,7 +139,9 @@ def _bounded_list(items: Sequence[Any], dropped: int) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _sdk_resource(resource: Resource) -> SdkResource:
+def _sdk_resource(resource: Any) -> SdkResource:
+    if issubclass(type(resource), SdkResource):  # isinstance believes our own to be one
+        return resource  # type: ignore[no-any-return]
     return SdkResource(dict(resource.attributes), resource.schema_url)
 
 

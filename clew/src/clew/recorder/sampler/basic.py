@@ -26,6 +26,7 @@ from clew.recorder.sampler.probability import (
     threshold_to_text,
     with_threshold,
 )
+from clew.recorder.seen_as import seen_as
 
 _DROP: Final = Decision.DROP
 _KEEP: Final = Decision.RECORD_AND_SAMPLE
@@ -92,6 +93,7 @@ class TraceIdRatio:
     def __init__(self, ratio: float) -> None:
         """`ratio` from 0 to 1. Raises ValueError outside."""
         self.ratio: Final = ratio
+        self.rate: Final = ratio  # the SDK's name for it
         self.threshold: Final = threshold_from_ratio(ratio)
         self.threshold_text: Final = threshold_to_text(self.threshold) if self.threshold < MAX_THRESHOLD else None
         self.trace_state: Final = with_threshold(None, self.threshold_text)
@@ -131,6 +133,8 @@ class ParentBased:
     The four delegates take the place of following, for parents of other processes and of this one; `None` follows.
     """
 
+    __class__ = property(seen_as("ParentBased", "opentelemetry.sdk.trace.sampling"))
+
     def __init__(
         self,
         root: Sampler,
@@ -140,7 +144,7 @@ class ParentBased:
         local_parent_not_sampled: Sampler | None = None,
     ) -> None:
         """A delegate that says what the parent said anyway, as the specification's defaults do, is kept as `None`."""
-        self.root = root
+        self.root = self._root = root
         self.remote_parent_sampled = None if type(remote_parent_sampled) is AlwaysOn else remote_parent_sampled
         self.remote_parent_not_sampled = (
             None if type(remote_parent_not_sampled) is AlwaysOff else remote_parent_not_sampled
@@ -203,3 +207,7 @@ class ParentBased:
             f"localParentSampled:{describe(self.local_parent_sampled or on)},"
             f"localParentNotSampled:{describe(self.local_parent_not_sampled or off)}}}"
         )
+
+
+#: What records where nobody has chosen a sampler.
+PARENT_BASED_ALWAYS_ON: Final = ParentBased(AlwaysOn())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Final
 
+from clew import environment
 from clew.recorder.sampler.basic import AlwaysOff, AlwaysOn, ParentBased, TraceIdRatio
 from clew.recorder.sampler.contract import Sampler
 from clew.recorder.sampler.jaeger_remote import DEFAULT_ENDPOINT, JaegerRemote
@@ -40,6 +41,19 @@ def sampler_from_name(name: str, argument: str = "", service_name: str = "") -> 
     else:
         sampler = _jaeger_remote(argument, service_name)
     return ParentBased(sampler) if parent_based else sampler
+
+
+def sampler_from_environment(service_name: str = "") -> Sampler | None:
+    """The sampler that `OTEL_TRACES_SAMPLER` and its argument name; `None` where they name none, or none there is."""
+    name = environment.read("OTEL_TRACES_SAMPLER")
+    if not name:
+        return None
+    argument = environment.read("OTEL_TRACES_SAMPLER_ARG") or ""
+    try:
+        return sampler_from_name(name, argument, service_name)
+    except ValueError as error:
+        environment.ignore("OTEL_TRACES_SAMPLER", f"{name} {argument}".strip(), str(error))
+        return None
 
 
 def _jaeger_remote(argument: str, service_name: str) -> JaegerRemote:
