@@ -53,9 +53,18 @@ class _Report:
 
 def run(arguments: Namespace) -> int:
     """Make all checks; returns 0 if they hold, 7 if a span cannot make its way, 2 for options that cannot be meant."""
-    report = _Report(arguments.json)
+    logger = logging.getLogger("clew")
+    level = logger.level
     # What the exporter would log is said by the checks.
-    logging.getLogger("clew").setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return _run(arguments)
+    finally:
+        logger.setLevel(level)
+
+
+def _run(arguments: Namespace) -> int:
+    report = _Report(arguments.json)
     server = (arguments.server or os.environ.get("CLEW_SERVER") or DEFAULT_SERVER).rstrip("/")
     try:
         headers = _authorization(arguments.token_file or os.environ.get("CLEW_TOKEN_FILE"))

@@ -23,7 +23,9 @@ from clew.recorder.provider import TracerProvider
 
 def provider_for(url: str, **options: Any) -> TracerProvider:
     options.setdefault("schedule_delay_s", 0.01)
-    return TracerProvider(resource={"service.name": "test"}, exporter=OtlpHttpExporter(url), batch=BatchOptions(**options))
+    return TracerProvider(
+        resource={"service.name": "test"}, exporter=OtlpHttpExporter(url), batch=BatchOptions(**options)
+    )
 
 
 def make_spans(provider: TracerProvider, count: int, scope: str = "tests") -> None:

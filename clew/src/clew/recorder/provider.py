@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from importlib import import_module
 from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
@@ -288,7 +289,14 @@ class TracerProvider(ApiTracerProvider):
     def _shutdown_at_the_end_of_a_multiprocessing_child(self) -> None:
         # These children leave by os._exit, without atexit; finalizers are the exit they do have.
         process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
+        if process is None:
+            return
+        if getattr(process.current_process(), "_inheriting", False):
+            # A child of spawn or forkserver that is still importing: what is registered now it forgets when it begins,
+            # and then runs what was to be run after a fork.
+            util = import_module("multiprocessing.util")
+            util.register_after_fork(self, TracerProvider._shutdown_at_the_end_of_a_multiprocessing_child)
+        elif process.parent_process() is not None:
             from multiprocessing.util import Finalize
 
             Finalize(None, self._shutdown_after_other_threads, exitpriority=_LAST)
