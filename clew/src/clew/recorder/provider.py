@@ -25,6 +25,7 @@ from clew.recorder import _select
 from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
+from clew.recorder.misuse import misuse
 from clew.recorder.pipeline import BatchOptions, Pipeline
 from clew.recorder.readable import Scope, as_text
 from clew.recorder.resource import Resource, default_resource
@@ -330,7 +331,11 @@ def _resource_from(resource: Any) -> Resource:
         return resource
     if isinstance(resource, Mapping):
         return Resource(resource)
-    return Resource(resource.attributes, getattr(resource, "schema_url", None) or "")
+    attributes, schema_url = resource.attributes, getattr(resource, "schema_url", None)
+    if not isinstance(attributes, Mapping):
+        misuse("resource=%r has no attributes; the process' own resource is used", resource)
+        return default_resource()
+    return Resource(attributes, schema_url if isinstance(schema_url, str) else "")
 
 
 def _is_sdk_exporter(exporter: object) -> TypeGuard[SpanExporter]:

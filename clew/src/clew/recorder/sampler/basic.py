@@ -36,6 +36,8 @@ _RANDOM_MASK: Final = MAX_THRESHOLD - 1
 class AlwaysOn:
     """Samples every span, whatever its parent says."""
 
+    __class__ = property(seen_as("StaticSampler", "opentelemetry.sdk.trace.sampling"))
+
     def should_sample(
         self,
         parent_context: Context | None,
@@ -60,6 +62,8 @@ class AlwaysOn:
 
 class AlwaysOff:
     """Samples no span."""
+
+    __class__ = property(seen_as("StaticSampler", "opentelemetry.sdk.trace.sampling"))
 
     def should_sample(
         self,
