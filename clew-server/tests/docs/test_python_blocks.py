@@ -54,6 +54,24 @@ async def ask():
         assert (await client.get("/price/tea")).json()["price"] == 12
 asyncio.run(ask())
 """,
+    "how-to/sample.md": """
+assert not sampler.root.should_sample(None, 1, "GET /healthz").decision.is_sampled()
+from opentelemetry import trace
+for _ in range(300):  # one in ten is kept; that none is has a chance of 1e-14
+    trace.get_tracer("page").start_span("GET /price").end()
+trace.get_tracer_provider().shutdown()
+""",
+    "how-to/test-your-spans.md": """
+from clew.testing import recording
+with recording() as spans:
+    test_checkout_is_traced(spans)
+""",
+    "how-to/trace-a-function.md": """
+import asyncio
+provider = clew.configure(service_name="page", endpoint="http://localhost:4318")
+asyncio.run(checkout(7))
+provider.shutdown()
+""",
     "how-to/trace-anything-else.md": """
 clew.configure(service_name="page", endpoint="http://localhost:4318")
 connection = sqlite3.connect(":memory:")
@@ -90,6 +108,12 @@ PROMISED = {
     "quickstart.md": {
         ("shop", "SERVER", "GET /price/{article}", "HTTP", "UNSET"),
         ("shop", "INTERNAL", "rank offers", None, "UNSET"),
+    },
+    "how-to/sample.md": {("shop", "INTERNAL", "GET /price", None, "UNSET")},
+    "how-to/test-your-spans.md": set(),
+    "how-to/trace-a-function.md": {
+        ("page", "INTERNAL", "checkout", None, "UNSET"),
+        ("page", "INTERNAL", "total", None, "UNSET"),
     },
     "how-to/trace-anything-else.md": {
         ("page", "CLIENT", "SELECT 1", "SQLite", "UNSET"),
