@@ -108,6 +108,10 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_Check(object value)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void *PyUnicode_DATA(object text)
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLongMask(object value) except? 0xFFFFFFFFFFFFFFFF
     PyObject *PyDict_GetItemWithError(object items, object key) except? NULL
@@ -257,6 +261,13 @@ cdef inline unsigned char *_big64(unsigned char *to, uint64_t value) noexcept no
     return to + 8
 
 
+cdef inline const char *_utf8(object text, Py_ssize_t *size) except NULL:
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        size[0] = PyUnicode_GET_LENGTH(text)
+        return <const char *>PyUnicode_DATA(text)
+    return PyUnicode_AsUTF8AndSize(text, size)
+
+
 cdef bytes _replaced(object text):
     return text.encode("utf-8", "replace")
 
@@ -277,7 +288,7 @@ cdef int _put_text(Out *out, int tag, object text) except -1:
     cdef const char *data
     cdef bytes raw
     try:
-        data = PyUnicode_AsUTF8AndSize(text, &size)
+        data = _utf8(text, &size)
     except UnicodeEncodeError:
         raw = _replaced(text)
         return _put_delimited(out, tag, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
@@ -387,8 +398,8 @@ cdef int _put_text_pair(Out *out, int tag, object key, object text) except -1:
     cdef const char *data
     cdef unsigned char *to
     try:
-        key_data = PyUnicode_AsUTF8AndSize(key, &key_size)
-        data = PyUnicode_AsUTF8AndSize(text, &size)
+        key_data = _utf8(key, &key_size)
+        data = _utf8(text, &size)
     except UnicodeEncodeError:
         return _put_pair(out, tag, key, text)
     value_size = 1 + _varint_size(size) + size
@@ -413,15 +424,62 @@ cdef int _put_text_pair(Out *out, int tag, object key, object text) except -1:
     return 0
 
 
+cdef int _put_small_pair(Out *out, int tag, object key, int value_tag, uint64_t number) except -1:
+    """A KeyValue of a bool or an integer."""
+    cdef Py_ssize_t key_size, pair_size
+    cdef const char *key_data
+    cdef unsigned char *to
+    cdef int value_size = 1 + _varint_size(number)
+    cdef bytes raw
+    try:
+        key_data = _utf8(key, &key_size)
+    except UnicodeEncodeError:
+        raw = _replaced(key)
+        key_data, key_size = PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw)
+    pair_size = 2 + value_size
+    if key_size:
+        pair_size += 1 + _varint_size(key_size) + key_size
+    _need(out, pair_size + 11)
+    to = out.at + out.used
+    to[0] = <unsigned char>tag
+    to = _varint(to + 1, pair_size)
+    if key_size:
+        to[0] = 0x0A
+        to = _varint(to + 1, key_size)
+        memcpy(to, key_data, key_size)
+        to += key_size
+    to[0] = 0x12
+    to[1] = <unsigned char>value_size
+    to[2] = <unsigned char>value_tag
+    out.used = _varint(to + 3, number) - out.at
+    return 0
+
+
 cdef int _put_pairs(Out *out, int tag, object items) except -1:
-    cdef PyObject *key = NULL
-    cdef PyObject *value = NULL
+    cdef PyObject *found_key = NULL
+    cdef PyObject *found_value = NULL
     cdef Py_ssize_t position = 0
-    while PyDict_Next(items, &position, &key, &value):
-        if type(<object>value) is str:
-            _put_text_pair(out, tag, <object>key, <object>value)
+    cdef type kind
+    cdef int overflow
+    cdef long long number
+    while PyDict_Next(items, &position, &found_key, &found_value):
+        # Kept alive: what cannot be encoded at once may let other threads run, who may write to the same span.
+        key = <object>found_key
+        value = <object>found_value
+        kind = type(value)
+        if kind is str:
+            _put_text_pair(out, tag, key, value)
+        elif kind is int:
+            overflow = 0
+            number = PyLong_AsLongLongAndOverflow(value, &overflow)
+            if overflow:
+                _put_pair(out, tag, key, value)
+            else:
+                _put_small_pair(out, tag, key, 0x18, <uint64_t>number)
+        elif kind is bool:
+            _put_small_pair(out, tag, key, 0x10, 1 if value is True else 0)
         else:
-            _put_pair(out, tag, <object>key, <object>value)
+            _put_pair(out, tag, key, value)
     return 0
 
 
@@ -482,14 +540,15 @@ cdef int _put_link(Out *out, object given, str state) except -1:
 
 
 cdef object _last_state = _empty_state
-cdef object _last_header = ""
+cdef object _no_text = ""
+cdef object _last_header = _no_text
 
 
 cdef object _header(object state):
     """The text of a trace state; "" for none. Spans in a row have the same one, which cannot change."""
     global _last_state, _last_header
     if state is _empty_state:
-        return ""
+        return _no_text
     if state is _last_state:
         return _last_header
     header = state.to_header() if state else ""
@@ -605,6 +664,7 @@ cdef class Buffer:
     cdef dict _dropped
     cdef object _written_off_as
     cdef object _closed_as
+    cdef bint _is_closed
 
     def __cinit__(self):
         self._first = self._last = self._spare = NULL
@@ -640,6 +700,7 @@ cdef class Buffer:
         self._dropped = {}
         self._written_off_as = ""
         self._closed_as = ""
+        self._is_closed = False
 
     cdef void _clear(self) noexcept:
         cdef Chunk *chunk = self._first
@@ -674,7 +735,7 @@ cdef class Buffer:
         if size > self.max_span_bytes:
             return self._push_large(scope, span[:size])
         self._recorded += 1
-        if self._closed_as:
+        if self._is_closed:
             return self._count(self._closed_as, 1)
         held = self._spans + 1
         bytes_before = self._bytes
@@ -887,6 +948,7 @@ cdef class Buffer:
         """What is held is dropped, and whatever comes from now on."""
         cdef Py_ssize_t held = self._spans
         self._closed_as = reason
+        self._is_closed = True
         self._clear()
         if held:
             self._count(reason, held)
@@ -958,8 +1020,11 @@ cdef int _learn_runtime(object runtime) except -1:
 
 
 cdef inline object _current_context():
+    return _context_of(_variable())
+
+
+cdef inline object _context_of(object variable):
     cdef PyObject *value = NULL
-    variable = _variable()
     if variable is None:
         return get_current()
     PyContextVar_Get(variable, NULL, &value)
@@ -1180,11 +1245,11 @@ cdef class SpanCore:
             to[1] = 8
             to = _big64(to + 2, self._span_id)
             out.used = to - out.at
-            if state:
+            if state is not _no_text and state:
                 _put_text(&out, 0x1A, state)
             if parent_id:
                 _put_id(&out, 0x22, 0, parent_id, False)
-            if self._name:
+            if self._name is not _no_text and self._name != "":
                 _put_text(&out, 0x2A, self._name)
             _need(&out, 20)
             to = out.at + out.used
@@ -1241,6 +1306,71 @@ class Span(SpanCore, ReadableSpan):
     __slots__ = ()
 
 
+@cython.final
+@cython.freelist(64)
+cdef class DroppedSpan:
+    """A span that is not recorded: a NonRecordingSpan whose context is made when somebody asks for it."""
+
+    cdef object __weakref__
+    cdef dict __dict__
+    cdef object _made_context
+    cdef object _trace_state
+    cdef uint64_t _trace_high, _trace_low, _span_id
+    cdef int _flags
+
+    @property
+    def _context(self):
+        return self._context_object()
+
+    cdef object _context_object(self):
+        if self._made_context is None:
+            self._made_context = _span_context(
+                self._trace_high, self._trace_low, self._span_id, self._flags, self._trace_state
+            )
+        return self._made_context
+
+    def get_span_context(self):
+        """The span's context, the same object at each call."""
+        return self._context_object()
+
+    def is_recording(self):
+        """False."""
+        return False
+
+    def end(self, end_time=None):
+        """Does nothing, as all that follows."""
+
+    def set_attribute(self, key, value):
+        """Does nothing."""
+
+    def set_attributes(self, attributes):
+        """Does nothing."""
+
+    def add_event(self, name, attributes=None, timestamp=None):
+        """Does nothing."""
+
+    def add_link(self, context, attributes=None):
+        """Does nothing."""
+
+    def update_name(self, name):
+        """Does nothing."""
+
+    def set_status(self, status, description=None):
+        """Does nothing."""
+
+    def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
+        """Does nothing."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exc_type, exc_val, exc_tb):
+        pass
+
+    def __repr__(self):
+        return f"NonRecordingSpan({self._context_object()!r})"
+
+
 cdef inline int _need_first(Out *out) except -1:
     out.used = 0
     if out.at == NULL:
@@ -1282,8 +1412,8 @@ cdef class CurrentSpan:
             self._set_status_on_exception,
         )
         self._span = span
-        context = _with_span(_current_context(), span)
         variable = self._variable = _variable()
+        context = _with_span(_context_of(variable), span)
         self._token = attach(context) if variable is None else PyContextVar_Set(variable, context)
         return span
 
@@ -1302,7 +1432,7 @@ cdef class CurrentSpan:
         if self._ends:
             if type(span) is Span:
                 (<SpanCore>span)._end(None)
-            else:
+            elif type(span) is not DroppedSpan:
                 span.end()
 
     def __call__(self, function):
@@ -1390,12 +1520,12 @@ cdef class TracerCore:
         attributes=None,
         links=None,
         start_time=None,
-        record_exception=True,
-        set_status_on_exception=True,
+        bint record_exception=True,
+        bint set_status_on_exception=True,
     ):
         """Start a span, not made current; its parent is the span in `context`, by default the current one."""
         return self._start(
-            name, context, kind, attributes, links, start_time, bool(record_exception), bool(set_status_on_exception)
+            name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
 
     cdef object _start(
@@ -1403,10 +1533,12 @@ cdef class TracerCore:
         bint record_exception, bint set_status_on_exception,
     ):
         cdef SpanCore span
-        cdef SpanCore near
-        cdef uint64_t trace_high, trace_low, span_id
+        cdef SpanCore near = None
+        cdef DroppedSpan dropped
+        cdef uint64_t trace_high = 0, trace_low = 0, span_id
         cdef int flags, parent_flags = 0
         cdef int64_t anchor_ns, now_ns
+        cdef bint is_root = False
         if kind is None:
             kind = _internal
         try:
@@ -1416,24 +1548,28 @@ cdef class TracerCore:
             context = None
         parent = None
         state = _empty_state
-        now_ns = clew_monotonic_ns()
-        if type(found) is Span:
+        if found is None:
+            is_root = True
+        elif type(found) is Span:
             near = <SpanCore>found
-            parent = near._context_object()
-            anchor_ns = near._anchor_ns
             trace_high, trace_low = near._trace_high, near._trace_low
             parent_flags = near._flags
             state = near._trace_state
+        elif type(found) is DroppedSpan:
+            dropped = <DroppedSpan>found
+            trace_high, trace_low = dropped._trace_high, dropped._trace_low
+            parent_flags = dropped._flags
+            state = dropped._trace_state
         else:
-            anchor_ns = clew_wall_ns() - now_ns
-            trace_high = trace_low = 0
             if type(found) is _non_recording_class:
                 parent = found.get_span_context()
                 if type(parent) is not _span_context_class or not parent.is_valid:
                     parent = None
-            elif found is not None:
+            else:
                 parent = foreign_parent(found)
-            if parent is not None:
+            if parent is None:
+                is_root = True
+            else:
                 trace_high = PyLong_AsUnsignedLongLongMask(parent[0] >> 64)
                 trace_low = PyLong_AsUnsignedLongLongMask(parent[0])
                 parent_flags = parent[3]
@@ -1441,25 +1577,25 @@ cdef class TracerCore:
 
         flags = parent_flags & RANDOM
         if self._id_generator is None:
-            if parent is None:
+            if is_root:
                 trace_high, trace_low = _random64(), _random64()
                 if not (trace_high or trace_low):
                     trace_low = 1
                 flags = RANDOM
             span_id = _random64() or 1
         else:
-            if parent is None:
+            if is_root:
                 foreign, flags = _pure.Tracer._foreign_trace_id(self)
                 trace_high = PyLong_AsUnsignedLongLongMask(foreign >> 64)
                 trace_low = PyLong_AsUnsignedLongLongMask(foreign)
             span_id = PyLong_AsUnsignedLongLongMask(_pure.Tracer._foreign_span_id(self))
 
-        if parent is None and self._roots != ASK:
+        if is_root and self._roots != ASK:
             if self._roots == DROP or (self._roots == BY_RATIO and trace_low & RANDOM_MASK < self._threshold):
                 return _not_recording(trace_high, trace_low, span_id, flags, state)
             flags |= SAMPLED
             state = self._kept_state
-        elif parent is not None and self._follows:
+        elif not is_root and self._follows:
             if not parent_flags & SAMPLED:
                 return _not_recording(trace_high, trace_low, span_id, flags, state)
             flags |= SAMPLED
@@ -1479,6 +1615,14 @@ cdef class TracerCore:
                 guard.swallow("the sampler", error)
                 flags |= SAMPLED
 
+        now_ns = clew_monotonic_ns()
+        if near is not None:
+            parent = near._context_object()
+            anchor_ns = near._anchor_ns
+        else:
+            if type(found) is DroppedSpan:
+                parent = (<DroppedSpan>found)._context_object()
+            anchor_ns = clew_wall_ns() - now_ns
         span = SpanCore.__new__(Span)
         span._tracer = self
         span._name = name if type(name) is str else as_text(name)
@@ -1495,9 +1639,9 @@ cdef class TracerCore:
         span._set_status_on_exception = set_status_on_exception
         span._attributes = {}
         span._status = _no_status
-        if attributes:
+        if attributes is not None and attributes:
             span.set_attributes(attributes)
-        if links:
+        if links is not None and links:
             try:
                 for link in links:
                     if link:
@@ -1516,9 +1660,9 @@ cdef class TracerCore:
         attributes=None,
         links=None,
         start_time=None,
-        record_exception=True,
-        set_status_on_exception=True,
-        end_on_exit=True,
+        bint record_exception=True,
+        bint set_status_on_exception=True,
+        bint end_on_exit=True,
     ):
         """A context manager or decorator that starts a span and makes it current."""
         cdef CurrentSpan current = CurrentSpan.__new__(CurrentSpan)
@@ -1529,9 +1673,9 @@ cdef class TracerCore:
         current._attributes = attributes
         current._links = links
         current._start_time = start_time
-        current._record_exception = bool(record_exception)
-        current._set_status_on_exception = bool(set_status_on_exception)
-        current._ends = bool(end_on_exit)
+        current._record_exception = record_exception
+        current._set_status_on_exception = set_status_on_exception
+        current._ends = end_on_exit
         return current
 
 
@@ -1544,8 +1688,12 @@ cdef int _number_of(object kind) noexcept:
 
 
 cdef object _not_recording(uint64_t high, uint64_t low, uint64_t span_id, int flags, object state):
-    span = _non_recording_class.__new__(_non_recording_class)
-    span._context = _span_context(high, low, span_id, flags, state)
+    cdef DroppedSpan span = DroppedSpan.__new__(DroppedSpan)
+    span._trace_high = high
+    span._trace_low = low
+    span._span_id = span_id
+    span._flags = flags
+    span._trace_state = state
     return span
 
 
@@ -1556,4 +1704,6 @@ class Tracer(TracerCore, TracerSurface):
 
 
 ApiSpan.register(Span)
+ApiSpan.register(DroppedSpan)
+NonRecordingSpan.register(DroppedSpan)
 ApiTracer.register(Tracer)
