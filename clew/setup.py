@@ -4,6 +4,7 @@
 pure-Python twin records where it fails.
 """
 
+import contextlib
 import os
 import sys
 
@@ -14,20 +15,21 @@ _WANTED = os.environ.get("CLEW_BUILD", "")
 
 
 class BuildExtension(build_ext):
-    """Says in one line what a failed build means."""
+    """Says in one line what a failed build means, and leaves no older one behind."""
 
     def build_extension(self, ext: Extension) -> None:
         try:
             super().build_extension(ext)
-        except Exception as error:
-            if _WANTED == "native":
-                raise
-            print(
-                f"clew: the native recorder was not built ({error}); the one in Python is used, which is several times "
-                "slower. It takes a C compiler and Python's headers.",
-                file=sys.stderr,
-            )
-            raise  # caught by build_ext, since the extension is optional
+        except Exception:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.get_ext_fullpath(ext.name))
+            if _WANTED != "native":
+                print(
+                    "clew: the native recorder was not built, which takes a C compiler and Python's headers; "
+                    "the one in Python will be used, which is several times slower",
+                    file=sys.stderr,
+                )
+            raise  # build_ext goes on where the extension is optional
 
 
 native = Extension(

@@ -109,7 +109,7 @@ def test_all_is_well_where_a_span_comes_back(server: Server, capsys: pytest.Capt
     assert cli.main(["doctor", "--server", server.url]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("✓") for line in lines), lines
-    assert lines[0].endswith(f"recorder: {_select.selected.name}")
+    assert lines[0].endswith(f"recorder: {_select.selected.name}, {_select.reason}")
     assert "7 spans accepted, 2 rejected" in lines[1]
     assert "receiver otlp-http open" in lines[2]
     assert "took a span" in lines[3]

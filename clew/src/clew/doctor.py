@@ -113,7 +113,11 @@ def _check_recorder(report: _Report) -> None:
     from clew import __version__
     from clew.recorder import _select
 
-    report.say("recorder", True, f"clew {__version__}, recorder: {_select.selected.name}")
+    name, reason = _select.selected.name, _select.reason
+    advice = ""
+    if name == "pure" and reason != _select.BY_CHOICE:
+        advice = "the native recorder costs a fraction: pip install --force-reinstall --no-binary clew clew, with a C compiler and Python's headers"
+    report.say("recorder", True, f"clew {__version__}, recorder: {name}, {reason}", advice)
 
 
 def _check_server(report: _Report, server: str, headers: Mapping[str, str]) -> dict[str, Any] | None:

@@ -27,26 +27,32 @@ class Core(NamedTuple):
 PURE: Final = Core("pure", _pure.Span, _pure.Tracer, buffer.Buffer)
 
 
+# The reason where the pure one is meant.
+BY_CHOICE: Final = "as CLEW_RECORDER says"
+
+
 def _select() -> tuple[Core, str]:
     """The twin to use, and why it is that one."""
     wanted = os.environ.get("CLEW_RECORDER", "").strip().lower()
     if wanted == "pure":
-        return PURE, "CLEW_RECORDER=pure"
+        return PURE, BY_CHOICE
     if wanted not in ("", "native"):
         _logger.warning("clew: CLEW_RECORDER=%r is neither native nor pure; ignored", wanted)
     if platform.python_implementation() != "CPython":
-        return PURE, f"{platform.python_implementation()} has no use for the native one"
+        return PURE, f"for {platform.python_implementation()} has no use for the native one"
     try:
         from clew.recorder import _fast
-    except ImportError as error:
+    except Exception as error:  # whatever an incomplete or foreign build raises, the application starts
         missing = isinstance(error, ModuleNotFoundError) and error.name == "clew.recorder._fast"
-        reason = "this installation has no native one" if missing else f"the native one cannot be loaded: {error}"
+        reason = (
+            "for this installation has no native one" if missing else f"for the native one cannot be loaded: {error}"
+        )
         if missing and wanted != "native":
-            _logger.info("clew: spans are recorded in Python, several times slower: %s", reason)
+            _logger.info("clew: spans are recorded in Python, several times slower, %s", reason)
         else:
-            _logger.warning("clew: spans are recorded in Python, several times slower: %s", reason)
+            _logger.warning("clew: spans are recorded in Python, several times slower, %s", reason)
         return PURE, reason
-    return Core("native", _fast.Span, _fast.Tracer, _fast.Buffer), "built for this interpreter"
+    return Core("native", _fast.Span, _fast.Tracer, _fast.Buffer), "which was built for this interpreter"
 
 
 # Read when a provider is made, so that tests may exchange it.
