@@ -34,7 +34,6 @@ def build(folder: Path, **variables: str) -> tuple[Path, str]:
         "pip",
         "wheel",
         "-v",
-        "--no-build-isolation",
         "--no-deps",
         "-w",
         folder,

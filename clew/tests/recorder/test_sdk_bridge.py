@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -153,4 +155,42 @@ def test_a_span_that_is_recorded_only_is_not_exported() -> None:
     provider.force_flush()
     assert memory.get_finished_spans() == ()
     assert provider.stats()["recorded"] == 0
+    provider.shutdown()
+
+
+def test_a_processor_that_raises_stops_neither_the_others_nor_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising(SpanProcessor):
+        def _raise(self, *arguments: Any, **keywords: Any) -> bool:
+            raise RuntimeError("no")
+
+        on_start = _on_ending = on_end = shutdown = force_flush = _raise  # type: ignore[assignment]
+
+    # Under pytest errors of the recorder show; in an application they do not.
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(resource={})
+    provider.add_span_processor(Raising())
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    provider.get_tracer("tests").start_span("op").end()
+    assert not provider.force_flush()
+    provider.shutdown()
+    assert [span.name for span in memory.get_finished_spans()] == ["op"]
+    assert memory.export([]).name == "FAILURE"  # it was shut down
+
+
+def test_the_list_of_processors_is_there_before_the_first_and_may_be_added_to() -> None:
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(resource={})
+    tracer = provider.get_tracer("tests")
+    assert provider._active_span_processor._span_processors == ()
+    provider._active_span_processor.add_span_processor(SimpleSpanProcessor(memory))
+    tracer.start_span("op").end()
+    assert [span.name for span in memory.get_finished_spans()] == ["op"]
+    provider.shutdown()
+
+
+def test_the_provider_is_one_of_the_sdk_to_isinstance() -> None:
+    provider = TracerProvider(resource={})
+    assert isinstance(provider, SdkTracerProvider)
+    assert isinstance(provider, TracerProvider)
     provider.shutdown()

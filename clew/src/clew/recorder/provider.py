@@ -30,6 +30,7 @@ from clew.recorder.pipeline import BatchOptions, Pipeline
 from clew.recorder.readable import Scope, as_text
 from clew.recorder.resource import Resource, default_resource
 from clew.recorder.sampler import PARENT_BASED_ALWAYS_ON, Sampler, sampler_from_environment
+from clew.recorder.seen_as import seen_as
 from clew.recorder.span_metrics import span_metrics
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class TracerProvider(ApiTracerProvider):
 
     Nothing it does raises into the application or makes it wait, `force_flush` and `shutdown` excepted.
     """
+
+    # Applications ask isinstance(provider, opentelemetry.sdk.trace.TracerProvider) before they add a processor.
+    __class__ = property(seen_as("TracerProvider"))
 
     def __init__(
         self,
@@ -144,7 +148,7 @@ class TracerProvider(ApiTracerProvider):
 
     @property
     def _active_span_processor(self) -> Any:
-        return None if self._bridge is None else self._bridge.processors
+        return self._bridge_to_sdk().processors
 
     def get_tracer(
         self,
@@ -174,17 +178,24 @@ class TracerProvider(ApiTracerProvider):
             self._sampler,
             self._id_generator,
             pipeline.buffer if pipeline is not None else None,
-            self._bridge is not None or self._metrics is not None,
+            self._is_observed,
         )
         tracer: ApiTracer = made if self._metrics is None else self._metrics.counting(made)
         with self._lock:
             self._every_tracer.add(made)
+            # Asked again: a processor may have been added while the tracer was made.
+            made.observed = self._is_observed
             return tracer if key is None else self._tracers.setdefault(key, tracer)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Let a SpanProcessor of the OpenTelemetry SDK see every recording span; needs `opentelemetry-sdk`."""
-        bridge = self._bridge_to_sdk()
-        bridge.add_processor(span_processor)
+        self._bridge_to_sdk().add_processor(span_processor)
+
+    @property
+    def _is_observed(self) -> bool:
+        return self._metrics is not None or (self._bridge is not None and self._bridge.is_used)
+
+    def _observe(self) -> None:
         with self._lock:
             for tracer in self._every_tracer:
                 tracer.observed = True
@@ -193,7 +204,9 @@ class TracerProvider(ApiTracerProvider):
         if self._bridge is None:
             from clew.recorder.sdk_bridge import Bridge
 
-            self._bridge = Bridge(processors)
+            bridge = Bridge(self._observe, processors)
+            with self._lock:
+                self._bridge = self._bridge or bridge
         return self._bridge
 
     def started(self, span: Span, parent_context: Context | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from threading import RLock, Thread
+from time import monotonic
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -43,14 +44,73 @@ class _CountingExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
+class _Processors(SynchronousMultiSpanProcessor):
+    """As the SDK's own, but a processor that raises stops neither the others nor the application."""
+
+    def __init__(self, added: Callable[[], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the SDK's own gap
+        self._added = added
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        super().add_span_processor(span_processor)
+        # Here, since applications add to `provider._active_span_processor` too.
+        self._added()
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        for processor in self._span_processors:
+            _call(processor.on_start, span, parent_context=parent_context)
+
+    def _on_ending(self, span: Any) -> None:
+        for processor in self._span_processors:
+            on_ending = getattr(processor, "_on_ending", None)
+            if on_ending is not None:
+                _call(on_ending, span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        for processor in self._span_processors:
+            _call(processor.on_end, span)
+
+    def shutdown(self) -> None:
+        for processor in self._span_processors:
+            _call(processor.shutdown)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        until = monotonic() + timeout_millis / 1000
+        flushed = True
+        for processor in self._span_processors:
+            left_ms = int((until - monotonic()) * 1000)
+            if left_ms <= 0:
+                return False
+            flushed = _call(processor.force_flush, left_ms) is not False and flushed
+        return flushed
+
+
+def _call(method: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """What `method` returns; False if it raises."""
+    try:
+        return method(*args, **keywords)
+    except Exception as error:
+        guard.swallow("a span processor", error)
+        return False
+
+
 class Bridge:
     """Shows recorded spans to SDK processors: the live span at its start, a ReadableSpan at its end."""
 
-    def __init__(self, processors: Any = None) -> None:
-        """`processors` is one of the SDK's multi span processors; without it they are called one after the other."""
-        self.processors: Any = processors or SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's own gap
+    def __init__(self, used: Callable[[], None], processors: Any = None) -> None:
+        """`used` is called once there is a processor to show spans to.
+
+        `processors` is one of the SDK's multi span processors; without it they are called one after the other.
+        """
+        self._used = used
+        self.is_used = processors is not None
+        self.processors: Any = _Processors(self._use) if processors is None else processors
         self.has_on_ending = hasattr(self.processors, "_on_ending")
         self.begin_in_child()
+
+    def _use(self) -> None:
+        self.is_used = True
+        self._used()
 
     def begin_in_child(self) -> None:
         """Count anew after a fork; what the processors hold is their own affair."""
@@ -70,27 +130,18 @@ class Bridge:
 
     def started(self, span: Any, parent_context: Context | None) -> None:
         """Call every processor's `on_start`."""
-        try:
-            self.processors.on_start(span, parent_context)
-        except Exception as error:
-            guard.swallow("a span processor", error)
+        _call(self.processors.on_start, span, parent_context)
 
     def ending(self, span: Any) -> None:
         """Call every processor's `_on_ending` (experimental in the SDK, hence its name)."""
-        try:
-            self.processors._on_ending(span)
-        except Exception as error:
-            guard.swallow("a span processor", error)
+        _call(self.processors._on_ending, span)
 
     def ended(self, span: Any) -> None:
         """Call every processor's `on_end`."""
         if span.get_span_context().trace_flags.sampled:
             with self._lock:
                 self._recorded += 1
-        try:
-            self.processors.on_end(readable_span(span))
-        except Exception as error:
-            guard.swallow("a span processor", error)
+        _call(self.processors.on_end, readable_span(span))
 
     def count(self, spans: int, delivered: bool) -> None:
         """An attached exporter has finished with these."""
@@ -107,7 +158,7 @@ class Bridge:
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Flush every processor."""
-        return bool(self.processors.force_flush(timeout_millis))
+        return _call(self.processors.force_flush, timeout_millis) is not False
 
     def shutdown(self, timeout_s: float) -> None:
         """Shut every processor down, and wait for `timeout_s` at most: the SDK's exporters alone may take 30 s."""
@@ -120,10 +171,7 @@ class Bridge:
             thread.join(timeout_s)
 
     def _shutdown_processors(self) -> None:
-        try:
-            self.processors.shutdown()
-        except Exception as error:
-            guard.swallow("a span processor", error)
+        _call(self.processors.shutdown)
 
 
 def _bounded_attributes(values: Any, dropped: int) -> BoundedAttributes:
