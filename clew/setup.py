@@ -36,7 +36,7 @@ native = Extension(
     "clew.recorder._fast",
     ["src/clew/recorder/_fast.pyx"],
     # Debug information would be nine tenths of the wheel.
-    extra_compile_args=[] if sys.platform == "win32" else ["-O2", "-g0", "-fvisibility=hidden"],
+    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-g0", "-fvisibility=hidden"],
     optional=_WANTED != "native",
 )
 

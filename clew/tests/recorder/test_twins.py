@@ -269,9 +269,13 @@ class Buffers(RuleBasedStateMachine):
         )
         self.same("add", number, span)
 
-    @rule(spans=st.integers(1, 12), size=st.integers(0, 300))
-    def take(self, spans: int, size: int) -> None:
-        self.same("take", spans, size)
+    @rule(
+        spans=st.integers(1, 12),
+        size=st.integers(0, 300),
+        resource=st.sampled_from([(), (b"r",), (b"r" * 200, "u" * 200), (b"", "u")]),
+    )
+    def take(self, spans: int, size: int, resource: tuple[Any, ...]) -> None:
+        self.same("take", spans, size, *resource)
 
     @rule(spans=st.integers(0, 3))
     def sent(self, spans: int) -> None:
@@ -320,7 +324,7 @@ def test_batches_across_many_chunks_of_memory_are_the_same(most: int, drop_oldes
         for n in range(4_000):
             one.add(scopes[n % 5 if n % 3 else 0], bytes([n % 251]) * (1 + n * 37 % 900))
     while True:
-        taken = [one.take(most, 200_000) for one in both]
+        taken = [one.take(most, 200_000, b"resource", "http://schema") for one in both]
         assert taken[0] == taken[1]
         assert both[0].held == both[1].held
         assert both[0].stats() == both[1].stats()

@@ -1,5 +1,4 @@
-# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, cdivision=True
-# cython: embedsignature=True, embedsignature.format=clinic
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The hot path in C: what `_pure.py` and `buffer.py` do, in the same calls and to the same bytes.
 
 Nothing here takes a lock. Under the GIL no other Python code runs between two steps of C code, so what has to be
@@ -96,6 +95,9 @@ cdef extern from *:
     static PyObject *clew_new_dict(PyObject *type, PyObject *no_arguments) {
         return PyDict_Type.tp_new((PyTypeObject *)type, no_arguments, NULL);
     }
+    static PyObject *clew_new_below(PyTypeObject *base, PyObject *type, PyObject *no_arguments) {
+        return base->tp_new((PyTypeObject *)type, no_arguments, NULL);
+    }
     static PyObject *clew_new_tuple(PyObject *type, PyObject *arguments) {
         return PyTuple_Type.tp_new((PyTypeObject *)type, arguments, NULL);
     }
@@ -105,10 +107,10 @@ cdef extern from *:
     object clew_int128(uint64_t high, uint64_t low)
     object clew_new_dict(object type, object no_arguments)
     object clew_new_tuple(object type, object arguments)
+    object clew_new_below(type base, object type, object no_arguments)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    bint PyUnicode_Check(object value)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     void *PyUnicode_DATA(object text)
@@ -120,7 +122,6 @@ cdef extern from "Python.h":
     object PyContextVar_Set(object variable, object value)
     int PyContextVar_Reset(object variable, object token) except -1
     void Py_DECREF(PyObject *value)
-    PyObject *Py_True
     Py_ssize_t PyDict_Size(object items)
 
 cdef enum:
@@ -551,7 +552,7 @@ cdef object _header(object state):
         return _no_text
     if state is _last_state:
         return _last_header
-    header = state.to_header() if state else ""
+    header = (state.to_header() if state else "") or _no_text
     _last_state = _empty_state  # releasing an object may bring somebody here, who must not find half a pair
     _last_header = header
     _last_state = state
@@ -621,7 +622,7 @@ cdef Py_ssize_t _measure(const Chunk *chunk, Group *groups, Py_ssize_t *order, P
     return total
 
 
-cdef void _write(const Chunk *chunk, Group *groups, const Py_ssize_t *order, Py_ssize_t present, unsigned char *to) noexcept nogil:
+cdef unsigned char *_write(const Chunk *chunk, Group *groups, const Py_ssize_t *order, Py_ssize_t present, unsigned char *to) noexcept nogil:
     cdef Py_ssize_t at, n
     cdef uint32_t[2] head
     cdef Group *group
@@ -643,6 +644,7 @@ cdef void _write(const Chunk *chunk, Group *groups, const Py_ssize_t *order, Py_
             group.to += head[1]
             at += RECORD_HEAD + head[1]
         chunk = chunk.next
+    return to
 
 
 @cython.final
@@ -884,21 +886,24 @@ cdef class Buffer:
         if self._last == NULL:
             self._last = last
 
-    def take(self, Py_ssize_t max_spans, Py_ssize_t max_bytes):
-        """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and one encoded
-        ResourceSpans.scope_spans for each scope. (0, b"") when nothing is held.
+    def take(self, Py_ssize_t max_spans, Py_ssize_t max_bytes, bytes resource=b"", str schema_url=""):
+        """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and the request that
+        sends them, of this (encoded) resource. (0, b"") when nothing is held.
 
-        The interpreter lock is let go while spans are copied.
+        The interpreter lock is let go while spans are copied, which they are once.
         """
-        cdef Py_ssize_t taken = 0, present = 0, total, n, scopes = PyList_GET_SIZE(self._parts)
+        cdef Py_ssize_t taken = 0, present = 0, total, n, scopes
         cdef Chunk *chunks
         cdef Group *groups
         cdef Py_ssize_t *order
         cdef unsigned char *to
-        cdef bytes result, prefix, suffix
+        cdef bytes result, prefix, suffix, before, after
         cdef list parts = self._parts
         if not self._spans or max_spans <= 0:
             return 0, b""
+        before = encode.delimited(1, resource)
+        after = encode.delimited(3, encode.utf8(schema_url)) if schema_url else b""
+        scopes = PyList_GET_SIZE(parts)
         groups = <Group *>calloc(scopes, sizeof(Group))
         order = <Py_ssize_t *>calloc(scopes, sizeof(Py_ssize_t))
         chunks = NULL
@@ -914,15 +919,21 @@ cdef class Buffer:
             chunks = self._detach(max_spans, max_bytes, &taken)
             with nogil:
                 total = _measure(chunks, groups, order, &present)
+            total += PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(after)
             try:
-                result = PyBytes_FromStringAndSize(NULL, total)
+                result = PyBytes_FromStringAndSize(NULL, 1 + _varint_size(total) + total)
             except MemoryError:
                 self._put_back(chunks, NULL, taken)
                 chunks = NULL
                 raise
             to = <unsigned char *>PyBytes_AS_STRING(result)
+            to[0] = 0x0A
+            to = _varint(to + 1, total)
+            memcpy(to, PyBytes_AS_STRING(before), PyBytes_GET_SIZE(before))
+            to += PyBytes_GET_SIZE(before)
             with nogil:
-                _write(chunks, groups, order, present, to)
+                to = _write(chunks, groups, order, present, to)
+            memcpy(to, PyBytes_AS_STRING(after), PyBytes_GET_SIZE(after))
         finally:
             free(groups)
             free(order)
@@ -1099,7 +1110,7 @@ cdef class SpanCore:
             if value is UNUSABLE:
                 self._dropped_attributes += 1
                 return 0
-        if type(key) is not str or not key:
+        if type(key) is not str or not PyUnicode_GET_LENGTH(key):
             key = as_key(key)
             if not key:
                 self._dropped_attributes += 1
@@ -1245,11 +1256,11 @@ cdef class SpanCore:
             to[1] = 8
             to = _big64(to + 2, self._span_id)
             out.used = to - out.at
-            if state is not _no_text and state:
+            if state is not _no_text:
                 _put_text(&out, 0x1A, state)
             if parent_id:
                 _put_id(&out, 0x22, 0, parent_id, False)
-            if self._name is not _no_text and self._name != "":
+            if type(self._name) is not str or PyUnicode_GET_LENGTH(self._name):
                 _put_text(&out, 0x2A, self._name)
             _need(&out, 20)
             to = out.at + out.used
@@ -1300,7 +1311,7 @@ cdef class SpanCore:
         return 0
 
 
-class Span(SpanCore, ReadableSpan):
+class Span(SpanCore, ReadableSpan, ApiSpan):
     """A recording span. Written to until `end`, then read-only; safe to share between threads."""
 
     __slots__ = ()
@@ -1623,7 +1634,7 @@ cdef class TracerCore:
             if type(found) is DroppedSpan:
                 parent = (<DroppedSpan>found)._context_object()
             anchor_ns = clew_wall_ns() - now_ns
-        span = SpanCore.__new__(Span)
+        span = <SpanCore>clew_new_below(SpanCore, Span, ())
         span._tracer = self
         span._name = name if type(name) is str else as_text(name)
         span._kind_number = 0 if kind is _internal else _number_of(kind)
@@ -1697,13 +1708,11 @@ cdef object _not_recording(uint64_t high, uint64_t low, uint64_t span_id, int fl
     return span
 
 
-class Tracer(TracerCore, TracerSurface):
+class Tracer(TracerCore, TracerSurface, ApiTracer):
     """Starts spans for one instrumentation scope."""
 
     __slots__ = ()
 
 
-ApiSpan.register(Span)
-ApiSpan.register(DroppedSpan)
+# Its own class, since NonRecordingSpan is told its context when it is made.
 NonRecordingSpan.register(DroppedSpan)
-ApiTracer.register(Tracer)

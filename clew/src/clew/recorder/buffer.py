@@ -109,9 +109,9 @@ class Buffer:
         if held == 1 or held == self._urgent or bytes_before < self._urgent_bytes <= bytes_after:
             self._wake()
 
-    def take(self, max_spans: int, max_bytes: int) -> tuple[int, bytes]:
-        """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and one encoded
-        ResourceSpans.scope_spans for each scope. (0, b"") when nothing is held.
+    def take(self, max_spans: int, max_bytes: int, resource: bytes = b"", schema_url: str = "") -> tuple[int, bytes]:
+        """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and the request that
+        sends them, of this (encoded) resource. (0, b"") when nothing is held.
         """
         by_scope: dict[int, list[bytes]] = {}
         taken = size = 0
@@ -129,8 +129,10 @@ class Buffer:
                     by_scope.setdefault(indexes.popleft(), []).append(span)
                     taken += 1
                 full = full or not spans
+        if not taken:
+            return 0, b""
         scopes = [encode.scope_spans(self._scopes[n][0], held, self._scopes[n][1]) for n, held in by_scope.items()]
-        return taken, b"".join(scopes)
+        return taken, encode.request(resource, scopes, schema_url)
 
     @property
     def held(self) -> int:

@@ -239,11 +239,15 @@ class Pipeline:
         all_delivered = True
         left = self.buffer.held
         while left > 0:
-            count, scopes = self.buffer.take(min(left, options.max_batch_spans), options.max_batch_bytes)
+            count, request = self.buffer.take(
+                min(left, options.max_batch_spans),
+                options.max_batch_bytes,
+                self._resource_bytes,
+                self._resource_schema_url,
+            )
             if not count:
                 break
             left -= count
-            request = encode.request(self._resource_bytes, [scopes], self._resource_schema_url)
             outcome = self._send(request, deadline)
             if self._life is not life:
                 raise _OtherProcess
