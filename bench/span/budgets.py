@@ -15,11 +15,12 @@ class Budget:
     unit: str
 
     @property
-    def met(self) -> bool:
-        """Whether the figure is within its budget."""
-        return self.value <= self.most
+    def verdict(self) -> str:
+        """`met`, `MISSED`, or `noise` where the difference of two runs came out below nothing."""
+        if self.value <= 0:
+            return "noise"
+        return "met" if self.value <= self.most else "MISSED"
 
     def __str__(self) -> str:
-        digits = 0 if self.most >= 1000 else 2
-        verdict = "met" if self.met else "MISSED"
-        return f"{verdict:<7}{self.what}: {self.value:,.{digits}f} {self.unit} (at most {self.most:,.{digits}f})"
+        digits = 0 if self.most >= 1000 else 2 if self.most >= 1 else 4
+        return f"{self.verdict:<7}{self.what}: {self.value:,.{digits}f} {self.unit} (at most {self.most:,.{digits}f})"

@@ -59,6 +59,8 @@ def main() -> None:
             parser.error(f"no such part: {', '.join(sorted(unknown))}")
         budgets = [budget for part in chosen for budget in parts[part]()]
     say(f"\nBudgets (load average now {os.getloadavg()[0]:.1f})")
+    if options.smoke:
+        say("a smoke run: it shows that everything runs, its figures mean nothing")
     for budget in budgets:
         say(str(budget))
 

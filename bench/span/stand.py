@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,14 @@ from makers import Wish
 from peers import Contestant, Unavailable, python_of
 
 HERE = Path(__file__).resolve().parent
+# Many times what the slowest takes; one of the contestants was seen to hang at its end.
+_PATIENCE_S = 60.0
+_PATIENCE_COUNTING_S = 600.0
 _VALGRIND = ("valgrind", "--tool=callgrind", "--trace-children=no")
+
+
+class Hung(Unavailable):
+    """It did not come to its end in time, and was killed."""
 
 
 class Collector:
@@ -78,11 +86,11 @@ def run(
     may_install: bool = True,
     count_instructions: bool = False,
     script: str = "child.py",
-    timeout_s: float = 900,
     **numbers: int,
 ) -> Run:
     """One process of a contestant, to its end. Raises Unavailable with the last line it said when it fails."""
     python = python_of(contestant, may_install=may_install)
+    timeout_s = _PATIENCE_COUNTING_S if count_instructions else _PATIENCE_S
     words = [f"{key}={value}" for key, value in numbers.items()]
     command = [str(python), str(HERE / script), task, contestant.maker, json.dumps(asdict(wish)), *words]
     with tempfile.TemporaryDirectory() as folder:
@@ -94,11 +102,17 @@ def run(
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=child_environment(contestant)
             )
             assert process.stdout is not None
+            patience = threading.Timer(timeout_s, process.kill)
+            patience.start()
             printed = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
+            is_hung = not patience.is_alive()
+            patience.cancel()
             process.returncode = os.waitstatus_to_exitcode(status)
             errors.seek(0)
             said = errors.read()
+        if is_hung:
+            raise Hung(f"hung: it had not ended after {timeout_s:.0f} s")
         if process.returncode:
             last = (said.strip() or printed.strip() or f"exit status {process.returncode}").splitlines()[-1]
             raise Unavailable(f"failed: {last}")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from budgets import Budget
 from makers import Wish
 from peers import CONTESTANTS, Contestant, Unavailable, python_of
-from stand import Collector, median, run
+from stand import Collector, Hung, Run, median, run
 
 NATIVE, PURE, NOOP, SDK = "clew, native", "clew, pure", "no-op tracer of the API", "opentelemetry-sdk, OTLP/HTTP"
 # Two counts of spans whose difference is free of start-up; both a multiple of the flushes, as many as fit a minute.
 _COUNTED = (2_000, 6_000)
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Result:
     wire_bytes: float = 0.0
     encoding: str = ""
     arrived: str = ""
+    hung: int = 0
+    """Runs that never ended and were repeated."""
 
 
 Say = Callable[[str], None]
@@ -100,15 +103,15 @@ def _measure(
                 continue
             few, many = _COUNTED if counting else (amount.spans, amount.spans * (1 + 4 * contestant.spans_factor))
             try:
-                low = run(contestant, "spans", wish, count=few, count_instructions=counting)
-                collector.taken()
-                high = run(contestant, "spans", wish, count=many, count_instructions=counting)
+                low, hung_low = _until_it_ends(collector, contestant, wish, few, counting)
+                high, hung_high = _until_it_ends(collector, contestant, wish, many, counting)
             except Unavailable as error:
                 absent[contestant.label] = str(error)
                 results.pop(contestant.label, None)
                 continue
             came = collector.taken()
             result = results.setdefault(contestant.label, Result())
+            result.hung += hung_low + hung_high
             if counting:
                 result.instructions = (high.instructions - low.instructions) / (many - few)
             else:
@@ -122,6 +125,20 @@ def _measure(
             elif not result.arrived:
                 result.arrived = "all arrived" if expected else "none sent"
     return results, absent
+
+
+def _until_it_ends(
+    collector: Collector, contestant: Contestant, wish: Wish, count: int, counting: bool
+) -> tuple[Run, int]:
+    """One run, and how many before it hung. Raises Unavailable when three do."""
+    for hung in range(_TRIES):
+        collector.taken()
+        try:
+            return run(contestant, "spans", wish, count=count, count_instructions=counting), hung
+        except Hung:
+            if hung == _TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _print(results: dict[str, Result], absent: dict[str, str], say: Say) -> None:
@@ -138,7 +155,8 @@ def _print(results: dict[str, Result], absent: dict[str, str], say: Say) -> None
         both = floor is not None and floor.instructions and result.instructions
         line += f"{result.instructions / floor.instructions:>9.2f}" if both and floor else f"{'':>9}"
         line += f"{result.wire_bytes:>8.0f}" if result.wire_bytes else f"{'':>8}"
-        say(f"{line}  {result.arrived}{f', {result.encoding}' if result.encoding else ''}")
+        hung = f", hung {result.hung} times and was run again" if result.hung else ""
+        say(f"{line}  {result.arrived}{f', {result.encoding}' if result.encoding else ''}{hung}")
     for label, reason in absent.items():
         say(f"{label:<30}{'–':>12} {reason}")
 
