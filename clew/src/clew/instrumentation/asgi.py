@@ -20,7 +20,8 @@ from clew import guard, semconv
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
 from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
-from clew.tracing.tracer import Conventions, Tracer
+from clew.tracing.options import Conventions
+from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
 
 Scope = MutableMapping[str, Any]

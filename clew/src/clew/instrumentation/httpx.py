@@ -20,7 +20,8 @@ from opentelemetry.util.types import AttributeValue
 from clew.carriers import HttpxCarrier
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
-from clew.tracing.tracer import Conventions, Tracer
+from clew.tracing.options import Conventions
+from clew.tracing.tracer import Tracer
 from clew.transport import Peer, client_transport
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

@@ -10,7 +10,8 @@ from opentelemetry.trace import SpanKind, TracerProvider, get_current_span
 
 from clew.middleware import Middleware
 from clew.tracing.onion import traced
-from clew.tracing.tracer import Conventions, Tracer
+from clew.tracing.options import Conventions
+from clew.tracing.tracer import Tracer
 from clew.transport import client_transport, server_transport
 
 __all__ = ["Tracer", "client", "server", "span_id", "trace_id"]

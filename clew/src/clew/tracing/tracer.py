@@ -7,7 +7,7 @@ built wrongly with.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -33,11 +33,9 @@ from clew import guard, semconv
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
 from clew.tracing import kratos
+from clew.tracing.options import Conventions
 from clew.tracing.outcome import is_cancellation, type_name
 from clew.transport import Outcome, Transport
-
-#: The attribute sets to write: a name or several of `otel` and `kratos`.
-Conventions = str | Sequence[str]
 
 SCOPE: Final = "clew"
 _KNOWN: Final = ("otel", "kratos")
