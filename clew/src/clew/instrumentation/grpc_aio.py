@@ -22,8 +22,8 @@ from clew import guard, semconv
 from clew.carriers import GrpcCarrier
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import grpc_outcome, rpc_attributes
-from clew.tracing.streams import traced_async_stream, traced_stream
 from clew.tracing.options import Conventions
+from clew.tracing.streams import traced_async_stream, traced_stream
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, client_transport, server_transport
 
