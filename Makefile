@@ -76,11 +76,15 @@ c-compiler: ## the C compiler that builds the native recorder; without one the r
 	    || echo "no C compiler could be installed: the recorder will be the slower one in Python"; \
 	else echo "no C compiler: the recorder will be the slower one in Python (Debian: apt-get install gcc libc6-dev)"; fi
 
-debian-packages: ## what the end-to-end tests need beside Python: chromium, a C compiler, strace
-	@for need in chromium:chromium gcc:gcc strace:strace; do \
-	  command -v $${need%%:*} >/dev/null || missing="$${missing:-} $${need##*:}"; done; \
-	if [ -n "$${missing:-}" ]; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+debian-packages: ## what the end-to-end tests need beside Python: a browser, a C compiler, strace, databases and brokers
+	@missing=""; for need in chromium:chromium gcc:gcc strace:strace openssl:openssl redis-server:redis-server java:default-jre-headless mvn:maven; do \
+	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
+	test -e /usr/lib/rabbitmq/bin/rabbitmq-server || missing="$$missing rabbitmq-server"; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else echo "tests need these Debian packages: $$missing (apt-get install$$missing)"; fi; fi
 
 e2e: install debian-packages web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser

@@ -12,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the stories import `harness`; importlib mode adds no path
 
+from harness import backends
+from harness.backends import Backend
 from harness.server import Server
 
 if TYPE_CHECKING:
@@ -56,3 +58,19 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+def _backend(name: str) -> Callable[[], Iterator[Backend]]:
+    @pytest.fixture(scope="session", name=name)
+    def fixture() -> Iterator[Backend]:
+        try:
+            with getattr(backends, name)() as running:
+                yield running
+        except backends.Absent as reason:
+            pytest.skip(f"{name}: {reason}")
+
+    return fixture
+
+
+# Real servers, one of each for all stories: `redis`, `postgresql`, `rabbitmq`, `mongodb`, `kafka` are fixtures.
+redis, postgresql, rabbitmq, mongodb, kafka = map(_backend, ("redis", "postgresql", "rabbitmq", "mongodb", "kafka"))
