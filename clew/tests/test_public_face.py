@@ -32,6 +32,7 @@ def test_the_public_names_are_these() -> None:
         "httpx",
         "instrument",
         "logs",
+        "pymongo",
         "server",
         "shutdown",
         "span_id",

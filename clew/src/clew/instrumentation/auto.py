@@ -17,6 +17,7 @@ _LIBRARIES: Final = (
     ("starlette", "clew.instrumentation.starlette"),
     ("httpx", "clew.instrumentation.httpx"),
     ("grpc", "clew.instrumentation.grpc_aio"),
+    ("pymongo", "clew.instrumentation.pymongo"),
 )
 _lock: Final = Lock()
 _undos: Final[list[Undo]] = []

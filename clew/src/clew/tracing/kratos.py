@@ -11,10 +11,14 @@ from clew import semconv
 from clew.transport import Outcome, Transport
 
 _UNKNOWN_ERROR = 500
+# Its transports; in other scenarios Kratos' tracer writes what its caller says and nothing of its own.
+_KINDS = ("http", "grpc")
 
 
 def attributes_at_start(transport: Transport, offered: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """`rpc.*`, `http.*` and `net.peer.*` of a call, from its transport and the attributes it offered."""
+    if transport.kind not in _KINDS:
+        return {}
     attributes: dict[str, AttributeValue] = {semconv.RPC_SYSTEM: transport.kind}
     operation = transport.operation
     service, slash, method = operation.lstrip("/").rpartition("/")

@@ -1,0 +1,211 @@
+"""PyMongo against a MongoDB-wire server: what each command leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pymongo
+import pytest
+from harness.backends import Backend
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.trace import SpanKind, StatusCode
+from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure
+
+import clew
+from clew.instrumentation import pymongo as instrumentation
+from clew.testing import SpanRecorder, assert_span
+
+
+@pytest.fixture(params=["clew", "sdk"])
+def provider(request: pytest.FixtureRequest) -> Iterator[Any]:
+    made: Any = clew.TracerProvider() if request.param == "clew" else SdkTracerProvider()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def recorder(provider: Any) -> SpanRecorder:
+    return SpanRecorder(provider)
+
+
+def connected(mongodb: Backend, provider: Any, **options: Any) -> pymongo.MongoClient[Any]:
+    tracer = clew.pymongo.CommandTracer(tracer_provider=provider, **options)
+    return pymongo.MongoClient(mongodb.host, mongodb.port, event_listeners=[tracer], serverSelectionTimeoutMS=5_000)
+
+
+def names(recorder: SpanRecorder) -> list[str]:
+    return [span.name for span in recorder.spans]
+
+
+def test_a_command_is_a_client_span_of_the_current_one(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+    with connected(mongodb, provider) as client, provider.get_tracer("app").start_as_current_span("request") as request:
+        client.shop.orders.insert_one({"customer": "ada", "total": 12})
+    span = recorder.one(kind=SpanKind.CLIENT, name="insert orders")
+    assert_span(
+        span,
+        status=StatusCode.UNSET,
+        parent_id=f"{request.get_span_context().span_id:016x}",
+        attributes={
+            "component": "MongoDB",
+            "db.system.name": "mongodb",
+            "db.operation.name": "insert",
+            "db.collection.name": "orders",
+            "db.namespace": "shop",
+            "server.address": mongodb.host,
+            "server.port": mongodb.port,
+        },
+    )
+    assert "db.query.text" not in span.attributes
+    assert "ada" not in span.to_json()
+
+
+def test_each_batch_of_a_cursor_has_its_span(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+    with connected(mongodb, provider) as client:
+        client.shop.batches.drop()
+        client.shop.batches.insert_many([{"n": n} for n in range(25)])
+        assert len(list(client.shop.batches.find({}, batch_size=10))) == 25
+        client.shop.command("ping")
+    assert names(recorder) == [
+        "drop batches",
+        "insert batches",
+        "find batches",
+        "getMore batches",
+        "getMore batches",
+        "ping shop",
+        *(["endSessions admin"] if "endSessions admin" in names(recorder) else []),
+    ]
+    assert recorder.open == 0
+
+
+def test_a_refused_command_is_an_error_with_its_code(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+    with connected(mongodb, provider) as client, pytest.raises(OperationFailure) as refused:
+        client.shop.command("nosuch")
+    span = recorder.one(name="nosuch shop")
+    assert_span(span, status=StatusCode.ERROR, attributes={"error.type": "59", "db.response.status_code": "59"})
+    assert span.status.description == (refused.value.details or {})["errmsg"]
+
+
+def test_a_write_error_is_an_error_though_the_driver_calls_it_a_success(
+    mongodb: Backend, provider: Any, recorder: SpanRecorder
+) -> None:
+    with connected(mongodb, provider) as client:
+        client.shop.unique.drop()
+        client.shop.unique.insert_one({"_id": 1})
+        with pytest.raises(DuplicateKeyError):
+            client.shop.unique.insert_one({"_id": 1})
+    first, second = (span for span in recorder.spans if span.name == "insert unique")
+    assert_span(first, status=StatusCode.UNSET)
+    assert_span(second, status=StatusCode.ERROR, attributes={"error.type": "11000"})
+
+
+def test_a_server_that_is_lost_is_an_error(provider: Any, recorder: SpanRecorder) -> None:
+    from harness import backends
+
+    try:
+        server = backends.mongodb()
+        with server as running, connected(running, provider, with_statement=True) as client:
+            client.shop.lost.find_one()
+            running.process.kill()
+            running.process.wait()
+            with pytest.raises(AutoReconnect):
+                client.shop.lost.insert_one({"n": 1})
+    except backends.Absent as reason:
+        pytest.skip(str(reason))
+    failed = [span for span in recorder.spans if span.status.status_code is StatusCode.ERROR]
+    assert recorder.open == 0
+    # The driver may notice before it sends anything; then there was no command.
+    assert all("error.type" in span.attributes for span in failed)
+
+
+def test_statements_are_written_on_demand_and_without_values(
+    mongodb: Backend, provider: Any, recorder: SpanRecorder
+) -> None:
+    with connected(mongodb, provider, with_statement=True) as client:
+        list(client.shop.orders.find({"customer": {"$in": ["ada", "bob"]}, "total": {"$gt": 3}}, limit=5))
+    span = recorder.one(name="find orders")
+    assert json.loads(span.attributes["db.query.text"]) == {
+        "find": "orders",
+        "filter": {"customer": {"$in": ["?", "?"]}, "total": {"$gt": "?"}},
+        "limit": "?",
+        "singleBatch": "?",
+    } or json.loads(span.attributes["db.query.text"]) == {
+        "find": "orders",
+        "filter": {"customer": {"$in": ["?", "?"]}, "total": {"$gt": "?"}},
+        "limit": "?",
+    }
+    assert "ada" not in span.attributes["db.query.text"]
+
+
+def test_kratos_names_are_written_where_they_are_asked_for(
+    mongodb: Backend, provider: Any, recorder: SpanRecorder
+) -> None:
+    with connected(mongodb, provider, conventions="kratos") as client:
+        client.shop.orders.find_one()
+        with pytest.raises(OperationFailure):
+            client.shop.command("nosuch")
+    found, refused = recorder.one(name="find orders"), recorder.one(name="nosuch shop")
+    assert_span(found, status=StatusCode.OK)
+    assert isinstance(found.attributes["queryId"], int)
+    assert found.attributes["command"] == "find"
+    assert found.attributes["event"] == "succeeded"
+    assert 0 < found.attributes["ms"] < 5_000
+    assert not [key for key in found.attributes if key.startswith(("db.", "rpc.", "http."))]
+    assert_span(refused, status=StatusCode.ERROR, attributes={"command": "nosuch", "event": "error"})
+
+
+def test_threads_have_spans_of_their_own(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+    tracer = provider.get_tracer("app")
+
+    def work(number: int) -> tuple[int, int]:
+        with tracer.start_as_current_span(f"request {number}") as span:
+            client.shop.threads.insert_one({"n": number})
+            return number, span.get_span_context().trace_id
+
+    with connected(mongodb, provider) as client, ThreadPoolExecutor(8) as pool:
+        traces = dict(pool.map(work, range(40)))
+    inserts = [span for span in recorder.spans if span.name == "insert threads"]
+    assert len(inserts) == 40
+    assert {span.context.trace_id for span in inserts} == set(traces.values())
+    assert recorder.open == 0
+
+
+def test_the_async_client_is_traced_as_well(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+    async def work() -> int:
+        listener = clew.pymongo.CommandTracer(tracer_provider=provider)
+        async with pymongo.AsyncMongoClient(mongodb.host, mongodb.port, event_listeners=[listener]) as client:
+            with provider.get_tracer("app").start_as_current_span("request") as span:
+                await asyncio.gather(*(client.shop.tasks.insert_one({"n": n}) for n in range(5)))
+            return span.get_span_context().span_id
+
+    parent = asyncio.run(work())
+    inserts = [span for span in recorder.spans if span.name == "insert tasks"]
+    assert [span.parent.span_id for span in inserts] == [parent] * 5
+
+
+def test_patched_clients_are_traced_until_it_is_undone_and_never_twice(
+    mongodb: Backend, provider: Any, recorder: SpanRecorder
+) -> None:
+    undo = instrumentation.patch(provider)
+    try:
+        with pymongo.MongoClient(mongodb.host, mongodb.port) as plain, connected(mongodb, provider) as explicit:
+            plain.shop.orders.find_one()
+            explicit.shop.orders.find_one()
+            assert names(recorder) == ["find orders", "find orders"]
+            undo()
+            plain.shop.orders.find_one()
+            assert names(recorder) == ["find orders", "find orders"]
+    finally:
+        undo()
+    recorder.clear()
+    with pymongo.MongoClient(mongodb.host, mongodb.port) as client:
+        client.shop.orders.find_one()
+    assert recorder.spans == []
+
+
+def test_an_unknown_convention_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown convention"):
+        clew.pymongo.CommandTracer(conventions="opentracing")
