@@ -5,50 +5,35 @@ Imports transport, carriers, propagation and semconv; never the recorder. Start 
 
 from __future__ import annotations
 
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, TracerProvider, get_current_span
+from typing import Unpack
+
+from opentelemetry.trace import SpanKind, get_current_span
 
 from clew.middleware import Middleware
 from clew.tracing.onion import traced
-from clew.tracing.options import Conventions
+from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import client_transport, server_transport
 
 __all__ = ["Tracer", "client", "server", "span_id", "trace_id"]
 
 
-def server(
-    *,
-    tracer_provider: TracerProvider | None = None,
-    propagator: TextMapPropagator | None = None,
-    conventions: Conventions = ("otel",),
-) -> Middleware:
+def server(**options: Unpack[HttpOptions]) -> Middleware:
     """Middleware that gives each call answered a SERVER span, child of the span its carrier names.
 
     The call is the current server transport; without one the handler runs untraced. Without a provider or
     a propagator the global ones are used, those of the moment of the call; none is ever set. Raises
     ValueError for an unknown convention.
     """
-    return traced(
-        Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions),
-        server_transport,
-    )
+    return traced(Tracer(SpanKind.SERVER, **options), server_transport)
 
 
-def client(
-    *,
-    tracer_provider: TracerProvider | None = None,
-    propagator: TextMapPropagator | None = None,
-    conventions: Conventions = ("otel",),
-) -> Middleware:
+def client(**options: Unpack[HttpOptions]) -> Middleware:
     """Middleware that gives each call made a CLIENT span and writes it into the call's carrier.
 
     The call is the current client transport; otherwise as `server`.
     """
-    return traced(
-        Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions),
-        client_transport,
-    )
+    return traced(Tracer(SpanKind.CLIENT, **options), client_transport)
 
 
 def trace_id() -> str:

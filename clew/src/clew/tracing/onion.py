@@ -43,13 +43,13 @@ def _sync(tracer: Tracer, current: ContextVar[Transport | None], handler: Handle
         try:
             reply = handler(request)
         except BaseException as error:
-            tracer.end(span, reply=_outcome(transport, None, error), error=error)
+            tracer.end(span, reply=_outcome(transport, None, error), error=error, transport=transport)
             raise
         finally:
             detach(token)
 
         def finish(error: BaseException | None) -> None:
-            tracer.end(span, reply=_outcome(transport, None, error), error=error)
+            tracer.end(span, reply=_outcome(transport, None, error), error=error, transport=transport)
 
         if inspect.isgenerator(reply):
             stream: Iterator[Any] = traced_stream(reply, context, finish)
@@ -60,7 +60,7 @@ def _sync(tracer: Tracer, current: ContextVar[Transport | None], handler: Handle
         if inspect.isawaitable(reply):
             # A plain function that hands on a coroutine, as middleware outside this one may.
             return _awaited(tracer, span, context, transport, reply)
-        tracer.end(span, reply=_outcome(transport, reply, None))
+        tracer.end(span, reply=_outcome(transport, reply, None), transport=transport)
         return reply
 
     return call
@@ -83,7 +83,7 @@ async def _awaited(tracer: Tracer, span: Span, context: Context, transport: Tran
     try:
         reply = await pending
     except BaseException as error:
-        tracer.end(span, reply=_outcome(transport, None, error), error=error)
+        tracer.end(span, reply=_outcome(transport, None, error), error=error, transport=transport)
         raise
     finally:
         detach(token)
@@ -91,9 +91,9 @@ async def _awaited(tracer: Tracer, span: Span, context: Context, transport: Tran
         return traced_async_stream(
             reply,
             context,
-            lambda error: tracer.end(span, reply=_outcome(transport, None, error), error=error),
+            lambda error: tracer.end(span, reply=_outcome(transport, None, error), error=error, transport=transport),
         )
-    tracer.end(span, reply=_outcome(transport, reply, None))
+    tracer.end(span, reply=_outcome(transport, reply, None), transport=transport)
     return reply
 
 

@@ -7,7 +7,8 @@ built wrongly with.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import SystemRandom
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -18,12 +19,17 @@ from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import (
     INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
     NoOpTracerProvider,
     ProxyTracerProvider,
     Span,
+    SpanContext,
     SpanKind,
     StatusCode,
+    TraceFlags,
     TracerProvider,
+    get_current_span,
 )
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -33,7 +39,9 @@ from clew import guard, semconv
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
 from clew.tracing import kratos
-from clew.tracing.options import Conventions
+from clew.tracing.exclusion import exclusion_from_environment, exclusion_from_rules
+from clew.tracing.headers import TrustedProxies, capture_from_names
+from clew.tracing.options import Conventions, Exclusion
 from clew.tracing.outcome import is_cancellation, type_name
 from clew.transport import Outcome, Transport
 
@@ -42,6 +50,8 @@ _KNOWN: Final = ("otel", "kratos")
 _KINDS: Final = (SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER)
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _NOTHING: Final = Outcome()
+_SAMPLED: Final = 1
+_random: Final = SystemRandom()
 
 
 class Tracer:
@@ -55,11 +65,18 @@ class Tracer:
     __slots__ = (
         "_explicit_provider",
         "_extracts",
+        "_is_excluded",
         "_is_idle",
         "_kratos",
+        "_on_end",
+        "_on_start",
         "_otel",
         "_propagator",
         "_provider",
+        "_proxies",
+        "_rename",
+        "_request_headers",
+        "_response_headers",
         "_tracer",
         "kind",
     )
@@ -71,10 +88,18 @@ class Tracer:
         tracer_provider: TracerProvider | None = None,
         propagator: TextMapPropagator | None = None,
         conventions: Conventions = ("otel",),
+        exclude: Sequence[Exclusion] | None = None,
+        rename: Callable[[Transport], str | None] | None = None,
+        on_start: Callable[[Span, Transport], None] | None = None,
+        on_end: Callable[[Span, Transport, object, BaseException | None], None] | None = None,
+        request_headers: Sequence[str] | None = None,
+        response_headers: Sequence[str] | None = None,
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """Without a provider or propagator the global ones, at the moment of each call.
+        """Options as `clew.tracing.options` describes them.
 
-        Raises ValueError for a kind that crosses no process boundary and for an unknown convention.
+        Raises ValueError for a kind that crosses no process boundary and for an unknown convention, TypeError for
+        an option of another type.
         """
         if kind not in _KINDS:
             raise ValueError(f"a call is SERVER, CLIENT, PRODUCER or CONSUMER, not {getattr(kind, 'name', kind)!s}")
@@ -84,6 +109,29 @@ class Tracer:
                 raise ValueError(f"unknown convention {name!r}: known are {', '.join(_KNOWN)}")
         if not names:
             raise ValueError(f"at least one convention is needed: {', '.join(_KNOWN)}")
+        for word, hook in (("rename", rename), ("on_start", on_start), ("on_end", on_end)):
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{word} is called, which {type(hook).__name__} cannot be")
+        is_server = kind is SpanKind.SERVER
+        self._is_excluded = (
+            exclusion_from_rules(exclude)
+            if exclude is not None
+            else exclusion_from_environment()
+            if is_server
+            else None
+        )
+        self._rename = rename
+        self._on_start = on_start
+        self._on_end = on_end
+        # Only calls over HTTP are asked for headers that nobody but a variable wants.
+        has_headers = kind in (SpanKind.SERVER, SpanKind.CLIENT)
+        self._request_headers = (
+            capture_from_names(request_headers, server=is_server, response=False) if has_headers else None
+        )
+        self._response_headers = (
+            capture_from_names(response_headers, server=is_server, response=True) if has_headers else None
+        )
+        self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
         self.kind: Final = kind
         self._extracts = kind in (SpanKind.SERVER, SpanKind.CONSUMER)
         self._otel = "otel" in names
@@ -101,14 +149,23 @@ class Tracer:
         carrier: Carrier | Mapping[str, Any] | None = None,
         *,
         transport: Transport | None = None,
+        links: Sequence[Link] = (),
     ) -> Span:
         """A started span with the transport's attributes, not made current. Never raises; `end` it."""
-        return self.begin(operation, carrier, transport)[0]
+        return self.begin(operation, carrier, transport, links)[0]
 
     def begin(
-        self, operation: str, carrier: Carrier | Mapping[str, Any] | None, transport: Transport | None
+        self,
+        operation: str,
+        carrier: Carrier | Mapping[str, Any] | None,
+        transport: Transport | None,
+        links: Sequence[Link] = (),
     ) -> tuple[Span, Context]:
-        """As `start`, with the context the call is to run in: what was extracted, and the span."""
+        """As `start`, with the context the call is to run in: what was extracted, and the span.
+
+        A call that is excluded gets a span that records nothing and is not sampled: of the caller's trace, or of
+        one of its own.
+        """
         context = get_current()
         try:
             headers = as_carrier(carrier)
@@ -124,7 +181,10 @@ class Tracer:
             guard.swallow("extracting a context", failure)
             headers = propagator = None
         try:
-            span = self._started(operation, context, transport)
+            if transport is not None and self._is_excluded is not None and self._is_excluded(transport):
+                span = _unrecorded(context)
+            else:
+                span = self._started(operation, context, transport, links)
             context = Context({**context, _SPAN_KEY: span})
         except Exception as failure:
             guard.swallow("starting a span", failure)
@@ -136,7 +196,7 @@ class Tracer:
                 guard.swallow("injecting a context", failure)
         return span, context
 
-    def _started(self, operation: str, context: Context, transport: Transport | None) -> Span:
+    def _started(self, operation: str, context: Context, transport: Transport | None, links: Sequence[Link]) -> Span:
         tracer = self._tracer
         # The global provider may be set, or set anew, at any time.
         if self._explicit_provider is None and (provider := trace.get_tracer_provider()) is not self._provider:
@@ -144,18 +204,63 @@ class Tracer:
             self._provider = provider
             self._is_idle = isinstance(provider, _IDLE)
         assert tracer is not None
-        if transport is None:
-            return tracer.start_span(operation, context, self.kind)
+        if transport is None or self._is_idle:
+            return tracer.start_span(operation, context, self.kind, None, links)
+        if self._rename is not None:
+            operation = self._renamed(transport, operation)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
-        if self._is_idle:
-            return tracer.start_span(operation, context, self.kind)
         parent = context.get(_SPAN_KEY)
         if parent is not None and _is_unsampled(parent):
-            span = tracer.start_span(operation, context, self.kind)
-            if span.is_recording():
-                span.set_attributes(self._attributes(transport, context))
-            return span
-        return tracer.start_span(operation, context, self.kind, self._attributes(transport, context))
+            if isinstance(parent, _Unrecorded):
+                # Whatever the sampler: within a call that is excluded nothing is recorded.
+                return parent
+            span = tracer.start_span(operation, context, self.kind, None, links)
+            if not span.is_recording():
+                return span
+            span.set_attributes(self._attributes(transport, context))
+        else:
+            span = tracer.start_span(operation, context, self.kind, self._attributes(transport, context), links)
+        if self._on_start is not None and span.is_recording():
+            try:
+                self._on_start(span, transport)
+            except Exception as failure:
+                guard.swallow(f"the hook on_start ({_name_of(self._on_start)})", failure)
+        return span
+
+    def update_name(self, span: Span, transport: Transport) -> None:
+        """Name a span by its transport's operation as it is now, the route known at last; `rename` goes first."""
+        name = transport.operation
+        span.update_name(name if self._rename is None else self._renamed(transport, name))
+
+    def _renamed(self, transport: Transport, name: str) -> str:
+        assert self._rename is not None
+        try:
+            return self._rename(transport) or name
+        except Exception as failure:
+            guard.swallow(f"the hook rename ({_name_of(self._rename)})", failure)
+            return name
+
+    @property
+    def wants_reply_headers(self) -> bool:
+        """Whether `transport.reply_carrier` will be read at the end; else it need not be there."""
+        return self._response_headers is not None
+
+    def link(self, carrier: Carrier | Mapping[str, Any] | None) -> Link | None:
+        """A link to the span that a received message's headers name, to be given to `start`; None if they name none."""
+        try:
+            headers = as_carrier(carrier)
+            if headers is None:
+                return None
+            propagator = self._propagator or _effective(get_global_textmap())
+            sender = get_current_span(propagator.extract(headers, Context(), getter)).get_span_context()
+        except Exception as failure:
+            guard.swallow("extracting a link", failure)
+            return None
+        return Link(sender) if sender.is_valid else None
+
+    def links(self, carriers: Iterable[Carrier | Mapping[str, Any] | None]) -> list[Link]:
+        """The links to the senders of several messages, those without one left out."""
+        return [link for carrier in carriers if (link := self.link(carrier)) is not None]
 
     def _attributes(self, transport: Transport, context: Context) -> Mapping[str, AttributeValue]:
         attributes: dict[str, AttributeValue] = {semconv.COMPONENT: transport.component}
@@ -167,9 +272,24 @@ class Tracer:
                 attributes[semconv.PEER_SERVICE] = caller
             if self._kratos:
                 attributes.update(kratos.attributes_at_start(transport, offered))
+            if self._request_headers is not None or self._proxies is not None:
+                self._add_from_headers(attributes, transport)
         except Exception as failure:
             guard.swallow(f"reading the attributes of {transport.component}", failure)
         return attributes
+
+    def _add_from_headers(self, attributes: dict[str, AttributeValue], transport: Transport) -> None:
+        carrier = transport.carrier
+        if not self._otel or transport.kind != "http" or carrier is None:
+            return
+        if self._request_headers is not None:
+            attributes.update(self._request_headers.attributes(carrier))
+        if self._proxies is not None and self._extracts and (peer := transport.peer) is not None:
+            host, port = peer
+            attributes[semconv.CLIENT_ADDRESS] = self._proxies.client(host, carrier)
+            attributes[semconv.NETWORK_PEER_ADDRESS] = host
+            if port:
+                attributes[semconv.NETWORK_PEER_PORT] = port
 
     def received(self, span: Span, message: object) -> None:
         """Note the request a call brings or takes; only Kratos' conventions have words for it."""
@@ -186,15 +306,20 @@ class Tracer:
         reply: object = None,
         error: BaseException | None = None,
         end_time_unix_nano: int | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Say how the call ended, and end its span. Never raises.
 
         An error is recorded once and makes the status ERROR with its message; success leaves the status
-        unset. A cancellation is no error and is marked. `reply` may be an `Outcome`.
+        unset. A cancellation is no error and is marked. `reply` may be an `Outcome`. `transport` is the one the
+        span was started with: `on_end` and captured response headers need it.
         """
         try:
             if span.is_recording():
-                self._conclude(span, reply if isinstance(reply, Outcome) else None, reply, error)
+                known = reply if isinstance(reply, Outcome) else None
+                self._conclude(span, known, reply, error)
+                if transport is not None and (self._on_end is not None or self._response_headers is not None):
+                    self._finish(span, transport, reply if known is None else known.reply, error)
         except Exception as failure:
             guard.swallow("describing the end of a call", failure)
         finally:
@@ -202,6 +327,17 @@ class Tracer:
                 span.end(end_time_unix_nano)
             except Exception as failure:
                 guard.swallow("ending a span", failure)
+
+    def _finish(self, span: Span, transport: Transport, reply: object, error: BaseException | None) -> None:
+        if self._response_headers is not None and self._otel and transport.kind == "http":
+            carrier = transport.reply_carrier
+            if carrier is not None:
+                span.set_attributes(self._response_headers.attributes(carrier))
+        if self._on_end is not None:
+            try:
+                self._on_end(span, transport, reply, error)
+            except Exception as failure:
+                guard.swallow(f"the hook on_end ({_name_of(self._on_end)})", failure)
 
     def _conclude(self, span: Span, known: Outcome | None, reply: object, error: BaseException | None) -> None:
         outcome = _NOTHING if known is None else known
@@ -230,7 +366,29 @@ class Tracer:
 
 def _is_unsampled(parent: Any) -> bool:
     context = parent.get_span_context()
-    return context.is_valid and not context.trace_flags & 1
+    return context.is_valid and not context.trace_flags & _SAMPLED
+
+
+class _Unrecorded(NonRecordingSpan):
+    """The span of a call that is excluded."""
+
+
+def _unrecorded(context: Context) -> Span:
+    """The current span's context, not sampled; without one a fresh one, so that what is within has such a parent."""
+    current = get_current_span(context)
+    if isinstance(current, _Unrecorded):
+        return current
+    known = current.get_span_context()
+    if known.is_valid:
+        flags = TraceFlags(known.trace_flags & ~_SAMPLED)
+        return _Unrecorded(SpanContext(known.trace_id, known.span_id, known.is_remote, flags, known.trace_state))
+    return _Unrecorded(
+        SpanContext(_random.getrandbits(128) | 1, _random.getrandbits(64) | 1, False, TraceFlags(TraceFlags.DEFAULT))
+    )
+
+
+def _name_of(hook: Callable[..., Any]) -> str:
+    return getattr(hook, "__qualname__", None) or type(hook).__name__
 
 
 _stock: TextMapPropagator | None = None
