@@ -54,6 +54,9 @@ async def ask():
         assert (await client.get("/price/tea")).json()["price"] == 12
 asyncio.run(ask())
 """,
+    "how-to/ids-in-logs.md": """
+clew.shutdown()
+""",
     "how-to/sample.md": """
 assert not sampler.root.should_sample(None, 1, "GET /healthz").decision.is_sampled()
 from opentelemetry import trace
@@ -109,6 +112,7 @@ PROMISED = {
         ("shop", "SERVER", "GET /price/{article}", "HTTP", "UNSET"),
         ("shop", "INTERNAL", "rank offers", None, "UNSET"),
     },
+    "how-to/ids-in-logs.md": {("shop", "INTERNAL", "checkout", None, "UNSET")},
     "how-to/sample.md": {("shop", "INTERNAL", "GET /price", None, "UNSET")},
     "how-to/test-your-spans.md": set(),
     "how-to/trace-a-function.md": {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import set_tracer_provider
 
-from clew import environment
+from clew import environment, logs
 from clew.environment import DEFAULT_ENDPOINT, headers_from_environment, traces_url, traces_url_from_environment
 from clew.recorder.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
 from clew.recorder.fan_out import FanOut
@@ -103,6 +103,7 @@ def configure(
                     UNKNOWN_SERVICE,
                 )
             set_tracer_provider(provider)
+        logs.install_from_environment()
         _provider = provider
         return provider
 

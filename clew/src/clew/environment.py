@@ -203,6 +203,11 @@ VARIABLES: Final = (
         "",
         _level,
     ),
+    Variable(
+        "OTEL_PYTHON_LOG_CORRELATION", "`true` puts the current span's ids into every log record", "`false`", _boolean
+    ),
+    Variable("OTEL_PYTHON_LOG_FORMAT", "with it: the format of the root logger, unless it has a handler"),
+    Variable("OTEL_PYTHON_LOG_LEVEL", "with it: the level of the root logger, unless it has a handler", "", _level),
 )
 
 #: What the SDK for Python reads for tracing and clew does not, with what to do instead.
