@@ -19,7 +19,9 @@ Peer = tuple[str, int]
 class Transport(Protocol):
     """One call, described by the instrumentation that knows it.
 
-    Built when the call starts and read by middleware; nothing in it changes afterwards but the carriers.
+    Built when the call starts and read by middleware; nothing in it changes afterwards but the carriers, and the
+    operation where the route is known only at the end. A transport may have a `path` and, for HTTP, a `url`
+    besides; what is excluded by path is compared with them.
     """
 
     @property

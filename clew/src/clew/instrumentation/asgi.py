@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from opentelemetry.context import attach, detach
-from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import Span, SpanKind, TracerProvider
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
 from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
-from clew.tracing.options import Conventions
+from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
 
@@ -37,17 +36,30 @@ _MARK: Final = "clew.traced"
 class AsgiTransport:
     """An ASGI connection as a call. A websocket is the GET it begins with."""
 
-    __slots__ = ("carrier", "method", "operation", "scope")
+    __slots__ = ("carrier", "method", "operation", "reply_carrier", "scope")
 
     kind: Final = "http"
     component: Final = "HTTP"
-    reply_carrier: Final = None
 
     def __init__(self, scope: Scope) -> None:
         self.scope: Final = scope
         self.carrier: Final = AsgiCarrier(scope["headers"])
         self.method: Final[str] = scope.get("method", "GET")
-        self.operation: Final = http_span_name(self.method, None)
+        #: The method alone; with the route when the call has ended.
+        self.operation: str = http_span_name(self.method, None)
+        self.reply_carrier: AsgiCarrier | None = None
+
+    @property
+    def path(self) -> str:
+        """The path asked for, decoded, without the query."""
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and path; no query."""
+        host = self.carrier.index().get(b"host", b"").decode("latin-1")
+        return f"{self.scope.get('scheme', 'http')}://{host}{self.path}"
 
     @property
     def peer(self) -> Peer | None:
@@ -102,19 +114,10 @@ class TracingMiddleware:
 
     __slots__ = ("_tracer", "app")
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        tracer_provider: TracerProvider | None = None,
-        propagator: TextMapPropagator | None = None,
-        conventions: Conventions = ("otel",),
-    ) -> None:
-        """Arguments as `clew.server`; raises ValueError for an unknown convention."""
+    def __init__(self, app: ASGIApp, **options: Unpack[HttpOptions]) -> None:
+        """Options as `clew.server`; raises ValueError for an unknown convention."""
         self.app: Final = app
-        self._tracer: Final = Tracer(
-            SpanKind.SERVER, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions
-        )
+        self._tracer: Final = Tracer(SpanKind.SERVER, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""
@@ -152,6 +155,8 @@ class TracingMiddleware:
                 return send(message) if message.get("more_body") else send_last(message)
             if name == "http.response.start" or name == "websocket.http.response.start":
                 status = message["status"]
+                if tracer.wants_reply_headers:
+                    transport.reply_carrier = AsgiCarrier(message.get("headers") or ())
             elif name == "websocket.accept":
                 status = 101
             elif name == "websocket.close" and not status:
@@ -191,11 +196,12 @@ def _end(
                 attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
             route = starlette_routes.template(transport.scope)
             if route:
-                span.update_name(http_span_name(transport.method, route))
+                transport.operation = http_span_name(transport.method, route)
+                tracer.update_name(span, transport)
                 attributes[semconv.HTTP_ROUTE] = route
             # Where there is an exception, it and not the status says what failed.
             failed = status >= 500 and error is None
             outcome = Outcome(attributes, str(status) if failed else None, None, status or None)
         except Exception as failure:
             guard.swallow("describing an ASGI response", failure)
-    tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano)
+    tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano, transport=transport)

@@ -11,12 +11,17 @@ from starlette.applications import Starlette
 
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.instrumentation.asgi import TracingMiddleware
+from clew.tracing.options import HttpOptions
 
 _ATTRIBUTE: Final = "_clew_tracing"
 
 
-def patch(tracer_provider: TracerProvider | None) -> Undo:
-    """Trace every application from now on, those already made too; returns the way back."""
+#: The words `patch` takes besides the provider.
+OPTIONS: Final = HttpOptions
+
+
+def patch(tracer_provider: TracerProvider | None, **options: Any) -> Undo:
+    """Trace every application from now on, those already made too; returns the way back. Options as `clew.asgi`."""
 
     def make(original: Callable[..., Awaitable[None]], switch: Switch) -> Callable[..., Awaitable[None]]:
         async def __call__(self: Starlette, scope: Any, receive: Any, send: Any) -> None:
@@ -26,7 +31,7 @@ def patch(tracer_provider: TracerProvider | None) -> Undo:
             # Made at the application's first request; another `instrument()` has another switch and makes another.
             known = self.__dict__.get(_ATTRIBUTE)
             if known is None or known[0] is not switch:
-                known = (switch, TracingMiddleware(partial(original, self), tracer_provider=tracer_provider))
+                known = (switch, TracingMiddleware(partial(original, self), tracer_provider=tracer_provider, **options))
                 self.__dict__[_ATTRIBUTE] = known
             await known[1](scope, receive, send)
 
