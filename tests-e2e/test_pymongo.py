@@ -10,7 +10,6 @@ from typing import Any
 
 import pymongo
 import pytest
-from harness.backends import Backend
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure
@@ -18,6 +17,7 @@ from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure
 import clew
 from clew.instrumentation import pymongo as instrumentation
 from clew.testing import SpanRecorder, assert_span
+from harness.backends import Backend
 
 
 @pytest.fixture(params=["clew", "sdk"])
