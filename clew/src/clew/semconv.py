@@ -1,8 +1,16 @@
-"""Attribute names in use: OpenTelemetry semantic conventions 1.38 (stable HTTP and DB, RPC as released), and Kratos' of 1.4.0."""
+"""Attribute names in use: OpenTelemetry semantic conventions 1.44.0, and Kratos' of 1.4.0.
+
+HTTP, databases, errors, network and code are stable there and used as they are. RPC and messaging are not yet: RPC keeps
+the names of 1.38 that everybody reads (`rpc.system`, `rpc.grpc.status_code`) unless `OTEL_SEMCONV_STABILITY_OPT_IN` says
+`rpc` or `rpc/dup`; messaging has those of 1.44.0.
+"""
 
 from __future__ import annotations
 
 from typing import Final
+
+#: The version these names are taken from.
+VERSION: Final = "1.44.0"
 
 # Ours
 COMPONENT: Final = "component"
@@ -36,14 +44,37 @@ RPC_SYSTEM: Final = "rpc.system"
 RPC_SERVICE: Final = "rpc.service"
 RPC_METHOD: Final = "rpc.method"
 RPC_GRPC_STATUS_CODE: Final = "rpc.grpc.status_code"
+RPC_SYSTEM_NAME: Final = "rpc.system.name"
+RPC_RESPONSE_STATUS_CODE: Final = "rpc.response.status_code"
 
 # Databases
 DB_SYSTEM_NAME: Final = "db.system.name"
 DB_NAMESPACE: Final = "db.namespace"
 DB_COLLECTION_NAME: Final = "db.collection.name"
+DB_OPERATION_BATCH_SIZE: Final = "db.operation.batch.size"
 DB_OPERATION_NAME: Final = "db.operation.name"
+DB_QUERY_SUMMARY: Final = "db.query.summary"
 DB_QUERY_TEXT: Final = "db.query.text"
+DB_STORED_PROCEDURE_NAME: Final = "db.stored_procedure.name"
 DB_RESPONSE_STATUS_CODE: Final = "db.response.status_code"
+
+# Messaging
+MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
+MESSAGING_CLIENT_ID: Final = "messaging.client.id"
+MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
+MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+MESSAGING_DESTINATION_PARTITION_ID: Final = "messaging.destination.partition.id"
+MESSAGING_KAFKA_MESSAGE_KEY: Final = "messaging.kafka.message.key"
+MESSAGING_KAFKA_MESSAGE_TOMBSTONE: Final = "messaging.kafka.message.tombstone"
+MESSAGING_KAFKA_OFFSET: Final = "messaging.kafka.offset"
+MESSAGING_MESSAGE_BODY_SIZE: Final = "messaging.message.body.size"
+MESSAGING_MESSAGE_CONVERSATION_ID: Final = "messaging.message.conversation_id"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_RABBITMQ_DELIVERY_TAG: Final = "messaging.rabbitmq.message.delivery_tag"
+MESSAGING_RABBITMQ_ROUTING_KEY: Final = "messaging.rabbitmq.destination.routing_key"
+MESSAGING_SYSTEM: Final = "messaging.system"
 
 # Kratos: semantic conventions 1.4.0 and its own
 KRATOS_EVENT: Final = "event"

@@ -65,7 +65,7 @@ class HttpOptions(TracerOptions, total=False):
 class DatabaseOptions(TracerOptions, total=False):
     """What instrumentations of databases take besides."""
 
-    statements: bool
+    with_statement: bool
     """Keep statements as `db.query.text`, with `?` in place of every value; not without it."""
 
 
