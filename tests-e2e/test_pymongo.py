@@ -107,7 +107,7 @@ def test_a_server_that_is_lost_is_an_error(provider: Any, recorder: SpanRecorder
 
     try:
         server = backends.mongodb()
-        with server as running, connected(running, provider, with_statement=True) as client:
+        with server as running, connected(running, provider, statements=True) as client:
             client.shop.lost.find_one()
             running.process.kill()
             running.process.wait()
@@ -124,7 +124,7 @@ def test_a_server_that_is_lost_is_an_error(provider: Any, recorder: SpanRecorder
 def test_statements_are_written_on_demand_and_without_values(
     mongodb: Backend, provider: Any, recorder: SpanRecorder
 ) -> None:
-    with connected(mongodb, provider, with_statement=True) as client:
+    with connected(mongodb, provider, statements=True) as client:
         list(client.shop.orders.find({"customer": {"$in": ["ada", "bob"]}, "total": {"$gt": 3}}, limit=5))
     span = recorder.one(name="find orders")
     assert json.loads(span.attributes["db.query.text"]) == {

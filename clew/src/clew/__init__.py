@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from clew import logs
     from clew.configure import configure, shutdown
     from clew.decorate import trace
-    from clew.instrumentation import asgi, grpc, httpx, instrument, pymongo, uninstrument
+    from clew.instrumentation import asgi, grpc, httpx, instrument, pymongo, redis, uninstrument
     from clew.middleware import chain
     from clew.recorder.provider import TracerProvider
     from clew.tracing import Tracer, client, server, span_id, trace_id
@@ -32,6 +32,7 @@ __all__ = [
     "instrument",
     "logs",
     "pymongo",
+    "redis",
     "server",
     "shutdown",
     "span_id",
@@ -53,6 +54,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "instrument": ("clew.instrumentation", "instrument"),
     "logs": ("clew.logs", None),
     "pymongo": ("clew.instrumentation.pymongo", None),
+    "redis": ("clew.instrumentation.redis", None),
     "server": ("clew.tracing", "server"),
     "shutdown": ("clew.configure", "shutdown"),
     "span_id": ("clew.tracing", "span_id"),

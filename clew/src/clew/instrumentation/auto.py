@@ -20,6 +20,7 @@ _LIBRARIES: Final = (
     ("httpx", "clew.instrumentation.httpx"),
     ("grpc", "clew.instrumentation.grpc_aio"),
     ("pymongo", "clew.instrumentation.pymongo"),
+    ("redis", "clew.instrumentation.redis"),
 )
 _WORDS: Final = (
     HttpOptions.__optional_keys__ | DatabaseOptions.__optional_keys__ | MessagingOptions.__optional_keys__

@@ -22,7 +22,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from clew import guard, semconv
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import db_attributes
-from clew.tracing.options import TracerOptions
+from clew.tracing.options import DatabaseOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer
 
@@ -106,16 +106,17 @@ class CommandTransport:
 class CommandTracer(CommandListener):
     """Traces the commands of each client it is given to as an event listener."""
 
-    def __init__(self, *, with_statement: bool = False, **options: Unpack[TracerOptions]) -> None:
-        """`with_statement` writes the command as `db.query.text`, with a `?` for each value.
+    def __init__(self, **options: Unpack[DatabaseOptions]) -> None:
+        """`statements` writes the command as `db.query.text`, with a `?` for each value.
 
         With `conventions="kratos"` a span has `queryId`, `command`, `event` and `ms` instead of OpenTelemetry's names,
         with both of them all. Raises ValueError for an unknown convention.
         """
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
+        chosen_options: dict[str, Any] = dict(options)
+        self._with_statement = bool(chosen_options.pop("statements", False))
+        self._tracer = Tracer(SpanKind.CLIENT, **chosen_options)
         chosen = options.get("conventions", "otel")
         self._kratos = "kratos" in ((chosen,) if isinstance(chosen, str) else chosen)
-        self._with_statement = with_statement
         self._switch = Switch()
         self._open: dict[tuple[int, Any], tuple[Span, CommandTransport]] = {}
         self._lock = Lock()
@@ -141,7 +142,7 @@ class CommandTracer(CommandListener):
                 oldest = next(iter(self._open)) if len(self._open) > _MAX_OPEN else None
                 lost = self._open.pop(oldest, None) if oldest is not None else None
             if lost is not None:
-                self._tracer.end(lost[0], reply=Outcome(cancelled=True))
+                self._tracer.end(lost[0], reply=Outcome(cancelled=True), transport=lost[1])
         except Exception as failure:
             guard.swallow("tracing a MongoDB command", failure)
 
@@ -168,7 +169,7 @@ class CommandTracer(CommandListener):
                         span.set_attribute(semconv.KRATOS_EVENT, "succeeded")
         except Exception as failure:
             guard.swallow("reading a MongoDB reply", failure)
-        self._tracer.end(span, reply=outcome)
+        self._tracer.end(span, reply=outcome, transport=call)
 
 
 def statement(command: Mapping[str, Any]) -> str:
