@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any
 
 import opentelemetry.sdk.trace
+import opentelemetry.trace
 import pytest
 from opentelemetry.context import attach, detach, get_current, set_value
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode, get_current_span, set_span_in_context
@@ -900,3 +901,34 @@ def test_loading_it_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_global_provider_is_found_however_late_it_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = opentelemetry.trace
+
+    @clew.trace
+    def work() -> str:
+        return f"{get_current_span().get_span_context().span_id:x}"
+
+    assert hasattr(api, "_TRACER_PROVIDER")  # else calls without a provider are slower, and nothing else changes
+    for provider in (
+        None,
+        NoOpTracerProvider(),
+        opentelemetry.sdk.trace.TracerProvider(),
+        None,
+        opentelemetry.sdk.trace.TracerProvider(),
+    ):
+        monkeypatch.setattr(api, "_TRACER_PROVIDER", provider)
+        is_traced = isinstance(provider, opentelemetry.sdk.trace.TracerProvider)
+        assert [work() != "0", work() != "0"] == [is_traced] * 2
+
+
+def test_a_provider_that_the_environment_names_is_loaded_by_the_first_call() -> None:
+    program = (
+        "import clew\nfrom opentelemetry.trace import get_current_span\n"
+        "@clew.trace\ndef work(): return get_current_span().get_span_context().is_valid\n"
+        "print(work(), work())"
+    )
+    environment = {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider", "OTEL_TRACES_EXPORTER": "none"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("True True\n", "")

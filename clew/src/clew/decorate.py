@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
+from opentelemetry import trace as api
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -34,7 +35,11 @@ F = TypeVar("F", bound="Callable[..., Any] | staticmethod[..., Any] | classmetho
 
 _SCOPE: Final = "clew"
 _MISSING: Final = object()
+_NO_CONTEXT: Final = Context()
+_set_item: Final = dict.__setitem__
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
+# Where the API keeps the global provider, None until it is set. Its own function looks into the environment then.
+_GLOBAL: Final = "_TRACER_PROVIDER"
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # How iterators say that there is no more, and how a program ends well.
@@ -148,7 +153,7 @@ class _Argument(NamedTuple):
 class _Plan:
     """What is known of a decorated function before it is called."""
 
-    __slots__ = ("_arguments", "_attributes", "_is_fixed", "_kind", "_name", "_provider", "_record", "_tracer")
+    __slots__ = ("_arguments", "_attributes", "_is_fixed", "_kind", "_name", "_provider", "_record", "_tracer", "idle")
 
     def __init__(
         self,
@@ -167,24 +172,30 @@ class _Plan:
         self._arguments = _arguments_of(function, arguments) if arguments else ()
         self._record = record_exception
         self._is_fixed = tracer_provider is not None
-        self._provider: TracerProvider | None = None
+        # What stands for the global provider where it is known to record nothing: then a call goes straight through.
+        self.idle: object = _MISSING
+        self._provider: object = _MISSING
         self._tracer: Tracer | None = None
         if tracer_provider is not None:
             self._use(tracer_provider)
 
     def _use(self, provider: TracerProvider) -> Tracer | None:
-        # The API's own stand-ins record nothing and change nothing: the call goes straight through.
-        tracer = None if isinstance(provider, _IDLE) else provider.get_tracer(_SCOPE)
-        self._tracer = tracer
-        self._provider = provider
-        return tracer
+        # The API's own stand-ins record nothing and change nothing.
+        self._tracer = None if isinstance(provider, _IDLE) else provider.get_tracer(_SCOPE)
+        return self._tracer
 
     def _current_tracer(self) -> Tracer | None:
         if self._is_fixed:
             return self._tracer
-        # The global provider may be set, or set anew, at any time.
-        provider = get_tracer_provider()
-        return self._tracer if provider is self._provider else self._use(provider)
+        # The global provider may be set, or set anew, at any time. _MISSING would be an API that keeps it elsewhere.
+        found = getattr(api, _GLOBAL, _MISSING)
+        if found is self._provider and found is not _MISSING:
+            return self._tracer
+        tracer = self._use(get_tracer_provider())  # asked even for None: the environment may name one to load
+        self._provider = found
+        if tracer is None:
+            self.idle = found
+        return tracer
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Span]:
         """A span started and made current, and what to `leave`: None where nothing is traced."""
@@ -311,6 +322,8 @@ def _message_of(error: BaseException) -> str | None:
 
 def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Any:
+        if getattr(api, _GLOBAL, None) is plan.idle:
+            return function(*args, **kwargs)
         current, span = plan.enter(args, kwargs)
         try:
             return function(*args, **kwargs)
@@ -325,6 +338,8 @@ def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _coroutine(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     async def traced(*args: Any, **kwargs: Any) -> Any:
+        if getattr(api, _GLOBAL, None) is plan.idle:
+            return await function(*args, **kwargs)
         current, span = plan.enter(args, kwargs)
         try:
             return await function(*args, **kwargs)
@@ -355,6 +370,8 @@ def _begun_coroutine(plan: _Plan, function: Callable[..., Any], span: Span) -> C
 
 def _generator(plan: _Plan, function: Callable[..., Any], started: Span | None = None) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        if getattr(api, _GLOBAL, None) is plan.idle:
+            return (yield from function(*args, **kwargs))
         body: Generator[Any, Any, Any] = function(*args, **kwargs)
         span = started or plan.start(args, kwargs)
         if span is None:
@@ -396,7 +413,7 @@ def _async_generator(plan: _Plan, function: Callable[..., Any], started: Span | 
         body: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         span = started or plan.start(args, kwargs)
         del args, kwargs
-        inside = get_current() if span is None else _context_of(span)
+        inside = _NO_CONTEXT if span is None else _context_of(span)
         step: Callable[[Any], Any] = body.asend
         given: Any = None
         try:
@@ -431,6 +448,8 @@ def _undecided(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     """For a plain function around a coroutine function or generator: only its result says which it is."""
 
     def traced(*args: Any, **kwargs: Any) -> Any:
+        if getattr(api, _GLOBAL, None) is plan.idle:
+            return function(*args, **kwargs)
         span = plan.start(args, kwargs)
         if span is None:
             return function(*args, **kwargs)
@@ -460,4 +479,7 @@ _CONTINUED: Final[dict[type, Callable[[_Plan, Callable[..., Any], Span], Callabl
 
 
 def _context_of(span: Span) -> Context:
-    return Context({**get_current(), _SPAN_KEY: span})
+    context = Context(get_current())
+    # A Context refuses changes by its own method; nobody else has seen this one yet.
+    _set_item(context, _SPAN_KEY, span)
+    return context
