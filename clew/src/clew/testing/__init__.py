@@ -1,7 +1,7 @@
 """Tests' tools, public: what keeps spans, what a test says about them, and the kits that define "instrumented".
 
 Imports neither pytest nor an SDK. Start reading at `recording.py` (spans of one test); `memory.py` keeps spans,
-`assertions.py` looks at them, `kits.py` is what every instrumentation passes. `clew.pytest_plugin` has the fixtures.
+`assertions.py` looks at them, `kits/` is what every instrumentation passes. `clew.pytest_plugin` has the fixtures.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from clew.testing.kits import (
     PARENT_ID,
     TRACE_ID,
     TRACEPARENT,
+    UNSAMPLED,
     Body,
     BrokenPropagator,
     ClientKit,
+    ConsumerKit,
+    DatabaseKit,
     Failure,
     FakeTransport,
+    ProducerKit,
     ServerKit,
     outside_pytest,
 )
@@ -26,13 +30,17 @@ __all__ = [
     "PARENT_ID",
     "TRACEPARENT",
     "TRACE_ID",
+    "UNSAMPLED",
     "Body",
     "BrokenPropagator",
     "ClientKit",
+    "ConsumerKit",
+    "DatabaseKit",
     "Expect",
     "Failure",
     "FakeTransport",
     "InMemoryExporter",
+    "ProducerKit",
     "RecordedSpan",
     "Recording",
     "ServerKit",
