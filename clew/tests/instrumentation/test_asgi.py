@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -34,6 +34,9 @@ def run(app: Any, path: str = "/", headers: Sequence[tuple[str, str]] = (), meth
 class TestStarlette(ServerKit):
     component = "HTTP"
     span_name = "GET /users/{id}"
+    takes_options = True
+    overlaps = True
+    answers: ClassVar = {200: StatusCode.UNSET, 302: StatusCode.UNSET, 404: StatusCode.UNSET, 500: StatusCode.ERROR}
 
     def call(
         self,
@@ -41,6 +44,7 @@ class TestStarlette(ServerKit):
         body: Body,
         headers: Sequence[tuple[str, str]] = (),
         propagator: TextMapPropagator | None = None,
+        **options: Any,
     ) -> BaseException | None:
         async def user(request: Any) -> Response:
             body()
@@ -48,7 +52,8 @@ class TestStarlette(ServerKit):
 
         app = Starlette(routes=[Route("/users/{id}", user)])
         try:
-            run(TracingMiddleware(app, tracer_provider=tracer_provider, propagator=propagator), "/users/1", headers)
+            traced = TracingMiddleware(app, tracer_provider=tracer_provider, propagator=propagator, **options)
+            run(traced, "/users/1", headers)
         except BaseException as error:
             return error
         return None
@@ -62,6 +67,12 @@ class TestStarlette(ServerKit):
             return StreamingResponse(messages())
 
         run(TracingMiddleware(Starlette(routes=[Route("/", answer)]), tracer_provider=tracer_provider))
+
+    def answer(self, tracer_provider: Any, status: int) -> None:
+        async def say(request: Any) -> Response:
+            return Response(status_code=status)
+
+        run(TracingMiddleware(Starlette(routes=[Route("/", say)]), tracer_provider=tracer_provider))
 
 
 def test_the_span_says_what_was_asked_and_answered(tracer_provider: Any) -> None:

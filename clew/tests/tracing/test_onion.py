@@ -7,13 +7,26 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, StatusCode, get_current_span
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, set_span_in_context
 
+from clew.carriers import DictCarrier
 from clew.middleware import Handler, chain
-from clew.testing import Body, ClientKit, FakeTransport, ServerKit, SpanRecorder, assert_span, exceptions_of
-from clew.tracing import client, server
-from clew.transport import Outcome, client_transport, server_transport
+from clew.testing import (
+    Body,
+    ClientKit,
+    ConsumerKit,
+    FakeTransport,
+    ProducerKit,
+    ServerKit,
+    SpanRecorder,
+    assert_span,
+    exceptions_of,
+)
+from clew.tracing import Tracer, client, server
+from clew.tracing.attributes import messaging_attributes, messaging_span_name
+from clew.transport import Call, Outcome, client_transport, server_transport
 
 
 def fake_server_transport(headers: Sequence[tuple[str, str]]) -> FakeTransport:
@@ -26,6 +39,8 @@ def fake_server_transport(headers: Sequence[tuple[str, str]]) -> FakeTransport:
 class TestSyncServer(ServerKit):
     component = "Fake"
     span_name = "/fake.Service/Method"
+    takes_options = True
+    overlaps = True
 
     def call(
         self,
@@ -33,8 +48,9 @@ class TestSyncServer(ServerKit):
         body: Body,
         headers: Sequence[tuple[str, str]] = (),
         propagator: TextMapPropagator | None = None,
+        **options: Any,
     ) -> BaseException | None:
-        handler = server(tracer_provider=tracer_provider, propagator=propagator)(lambda request: body())
+        handler = server(tracer_provider=tracer_provider, propagator=propagator, **options)(lambda request: body())
         token = server_transport.set(fake_server_transport(headers))
         try:
             handler("request")
@@ -59,6 +75,8 @@ class TestSyncServer(ServerKit):
 class TestAsyncServer(ServerKit):
     component = "Fake"
     span_name = "/fake.Service/Method"
+    takes_options = True
+    overlaps = True
 
     def call(
         self,
@@ -66,6 +84,7 @@ class TestAsyncServer(ServerKit):
         body: Body,
         headers: Sequence[tuple[str, str]] = (),
         propagator: TextMapPropagator | None = None,
+        **options: Any,
     ) -> BaseException | None:
         async def handler(request: object) -> None:
             await asyncio.sleep(0)
@@ -74,7 +93,7 @@ class TestAsyncServer(ServerKit):
         async def main() -> BaseException | None:
             server_transport.set(fake_server_transport(headers))
             try:
-                await server(tracer_provider=tracer_provider, propagator=propagator)(handler)("request")
+                await server(tracer_provider=tracer_provider, propagator=propagator, **options)(handler)("request")
             except BaseException as error:
                 return error
             return None
@@ -97,15 +116,17 @@ class TestAsyncServer(ServerKit):
 class TestSyncClient(ClientKit):
     component = "Fake"
     span_name = "/fake.Service/Method"
+    takes_options = True
+    overlaps = True
 
     def call(
-        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None
+        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
     ) -> tuple[list[tuple[str, str]], BaseException | None]:
         transport = FakeTransport()
         token = client_transport.set(transport)
         error: BaseException | None = None
         try:
-            client(tracer_provider=tracer_provider, propagator=propagator)(lambda request: body())("request")
+            client(tracer_provider=tracer_provider, propagator=propagator, **options)(lambda request: body())("request")
         except BaseException as caught:
             error = caught
         finally:
@@ -116,9 +137,11 @@ class TestSyncClient(ClientKit):
 class TestAsyncClient(ClientKit):
     component = "Fake"
     span_name = "/fake.Service/Method"
+    takes_options = True
+    overlaps = True
 
     def call(
-        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None
+        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
     ) -> tuple[list[tuple[str, str]], BaseException | None]:
         transport = FakeTransport()
 
@@ -128,13 +151,92 @@ class TestAsyncClient(ClientKit):
         async def main() -> BaseException | None:
             client_transport.set(transport)
             try:
-                await client(tracer_provider=tracer_provider, propagator=propagator)(handler)("request")
+                await client(tracer_provider=tracer_provider, propagator=propagator, **options)(handler)("request")
             except BaseException as error:
                 return error
             return None
 
         error = asyncio.run(main())
         return list(transport.headers.items()), error
+
+
+class TestConsumer(ConsumerKit):
+    """By the tracer itself, as an instrumentation of a message queue uses it."""
+
+    component = "Fake"
+    span_name = "process orders"
+    takes_options = True
+    overlaps = True
+    system = "fake"
+
+    def call(
+        self,
+        tracer_provider: Any,
+        body: Body,
+        headers: Sequence[tuple[str, str]] = (),
+        propagator: TextMapPropagator | None = None,
+        **options: Any,
+    ) -> BaseException | None:
+        tracer = Tracer(SpanKind.CONSUMER, tracer_provider=tracer_provider, propagator=propagator, **options)
+        call = Call(
+            "messaging",
+            "Fake",
+            messaging_span_name("process", "orders"),
+            DictCarrier(dict(headers)),
+            values=messaging_attributes("fake", "process", destination="orders"),
+        )
+        span, context = self.begin(tracer, call)
+        token = attach(context)
+        try:
+            body()
+        except BaseException as error:
+            tracer.end(span, error=error, transport=call)
+            return error
+        finally:
+            detach(token)
+        tracer.end(span, transport=call)
+        return None
+
+    def begin(self, tracer: Tracer, call: Call) -> tuple[Span, Context]:
+        return tracer.begin(call.operation, call.carrier, call)
+
+
+class TestLinkingConsumer(TestConsumer):
+    join = "link"
+
+    def begin(self, tracer: Tracer, call: Call) -> tuple[Span, Context]:
+        span, _ = tracer.begin(call.operation, None, call, tracer.links([call.carrier]))
+        return span, set_span_in_context(span, tracer.extract(call.carrier))
+
+
+class TestProducer(ProducerKit):
+    component = "Fake"
+    span_name = "send orders"
+    takes_options = True
+    overlaps = True
+    sees_exceptions = True
+    system = "fake"
+
+    def call(
+        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
+    ) -> tuple[list[tuple[str, str]], BaseException | None]:
+        tracer = Tracer(SpanKind.PRODUCER, tracer_provider=tracer_provider, propagator=propagator, **options)
+        headers: dict[str, str] = {}
+        call = Call(
+            "messaging",
+            "Fake",
+            messaging_span_name("send", "orders"),
+            DictCarrier(headers),
+            values=messaging_attributes("fake", "send", destination="orders"),
+        )
+        span = tracer.start(call.operation, call.carrier, transport=call)
+        try:
+            body()
+        except BaseException as error:
+            tracer.end(span, error=error, transport=call)
+            return list(headers.items()), error
+        tracer.end(span, transport=call)
+        return list(headers.items()), None
 
 
 def test_without_a_transport_the_handler_runs_untraced(tracer_provider: Any) -> None:

@@ -245,17 +245,22 @@ class Tracer:
         """Whether `transport.reply_carrier` will be read at the end; else it need not be there."""
         return self._response_headers is not None
 
-    def link(self, carrier: Carrier | Mapping[str, Any] | None) -> Link | None:
-        """A link to the span that a received message's headers name, to be given to `start`; None if they name none."""
+    def extract(self, carrier: Carrier | Mapping[str, Any] | None, context: Context | None = None) -> Context:
+        """`context`, the current one without it, with what a message's headers hold: its sender's span, baggage."""
+        if context is None:
+            context = get_current()
         try:
             headers = as_carrier(carrier)
             if headers is None:
-                return None
-            propagator = self._propagator or _effective(get_global_textmap())
-            sender = get_current_span(propagator.extract(headers, Context(), getter)).get_span_context()
+                return context
+            return (self._propagator or _effective(get_global_textmap())).extract(headers, context, getter)
         except Exception as failure:
-            guard.swallow("extracting a link", failure)
-            return None
+            guard.swallow("extracting a context", failure)
+            return context
+
+    def link(self, carrier: Carrier | Mapping[str, Any] | None) -> Link | None:
+        """A link to the span that a received message's headers name, to be given to `start`; None if they name none."""
+        sender = get_current_span(self.extract(carrier, Context())).get_span_context()
         return Link(sender) if sender.is_valid else None
 
     def links(self, carriers: Iterable[Carrier | Mapping[str, Any] | None]) -> list[Link]:
