@@ -33,7 +33,10 @@ class Limits(Protocol):
 
 @dataclass
 class SpanLimits:
-    """Limits of the OpenTelemetry specification, with its defaults; lengths in characters, or bytes of a bytes value."""
+    """Limits of the OpenTelemetry specification, with its defaults; lengths in characters, or bytes of a bytes value.
+
+    `max_attribute_length` is that of a span's own attributes too, unless they have one of theirs.
+    """
 
     max_span_attributes: int | None = 128
     max_event_attributes: int | None = 128
@@ -42,6 +45,10 @@ class SpanLimits:
     max_links: int | None = 128
     max_span_attribute_length: int | None = None
     max_attribute_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_span_attribute_length is None:
+            self.max_span_attribute_length = self.max_attribute_length
 
 
 def span_limits_from_environment() -> SpanLimits:
