@@ -21,6 +21,10 @@ _LIBRARIES: Final = (
     ("grpc", "clew.instrumentation.grpc_aio"),
     ("pymongo", "clew.instrumentation.pymongo"),
     ("redis", "clew.instrumentation.redis"),
+    ("sqlalchemy", "clew.instrumentation.sqlalchemy"),
+    ("psycopg", "clew.instrumentation.psycopg"),
+    ("asyncpg", "clew.instrumentation.asyncpg"),
+    ("sqlite3", "clew.instrumentation.sqlite3"),
 )
 _WORDS: Final = (
     HttpOptions.__optional_keys__ | DatabaseOptions.__optional_keys__ | MessagingOptions.__optional_keys__

@@ -1,0 +1,135 @@
+"""What every driver of an SQL database has in common: a statement becomes a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from clew import guard, semconv
+from clew.instrumentation._calls import is_within_database_call
+from clew.tracing.attributes import db_attributes, db_span_name
+from clew.tracing.options import DatabaseOptions
+from clew.tracing.statements import sanitized, summary
+from clew.tracing.tracer import Tracer
+from clew.transport import Outcome, Peer
+
+OPTIONS: Final = DatabaseOptions
+
+
+class Place(NamedTuple):
+    """Where statements go."""
+
+    system: str
+    """`db.system.name`: `postgresql`, `mysql`, `sqlite`, …"""
+    namespace: str | None = None
+    host: str | None = None
+    port: int | None = None
+
+
+class StatementTransport:
+    """A statement as a call."""
+
+    __slots__ = ("_batch_size", "_collection", "_place", "_verb", "_with_statement", "operation", "statement")
+
+    kind: Final = "db"
+    carrier: Final = None
+    reply_carrier: Final = None
+
+    def __init__(self, place: Place, statement: str, batch_size: int | None, with_statement: bool) -> None:
+        self._place = place
+        self._batch_size = batch_size
+        self._with_statement = with_statement
+        #: As the application wrote it, with whatever it wrote into it.
+        self.statement: Final = statement
+        self._verb, self._collection = summary(statement, place.system)
+        # The name of a file is no better a target than none.
+        target = self._collection or (None if place.system == "sqlite" else place.namespace)
+        self.operation: Final = db_span_name(self._verb, target, place.system)
+
+    @property
+    def component(self) -> str:
+        """The system's usual name: `PostgreSQL`."""
+        return _COMPONENTS.get(self._place.system, self._place.system)
+
+    @property
+    def peer(self) -> Peer | None:
+        """The server; None for a file."""
+        place = self._place
+        return None if place.host is None else (place.host, place.port or 0)
+
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """What the semantic conventions ask of a database client."""
+        place = self._place
+        return db_attributes(
+            place.system,
+            operation=self._verb,
+            collection=self._collection,
+            namespace=place.namespace,
+            query_text=sanitized(self.statement, place.system) if self._with_statement else None,
+            batch_size=self._batch_size,
+            host=place.host,
+            port=place.port,
+        )
+
+    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
+        """The database's own code of an error."""
+        if error is None:
+            return None
+        code = status_code(error)
+        return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
+
+
+_COMPONENTS: Final = {
+    "mariadb": "MariaDB",
+    "microsoft.sql_server": "SQL Server",
+    "mysql": "MySQL",
+    "oracle.db": "Oracle",
+    "postgresql": "PostgreSQL",
+    "sqlite": "SQLite",
+}
+
+
+def status_code(error: BaseException) -> str | None:
+    """`23505`, `SQLITE_CONSTRAINT_UNIQUE`, `1062`: the drivers' different ways of giving it."""
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        code = getattr(error, name, None)
+        if isinstance(code, str) and code:
+            return code
+    first = error.args[0] if error.args else None
+    return str(first) if isinstance(first, int) and not isinstance(first, bool) else None
+
+
+class StatementTracing:
+    """Makes the calls of one set of options."""
+
+    __slots__ = ("_with_statements", "is_on", "tracer")
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        """Raises ValueError for an unknown convention."""
+        given: dict[str, Any] = dict(options)
+        self._with_statements = bool(given.pop("statements", False))
+        self.tracer: Final = Tracer(SpanKind.CLIENT, **given)
+        #: Off once what was patched is taken back: objects made meanwhile keep this one.
+        self.is_on = True
+
+    def call(self, place: Place, statement: object, batch: object = None) -> StatementTransport | None:
+        """The call that `statement` is; None when a library above traces it, or it cannot be read.
+
+        `batch` is what `executemany` was given.
+        """
+        if not self.is_on or is_within_database_call():
+            return None
+        try:
+            text = statement if isinstance(statement, str) else _as_text(statement)
+            size = len(batch) if isinstance(batch, Sized) else None
+            return StatementTransport(place, text, size, self._with_statements)
+        except Exception as failure:
+            guard.swallow("reading a statement", failure)
+            return None
+
+
+def _as_text(statement: object) -> str:
+    return statement.decode("utf-8", "replace") if isinstance(statement, bytes) else str(statement)

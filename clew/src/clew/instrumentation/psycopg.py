@@ -1,0 +1,239 @@
+"""psycopg 3: a CLIENT span for each statement, sync and async, by subclasses of the connection's own cursors.
+
+connection = clew.psycopg.traced(psycopg.connect("dbname=shop"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Final, TypeVar, Unpack
+
+import psycopg
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import TracerProvider
+from psycopg import sql
+
+from clew import guard
+from clew.instrumentation import _sql
+from clew.instrumentation._calls import traced_acall, traced_call
+from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._sql import Place, StatementTracing, StatementTransport
+from clew.tracing.options import DatabaseOptions
+from clew.tracing.streams import Finish, traced_async_stream, traced_stream
+from clew.transport import client_transport
+
+OPTIONS: Final = _sql.OPTIONS
+_MARK: Final = "_clew_tracing"
+Connection = TypeVar("Connection", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
+
+
+def _call(tracing: StatementTracing, cursor: Any, query: Any, batch: Any = None) -> StatementTransport | None:
+    try:
+        connection = cursor.connection
+        text = query.as_string(connection) if isinstance(query, sql.Composable) else query
+        return tracing.call(_place(connection), text, batch)
+    except Exception as failure:
+        guard.swallow("reading a statement for PostgreSQL", failure)
+        return None
+
+
+def _place(connection: Any) -> Place:
+    place: Place | None = getattr(connection, "_clew_place", None)
+    if place is None:
+        if connection.closed:
+            return Place("postgresql")
+        info = connection.info
+        place = connection._clew_place = Place("postgresql", info.dbname, info.host or None, info.port)
+    return place
+
+
+class _Methods:
+    """Around the methods of a cursor; each is given the original, bound."""
+
+    def __init__(self, tracing: StatementTracing) -> None:
+        self.tracing = tracing
+
+    def execute(self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any) -> Any:
+        call = _call(self.tracing, cursor, query)
+        if call is None:
+            return original(query, *arguments, **options)
+        return traced_call(self.tracing.tracer, call, original, query, *arguments, **options)
+
+    def executemany(
+        self, cursor: Any, original: Callable[..., Any], query: Any, params_seq: Any, **options: Any
+    ) -> Any:
+        call = _call(self.tracing, cursor, query, params_seq)
+        if call is None:
+            return original(query, params_seq, **options)
+        return traced_call(self.tracing.tracer, call, original, query, params_seq, **options)
+
+    def stream(
+        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+    ) -> Iterator[Any]:
+        # A generator, so that what nobody iterates has no span.
+        call = _call(self.tracing, cursor, query)
+        rows = original(query, *arguments, **options)
+        if call is None:
+            yield from rows
+            return
+        context, finish = self._open(call)
+        yield from traced_stream(rows, context, finish)
+
+    async def astream(
+        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+    ) -> AsyncIterator[Any]:
+        call = _call(self.tracing, cursor, query)
+        rows = original(query, *arguments, **options)
+        if call is not None:
+            context, finish = self._open(call)
+            rows = traced_async_stream(rows, context, finish)
+        async with aclosing(rows):
+            async for row in rows:
+                yield row
+
+    def _open(self, call: StatementTransport) -> tuple[Context, Finish]:
+        tracer = self.tracing.tracer
+        span, context = tracer.begin(call.operation, None, call)
+
+        def finish(error: BaseException | None) -> None:
+            # Who stops reading has what was wanted.
+            if isinstance(error, GeneratorExit):
+                error = None
+            tracer.end(span, reply=None if error is None else call.outcome(None, error), error=error, transport=call)
+
+        return context, finish
+
+    @contextmanager
+    def copy(
+        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+    ) -> Iterator[Any]:
+        call = _call(self.tracing, cursor, query)
+        if call is None:
+            with original(query, *arguments, **options) as copying:
+                yield copying
+            return
+        with self._around(call), original(query, *arguments, **options) as copying:
+            yield copying
+
+    @asynccontextmanager
+    async def acopy(
+        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+    ) -> AsyncIterator[Any]:
+        call = _call(self.tracing, cursor, query)
+        if call is None:
+            async with original(query, *arguments, **options) as copying:
+                yield copying
+            return
+        with self._around(call):
+            async with original(query, *arguments, **options) as copying:
+                yield copying
+
+    @contextmanager
+    def _around(self, call: StatementTransport) -> Iterator[None]:
+        tracer = self.tracing.tracer
+        span, context = tracer.begin(call.operation, None, call)
+        transport_token = client_transport.set(call)
+        token = attach(context)
+        try:
+            yield
+        except BaseException as error:
+            tracer.end(span, reply=call.outcome(None, error), error=error, transport=call)
+            raise
+        else:
+            tracer.end(span, transport=call)
+        finally:
+            detach(token)
+            client_transport.reset(transport_token)
+
+    async def aexecute(
+        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+    ) -> Any:
+        call = _call(self.tracing, cursor, query)
+        if call is None:
+            return await original(query, *arguments, **options)
+        return await traced_acall(self.tracing.tracer, call, original, query, *arguments, **options)
+
+    async def aexecutemany(
+        self, cursor: Any, original: Callable[..., Any], query: Any, params_seq: Any, **options: Any
+    ) -> Any:
+        call = _call(self.tracing, cursor, query, params_seq)
+        if call is None:
+            return await original(query, params_seq, **options)
+        return await traced_acall(self.tracing.tracer, call, original, query, params_seq, **options)
+
+    def of(self, cursor_class: type) -> dict[str, Callable[..., Any]]:
+        """The wrappers for a class of cursors, by the names of its methods."""
+        if issubclass(cursor_class, (psycopg.AsyncCursor, psycopg.AsyncServerCursor)):
+            return {
+                "execute": self.aexecute,
+                "executemany": self.aexecutemany,
+                "stream": self.astream,
+                "copy": self.acopy,
+            }
+        return {"execute": self.execute, "executemany": self.executemany, "stream": self.stream, "copy": self.copy}
+
+
+def _traced_class(base: type, methods: _Methods) -> type:
+    if getattr(base, _MARK, None) is not None:
+        return base
+    members: dict[str, Any] = {_MARK: methods, "__module__": base.__module__, "__doc__": base.__doc__}
+    made: type
+
+    def overriding(name: str, around: Callable[..., Any]) -> Callable[..., Any]:
+        def method(self: Any, *arguments: Any, **options: Any) -> Any:
+            return around(self, getattr(super(made, self), name), *arguments, **options)
+
+        method.__name__ = name
+        return method
+
+    for name, around in methods.of(base).items():
+        members[name] = overriding(name, around)
+    made = type(base.__name__, (base,), members)
+    return made
+
+
+def traced(connection: Connection, **options: Unpack[DatabaseOptions]) -> Connection:
+    """The same connection, whose cursors are traced from now on; those it has made already are not.
+
+    Takes `psycopg.Connection` and `psycopg.AsyncConnection`. Raises TypeError for anything else, ValueError for an
+    unknown convention.
+    """
+    if not isinstance(connection, (psycopg.Connection, psycopg.AsyncConnection)):
+        raise TypeError(f"not a connection of psycopg: {type(connection).__name__}")
+    methods = _Methods(StatementTracing(options))
+    own: Any = connection
+    own.cursor_factory = _traced_class(own.cursor_factory, methods)
+    own.server_cursor_factory = _traced_class(own.server_cursor_factory, methods)
+    return connection
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every cursor of every connection, made before or after; returns the way back."""
+    chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
+    methods = _Methods(StatementTracing(chosen))
+
+    def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
+        def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+            def method(self: Any, *arguments: Any, **choices: Any) -> Any:
+                if not switch.on or getattr(type(self), _MARK, None) is not None:
+                    return original(self, *arguments, **choices)
+                return around(self, partial(original, self), *arguments, **choices)
+
+            return method
+
+        return wrap
+
+    undos = [
+        replace(cursor_class, name, make(around))
+        for cursor_class in (psycopg.Cursor, psycopg.ServerCursor, psycopg.AsyncCursor, psycopg.AsyncServerCursor)
+        for name, around in methods.of(cursor_class).items()
+        if name in vars(cursor_class)
+    ]
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo

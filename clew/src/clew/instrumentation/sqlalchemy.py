@@ -1,0 +1,120 @@
+"""SQLAlchemy: a CLIENT span for each statement an engine sends, sync and async, through its own events.
+
+    engine = clew.sqlalchemy.traced(create_engine("postgresql+psycopg://…"))
+
+A driver that is traced as well makes no second span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, Unpack
+
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import TracerProvider
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from clew import guard
+from clew.instrumentation import _sql
+from clew.instrumentation._patching import Undo
+from clew.instrumentation._sql import Place, StatementTracing
+from clew.tracing.options import DatabaseOptions
+from clew.transport import client_transport
+
+OPTIONS: Final = _sql.OPTIONS
+_SYSTEMS: Final = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
+_DEFAULT_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+_MARK: Final = "_clew_traced"
+_OPEN: Final = "_clew_open"
+AnyEngine = TypeVar("AnyEngine", bound="Engine | AsyncEngine")
+
+
+class _Listener:
+    """What happens between a statement's beginning and its end. The execution context keeps what is open."""
+
+    def __init__(self, tracing: StatementTracing, is_explicit: bool) -> None:
+        self._tracing = tracing
+        self._is_explicit = is_explicit
+        self.is_on = True
+
+    def before(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if not self.is_on or context is None or (not self._is_explicit and getattr(connection.engine, _MARK, False)):
+            return
+        try:
+            call = self._tracing.call(_place(connection.engine), statement, parameters if many else None)
+            if call is None:
+                return
+            span, spans_context = self._tracing.tracer.begin(call.operation, None, call)
+            tokens = client_transport.set(call), attach(spans_context)
+            setattr(context, _OPEN, (self, call, span, tokens))
+        except Exception as failure:
+            guard.swallow("tracing a statement of SQLAlchemy", failure)
+
+    def after(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        self._end(context, None)
+
+    def failed(self, failure: Any) -> None:
+        self._end(failure.execution_context, failure.original_exception)
+
+    def _end(self, context: Any, error: BaseException | None) -> None:
+        opened = getattr(context, _OPEN, None)
+        if opened is None or opened[0] is not self:
+            return
+        try:
+            setattr(context, _OPEN, None)
+            _, call, span, (transport_token, token) = opened
+            detach(token)
+            client_transport.reset(transport_token)
+            outcome = None if error is None else call.outcome(None, error)
+            self._tracing.tracer.end(span, reply=outcome, error=error, transport=call)
+        except Exception as failure:
+            guard.swallow("ending a statement of SQLAlchemy", failure)
+
+    def listen(self, target: Any) -> Undo:
+        """Hear the events of an engine or of all; returns the way back."""
+        heard: tuple[tuple[str, Callable[..., Any]], ...] = (
+            ("before_cursor_execute", self.before),
+            ("after_cursor_execute", self.after),
+            ("handle_error", self.failed),
+        )
+        for name, function in heard:
+            event.listen(target, name, function)
+
+        def undo() -> None:
+            self.is_on = False
+            for name, function in heard:
+                event.remove(target, name, function)
+
+        return undo
+
+
+def _place(engine: Any) -> Place:
+    place: Place | None = getattr(engine, "_clew_place", None)
+    if place is None:
+        url = engine.url
+        system = _SYSTEMS.get(engine.dialect.name, engine.dialect.name)
+        port = url.port or (_DEFAULT_PORTS.get(system) if url.host else None)
+        place = engine._clew_place = Place(system, url.database or None, url.host or None, port)
+    return place
+
+
+def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
+    """The same engine, whose statements are traced from now on; a second time changes nothing.
+
+    Takes an `Engine` and an `AsyncEngine`. Raises TypeError for anything else, ValueError for an unknown convention.
+    """
+    target: Any = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+    if not isinstance(target, Engine):
+        raise TypeError(f"not an engine of SQLAlchemy: {type(engine).__name__}")
+    if not getattr(target, _MARK, False):
+        _Listener(StatementTracing(options), is_explicit=True).listen(target)
+        setattr(target, _MARK, True)
+    return engine
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every engine, made before or after; returns the way back."""
+    chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
+    return _Listener(StatementTracing(chosen), is_explicit=False).listen(Engine)

@@ -1,0 +1,145 @@
+"""sqlite3 on real files: statements, batches, scripts, subclasses of the user, and the patch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+import clew
+from clew.instrumentation import sqlite3 as instrumentation
+from clew.testing import SpanRecorder, assert_span
+
+
+@pytest.fixture
+def connection(tracer_provider: Any, tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connect = clew.sqlite3.connector(tracer_provider=tracer_provider, statements=True)
+    made = connect(tmp_path / "shop.db")
+    made.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT UNIQUE)")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recorder(tracer_provider: Any, connection: sqlite3.Connection) -> SpanRecorder:
+    return SpanRecorder(tracer_provider)
+
+
+def names(recorder: SpanRecorder) -> list[str]:
+    return [span.name for span in recorder.spans]
+
+
+def test_a_statement_is_a_client_span_of_the_current_one(
+    connection: sqlite3.Connection, tracer_provider: Any, recorder: SpanRecorder, tmp_path: Path
+) -> None:
+    with tracer_provider.get_tracer("app").start_as_current_span("request") as request:
+        rows = connection.execute("SELECT id FROM orders WHERE customer = 'ada' AND id > ?", (3,)).fetchall()
+    assert rows == []
+    assert_span(
+        recorder.one(kind=SpanKind.CLIENT),
+        name="SELECT orders",
+        status=StatusCode.UNSET,
+        parent_id=f"{request.get_span_context().span_id:016x}",
+        attributes={
+            "component": "SQLite",
+            "db.system.name": "sqlite",
+            "db.operation.name": "SELECT",
+            "db.collection.name": "orders",
+            "db.namespace": str(tmp_path / "shop.db"),
+            "db.query.text": "SELECT id FROM orders WHERE customer = ? AND id > ?",
+        },
+    )
+
+
+def test_cursors_batches_and_scripts_are_traced(connection: sqlite3.Connection, recorder: SpanRecorder) -> None:
+    cursor = connection.cursor()
+    cursor.execute("INSERT INTO orders (customer) VALUES (?)", ("ada",))
+    cursor.executemany("INSERT INTO orders (customer) VALUES (?)", [("bob",), ("eve",)])
+    connection.executemany("DELETE FROM orders WHERE customer = ?", iter([("bob",)]))
+    connection.executescript("DROP TABLE orders; VACUUM")
+    assert names(recorder) == ["INSERT orders", "INSERT orders", "DELETE orders", "DROP orders"]
+    assert [span.attributes.get("db.operation.batch.size") for span in recorder.spans] == [None, 2, None, None]
+    assert recorder.open == 0
+
+
+def test_an_error_is_recorded_with_sqlites_code_and_passes_untouched(
+    connection: sqlite3.Connection, recorder: SpanRecorder
+) -> None:
+    connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
+    with pytest.raises(sqlite3.IntegrityError) as raised:
+        connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
+    span = recorder.spans[-1]
+    assert_span(span, status=StatusCode.ERROR, attributes={"db.response.status_code": "SQLITE_CONSTRAINT_UNIQUE"})
+    assert span.status.description == str(raised.value)
+    assert [event.name for event in span.events] == ["exception"]
+
+
+def test_the_connection_is_sqlites_own_to_everybody(connection: sqlite3.Connection, recorder: SpanRecorder) -> None:
+    assert isinstance(connection, sqlite3.Connection)
+    assert isinstance(connection.cursor(), sqlite3.Cursor)
+    connection.row_factory = sqlite3.Row
+    with connection:
+        connection.execute("INSERT INTO orders (customer) VALUES (?)", ("ada",))
+    assert connection.execute("SELECT customer FROM orders").fetchone()["customer"] == "ada"
+    target = sqlite3.connect(":memory:")
+    connection.backup(target)
+    assert target.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+    target.close()
+
+
+def test_classes_of_the_user_stay_what_they_are(tracer_provider: Any) -> None:
+    class MyConnection(sqlite3.Connection):
+        def hello(self) -> str:
+            return "hello"
+
+    class MyCursor(sqlite3.Cursor):
+        def first(self) -> Any:
+            return self.fetchone()[0]
+
+    recorder = SpanRecorder(tracer_provider)
+    connect = clew.sqlite3.connector(tracer_provider=tracer_provider)
+    connection = connect(":memory:", factory=MyConnection)
+    cursor = connection.cursor(MyCursor)
+    assert isinstance(connection, MyConnection)
+    assert connection.hello() == "hello"
+    assert isinstance(cursor, MyCursor)
+    assert cursor.execute("SELECT 7").first() == 7
+    connection.close()
+    assert names(recorder) == ["SELECT"]
+    assert "db.query.text" not in recorder.one().attributes
+
+
+def test_patched_connections_are_traced_until_it_is_undone_and_never_twice(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    original = sqlite3.connect
+    undo = instrumentation.patch(tracer_provider)
+    try:
+        plain = sqlite3.connect(":memory:")
+        explicit = clew.sqlite3.connector(tracer_provider=tracer_provider)(":memory:")
+        plain.execute("SELECT 1")
+        explicit.execute("SELECT 1")
+        assert len(recorder.spans) == 2
+    finally:
+        undo()
+    assert sqlite3.connect is original
+    after = sqlite3.connect(":memory:")
+    after.execute("SELECT 1")
+    assert len(recorder.spans) == 2
+    for one in (plain, explicit, after):
+        one.close()
+
+
+def test_what_is_excluded_leaves_no_span(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    connect = clew.sqlite3.connector(
+        tracer_provider=tracer_provider, exclude=[lambda call: call.operation.startswith("PRAGMA")]
+    )
+    connection = connect(":memory:")
+    connection.execute("PRAGMA user_version")
+    connection.execute("SELECT 1")
+    connection.close()
+    assert names(recorder) == ["SELECT"]

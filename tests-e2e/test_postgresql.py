@@ -1,0 +1,245 @@
+"""psycopg 3, asyncpg and SQLAlchemy over both, against a PostgreSQL server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.trace import SpanKind, StatusCode
+from psycopg import sql
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import clew
+from clew.instrumentation import asyncpg as asyncpg_instrumentation
+from clew.instrumentation import psycopg as psycopg_instrumentation
+from clew.testing import SpanRecorder, assert_span
+from harness.backends import Backend
+
+
+@pytest.fixture(params=["clew", "sdk"])
+def provider(request: pytest.FixtureRequest) -> Iterator[Any]:
+    made: Any = clew.TracerProvider() if request.param == "clew" else SdkTracerProvider()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def recorder(provider: Any) -> SpanRecorder:
+    return SpanRecorder(provider)
+
+
+@pytest.fixture
+def address(postgresql: Backend) -> str:
+    address = f"postgresql://postgres@{postgresql.address}/postgres"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS orders")
+        connection.execute("CREATE TABLE orders (id serial PRIMARY KEY, customer text UNIQUE)")
+    return address
+
+
+def names(recorder: SpanRecorder) -> list[str]:
+    return [span.name for span in recorder.spans if span.kind is SpanKind.CLIENT]
+
+
+def test_a_statement_of_psycopg_is_a_client_span(
+    postgresql: Backend, address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    with psycopg.connect(address) as connection:
+        assert clew.psycopg.traced(connection, tracer_provider=provider, statements=True) is connection
+        with provider.get_tracer("app").start_as_current_span("request") as request:
+            connection.execute("INSERT INTO orders (customer) VALUES ('ada'), (%s)", ("bob",))
+    assert_span(
+        recorder.one(kind=SpanKind.CLIENT),
+        name="INSERT orders",
+        status=StatusCode.UNSET,
+        parent_id=f"{request.get_span_context().span_id:016x}",
+        attributes={
+            "component": "PostgreSQL",
+            "db.system.name": "postgresql",
+            "db.operation.name": "INSERT",
+            "db.collection.name": "orders",
+            "db.namespace": "postgres",
+            "db.query.text": "INSERT INTO orders (customer) VALUES (?), (%s)",
+            "server.address": postgresql.host,
+            "server.port": postgresql.port,
+        },
+    )
+
+
+def test_every_way_to_send_a_statement_with_psycopg_is_traced(
+    address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    with psycopg.connect(address) as connection:
+        clew.psycopg.traced(connection, tracer_provider=provider)
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO orders (customer) VALUES (%s)", [("ada",), ("bob",), ("eve",)])
+            assert [row[0] for row in cursor.stream("SELECT customer FROM orders ORDER BY id")] == ["ada", "bob", "eve"]
+            with cursor.copy("COPY orders (customer) FROM STDIN") as copying:
+                copying.write_row(["dan"])
+            cursor.execute(sql.SQL("DELETE FROM {} WHERE customer = {}").format(sql.Identifier("orders"), "dan"))
+            cursor.stream("SELECT 'nobody reads this'")
+        with connection.cursor("server_side") as cursor:
+            cursor.execute("SELECT id FROM orders")
+            assert len(cursor.fetchall()) == 3
+        with connection.pipeline():
+            connection.execute("UPDATE orders SET customer = 'zoe' WHERE customer = 'eve'")
+    assert names(recorder) == [
+        "INSERT orders",
+        "SELECT orders",
+        "COPY orders",
+        "DELETE orders",
+        "SELECT orders",
+        "UPDATE orders",
+    ]
+    assert recorder.spans[0].attributes["db.operation.batch.size"] == 3
+    assert recorder.open == 0
+
+
+def test_an_error_of_postgresql_has_its_code(address: str, provider: Any, recorder: SpanRecorder) -> None:
+    with psycopg.connect(address, autocommit=True) as connection:
+        clew.psycopg.traced(connection, tracer_provider=provider)
+        connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
+    span = recorder.spans[-1]
+    assert_span(span, status=StatusCode.ERROR, attributes={"db.response.status_code": "23505"})
+    assert span.attributes["error.type"] == "psycopg.errors.UniqueViolation"
+
+
+def test_async_connections_of_psycopg_are_traced(address: str, provider: Any, recorder: SpanRecorder) -> None:
+    async def work() -> None:
+        async with await psycopg.AsyncConnection.connect(address) as connection:
+            clew.psycopg.traced(connection, tracer_provider=provider)
+            await connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
+            async with connection.cursor() as cursor:
+                await cursor.executemany("INSERT INTO orders (customer) VALUES (%s)", [("bob",)])
+                assert [row async for row in cursor.stream("SELECT customer FROM orders")] == [("ada",), ("bob",)]
+                async with cursor.copy("COPY orders TO STDOUT") as copying:
+                    assert len([row async for row in copying.rows()]) == 2
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                await connection.execute("SELECT * FROM gone")
+
+    asyncio.run(work())
+    assert names(recorder) == ["INSERT orders", "INSERT orders", "SELECT orders", "COPY orders", "SELECT gone"]
+    assert_span(recorder.spans[-1], status=StatusCode.ERROR, attributes={"db.response.status_code": "42P01"})
+    assert recorder.open == 0
+
+
+def test_a_patched_psycopg_is_traced_until_it_is_undone_and_never_twice(
+    address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    with psycopg.connect(address) as before, psycopg.connect(address) as explicit:
+        clew.psycopg.traced(explicit, tracer_provider=provider)
+        undo = psycopg_instrumentation.patch(provider)
+        try:
+            before.execute("SELECT 1")
+            explicit.execute("SELECT 1")
+            assert list(before.cursor().stream("SELECT 2")) == [(2,)]
+            assert names(recorder) == ["SELECT postgres"] * 3
+        finally:
+            undo()
+        before.execute("SELECT 1")
+    assert names(recorder) == ["SELECT postgres"] * 3
+
+
+def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
+    postgresql: Backend, address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    async def work() -> None:
+        connection_class = clew.asyncpg.connection_class(tracer_provider=provider, statements=True)
+        async with asyncpg.create_pool(address, min_size=1, max_size=1, connection_class=connection_class) as pool:
+            await pool.execute("INSERT INTO orders (customer) VALUES ($1)", "ada")
+            await pool.executemany("INSERT INTO orders (customer) VALUES ($1)", [("bob",), ("eve",)])
+            assert await pool.fetchval("SELECT count(*) FROM orders WHERE customer <> 'x'") == 3
+            async with pool.acquire() as connection:
+                statement = await connection.prepare("SELECT customer FROM orders WHERE id = $1")
+                assert await statement.fetchval(1) == "ada"
+                await connection.copy_records_to_table("orders", records=[("dan",)], columns=["customer"])
+                with pytest.raises(asyncpg.UniqueViolationError):
+                    await connection.execute("INSERT INTO orders (customer) VALUES ('dan')")
+
+    asyncio.run(work())
+    spans = [span for span in recorder.spans if span.kind is SpanKind.CLIENT]
+    # The pool resets connections by statements of its own.
+    ours = [span for span in spans if span.attributes.get("db.collection.name") == "orders"]
+    assert [span.name for span in ours] == [
+        "INSERT orders",
+        "INSERT orders",
+        "SELECT orders",
+        "SELECT orders",
+        "COPY orders",
+        "INSERT orders",
+    ]
+    assert_span(
+        ours[2],
+        status=StatusCode.UNSET,
+        attributes={
+            "component": "PostgreSQL",
+            "db.namespace": "postgres",
+            "db.query.text": "SELECT count(*) FROM orders WHERE customer <> ?",
+            "server.address": postgresql.host,
+            "server.port": postgresql.port,
+        },
+    )
+    assert ours[1].attributes["db.operation.batch.size"] == 2
+    assert_span(ours[-1], status=StatusCode.ERROR, attributes={"db.response.status_code": "23505"})
+    assert recorder.open == 0
+
+
+def test_a_patched_asyncpg_is_traced_until_it_is_undone_and_never_twice(
+    address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    async def work() -> None:
+        explicit_class = clew.asyncpg.connection_class(tracer_provider=provider)
+        plain, explicit = (
+            await asyncpg.connect(address),
+            await asyncpg.connect(address, connection_class=explicit_class),
+        )
+        undo = asyncpg_instrumentation.patch(provider)
+        try:
+            await plain.fetch("SELECT 1")
+            await explicit.fetch("SELECT 1")
+            assert names(recorder) == ["SELECT postgres"] * 2
+        finally:
+            undo()
+        await plain.fetch("SELECT 1")
+        await plain.close()
+        await explicit.close()
+
+    asyncio.run(work())
+    assert names(recorder) == ["SELECT postgres"] * 2
+
+
+def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(
+    address: str, provider: Any, recorder: SpanRecorder
+) -> None:
+    undos = [psycopg_instrumentation.patch(provider), asyncpg_instrumentation.patch(provider)]
+
+    async def work() -> None:
+        engine = clew.sqlalchemy.traced(
+            create_async_engine(address.replace("postgresql:", "postgresql+asyncpg:")), tracer_provider=provider
+        )
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE orders SET customer = 'bob'"))
+        await engine.dispose()
+
+    try:
+        engine = clew.sqlalchemy.traced(
+            create_engine(address.replace("postgresql:", "postgresql+psycopg:")), tracer_provider=provider
+        )
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO orders (customer) VALUES ('ada')"))
+        engine.dispose()
+        asyncio.run(work())
+    finally:
+        for undo in undos:
+            undo()
+    assert names(recorder).count("INSERT orders") == 1
+    assert names(recorder).count("UPDATE orders") == 1
+    assert recorder.open == 0
