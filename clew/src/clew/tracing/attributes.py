@@ -26,7 +26,7 @@ _secret: Final = re.compile(
     r"|session[_-]?id|^(?:sig|key|auth|jwt|pass|session)$",
     re.IGNORECASE,
 ).search
-_parameters: Final = re.compile(r"([^?&;#=]+)=([^&;#]*)").sub
+_parameters: Final = re.compile(r"(?<![^?&;#])([^?&;#=]++)=([^&;#]*)").sub
 _user_info: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@").sub
 
 
