@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,8 @@ from harness.server import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from clew.testing import SpanRecorder
 
 ServerFactory = Callable[..., Server]
 
@@ -74,3 +76,23 @@ def _backend(name: str) -> Callable[[], Iterator[Backend]]:
 
 # Real servers, one of each for all stories: `redis`, `postgresql`, `rabbitmq`, `mongodb`, `kafka` are fixtures.
 redis, postgresql, rabbitmq, mongodb, kafka = map(_backend, ("redis", "postgresql", "rabbitmq", "mongodb", "kafka"))
+
+
+@pytest.fixture(params=["clew", "sdk"])
+def tracer_provider(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Every instrumentation is tried on clew's provider and on OpenTelemetry's own."""
+    import opentelemetry.sdk.trace
+
+    import clew
+
+    made: Any = clew.TracerProvider() if request.param == "clew" else opentelemetry.sdk.trace.TracerProvider()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def spans(tracer_provider: Any) -> SpanRecorder:
+    """What the provider records from now on."""
+    from clew.testing import SpanRecorder
+
+    return SpanRecorder(tracer_provider)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
-from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 from psycopg import sql
 from sqlalchemy import create_engine, text
@@ -18,20 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import clew
 from clew.instrumentation import asyncpg as asyncpg_instrumentation
 from clew.instrumentation import psycopg as psycopg_instrumentation
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
 from harness.backends import Backend
-
-
-@pytest.fixture(params=["clew", "sdk"])
-def provider(request: pytest.FixtureRequest) -> Iterator[Any]:
-    made: Any = clew.TracerProvider() if request.param == "clew" else SdkTracerProvider()
-    yield made
-    made.shutdown()
-
-
-@pytest.fixture
-def recorder(provider: Any) -> SpanRecorder:
-    return SpanRecorder(provider)
 
 
 @pytest.fixture
@@ -43,19 +31,87 @@ def address(postgresql: Backend) -> str:
     return address
 
 
-def names(recorder: SpanRecorder) -> list[str]:
-    return [span.name for span in recorder.spans if span.kind is SpanKind.CLIENT]
+class _Kit(DatabaseKit):
+    component = "PostgreSQL"
+    span_name = "INSERT orders"
+    attributes = MappingProxyType(
+        {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "orders"}
+    )
+    secret = "ada"
+    statement = "INSERT INTO orders (id, customer) VALUES (?)"
+    failure_code = "23505"
+    takes_options = True
+    text = "INSERT INTO orders (id, customer) VALUES (7, 'ada')"
+
+    @pytest.fixture(autouse=True)
+    def connect(self, address: str) -> Iterator[None]:
+        self.address = address
+        with psycopg.connect(address, autocommit=True) as self.untraced:
+            yield
+
+    def prepare(self, fails: bool) -> None:
+        self.untraced.execute("DELETE FROM orders")
+        if fails:
+            self.untraced.execute("INSERT INTO orders (id) VALUES (7)")
+
+
+class TestPsycopg(_Kit):
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        self.prepare(fails)
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            clew.psycopg.traced(connection, tracer_provider=tracer_provider, **options)
+            try:
+                connection.execute(self.text)
+            except psycopg.Error as error:
+                return error
+        return None
+
+
+class TestAsyncPsycopg(_Kit):
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        async def run() -> BaseException | None:
+            async with await psycopg.AsyncConnection.connect(self.address, autocommit=True) as connection:
+                clew.psycopg.traced(connection, tracer_provider=tracer_provider, **options)
+                try:
+                    await connection.execute(self.text)
+                except psycopg.Error as error:
+                    return error
+            return None
+
+        self.prepare(fails)
+        return asyncio.run(run())
+
+
+class TestAsyncpg(_Kit):
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        async def run() -> BaseException | None:
+            traced = clew.asyncpg.connection_class(tracer_provider=tracer_provider, **options)
+            connection = await asyncpg.connect(self.address, connection_class=traced)
+            try:
+                await connection.execute(self.text)
+            except asyncpg.PostgresError as error:
+                return error
+            finally:
+                await connection.close()
+            return None
+
+        self.prepare(fails)
+        return asyncio.run(run())
+
+
+def names(spans: SpanRecorder) -> list[str]:
+    return [span.name for span in spans.spans if span.kind is SpanKind.CLIENT]
 
 
 def test_a_statement_of_psycopg_is_a_client_span(
-    postgresql: Backend, address: str, provider: Any, recorder: SpanRecorder
+    postgresql: Backend, address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     with psycopg.connect(address) as connection:
-        assert clew.psycopg.traced(connection, tracer_provider=provider, statements=True) is connection
-        with provider.get_tracer("app").start_as_current_span("request") as request:
+        assert clew.psycopg.traced(connection, tracer_provider=tracer_provider, with_statement=True) is connection
+        with tracer_provider.get_tracer("app").start_as_current_span("request") as request:
             connection.execute("INSERT INTO orders (customer) VALUES ('ada'), (%s)", ("bob",))
     assert_span(
-        recorder.one(kind=SpanKind.CLIENT),
+        spans.one(kind=SpanKind.CLIENT),
         name="INSERT orders",
         status=StatusCode.UNSET,
         parent_id=f"{request.get_span_context().span_id:016x}",
@@ -73,10 +129,10 @@ def test_a_statement_of_psycopg_is_a_client_span(
 
 
 def test_every_way_to_send_a_statement_with_psycopg_is_traced(
-    address: str, provider: Any, recorder: SpanRecorder
+    address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     with psycopg.connect(address) as connection:
-        clew.psycopg.traced(connection, tracer_provider=provider)
+        clew.psycopg.traced(connection, tracer_provider=tracer_provider)
         with connection.cursor() as cursor:
             cursor.executemany("INSERT INTO orders (customer) VALUES (%s)", [("ada",), ("bob",), ("eve",)])
             assert [row[0] for row in cursor.stream("SELECT customer FROM orders ORDER BY id")] == ["ada", "bob", "eve"]
@@ -89,7 +145,7 @@ def test_every_way_to_send_a_statement_with_psycopg_is_traced(
             assert len(cursor.fetchall()) == 3
         with connection.pipeline():
             connection.execute("UPDATE orders SET customer = 'zoe' WHERE customer = 'eve'")
-    assert names(recorder) == [
+    assert names(spans) == [
         "INSERT orders",
         "SELECT orders",
         "COPY orders",
@@ -97,25 +153,25 @@ def test_every_way_to_send_a_statement_with_psycopg_is_traced(
         "SELECT orders",
         "UPDATE orders",
     ]
-    assert recorder.spans[0].attributes["db.operation.batch.size"] == 3
-    assert recorder.open == 0
+    assert spans.spans[0].attributes["db.operation.batch.size"] == 3
+    assert spans.open == 0
 
 
-def test_an_error_of_postgresql_has_its_code(address: str, provider: Any, recorder: SpanRecorder) -> None:
+def test_an_error_of_postgresql_has_its_code(address: str, tracer_provider: Any, spans: SpanRecorder) -> None:
     with psycopg.connect(address, autocommit=True) as connection:
-        clew.psycopg.traced(connection, tracer_provider=provider)
+        clew.psycopg.traced(connection, tracer_provider=tracer_provider)
         connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
-    span = recorder.spans[-1]
+    span = spans.spans[-1]
     assert_span(span, status=StatusCode.ERROR, attributes={"db.response.status_code": "23505"})
     assert span.attributes["error.type"] == "psycopg.errors.UniqueViolation"
 
 
-def test_async_connections_of_psycopg_are_traced(address: str, provider: Any, recorder: SpanRecorder) -> None:
+def test_async_connections_of_psycopg_are_traced(address: str, tracer_provider: Any, spans: SpanRecorder) -> None:
     async def work() -> None:
         async with await psycopg.AsyncConnection.connect(address) as connection:
-            clew.psycopg.traced(connection, tracer_provider=provider)
+            clew.psycopg.traced(connection, tracer_provider=tracer_provider)
             await connection.execute("INSERT INTO orders (customer) VALUES ('ada')")
             async with connection.cursor() as cursor:
                 await cursor.executemany("INSERT INTO orders (customer) VALUES (%s)", [("bob",)])
@@ -126,33 +182,33 @@ def test_async_connections_of_psycopg_are_traced(address: str, provider: Any, re
                 await connection.execute("SELECT * FROM gone")
 
     asyncio.run(work())
-    assert names(recorder) == ["INSERT orders", "INSERT orders", "SELECT orders", "COPY orders", "SELECT gone"]
-    assert_span(recorder.spans[-1], status=StatusCode.ERROR, attributes={"db.response.status_code": "42P01"})
-    assert recorder.open == 0
+    assert names(spans) == ["INSERT orders", "INSERT orders", "SELECT orders", "COPY orders", "SELECT gone"]
+    assert_span(spans.spans[-1], status=StatusCode.ERROR, attributes={"db.response.status_code": "42P01"})
+    assert spans.open == 0
 
 
 def test_a_patched_psycopg_is_traced_until_it_is_undone_and_never_twice(
-    address: str, provider: Any, recorder: SpanRecorder
+    address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     with psycopg.connect(address) as before, psycopg.connect(address) as explicit:
-        clew.psycopg.traced(explicit, tracer_provider=provider)
-        undo = psycopg_instrumentation.patch(provider)
+        clew.psycopg.traced(explicit, tracer_provider=tracer_provider)
+        undo = psycopg_instrumentation.patch(tracer_provider)
         try:
             before.execute("SELECT 1")
             explicit.execute("SELECT 1")
             assert list(before.cursor().stream("SELECT 2")) == [(2,)]
-            assert names(recorder) == ["SELECT postgres"] * 3
+            assert names(spans) == ["SELECT postgres"] * 3
         finally:
             undo()
         before.execute("SELECT 1")
-    assert names(recorder) == ["SELECT postgres"] * 3
+    assert names(spans) == ["SELECT postgres"] * 3
 
 
 def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
-    postgresql: Backend, address: str, provider: Any, recorder: SpanRecorder
+    postgresql: Backend, address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     async def work() -> None:
-        connection_class = clew.asyncpg.connection_class(tracer_provider=provider, statements=True)
+        connection_class = clew.asyncpg.connection_class(tracer_provider=tracer_provider, with_statement=True)
         async with asyncpg.create_pool(address, min_size=1, max_size=1, connection_class=connection_class) as pool:
             await pool.execute("INSERT INTO orders (customer) VALUES ($1)", "ada")
             await pool.executemany("INSERT INTO orders (customer) VALUES ($1)", [("bob",), ("eve",)])
@@ -165,9 +221,9 @@ def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
                     await connection.execute("INSERT INTO orders (customer) VALUES ('dan')")
 
     asyncio.run(work())
-    spans = [span for span in recorder.spans if span.kind is SpanKind.CLIENT]
+    made = [span for span in spans.spans if span.kind is SpanKind.CLIENT]
     # The pool resets connections by statements of its own.
-    ours = [span for span in spans if span.attributes.get("db.collection.name") == "orders"]
+    ours = [span for span in made if span.attributes.get("db.collection.name") == "orders"]
     assert [span.name for span in ours] == [
         "INSERT orders",
         "INSERT orders",
@@ -189,23 +245,23 @@ def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
     )
     assert ours[1].attributes["db.operation.batch.size"] == 2
     assert_span(ours[-1], status=StatusCode.ERROR, attributes={"db.response.status_code": "23505"})
-    assert recorder.open == 0
+    assert spans.open == 0
 
 
 def test_a_patched_asyncpg_is_traced_until_it_is_undone_and_never_twice(
-    address: str, provider: Any, recorder: SpanRecorder
+    address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     async def work() -> None:
-        explicit_class = clew.asyncpg.connection_class(tracer_provider=provider)
+        explicit_class = clew.asyncpg.connection_class(tracer_provider=tracer_provider)
         plain, explicit = (
             await asyncpg.connect(address),
             await asyncpg.connect(address, connection_class=explicit_class),
         )
-        undo = asyncpg_instrumentation.patch(provider)
+        undo = asyncpg_instrumentation.patch(tracer_provider)
         try:
             await plain.fetch("SELECT 1")
             await explicit.fetch("SELECT 1")
-            assert names(recorder) == ["SELECT postgres"] * 2
+            assert names(spans) == ["SELECT postgres"] * 2
         finally:
             undo()
         await plain.fetch("SELECT 1")
@@ -213,17 +269,17 @@ def test_a_patched_asyncpg_is_traced_until_it_is_undone_and_never_twice(
         await explicit.close()
 
     asyncio.run(work())
-    assert names(recorder) == ["SELECT postgres"] * 2
+    assert names(spans) == ["SELECT postgres"] * 2
 
 
 def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(
-    address: str, provider: Any, recorder: SpanRecorder
+    address: str, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    undos = [psycopg_instrumentation.patch(provider), asyncpg_instrumentation.patch(provider)]
+    undos = [psycopg_instrumentation.patch(tracer_provider), asyncpg_instrumentation.patch(tracer_provider)]
 
     async def work() -> None:
         engine = clew.sqlalchemy.traced(
-            create_async_engine(address.replace("postgresql:", "postgresql+asyncpg:")), tracer_provider=provider
+            create_async_engine(address.replace("postgresql:", "postgresql+asyncpg:")), tracer_provider=tracer_provider
         )
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE orders SET customer = 'bob'"))
@@ -231,7 +287,7 @@ def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(
 
     try:
         engine = clew.sqlalchemy.traced(
-            create_engine(address.replace("postgresql:", "postgresql+psycopg:")), tracer_provider=provider
+            create_engine(address.replace("postgresql:", "postgresql+psycopg:")), tracer_provider=tracer_provider
         )
         with engine.begin() as connection:
             connection.execute(text("INSERT INTO orders (customer) VALUES ('ada')"))
@@ -240,6 +296,6 @@ def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(
     finally:
         for undo in undos:
             undo()
-    assert names(recorder).count("INSERT orders") == 1
-    assert names(recorder).count("UPDATE orders") == 1
-    assert recorder.open == 0
+    assert names(spans).count("INSERT orders") == 1
+    assert names(spans).count("UPDATE orders") == 1
+    assert spans.open == 0

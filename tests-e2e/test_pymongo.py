@@ -6,45 +6,73 @@ import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any
 
 import pymongo
 import pytest
-from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
-from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure
+from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure, PyMongoError
 
 import clew
 from clew.instrumentation import pymongo as instrumentation
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
 from harness.backends import Backend
 
 
-@pytest.fixture(params=["clew", "sdk"])
-def provider(request: pytest.FixtureRequest) -> Iterator[Any]:
-    made: Any = clew.TracerProvider() if request.param == "clew" else SdkTracerProvider()
-    yield made
-    made.shutdown()
+class TestKit(DatabaseKit):
+    component = "MongoDB"
+    span_name = "insert kit"
+    attributes = MappingProxyType({"db.system.name": "mongodb", "db.collection.name": "kit", "db.namespace": "shop"})
+    secret = "ada"
+    statement = '{"insert": "kit", "ordered": "?", "documents": [{"_id": "?", "name": "?"}]}'
+    failure_code = "11000"
+    # The listener sees replies, not what the driver makes of them.
+    raises = False
+    takes_options = True
+
+    @pytest.fixture(autouse=True)
+    def connect(self, mongodb: Backend) -> Iterator[None]:
+        self.server = mongodb
+        with pymongo.MongoClient(mongodb.host, mongodb.port) as self.untraced, ExitStack() as self.later:
+            yield
+
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        kit = self.untraced.shop.kit
+        kit.drop()
+        if fails:
+            kit.insert_one({"_id": 1})
+        tracer = clew.pymongo.CommandTracer(tracer_provider=tracer_provider, **options)
+        # Closed after the test, since the end of its session is a command of its own.
+        client = self.later.enter_context(
+            pymongo.MongoClient(self.server.host, self.server.port, event_listeners=[tracer])
+        )
+        try:
+            client.shop.command({"insert": "kit", "ordered": True, "documents": [{"_id": 1, "name": "ada"}]})
+        except PyMongoError as error:
+            return error
+        return None
 
 
-@pytest.fixture
-def recorder(provider: Any) -> SpanRecorder:
-    return SpanRecorder(provider)
-
-
-def connected(mongodb: Backend, provider: Any, **options: Any) -> pymongo.MongoClient[Any]:
-    tracer = clew.pymongo.CommandTracer(tracer_provider=provider, **options)
+def connected(mongodb: Backend, tracer_provider: Any, **options: Any) -> pymongo.MongoClient[Any]:
+    tracer = clew.pymongo.CommandTracer(tracer_provider=tracer_provider, **options)
     return pymongo.MongoClient(mongodb.host, mongodb.port, event_listeners=[tracer], serverSelectionTimeoutMS=5_000)
 
 
-def names(recorder: SpanRecorder) -> list[str]:
-    return [span.name for span in recorder.spans]
+def names(spans: SpanRecorder) -> list[str]:
+    return [span.name for span in spans.spans]
 
 
-def test_a_command_is_a_client_span_of_the_current_one(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
-    with connected(mongodb, provider) as client, provider.get_tracer("app").start_as_current_span("request") as request:
+def test_a_command_is_a_client_span_of_the_current_one(
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    with (
+        connected(mongodb, tracer_provider) as client,
+        tracer_provider.get_tracer("app").start_as_current_span("request") as request,
+    ):
         client.shop.orders.insert_one({"customer": "ada", "total": 12})
-    span = recorder.one(kind=SpanKind.CLIENT, name="insert orders")
+    span = spans.one(kind=SpanKind.CLIENT, name="insert orders")
     assert_span(
         span,
         status=StatusCode.UNSET,
@@ -63,51 +91,53 @@ def test_a_command_is_a_client_span_of_the_current_one(mongodb: Backend, provide
     assert "ada" not in span.to_json()
 
 
-def test_each_batch_of_a_cursor_has_its_span(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
-    with connected(mongodb, provider) as client:
+def test_each_batch_of_a_cursor_has_its_span(mongodb: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
+    with connected(mongodb, tracer_provider) as client:
         client.shop.batches.drop()
         client.shop.batches.insert_many([{"n": n} for n in range(25)])
         assert len(list(client.shop.batches.find({}, batch_size=10))) == 25
         client.shop.command("ping")
-    assert names(recorder) == [
+    assert names(spans) == [
         "drop batches",
         "insert batches",
         "find batches",
         "getMore batches",
         "getMore batches",
         "ping shop",
-        *(["endSessions admin"] if "endSessions admin" in names(recorder) else []),
+        *(["endSessions admin"] if "endSessions admin" in names(spans) else []),
     ]
-    assert recorder.open == 0
+    assert spans.open == 0
 
 
-def test_a_refused_command_is_an_error_with_its_code(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
-    with connected(mongodb, provider) as client, pytest.raises(OperationFailure) as refused:
+def test_a_refused_command_is_an_error_with_its_code(
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    with connected(mongodb, tracer_provider) as client, pytest.raises(OperationFailure) as refused:
         client.shop.command("nosuch")
-    span = recorder.one(name="nosuch shop")
+    span = spans.one(name="nosuch shop")
     assert_span(span, status=StatusCode.ERROR, attributes={"error.type": "59", "db.response.status_code": "59"})
     assert span.status.description == (refused.value.details or {})["errmsg"]
 
 
 def test_a_write_error_is_an_error_though_the_driver_calls_it_a_success(
-    mongodb: Backend, provider: Any, recorder: SpanRecorder
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    with connected(mongodb, provider) as client:
+    with connected(mongodb, tracer_provider) as client:
         client.shop.unique.drop()
         client.shop.unique.insert_one({"_id": 1})
         with pytest.raises(DuplicateKeyError):
             client.shop.unique.insert_one({"_id": 1})
-    first, second = (span for span in recorder.spans if span.name == "insert unique")
+    first, second = (span for span in spans.spans if span.name == "insert unique")
     assert_span(first, status=StatusCode.UNSET)
     assert_span(second, status=StatusCode.ERROR, attributes={"error.type": "11000"})
 
 
-def test_a_server_that_is_lost_is_an_error(provider: Any, recorder: SpanRecorder) -> None:
+def test_a_server_that_is_lost_is_an_error(tracer_provider: Any, spans: SpanRecorder) -> None:
     from harness import backends
 
     try:
         server = backends.mongodb()
-        with server as running, connected(running, provider, statements=True) as client:
+        with server as running, connected(running, tracer_provider, with_statement=True) as client:
             client.shop.lost.find_one()
             running.process.kill()
             running.process.wait()
@@ -115,18 +145,18 @@ def test_a_server_that_is_lost_is_an_error(provider: Any, recorder: SpanRecorder
                 client.shop.lost.insert_one({"n": 1})
     except backends.Absent as reason:
         pytest.skip(str(reason))
-    failed = [span for span in recorder.spans if span.status.status_code is StatusCode.ERROR]
-    assert recorder.open == 0
+    failed = [span for span in spans.spans if span.status.status_code is StatusCode.ERROR]
+    assert spans.open == 0
     # The driver may notice before it sends anything; then there was no command.
     assert all("error.type" in span.attributes for span in failed)
 
 
 def test_statements_are_written_on_demand_and_without_values(
-    mongodb: Backend, provider: Any, recorder: SpanRecorder
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    with connected(mongodb, provider, statements=True) as client:
+    with connected(mongodb, tracer_provider, with_statement=True) as client:
         list(client.shop.orders.find({"customer": {"$in": ["ada", "bob"]}, "total": {"$gt": 3}}, limit=5))
-    span = recorder.one(name="find orders")
+    span = spans.one(name="find orders")
     assert json.loads(span.attributes["db.query.text"]) == {
         "find": "orders",
         "filter": {"customer": {"$in": ["?", "?"]}, "total": {"$gt": "?"}},
@@ -141,13 +171,13 @@ def test_statements_are_written_on_demand_and_without_values(
 
 
 def test_kratos_names_are_written_where_they_are_asked_for(
-    mongodb: Backend, provider: Any, recorder: SpanRecorder
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    with connected(mongodb, provider, conventions="kratos") as client:
+    with connected(mongodb, tracer_provider, conventions="kratos") as client:
         client.shop.orders.find_one()
         with pytest.raises(OperationFailure):
             client.shop.command("nosuch")
-    found, refused = recorder.one(name="find orders"), recorder.one(name="nosuch shop")
+    found, refused = spans.one(name="find orders"), spans.one(name="nosuch shop")
     assert_span(found, status=StatusCode.OK)
     assert isinstance(found.attributes["queryId"], int)
     assert found.attributes["command"] == "find"
@@ -157,53 +187,53 @@ def test_kratos_names_are_written_where_they_are_asked_for(
     assert_span(refused, status=StatusCode.ERROR, attributes={"command": "nosuch", "event": "error"})
 
 
-def test_threads_have_spans_of_their_own(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
-    tracer = provider.get_tracer("app")
+def test_threads_have_spans_of_their_own(mongodb: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
+    tracer = tracer_provider.get_tracer("app")
 
     def work(number: int) -> tuple[int, int]:
         with tracer.start_as_current_span(f"request {number}") as span:
             client.shop.threads.insert_one({"n": number})
             return number, span.get_span_context().trace_id
 
-    with connected(mongodb, provider) as client, ThreadPoolExecutor(8) as pool:
+    with connected(mongodb, tracer_provider) as client, ThreadPoolExecutor(8) as pool:
         traces = dict(pool.map(work, range(40)))
-    inserts = [span for span in recorder.spans if span.name == "insert threads"]
+    inserts = [span for span in spans.spans if span.name == "insert threads"]
     assert len(inserts) == 40
     assert {span.context.trace_id for span in inserts} == set(traces.values())
-    assert recorder.open == 0
+    assert spans.open == 0
 
 
-def test_the_async_client_is_traced_as_well(mongodb: Backend, provider: Any, recorder: SpanRecorder) -> None:
+def test_the_async_client_is_traced_as_well(mongodb: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
     async def work() -> int:
-        listener = clew.pymongo.CommandTracer(tracer_provider=provider)
+        listener = clew.pymongo.CommandTracer(tracer_provider=tracer_provider)
         async with pymongo.AsyncMongoClient(mongodb.host, mongodb.port, event_listeners=[listener]) as client:
-            with provider.get_tracer("app").start_as_current_span("request") as span:
+            with tracer_provider.get_tracer("app").start_as_current_span("request") as span:
                 await asyncio.gather(*(client.shop.tasks.insert_one({"n": n}) for n in range(5)))
             return span.get_span_context().span_id
 
     parent = asyncio.run(work())
-    inserts = [span for span in recorder.spans if span.name == "insert tasks"]
+    inserts = [span for span in spans.spans if span.name == "insert tasks"]
     assert [span.parent.span_id for span in inserts] == [parent] * 5
 
 
 def test_patched_clients_are_traced_until_it_is_undone_and_never_twice(
-    mongodb: Backend, provider: Any, recorder: SpanRecorder
+    mongodb: Backend, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    undo = instrumentation.patch(provider)
+    undo = instrumentation.patch(tracer_provider)
     try:
-        with pymongo.MongoClient(mongodb.host, mongodb.port) as plain, connected(mongodb, provider) as explicit:
+        with pymongo.MongoClient(mongodb.host, mongodb.port) as plain, connected(mongodb, tracer_provider) as explicit:
             plain.shop.orders.find_one()
             explicit.shop.orders.find_one()
-            assert names(recorder) == ["find orders", "find orders"]
+            assert names(spans) == ["find orders", "find orders"]
             undo()
             plain.shop.orders.find_one()
-            assert names(recorder) == ["find orders", "find orders"]
+            assert names(spans) == ["find orders", "find orders"]
     finally:
         undo()
-    recorder.clear()
+    spans.clear()
     with pymongo.MongoClient(mongodb.host, mongodb.port) as client:
         client.shop.orders.find_one()
-    assert recorder.spans == []
+    assert spans.spans == []
 
 
 def test_an_unknown_convention_is_refused() -> None:

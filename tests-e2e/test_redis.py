@@ -4,49 +4,64 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import redis as redis_py
 import redis.asyncio as async_redis
-from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
 from clew.instrumentation import redis as instrumentation
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
 from harness.backends import Backend
 
 
-@pytest.fixture(params=["clew", "sdk"])
-def provider(request: pytest.FixtureRequest) -> Iterator[Any]:
-    made: Any = clew.TracerProvider() if request.param == "clew" else SdkTracerProvider()
-    yield made
-    made.shutdown()
-
-
 @pytest.fixture
-def recorder(provider: Any) -> SpanRecorder:
-    return SpanRecorder(provider)
-
-
-@pytest.fixture
-def client(redis: Backend, provider: Any) -> Iterator[redis_py.Redis]:
+def client(redis: Backend, tracer_provider: Any) -> Iterator[redis_py.Redis]:
     with redis_py.Redis(redis.host, redis.port) as plain:
         plain.flushall()
-        yield clew.redis.traced(plain, tracer_provider=provider, statements=True)
+        yield clew.redis.traced(plain, tracer_provider=tracer_provider, with_statement=True)
 
 
-def names(recorder: SpanRecorder) -> list[str]:
-    return [span.name for span in recorder.spans]
+class TestKit(DatabaseKit):
+    component = "Redis"
+    span_name = "GETSET"
+    attributes = MappingProxyType({"db.system.name": "redis", "db.operation.name": "GETSET"})
+    secret = "ada"
+    statement = "GETSET ? ?"
+    failure_code = "WRONGTYPE"
+    takes_options = True
+
+    @pytest.fixture(autouse=True)
+    def connect(self, redis: Backend) -> Iterator[None]:
+        with redis_py.Redis(redis.host, redis.port) as self.untraced:
+            self.untraced.flushall()
+            self.untraced.lpush("list", 1)
+            yield
+
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        client = clew.redis.traced(
+            redis_py.Redis(connection_pool=self.untraced.connection_pool), tracer_provider=tracer_provider, **options
+        )
+        try:
+            client.getset("list" if fails else "text", "ada")
+        except redis_py.RedisError as error:
+            return error
+        return None
+
+
+def names(spans: SpanRecorder) -> list[str]:
+    return [span.name for span in spans.spans]
 
 
 def test_a_command_is_a_client_span_of_the_current_one(
-    redis: Backend, client: redis_py.Redis, provider: Any, recorder: SpanRecorder
+    redis: Backend, client: redis_py.Redis, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    with provider.get_tracer("app").start_as_current_span("request") as request:
+    with tracer_provider.get_tracer("app").start_as_current_span("request") as request:
         client.set("customer", "ada")
-    span = recorder.one(kind=SpanKind.CLIENT)
+    span = spans.one(kind=SpanKind.CLIENT)
     assert_span(
         span,
         name="SET",
@@ -63,37 +78,37 @@ def test_a_command_is_a_client_span_of_the_current_one(
         },
     )
     assert "ada" not in str(dict(span.attributes))
-    assert recorder.open == 0
+    assert spans.open == 0
 
 
-def test_statements_are_kept_on_demand_only(redis: Backend, provider: Any, recorder: SpanRecorder) -> None:
+def test_statements_are_kept_on_demand_only(redis: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
     with redis_py.Redis(redis.host, redis.port) as plain:
-        clew.redis.traced(plain, tracer_provider=provider).get("secret")
-    assert "db.query.text" not in recorder.one(name="GET").attributes
+        clew.redis.traced(plain, tracer_provider=tracer_provider).get("secret")
+    assert "db.query.text" not in spans.one(name="GET").attributes
 
 
-def test_subcommands_belong_to_the_name(client: redis_py.Redis, recorder: SpanRecorder) -> None:
+def test_subcommands_belong_to_the_name(client: redis_py.Redis, spans: SpanRecorder) -> None:
     client.config_get("maxmemory")
     client.client_setname("me")
-    assert names(recorder) == ["CONFIG GET", "CLIENT SETNAME"]
-    assert recorder.spans[0].attributes["db.query.text"] == "CONFIG GET ?"
+    assert names(spans) == ["CONFIG GET", "CLIENT SETNAME"]
+    assert spans.spans[0].attributes["db.query.text"] == "CONFIG GET ?"
 
 
-def test_an_error_of_the_server_has_its_code(client: redis_py.Redis, recorder: SpanRecorder) -> None:
+def test_an_error_of_the_server_has_its_code(client: redis_py.Redis, spans: SpanRecorder) -> None:
     client.set("name", "ada")
     with pytest.raises(redis_py.ResponseError):
         client.lpush("name", 1)
-    span = recorder.one(name="LPUSH")
+    span = spans.one(name="LPUSH")
     assert_span(span, status=StatusCode.ERROR, attributes={"db.response.status_code": "WRONGTYPE"})
     assert span.attributes["error.type"].endswith("ResponseError")
     assert [event.name for event in span.events] == ["exception"]
 
 
-def test_a_pipeline_is_one_span(client: redis_py.Redis, recorder: SpanRecorder) -> None:
+def test_a_pipeline_is_one_span(client: redis_py.Redis, spans: SpanRecorder) -> None:
     with client.pipeline(transaction=False) as pipe:
         pipe.set("a", 1).get("a").incr("a")
         assert pipe.execute() == [True, b"1", 2]
-    span = recorder.one()
+    span = spans.one()
     assert_span(
         span,
         name="PIPELINE",
@@ -101,14 +116,14 @@ def test_a_pipeline_is_one_span(client: redis_py.Redis, recorder: SpanRecorder) 
     )
 
 
-def test_a_transaction_of_one_command_is_named_after_it(client: redis_py.Redis, recorder: SpanRecorder) -> None:
+def test_a_transaction_of_one_command_is_named_after_it(client: redis_py.Redis, spans: SpanRecorder) -> None:
     with client.pipeline() as pipe:
         pipe.set("a", 1).set("b", 2)
         pipe.execute()
-    assert names(recorder) == ["MULTI SET"]
+    assert names(spans) == ["MULTI SET"]
 
 
-def test_a_watched_transaction_shows_what_is_read_meanwhile(client: redis_py.Redis, recorder: SpanRecorder) -> None:
+def test_a_watched_transaction_shows_what_is_read_meanwhile(client: redis_py.Redis, spans: SpanRecorder) -> None:
     client.set("balance", 5)
 
     def pay(pipe: Any) -> None:
@@ -117,12 +132,12 @@ def test_a_watched_transaction_shows_what_is_read_meanwhile(client: redis_py.Red
         pipe.set("balance", balance - 1)
 
     client.transaction(pay, "balance")
-    assert names(recorder) == ["SET", "WATCH", "GET", "MULTI SET", *names(recorder)[4:]]
-    assert recorder.open == 0
+    assert names(spans) == ["SET", "WATCH", "GET", "MULTI SET", *names(spans)[4:]]
+    assert spans.open == 0
 
 
 def test_an_error_in_a_pipeline_that_does_not_raise_is_an_error_still(
-    client: redis_py.Redis, recorder: SpanRecorder
+    client: redis_py.Redis, spans: SpanRecorder
 ) -> None:
     client.set("name", "ada")
     pipe = client.pipeline(transaction=False)
@@ -130,23 +145,23 @@ def test_an_error_in_a_pipeline_that_does_not_raise_is_an_error_still(
     replies = pipe.execute(raise_on_error=False)
     assert isinstance(replies[0], redis_py.ResponseError)
     assert_span(
-        recorder.one(name="PIPELINE"), status=StatusCode.ERROR, attributes={"db.response.status_code": "WRONGTYPE"}
+        spans.one(name="PIPELINE"), status=StatusCode.ERROR, attributes={"db.response.status_code": "WRONGTYPE"}
     )
 
 
-def test_a_server_that_is_not_there_is_an_error(provider: Any, recorder: SpanRecorder) -> None:
-    client = clew.redis.traced(redis_py.Redis("127.0.0.1", 1), tracer_provider=provider)
+def test_a_server_that_is_not_there_is_an_error(tracer_provider: Any, spans: SpanRecorder) -> None:
+    client = clew.redis.traced(redis_py.Redis("127.0.0.1", 1), tracer_provider=tracer_provider)
     with pytest.raises(redis_py.ConnectionError):
         client.ping()
-    span = recorder.one(name="PING")
+    span = spans.one(name="PING")
     assert_span(span, status=StatusCode.ERROR, attributes={"error.type": "redis.exceptions.ConnectionError"})
 
 
-def test_the_async_client_is_traced_as_well(redis: Backend, provider: Any, recorder: SpanRecorder) -> None:
+def test_the_async_client_is_traced_as_well(redis: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
     async def work() -> int:
         async with async_redis.Redis(host=redis.host, port=redis.port) as client:
-            assert clew.redis.traced(client, tracer_provider=provider) is client
-            with provider.get_tracer("app").start_as_current_span("request") as span:
+            assert clew.redis.traced(client, tracer_provider=tracer_provider) is client
+            with tracer_provider.get_tracer("app").start_as_current_span("request") as span:
                 await asyncio.gather(*(client.set(f"task{n}", n) for n in range(5)))
                 async with client.pipeline(transaction=True) as pipe:
                     pipe.get("task1")
@@ -156,28 +171,28 @@ def test_the_async_client_is_traced_as_well(redis: Backend, provider: Any, recor
             return span.get_span_context().span_id
 
     parent = asyncio.run(work())
-    spans = [span for span in recorder.spans if span.kind is SpanKind.CLIENT]
-    assert [span.name for span in spans] == ["SET"] * 5 + ["MULTI GET", "LPUSH"]
-    assert {span.parent.span_id for span in spans[:6]} == {parent}
-    assert recorder.open == 0
+    made = [span for span in spans.spans if span.kind is SpanKind.CLIENT]
+    assert [span.name for span in made] == ["SET"] * 5 + ["MULTI GET", "LPUSH"]
+    assert {span.parent.span_id for span in made[:6]} == {parent}
+    assert spans.open == 0
 
 
 def test_patched_clients_are_traced_until_it_is_undone_and_never_twice(
-    redis: Backend, client: redis_py.Redis, provider: Any, recorder: SpanRecorder
+    redis: Backend, client: redis_py.Redis, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
     with redis_py.Redis(redis.host, redis.port) as before:
-        undo = instrumentation.patch(provider)
+        undo = instrumentation.patch(tracer_provider)
         try:
             before.get("a")
             client.get("a")
             with before.pipeline() as pipe:
                 pipe.get("a")
                 pipe.execute()
-            assert names(recorder) == ["GET", "GET", "MULTI GET"]
+            assert names(spans) == ["GET", "GET", "MULTI GET"]
         finally:
             undo()
         before.get("a")
-    assert len(recorder.spans) == 3
+    assert len(spans.spans) == 3
 
 
 def test_what_is_not_a_client_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 import clew
 from clew.instrumentation import sqlalchemy as instrumentation
 from clew.instrumentation import sqlite3 as sqlite3_instrumentation
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
 
 
 class Base(DeclarativeBase):
@@ -26,12 +28,43 @@ class Order(Base):
     customer: Mapped[str] = mapped_column(String, unique=True)
 
 
+class TestKit(DatabaseKit):
+    component = "SQLite"
+    span_name = "INSERT orders"
+    attributes = MappingProxyType({"db.system.name": "sqlite", "db.collection.name": "orders"})
+    secret = "ada"
+    statement = "INSERT INTO orders VALUES (?)"
+    failure_code = "SQLITE_CONSTRAINT_UNIQUE"
+    takes_options = True
+
+    @pytest.fixture(autouse=True)
+    def prepare(self, tmp_path: Path) -> None:
+        self.url = f"sqlite:///{tmp_path}/kit.db"
+
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        engine = create_engine(self.url)
+        Base.metadata.drop_all(engine)
+        Base.metadata.create_all(engine)
+        with engine.begin() as connection:
+            if fails:
+                connection.execute(text("INSERT INTO orders VALUES (1, 'ada')"))
+        clew.sqlalchemy.traced(engine, tracer_provider=tracer_provider, **options)
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("INSERT INTO orders VALUES (2, 'ada')"))
+        except IntegrityError as error:
+            return error
+        finally:
+            engine.dispose()
+        return None
+
+
 def names(recorder: SpanRecorder) -> list[str]:
     return [span.name for span in recorder.spans if span.kind is SpanKind.CLIENT]
 
 
 def test_statements_of_a_session_are_children_of_the_current_span(tracer_provider: Any) -> None:
-    engine = clew.sqlalchemy.traced(create_engine("sqlite://"), tracer_provider=tracer_provider, statements=True)
+    engine = clew.sqlalchemy.traced(create_engine("sqlite://"), tracer_provider=tracer_provider, with_statement=True)
     Base.metadata.create_all(engine)
     recorder = SpanRecorder(tracer_provider)
     with tracer_provider.get_tracer("app").start_as_current_span("request") as request, Session(engine) as session:

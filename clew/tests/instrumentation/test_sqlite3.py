@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -12,12 +13,43 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
 from clew.instrumentation import sqlite3 as instrumentation
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
+
+
+class TestKit(DatabaseKit):
+    component = "SQLite"
+    span_name = "INSERT orders"
+    attributes = MappingProxyType({"db.system.name": "sqlite", "db.collection.name": "orders"})
+    secret = "ada"
+    statement = "INSERT INTO orders VALUES (?)"
+    failure_code = "SQLITE_CONSTRAINT_UNIQUE"
+    takes_options = True
+
+    @pytest.fixture(autouse=True)
+    def prepare(self, tmp_path: Path) -> Iterator[None]:
+        self.path = tmp_path / "kit.db"
+        self.untraced = sqlite3.connect(self.path, isolation_level=None)
+        self.untraced.execute("CREATE TABLE orders (customer TEXT UNIQUE, n INTEGER)")
+        yield
+        self.untraced.close()
+
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        self.untraced.execute("DELETE FROM orders")
+        if fails:
+            self.untraced.execute("INSERT INTO orders VALUES ('ada', 1)")
+        connection = clew.sqlite3.connector(tracer_provider=tracer_provider, **options)(self.path, isolation_level=None)
+        try:
+            connection.execute("INSERT INTO orders VALUES ('ada', 2)")
+        except sqlite3.Error as error:
+            return error
+        finally:
+            connection.close()
+        return None
 
 
 @pytest.fixture
 def connection(tracer_provider: Any, tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    connect = clew.sqlite3.connector(tracer_provider=tracer_provider, statements=True)
+    connect = clew.sqlite3.connector(tracer_provider=tracer_provider, with_statement=True)
     made = connect(tmp_path / "shop.db")
     made.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT UNIQUE)")
     yield made

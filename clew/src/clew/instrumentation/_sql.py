@@ -110,7 +110,7 @@ class StatementTracing:
     def __init__(self, options: DatabaseOptions) -> None:
         """Raises ValueError for an unknown convention."""
         given: dict[str, Any] = dict(options)
-        self._with_statements = bool(given.pop("statements", False))
+        self._with_statements = bool(given.pop("with_statement", False))
         self.tracer: Final = Tracer(SpanKind.CLIENT, **given)
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True

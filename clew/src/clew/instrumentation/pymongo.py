@@ -107,13 +107,13 @@ class CommandTracer(CommandListener):
     """Traces the commands of each client it is given to as an event listener."""
 
     def __init__(self, **options: Unpack[DatabaseOptions]) -> None:
-        """`statements` writes the command as `db.query.text`, with a `?` for each value.
+        """`with_statement` writes the command as `db.query.text`, with a `?` for each value.
 
         With `conventions="kratos"` a span has `queryId`, `command`, `event` and `ms` instead of OpenTelemetry's names,
         with both of them all. Raises ValueError for an unknown convention.
         """
         chosen_options: dict[str, Any] = dict(options)
-        self._with_statement = bool(chosen_options.pop("statements", False))
+        self._with_statement = bool(chosen_options.pop("with_statement", False))
         self._tracer = Tracer(SpanKind.CLIENT, **chosen_options)
         chosen = options.get("conventions", "otel")
         self._kratos = "kratos" in ((chosen,) if isinstance(chosen, str) else chosen)
