@@ -18,6 +18,7 @@ from clew.tracing.options import DatabaseOptions, HttpOptions, MessagingOptions,
 _LIBRARIES: Final = (
     ("starlette", "clew.instrumentation.starlette"),
     ("httpx", "clew.instrumentation.httpx"),
+    ("grpc", "clew.instrumentation.grpc"),
     ("grpc", "clew.instrumentation.grpc_aio"),
     ("pymongo", "clew.instrumentation.pymongo"),
     ("redis", "clew.instrumentation.redis"),
@@ -36,7 +37,7 @@ _undos: Final[list[Undo]] = []
 def instrument(tracer_provider: TracerProvider | None = None, **options: Any) -> None:
     """Trace servers and clients of every library that is installed; a second call changes nothing.
 
-    Starlette and FastAPI applications and httpx clients are traced even if they were made before, grpc.aio
+    Starlette and FastAPI applications and httpx clients are traced even if they were made before, gRPC
     servers and channels if they are made after. What is traced explicitly is not traced twice. A library
     that cannot be traced is logged and left alone. `options` are those of `clew.tracing.options`; each library
     gets those it has a use for. Raises TypeError for an unknown one.

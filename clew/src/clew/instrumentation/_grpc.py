@@ -1,0 +1,175 @@
+"""What gRPC's sync and aio sides share: a call as a transport, its metadata, its status, its addresses. Imports no gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import unquote
+
+from opentelemetry.util.types import AttributeValue
+
+from clew import guard, semconv
+from clew.carriers import Carrier
+from clew.tracing.attributes import grpc_outcome, rpc_attributes
+from clew.transport import Outcome, Peer
+
+OK: Final = 0
+CANCELLED: Final = 1
+UNKNOWN: Final = 2
+DEADLINE_EXCEEDED: Final = 4
+#: Calls of this many methods, and of this many peers, are described without being looked at anew.
+_MAX_KNOWN: Final = 1_024
+
+
+class GrpcTransport:
+    """A gRPC call; `method` is its full name, `/package.Service/Method`.
+
+    A server gives the `context` of the call, which knows the peer, a client the peer itself if it is known.
+    """
+
+    __slots__ = ("_context", "_peer", "carrier", "method", "operation")
+
+    kind: Final = "grpc"
+    component: Final = "gRPC"
+    reply_carrier: Final = None
+
+    def __init__(self, method: str, carrier: Carrier, *, context: Any = None, peer: Peer | None = None) -> None:
+        self.method: Final = method
+        self.operation: Final = method.lstrip("/")
+        self.carrier: Final = carrier
+        self._context = context
+        self._peer = peer
+
+    @property
+    def path(self) -> str:
+        """What exclusions are compared with."""
+        return self.method
+
+    @property
+    def peer(self) -> Peer | None:
+        """The other side, asked for only when somebody wants to know."""
+        if self._peer is None and self._context is not None:
+            try:
+                self._peer = peer_from_text(self._context.peer())
+            except Exception as failure:
+                guard.swallow("reading a gRPC peer", failure)
+        return self._peer
+
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """What the semantic conventions ask of an RPC."""
+        return {**_attributes(self.method, self.peer, self._context is not None)}
+
+
+@lru_cache(_MAX_KNOWN)
+def _attributes(method: str, peer: Peer | None, is_server: bool) -> Mapping[str, AttributeValue]:
+    host, port = peer or ("", 0)
+    attributes = rpc_attributes("grpc", method, None if is_server else host, port)
+    if not host:
+        return attributes
+    if is_server:
+        attributes[semconv.CLIENT_ADDRESS] = host
+    # A client knows the name it asked for, which need not be an address.
+    if is_server or _is_address(host):
+        attributes[semconv.NETWORK_PEER_ADDRESS] = host
+        if port:
+            attributes[semconv.NETWORK_PEER_PORT] = port
+    return attributes
+
+
+@lru_cache(_MAX_KNOWN)
+def peer_from_text(text: str) -> Peer | None:
+    """Host and port of a peer (`ipv4:127.0.0.1:50051`, `ipv6:%5B::1%5D:50051`, `unix:/path`) or target (`dns:///host:1`).
+
+    The path of a Unix socket has port 0. None where there is no address, or several.
+    """
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme in ("unix", "unix-abstract"):
+        path = rest.removeprefix("//") if rest.startswith("///") else rest
+        return (path, 0) if path else None
+    if colon and scheme in ("ipv4", "ipv6", "dns", "passthrough"):
+        text = rest.rpartition("/")[2]
+    elif "://" in text:
+        # Names of resolvers nobody knows here: xds:///name, google-c2p:///name.
+        return rest.rpartition("/")[2] or None, 0  # type: ignore[return-value]
+    text = unquote(text)
+    if "," in text or not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or (host.count(":") and not host.endswith("]")):
+        return text.strip("[]"), 0
+    return host.strip("[]"), int(port)
+
+
+def _is_address(host: str) -> bool:
+    if host.startswith("/"):
+        return True
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+class ReceivedMetadata:
+    """The metadata of a call received, as a carrier that is read only."""
+
+    __slots__ = ("_index", "_is_plain", "_pairs")
+
+    def __init__(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> None:
+        pairs: Any = () if metadata is None else metadata if isinstance(metadata, (tuple, list)) else tuple(metadata)
+        self._pairs: tuple[tuple[str, str | bytes], ...] = pairs
+        # gRPC lowers the names; of one that is repeated the last is here.
+        self._index: dict[str, str | bytes] = dict(pairs)
+        self._is_plain = len(self._index) == len(pairs)
+
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Whether one of these names, in lower case, is there."""
+        index = self._index
+        for key in keys:  # noqa: SIM110  # any() would make a generator, on the hot path
+            if key in index:
+                return True
+        return False
+
+    def get(self, key: str) -> list[str]:
+        key = key.lower()
+        value = self._index.get(key)
+        if value is None:
+            return []
+        if self._is_plain:
+            return [value if isinstance(value, str) else value.decode("latin-1")]
+        return [
+            value if isinstance(value, str) else value.decode("latin-1") for name, value in self._pairs if name == key
+        ]
+
+    def set(self, key: str, value: str) -> None:
+        raise TypeError("the metadata of a call received cannot be written")
+
+    def keys(self) -> list[str]:
+        return list(self._index)
+
+
+def code_number(code: Any) -> int | None:
+    """gRPC has codes as enum members, as their numbers and as None for not set."""
+    if code is None or isinstance(code, int):
+        return code
+    number: int = code.value[0]
+    return number
+
+
+def text_of(details: Any) -> str | None:
+    """gRPC has details as text, as bytes and as None."""
+    return details.decode("utf-8", "replace") if isinstance(details, bytes) else details
+
+
+def cancelled_outcome() -> Outcome:
+    """Of a call that was given up."""
+    outcome = grpc_outcome(CANCELLED, None, server=True)
+    outcome.cancelled = True
+    return outcome
+
+
+def method_name(method: str | bytes) -> str:
+    """The full name as text."""
+    return method if isinstance(method, str) else method.decode()
