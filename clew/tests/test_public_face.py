@@ -42,6 +42,7 @@ def test_the_public_names_are_these() -> None:
         "span_id",
         "sqlalchemy",
         "sqlite3",
+        "threads",
         "trace",
         "trace_id",
         "uninstrument",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         redis,
         sqlalchemy,
         sqlite3,
+        threads,
         uninstrument,
     )
     from clew.middleware import chain
@@ -54,6 +55,7 @@ __all__ = [
     "span_id",
     "sqlalchemy",
     "sqlite3",
+    "threads",
     "trace",
     "trace_id",
     "uninstrument",
@@ -81,6 +83,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "span_id": ("clew.tracing", "span_id"),
     "sqlalchemy": ("clew.instrumentation.sqlalchemy", None),
     "sqlite3": ("clew.instrumentation.sqlite3", None),
+    "threads": ("clew.instrumentation.threads", None),
     "trace": ("clew.decorate", "trace"),
     "trace_id": ("clew.tracing", "trace_id"),
     "uninstrument": ("clew.instrumentation", "uninstrument"),

@@ -26,6 +26,7 @@ _LIBRARIES: Final = (
     ("psycopg", "clew.instrumentation.psycopg"),
     ("asyncpg", "clew.instrumentation.asyncpg"),
     ("sqlite3", "clew.instrumentation.sqlite3"),
+    ("threading", "clew.instrumentation.threads"),
 )
 _WORDS: Final = (
     HttpOptions.__optional_keys__ | DatabaseOptions.__optional_keys__ | MessagingOptions.__optional_keys__
