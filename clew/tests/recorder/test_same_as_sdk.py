@@ -19,6 +19,8 @@ What differs on purpose is listed here, with the reason, and each of it is teste
 10. `end(0)`, or an end that is no time, ends the span at its start; the SDK sends 0, or fails.
 11. A status that was never set, and a link's id of zero, take no bytes; the SDK sends an empty message and zeros,
     which say the same.
+12. The stack trace of an exception that leaves `start_as_current_span` has the application's frames only; in the SDK's
+    those of its own context managers come first.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from enum import Enum, IntEnum, StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -422,3 +424,287 @@ def test_the_same_calls_send_the_same_messages(
         if actual:
             [[mine], [other]] = [one.resource_spans[0].scope_spans for one in (request, expected)]
             assert (mine.scope, mine.schema_url) == (other.scope, other.schema_url)
+
+
+class Leaves(Exception):
+    """Raised inside a block."""
+
+
+blocks = st.lists(
+    st.tuples(
+        texts,
+        st.sampled_from(SpanKind),
+        st.sampled_from([None, None, Leaves("left"), ValueError("\u00e9"), KeyboardInterrupt(), GeneratorExit()]),
+        st.booleans(),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def nest(tracer: Any, remaining: list[Any]) -> None:
+    """Blocks inside each other; each may be left by an exception, which ends there."""
+    if not remaining:
+        return
+    name, kind, error, record, set_status = remaining[0]
+    try:
+        with tracer.start_as_current_span(
+            name, kind=kind, start_time=1, record_exception=record, set_status_on_exception=set_status
+        ) as span:
+            nest(tracer, remaining[1:])
+            if error is not None:
+                raise error.with_traceback(None)
+            span.set_attribute("got", "here")
+    except BaseException as caught:
+        if caught is not error:
+            raise
+
+
+@given(blocks)
+def test_blocks_inside_each_other_send_the_same(nested: list[Any]) -> None:
+    nested = [(text_for_sdk(name), *rest) for name, *rest in nested]
+    theirs = Theirs(SpanLimits(), None)
+    now_ns = time.time_ns()
+    nest(theirs.tracer, nested)
+    expected = spans_of(theirs.sent())
+    for core in CORES:
+        ours = Ours(core, SpanLimits(), None)
+        nest(ours.tracer, nested)
+        actual = spans_of(ours.sent())
+        for span in (*actual, *expected):
+            for event in span.events:
+                for one in event.attributes:
+                    if one.key == "exception.stacktrace":
+                        # Where it was raised, and what.
+                        one.value.string_value = "\n".join(one.value.string_value.splitlines()[-2:])
+        assert [alike(span, now_ns) for span in actual] == [alike(span, now_ns) for span in expected]
+
+
+# -- limits ---------------------------------------------------------------------------------------------------------------
+
+counts = st.sampled_from([None, 0, 1, 2])
+timed_calls = st.tuples(st.integers(0, 9), calls.filter(lambda call: call[0] != "__exit__"))
+
+
+@settings(max_examples=150)
+@given(starts, st.lists(timed_calls, max_size=24), counts, counts, counts, counts, counts)
+def test_past_a_limit_clew_keeps_the_first_and_the_sdk_the_last_and_both_count_the_rest(
+    start: dict[str, Any],
+    told: list[Any],
+    attributes: int | None,
+    event_attributes: int | None,
+    link_attributes: int | None,
+    events: int | None,
+    links: int | None,
+) -> None:
+    limits = SpanLimits(attributes, event_attributes, link_attributes, events, links)
+    none = SpanLimits(None, None, None, None, None)
+    program = [dict(start, parent=None), *told]
+
+    def span_of(recorder: Ours | Theirs, limit: SpanLimits) -> ProtoSpan:
+        perform(recorder, limit, program)
+        [span] = spans_of(recorder.sent())
+        return span
+
+    theirs = span_of(Theirs(limits, None), limits)
+    for core in CORES:
+        span, full = span_of(Ours(core, limits, None), limits), span_of(Ours(core, none, None), none)
+        assert list(span.attributes) == list(full.attributes[:attributes])
+        lost = len(full.attributes) - len(span.attributes)
+        # Each time it is set, an attribute past the limit is dropped.
+        assert span.dropped_attributes_count >= full.dropped_attributes_count + lost
+        assert len(span.attributes) == len(theirs.attributes)
+        for field, most, most_attributes in [("events", events, event_attributes), ("links", links, link_attributes)]:
+            every, kept, kept_there = [getattr(one, field) for one in (full, span, theirs)]
+            assert len(kept) == len(kept_there) == min(len(every), len(every) if most is None else most)
+            for one, whole in zip(kept, every, strict=False):
+                assert (getattr(one, "name", ""), getattr(one, "trace_id", b"")) == (
+                    getattr(whole, "name", ""),
+                    getattr(whole, "trace_id", b""),
+                )
+                assert list(one.attributes) == list(whole.attributes[:most_attributes])
+                assert one.dropped_attributes_count == (
+                    whole.dropped_attributes_count + len(whole.attributes) - len(one.attributes)
+                )
+            if field == "events":
+                assert [one.name for one in kept_there] == [one.name for one in every][len(every) - len(kept) :]
+        assert span.dropped_events_count == theirs.dropped_events_count == len(full.events) - len(span.events)
+        assert span.dropped_links_count == theirs.dropped_links_count == len(full.links) - len(span.links)
+
+
+# -- each difference ------------------------------------------------------------------------------------------------------
+
+
+def both(do: Any, limits: SpanLimits | None = None) -> tuple[ProtoSpan, ProtoSpan]:
+    """The span of `do(tracer)` as clew's twins send it, which are alike, and as the SDK does."""
+    limits = limits or SpanLimits()
+    sent = []
+    for recorder in [*(Ours(core, limits, None) for core in CORES), Theirs(limits, None)]:
+        do(recorder.tracer)
+        sent.append(spans_of(recorder.sent())[0])
+    *ours, theirs = sent
+    assert all(one == ours[0] for one in ours)
+    return ours[0], theirs
+
+
+def value_sent(value: Any, limits: SpanLimits | None = None) -> tuple[str, str]:
+    """An attribute's value as it is sent, on one line, by clew and by the SDK; "" where it is lost."""
+
+    def record(tracer: Any) -> None:
+        tracer.start_span("span", attributes={"key": value}, start_time=1).end(2)
+
+    return tuple(
+        " ".join(str(one.attributes[0].value).split()) if one.attributes else "" for one in both(record, limits)
+    )  # type: ignore[return-value]
+
+
+class Nothing:
+    """Has no text of its own."""
+
+
+class Broken:
+    def __str__(self) -> str:
+        raise RuntimeError("broken")
+
+
+def test_1_what_otlp_has_no_form_for_is_text() -> None:
+    assert value_sent(1 << 63) == ('string_value: "9223372036854775808"', "")
+    assert value_sent([1, -(1 << 70)])[1] == ""
+    assert value_sent("a\ud800") == ('string_value: "a?"', "")
+    ours = Ours(CORES[0], SpanLimits(), None)
+    ours.tracer.start_span("\ud800").end()
+    assert spans_of(ours.sent())[0].name == "?"
+    theirs = Theirs(SpanLimits(), None)
+    theirs.tracer.start_span("\ud800").end()
+    with pytest.raises(UnicodeEncodeError):
+        theirs.sent()
+
+
+def test_2_bytes_and_the_text_of_objects_are_cut_at_the_limit() -> None:
+    limits = SpanLimits(max_attribute_length=3)
+    assert value_sent("long text", limits) == ('string_value: "lon"', 'string_value: "lon"')
+    assert value_sent(b"long text", limits) == ('bytes_value: "lon"', 'bytes_value: "long text"')
+    assert value_sent(Odd(), limits) == ('string_value: "odd"', 'string_value: "odd one"')
+
+
+def test_3_what_holds_bytes_is_bytes_and_a_set_is_a_list() -> None:
+    assert value_sent(bytearray(b"a"))[0] == value_sent(memoryview(b"a"))[0] == 'bytes_value: "a"'
+    assert value_sent(bytearray(b"a"))[1] == "array_value { values { int_value: 97 } }"
+    assert value_sent({1}) == ("array_value { values { int_value: 1 } }", 'string_value: "{1}"')
+
+
+def test_4_an_object_without_a_text_is_its_repr_and_one_that_raises_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = value_sent(Nothing())
+    assert "test_same_as_sdk.Nothing object at" in ours
+    assert theirs == ""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # under pytest clew lets failures through
+    for core in CORES:
+        recorder = Ours(core, SpanLimits(), None)
+        recorder.tracer.start_span("span", attributes={"broken": Broken(), "kept": 1}).end()
+        [span] = spans_of(recorder.sent())
+        assert ([one.key for one in span.attributes], span.dropped_attributes_count) == (["kept"], 1)
+    with pytest.raises(RuntimeError, match="broken"):
+        Theirs(SpanLimits(), None).tracer.start_span("span", attributes={"broken": Broken()})
+
+
+def test_5_a_value_that_holds_itself_ends_in_text() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    for core in CORES:
+        recorder = Ours(core, SpanLimits(), None)
+        recorder.tracer.start_span("span", attributes={"circle": circle}).end()
+        value = spans_of(recorder.sent())[0].attributes[0].value
+        depth = 0
+        while value.HasField("array_value"):
+            value, depth = value.array_value.values[0], depth + 1
+        assert (depth, value.string_value) == (16, "[[...]]")
+    with pytest.raises(RecursionError):
+        Theirs(SpanLimits(), None).tracer.start_span("span", attributes={"circle": circle})
+
+
+def test_6_a_key_that_is_no_string_is_dropped_wherever_it_is_given() -> None:
+    def record(tracer: Any) -> None:
+        span = tracer.start_span("span", attributes={1: "a"}, start_time=1)
+        span.set_attribute(2, "b")
+        span.set_attributes({3: "c"})
+        span.end(2)
+
+    ours, theirs = both(record)
+    assert (len(ours.attributes), ours.dropped_attributes_count) == (0, 3)
+    assert ([one.key for one in theirs.attributes], theirs.dropped_attributes_count) == (["1", "3"], 1)
+
+
+def test_7_past_the_limit_the_newest_attribute_is_dropped() -> None:
+    def record(tracer: Any) -> None:
+        tracer.start_span("span", attributes={"a": 1, "b": 2, "c": 3}, start_time=1).end(2)
+
+    ours, theirs = both(record, SpanLimits(max_span_attributes=2))
+    assert [one.key for one in ours.attributes] == ["a", "b"]
+    assert [one.key for one in theirs.attributes] == ["b", "c"]
+    assert ours.dropped_attributes_count == theirs.dropped_attributes_count == 1
+
+
+def test_8_an_attribute_that_is_set_again_keeps_its_place() -> None:
+    def record(tracer: Any) -> None:
+        span = tracer.start_span("span", attributes={"a": 1, "b": 2}, start_time=1)
+        span.set_attribute("a", 3)
+        span.end(2)
+
+    ours, theirs = both(record)
+    assert [(one.key, one.value.int_value) for one in ours.attributes] == [("a", 3), ("b", 2)]
+    assert [(one.key, one.value.int_value) for one in theirs.attributes] == [("b", 2), ("a", 3)]
+
+
+def test_9_flags_have_the_w3c_flags_and_links_their_trace_state() -> None:
+    linked = SpanContext(1, 2, True, TraceFlags(1), TraceState([("a", "1")]))
+
+    def record(tracer: Any) -> None:
+        tracer.start_span("span", Context(), links=[Link(linked)], start_time=1).end(2)
+
+    ours, theirs = both(record)
+    assert (ours.flags, ours.links[0].flags, ours.links[0].trace_state) == (0x103, 0x301, "a=1")
+    assert (theirs.flags, theirs.links[0].flags, theirs.links[0].trace_state) == (0x100, 0x300, "")
+
+
+def test_10_an_end_that_is_no_time_is_the_start() -> None:
+    ours, theirs = both(lambda tracer: tracer.start_span("span", start_time=7).end(0))
+    assert (ours.end_time_unix_nano, theirs.end_time_unix_nano) == (7, 0)
+
+
+def test_11_what_was_never_set_takes_no_bytes() -> None:
+    nowhere = SpanContext(0, 0, False, TraceFlags(0), TraceState([("a", "1")]))
+    ours, theirs = both(lambda tracer: tracer.start_span("span", links=[Link(nowhere)], start_time=1).end(2))
+    assert (ours.HasField("status"), theirs.HasField("status")) == (False, True)
+    assert ours.status == theirs.status
+    assert (ours.links[0].trace_id, theirs.links[0].trace_id) == (b"", bytes(16))
+
+
+@pytest.mark.parametrize("value", [10**5000, [10**5000], {"k": -(10**5000)}], ids=["one", "list", "map"])
+def test_no_number_is_too_long_to_be_sent(value: Any) -> None:
+    # In decimal it would be refused, for that takes quadratic time.
+    for core in CORES:
+        recorder = Ours(core, SpanLimits(), None)
+        recorder.tracer.start_span("span", attributes={"huge": value, "kept": 1}).end()
+        [span] = spans_of(recorder.sent())
+        assert [one.key for one in span.attributes] == ["huge", "kept"]
+        assert hex(10**5000) in str(span.attributes[0])
+
+
+def test_12_a_stack_trace_has_the_applications_frames_only() -> None:
+    def record(tracer: Any) -> None:
+        with pytest.raises(Leaves), tracer.start_as_current_span("span", start_time=1):
+            raise Leaves
+
+    traces = []
+    for recorder in [*(Ours(core, SpanLimits(), None) for core in CORES), Theirs(SpanLimits(), None)]:
+        record(recorder.tracer)
+        [event] = spans_of(recorder.sent())[0].events
+        [trace] = [one.value.string_value for one in event.attributes if one.key == "exception.stacktrace"]
+        traces.append(trace)
+    *ours, theirs = traces
+    assert all(trace.count("  File ") == 1 and "in record" in trace for trace in ours)
+    assert theirs.count("  File ") > 1
+    assert theirs.endswith(ours[0].splitlines()[-1] + "\n")

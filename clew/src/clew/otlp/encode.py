@@ -59,6 +59,14 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
+def digits(number: int) -> str:
+    """An integer of any size in decimal; in hexadecimal where it has more digits than Python is willing to convert."""
+    try:
+        return str(number)
+    except ValueError:
+        return hex(number)
+
+
 def any_value(value: Any) -> bytes:
     """The inside of an AnyValue; `None` is the empty one.
 
@@ -74,7 +82,7 @@ def any_value(value: Any) -> bytes:
     if isinstance(value, int):
         if _INT64_MIN <= value <= _INT64_MAX:
             return _ANY_INT + varint(value & _UINT64_MASK)
-        return delimited(f.ANY_STRING, str(value).encode())
+        return delimited(f.ANY_STRING, digits(value).encode())
     if isinstance(value, float):
         return _ANY_DOUBLE + _pack_double(value)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -347,7 +347,7 @@ cdef int _put_any(Out *out, object value) except -1:
     if kind is int:
         number = PyLong_AsLongLongAndOverflow(value, &overflow)
         if overflow:
-            return _put_text(out, 0x0A, str(value))
+            return _put_text(out, 0x0A, encode.digits(value))
         return _put_count(out, 0x18, <uint64_t>number)
     if kind is float:
         real = value
@@ -954,6 +954,11 @@ cdef class Buffer:
     def held(self):
         """Spans held now."""
         return self._spans
+
+    @property
+    def held_bytes(self):
+        """Their encoded bytes."""
+        return self._bytes
 
     def close(self, reason):
         """What is held is dropped, and whatever comes from now on."""
