@@ -17,7 +17,26 @@ import pytest
 
 DOCS = Path(__file__).parents[3] / "docs"
 
+BEFORE = {
+    "how-to/choose-what-is-traced.md": """
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"tea"})
+""",
+}
+
 CALLS = {
+    "how-to/choose-what-is-traced.md": """
+import asyncio, httpx
+async def ask(traced, path, headers=None):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(traced), base_url="http://shop") as client:
+        assert (await client.get(path, headers=headers)).text == "tea"
+clew.configure(service_name="page", endpoint="http://localhost:4318")
+for path in ("/health", "/price"):
+    asyncio.run(ask(shop, path))
+asyncio.run(ask(shop, "/price", {"user-agent": "kube-probe/1.30"}))
+asyncio.run(ask(feed, "/feed/1"))
+""",
     "from-kratos.md": """
 import asyncio, types
 from clew_server.demo.ports import free_port
@@ -77,6 +96,7 @@ provider.shutdown()
 """,
     "how-to/trace-anything-else.md": """
 clew.configure(service_name="page", endpoint="http://localhost:4318")
+listener_ends = CommandTracer()
 connection = sqlite3.connect(":memory:")
 assert query(connection, "SELECT 1", "SELECT 1") == [(1,)]
 try:
@@ -87,6 +107,11 @@ connection.close()
 queue = []
 publish(queue, "tea")
 consume(queue, lambda body: query(sqlite3.connect(":memory:"), "SELECT 2", "SELECT 2"))
+import types
+for request_id, end in ((1, listener_ends.succeeded), (2, listener_ends.failed)):
+    about = dict(command_name="find", database_name="shop", connection_id=("127.0.0.1", 27017), request_id=request_id)
+    listener_ends.started(types.SimpleNamespace(command={"find": "orders"}, **about))
+    end(types.SimpleNamespace(reply={}, failure={"code": 2, "errmsg": "no"}, **about))
 assert on_request("tea", {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) == "TEA"
 """,
     "how-to/use-with-opentelemetry-sdk.md": """
@@ -100,6 +125,9 @@ provider.shutdown()
 }
 
 PROMISED = {
+    "how-to/choose-what-is-traced.md": {
+        ("page", "SERVER", "GET", "HTTP", "UNSET"),
+    },
     "from-kratos.md": {
         ("user", "CLIENT", "message.v1.MessageService/GetUserMessage", "gRPC", "UNSET"),
         ("user", "SERVER", "message.v1.MessageService/GetUserMessage", "gRPC", "UNSET"),
@@ -124,6 +152,8 @@ PROMISED = {
         ("page", "CLIENT", "SELECT gone", "SQLite", "ERROR"),
         ("page", "PRODUCER", "publish orders", "Queue", "UNSET"),
         ("page", "CONSUMER", "process orders", "Queue", "UNSET"),
+        ("page", "CLIENT", "find orders", "MongoDB", "UNSET"),
+        ("page", "CLIENT", "find orders", "MongoDB", "ERROR"),
         ("page", "CLIENT", "SELECT 2", "SQLite", "UNSET"),
         ("page", "SERVER", "upper", "Telegraph", "UNSET"),
     },
@@ -143,7 +173,9 @@ def python_blocks(page: Path) -> list[str]:
 def test_every_block_of_the_page_runs_and_its_spans_arrive(page: str, otlp_sink: Any, tmp_path: Path) -> None:
     blocks = python_blocks(DOCS / page)
     script = tmp_path / "page.py"
-    script.write_text("\n".join([*blocks, CALLS[page]]).replace("http://localhost:4318", otlp_sink.endpoint))
+    script.write_text(
+        "\n".join([BEFORE.get(page, ""), *blocks, CALLS[page]]).replace("http://localhost:4318", otlp_sink.endpoint)
+    )
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     seen_before = len(otlp_sink.spans)
     ran = subprocess.run(
