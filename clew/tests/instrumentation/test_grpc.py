@@ -629,7 +629,7 @@ def test_details_that_another_interceptor_made_itself_are_kept(tracer_provider: 
     metadata, remaining_s = arrived[0]
     assert metadata["a"] == "1"
     assert "traceparent" in metadata
-    assert 0 < remaining_s <= TIMEOUT_S
+    assert 0 < remaining_s < 2 * TIMEOUT_S
 
 
 def test_an_interceptor_that_makes_a_generator_of_the_replies_is_traced_through(tracer_provider: Any) -> None:

@@ -1,60 +1,163 @@
-"""What Kratos' middleware writes (semantic conventions 1.4.0 and its own), derived from what a transport offers."""
+"""What Kratos' tracing middleware writes (v2.9 and v3: semantic conventions 1.4.0 and names of its own), from what a transport offers.
+
+Its first versions wrote `event` and `message` on a failure, too, and so does this. What Go's types and texts are to
+Kratos (`exception.type`, the message of an error), Python's are here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
+from clew.tracing.outcome import type_name
 from clew.transport import Outcome, Transport
 
-_UNKNOWN_ERROR = 500
-# Its transports; in other scenarios Kratos' tracer writes what its caller says and nothing of its own.
-_KINDS = ("http", "grpc")
+_CLIENT_CLOSED: Final = 499
+_UNKNOWN_ERROR: Final = 500
+_FIRST_FAILURE: Final = 400
+# By gRPC's codes, as Kratos' transport/http/status has them.
+_HTTP_CODES: Final = (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
 
 
-def attributes_at_start(transport: Transport, offered: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """`rpc.*`, `http.*` and `net.peer.*` of a call, from its transport and the attributes it offered."""
-    if transport.kind not in _KINDS:
-        return {}
-    attributes: dict[str, AttributeValue] = {semconv.RPC_SYSTEM: transport.kind}
+def span_name(transport: Transport, *, server: bool) -> str:
+    """Kratos' operation: `/package.Service/Method` over gRPC; over HTTP the route, which a client has only as the path."""
     operation = transport.operation
-    service, slash, method = operation.lstrip("/").rpartition("/")
-    if slash and "." in service and " " not in service and method:
-        attributes[semconv.RPC_SERVICE] = service
-        attributes[semconv.RPC_METHOD] = method
-    else:
-        attributes[semconv.KRATOS_RPC_OPERATION] = operation
-    for ours, theirs in (
-        (semconv.HTTP_REQUEST_METHOD, semconv.KRATOS_HTTP_METHOD),
-        (semconv.HTTP_ROUTE, semconv.HTTP_ROUTE),
-        (semconv.URL_PATH, semconv.KRATOS_HTTP_TARGET),
-    ):
-        if ours in offered:
-            attributes[theirs] = offered[ours]
-    peer = transport.peer
-    if peer is not None:
-        host, port = peer
-        attributes[semconv.KRATOS_NET_PEER_IP] = host or "127.0.0.1"
-        attributes[semconv.KRATOS_NET_PEER_PORT] = str(port)
-    return attributes
+    if transport.kind == "grpc":
+        return "/" + operation.lstrip("/")
+    if transport.kind == "http":
+        before, _, route = operation.partition(" ")
+        if route or before.startswith("/"):
+            return route or before
+        if not server:
+            return _path(transport.attributes()) or operation
+    return operation
 
 
-def attributes_at_end(
-    outcome: Outcome, error: BaseException | None, message: str | None, *, failed: bool
+def attributes_at_start(
+    transport: Transport, offered: Mapping[str, AttributeValue], *, server: bool
 ) -> dict[str, AttributeValue]:
-    """The error's code, and `event` and `message` as the first versions wrote them; nothing on success."""
+    """`rpc.*`, `http.*` and `net.peer.*` of a call over HTTP or gRPC, from its transport and the attributes it offered."""
+    kind = transport.kind
     attributes: dict[str, AttributeValue] = {}
-    if semconv.HTTP_ROUTE in outcome.attributes:
-        attributes[semconv.HTTP_ROUTE] = outcome.attributes[semconv.HTTP_ROUTE]
-    if failed:
-        code = outcome.code if outcome.code is not None else getattr(error, "code", None)
-        attributes[semconv.KRATOS_RPC_STATUS_CODE] = code if isinstance(code, int) else _UNKNOWN_ERROR
-        attributes[semconv.KRATOS_EVENT] = "error"
-        attributes[semconv.KRATOS_MESSAGE] = message or outcome.error_type or ""
+    if kind not in ("http", "grpc"):
+        return attributes
+    method = offered.get(semconv.HTTP_REQUEST_METHOD_ORIGINAL) or offered.get(semconv.HTTP_REQUEST_METHOD)
+    path = _path(offered)
+    route = offered.get(semconv.HTTP_ROUTE)
+    if method is not None:
+        attributes[semconv.KRATOS_HTTP_METHOD] = method
+        if route is None and not server and kind == "http":
+            route = path
+    if route is not None:
+        attributes[semconv.HTTP_ROUTE] = route
+    if path is not None:
+        attributes[semconv.KRATOS_HTTP_TARGET] = path
+    attributes[semconv.RPC_SYSTEM] = kind
+    operation = span_name(transport, server=server)
+    if operation.startswith("/") or kind == "grpc":
+        attributes.update(_split(operation))
+    peer = transport.peer
+    url = offered.get(semconv.URL_FULL)
+    if isinstance(url, str) and urlsplit(url).port is None:
+        # A host without a port is nothing that Kratos can take apart.
+        peer = None
+    if peer is not None and peer[1]:
+        attributes[semconv.KRATOS_NET_PEER_IP] = peer[0] or "127.0.0.1"
+        attributes[semconv.KRATOS_NET_PEER_PORT] = str(peer[1])
     return attributes
+
+
+def _path(offered: Mapping[str, AttributeValue]) -> str | None:
+    """The path asked for, without a query, decoded as Go has it."""
+    path = offered.get(semconv.URL_PATH)
+    if path is not None:
+        return str(path)
+    url = offered.get(semconv.URL_FULL)
+    return unquote(urlsplit(str(url)).path) or "/" if url is not None else None
+
+
+def _split(operation: str) -> dict[str, AttributeValue]:
+    """Service and method at the first slash within, whatever they are; else the whole operation."""
+    service, slash, method = operation.lstrip("/").partition("/")
+    if not slash:
+        return {semconv.KRATOS_RPC_OPERATION: operation}
+    split: dict[str, AttributeValue] = {}
+    if service:
+        split[semconv.RPC_SERVICE] = service
+    if method:
+        split[semconv.RPC_METHOD] = method
+    return split
+
+
+def conclude(
+    span: Span,
+    outcome: Outcome,
+    error: BaseException | None,
+    *,
+    reply: object,
+    message: str | None,
+    server: bool,
+    records_exception: bool,
+) -> None:
+    """Status, error and size of a call that is over; OK on success, an error for every code that is one to its caller.
+
+    An exception is written without its stack, unless it is on the span already (`records_exception` is false).
+    """
+    route = outcome.attributes.get(semconv.HTTP_ROUTE)
+    if route is not None:
+        # Known only now.
+        span.set_attributes({semconv.HTTP_ROUTE: route, **_split(str(route))})
+    failed, code = _failure(outcome, error)
+    if not failed:
+        span.set_status(StatusCode.OK)
+        note_size(span, reply, received=not server)
+        return
+    text = message or outcome.message or outcome.error_type or str(code)
+    span.set_attributes(
+        {
+            semconv.KRATOS_RPC_STATUS_CODE: code,
+            semconv.KRATOS_EVENT: "error",
+            semconv.KRATOS_MESSAGE: text,
+        }
+    )
+    if records_exception or error is None:
+        kind = outcome.error_type or str(code) if error is None else type_name(error)
+        span.add_event("exception", {"exception.type": kind, "exception.message": text})
+    span.set_status(StatusCode.ERROR, text)
+    # Over gRPC an empty message has a size.
+    note_size(span, reply, received=not server)
+
+
+def cancelled(span: Span) -> None:
+    """A call that was given up, which is no error here, with the code Kratos has for it."""
+    span.set_attribute(semconv.KRATOS_RPC_STATUS_CODE, _CLIENT_CLOSED)
+
+
+def _failure(outcome: Outcome, error: BaseException | None) -> tuple[bool, int]:
+    """Whether the call failed, and with which of HTTP's codes."""
+    own: Any = getattr(error, "code", None)
+    if isinstance(own, int) and not isinstance(own, bool):
+        # An error that knows its code, as Kratos' have one.
+        return True, own
+    failed = error is not None or outcome.error_type is not None
+    code = outcome.code
+    if code is None:
+        return failed, _UNKNOWN_ERROR
+    if _is_of_grpc(outcome):
+        return failed or code != 0, _HTTP_CODES[code] if 0 < code < len(_HTTP_CODES) else _UNKNOWN_ERROR
+    if semconv.HTTP_RESPONSE_STATUS_CODE in outcome.attributes and code >= _FIRST_FAILURE:
+        return True, code
+    # An exception after a good reply, or a number of another protocol.
+    return failed, _UNKNOWN_ERROR
+
+
+def _is_of_grpc(outcome: Outcome) -> bool:
+    return semconv.RPC_GRPC_STATUS_CODE in outcome.attributes or semconv.RPC_RESPONSE_STATUS_CODE in outcome.attributes
 
 
 def note_size(span: Span, message: object, *, received: bool) -> None:

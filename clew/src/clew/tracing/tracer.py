@@ -206,8 +206,8 @@ class Tracer:
         assert tracer is not None
         if transport is None or self._is_idle:
             return tracer.start_span(operation, context, self.kind, None, links)
-        if self._rename is not None:
-            operation = self._renamed(transport, operation)
+        if self._kratos or self._rename is not None:
+            operation = self._named(transport, operation)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
         parent = context.get(_SPAN_KEY)
         if parent is not None and _is_unsampled(parent):
@@ -229,11 +229,16 @@ class Tracer:
 
     def update_name(self, span: Span, transport: Transport) -> None:
         """Name a span by its transport's operation as it is now, the route known at last; `rename` goes first."""
-        name = transport.operation
-        span.update_name(name if self._rename is None else self._renamed(transport, name))
+        span.update_name(self._named(transport, transport.operation))
 
-    def _renamed(self, transport: Transport, name: str) -> str:
-        assert self._rename is not None
+    def _named(self, transport: Transport, name: str) -> str:
+        if self._kratos and not self._otel:
+            try:
+                name = kratos.span_name(transport, server=self._extracts)
+            except Exception as failure:
+                guard.swallow(f"naming a span of {transport.component}", failure)
+        if self._rename is None:
+            return name
         try:
             return self._rename(transport) or name
         except Exception as failure:
@@ -276,7 +281,7 @@ class Tracer:
             if self._extracts and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
             if self._kratos:
-                attributes.update(kratos.attributes_at_start(transport, offered))
+                attributes.update(kratos.attributes_at_start(transport, offered, server=self._extracts))
             if self._request_headers is not None or self._proxies is not None:
                 self._add_from_headers(attributes, transport)
         except Exception as failure:
@@ -350,11 +355,14 @@ class Tracer:
             span.set_attributes(outcome.attributes)
         if outcome.cancelled or (error is not None and is_cancellation(error)):
             span.set_attribute(semconv.CANCELLED, True)
+            if self._kratos:
+                kratos.cancelled(span)
             return
         error_type = outcome.error_type
         message = outcome.message
         if error is not None:
-            span.record_exception(error)
+            if self._otel:
+                span.record_exception(error)
             error_type = error_type or type_name(error)
             message = message or str(error)
         if error_type is not None:
@@ -362,11 +370,16 @@ class Tracer:
             if self._otel:
                 span.set_attribute(semconv.ERROR_TYPE, error_type)
         if self._kratos:
-            failed = error_type is not None
-            span.set_attributes(kratos.attributes_at_end(outcome, error, message, failed=failed))
-            if not failed:
-                span.set_status(StatusCode.OK)
-                kratos.note_size(span, reply if known is None else known.reply, received=not self._extracts)
+            # Last, for a status of OK stays; and Kratos has words for more failures than OpenTelemetry.
+            kratos.conclude(
+                span,
+                outcome,
+                error,
+                reply=reply if known is None else known.reply,
+                message=message,
+                server=self._extracts,
+                records_exception=not self._otel,
+            )
 
 
 def _is_unsampled(parent: Any) -> bool:
