@@ -40,6 +40,7 @@ from clew.recorder.readable import (
     as_text,
     as_time_ns,
     foreign_parent,
+    is_context,
     not_a_context,
 )
 from clew.recorder.sampler import AlwaysOff, AlwaysOn, ParentBased, TraceIdRatio
@@ -1159,7 +1160,7 @@ cdef class SpanCore:
         if self._end_ns and self._refuses("add_link"):
             return
         # The specification: a link without a valid context is kept if it says anything at all.
-        if not context or not (context.is_valid or attributes or context.trace_state):
+        if not is_context(context) or not (context.is_valid or attributes or context.trace_state):
             return
         links = self._recorded_links
         if links is None:

@@ -139,6 +139,11 @@ class Buffer:
         """Spans held now."""
         return len(self._spans)
 
+    @property
+    def held_bytes(self) -> int:
+        """Their encoded bytes."""
+        return self._bytes
+
     def close(self, reason: str) -> None:
         """What is held is dropped, and whatever comes from now on."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal
@@ -92,6 +93,8 @@ class Pipeline:
     def __init__(self, exporter: Exporter, resource: Resource, options: BatchOptions) -> None:
         self._exporter = exporter
         self._options = options
+        #: Called by the thread that sends, before each attempt.
+        self.before_attempt: Callable[[], None] = _nothing
         # Half the buffer is time to send even where a batch may be larger.
         self.buffer: Buffer = _select.selected.Buffer(
             options.max_queue_spans,
@@ -305,6 +308,7 @@ class Pipeline:
 
     def _attempt(self, request: bytes, timeout_s: float) -> Outcome:
         try:
+            self.before_attempt()
             return self._exporter.export(request, timeout_s)
         except Exception as error:
             guard.swallow("the exporter", error)
@@ -313,6 +317,10 @@ class Pipeline:
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`."""
         return self.buffer.stats()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _drain(signals: queue.SimpleQueue[None]) -> None:

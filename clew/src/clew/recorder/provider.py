@@ -25,6 +25,7 @@ from clew.recorder import _select
 from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
+from clew.recorder.metrics import ExportMetrics
 from clew.recorder.misuse import misuse
 from clew.recorder.pipeline import BatchOptions, Pipeline
 from clew.recorder.readable import Scope, as_text
@@ -88,7 +89,8 @@ class TracerProvider(ApiTracerProvider):
         `sampler` None is what `OTEL_TRACES_SAMPLER` says, parent-based always on by default. `resource` may be a mapping
         of attributes; without it the process' own is made, `OTEL_*` variables included. `active_span_processor` is
         where added processors go, one of the SDK's multi span processors. Without an `exporter` spans go only to
-        processors. `meter_provider` counts spans where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true.
+        processors. `meter_provider`, by default the global one, reads what became of them (`clew.recorder.metrics`);
+        where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true also how many start, which each of them pays for.
         """
         self._resource: Resource = _resource_from(resource)
         # Who gave the SDK's object gets that one back.
@@ -106,6 +108,7 @@ class TracerProvider(ApiTracerProvider):
         self._endings: list[tuple[int, Span]] = []
         self._bridge: Bridge | None = None
         self._pipeline: Pipeline | None = None
+        self._export_metrics: ExportMetrics | None = None
         self._is_shut_down = False
         self._metrics = span_metrics(meter_provider)
         if active_span_processor is not None:
@@ -114,7 +117,10 @@ class TracerProvider(ApiTracerProvider):
             if _is_sdk_exporter(exporter):
                 self._bridge_to_sdk().add_exporter(exporter)
             else:
-                self._pipeline = Pipeline(cast("Exporter", exporter), self._resource, batch or BatchOptions())
+                ours, options = cast("Exporter", exporter), batch or BatchOptions()
+                self._pipeline = Pipeline(ours, self._resource, options)
+                self._export_metrics = ExportMetrics(self._pipeline, ours, options, meter_provider)
+                self._pipeline.before_attempt = self._export_metrics.look
         _providers.add(self)
         self._atexit_handler = self._shutdown_at_exit if shutdown_on_exit else None
         if self._atexit_handler is not None:
@@ -294,6 +300,8 @@ class TracerProvider(ApiTracerProvider):
             self._bridge.begin_in_child()
         if self._pipeline is not None:
             self._pipeline.begin_in_child(self._resource)
+            if self._export_metrics is not None:
+                self._export_metrics.begin_in_child()
             if self._is_shut_down:
                 self._pipeline.shutdown(0.0)
             elif (util := sys.modules.get("multiprocessing.util")) is not None:
