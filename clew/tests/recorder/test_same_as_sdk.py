@@ -708,3 +708,32 @@ def test_12_a_stack_trace_has_the_applications_frames_only() -> None:
     assert all(trace.count("  File ") == 1 and "in record" in trace for trace in ours)
     assert theirs.count("  File ") > 1
     assert theirs.endswith(ours[0].splitlines()[-1] + "\n")
+
+
+@pytest.mark.parametrize(
+    "given", [None, 5, "text", [5], object(), Broken(), Exception], ids=lambda given: str(type(given))
+)
+def test_whatever_is_passed_nothing_raises_into_the_application(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # under pytest clew lets failures through
+    for core in CORES:
+        recorder = Ours(core, SpanLimits(), None)
+        span = recorder.tracer.start_span("span")
+        for method in (
+            "set_attributes",
+            "set_status",
+            "add_link",
+            "add_event",
+            "record_exception",
+            "update_name",
+        ):
+            getattr(span, method)(given)
+        span.set_attribute("key", given)
+        span.set_attribute(given, 1)
+        span.set_status(StatusCode.ERROR, given)
+        span.add_event("event", given, given)
+        span.add_link(SpanContext(1, 2, False), given)
+        span.record_exception(ValueError("bad"), given, given, given)
+        span.end(given)
+        for argument in ("name", "context", "kind", "attributes", "links", "start_time"):
+            recorder.tracer.start_span(**{"name": "child", argument: given}).end()
+        assert len(spans_of(recorder.sent())) == 7

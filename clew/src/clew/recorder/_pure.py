@@ -43,6 +43,7 @@ from clew.recorder.readable import (
     as_text,
     as_time_ns,
     foreign_parent,
+    is_context,
     not_a_context,
 )
 from clew.recorder.sampler import Sampler
@@ -197,7 +198,7 @@ class Span(ReadableSpan, ApiSpan):
         if self._end_ns and self._refuses("add_link"):
             return
         # The specification: a link without a valid context is kept if it says anything at all.
-        if not context or not (context.is_valid or attributes or context.trace_state):
+        if not is_context(context) or not (context.is_valid or attributes or context.trace_state):
             return
         limits = self._tracer.limits
         links = self._recorded_links
@@ -441,7 +442,7 @@ class Tracer(TracerSurface, ApiTracer):
         span = Span(
             self,
             name if type(name) is str else as_text(name),
-            kind if kind in _OTLP_KIND else SpanKind.INTERNAL,
+            kind if type(kind) is SpanKind else SpanKind.INTERNAL,
             parent,
             trace_id,
             span_id,

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
@@ -469,6 +469,15 @@ def not_a_context(context: object) -> Any:
     """Say so, and take the current span."""
     misuse("start_span(context=%r): not a Context; the current one is used", context)
     return get_current().get(_SPAN_KEY)
+
+
+def is_context(linked: object) -> TypeGuard[SpanContext]:
+    """Whether it is a context that can be linked; what is neither one nor nothing is complained of."""
+    if isinstance(linked, SpanContext):
+        return True
+    if linked:
+        misuse("add_link(%r): not a SpanContext; ignored", linked)
+    return False
 
 
 def foreign_parent(span: Any) -> SpanContext | None:
