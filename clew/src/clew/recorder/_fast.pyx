@@ -1097,6 +1097,11 @@ cdef class SpanCore:
     def _kind(self):
         return _kinds[self._kind_number]
 
+    @_kind.setter
+    def _kind(self, kind):
+        # For APIs that say it after the start.
+        self._kind_number = _number_of(kind)
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def set_attribute(self, key, value):
