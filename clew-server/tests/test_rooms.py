@@ -13,14 +13,25 @@ SERVER = REPOSITORY / "clew-server/src/clew_server"
 
 # room -> rooms it may import (its own always). A room is a folder or a module at the top of a distribution.
 CLEW_ROOMS: dict[str, set[str]] = {
-    "__init__": {"configure", "decorate", "logs", "recorder", "tracing", "middleware", "instrumentation", "transport"},
-    "configure": {"recorder", "tracing", "propagation", "instrumentation", "environment"},
+    "__init__": {
+        "bridges",
+        "configure",
+        "decorate",
+        "logs",
+        "recorder",
+        "tracing",
+        "middleware",
+        "instrumentation",
+        "transport",
+    },
+    "configure": {"recorder", "tracing", "propagation", "instrumentation", "environment", "logs", "guard"},
     "environment": set(),
     "recorder": {"otlp", "semconv", "guard", "environment"},
     "otlp": {"semconv"},
     "tracing": {"transport", "middleware", "propagation", "semconv", "carriers", "guard"},
     "propagation": {"carriers", "ids", "semconv", "guard"},
     "instrumentation": {"guard", "tracing", "transport", "carriers", "middleware", "propagation", "semconv"},
+    "bridges": {"guard", "recorder", "otlp"},
     "transport": {"carriers"},
     "carriers": set(),
     "middleware": set(),

@@ -34,6 +34,8 @@ def test_the_public_names_are_these() -> None:
         "httpx",
         "instrument",
         "logs",
+        "opencensus",
+        "opentracing",
         "psycopg",
         "pymongo",
         "redis",

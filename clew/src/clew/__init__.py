@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clew import logs
+    from clew.bridges import opencensus, opentracing
     from clew.configure import configure, shutdown
     from clew.decorate import trace
     from clew.instrumentation import (
@@ -47,6 +48,8 @@ __all__ = [
     "httpx",
     "instrument",
     "logs",
+    "opencensus",
+    "opentracing",
     "psycopg",
     "pymongo",
     "redis",
@@ -75,6 +78,8 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "httpx": ("clew.instrumentation.httpx", None),
     "instrument": ("clew.instrumentation", "instrument"),
     "logs": ("clew.logs", None),
+    "opencensus": ("clew.bridges.opencensus", None),
+    "opentracing": ("clew.bridges.opentracing", None),
     "psycopg": ("clew.instrumentation.psycopg", None),
     "pymongo": ("clew.instrumentation.pymongo", None),
     "redis": ("clew.instrumentation.redis", None),
