@@ -222,6 +222,18 @@ def test_uninstall_leaves_alone_what_somebody_has_put_over_it(kept: Kept, monkey
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_record_that_has_no_place_for_them_is_logged_without(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        __slots__ = ("levelno", "msg", "name")
+
+    record: Any = Bare()
+    record.name, record.levelno, record.msg = "test", logging.WARNING, "bare"
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    logger_of(kept).handle(record)
+    assert kept.records == [record]
+
+
+@pytest.mark.usefixtures("installed")
 def test_a_failure_of_ours_does_not_reach_who_logs(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(NonRecordingSpan):
         def get_span_context(self) -> SpanContext:

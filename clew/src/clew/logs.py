@@ -144,7 +144,7 @@ def _completing_made(hook: _Hook, original: Callable[..., Any]) -> Callable[...,
 def _completing_handled(hook: _Hook, original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def handle(self: logging.Logger, record: Any) -> Any:
-        if hook.is_on and "otelServiceName" not in record.__dict__:
+        if hook.is_on and "otelServiceName" not in getattr(record, "__dict__", ()):
             _complete(record, hook.provider)
         return original(self, record)
 
