@@ -38,7 +38,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "semconv": set(),
     "ids": set(),
     "decorate": {"tracing", "semconv", "guard"},
-    "logs": {"tracing"},
+    "logs": {"tracing", "environment", "guard"},
     "pytest_plugin": {"testing", "recorder"},
     "cli": {"configure", "doctor"},
     "doctor": {"configure", "recorder"},
