@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import unquote
 
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
 from clew.carriers import Carrier
 from clew.tracing.attributes import grpc_outcome, rpc_attributes
-from clew.transport import Outcome, Peer
+from clew.tracing.outcome import is_cancellation
+from clew.transport import Outcome, Peer, Transport
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -21,6 +24,11 @@ UNKNOWN: Final = 2
 DEADLINE_EXCEEDED: Final = 4
 #: Calls of this many methods, and of this many peers, are described without being looked at anew.
 _MAX_KNOWN: Final = 1_024
+# A client's deadline is over a little before the server's, which begins when the call arrives.
+_TOLERANCE_S: Final = 0.05
+
+#: Called once at the end, with the error if there was one.
+Finish = Callable[[BaseException | None], None]
 
 
 class GrpcTransport:
@@ -150,6 +158,117 @@ class ReceivedMetadata:
         return list(self._index)
 
 
+class Replies:
+    """An iterator whose span is current while it computes a message; it ends with the last, a failure, or the reader."""
+
+    __slots__ = ("_context", "_current", "_finish", "_stream", "_transport")
+
+    def __init__(
+        self,
+        stream: Any,
+        context: Context,
+        current: ContextVar[Transport | None],
+        transport: Transport,
+        finish: Finish,
+    ) -> None:
+        self._stream = stream
+        self._context = context
+        self._current = current
+        self._transport = transport
+        self._finish: Finish | None = finish
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        transport_token = self._current.set(self._transport)
+        token = attach(self._context)
+        try:
+            return next(self._stream)
+        except StopIteration:
+            self._end(None)
+            raise
+        except BaseException as error:
+            self._end(error)
+            raise
+        finally:
+            detach(token)
+            self._current.reset(transport_token)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        """The reader wants no more."""
+        failure: BaseException = GeneratorExit()
+        try:
+            close = getattr(self._stream, "close", None)
+            if close is not None:
+                transport_token = self._current.set(self._transport)
+                token = attach(self._context)
+                try:
+                    close()
+                finally:
+                    detach(token)
+                    self._current.reset(transport_token)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._end(failure)
+
+    def __del__(self) -> None:
+        if self._finish is not None:
+            self.close()
+
+    def _end(self, error: BaseException | None) -> None:
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            finish(error)
+
+
+class NoMessage:
+    """What is said of the reply of a call that failed: Kratos counts it, too."""
+
+    @staticmethod
+    def ByteSize() -> int:  # as protobuf calls it
+        return 0
+
+
+def status_given(
+    code: int | None, details: Any, reply: object, error: BaseException | None
+) -> tuple[Outcome | None, BaseException | None]:
+    """What the end of a handler means that nobody has cancelled, and its error, None for a way to say a status."""
+    if error is None:
+        text = text_of(details) if code else None
+        outcome = grpc_outcome(code or OK, text, server=True, reply=reply)
+        # For those to whom more codes are failures.
+        outcome.message = text
+        return outcome, None
+    if is_cancellation(error):
+        return cancelled_outcome(), error
+    if not isinstance(error, Exception):
+        return None, error
+    outcome = grpc_outcome(code or UNKNOWN, None, server=True)
+    # The exception says it better.
+    outcome.error_type = None
+    return outcome, error
+
+
+def given_up_outcome(remaining_s: float | None) -> Outcome:
+    """Of a call whose caller is gone: its time is over, or it has cancelled."""
+    if remaining_s is not None and remaining_s < _TOLERANCE_S:
+        return grpc_outcome(DEADLINE_EXCEEDED, "Deadline Exceeded", server=True)
+    return cancelled_outcome()
+
+
+def cancelled_outcome() -> Outcome:
+    """Of a call that was given up."""
+    outcome = grpc_outcome(CANCELLED, None, server=True)
+    outcome.cancelled = True
+    return outcome
+
+
 def code_number(code: Any) -> int | None:
     """gRPC has codes as enum members, as their numbers and as None for not set."""
     if code is None or isinstance(code, int):
@@ -161,13 +280,6 @@ def code_number(code: Any) -> int | None:
 def text_of(details: Any) -> str | None:
     """gRPC has details as text, as bytes and as None."""
     return details.decode("utf-8", "replace") if isinstance(details, bytes) else details
-
-
-def cancelled_outcome() -> Outcome:
-    """Of a call that was given up."""
-    outcome = grpc_outcome(CANCELLED, None, server=True)
-    outcome.cancelled = True
-    return outcome
 
 
 def method_name(method: str | bytes) -> str:

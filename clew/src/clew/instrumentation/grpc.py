@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import grpc
@@ -23,15 +22,18 @@ from opentelemetry.trace import Span, SpanKind, TracerProvider
 from clew import guard
 from clew.carriers import GrpcCarrier
 from clew.instrumentation._grpc import (
-    DEADLINE_EXCEEDED,
     OK,
     UNKNOWN,
     GrpcTransport,
+    NoMessage,
     ReceivedMetadata,
+    Replies,
     cancelled_outcome,
     code_number,
+    given_up_outcome,
     method_name,
     peer_from_text,
+    status_given,
     text_of,
 )
 from clew.instrumentation._patching import Switch, Undo, replace
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
     from clew.instrumentation import grpc_aio as aio
 
 __all__ = ["aio", "client_interceptor", "patch", "server_interceptor"]
-
-#: Called once, with the error if there was one.
-_Finish = Callable[[BaseException | None], None]
 
 
 def __getattr__(name: str) -> Any:
@@ -118,6 +117,8 @@ def _unary(
         try:
             reply = behaviour(request, context)
         except BaseException as error:
+            if hasattr(request, "ByteSize"):
+                tracer.replied(span, NoMessage)
             _answered(tracer, span, transport, context, None, error)
             raise
         finally:
@@ -151,117 +152,35 @@ def _streaming(
         finally:
             detach(token)
             server_transport.reset(transport_token)
-        return _Replies(replies, current, server_transport, transport, finish)
+        return Replies(replies, current, server_transport, transport, finish)
 
     return answer
 
 
 def _answered(
-    tracer: Tracer, span: Span, transport: Transport, context: Any, reply: object, error: BaseException | None
+    tracer: Tracer,
+    span: Span,
+    transport: Transport,
+    context: Any,
+    reply: object,
+    error: BaseException | None,
 ) -> None:
     outcome: Outcome | None = None
     try:
         if span.is_recording():
-            outcome, error = _status_given(context, reply, error)
+            code = code_number(context.code())
+            if type(error) is grpc.RpcError or (type(error) is Exception and code and not error.args):
+                # The first is what gRPC raises in a handler whose caller is gone, the second how `abort` leaves one:
+                # no failures of its own.
+                error = None
+            if (error is None or is_cancellation(error)) and not context.is_active():
+                # Nobody reads the status any more: the caller gave up or was cut off, or its time is over.
+                outcome, error = given_up_outcome(context.time_remaining()), None
+            else:
+                outcome, error = status_given(code, context.details(), reply, error)
     except Exception as failure:
         guard.swallow("reading a gRPC status", failure)
     tracer.end(span, reply=outcome, error=error, transport=transport)
-
-
-def _status_given(
-    context: Any, reply: object, error: BaseException | None
-) -> tuple[Outcome | None, BaseException | None]:
-    """What a handler's end means, and the error if it is one of its own."""
-    code = code_number(context.code())
-    if type(error) is grpc.RpcError or (type(error) is Exception and code and not error.args):
-        # The first is what gRPC raises in a handler whose caller is gone, the second how `abort` leaves a handler:
-        # no failures of its own.
-        error = None
-    if error is None or is_cancellation(error):
-        if not context.is_active():
-            # Nobody reads the status any more: the caller gave up, was cut off, or its time is over.
-            if context.time_remaining() == 0:
-                return grpc_outcome(DEADLINE_EXCEEDED, "the deadline is over", server=True, reply=reply), None
-            return cancelled_outcome(), None
-        if error is not None:
-            return cancelled_outcome(), error
-        details = text_of(context.details()) if code else None
-        return grpc_outcome(code or OK, details, server=True, reply=reply), None
-    if not isinstance(error, Exception):
-        return None, error
-    outcome = grpc_outcome(code or UNKNOWN, None, server=True)
-    # The exception says it better.
-    outcome.error_type = None
-    return outcome, error
-
-
-class _Replies:
-    """An iterator whose span is current while it computes a message; it ends with the last, a failure, or the reader."""
-
-    __slots__ = ("_context", "_current", "_finish", "_stream", "_transport")
-
-    def __init__(
-        self,
-        stream: Any,
-        context: Context,
-        current: ContextVar[Transport | None],
-        transport: Transport,
-        finish: _Finish,
-    ) -> None:
-        self._stream = stream
-        self._context = context
-        self._current = current
-        self._transport = transport
-        self._finish: _Finish | None = finish
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        transport_token = self._current.set(self._transport)
-        token = attach(self._context)
-        try:
-            return next(self._stream)
-        except StopIteration:
-            self._end(None)
-            raise
-        except BaseException as error:
-            self._end(error)
-            raise
-        finally:
-            detach(token)
-            self._current.reset(transport_token)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def close(self) -> None:
-        """The reader wants no more."""
-        close = getattr(self._stream, "close", None)
-        failure: BaseException = GeneratorExit()
-        try:
-            if close is not None:
-                transport_token = self._current.set(self._transport)
-                token = attach(self._context)
-                try:
-                    close()
-                finally:
-                    detach(token)
-                    self._current.reset(transport_token)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self._end(failure)
-
-    def __del__(self) -> None:
-        if self._finish is not None:
-            self.close()
-
-    def _end(self, error: BaseException | None) -> None:
-        finish, self._finish = self._finish, None
-        if finish is not None:
-            finish(error)
 
 
 # The client
@@ -326,7 +245,7 @@ class _ClientInterceptor(
             detach(token)
             client_transport.reset(transport_token)
         try:
-            return _watched(tracer, span, transport, current, call, streams_replies)
+            return _watched(tracer, span, transport, current, call, request, streams_replies)
         except Exception as failure:
             guard.swallow("waiting for a gRPC call", failure)
             tracer.end(span, transport=transport)
@@ -352,12 +271,21 @@ class _Details(grpc.ClientCallDetails):  # type: ignore[misc,unused-ignore]
 
 
 def _watched(
-    tracer: Tracer, span: Span, transport: GrpcTransport, current: Context, call: Any, streams_replies: bool
+    tracer: Tracer,
+    span: Span,
+    transport: GrpcTransport,
+    current: Context,
+    call: Any,
+    request: Any,
+    streams_replies: bool,
 ) -> Any:
     """The call, or what stands for it, whose end is the span's."""
     if not span.is_recording():
         span.end()
         return call
+    if not streams_replies and hasattr(request, "ByteSize"):
+        # Of a reply that never comes; one that does comes later, with its own.
+        tracer.replied(span, NoMessage)
     if not streams_replies and (done := getattr(call, "done", None)) is not None and done():
         _done(tracer, span, transport, call)
     elif hasattr(call, "add_callback") and hasattr(call, "_state"):
@@ -366,7 +294,7 @@ def _watched(
         call.add_done_callback(lambda call: _done(tracer, span, transport, call))
     elif hasattr(call, "__next__"):
         # Another interceptor's generator.
-        return _Replies(
+        return Replies(
             call,
             current,
             client_transport,

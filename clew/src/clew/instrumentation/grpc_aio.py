@@ -6,88 +6,51 @@ status is there.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final, Unpack
 
 import grpc
 from grpc import aio
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, SpanKind, TracerProvider
-from opentelemetry.util.types import AttributeValue
 
-from clew import guard, semconv
+from clew import guard
 from clew.carriers import GrpcCarrier
+from clew.instrumentation._grpc import (
+    OK,
+    GrpcTransport,
+    NoMessage,
+    ReceivedMetadata,
+    Replies,
+    cancelled_outcome,
+    code_number,
+    given_up_outcome,
+    method_name,
+    peer_from_text,
+    status_given,
+    text_of,
+)
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import grpc_outcome, rpc_attributes
-from clew.tracing.options import Conventions
-from clew.tracing.streams import traced_async_stream, traced_stream
+from clew.tracing.attributes import grpc_outcome
+from clew.tracing.options import TracerOptions
+from clew.tracing.outcome import is_cancellation
+from clew.tracing.streams import traced_async_stream
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, client_transport, server_transport
 
-_UNKNOWN: Final = 2
-
-
-class GrpcTransport:
-    """A gRPC call; `method` is its full name, `/package.Service/Method`."""
-
-    __slots__ = ("_server", "carrier", "method", "operation", "peer")
-
-    kind: Final = "grpc"
-    component: Final = "gRPC"
-    reply_carrier: Final = None
-
-    def __init__(self, method: str, carrier: GrpcCarrier, peer: Peer | None, *, server: bool) -> None:
-        self.method: Final = method
-        self.operation: Final = method.lstrip("/")
-        self.carrier: Final = carrier
-        self.peer: Final = peer
-        self._server = server
-
-    def attributes(self) -> Mapping[str, AttributeValue]:
-        """What the semantic conventions ask of an RPC."""
-        host, port = self.peer or (None, None)
-        if not self._server:
-            return rpc_attributes("grpc", self.method, host, port)
-        attributes = rpc_attributes("grpc", self.method, None, None)
-        if host:
-            attributes[semconv.CLIENT_ADDRESS] = host
-            attributes[semconv.NETWORK_PEER_ADDRESS] = host
-            if port:
-                attributes[semconv.NETWORK_PEER_PORT] = port
-        return attributes
-
-
-def _peer_from_text(text: str) -> Peer | None:
-    """Host and port from gRPC's `ipv4:127.0.0.1:50051`, `ipv6:%5B::1%5D:50051` or a target as `dns:///host:1`."""
-    scheme, colon, rest = text.partition(":")
-    if not colon:
-        return (text, 0) if text else None
-    if scheme in ("ipv4", "ipv6", "dns", "passthrough"):
-        text = rest.rpartition("/")[2]
-    elif scheme in ("unix", "unix-abstract"):
-        return rest, 0
-    host, colon, port = text.replace("%5B", "[").replace("%5D", "]").rpartition(":")
-    if not colon or not port.isdecimal():
-        return text.strip("[]"), 0
-    return host.strip("[]"), int(port)
+# How what grpc.aio says of calls begins that this side has given up; the other side may have cancelled them, too.
+_CANCELLED_HERE: Final = ("Locally cancelled", "Cancelled upon garbage")
 
 
 # The server
 
 
-def server_interceptor(
-    *,
-    tracer_provider: TracerProvider | None = None,
-    propagator: TextMapPropagator | None = None,
-    conventions: Conventions = ("otel",),
-) -> aio.ServerInterceptor:
-    """For `grpc.aio.server(interceptors=[…])`. Arguments as `clew.server`."""
-    return _ServerInterceptor(
-        Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions)
-    )
+def server_interceptor(**options: Unpack[TracerOptions]) -> aio.ServerInterceptor:
+    """For `grpc.aio.server(interceptors=[…])`; best as the first of them. Options as `TracerOptions` says."""
+    return _ServerInterceptor(Tracer(SpanKind.SERVER, **options))
 
 
 class _ServerInterceptor(aio.ServerInterceptor):  # type: ignore[misc,unused-ignore]
@@ -117,14 +80,7 @@ def _traced_handler(tracer: Tracer, handler: Any, details: Any) -> Any:
     else:
         behaviour = handler.unary_stream if streams_replies else handler.unary_unary
         make = grpc.unary_stream_rpc_method_handler if streams_replies else grpc.unary_unary_rpc_method_handler
-    method = details.method
-    answer = _Answer(
-        tracer,
-        behaviour,
-        method if isinstance(method, str) else method.decode(),
-        details.invocation_metadata,
-        streams_requests,
-    )
+    answer = _Answer(tracer, behaviour, method_name(details.method), details.invocation_metadata, streams_requests)
     # gRPC tells handlers apart by what kind of function they are; so each keeps its kind.
     if inspect.isasyncgenfunction(behaviour):
         call: Any = answer.async_stream
@@ -152,31 +108,33 @@ class _Answer:
         self._streams_requests = streams_requests
 
     def _begin(self, request: Any, context: Any) -> tuple[Span, Context, GrpcTransport]:
-        peer: Peer | None = None
-        try:
-            peer = _peer_from_text(context.peer())
-        except Exception as failure:
-            guard.swallow("reading a gRPC peer", failure)
-        transport = GrpcTransport(self._method, GrpcCarrier(self._metadata), peer, server=True)
+        transport = GrpcTransport(self._method, ReceivedMetadata(self._metadata), context=context)
         span, current = self._tracer.begin(transport.operation, transport.carrier, transport)
         if not self._streams_requests:
             self._tracer.received(span, request)
         return span, current, transport
 
-    def _end(self, span: Span, context: Any, reply: object, error: BaseException | None) -> None:
+    def _end(
+        self, span: Span, transport: GrpcTransport, context: Any, reply: object, error: BaseException | None
+    ) -> None:
         outcome: Outcome | None = None
         try:
-            code = _number(context.code())
-            if error is None or isinstance(error, aio.AbortError):
-                # Aborting is how a handler says a status, and not a failure of its own.
-                error = None
-                outcome = grpc_outcome(code or 0, context.details(), server=True, reply=reply)
-            elif isinstance(error, Exception):
-                outcome = grpc_outcome(code or _UNKNOWN, None, server=True)
-                outcome.error_type = None
+            if span.is_recording():
+                if isinstance(error, aio.AbortError):
+                    # How a handler says a status, and no failure of its own.
+                    error = None
+                if error is not None and is_cancellation(error):
+                    outcome, error = given_up_outcome(context.time_remaining()), None
+                else:
+                    outcome, error = status_given(code_number(context.code()), context.details(), reply, error)
         except Exception as failure:
             guard.swallow("reading a gRPC status", failure)
-        self._tracer.end(span, reply=outcome, error=error)
+        self._tracer.end(span, reply=outcome, error=error, transport=transport)
+
+    def _failed(self, span: Span, transport: GrpcTransport, context: Any, request: Any, error: BaseException) -> None:
+        if hasattr(request, "ByteSize"):
+            self._tracer.replied(span, NoMessage)
+        self._end(span, transport, context, None, error)
 
     async def coroutine(self, request: Any, context: Any) -> Any:
         span, current, transport = self._begin(request, context)
@@ -185,12 +143,12 @@ class _Answer:
         try:
             reply = await self._behaviour(request, context)
         except BaseException as error:
-            self._end(span, context, None, error)
+            self._failed(span, transport, context, request, error)
             raise
         finally:
             detach(token)
             server_transport.reset(transport_token)
-        self._end(span, context, reply, None)
+        self._end(span, transport, context, reply, None)
         return reply
 
     def function(self, request: Any, context: Any) -> Any:
@@ -201,18 +159,20 @@ class _Answer:
         try:
             reply = self._behaviour(request, context)
         except BaseException as error:
-            self._end(span, context, None, error)
+            self._failed(span, transport, context, request, error)
             raise
         finally:
             detach(token)
             server_transport.reset(transport_token)
-        self._end(span, context, reply, None)
+        self._end(span, transport, context, reply, None)
         return reply
 
     async def async_stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        span, current, _ = self._begin(request, context)
+        span, current, transport = self._begin(request, context)
         stream = traced_async_stream(
-            self._behaviour(request, context), current, lambda error: self._end(span, context, None, error)
+            _Steps(self._behaviour(request, context), transport),
+            current,
+            lambda error: self._end(span, transport, context, None, error),
         )
         try:
             async for message in stream:
@@ -222,10 +182,51 @@ class _Answer:
 
     def stream(self, request: Any, context: Any) -> Iterator[Any]:
         context = _ThreadContext(context)
-        span, current, _ = self._begin(request, context)
-        yield from traced_stream(
-            iter(self._behaviour(request, context)), current, lambda error: self._end(span, context, None, error)
+        span, current, transport = self._begin(request, context)
+        transport_token = server_transport.set(transport)
+        token = attach(current)
+        try:
+            replies = self._behaviour(request, context)
+        except BaseException as error:
+            self._end(span, transport, context, None, error)
+            raise
+        finally:
+            detach(token)
+            server_transport.reset(transport_token)
+        yield from Replies(
+            replies,
+            current,
+            server_transport,
+            transport,
+            lambda error: self._end(span, transport, context, None, error),
         )
+
+
+class _Steps:
+    """A generator of replies in which the call is the one being answered."""
+
+    __slots__ = ("_stream", "_transport")
+
+    def __init__(self, stream: AsyncGenerator[Any, None], transport: GrpcTransport) -> None:
+        self._stream = stream
+        self._transport = transport
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        token = server_transport.set(self._transport)
+        try:
+            return await anext(self._stream)
+        finally:
+            server_transport.reset(token)
+
+    async def aclose(self) -> None:
+        token = server_transport.set(self._transport)
+        try:
+            await self._stream.aclose()
+        finally:
+            server_transport.reset(token)
 
 
 class _ThreadContext:
@@ -258,32 +259,18 @@ class _ThreadContext:
         return self._context.abort(code, details, trailing_metadata)
 
 
-def _number(code: Any) -> int | None:
-    """gRPC has codes as enum members, as their numbers and as None for not set."""
-    if code is None or isinstance(code, int):
-        return code
-    number: int = code.value[0]
-    return number
-
-
 # The client
 
 
-def client_interceptor(
-    *,
-    tracer_provider: TracerProvider | None = None,
-    propagator: TextMapPropagator | None = None,
-    conventions: Conventions = ("otel",),
-    target: str | None = None,
-) -> list[aio.ClientInterceptor]:
+def client_interceptor(*, target: str | None = None, **options: Unpack[TracerOptions]) -> list[aio.ClientInterceptor]:
     """For `grpc.aio.insecure_channel(target, interceptors=clew.grpc.aio.client_interceptor())`.
 
     A list of four, as grpc.aio takes one interceptor for each arity; put others beside them with `[*…, other]`.
     `target` is the channel's, which interceptors are not told; with it spans say which server they asked.
-    Further arguments as `clew.client`.
+    Options as `TracerOptions` says.
     """
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions)
-    peer = None if target is None else _peer_from_text(target)
+    tracer = Tracer(SpanKind.CLIENT, **options)
+    peer = None if target is None else peer_from_text(target)
     return [kind(tracer, peer) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
 
 
@@ -292,58 +279,75 @@ class _ClientInterceptor:
         self._tracer = tracer
         self._peer = peer
 
-    async def _call(self, continuation: Any, details: Any, request: Any, *, streams_requests: bool) -> Any:
-        method = details.method
-        transport = GrpcTransport(
-            method.decode() if isinstance(method, bytes) else method,
-            GrpcCarrier(details.metadata),
-            self._peer,
-            server=False,
-        )
+    async def _call(
+        self, continuation: Any, details: Any, request: Any, *, streams_requests: bool, streams_replies: bool
+    ) -> Any:
+        carrier = GrpcCarrier(details.metadata)
+        before = carrier.pairs
+        transport = GrpcTransport(method_name(details.method), carrier, peer=self._peer)
         tracer = self._tracer
-        span, context = tracer.begin(transport.operation, transport.carrier, transport)
+        span, context = tracer.begin(transport.operation, carrier, transport)
         if not streams_requests:
             tracer.received(span, request)
-        details = details._replace(metadata=aio.Metadata(*transport.carrier.pairs))
+        if carrier.pairs is not before:
+            details = details._replace(metadata=aio.Metadata(*carrier.pairs))
         transport_token = client_transport.set(transport)
         token = attach(context)
         try:
             call = await continuation(details, request)
         except BaseException as error:
-            tracer.end(span, error=error)
+            tracer.end(span, error=error, transport=transport)
             raise
         finally:
             detach(token)
             client_transport.reset(transport_token)
         try:
-            call.add_done_callback(functools.partial(_done, tracer, span))
+            if not streams_replies and hasattr(request, "ByteSize"):
+                # Of a reply that never comes; one that does comes later, with its own.
+                tracer.replied(span, NoMessage)
+            call.add_done_callback(functools.partial(_done, tracer, span, transport, streams_replies))
         except Exception as failure:
             guard.swallow("waiting for a gRPC call", failure)
-            tracer.end(span)
+            tracer.end(span, transport=transport)
         return call
 
 
-def _done(tracer: Tracer, span: Span, call: Any) -> None:
+def _done(tracer: Tracer, span: Span, transport: GrpcTransport, streams_replies: bool, call: Any) -> None:
     outcome: Outcome | None = None
     error: BaseException | None = None
     try:
-        if call.cancelled():
-            outcome = Outcome(cancelled=True)
-        else:
+        if span.is_recording():
             status = _settled(call.code())
-            code = 0 if status is None else status.value[0]
-            details = _settled(call.details()) if code else None
-            outcome = grpc_outcome(code, details, server=False)
-            if code:
+            code = code_number(status) or OK
+            details = text_of(_settled(call.details())) if code else None
+            if call.cancelled() and (details is None or details.startswith(_CANCELLED_HERE)):
+                outcome = cancelled_outcome()
+            elif code:
+                outcome = grpc_outcome(code, details, server=False)
                 # The application gets its own, later; this one has the same type and text.
                 error = aio.AioRpcError(status, aio.Metadata(), aio.Metadata(), details=details)
+            elif not streams_replies:
+                # The status is there before the reply, which is a moment later, and still before the application's.
+                asyncio.get_running_loop().call_soon(_replied, tracer, span, transport, call)
+                return
+            else:
+                outcome = grpc_outcome(OK, None, server=False)
     except Exception as failure:
         guard.swallow("reading a gRPC status", failure)
-    tracer.end(span, reply=outcome, error=error)
+    tracer.end(span, reply=outcome, error=error, transport=transport)
+
+
+def _replied(tracer: Tracer, span: Span, transport: GrpcTransport, call: Any) -> None:
+    outcome: Outcome | None = None
+    try:
+        outcome = grpc_outcome(OK, None, server=False, reply=_settled(call.__await__()))
+    except Exception as failure:
+        guard.swallow("reading a gRPC reply", failure)
+    tracer.end(span, reply=outcome, transport=transport)
 
 
 def _settled(awaitable: Any) -> Any:
-    """The result of a coroutine that has nothing left to wait for; None if it has."""
+    """The result of a coroutine or generator that has nothing left to wait for; None if it has."""
     try:
         awaitable.send(None)
     except StopIteration as stop:
@@ -354,29 +358,39 @@ def _settled(awaitable: Any) -> Any:
 
 class _UnaryUnary(_ClientInterceptor, aio.UnaryUnaryClientInterceptor):  # type: ignore[misc,unused-ignore]
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._call(continuation, client_call_details, request, streams_requests=False)
+        return await self._call(
+            continuation, client_call_details, request, streams_requests=False, streams_replies=False
+        )
 
 
 class _UnaryStream(_ClientInterceptor, aio.UnaryStreamClientInterceptor):  # type: ignore[misc,unused-ignore]
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await self._call(continuation, client_call_details, request, streams_requests=False)
+        return await self._call(
+            continuation, client_call_details, request, streams_requests=False, streams_replies=True
+        )
 
 
 class _StreamUnary(_ClientInterceptor, aio.StreamUnaryClientInterceptor):  # type: ignore[misc,unused-ignore]
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._call(continuation, client_call_details, request_iterator, streams_requests=True)
+        return await self._call(
+            continuation, client_call_details, request_iterator, streams_requests=True, streams_replies=False
+        )
 
 
 class _StreamStream(_ClientInterceptor, aio.StreamStreamClientInterceptor):  # type: ignore[misc,unused-ignore]
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._call(continuation, client_call_details, request_iterator, streams_requests=True)
+        return await self._call(
+            continuation, client_call_details, request_iterator, streams_requests=True, streams_replies=True
+        )
 
 
 # instrument()
 
 
-def patch(tracer_provider: TracerProvider | None) -> Undo:
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Give every server and channel made from now on our interceptors, unless it has them; returns the way back."""
+    chosen: TracerOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
+    on_server = server_interceptor(**chosen)
 
     def make_server(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def server(*args: Any, **kwargs: Any) -> Any:
@@ -385,7 +399,7 @@ def patch(tracer_provider: TracerProvider | None) -> Undo:
             bound = inspect.signature(original).bind(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ServerInterceptor) for one in given):
-                bound.arguments["interceptors"] = [server_interceptor(tracer_provider=tracer_provider), *given]
+                bound.arguments["interceptors"] = [on_server, *given]
             return original(*bound.args, **bound.kwargs)
 
         return server
@@ -397,7 +411,7 @@ def patch(tracer_provider: TracerProvider | None) -> Undo:
             bound = inspect.signature(original).bind(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ClientInterceptor) for one in given):
-                ours = client_interceptor(tracer_provider=tracer_provider, target=bound.arguments["target"])
+                ours = client_interceptor(target=bound.arguments["target"], **chosen)
                 bound.arguments["interceptors"] = [*ours, *given]
             return original(*bound.args, **bound.kwargs)
 

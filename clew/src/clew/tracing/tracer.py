@@ -309,6 +309,14 @@ class Tracer:
             except Exception as failure:
                 guard.swallow("measuring a message", failure)
 
+    def replied(self, span: Span, message: object) -> None:
+        """As `received`, of the reply, where `end` is not given it."""
+        if self._kratos and span.is_recording():
+            try:
+                kratos.note_size(span, message, received=not self._extracts)
+            except Exception as failure:
+                guard.swallow("measuring a message", failure)
+
     def end(
         self,
         span: Span,
