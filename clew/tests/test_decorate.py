@@ -112,7 +112,7 @@ class TestFunctions:
         assert caught.value is failure
         assert failure.__cause__ is failure.__context__ is None
         span = recorder.one()
-        assert_span(span, status=StatusCode.ERROR, attributes={"error.type": "clew.testing.kits.Failure"})
+        assert_span(span, status=StatusCode.ERROR, attributes={"error.type": f"{Failure.__module__}.Failure"})
         assert span.status.description == "out of cheese"
         assert [one["exception.message"] for one in exceptions_of(span)] == ["out of cheese"]
 
