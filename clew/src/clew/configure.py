@@ -61,14 +61,15 @@ def configure(
     span_limits: Limits | None = None,
     id_generator: Any = None,
     batch: BatchOptions | None = None,
+    meter_provider: Any = None,
 ) -> TracerProvider:
     """Set the global tracer provider and propagators, and return the provider; call once, at the program's start.
 
     What is not given comes from the `OTEL_*` variables; one with a bad value is named in a warning and ignored.
     `endpoint` is the collector's base address for OTLP/HTTP, `/v1/traces` is appended unless it is there. `sampler`
     may be the SDK's, `None` is parent-based always on. `propagators` are names as in `OTEL_PROPAGATORS`. `exporter`
-    replaces OTLP/HTTP. `timeout_s` bounds one request, `batch` the buffer and the rest of sending. At exit what is
-    left is sent, for 5 s at most.
+    replaces OTLP/HTTP. `timeout_s` bounds one request, `batch` the buffer and the rest of sending. `meter_provider`
+    reads what became of the spans, by default the global one. At exit what is left is sent, for 5 s at most.
 
     Raises RuntimeError when called twice, ValueError for an argument that cannot be meant.
     """
@@ -91,6 +92,7 @@ def configure(
                 span_limits=span_limits,
                 exporter=exporters[0] if exporters else None,
                 batch=_batch_options(batch, timeout_s),
+                meter_provider=meter_provider,
             )
             for more in exporters[1:]:
                 _add_sdk_exporter(provider, more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -185,8 +186,6 @@ def test_a_provider_that_is_gone_is_read_no_more(reader: InMemoryMetricReader, m
     assert points(reader)
     provider.shutdown()
     del provider
-    import gc
-
     gc.collect()
     assert points(reader) == {}
 
@@ -198,3 +197,77 @@ def test_the_variable_switches_the_metrics_off(
     provider = provider_of(Answers(), meters)
     assert points(reader) == {}
     provider.shutdown()
+
+
+LATE = """
+from clew.recorder.exporter import OtlpHttpExporter
+from clew.recorder.provider import TracerProvider
+
+provider = TracerProvider(exporter=OtlpHttpExporter(os.environ["COLLECTOR"]))
+tracer = provider.get_tracer("tests")
+tracer.start_span("before").end()
+provider.force_flush()
+assert not [name for name in sys.modules if name.startswith("opentelemetry.metrics")], "nobody asked for metrics"
+
+from opentelemetry.metrics import set_meter_provider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+reader = InMemoryMetricReader()
+SET_NOW
+tracer.start_span("after").end()
+provider.force_flush()
+SET_LATER
+
+def exported():
+    metrics = reader.get_metrics_data().resource_metrics[0].scope_metrics
+    return {
+        point.attributes.get("error.type", ""): point.value
+        for scope_metrics in metrics
+        for metric in scope_metrics.metrics
+        if metric.name == "otel.sdk.exporter.span.exported"
+        for point in metric.data.data_points
+    }
+
+print(exported(), flush=True)
+"""
+SET = "set_meter_provider(MeterProvider([reader]))"
+
+
+@pytest.mark.parametrize("when", ["SET_NOW", "SET_LATER"])
+def test_a_global_meter_provider_may_be_set_after_spans_were_sent(life: Any, when: str) -> None:
+    code = LATE.replace(when, SET).replace("SET_NOW", "").replace("SET_LATER", "")
+    assert life.run_well(code, begin="import os, sys\n") == "{'': 2}\n"
+
+
+def test_a_forked_child_counts_its_own_spans_on_the_instruments_of_its_parent(life: Any) -> None:
+    code = LATE.replace("SET_NOW", SET).replace("SET_LATER", "")
+    forked = """
+pid = os.fork()
+if pid == 0:
+    tracer.start_span("child").end()
+    assert provider.force_flush()
+    print("child", exported(), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+tracer.start_span("parent").end()
+assert provider.force_flush()
+print("parent", exported(), flush=True)
+"""
+    out = life.run_well(code + forked, begin="import os, sys\n")
+    assert out == "{'': 2}\nchild {'': 1}\nparent {'': 3}\n"
+
+
+def test_configure_hands_the_meter_provider_on(life: Any) -> None:
+    code = """
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+import clew
+
+reader = InMemoryMetricReader()
+clew.configure("metered", endpoint=os.environ["COLLECTOR"], meter_provider=MeterProvider([reader]))
+scopes = reader.get_metrics_data().resource_metrics[0].scope_metrics
+print(scopes[0].scope.name, len(scopes[0].metrics))
+"""
+    out = life.run_well(code, begin="import os\n")
+    assert out == "clew.recorder 7\n"

@@ -7,23 +7,33 @@ import sys
 from contextlib import suppress
 from time import monotonic
 from typing import Final
+from weakref import WeakKeyDictionary
 
 _logger: Final = logging.getLogger("clew")
 _INTERVAL_S: Final = 60.0
 # More lines than an application does wrong; then all are forgotten.
 _MAX_LINES: Final = 1024
-_last: Final[dict[tuple[int, str, int, str], float]] = {}
 
 
-def misuse(message: str, *args: object, owner: object = None, level: int = logging.WARNING) -> None:
+class _Nobody:
+    """Owns what has no owner."""
+
+
+_NOBODY: Final = _Nobody()
+# Weakly by owner: an id is given to the next object when one is gone.
+_last: Final[WeakKeyDictionary[object, dict[tuple[str, int, str], float]]] = WeakKeyDictionary()
+
+
+def misuse(message: str, *args: object, owner: object = _NOBODY, level: int = logging.WARNING) -> None:
     """Log `message` with the application's file and line, unless it was logged for that line and `owner` just now."""
     file, line = _application_line()
     now = monotonic()
-    key = (id(owner), file, line, message)
-    if now - _last.get(key, -_INTERVAL_S) >= _INTERVAL_S:
-        if len(_last) >= _MAX_LINES:
-            _last.clear()
-        _last[key] = now
+    known = _last.setdefault(owner, {})
+    key = (file, line, message)
+    if now - known.get(key, -_INTERVAL_S) >= _INTERVAL_S:
+        if len(known) >= _MAX_LINES:
+            known.clear()
+        known[key] = now
         # The application's own handler may fail, and so may the repr of what it passed.
         with suppress(Exception):
             _logger.log(level, "clew: " + message + " (%s:%d)", *args, file, line)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib import import_module
 from threading import RLock
 from time import monotonic
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 # What the process' exit may be held up by, connections that never answer included; by all providers together.
 _EXIT_TIMEOUT_S: Final = 4.5
 _exit_until: float | None = None
+# The SDK's.
+_FLUSH_TIMEOUT_MS: Final = 30_000
 
 _logger: Final = logging.getLogger("clew")
 # Of the finalizers of multiprocessing, highest first; those of its queues are -5 and above.
@@ -89,9 +92,11 @@ class TracerProvider(ApiTracerProvider):
         `sampler` None is what `OTEL_TRACES_SAMPLER` says, parent-based always on by default. `resource` may be a mapping
         of attributes; without it the process' own is made, `OTEL_*` variables included. `active_span_processor` is
         where added processors go, one of the SDK's multi span processors. Without an `exporter` spans go only to
-        processors. `meter_provider`, by default the global one, reads what became of them (`clew.recorder.metrics`);
+        processors. Raises TypeError for a `sampler` that is none. `meter_provider`, by default the global one, reads what became of them (`clew.recorder.metrics`);
         where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true also how many start, which each of them pays for.
         """
+        if sampler is not None:
+            _refuse_what_is_no_sampler(sampler)
         self._resource: Resource = _resource_from(resource)
         # Who gave the SDK's object gets that one back.
         self._given_resource: Any = None if isinstance(resource, Mapping | Resource) else resource
@@ -254,8 +259,10 @@ class TracerProvider(ApiTracerProvider):
             return self._bridge.stats()
         return {"recorded": 0, "sent": 0, "dropped": {}}
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what has ended so far; True if all of it was delivered in time."""
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Send what has ended so far; True if all of it was delivered in time, which is 30 s unless it is given."""
+        if timeout_millis is None:
+            timeout_millis = _FLUSH_TIMEOUT_MS
         delivered = True
         if self._pipeline is not None:
             delivered = self._pipeline.force_flush(timeout_millis / 1000)
@@ -274,13 +281,14 @@ class TracerProvider(ApiTracerProvider):
             self._atexit_handler = None
         until = monotonic() + timeout_s
         try:
-            if self._pipeline is not None:
-                self._pipeline.shutdown(timeout_s)
-            if self._bridge is not None:
-                self._bridge.shutdown(max(until - monotonic(), 0.0))
-            close = getattr(self._sampler, "close", None)
-            if close is not None:
-                close()
+            # From the last to the first, and each of them whatever becomes of the others.
+            with ExitStack() as steps:
+                steps.callback(getattr(self._sampler, "close", lambda: None))
+                if self._bridge is not None:
+                    bridge = self._bridge
+                    steps.callback(lambda: bridge.shutdown(max(until - monotonic(), 0.0)))
+                if self._pipeline is not None:
+                    steps.callback(self._pipeline.shutdown, timeout_s)
         except Exception as error:
             guard.swallow("shutdown", error)
 
@@ -304,7 +312,7 @@ class TracerProvider(ApiTracerProvider):
                 self._export_metrics.begin_in_child()
             if self._is_shut_down:
                 self._pipeline.shutdown(0.0)
-            elif (util := sys.modules.get("multiprocessing.util")) is not None:
+            elif self._atexit_handler is not None and (util := sys.modules.get("multiprocessing.util")) is not None:
                 # Whether multiprocessing forks is not known yet; it runs this only if it does.
                 util.register_after_fork(self, TracerProvider._shutdown_at_the_end_of_a_multiprocessing_child)
 
@@ -357,6 +365,14 @@ def _resource_from(resource: Any) -> Resource:
         misuse("resource=%r has no attributes; the process' own resource is used", resource)
         return default_resource()
     return Resource(attributes, schema_url if isinstance(schema_url, str) else "")
+
+
+def _refuse_what_is_no_sampler(sampler: object) -> None:
+    if callable(getattr(sampler, "should_sample", None)):
+        return
+    if isinstance(sampler, Mapping) or hasattr(sampler, "attributes"):
+        raise TypeError(f"the first argument is the sampler; attributes are given as resource=, here {sampler!r}")
+    raise TypeError(f"a sampler has a method should_sample(), and {sampler!r} has none")
 
 
 def _is_sdk_exporter(exporter: object) -> TypeGuard[SpanExporter]:
