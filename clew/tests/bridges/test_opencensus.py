@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 import clew
 from clew.propagation import default_propagator
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import InMemoryExporter, SpanRecorder, assert_span
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 SPAN_ID = "b7ad6b7169203331"
@@ -185,3 +185,40 @@ def test_what_is_not_sampled_is_told_on(provider: Any, recorder: SpanRecorder) -
     with tracer.span("dropped"):
         assert tracer.propagator.to_headers(tracer.span_context)["traceparent"].endswith("-00")
     assert recorder.spans == []
+
+
+def test_the_exporter_hands_finished_spans_on_as_they_are() -> None:
+    exporter = InMemoryExporter()
+    provider = clew.TracerProvider(resource={"service.name": "shop"}, exporter=exporter)
+    context = SpanContext(TRACE_ID, SPAN_ID, TraceOptions("1"), from_header=True)
+    theirs = census_tracer.Tracer(
+        span_context=context, sampler=samplers.AlwaysOnSampler(), exporter=clew.opencensus.Exporter(provider)
+    )
+    with theirs.span("request") as request:
+        request.span_kind = census_span.SpanKind.SERVER
+        with theirs.span("query") as query:
+            query.add_attribute("rows", 3)
+            query.add_annotation("cache miss", key="tea")
+            query.add_link(link.Link(TRACE_ID, SPAN_ID, link.Type.CHILD_LINKED_SPAN))
+            query.set_status(status.Status(5, "no such tea"))
+    assert provider.force_flush()
+    below, above = exporter.spans
+    assert_span(above, name="request", kind=SpanKind.SERVER, trace_id=TRACE_ID, parent_id=SPAN_ID)
+    assert f"{above.context.span_id:016x}" == request.span_id
+    assert f"{below.context.span_id:016x}" == query.span_id
+    assert_span(
+        below, parent_id=request.span_id, status=StatusCode.ERROR, attributes={"rows": 3, "error.type": "NOT_FOUND"}
+    )
+    assert [(event.name, dict(event.attributes)) for event in below.events] == [("cache miss", {"key": "tea"})]
+    assert dict(below.links[0].attributes) == {"opencensus.link_type": "child"}
+    assert above.start_time <= below.start_time <= below.end_time <= above.end_time
+    assert below.instrumentation_scope.name == "clew.opencensus"
+    assert provider.stats()["recorded"] == 2
+    provider.shutdown()
+
+
+def test_the_exporter_wants_a_provider_of_clew() -> None:
+    with pytest.raises(TypeError, match="only"):
+        clew.opencensus.Exporter(opentelemetry.sdk.trace.TracerProvider())
+    with census_tracer.Tracer(sampler=samplers.AlwaysOnSampler(), exporter=clew.opencensus.Exporter()).span("nowhere"):
+        pass

@@ -11,7 +11,6 @@ its own, and a trace decided twice would have holes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from opencensus.trace import execution_context, samplers
@@ -41,30 +40,12 @@ from opentelemetry.trace import (
 
 from clew import guard
 from clew.bridges.kinds import set_kind
+from clew.bridges.opencensus_exporter import Exporter, code_name, items_of, link_items, message_items, time_ns
+
+__all__ = ["BridgeTracer", "Exporter", "Propagator", "Span", "Tracer", "install"]
 
 SCOPE: Final = "clew.opencensus"
 _KINDS: Final = {census.SpanKind.SERVER: SpanKind.SERVER, census.SpanKind.CLIENT: SpanKind.CLIENT}
-_LINK_TYPES: Final = {1: "child", 2: "parent"}
-_MESSAGE_TYPES: Final = {1: "SENT", 2: "RECEIVED"}
-_CODES: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 class Span(census.Span):  # type: ignore[misc]  # the package has no types
@@ -260,43 +241,20 @@ def _describe(said: Any, span: trace.Span) -> None:
     kind = _KINDS.get(said.span_kind)
     if kind is not None:
         set_kind(span, kind)
-    for key, value in said.attributes.items():
-        if value is not None:
-            span.set_attribute(str(key), value if isinstance(value, (str, bool, int, float)) else str(value))
+    for key, value in items_of(said.attributes).items():
+        span.set_attribute(key, value)
     for note in said.annotations:
-        items = getattr(note.attributes, "attributes", note.attributes) or {}
-        span.add_event(str(note.description), dict(items), _time_ns(note.timestamp))
+        span.add_event(str(note.description), items_of(note.attributes), time_ns(note.timestamp))
     for event in said.message_events:
-        details = {
-            "message.type": _MESSAGE_TYPES.get(event.type),
-            "message.id": event.id,
-            "message.uncompressed_size": event.uncompressed_size_bytes,
-            "message.compressed_size": event.compressed_size_bytes,
-        }
-        known = {key: value for key, value in details.items() if value is not None}
-        span.add_event("message", known, _time_ns(event.timestamp))
+        span.add_event("message", message_items(event), time_ns(event.timestamp))
     for link in said.links:
-        _add_link(link, span)
+        linked = SpanContext(int(link.trace_id, 16), int(link.span_id, 16), True, TraceFlags(0))
+        span.add_link(linked, link_items(link))
     status = said.status
     if status is not None and not status.is_ok:
-        code = status.canonical_code
-        name = _CODES[code] if isinstance(code, int) and 0 <= code < len(_CODES) else str(code)
+        name = code_name(status.canonical_code)
         span.set_status(StatusCode.ERROR, status.description or name)
         span.set_attribute("error.type", name)
-
-
-def _add_link(link: Any, span: trace.Span) -> None:
-    items = dict(getattr(link.attributes, "attributes", link.attributes) or {})
-    if link.type in _LINK_TYPES:
-        items["opencensus.link_type"] = _LINK_TYPES[link.type]
-    span.add_link(SpanContext(int(link.trace_id, 16), int(link.span_id, 16), True, TraceFlags(0)), items)
-
-
-def _time_ns(text: str) -> int:
-    """OpenCensus keeps times as `2026-11-24T12:00:00.000001Z`."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
 # -- contexts -----------------------------------------------------------------------------------------------------------

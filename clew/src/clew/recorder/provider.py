@@ -22,6 +22,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from opentelemetry.util.types import Attributes
 
 from clew import environment, guard
+from clew.otlp import encode
 from clew.recorder import _select
 from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
@@ -197,6 +198,16 @@ class TracerProvider(ApiTracerProvider):
             # Asked again: a processor may have been added while the tracer was made.
             made.observed = self._is_observed
             return tracer if key is None else self._tracers.setdefault(key, tracer)
+
+    def add_encoded_span(self, scope_name: str, span: bytes) -> None:
+        """Send a span that has ended elsewhere: an element of ScopeSpans.spans, as `clew.otlp.encode` makes it.
+
+        For bridges from other systems. It is counted as recorded; without an exporter of clew's it goes nowhere, and
+        processors do not see it.
+        """
+        if self._pipeline is not None and not self._is_disabled:
+            buffer = self._pipeline.buffer
+            buffer.add(buffer.scope(encode.scope(scope_name, "", {}), ""), span)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Let a SpanProcessor of the OpenTelemetry SDK see every recording span; needs `opentelemetry-sdk`."""
