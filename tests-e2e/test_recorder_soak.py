@@ -73,8 +73,8 @@ threads = [threading.Thread(target=record, args=(number, until)) for number in r
 for thread in threads:
     thread.start()
 page = os.sysconf("SC_PAGE_SIZE")
-while time.monotonic() < until:
-    time.sleep(min(1.0, soak_s / 100))
+while threads[0].is_alive():
+    threads[0].join(min(1.0, soak_s / 100))
     with open("/proc/self/statm") as statm:
         rss_bytes.append(int(statm.read().split()[1]) * page)
 for thread in threads:
