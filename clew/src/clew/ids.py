@@ -6,6 +6,7 @@ these may change after a release. Ids are `bytes`, big-endian.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from typing import Final
@@ -64,3 +65,115 @@ def span_id_from_int64(number: int) -> bytes:
 def trace_id_from_int64s(high: int, low: int) -> bytes:
     """16 bytes from two signed or unsigned 64-bit integers. Raises OverflowError beyond 64 bits."""
     return span_id_from_int64(high) + span_id_from_int64(low)
+
+
+# SkyWalking: spans are numbers within a segment, whose id is any text.
+
+_OUR_SEGMENT: Final = re.compile(r"clew([0-9a-f]{16})000000000000").fullmatch
+
+
+def span_id_from_skywalking(segment_id: str, span_number: int) -> bytes:
+    """8 bytes from a segment's id and a span's number in it; of a segment made here, the span id it was made of."""
+    ours = _OUR_SEGMENT(segment_id)
+    if ours is not None and span_number == 0:
+        return bytes.fromhex(ours[1])
+    return s8(f"{segment_id}|{span_number}")
+
+
+def span_id_to_skywalking(span_id: bytes) -> str:
+    """A segment id, to be sent with span number 0, that `span_id_from_skywalking` turns back into `span_id`."""
+    return f"clew{span_id.hex()}000000000000"
+
+
+# Pinpoint: `agentId^agentStartTime^sequence`, and signed 64-bit spans of which the caller chooses the callee's.
+
+_OUR_TRANSACTION: Final = re.compile(r"c\.([A-Za-z0-9_-]{22})\^1000000000000\^0").fullmatch
+
+
+def trace_id_from_pinpoint(transaction_id: str) -> bytes:
+    """16 bytes from a transaction id: hashed (`t16`), or of one made here the trace id it was made of."""
+    ours = _OUR_TRANSACTION(transaction_id)
+    return t16(transaction_id) if ours is None else base64.urlsafe_b64decode(ours[1] + "==")
+
+
+def trace_id_to_pinpoint(trace_id: bytes) -> str:
+    """A transaction id that `trace_id_from_pinpoint` turns back; its agent id has the 24 characters allowed."""
+    return f"c.{base64.urlsafe_b64encode(trace_id).decode()[:22]}^1000000000000^0"
+
+
+def span_id_to_pinpoint_callee(span_id: bytes) -> int:
+    """The id for Pinpoint's span in the callee of our span: derived, so that the callee's parent can be found."""
+    return int.from_bytes(s8(f"callee|{span_id.hex()}"), "big", signed=True)
+
+
+def parent_id_from_pinpoint(transaction_id: str, span_id: int, parent_span_id: int) -> bytes:
+    """The span that called Pinpoint's span `span_id`: ours, or the event in `parent_span_id` that chose the id.
+
+    An event that calls another service has the id `s8("next" + transaction id + callee's span id)`. Raises
+    OverflowError for numbers beyond 64 bits.
+    """
+    parent = span_id_from_int64(parent_span_id)
+    if span_id_from_int64(span_id) == span_id_from_int64(span_id_to_pinpoint_callee(parent)):
+        return parent
+    return s8(f"next{transaction_id}{span_id}")
+
+
+# CAT: `domain-ip-hour-index` for a message tree; a call's child has an id made by its caller.
+
+_OUR_MESSAGE: Final = re.compile(r"clew\.([0-9a-f]+)-00000000-0-0").fullmatch
+
+
+def trace_id_from_cat(root_id: str) -> bytes:
+    """16 bytes from a root message id: hashed (`t16`), or of one made here the trace id it was made of."""
+    ours = _OUR_MESSAGE(root_id)
+    return bytes.fromhex(ours[1]) if ours is not None and len(ours[1]) == 32 else t16(root_id)
+
+
+def trace_id_to_cat(trace_id: bytes) -> str:
+    """A root message id that `trace_id_from_cat` turns back."""
+    return f"clew.{trace_id.hex()}-00000000-0-0"
+
+
+def parent_id_from_cat(message_id: str, parent_id: str) -> bytes:
+    """The span that called the tree `message_id`: ours, or the RemoteCall event with its id as data."""
+    ours = _OUR_MESSAGE(parent_id)
+    if ours is not None and len(ours[1]) == 16 and ours[1] != "0" * 16:
+        return bytes.fromhex(ours[1])
+    return s8(f"call:{message_id}")
+
+
+def span_id_to_cat(span_id: bytes) -> str:
+    """A parent message id that `parent_id_from_cat` turns back."""
+    return f"clew.{span_id.hex()}-00000000-0-0"
+
+
+# EagleEye and SOFATracer: trace ids of 17 to 32 hex digits, spans by their path from the root, `0.2.1`.
+
+_EAGLEEYE_HEX: Final = re.compile(r"[0-9a-fA-F]{17,32}").fullmatch
+_MAX_RPC_ID: Final = 64
+# No service makes so many calls from one span: a last part beyond is a span id of ours.
+_MAX_CALLS: Final = 2**32
+
+
+def trace_id_from_eagleeye(text: str) -> bytes:
+    """16 bytes from a trace id: up to 32 hex digits padded on the left, the `T` of load tests off, else `t16`."""
+    text = text.removesuffix("T")
+    return bytes.fromhex(text.zfill(32)) if _EAGLEEYE_HEX(text) else t16(text)
+
+
+def parent_id_from_eagleeye(trace_id: str, rpc_id: str) -> bytes:
+    """The client's span of a call by the ids it sent; `trace_id` as it was sent. Ours where we made the rpc id."""
+    last = rpc_id.rpartition(".")[2]
+    if len(last) > 9 and last.isdecimal() and _MAX_CALLS <= int(last) < 2**64:
+        return int(last).to_bytes(8, "big")
+    return s8(f"{trace_id.removesuffix('T')}|{rpc_id}|c")
+
+
+def span_id_to_eagleeye(span_id: bytes, rpc_id: str = "0") -> str:
+    """An rpc id below `rpc_id` that `parent_id_from_eagleeye` turns back into `span_id`.
+
+    A number counted up would be shorter; this one joins. Where it would be longer than the 64 characters at which
+    EagleEye starts again from 0, so does this. One span id in 2**32 does not join.
+    """
+    made = f"{rpc_id}.{int.from_bytes(span_id, 'big')}"
+    return made if len(made) <= _MAX_RPC_ID else f"0.{int.from_bytes(span_id, 'big')}"

@@ -1,8 +1,9 @@
-"""Several propagators as one; a failing one costs the others nothing."""
+"""Several propagators as one: the first that finds a trace wins; a failing one costs the others nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.textmap import (
@@ -13,17 +14,27 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import guard
+from clew.propagation._reading import has_prefix
 
 
 class CompositePropagator(TextMapPropagator):
-    """Extracts and injects with each in order; where two extract the same thing, the later one wins."""
+    """Extracts with each in order, and injects with each.
+
+    The trace is that of the first propagator that finds a valid one. Those after it are asked all the same, for
+    baggage and whatever else they read, but cannot change the trace.
+    """
 
     def __init__(self, propagators: Iterable[TextMapPropagator]) -> None:
         self._propagators = tuple(propagators)
         # Ours say which headers they read, and are not asked where there are none of them.
-        self._readers = tuple((propagator, getattr(propagator, "reads", None)) for propagator in self._propagators)
+        self._readers: Final = tuple(
+            (propagator, getattr(propagator, "reads", None), getattr(propagator, "prefixes", ()))
+            for propagator in self._propagators
+        )
 
     @property
     def propagators(self) -> tuple[TextMapPropagator, ...]:
@@ -39,10 +50,24 @@ class CompositePropagator(TextMapPropagator):
         if context is None:
             context = get_current()
         has_any = getattr(carrier, "has_any", None)
-        for propagator, reads in self._readers:
+        before = span = context.get(_SPAN_KEY)
+        for propagator, reads, prefixes in self._readers:
             try:
-                if reads is None or has_any is None or has_any(reads):
-                    context = propagator.extract(carrier, context, getter)
+                if (
+                    has_any is not None
+                    and reads is not None
+                    and not has_any(reads)
+                    and not (prefixes and has_prefix(carrier, prefixes))
+                ):
+                    continue
+                found = propagator.extract(carrier, context, getter)
+                now = found.get(_SPAN_KEY)
+                if now is not span:
+                    if span is not before or not _is_valid(now):
+                        found = _with(found, span)
+                    else:
+                        span = now
+                context = found
             except Exception as failure:
                 guard.swallow(f"extracting with {type(propagator).__name__}", failure)
         return context
@@ -64,3 +89,16 @@ class CompositePropagator(TextMapPropagator):
     @property
     def fields(self) -> set[str]:
         return set().union(*(propagator.fields for propagator in self._propagators))
+
+
+def _is_valid(span: object) -> bool:
+    return isinstance(span, Span) and span.get_span_context().is_valid
+
+
+def _with(context: Context, span: object) -> Context:
+    values = dict(context)
+    if span is None:
+        values.pop(_SPAN_KEY, None)
+    else:
+        values[_SPAN_KEY] = span
+    return Context(values)

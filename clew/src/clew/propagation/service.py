@@ -82,6 +82,15 @@ class ServiceNamePropagator(TextMapPropagator):
         return set(_FIELDS)
 
 
+def service_name_of(span: object) -> str | None:
+    """The service's name by the span's resource, else by the global provider's, else `OTEL_SERVICE_NAME`."""
+    resource = getattr(span, "resource", None) or getattr(get_tracer_provider(), "resource", None)
+    name = None if resource is None else _name_of(resource)
+    name = name or os.environ.get("OTEL_SERVICE_NAME")
+    # A header holds no more than printable ASCII.
+    return name if name and name.isascii() and name.isprintable() else None
+
+
 def _name_of(resource: object) -> str | None:
     attributes = getattr(resource, "attributes", resource)
     name = attributes.get(semconv.SERVICE_NAME) if isinstance(attributes, Mapping) else None
