@@ -14,6 +14,8 @@ from opentelemetry.trace import Span, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
+from clew.carriers import Carrier
+from clew.propagation.tracecontext import TRACEPARENT
 from clew.tracing.outcome import type_name
 from clew.transport import Outcome, Transport
 
@@ -131,6 +133,17 @@ def conclude(
     span.set_status(StatusCode.ERROR, text)
     # Over gRPC an empty message has a size.
     note_size(span, reply, received=not server)
+
+
+def say_sampled_only(headers: Carrier) -> None:
+    """Of the flags in `traceparent`, leave the sampled one alone.
+
+    The Go packages that Kratos is built with know no other, and begin a new trace where there is one (fixed there in
+    2026): the flag for random ids, which clew sets as level 2 of the recommendation wants, would cut every trace.
+    """
+    values = headers.get(TRACEPARENT)
+    if len(values) == 1 and values[0].endswith(("-02", "-03")):
+        headers.set(TRACEPARENT, values[0][:-2] + ("01" if values[0].endswith("3") else "00"))
 
 
 def cancelled(span: Span) -> None:

@@ -192,6 +192,8 @@ class Tracer:
         if headers is not None and propagator is not None and not self._extracts:
             try:
                 propagator.inject(headers, context, setter)
+                if self._kratos:
+                    kratos.say_sampled_only(headers)
             except Exception as failure:
                 guard.swallow("injecting a context", failure)
         return span, context
