@@ -262,7 +262,7 @@ class TracerProvider(ApiTracerProvider):
         """`{"recorded", "sent", "dropped": {reason: n}}`, counted since the start of this process.
 
         Recorded are the sampled spans that ended. Reasons: `buffer_full`, `unreachable`, `http_<status>`,
-        `rejected` (partial success), `shutdown`, `encoding`, `exporter_failed`.
+        `rejected` (partial success), `shutdown`, `too_large`, `encoding`, `exporter_failed`.
         """
         if self._pipeline is not None:
             return self._pipeline.stats()
