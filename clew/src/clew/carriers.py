@@ -75,12 +75,21 @@ def _asgi_name(key: str) -> bytes:
 class AsgiCarrier:
     """ASGI's pairs of byte strings. A list is written in place."""
 
-    __slots__ = ("_index", "_is_plain", "_pairs")
+    __slots__ = ("_index", "_is_plain", "_pairs", "names")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list) else list(pairs)
         self._index: dict[bytes, bytes] | None = None
         self._is_plain = False
+        #: The names as they came, a line each; there once `index` was called.
+        self.names = b""
+
+    def plain_index(self) -> dict[bytes, bytes] | None:
+        """As `index`, if each name came once and in lower case, as it should; else None."""
+        index = self._index
+        if index is None:
+            index = self.index()
+        return index if self._is_plain else None
 
     def index(self) -> dict[bytes, bytes]:
         """Names to their values, the last of each: one pass in C instead of a search a header."""
@@ -88,7 +97,8 @@ class AsgiCarrier:
         if index is None:
             index = self._index = dict(self._pairs)
             # ASGI wants lower-case names; whoever does not obey, and whoever repeats one, takes the slow way.
-            self._is_plain = len(index) == len(self._pairs) and b"".join(index).islower()
+            self.names = b"\n".join(index)
+            self._is_plain = len(index) == len(self._pairs) and self.names.islower()
         return index
 
     def has_any(self, keys: Iterable[str]) -> bool:

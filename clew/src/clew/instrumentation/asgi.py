@@ -18,7 +18,7 @@ from opentelemetry.util.types import AttributeValue
 from clew import guard, semconv
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
-from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
+from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
@@ -46,7 +46,7 @@ class AsgiTransport:
         self.carrier: Final = AsgiCarrier(scope["headers"])
         self.method: Final[str] = scope.get("method", "GET")
         #: The method alone; with the route when the call has ended.
-        self.operation: str = http_span_name(self.method, None)
+        self.operation: str = self.method if self.method in METHODS else http_span_name(self.method, None)
         self.reply_carrier: AsgiCarrier | None = None
 
     @property
@@ -70,36 +70,45 @@ class AsgiTransport:
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP server."""
         scope = self.scope
-        scheme = scope.get("scheme", "http")
-        attributes = http_method_attributes(self.method)
-        attributes[semconv.URL_SCHEME] = scheme
+        headers = self.carrier.index()
+        host = headers.get(b"host") or tuple(scope.get("server") or ())
+        key = (self.method, scope.get("scheme"), scope.get("http_version"), host)
+        known = _templates.get(key)
+        attributes = known.copy() if known is not None else _template(key)
         attributes[semconv.URL_PATH] = scope["path"]
         query = scope.get("query_string")
         if query:
             attributes[semconv.URL_QUERY] = redacted(query.decode("latin-1"))
-        version = scope.get("http_version")
-        if version:
-            attributes[semconv.NETWORK_PROTOCOL_VERSION] = version
         client = scope.get("client")
         if client:
             attributes[semconv.CLIENT_ADDRESS] = client[0]
-        headers = self.carrier.index()
-        host = headers.get(b"host")
-        if host:
-            name, port = _host_and_port(host.decode("latin-1"), scheme)
-            attributes[semconv.SERVER_ADDRESS] = name
-            if port is not None:
-                attributes[semconv.SERVER_PORT] = port
-        else:
-            server = scope.get("server")
-            if server:
-                attributes[semconv.SERVER_ADDRESS] = server[0]
-                if server[1] is not None:
-                    attributes[semconv.SERVER_PORT] = server[1]
         agent = headers.get(b"user-agent")
         if agent:
             attributes[semconv.USER_AGENT_ORIGINAL] = agent.decode("latin-1")
         return attributes
+
+
+# Method, scheme, version; the host asked for, else the server's own address.
+_Key = tuple[str, str | None, str | None, bytes | tuple[Any, ...]]
+# What is the same for all requests to one host: made once for each. Who makes hosts up fills it, and no more.
+_templates: Final[dict[_Key, dict[str, AttributeValue]]] = {}
+_MAX_TEMPLATES: Final = 1_000
+
+
+def _template(key: _Key) -> dict[str, AttributeValue]:
+    method, scheme, version, host = key
+    attributes = http_method_attributes(method)
+    attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
+    if version:
+        attributes[semconv.NETWORK_PROTOCOL_VERSION] = version
+    name, port = _host_and_port(host.decode("latin-1"), scheme) if isinstance(host, bytes) else (host or (None, None))
+    if name:
+        attributes[semconv.SERVER_ADDRESS] = name
+        if port is not None:
+            attributes[semconv.SERVER_PORT] = port
+    if len(_templates) < _MAX_TEMPLATES:
+        _templates[key] = attributes.copy()
+    return attributes
 
 
 def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
@@ -191,17 +200,30 @@ def _end(
     outcome: Outcome | None = None
     if span.is_recording():
         try:
-            attributes: dict[str, AttributeValue] = {}
-            if status:
-                attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
             route = starlette_routes.template(transport.scope)
             if route:
                 transport.operation = http_span_name(transport.method, route)
                 tracer.update_name(span, transport)
-                attributes[semconv.HTTP_ROUTE] = route
-            # Where there is an exception, it and not the status says what failed.
-            failed = status >= 500 and error is None
-            outcome = Outcome(attributes, str(status) if failed else None, None, status or None)
+            outcome = _outcomes.get((status, route)) or _outcome(status, route)
+            if error is not None and outcome.error_type is not None:
+                # Where there is an exception, it and not the status says what failed.
+                outcome = Outcome(outcome.attributes, code=outcome.code)
         except Exception as failure:
             guard.swallow("describing an ASGI response", failure)
     tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano, transport=transport)
+
+
+# Each is read only, and the same for all requests that end so.
+_outcomes: Final[dict[tuple[int, str | None], Outcome]] = {}
+
+
+def _outcome(status: int, route: str | None) -> Outcome:
+    attributes: dict[str, AttributeValue] = {}
+    if status:
+        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
+    if route:
+        attributes[semconv.HTTP_ROUTE] = route
+    outcome = Outcome(attributes, str(status) if status >= 500 else None, None, status or None)
+    if len(_outcomes) < _MAX_TEMPLATES:
+        _outcomes[status, route] = outcome
+    return outcome

@@ -18,7 +18,9 @@ from opentelemetry.trace import Span
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import guard
+from clew.carriers import AsgiCarrier
 from clew.propagation._reading import has_prefix
+from clew.propagation.tracecontext import TraceContextPropagator
 
 
 class CompositePropagator(TextMapPropagator):
@@ -36,6 +38,19 @@ class CompositePropagator(TextMapPropagator):
             for propagator in self._propagators
         )
 
+        # Nearly every request has a traceparent first and nothing that the others read: one look tells.
+        first = self._propagators[0] if self._propagators else None
+        self._first: Final = first if type(first) is TraceContextPropagator else None
+        others = self._readers[1:]
+        self._others: Final = (
+            frozenset(name.encode("latin-1") for _, reads, _ in others for name in reads or ())
+            if all(reads is not None for _, reads, _ in others)
+            else None
+        )
+        self._prefixes: Final = tuple(
+            ("\n" + prefix).encode("latin-1") for _, _, prefixes in others for prefix in prefixes
+        )
+
     @property
     def propagators(self) -> tuple[TextMapPropagator, ...]:
         """The parts, in order."""
@@ -49,6 +64,16 @@ class CompositePropagator(TextMapPropagator):
     ) -> Context:
         if context is None:
             context = get_current()
+        headers: object = carrier
+        if isinstance(headers, AsgiCarrier) and self._first is not None and self._others is not None:
+            index = headers.plain_index()
+            if index is not None and self._others.isdisjoint(index):
+                names = b"\n" + headers.names if self._prefixes else b""
+                for prefix in self._prefixes:
+                    if prefix in names:
+                        break
+                else:
+                    return self._first.extract_plain(index, context)
         has_any = getattr(carrier, "has_any", None)
         before = span = context.get(_SPAN_KEY)
         for propagator, reads, prefixes in self._readers:

@@ -7,7 +7,7 @@ starts a new trace, repeated tracestate keys are kept, keys follow the grammar o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.context import Context
@@ -32,6 +32,8 @@ TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 MAX_MEMBERS: Final = 32
 
+# What is nearly always sent: version 00, no flags but those known.
+_usual: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]", re.ASCII).fullmatch
 _traceparent: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII).fullmatch
 _member: Final = re.compile(
     r"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])", re.ASCII
@@ -41,6 +43,18 @@ _KNOWN_FLAGS: Final = 3
 _FLAGS: Final = tuple(TraceFlags(flags) for flags in range(_KNOWN_FLAGS + 1))
 _FIELDS: Final = frozenset((TRACEPARENT, TRACESTATE))
 _EMPTY: Final = TraceState()
+
+
+_make: Final = tuple.__new__
+# Its constructor checks the ranges of ids, at a price; its fields are these wherever this holds.
+_IS_KNOWN_TUPLE: Final = tuple(SpanContext(2, 1, True, _FLAGS[1], _EMPTY)) == (2, 1, True, _FLAGS[1], _EMPTY, True)
+
+
+def remote_span_context(trace_id: int, span_id: int, flags: TraceFlags, state: TraceState) -> SpanContext:
+    """A span context read from a header; ids must be neither zero nor too large."""
+    if _IS_KNOWN_TUPLE:
+        return _make(SpanContext, (trace_id, span_id, True, flags, state, True))
+    return SpanContext(trace_id, span_id, True, flags, state)
 
 
 class W3CTraceState(TraceState):
@@ -95,6 +109,10 @@ def parse_tracestate(headers: Iterable[str]) -> list[tuple[str, str]]:
     return members if len(members) <= MAX_MEMBERS else []
 
 
+def _nothing() -> None:
+    return
+
+
 class TraceContextPropagator(TextMapPropagator):
     """Reads and writes `traceparent` and `tracestate`; what it cannot read leaves the context as it was."""
 
@@ -113,29 +131,43 @@ class TraceContextPropagator(TextMapPropagator):
         # Sent twice, no one can tell which is right: a new trace.
         if not values or len(values) != 1:
             return context
-        match = _traceparent(values[0].strip(" \t"))
-        if match is None:
-            return context
-        version, trace_id_hex, span_id_hex, flags_hex, more = match.groups()
-        if version != "00":
-            if version == "ff":
+        return self.extract_text(values[0], lambda: getter.get(carrier, TRACESTATE), context)
+
+    def extract_text(self, text: str, states: Callable[[], Iterable[str] | None], context: Context) -> Context:
+        """`context` with the parent that a traceparent and the tracestate headers say, as it was if they say none."""
+        if _usual(text):
+            trace_id = int(text[3:35], 16)
+            span_id = int(text[36:52], 16)
+            flags = _FLAGS[int(text[54])]
+        else:
+            match = _traceparent(text.strip(" \t"))
+            if match is None:
                 return context
-        elif more is not None:
-            return context
-        trace_id = int(trace_id_hex, 16)
-        span_id = int(span_id_hex, 16)
+            version, trace_id_hex, span_id_hex, flags_hex, more = match.groups()
+            if version != "00":
+                if version == "ff":
+                    return context
+            elif more is not None:
+                return context
+            trace_id = int(trace_id_hex, 16)
+            span_id = int(span_id_hex, 16)
+            flags = _FLAGS[int(flags_hex, 16) & _KNOWN_FLAGS]
         if not trace_id or not span_id:
             return context
-        headers = getter.get(carrier, TRACESTATE)
+        headers = states()
         members = parse_tracestate(headers) if headers else None
-        span_context = SpanContext(
-            trace_id,
-            span_id,
-            is_remote=True,
-            trace_flags=_FLAGS[int(flags_hex, 16) & _KNOWN_FLAGS],
-            trace_state=W3CTraceState(members) if members else _EMPTY,
-        )
+        span_context = remote_span_context(trace_id, span_id, flags, W3CTraceState(members) if members else _EMPTY)
         return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context)})
+
+    def extract_plain(self, index: Mapping[bytes, bytes], context: Context) -> Context:
+        """The same from headers of which each came once, under its lower-case name."""
+        value = index.get(b"traceparent")
+        if value is None:
+            return context
+        state = index.get(b"tracestate")
+        return self.extract_text(
+            value.decode("latin-1"), _nothing if state is None else lambda: (state.decode("latin-1"),), context
+        )
 
     def inject(
         self,

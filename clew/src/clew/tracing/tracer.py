@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.context import _RUNTIME_CONTEXT, _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
 from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
@@ -52,6 +52,8 @@ _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _NOTHING: Final = Outcome()
 _SAMPLED: Final = 1
 _random: Final = SystemRandom()
+# What `get_current` calls, without its own call.
+_current: Final = _RUNTIME_CONTEXT.get_current
 
 
 class Tracer:
@@ -166,7 +168,7 @@ class Tracer:
         A call that is excluded gets a span that records nothing and is not sampled: of the caller's trace, or of
         one of its own.
         """
-        context = get_current()
+        context = _current()
         try:
             headers = as_carrier(carrier)
             propagator = self._propagator
@@ -201,7 +203,11 @@ class Tracer:
     def _started(self, operation: str, context: Context, transport: Transport | None, links: Sequence[Link]) -> Span:
         tracer = self._tracer
         # The global provider may be set, or set anew, at any time.
-        if self._explicit_provider is None and (provider := trace.get_tracer_provider()) is not self._provider:
+        if (
+            self._explicit_provider is None
+            and (provider := getattr(trace, "_TRACER_PROVIDER", None) or trace.get_tracer_provider())
+            is not self._provider
+        ):
             tracer = self._tracer = provider.get_tracer(SCOPE)
             self._provider = provider
             self._is_idle = isinstance(provider, _IDLE)
@@ -212,7 +218,11 @@ class Tracer:
             operation = self._named(transport, operation)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
         parent = context.get(_SPAN_KEY)
-        if parent is not None and _is_unsampled(parent):
+        if (
+            parent is not None
+            and not (known := parent.get_span_context()).trace_flags & _SAMPLED  # type: ignore[attr-defined]
+            and known.is_valid
+        ):
             if isinstance(parent, _Unrecorded):
                 # Whatever the sampler: within a call that is excluded nothing is recorded.
                 return parent
@@ -392,11 +402,6 @@ class Tracer:
             )
 
 
-def _is_unsampled(parent: Any) -> bool:
-    context = parent.get_span_context()
-    return context.is_valid and not context.trace_flags & _SAMPLED
-
-
 class _Unrecorded(NonRecordingSpan):
     """The span of a call that is excluded."""
 
@@ -419,23 +424,22 @@ def _name_of(hook: Callable[..., Any]) -> str:
     return getattr(hook, "__qualname__", None) or type(hook).__name__
 
 
-_stock: TextMapPropagator | None = None
-_default: TextMapPropagator | None = None
+# The global propagator as it was seen last, and what is used in its place.
+_seen: tuple[TextMapPropagator | None, TextMapPropagator | None] = (None, None)
 
 
 def _effective(propagator: TextMapPropagator) -> TextMapPropagator:
     """The global propagator, or ours where nobody has chosen one and it is what the API falls back to."""
-    global _stock, _default
-    if propagator is _stock:
-        assert _default is not None
-        return _default
+    global _seen
+    seen, used = _seen
+    if seen is propagator and used is not None:
+        return used
     parts = getattr(propagator, "_propagators", None)
-    if (
+    is_stock = (
         isinstance(parts, (list, tuple))
         and [type(part) for part in parts] == [TraceContextTextMapPropagator, W3CBaggagePropagator]
         and not os.environ.get(OTEL_PROPAGATORS)
-    ):
-        _default = _default or default_propagator()
-        _stock = propagator
-        return _default
-    return propagator
+    )
+    used = default_propagator() if is_stock else propagator
+    _seen = (propagator, used)
+    return used
