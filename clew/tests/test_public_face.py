@@ -31,6 +31,7 @@ def test_the_public_names_are_these() -> None:
         "configure",
         "dbapi",
         "grpc",
+        "http_client",
         "httpx",
         "instrument",
         "logs",
@@ -39,6 +40,7 @@ def test_the_public_names_are_these() -> None:
         "psycopg",
         "pymongo",
         "redis",
+        "requests",
         "server",
         "shutdown",
         "span_id",
@@ -48,6 +50,7 @@ def test_the_public_names_are_these() -> None:
         "trace",
         "trace_id",
         "uninstrument",
+        "urllib3",
     ]
     assert dir(clew) == clew.__all__
 

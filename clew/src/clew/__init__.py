@@ -18,15 +18,18 @@ if TYPE_CHECKING:
         asyncpg,
         dbapi,
         grpc,
+        http_client,
         httpx,
         instrument,
         psycopg,
         pymongo,
         redis,
+        requests,
         sqlalchemy,
         sqlite3,
         threads,
         uninstrument,
+        urllib3,
     )
     from clew.middleware import chain
     from clew.recorder.provider import TracerProvider
@@ -45,6 +48,7 @@ __all__ = [
     "configure",
     "dbapi",
     "grpc",
+    "http_client",
     "httpx",
     "instrument",
     "logs",
@@ -53,6 +57,7 @@ __all__ = [
     "psycopg",
     "pymongo",
     "redis",
+    "requests",
     "server",
     "shutdown",
     "span_id",
@@ -62,6 +67,7 @@ __all__ = [
     "trace",
     "trace_id",
     "uninstrument",
+    "urllib3",
 ]
 
 # Where each public name lives; a name without an attribute is the module itself.
@@ -75,6 +81,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "configure": ("clew.configure", "configure"),
     "dbapi": ("clew.instrumentation.dbapi", None),
     "grpc": ("clew.instrumentation.grpc", None),
+    "http_client": ("clew.instrumentation.http_client", None),
     "httpx": ("clew.instrumentation.httpx", None),
     "instrument": ("clew.instrumentation", "instrument"),
     "logs": ("clew.logs", None),
@@ -83,6 +90,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "psycopg": ("clew.instrumentation.psycopg", None),
     "pymongo": ("clew.instrumentation.pymongo", None),
     "redis": ("clew.instrumentation.redis", None),
+    "requests": ("clew.instrumentation.requests", None),
     "server": ("clew.tracing", "server"),
     "shutdown": ("clew.configure", "shutdown"),
     "span_id": ("clew.tracing", "span_id"),
@@ -92,6 +100,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "trace": ("clew.decorate", "trace"),
     "trace_id": ("clew.tracing", "trace_id"),
     "uninstrument": ("clew.instrumentation", "uninstrument"),
+    "urllib3": ("clew.instrumentation.urllib3", None),
 }
 
 

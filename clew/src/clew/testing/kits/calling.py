@@ -203,7 +203,9 @@ class _CallingKit:
         assert len(hooks.started) == len(hooks.ended) == 1
         if self.sees_exceptions:
             _, came_out = self._call(tracer_provider, raising(Failure("out of cheese")), **hooks.options())
-            assert type(hooks.ended[1][3]) is type(came_out)
+            # What a library makes of an exception on its way to the caller is its own affair.
+            seen = hooks.ended[1][3]
+            assert type(seen) is type(came_out) if self.same_exception else seen is not None
 
     def test_broken_hooks_cost_the_call_nothing(self, tracer_provider: Any) -> None:
         if not self.takes_options:

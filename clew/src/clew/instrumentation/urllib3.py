@@ -1,0 +1,121 @@
+"""urllib3: a CLIENT span for each request a pool sends; a retry and a redirect are requests of their own.
+
+    manager = clew.urllib3.traced(urllib3.PoolManager())
+
+The span ends when the response's headers are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar, Unpack
+
+import urllib3
+from opentelemetry.trace import SpanKind, TracerProvider
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from clew import guard
+from clew.carriers import DictCarrier
+from clew.instrumentation import _http
+from clew.instrumentation._calls import traced_call
+from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport, is_within_request
+from clew.instrumentation._patching import Switch, Undo, replace
+from clew.tracing.options import HttpOptions
+from clew.tracing.tracer import Tracer
+
+OPTIONS: Final = _http.OPTIONS
+_MARK: Final = "_clew_tracer"
+Manager = TypeVar("Manager", bound=urllib3.PoolManager)
+
+
+def _request(
+    tracer: Tracer,
+    pool: Any,
+    original: Callable[..., Any],
+    conn: Any,
+    method: str,
+    url: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    retries: Any = None,
+    **options: Any,
+) -> Any:
+    """Around `_make_request`, which is called for each try."""
+    if is_within_request():
+        return original(conn, method, url, body=body, headers=headers, retries=retries, **options)
+    try:
+        # A copy, as the caller's headers may serve for several requests.
+        own = headers.copy() if isinstance(headers, urllib3.HTTPHeaderDict) else dict(headers or {})
+        call = RequestTransport(
+            method, _url(pool, url), DictCarrier(own), resend_count=len(getattr(retries, "history", ()))
+        )
+    except Exception as failure:
+        guard.swallow("reading a request of urllib3", failure)
+        return original(conn, method, url, body=body, headers=headers, retries=retries, **options)
+
+    def sent() -> Any:
+        # After the context was injected.
+        response = original(conn, method, url, body=body, headers=own, retries=retries, **options)
+        if tracer.wants_reply_headers:
+            call.reply_carrier = DictCarrier(response.headers)
+        return response
+
+    return traced_call(tracer, call, sent)
+
+
+def _url(pool: Any, url: str) -> str:
+    if not url.startswith("/"):  # to a proxy, whole
+        return url
+    port = pool.port
+    host = f"[{pool.host}]" if ":" in pool.host else pool.host
+    shown = "" if port is None or port == DEFAULT_PORTS.get(pool.scheme) else f":{port}"
+    return f"{pool.scheme}://{host}{shown}{url}"
+
+
+class _Mixin:
+    """In front of a class of pools."""
+
+    _clew_tracer: Tracer
+
+    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        return _request(self._clew_tracer, self, super()._make_request, conn, method, url, *args, **kwargs)  # type: ignore[misc]
+
+
+def _behind(base: type, tracer: Tracer) -> type:
+    return base if hasattr(base, _MARK) else type(base.__name__, (_Mixin, base), {_MARK: tracer})
+
+
+def traced(manager: Manager, **options: Unpack[HttpOptions]) -> Manager:
+    """The same manager of pools, which makes traced ones from now on; those it has already are let go.
+
+    Takes a `PoolManager` or `ProxyManager`. Raises TypeError for anything else, ValueError for an unknown convention.
+    """
+    if not isinstance(manager, urllib3.PoolManager):
+        raise TypeError(f"not a manager of pools: {type(manager).__name__}")
+    tracer = Tracer(SpanKind.CLIENT, **options)
+    classes = {scheme: _behind(base, tracer) for scheme, base in manager.pool_classes_by_scheme.items()}
+    manager.pool_classes_by_scheme = classes
+    manager.clear()
+    return manager
+
+
+def pool_classes(**options: Unpack[HttpOptions]) -> dict[str, type[HTTPConnectionPool]]:
+    """Classes of pools that are traced, by scheme, for who makes pools without a manager."""
+    tracer = Tracer(SpanKind.CLIENT, **options)
+    return {"http": _behind(HTTPConnectionPool, tracer), "https": _behind(HTTPSConnectionPool, tracer)}
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every pool, made before or after; returns the way back."""
+    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+            if not switch.on or hasattr(self, _MARK):
+                return original(self, conn, method, url, *args, **kwargs)
+            return _request(tracer, self, partial(original, self), conn, method, url, *args, **kwargs)
+
+        return _make_request
+
+    return replace(HTTPConnectionPool, "_make_request", make)
