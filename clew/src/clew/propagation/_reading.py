@@ -50,7 +50,7 @@ def one(carrier: CarrierT, getter: Getter[CarrierT], name: str, max_chars: int =
                     break
             else:
                 return None
-        if isinstance(values, (str, bytes)):
+        if not isinstance(values, (list, tuple)):
             values = (values,)
     else:
         values = getter.get(carrier, name)

@@ -72,6 +72,8 @@ class BaggagePropagator(TextMapPropagator):
             return context
         left_bytes, count = MAX_BYTES, 0
         for header in headers:
+            if not isinstance(header, str):
+                continue
             for text in header.split(","):
                 left_bytes -= len(text) + 1
                 if left_bytes < -1 or count == MAX_MEMBERS:

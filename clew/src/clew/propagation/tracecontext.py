@@ -98,6 +98,8 @@ def parse_tracestate(headers: Iterable[str]) -> list[tuple[str, str]]:
     """The members of all headers in order; none when one is malformed or there are more than 32."""
     members: list[tuple[str, str]] = []
     for header in headers:
+        if not isinstance(header, str):
+            return []
         for text in header.split(","):
             text = text.strip(" \t")
             if not text:
@@ -129,7 +131,7 @@ class TraceContextPropagator(TextMapPropagator):
             context = Context()
         values = getter.get(carrier, TRACEPARENT)
         # Sent twice, no one can tell which is right: a new trace.
-        if not values or len(values) != 1:
+        if not values or len(values) != 1 or not isinstance(values[0], str):
             return context
         return self.extract_text(values[0], lambda: getter.get(carrier, TRACESTATE), context)
 
