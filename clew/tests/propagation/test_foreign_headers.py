@@ -390,7 +390,7 @@ BINARY = bytes.fromhex(f"0000{TRACE}01{SPAN}0201")
 
 @pytest.mark.parametrize("value", [BINARY, base64.b64encode(BINARY).decode(), BINARY + b"\x07more", [BINARY]])
 def test_opencensus_binary_header_is_read_from_whatever_holds_it(value: object) -> None:
-    context = OpenCensusPropagator().extract({"grpc-trace-bin": value}, Context())  # type: ignore[dict-item]
+    context = OpenCensusPropagator().extract({"grpc-trace-bin": value}, Context())
     assert parent_of(context) == (TRACE, SPAN, True)
 
 
@@ -404,12 +404,12 @@ def test_opencensus_binary_header_in_grpc_metadata_both_ways() -> None:
 
 @pytest.mark.parametrize("size", range(27))
 def test_a_cut_binary_header_starts_a_new_trace(size: int) -> None:
-    context = OpenCensusPropagator().extract({"grpc-trace-bin": BINARY[:size]}, Context())  # type: ignore[dict-item]
+    context = OpenCensusPropagator().extract({"grpc-trace-bin": BINARY[:size]}, Context())
     assert is_empty(context) == (size < 27)
 
 
 def test_without_options_the_binary_header_says_not_sampled() -> None:
-    context = OpenCensusPropagator().extract({"grpc-trace-bin": BINARY[:27]}, Context())  # type: ignore[dict-item]
+    context = OpenCensusPropagator().extract({"grpc-trace-bin": BINARY[:27]}, Context())
     assert parent_of(context)[2] is False
 
 

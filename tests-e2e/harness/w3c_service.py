@@ -1,0 +1,45 @@
+"""The service that the W3C's trace-context test suite asks: it calls whom it is told to, traced by clew.
+
+python tests-e2e/harness/w3c_service.py 5000
+SPEC_LEVEL=2 STRICT_LEVEL=2 SERVICE_ENDPOINT=http://127.0.0.1:5000/test python test.py   # in the suite's folder
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import httpx
+import uvicorn
+
+import clew
+from clew.recorder.provider import TracerProvider
+
+
+def application(provider: TracerProvider) -> Any:
+    """An ASGI application behind clew's middleware that calls through clew's httpx transport."""
+    client = httpx.AsyncClient(transport=clew.httpx.AsyncTracingTransport(tracer_provider=provider))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await client.aclose()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        for call in json.loads(body):
+            await client.post(call["url"], json=call["arguments"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    return clew.asgi.TracingMiddleware(app, tracer_provider=provider)
+
+
+if __name__ == "__main__":
+    uvicorn.run(application(TracerProvider()), port=int(sys.argv[1]), log_level="warning")
