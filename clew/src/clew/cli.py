@@ -1,4 +1,4 @@
-"""The `clew` command: `doctor` and `version`, and what other distributions add by the entry-point group `clew.commands`."""
+"""The `clew` command: `run`, `doctor` and `version`, and what other distributions add by the entry-point group `clew.commands`."""
 
 from __future__ import annotations
 
@@ -161,7 +161,23 @@ def _doctor(arguments: Namespace) -> int:
     return run(arguments)
 
 
+# -- run ----------------------------------------------------------------------------------------------------------------
+
+
+def _run_arguments(parser: ArgumentParser) -> None:
+    from clew.run import add_arguments
+
+    add_arguments(parser)
+
+
+def _run(arguments: Namespace) -> int:
+    from clew.run import run
+
+    return run(arguments)
+
+
 _BUILT_IN: Final = {
+    "run": Command("run", "run a program with tracing, without a change to it", _run_arguments, _run),
     "doctor": Command(
         "doctor", "check that spans of this machine reach the server and come back", _doctor_arguments, _doctor
     ),

@@ -24,6 +24,7 @@ from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 from clew.recorder.resource import UNKNOWN_SERVICE, default_resource
 from clew.recorder.sampler import AlwaysOff, Sampler
+from clew.replaceable import ReplaceableProvider
 
 if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
@@ -45,6 +46,10 @@ _GRPC_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 _logger: Final = logging.getLogger("clew")
 _lock: Final = Lock()
 _provider: TracerProvider | None = None
+# Whether what is configured gives way to the application's own call, without a word.
+_is_replaceable = False
+_makes_replaceable = False
+_REPLACED_TIMEOUT_S: Final = 1.0
 
 
 def configure(
@@ -73,9 +78,9 @@ def configure(
 
     Raises RuntimeError when called twice, ValueError for an argument that cannot be meant.
     """
-    global _provider
+    global _provider, _is_replaceable
     with _lock:
-        if _provider is not None:
+        if _provider is not None and not _is_replaceable:
             raise RuntimeError("clew.configure() was called before; a process has one tracer provider")
         _set_log_level()
         environment.name_the_unknown()
@@ -98,16 +103,31 @@ def configure(
                 _add_sdk_exporter(provider, more)
         _set_propagators(propagators)
         if not disabled:
-            if resource.attributes["service.name"] == UNKNOWN_SERVICE:
+            if resource.attributes["service.name"] == UNKNOWN_SERVICE and not _makes_replaceable:
                 _logger.warning(
                     "clew: this service has no name and will be shown as %s; "
                     "give clew.configure(service_name=...) or OTEL_SERVICE_NAME",
                     UNKNOWN_SERVICE,
                 )
-            set_tracer_provider(provider)
+            if _makes_replaceable:
+                ReplaceableProvider(provider).install()
+            else:
+                set_tracer_provider(provider)
         logs.install_from_environment()
-        _provider = provider
-        return provider
+        replaced, _provider, _is_replaceable = _provider, provider, _makes_replaceable
+    if replaced is not None:
+        replaced.shutdown(_REPLACED_TIMEOUT_S)
+    return provider
+
+
+def configure_replaceably() -> None:
+    """As `configure()`, for `clew run`: the application's own call replaces it, whenever it comes."""
+    global _makes_replaceable
+    _makes_replaceable = True
+    try:
+        configure()
+    finally:
+        _makes_replaceable = False
 
 
 def shutdown(timeout_s: float = 5.0) -> None:
