@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew.carriers import AsgiCarrier
 from clew.propagation.service import _PEER_SERVICE
-from clew.propagation.tracecontext import W3CTraceState
+from clew.propagation.tracecontext import W3CTraceState, remote_span_context
 
 #: Longer values of headers that hold ids are not looked at.
 MAX_VALUE_CHARS: Final = 512
@@ -107,7 +107,7 @@ def with_parent(
         span_id = int.from_bytes(span_id, "big")
     if not trace_id or not span_id:
         return context
-    parent = SpanContext(trace_id, span_id, True, SAMPLED if sampled else UNSAMPLED, state)
+    parent = remote_span_context(trace_id, span_id, SAMPLED if sampled else UNSAMPLED, state)
     return Context({**context, _SPAN_KEY: NonRecordingSpan(parent)})
 
 

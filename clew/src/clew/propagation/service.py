@@ -15,7 +15,8 @@ from opentelemetry.propagators.textmap import (
     default_getter,
     default_setter,
 )
-from opentelemetry.trace import get_current_span, get_tracer_provider
+from opentelemetry.trace import get_tracer_provider
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import semconv
 
@@ -65,7 +66,8 @@ class ServiceNamePropagator(TextMapPropagator):
             setter.set(carrier, HEADER, name)
 
     def _own_name(self, context: Context | None) -> str | None:
-        resource = getattr(get_current_span(context), "resource", None)
+        span = (get_current() if context is None else context).get(_SPAN_KEY)
+        resource = getattr(span, "resource", None)
         if resource is None:
             resource = getattr(get_tracer_provider(), "resource", None)
         if resource is not None:
