@@ -30,6 +30,7 @@ def test_the_public_names_are_these() -> None:
         "client",
         "configure",
         "dbapi",
+        "django",
         "grpc",
         "http_client",
         "httpx",
@@ -51,6 +52,7 @@ def test_the_public_names_are_these() -> None:
         "trace_id",
         "uninstrument",
         "urllib3",
+        "wsgi",
     ]
     assert dir(clew) == clew.__all__
 

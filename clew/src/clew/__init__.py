@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         asgi,
         asyncpg,
         dbapi,
+        django,
         grpc,
         http_client,
         httpx,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         threads,
         uninstrument,
         urllib3,
+        wsgi,
     )
     from clew.middleware import chain
     from clew.recorder.provider import TracerProvider
@@ -47,6 +49,7 @@ __all__ = [
     "client",
     "configure",
     "dbapi",
+    "django",
     "grpc",
     "http_client",
     "httpx",
@@ -68,6 +71,7 @@ __all__ = [
     "trace_id",
     "uninstrument",
     "urllib3",
+    "wsgi",
 ]
 
 # Where each public name lives; a name without an attribute is the module itself.
@@ -80,6 +84,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "client": ("clew.tracing", "client"),
     "configure": ("clew.configure", "configure"),
     "dbapi": ("clew.instrumentation.dbapi", None),
+    "django": ("clew.instrumentation.django", None),
     "grpc": ("clew.instrumentation.grpc", None),
     "http_client": ("clew.instrumentation.http_client", None),
     "httpx": ("clew.instrumentation.httpx", None),
@@ -101,6 +106,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "trace_id": ("clew.tracing", "trace_id"),
     "uninstrument": ("clew.instrumentation", "uninstrument"),
     "urllib3": ("clew.instrumentation.urllib3", None),
+    "wsgi": ("clew.instrumentation.wsgi", None),
 }
 
 

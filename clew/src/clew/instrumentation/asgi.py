@@ -36,7 +36,7 @@ _MARK: Final = "clew.traced"
 class AsgiTransport:
     """An ASGI connection as a call. A websocket is the GET it begins with."""
 
-    __slots__ = ("carrier", "method", "operation", "reply_carrier", "scope")
+    __slots__ = ("carrier", "error", "method", "operation", "reply_carrier", "route", "scope")
 
     kind: Final = "http"
     component: Final = "HTTP"
@@ -48,6 +48,10 @@ class AsgiTransport:
         #: The method alone; with the route when the call has ended.
         self.operation: str = self.method if self.method in METHODS else http_span_name(self.method, None)
         self.reply_carrier: AsgiCarrier | None = None
+        #: Set by a framework that does not leave it in the scope.
+        self.route: str | None = None
+        #: What a framework has turned into an answer.
+        self.error: BaseException | None = None
 
     @property
     def path(self) -> str:
@@ -198,9 +202,11 @@ def _end(
     end_time_unix_nano: int | None,
 ) -> None:
     outcome: Outcome | None = None
+    if error is None and transport.error is not None:
+        error, transport.error = transport.error, None
     if span.is_recording():
         try:
-            route = starlette_routes.template(transport.scope)
+            route = transport.route or starlette_routes.template(transport.scope)
             if route:
                 transport.operation = http_span_name(transport.method, route)
                 tracer.update_name(span, transport)

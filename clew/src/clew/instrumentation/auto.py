@@ -17,6 +17,8 @@ from clew.tracing.options import DatabaseOptions, HttpOptions, MessagingOptions,
 # options it is given those of its `OPTIONS`, a TypedDict of `clew.tracing.options`; without that, of TracerOptions.
 _LIBRARIES: Final = (
     ("starlette", "clew.instrumentation.starlette"),
+    ("flask", "clew.instrumentation.flask"),
+    ("django", "clew.instrumentation.django"),
     ("httpx", "clew.instrumentation.httpx"),
     ("requests", "clew.instrumentation.requests"),
     ("urllib3", "clew.instrumentation.urllib3"),

@@ -1,0 +1,101 @@
+"""Django, over WSGI and ASGI: its routes, and the patch of `clew.instrument()`.
+
+By hand it is the middleware of the protocol around the application, and this one among Django's own for the routes:
+
+    MIDDLEWARE = ["clew.instrumentation.django.RouteMiddleware", …]
+    application = clew.wsgi.TracingMiddleware(get_wsgi_application())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIHandler
+from opentelemetry.trace import SpanKind, TracerProvider
+
+from clew.instrumentation import asgi, wsgi
+from clew.instrumentation._patching import Switch, Undo, replace
+from clew.tracing.tracer import Tracer
+from clew.transport import current_server_transport
+
+OPTIONS: Final = wsgi.OPTIONS
+
+
+def note_route(match: Any) -> None:
+    """Tell the request that is being answered the route Django has found, `/users/<int:pk>/`."""
+    route = getattr(match, "route", None)
+    transport: Any = current_server_transport()
+    if isinstance(route, str) and hasattr(transport, "route"):
+        transport.route = "/" + route.removeprefix("/")
+
+
+class RouteMiddleware:
+    """Tells the span the route; sync and async."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+        # Over ASGI nobody else would hear of what Django answers itself.
+        wsgi.listen_to_frameworks()
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: Any) -> Any:
+        """Nothing but the next one's answer."""
+        return self.get_response(request)
+
+    def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:
+        """Called when the route is known."""
+        note_route(request.resolver_match)
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every Django application, made before or after; returns the way back."""
+    tracer = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
+    wsgi.listen_to_frameworks()
+
+    def make_wsgi(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def __call__(self: WSGIHandler, environ: Any, start_response: Any) -> Any:
+            if not switch.on or wsgi._MARK in environ:
+                return original(self, environ, start_response)
+            return wsgi.respond(tracer, partial(original, self), environ, start_response)
+
+        return __call__
+
+    def make_asgi(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        async def __call__(self: ASGIHandler, scope: Any, receive: Any, send: Any) -> None:
+            app = partial(original, self)
+            if switch.on:
+                await asgi.TracingMiddleware(app, tracer_provider=tracer_provider, **options)(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return __call__
+
+    def make_resolver(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def resolve_request(self: BaseHandler, request: Any) -> Any:
+            match = original(self, request)
+            if switch.on:
+                note_route(match)
+            return match
+
+        return resolve_request
+
+    undos = [
+        replace(WSGIHandler, "__call__", make_wsgi),
+        replace(ASGIHandler, "__call__", make_asgi),
+        replace(BaseHandler, "resolve_request", make_resolver),
+    ]
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo
