@@ -126,6 +126,8 @@ def _run_file(words: list[str]) -> None:
         runpy.run_path(file, run_name="__main__")
         return
     sys.path[0] = os.path.dirname(os.path.realpath(file))
+    # The interpreter leaves argv as it is and has the file's whole path elsewhere.
+    file = os.path.abspath(file)
     main = ModuleType("__main__")
     main.__file__ = file
     main.__builtins__ = __builtins__  # type: ignore[attr-defined]
