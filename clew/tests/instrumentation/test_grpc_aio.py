@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from clew.instrumentation import grpc_aio
 from clew.testing import Body, ClientKit, ServerKit, SpanRecorder, assert_span, exceptions_of
+from clew.transport import current_server_transport
 
 METHOD = "/test.v1.Echo/Say"
 NAME = "test.v1.Echo/Say"
@@ -43,9 +45,13 @@ class Watch(aio.ServerInterceptor):
         async def call(request: Any, context: Any) -> Any:
             try:
                 return await handler.unary_unary(request, context)
-            except BaseException as error:
+            except Exception as error:
                 self.error = error
                 raise
+            except BaseException as error:
+                # gRPC would never answer.
+                self.error = error
+                return b""
 
         return grpc.unary_unary_rpc_method_handler(call)
 
@@ -94,7 +100,6 @@ class TestServer(ServerKit):
 
         async def speak(channel: aio.Channel) -> None:
             try:
-                # A handler that says it was cancelled answers nothing: the deadline ends the call.
                 await channel.unary_unary(METHOD)(b"", metadata=tuple(headers), timeout=5)
             except (aio.AioRpcError, asyncio.CancelledError):
                 pass
@@ -300,7 +305,11 @@ def test_a_call_the_client_cancels_is_marked_on_both_sides(tracer_provider: Any)
 
     asyncio.run(main())
     for kind in (SpanKind.CLIENT, SpanKind.SERVER):
-        assert_span(recorder.one(kind=kind), status=StatusCode.UNSET, attributes={"clew.cancelled": True})
+        assert_span(
+            recorder.one(kind=kind),
+            status=StatusCode.UNSET,
+            attributes={"clew.cancelled": True, "rpc.grpc.status_code": 1},
+        )
 
 
 def test_a_server_that_is_not_there_is_the_clients_error(tracer_provider: Any) -> None:
@@ -314,3 +323,122 @@ def test_a_server_that_is_not_there_is_the_clients_error(tracer_provider: Any) -
 
     asyncio.run(main())
     assert_span(recorder.one(), status=StatusCode.ERROR, attributes={"error.type": "UNAVAILABLE"})
+
+
+def test_a_call_the_server_cancels_is_the_clients_error(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.CANCELLED, "changed my mind")
+        return b""
+
+    async def speak(channel: aio.Channel) -> Any:
+        with pytest.raises(aio.AioRpcError):
+            await channel.unary_unary(METHOD)(b"")
+
+    client = grpc_aio.client_interceptor(tracer_provider=tracer_provider)
+    talk(grpc.unary_unary_rpc_method_handler(answer), speak, client=client)
+    span = recorder.one()
+    assert_span(span, status=StatusCode.ERROR, attributes={"error.type": "CANCELLED", "rpc.grpc.status_code": 1})
+    assert span.status.description == "changed my mind"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_deadline_is_the_error_of_both_sides(tracer_provider: Any, streams: bool) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async def answers(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield b"one"
+        await asyncio.Event().wait()
+
+    async def ask(channel: aio.Channel) -> None:
+        if streams:
+            [reply async for reply in channel.unary_stream(METHOD)(b"", timeout=0.2)]
+        else:
+            await channel.unary_unary(METHOD)(b"", timeout=0.2)
+
+    async def speak(channel: aio.Channel) -> Any:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await ask(channel)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        # Otherwise the server is stopped before it has noticed.
+        await asyncio.to_thread(recorder.one, kind=SpanKind.SERVER)
+
+    handler = grpc.unary_stream_rpc_method_handler(answers) if streams else grpc.unary_unary_rpc_method_handler(answer)
+    server = [grpc_aio.server_interceptor(tracer_provider=tracer_provider)]
+    talk(handler, speak, server=server, client=grpc_aio.client_interceptor(tracer_provider=tracer_provider))
+    for kind in (SpanKind.CLIENT, SpanKind.SERVER):
+        assert_span(
+            recorder.one(kind=kind),
+            status=StatusCode.ERROR,
+            attributes={"error.type": "DEADLINE_EXCEEDED", "rpc.grpc.status_code": 4},
+        )
+
+
+def test_a_stream_that_is_not_read_to_its_end_is_over_when_nobody_holds_it(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def answers(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        while True:
+            yield b"one"
+
+    async def speak(channel: aio.Channel) -> None:
+        call = channel.unary_stream(METHOD)(b"")
+        assert await call.read() == b"one"
+        assert recorder.spans == []
+        del call
+        gc.collect()
+
+    client = grpc_aio.client_interceptor(tracer_provider=tracer_provider)
+    talk(grpc.unary_stream_rpc_method_handler(answers), speak, client=client)
+    assert_span(recorder.one(), status=StatusCode.UNSET, attributes={"clew.cancelled": True})
+
+
+def test_excluded_methods_have_no_span_and_hooks_are_told_the_reply(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    told: list[Any] = []
+    options: Any = {
+        "tracer_provider": tracer_provider,
+        "exclude": ["/grpc.health.v1.Health/*"],
+        "on_end": lambda span, transport, reply, error: told.append((transport.method, reply, error)),
+    }
+
+    async def speak(channel: aio.Channel) -> None:
+        assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"x") == b"x"
+        assert recorder.spans == []
+        assert await channel.unary_unary(METHOD)(b"x") == b"x"
+
+    talk(
+        grpc.unary_unary_rpc_method_handler(unary_unary),
+        speak,
+        server=[grpc_aio.server_interceptor(**options)],
+        client=grpc_aio.client_interceptor(**options),
+    )
+    assert len(recorder.spans) == 2
+    assert told == [(METHOD, b"x", None)] * 2
+
+
+@pytest.mark.parametrize("handler", [unary_stream, unary_stream_in_a_thread], ids=["async", "in-a-thread"])
+def test_a_stream_knows_the_call_it_answers(tracer_provider: Any, handler: Any) -> None:
+    SpanRecorder(tracer_provider)
+    seen: list[Any] = []
+
+    async def answers(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async for reply in unary_stream(request, context):
+            seen.append(current_server_transport())
+            yield reply
+
+    def answers_in_a_thread(request: bytes, context: Any) -> Iterator[bytes]:
+        for reply in unary_stream_in_a_thread(request, context):
+            seen.append(current_server_transport())
+            yield reply
+
+    answer = answers if handler is unary_stream else answers_in_a_thread
+    server = [grpc_aio.server_interceptor(tracer_provider=tracer_provider)]
+    assert talk(grpc.unary_stream_rpc_method_handler(answer), speak_unary_stream, server=server) == b"xxx"
+    assert [transport.operation for transport in seen] == [NAME] * 3
+    assert current_server_transport() is None
