@@ -123,6 +123,12 @@ def test_b3s_mark_for_debugging_is_handed_on() -> None:
     assert sent(B3Propagator(), ours(context, sampled=False))["b3"].endswith("-0")
 
 
+def test_a_trace_id_of_64_bits_goes_on_as_one() -> None:
+    context = ours(read(B3Propagator(), {"b3": "463ac35c9f6413ad-a2fb4a1d1a96d312-1"}))
+    assert sent(B3Propagator(), context)["b3"].startswith("463ac35c9f6413ad-")
+    assert sent(B3MultiPropagator(), context)["x-b3-traceid"] == "463ac35c9f6413ad"
+
+
 # Jaeger
 
 

@@ -74,6 +74,11 @@ def _with(context: Context, trace_id: str, span_id: str, state: str | None) -> C
     return with_debug(found) if state == "d" and found is not context else found
 
 
+def _digits(trace_id: int) -> str:
+    # A trace that began with 64 bits goes on so, for those that know no more.
+    return f"{trace_id:032x}" if trace_id >> 64 else f"{trace_id:016x}"
+
+
 class B3Propagator(_B3):
     """B3 in one header, `{trace}-{span}-{0|1|d}`."""
 
@@ -89,7 +94,7 @@ class B3Propagator(_B3):
         state: str | int = parent.trace_flags & 1
         if state and is_debug(context, parent.trace_id):
             state = "d"
-        setter.set(carrier, B3, f"{parent.trace_id:032x}-{parent.span_id:016x}-{state}")
+        setter.set(carrier, B3, f"{_digits(parent.trace_id)}-{parent.span_id:016x}-{state}")
 
     @property
     def fields(self) -> set[str]:
@@ -108,7 +113,7 @@ class B3MultiPropagator(_B3):
         parent = get_current_span(context).get_span_context()
         if not parent.is_valid:
             return
-        setter.set(carrier, TRACE_ID, f"{parent.trace_id:032x}")
+        setter.set(carrier, TRACE_ID, _digits(parent.trace_id))
         setter.set(carrier, SPAN_ID, f"{parent.span_id:016x}")
         sampled = parent.trace_flags & 1
         if sampled and is_debug(context, parent.trace_id):
