@@ -100,7 +100,8 @@ def peer_from_text(text: str) -> Peer | None:
         text = rest.rpartition("/")[2]
     elif "://" in text:
         # Names of resolvers nobody knows here: xds:///name, google-c2p:///name.
-        return rest.rpartition("/")[2] or None, 0  # type: ignore[return-value]
+        name = rest.rpartition("/")[2]
+        return (name, 0) if name else None
     text = unquote(text)
     if "," in text or not text:
         return None
