@@ -12,12 +12,14 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
+import waitress
 
 from clew.recorder.provider import TracerProvider
-from harness.w3c_service import application
+from harness.w3c_service import application, wsgi_application
 
 TRACE = "12345678901234567890123456789012"
 PARENT = f"00-{TRACE}-1234567890123456-01"
@@ -81,24 +83,41 @@ class Service:
         return found
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    callback = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Callback)
-    serving = threading.Thread(target=callback.serve_forever, daemon=True)
-    serving.start()
-    provider = TracerProvider(shutdown_on_exit=False)
-    server = Server(uvicorn.Config(application(provider), port=0, log_level="warning"))
-    runner = threading.Thread(target=server.run, daemon=True)
-    runner.start()
-    assert server.is_up.wait(20)
-    try:
-        yield Service(server.servers[0].sockets[0].getsockname()[1], callback)
-    finally:
-        server.should_exit = True
+@contextmanager
+def serving(kind: str, provider: TracerProvider) -> Iterator[int]:
+    """The port of a service of this kind."""
+    if kind == "wsgi":
+        wsgi = waitress.create_server(wsgi_application(provider), host="127.0.0.1", port=0)
+        runner = threading.Thread(target=wsgi.run, daemon=True)
+        runner.start()
+        yield wsgi.effective_port
+        wsgi.task_dispatcher.shutdown()
+        wsgi.close()
+        # Its loop looks every second whether there is anything left to serve.
         runner.join(20)
+        return
+    asgi = Server(uvicorn.Config(application(provider), port=0, log_level="warning"))
+    runner = threading.Thread(target=asgi.run, daemon=True)
+    runner.start()
+    assert asgi.is_up.wait(20)
+    yield asgi.servers[0].sockets[0].getsockname()[1]
+    asgi.should_exit = True
+    runner.join(20)
+
+
+@pytest.fixture(scope="module", params=["asgi", "wsgi"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    callback = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Callback)
+    called = threading.Thread(target=callback.serve_forever, daemon=True)
+    called.start()
+    provider = TracerProvider(shutdown_on_exit=False)
+    try:
+        with serving(request.param, provider) as port:
+            yield Service(port, callback)
+    finally:
         callback.shutdown()
         callback.server_close()
-        serving.join(20)
+        called.join(20)
         provider.shutdown()
 
 

@@ -11,9 +11,13 @@ import sys
 from typing import Any
 
 import httpx
+import requests
 import uvicorn
+import waitress
 
 import clew
+from clew.instrumentation.requests import TracingAdapter
+from clew.instrumentation.wsgi import TracingMiddleware
 from clew.recorder.provider import TracerProvider
 
 
@@ -41,5 +45,22 @@ def application(provider: TracerProvider) -> Any:
     return clew.asgi.TracingMiddleware(app, tracer_provider=provider)
 
 
+def wsgi_application(provider: TracerProvider) -> Any:
+    """A WSGI application behind clew's middleware that calls through requests with clew's adapter."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        with requests.Session() as session:
+            session.mount("http://", TracingAdapter(tracer_provider=provider))
+            for call in json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))):
+                session.post(call["url"], json=call["arguments"], timeout=10)
+        start_response("200 OK", [("content-length", "0")])
+        return [b""]
+
+    return TracingMiddleware(app, tracer_provider=provider)
+
+
 if __name__ == "__main__":
-    uvicorn.run(application(TracerProvider()), port=int(sys.argv[1]), log_level="warning")
+    if sys.argv[2:] == ["wsgi"]:
+        waitress.serve(wsgi_application(TracerProvider()), port=int(sys.argv[1]), host="127.0.0.1", threads=8)
+    else:
+        uvicorn.run(application(TracerProvider()), port=int(sys.argv[1]), log_level="warning")
