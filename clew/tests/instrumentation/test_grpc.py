@@ -14,6 +14,7 @@ import grpc
 import pytest
 from grpc.experimental import ChannelOptions
 from opentelemetry import baggage
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
@@ -84,6 +85,15 @@ def serving(
         # Those of channels that were opened meanwhile, too: they end the spans of streams.
         for thread in set(threading.enumerate()) - before:
             thread.join(TIMEOUT_S)
+
+
+@contextmanager
+def suppress_instrumentation() -> Iterator[None]:
+    token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 @contextmanager
@@ -602,6 +612,37 @@ def test_the_metadata_of_the_caller_arrives_whatever_it_is_kept_in(tracer_provid
     assert given == [("a", "1"), ("blob-bin", b"\x00\xff")]
     assert all(seen["more"] == "2" and "traceparent" in seen for seen in arrived)
     assert [(seen.get("a"), seen.get("blob-bin")) for seen in arrived] == [(None, None), *[("1", b"\x00\xff")] * 3]
+
+
+def test_metadata_that_can_be_read_once_is_sent_where_nothing_is_traced(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    arrived: list[dict[str, Any]] = []
+
+    def answer(request: bytes, context: Any) -> bytes:
+        arrived.append(dict(context.invocation_metadata()))
+        return b""
+
+    with (
+        serving(grpc.unary_unary_rpc_method_handler(answer)) as (target, _),
+        talking(target, client_interceptor(tracer_provider=tracer_provider)) as channel,
+        suppress_instrumentation(),
+    ):
+        channel.unary_unary(METHOD)(b"", metadata=iter([("a", "1")]))
+    assert arrived[0]["a"] == "1"
+    assert "traceparent" not in arrived[0]
+    assert recorder.spans == []
+
+
+def test_metadata_that_grpc_cannot_read_is_refused_by_grpc(tracer_provider: Any) -> None:
+    SpanRecorder(tracer_provider)
+
+    def refusal(*interceptors: Any) -> BaseException:
+        with talking("127.0.0.1:1", *interceptors) as channel, pytest.raises(Exception) as caught:  # noqa: PT011
+            channel.unary_unary(METHOD)(b"", metadata=[("alone",)])
+        return caught.value
+
+    ours = client_interceptor(tracer_provider=tracer_provider)
+    assert type(refusal(ours)) is type(refusal())
 
 
 def test_details_that_another_interceptor_made_itself_are_kept(tracer_provider: Any) -> None:

@@ -226,13 +226,19 @@ class _ClientInterceptor(
             # The same call: `instrument()` has given the channel an interceptor, and so has the application.
             return continuation(details, request)
         tracer = self._tracer
-        carrier = GrpcCarrier(details.metadata)
+        given = details.metadata
+        try:
+            carrier = GrpcCarrier(given)
+        except Exception:
+            # gRPC cannot read it, either, and says so in its own way.
+            return continuation(details, request)
         transport = GrpcTransport(method, carrier, peer=self._peer)
         before = carrier.pairs
         span, current = tracer.begin(transport.operation, carrier, transport)
         if not streams_requests:
             tracer.received(span, request)
-        if carrier.pairs is not before:
+        if carrier.pairs is not before or not (given is None or isinstance(given, (list, tuple))):
+            # What can be read only once has been.
             details = _with_metadata(details, carrier.pairs)
         transport_token = client_transport.set(transport)
         token = attach(current)

@@ -282,7 +282,11 @@ class _ClientInterceptor:
     async def _call(
         self, continuation: Any, details: Any, request: Any, *, streams_requests: bool, streams_replies: bool
     ) -> Any:
-        carrier = GrpcCarrier(details.metadata)
+        try:
+            carrier = GrpcCarrier(details.metadata)
+        except Exception:
+            # gRPC cannot read it, either, and says so in its own way.
+            return await continuation(details, request)
         before = carrier.pairs
         transport = GrpcTransport(method_name(details.method), carrier, peer=self._peer)
         tracer = self._tracer
