@@ -17,7 +17,13 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_c
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew.carriers import AsgiCarrier, DictCarrier, GrpcCarrier, HttpxCarrier, WsgiCarrier, getter, setter
-from clew.propagation import BaggagePropagator, TraceContextPropagator, W3CTraceState, propagators_from_names
+from clew.propagation import (
+    BaggagePropagator,
+    TraceContextPropagator,
+    W3CTraceState,
+    peer_service,
+    propagators_from_names,
+)
 from clew.recorder.provider import TracerProvider
 from clew.recorder.sampler import ParentBased, RateLimited
 
@@ -217,6 +223,15 @@ def test_nothing_is_sent_without_a_trace(name: str) -> None:
     carrier: dict[str, str] = {}
     propagators_from_names([name]).inject(carrier, Context())
     assert carrier == {}
+
+
+def test_the_apis_getter_finds_names_in_any_case() -> None:
+    headers = {"TraceParent": TRACEPARENT, "TRACESTATE": "a=1", "Baggage": ["k=v"], "X-Md-Service-Name": "user"}
+    context = propagators_from_names(["tracecontext", "baggage", "kratos"]).extract(headers, Context())
+    assert found_in(context).trace_id >> 112 == 0x0AF7
+    assert found_in(context).trace_state.to_header() == "a=1"
+    assert dict(baggage.get_all(context)) == {"k": "v"}
+    assert peer_service(context) == "user"
 
 
 # Composite

@@ -14,6 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew.carriers import AsgiCarrier
+from clew.propagation._case import in_any_case
 from clew.propagation.service import _PEER_SERVICE
 from clew.propagation.tracecontext import W3CTraceState, remote_span_context
 
@@ -41,15 +42,9 @@ def one(carrier: CarrierT, getter: Getter[CarrierT], name: str, max_chars: int =
     """
     values: Any
     if getter is default_getter and isinstance(carrier, Mapping):
-        values = carrier.get(name)
+        values = in_any_case(carrier, name)
         if values is None:
-            size = len(name)
-            for key in carrier:
-                if len(key) == size and isinstance(key, str) and key.lower() == name:
-                    values = carrier[key]
-                    break
-            else:
-                return None
+            return None
         if not isinstance(values, (list, tuple)):
             values = (values,)
     else:

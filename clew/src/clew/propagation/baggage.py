@@ -21,6 +21,8 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 
+from clew.propagation._case import values_in_any_case
+
 BAGGAGE: Final = "baggage"
 MAX_MEMBERS: Final = 180
 MAX_BYTES: Final = 8192
@@ -67,7 +69,7 @@ class BaggagePropagator(TextMapPropagator):
     ) -> Context:
         if context is None:
             context = get_current()
-        headers = getter.get(carrier, BAGGAGE)
+        headers = values_in_any_case(carrier, BAGGAGE) if getter is default_getter else getter.get(carrier, BAGGAGE)
         if not headers:
             return context
         left_bytes, count = MAX_BYTES, 0

@@ -19,6 +19,7 @@ from opentelemetry.trace import get_tracer_provider
 from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import semconv
+from clew.propagation._case import values_in_any_case
 
 HEADER: Final = "x-md-service-name"
 _PEER_SERVICE: Final = create_key("clew-peer-service")
@@ -49,7 +50,7 @@ class ServiceNamePropagator(TextMapPropagator):
     ) -> Context:
         if context is None:
             context = get_current()
-        values = getter.get(carrier, HEADER)
+        values = values_in_any_case(carrier, HEADER) if getter is default_getter else getter.get(carrier, HEADER)
         if values and values[0]:
             return set_value(_PEER_SERVICE, values[0], context)
         return context

@@ -28,6 +28,8 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation import _SPAN_KEY
 
+from clew.propagation._case import values_in_any_case
+
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 MAX_MEMBERS: Final = 32
@@ -130,9 +132,13 @@ class TraceContextPropagator(TextMapPropagator):
         if context is None:
             context = Context()
         values = getter.get(carrier, TRACEPARENT)
+        if not values and getter is default_getter:
+            values = values_in_any_case(carrier, TRACEPARENT)
         # Sent twice, no one can tell which is right: a new trace.
         if not values or len(values) != 1 or not isinstance(values[0], str):
             return context
+        if getter is default_getter:
+            return self.extract_text(values[0], lambda: values_in_any_case(carrier, TRACESTATE), context)
         return self.extract_text(values[0], lambda: getter.get(carrier, TRACESTATE), context)
 
     def extract_text(self, text: str, states: Callable[[], Iterable[str] | None], context: Context) -> Context:
