@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clew.configure import configure, shutdown
     from clew.decorate import trace
     from clew.instrumentation import (
+        aiohttp,
         asgi,
         asyncpg,
         dbapi,
@@ -43,6 +44,7 @@ __all__ = [
     "Tracer",
     "TracerProvider",
     "__version__",
+    "aiohttp",
     "asgi",
     "asyncpg",
     "chain",
@@ -78,6 +80,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, str | None]] = {
     "Tracer": ("clew.tracing", "Tracer"),
     "TracerProvider": ("clew.recorder.provider", "TracerProvider"),
+    "aiohttp": ("clew.instrumentation.aiohttp", None),
     "asgi": ("clew.instrumentation.asgi", None),
     "asyncpg": ("clew.instrumentation.asyncpg", None),
     "chain": ("clew.middleware", "chain"),

@@ -16,9 +16,10 @@ from clew.testing import Body, ClientKit, SpanRecorder, assert_span, exceptions_
 class TestSync(ClientKit):
     component = "HTTP"
     span_name = "GET"
+    takes_options = True
 
     def call(
-        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None
+        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
     ) -> tuple[list[tuple[str, str]], BaseException | None]:
         headers: list[tuple[str, str]] = []
 
@@ -28,7 +29,7 @@ class TestSync(ClientKit):
             return httpx.Response(200)
 
         transport = TracingTransport(
-            httpx.MockTransport(answer), tracer_provider=tracer_provider, propagator=propagator
+            httpx.MockTransport(answer), tracer_provider=tracer_provider, propagator=propagator, **options
         )
         with httpx.Client(transport=transport) as client:
             try:
@@ -41,9 +42,10 @@ class TestSync(ClientKit):
 class TestAsync(ClientKit):
     component = "HTTP"
     span_name = "GET"
+    takes_options = True
 
     def call(
-        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None
+        self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
     ) -> tuple[list[tuple[str, str]], BaseException | None]:
         headers: list[tuple[str, str]] = []
 
@@ -54,7 +56,7 @@ class TestAsync(ClientKit):
 
         async def main() -> BaseException | None:
             transport = AsyncTracingTransport(
-                httpx.MockTransport(answer), tracer_provider=tracer_provider, propagator=propagator
+                httpx.MockTransport(answer), tracer_provider=tracer_provider, propagator=propagator, **options
             )
             async with httpx.AsyncClient(transport=transport) as client:
                 try:

@@ -17,6 +17,7 @@ from clew.tracing.options import DatabaseOptions, HttpOptions, MessagingOptions,
 # options it is given those of its `OPTIONS`, a TypedDict of `clew.tracing.options`; without that, of TracerOptions.
 _LIBRARIES: Final = (
     ("starlette", "clew.instrumentation.starlette"),
+    ("aiohttp", "clew.instrumentation.aiohttp"),
     ("flask", "clew.instrumentation.flask"),
     ("django", "clew.instrumentation.django"),
     ("httpx", "clew.instrumentation.httpx"),

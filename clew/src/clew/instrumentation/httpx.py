@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Final
+from typing import Any, Final, Unpack
 
 import httpx
 from opentelemetry.context import attach, detach
-from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from clew.carriers import HttpxCarrier
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
-from clew.tracing.options import Conventions
+from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
-from clew.transport import Peer, client_transport
+from clew.transport import Outcome, Peer, client_transport
 
+OPTIONS: Final = HttpOptions
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 #: In a request's extensions while a transport of ours sends it, so that no other traces it again.
 MARK: Final = "clew.traced"
@@ -32,17 +32,27 @@ MARK: Final = "clew.traced"
 class HttpxTransport:
     """An httpx request as a call."""
 
-    __slots__ = ("carrier", "method", "operation", "request")
+    __slots__ = ("carrier", "method", "operation", "reply_carrier", "request")
 
     kind: Final = "http"
     component: Final = "HTTP"
-    reply_carrier: Final = None
 
     def __init__(self, request: httpx.Request) -> None:
         self.request: Final = request
         self.carrier: Final = HttpxCarrier(request.headers)
+        self.reply_carrier: HttpxCarrier | None = None
         self.method: Final = request.method
         self.operation: Final = http_span_name(request.method, None)
+
+    @property
+    def path(self) -> str:
+        """The path asked for, decoded, without the query."""
+        return self.request.url.path
+
+    @property
+    def url(self) -> str:
+        """Whole, as it is."""
+        return str(self.request.url)
 
     @property
     def peer(self) -> Peer | None:
@@ -53,9 +63,13 @@ class HttpxTransport:
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP client."""
         url = self.request.url
-        host, port = url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
-        shown = str(url.copy_with(userinfo=b"")) if url.userinfo else str(url)
-        return http_client_attributes(self.method, shown, host, port)
+        return http_client_attributes(self.method, str(url), url.host, url.port or _DEFAULT_PORTS.get(url.scheme))
+
+    def outcome(self, response: httpx.Response, tracer: Tracer) -> Outcome:
+        """How the request was answered."""
+        if tracer.wants_reply_headers:
+            self.reply_carrier = HttpxCarrier(response.headers)
+        return http_outcome(response.status_code, server=False, reply=response)
 
 
 def _send(tracer: Tracer, send: Callable[[httpx.Request], httpx.Response], request: httpx.Request) -> httpx.Response:
@@ -69,13 +83,13 @@ def _send(tracer: Tracer, send: Callable[[httpx.Request], httpx.Response], reque
     try:
         response = send(request)
     except BaseException as error:
-        tracer.end(span, error=error)
+        tracer.end(span, error=error, transport=call)
         raise
     finally:
         detach(token)
         client_transport.reset(transport_token)
         request.extensions.pop(MARK, None)
-    tracer.end(span, reply=http_outcome(response.status_code, server=False))
+    tracer.end(span, reply=call.outcome(response, tracer), transport=call)
     return response
 
 
@@ -92,13 +106,13 @@ async def _asend(
     try:
         response = await send(request)
     except BaseException as error:
-        tracer.end(span, error=error)
+        tracer.end(span, error=error, transport=call)
         raise
     finally:
         detach(token)
         client_transport.reset(transport_token)
         request.extensions.pop(MARK, None)
-    tracer.end(span, reply=http_outcome(response.status_code, server=False))
+    tracer.end(span, reply=call.outcome(response, tracer), transport=call)
     return response
 
 
@@ -108,16 +122,11 @@ class TracingTransport(httpx.BaseTransport):
     def __init__(
         self,
         transport: httpx.BaseTransport | None = None,
-        *,
-        tracer_provider: TracerProvider | None = None,
-        propagator: TextMapPropagator | None = None,
-        conventions: Conventions = ("otel",),
+        **options: Unpack[HttpOptions],
     ) -> None:
-        """Further arguments as `clew.client`; raises ValueError for an unknown convention."""
+        """Options as `clew.client`; raises ValueError for an unknown convention."""
         self._transport = httpx.HTTPTransport() if transport is None else transport
-        self._tracer = Tracer(
-            SpanKind.CLIENT, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions
-        )
+        self._tracer = Tracer(SpanKind.CLIENT, **options)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
@@ -146,16 +155,11 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        tracer_provider: TracerProvider | None = None,
-        propagator: TextMapPropagator | None = None,
-        conventions: Conventions = ("otel",),
+        **options: Unpack[HttpOptions],
     ) -> None:
-        """Further arguments as `clew.client`; raises ValueError for an unknown convention."""
+        """Options as `clew.client`; raises ValueError for an unknown convention."""
         self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        self._tracer = Tracer(
-            SpanKind.CLIENT, tracer_provider=tracer_provider, propagator=propagator, conventions=conventions
-        )
+        self._tracer = Tracer(SpanKind.CLIENT, **options)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
@@ -178,10 +182,10 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         await self._transport.__aexit__(exc_type, exc_value, traceback)
 
 
-def patch(tracer_provider: TracerProvider | None) -> Undo:
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace what httpx's own network transports send, in clients already made too; returns the way back."""
 
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider)
+    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., httpx.Response], switch: Switch) -> Callable[..., httpx.Response]:
         def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
