@@ -108,6 +108,41 @@ def test_every_redirect_followed_has_its_span(tracer_provider: Any) -> None:
     client = traced(tracer_provider, httpx.Response(302, headers={"location": "/there"}), httpx.Response(200))
     assert client.get("http://test/here", follow_redirects=True).status_code == 200
     assert [span.attributes["url.full"] for span in recorder.spans] == ["http://test/here", "http://test/there"]
+    assert [span.attributes.get("http.request.resend_count") for span in recorder.spans] == [None, 1]
+
+
+def test_a_request_sent_again_with_credentials_is_counted_and_one_asked_for_anew_is_not(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    challenge = httpx.Response(401, headers={"www-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+    client = traced(tracer_provider, challenge, httpx.Response(200), httpx.Response(200))
+    client.get("http://test/", auth=httpx.DigestAuth("me", "secret"))
+    client.get("http://test/")
+    assert [span.attributes.get("http.request.resend_count") for span in recorder.spans] == [None, 1, None]
+
+
+def test_headers_are_kept_by_list_and_hooks_see_request_and_response(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    seen: list[Any] = []
+    transport = TracingTransport(
+        httpx.MockTransport(lambda request: httpx.Response(200, headers={"x-answer": "b"})),
+        tracer_provider=tracer_provider,
+        request_headers=["x-ask", "authorization"],
+        response_headers=["x-answer"],
+        exclude=["/health"],
+        rename=lambda call: f"GET {call.path}",
+        on_end=lambda span, call, reply, error: seen.append((call.path, reply.status_code, error)),
+    )
+    with httpx.Client(transport=transport, headers={"x-ask": "a", "authorization": "Bearer abc"}) as client:
+        client.get("http://test/health")
+        client.get("http://test/a")
+    span = recorder.one()
+    assert_span(
+        span,
+        name="GET /a",
+        attributes={"http.request.header.x-ask": ("a",), "http.response.header.x-answer": ("b",)},
+    )
+    assert "Bearer abc" not in str(dict(span.attributes))
+    assert seen == [("/a", 200, None)]
 
 
 def test_a_transport_inside_a_transport_makes_one_span(tracer_provider: Any) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
+from clew import semconv
 from clew.carriers import HttpxCarrier
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
@@ -27,12 +28,16 @@ OPTIONS: Final = HttpOptions
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 #: In a request's extensions while a transport of ours sends it, so that no other traces it again.
 MARK: Final = "clew.traced"
+#: In a request's extensions once its answer asked for another: how often it was sent.
+SENT: Final = "clew.sent"
+# Redirects, and answers that ask for credentials.
+_ASKS_AGAIN: Final = frozenset((301, 302, 303, 307, 308, 401, 407))
 
 
 class HttpxTransport:
     """An httpx request as a call."""
 
-    __slots__ = ("carrier", "method", "operation", "reply_carrier", "request")
+    __slots__ = ("carrier", "method", "operation", "reply_carrier", "request", "resend_count")
 
     kind: Final = "http"
     component: Final = "HTTP"
@@ -43,6 +48,8 @@ class HttpxTransport:
         self.reply_carrier: HttpxCarrier | None = None
         self.method: Final = request.method
         self.operation: Final = http_span_name(request.method, None)
+        #: How often the same was asked for before.
+        self.resend_count: Final[int] = request.extensions.get(SENT, 0)
 
     @property
     def path(self) -> str:
@@ -63,12 +70,19 @@ class HttpxTransport:
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP client."""
         url = self.request.url
-        return http_client_attributes(self.method, str(url), url.host, url.port or _DEFAULT_PORTS.get(url.scheme))
+        port = url.port or _DEFAULT_PORTS.get(url.scheme)
+        attributes = http_client_attributes(self.method, str(url), url.host, port)
+        if self.resend_count:
+            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = self.resend_count
+        return attributes
 
     def outcome(self, response: httpx.Response, tracer: Tracer) -> Outcome:
         """How the request was answered."""
         if tracer.wants_reply_headers:
             self.reply_carrier = HttpxCarrier(response.headers)
+        if response.status_code in _ASKS_AGAIN:
+            # A redirect's request takes the extensions over; for an authentication the same request is sent again.
+            self.request.extensions[SENT] = self.resend_count + 1
         return http_outcome(response.status_code, server=False, reply=response)
 
 
