@@ -1,0 +1,170 @@
+"""Route templates of the frameworks themselves: FastAPI, Litestar, Starlette, and Django over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI, WebSocket
+from litestar import Litestar, Router, get
+from litestar.logging import LoggingConfig
+from opentelemetry.trace import SpanKind
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from clew.instrumentation.asgi import TracingMiddleware
+from clew.testing import SpanRecorder, assert_span
+
+
+def name_of(tracer_provider: Any, app: Any, path: str) -> tuple[str, Any]:
+    """Name and route of the span that a GET gives."""
+    recorder = SpanRecorder(tracer_provider)
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(TracingMiddleware(app, tracer_provider=tracer_provider))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            await client.get(path)
+
+    asyncio.run(main())
+    span = recorder.one(kind=SpanKind.SERVER)
+    return span.name, span.attributes.get("http.route")
+
+
+def fastapi() -> FastAPI:
+    app, inner, users, deep = FastAPI(), FastAPI(), APIRouter(prefix="/v1"), APIRouter()
+
+    @app.get("/items/{item}")
+    async def item(item: int) -> int:
+        return item
+
+    @users.get("/users/{name}")
+    def user(name: str) -> str:
+        return name
+
+    @app.websocket("/rooms/{room}")
+    async def room(websocket: WebSocket, room: str) -> None:
+        await websocket.accept()
+        await websocket.send_text(room)
+        await websocket.close()
+
+    deep.include_router(users, prefix="/deep")
+    app.include_router(users, prefix="/api")
+    app.include_router(deep, prefix="/{tenant}")
+    inner.include_router(users)
+    app.mount("/inner", inner)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/items/1", "/items/{item}"),
+        ("/items/no-number", "/items/{item}"),
+        ("/api/v1/users/ada", "/api/v1/users/{name}"),
+        ("/shop/deep/v1/users/ada", "/{tenant}/deep/v1/users/{name}"),
+        ("/inner/v1/users/ada", "/inner/v1/users/{name}"),
+        ("/gone", None),
+    ],
+)
+def test_fastapi(tracer_provider: Any, path: str, route: str | None) -> None:
+    assert name_of(tracer_provider, fastapi(), path) == (f"GET {route}" if route else "GET", route)
+
+
+def test_a_websocket_of_fastapi(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    sent: list[Any] = []
+
+    async def main() -> None:
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        scope = {"type": "websocket", "path": "/rooms/tea", "headers": [], "scheme": "ws", "query_string": b""}
+        await TracingMiddleware(fastapi(), tracer_provider=tracer_provider)(scope, receive, send)
+
+    asyncio.run(main())
+    assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert_span(
+        recorder.one(kind=SpanKind.SERVER), name="GET /rooms/{room}", attributes={"http.response.status_code": 101}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [("/shops/1/items/2", "/shops/{shop}/items/{item}"), ("/apps/x", "/apps/{name}"), ("/shops/1/gone", None)],
+)
+def test_starlette(tracer_provider: Any, path: str, route: str | None) -> None:
+    async def answer(request: Any) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    app = Starlette(
+        routes=[
+            Mount("/shops/{shop}", routes=[Route("/items/{item}", answer)]),
+            Mount("/apps", app=Starlette(routes=[Route("/{name}", answer)])),
+        ]
+    )
+    assert name_of(tracer_provider, app, path) == (f"GET {route}" if route else "GET", route)
+
+
+@pytest.mark.parametrize(
+    ("path", "route"), [("/tea/green", "/tea/{kind:str}"), ("/v1/numbers/3", "/v1/numbers/{n:int}"), ("/gone", None)]
+)
+def test_litestar(tracer_provider: Any, path: str, route: str | None) -> None:
+    @get("/tea/{kind:str}")
+    async def tea() -> str:
+        return ""
+
+    @get("/numbers/{n:int}")
+    async def number() -> str:
+        return ""
+
+    quiet = LoggingConfig(configure_root_logger=False)
+    app = Litestar([tea, Router("/v1", route_handlers=[number])], logging_config=quiet, openapi_config=None)
+    assert name_of(tracer_provider, app, path) == (f"GET {route}" if route else "GET", route)
+
+
+DJANGO = """
+import asyncio, httpx, django
+from django.conf import settings
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x",
+                   MIDDLEWARE=["clew.instrumentation.django.RouteMiddleware"])
+django.setup()
+from django.core.asgi import get_asgi_application
+from django.http import HttpResponse
+from django.urls import include, path
+
+async def later(request, number):
+    return HttpResponse("")
+
+def at_once(request, name):
+    return HttpResponse("")
+
+urlpatterns = [path("shops/<int:number>/", later), path("inner/", include([path("<slug:name>", at_once)]))]
+
+import clew
+from clew.testing import recording
+
+async def ask(app):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for address in ("/shops/1/", "/inner/tea", "/gone"):
+            await client.get(address)
+
+with recording() as spans:
+    asyncio.run(ask(clew.asgi.TracingMiddleware(get_asgi_application())))
+    print(spans.names)
+"""
+
+
+def test_django(tmp_path: Path) -> None:
+    # Django is configured once a process.
+    (tmp_path / "shop_site.py").write_text(DJANGO)
+    ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "['GET /shops/<int:number>/', 'GET /inner/<slug:name>', 'GET']\n", ran.stderr
