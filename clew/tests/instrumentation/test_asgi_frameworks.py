@@ -115,7 +115,7 @@ def test_starlette(tracer_provider: Any, path: str, route: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "route"), [("/tea/green", "/tea/{kind:str}"), ("/v1/numbers/3", "/v1/numbers/{n:int}"), ("/gone", None)]
+    ("path", "route"), [("/tea/green", "/tea/{kind}"), ("/v1/numbers/3", "/v1/numbers/{n}"), ("/gone", None)]
 )
 def test_litestar(tracer_provider: Any, path: str, route: str | None) -> None:
     @get("/tea/{kind:str}")
