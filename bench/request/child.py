@@ -14,8 +14,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "span"))
 
-import asgi_child  # noqa: E402  # what is beside this folder
-from makers import Wish  # noqa: E402  # what is beside this folder
+import asgi_child  # what is beside this folder
+from makers import Wish  # what is beside this folder
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

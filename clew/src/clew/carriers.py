@@ -88,7 +88,10 @@ class AsgiCarrier:
         """As `index`, if each name came once and in lower case, as it should; else None."""
         index = self._index
         if index is None:
-            index = self.index()
+            # As `index` does; a call less for every request.
+            index = self._index = dict(self._pairs)
+            self.names = b"\n".join(index)
+            self._is_plain = len(index) == len(self._pairs) and self.names.islower()
         return index if self._is_plain else None
 
     def index(self) -> dict[bytes, bytes]:

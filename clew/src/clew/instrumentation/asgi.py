@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import time_ns
 from typing import Any, Final, Unpack
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import _RUNTIME_CONTEXT, detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
@@ -31,6 +31,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _MARK: Final = "clew.traced"
+# What `attach` calls, without its own call.
+_attach: Final = _RUNTIME_CONTEXT.attach
 
 
 class AsgiTransport:
@@ -178,7 +180,7 @@ class TracingMiddleware:
             return send(message)
 
         transport_token = server_transport.set(transport)
-        token = attach(context)
+        token = _attach(context)
         try:
             await self.app(scope, receive, traced_send)
         except BaseException as error:

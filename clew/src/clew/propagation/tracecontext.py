@@ -7,7 +7,7 @@ starts a new trace, repeated tracestate keys are kept, keys follow the grammar o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.context import Context, get_current
@@ -113,10 +113,6 @@ def parse_tracestate(headers: Iterable[str]) -> list[tuple[str, str]]:
     return members if len(members) <= MAX_MEMBERS else []
 
 
-def _nothing() -> None:
-    return
-
-
 class TraceContextPropagator(TextMapPropagator):
     """Reads and writes `traceparent` and `tracestate`; what it cannot read leaves the context as it was."""
 
@@ -138,10 +134,10 @@ class TraceContextPropagator(TextMapPropagator):
         if not values or len(values) != 1 or not isinstance(values[0], str):
             return context
         if getter is default_getter:
-            return self.extract_text(values[0], lambda: values_in_any_case(carrier, TRACESTATE), context)
-        return self.extract_text(values[0], lambda: getter.get(carrier, TRACESTATE), context)
+            return self._extracted(values[0], values_in_any_case(carrier, TRACESTATE), context)
+        return self._extracted(values[0], getter.get(carrier, TRACESTATE), context)
 
-    def extract_text(self, text: str, states: Callable[[], Iterable[str] | None], context: Context) -> Context:
+    def _extracted(self, text: str, states: Iterable[str] | None, context: Context) -> Context:
         """`context` with the parent that a traceparent and the tracestate headers say, as it was if they say none."""
         if _usual(text):
             trace_id = int(text[3:35], 16)
@@ -162,8 +158,7 @@ class TraceContextPropagator(TextMapPropagator):
             flags = _FLAGS[int(flags_hex, 16) & _KNOWN_FLAGS]
         if not trace_id or not span_id:
             return context
-        headers = states()
-        members = parse_tracestate(headers) if headers else None
+        members = parse_tracestate(states) if states else None
         span_context = remote_span_context(trace_id, span_id, flags, W3CTraceState(members) if members else _EMPTY)
         return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context)})
 
@@ -173,9 +168,7 @@ class TraceContextPropagator(TextMapPropagator):
         if value is None:
             return context
         state = index.get(b"tracestate")
-        return self.extract_text(
-            value.decode("latin-1"), _nothing if state is None else lambda: (state.decode("latin-1"),), context
-        )
+        return self._extracted(value.decode("latin-1"), None if state is None else (state.decode("latin-1"),), context)
 
     def inject(
         self,

@@ -81,6 +81,7 @@ class Tracer:
         "_response_headers",
         "_tracer",
         "kind",
+        "wants_reply_headers",
     )
 
     def __init__(
@@ -133,6 +134,8 @@ class Tracer:
         self._response_headers = (
             capture_from_names(response_headers, server=is_server, response=True) if has_headers else None
         )
+        #: Whether `transport.reply_carrier` will be read at the end; else it need not be there.
+        self.wants_reply_headers: Final = self._response_headers is not None
         self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
         self.kind: Final = kind
         self._extracts = kind in (SpanKind.SERVER, SpanKind.CONSUMER)
@@ -256,11 +259,6 @@ class Tracer:
         except Exception as failure:
             guard.swallow(f"the hook rename ({_name_of(self._rename)})", failure)
             return name
-
-    @property
-    def wants_reply_headers(self) -> bool:
-        """Whether `transport.reply_carrier` will be read at the end; else it need not be there."""
-        return self._response_headers is not None
 
     def extract(self, carrier: Carrier | Mapping[str, Any] | None, context: Context | None = None) -> Context:
         """`context`, the current one without it, with what a message's headers hold: its sender's span, baggage."""
