@@ -19,6 +19,7 @@ from clew import environment, logs
 from clew.environment import DEFAULT_ENDPOINT, headers_from_environment, traces_url, traces_url_from_environment
 from clew.recorder.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
 from clew.recorder.fan_out import FanOut
+from clew.recorder.file_exporter import FileExporter
 from clew.recorder.limits import Limits
 from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
@@ -62,6 +63,10 @@ def configure(
     headers: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     compression: str | None = None,
+    certificate_file: str | None = None,
+    client_certificate_file: str | None = None,
+    client_key_file: str | None = None,
+    exit_timeout_s: float | None = None,
     exporter: Exporter | SpanExporter | None = None,
     span_limits: Limits | None = None,
     id_generator: Any = None,
@@ -74,7 +79,9 @@ def configure(
     `endpoint` is the collector's base address for OTLP/HTTP, `/v1/traces` is appended unless it is there. `sampler`
     may be the SDK's, `None` is parent-based always on. `propagators` are names as in `OTEL_PROPAGATORS`. `exporter`
     replaces OTLP/HTTP. `timeout_s` bounds one request, `batch` the buffer and the rest of sending. `meter_provider`
-    reads what became of the spans, by default the global one. At exit what is left is sent, for 5 s at most.
+    reads what became of the spans, by default the global one. `certificate_file` holds the authorities to trust over
+    TLS, `client_certificate_file` and `client_key_file` what this process shows, all PEM. At exit what is left is
+    sent, for `exit_timeout_s` at most, 5 s unless it is given.
 
     Raises RuntimeError when called twice, ValueError for an argument that cannot be meant.
     """
@@ -89,14 +96,17 @@ def configure(
         if disabled:
             provider = TracerProvider(AlwaysOff(), resource, id_generator=id_generator, span_limits=span_limits)
         else:
-            exporters = [exporter] if exporter is not None else _exporters(endpoint, headers, compression, timeout_s)
+            files = (certificate_file, client_certificate_file, client_key_file)
+            exporters = (
+                [exporter] if exporter is not None else _exporters(endpoint, headers, compression, timeout_s, files)
+            )
             provider = TracerProvider(
                 sampler,
                 resource,
                 id_generator=id_generator if id_generator is not None else _id_generator(),
                 span_limits=span_limits,
                 exporter=exporters[0] if exporters else None,
-                batch=_batch_options(batch, timeout_s),
+                batch=_batch_options(batch, timeout_s, exit_timeout_s),
                 meter_provider=meter_provider,
             )
             for more in exporters[1:]:
@@ -146,13 +156,21 @@ def _set_log_level() -> None:
 # -- exporters ----------------------------------------------------------------------------------------------------------
 
 
+#: Authorities, the client's certificate, its key.
+_Files = tuple[str | None, str | None, str | None]
+
+
 def _exporters(
-    endpoint: str | None, headers: Mapping[str, str] | None, compression: str | None, timeout_s: float | None
+    endpoint: str | None,
+    headers: Mapping[str, str] | None,
+    compression: str | None,
+    timeout_s: float | None,
+    files: _Files,
 ) -> list[Any]:
     """What spans go to: at most one exporter of ours, which is the first, and any number of the SDK's."""
     merged = {**headers_from_environment(), **(headers or {})}
     if endpoint is not None:
-        return [_http_exporter(traces_url(endpoint), merged, compression)]
+        return [_http_exporter(traces_url(endpoint), merged, compression, files)]
     names = environment.read("OTEL_TRACES_EXPORTER") or ["otlp"]
     if "none" in names:
         return []
@@ -161,6 +179,9 @@ def _exporters(
     for name in names:
         if name == "console":
             ours.append(ConsoleExporter())
+            continue
+        if name == "otlp/stdout":
+            ours.append(FileExporter("-"))
             continue
         protocol = _PROTOCOLS.get(name) or (environment.read_otlp("PROTOCOL") or "http/protobuf")
         if name not in ("otlp", *_PROTOCOLS):
@@ -172,9 +193,9 @@ def _exporters(
         if made is not None:
             foreign.append(made)
         elif name in ("otlp", *_PROTOCOLS):
-            ours.insert(0, _http_exporter(traces_url_from_environment(), merged, compression))
+            ours.insert(0, _http_exporter(traces_url_from_environment(), merged, compression, files))
     if not ours and not foreign:
-        ours.append(_http_exporter(traces_url_from_environment(), merged, compression))
+        ours.append(_http_exporter(traces_url_from_environment(), merged, compression, files))
     if len(ours) > 1:
         ours = [FanOut(ours[0], ours[1:])]
     return [*ours, *foreign]
@@ -184,12 +205,19 @@ def _exporters(
 _PROTOCOLS: Final = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
-def _http_exporter(url: str, headers: Mapping[str, str], compression: str | None) -> Exporter:
+def _http_exporter(url: str, headers: Mapping[str, str], compression: str | None, files: _Files) -> Exporter:
+    authorities, certificate, key = files
+    if certificate is None:
+        # A key of the environment belongs to a certificate of the environment.
+        certificate = environment.read_otlp("CLIENT_CERTIFICATE")
+        key = key or (environment.read_otlp("CLIENT_KEY") if certificate is not None else None)
     return OtlpHttpExporter(
         url,
         headers=headers,
         compression=compression or environment.read_otlp("COMPRESSION") or "none",
-        certificate_file=environment.read_otlp("CERTIFICATE"),
+        certificate_file=authorities or environment.read_otlp("CERTIFICATE"),
+        client_certificate_file=certificate,
+        client_key_file=key,
     )
 
 
@@ -238,9 +266,12 @@ def _installed(group: str, variable: str, name: str) -> Any:
 # -- the rest -----------------------------------------------------------------------------------------------------------
 
 
-def _batch_options(batch: BatchOptions | None, timeout_s: float | None) -> BatchOptions:
+def _batch_options(batch: BatchOptions | None, timeout_s: float | None, exit_timeout_s: float | None) -> BatchOptions:
     if batch is not None:
-        return replace(batch, timeout_s=timeout_s) if timeout_s else batch
+        chosen: dict[str, Any] = {"timeout_s": timeout_s} if timeout_s else {}
+        if exit_timeout_s is not None:
+            chosen["exit_timeout_s"] = exit_timeout_s
+        return replace(batch, **chosen) if chosen else batch
     default = BatchOptions()
     delay_ms = environment.read("OTEL_BSP_SCHEDULE_DELAY")
     retry_for_ms = environment.read("OTEL_BSP_EXPORT_TIMEOUT")
@@ -254,6 +285,7 @@ def _batch_options(batch: BatchOptions | None, timeout_s: float | None) -> Batch
         # In milliseconds, as the specification has it.
         timeout_s=timeout_s or (environment.read_otlp("TIMEOUT") or default.timeout_s * 1000) / 1000,
         retry_for_s=default.retry_for_s if retry_for_ms is None else retry_for_ms / 1000,
+        exit_timeout_s=default.exit_timeout_s if exit_timeout_s is None else exit_timeout_s,
     )
 
 

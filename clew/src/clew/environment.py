@@ -164,7 +164,7 @@ VARIABLES: Final = (
     Variable("OTEL_TRACES_SAMPLER_ARG", "the sampler's argument"),
     Variable(
         "OTEL_TRACES_EXPORTER",
-        "`otlp`, `console`, `none`, an installed one; several with commas",
+        "`otlp`, `otlp/stdout` (OTLP JSON, a line a batch), `console`, `none`, an installed one; several with commas",
         "`otlp`",
         _names,
     ),

@@ -107,7 +107,7 @@ def test_a_busy_collector_is_asked_again_after_retry_after(collector: Any, statu
     provider.shutdown()
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 413, 415, 500])
+@pytest.mark.parametrize("status", [400, 401, 404, 415, 500])
 def test_a_refusal_is_final_and_counted_by_its_status(collector: Any, status: int) -> None:
     collector.answers = [(status, {}, b"")]
     provider = provider_for(collector.url)

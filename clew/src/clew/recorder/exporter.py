@@ -9,13 +9,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from time import time
 from typing import Any, Final, Literal, Protocol, TextIO
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from clew.otlp import decode
 from clew.otlp import fields as f
+from clew.recorder.connection import Deadline, basic_authorization, open_connection, proxy_for
 
 # protocols: the only statuses after which OTLP/HTTP clients may try again.
 _RETRYABLE: Final = frozenset((429, 502, 503, 504))
@@ -61,23 +62,35 @@ class OtlpHttpExporter:
         headers: Mapping[str, str] | None = None,
         compression: str = "none",
         certificate_file: str | None = None,
+        client_certificate_file: str | None = None,
+        client_key_file: str | None = None,
     ) -> None:
-        """`url` is the whole address, `https` for TLS; `compression` is `none` or `gzip`; `certificate_file` holds
-        the authorities to trust (PEM). Raises ValueError for an address that is none, OSError for an unreadable file.
+        """`url` is the whole address, `https` for TLS; `compression` is `none` or `gzip`. Files are PEM:
+        `certificate_file` holds the authorities to trust, `client_certificate_file` what this client shows, and
+        `client_key_file` its private key, unless that is in the same file; a key with a password is not read.
+
+        A user and password in the address are sent as Basic authorization. A proxy is taken from the environment.
+        Raises ValueError for an address that is none, OSError for an unreadable file.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not an http:// or https:// address")
+            raise ValueError(f"{_shown(parts)!r} is not an http:// or https:// address")
         if compression not in ("none", "gzip", ""):
             raise ValueError(f"compression is none or gzip, not {compression!r}")
-        self.url = url
-        self._host, self._port = parts.hostname, parts.port
+        if client_key_file and not client_certificate_file:
+            raise ValueError("a client's key is of no use without its certificate")
+        #: The address without user and password.
+        self.url = _shown(parts)
+        self._parts = parts
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._tls: Any = None
         if parts.scheme == "https":
             import ssl
 
             self._tls = ssl.create_default_context(cafile=certificate_file)
+            if client_certificate_file:
+                # Without the function OpenSSL would ask for a password at the terminal.
+                self._tls.load_cert_chain(client_certificate_file, client_key_file, password=lambda: b"")
         # What sending needs is imported here: if a process forks while another thread imports, its child has half a
         # module for ever.
         codecs.lookup("idna")
@@ -85,42 +98,51 @@ class OtlpHttpExporter:
         if self._gzip:
             import gzip  # noqa: F401
         self._headers = {"Content-Type": "application/x-protobuf", "User-Agent": "clew-otlp-exporter"}
+        if (authorization := basic_authorization(parts)) is not None:
+            self._headers["Authorization"] = authorization
         self._headers.update(headers or {})
         if self._gzip:
             self._headers["Content-Encoding"] = "gzip"
+        self._proxy = proxy_for(parts)
+        if self._proxy is not None and self._tls is None:
+            self._target = self.url
+            if self._proxy.authorization is not None:
+                self._headers["Proxy-Authorization"] = self._proxy.authorization
+        self._deadline = Deadline()
         self._connection: HTTPConnection | None = None
 
     def export(self, request: bytes, timeout_s: float) -> Outcome:
-        """Send one request and read its answer."""
+        """Send one request and read its answer, within `timeout_s` altogether."""
         if self._gzip:
             import gzip
 
             # Level 6 costs more than making the spans did.
             request = gzip.compress(request, compresslevel=1, mtime=0)
+        self._deadline.set(timeout_s)
         kept_open = self._connection is not None
         try:
             try:
-                return self._attempt(request, timeout_s)
+                return self._attempt(request)
             except (ConnectionError, HTTPException):
                 # The server may have closed an idle connection; a fresh one decides.
                 if not kept_open:
                     raise
-                return self._attempt(request, timeout_s)
+                return self._attempt(request)
         except (OSError, HTTPException, ValueError) as error:
             return Outcome("again", reason="unreachable", detail=f"{self.url}: {error or type(error).__name__}")
 
-    def _attempt(self, request: bytes, timeout_s: float) -> Outcome:
+    def _attempt(self, request: bytes) -> Outcome:
+        deadline = self._deadline
         connection = self._connection
         if connection is None:
-            connection = self._connect(timeout_s)
-        elif connection.sock is not None:
-            connection.sock.settimeout(timeout_s)
+            connection = self._connection = open_connection(self._parts, self._tls, self._proxy, deadline)
         try:
             if connection.sock is None:
                 connection.connect()
                 if connection is not self._connection:
                     # A greenlet of gevent, which came along when the process forked while it was connecting.
                     raise OSError("the connection belongs to the parent process")
+            connection.sock.settimeout(deadline.left_s())
             connection.request("POST", self._target, body=request, headers=self._headers)
             response = connection.getresponse()
             body = response.read(_MAX_RESPONSE_BYTES)
@@ -133,13 +155,6 @@ class OtlpHttpExporter:
             # A body that goes on for longer than any OTLP answer: not worth reading, so not worth keeping.
             self.close()
         return self._judge(response, body)
-
-    def _connect(self, timeout_s: float) -> HTTPConnection:
-        if self._tls is not None:
-            self._connection = HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
-        else:
-            self._connection = HTTPConnection(self._host, self._port, timeout=timeout_s)
-        return self._connection
 
     def _judge(self, response: HTTPResponse, body: bytes) -> Outcome:
         status = response.status
@@ -174,6 +189,12 @@ class OtlpHttpExporter:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _shown(parts: SplitResult) -> str:
+    """The address without user and password."""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
 
 
 def retry_after_s(value: str | None, now_s: float) -> float | None:

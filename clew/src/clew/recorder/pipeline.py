@@ -6,7 +6,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -18,6 +18,7 @@ from clew.recorder import _select
 from clew.recorder.buffer import Buffer
 from clew.recorder.exporter import Exporter, Outcome
 from clew.recorder.resource import Resource
+from clew.recorder.splitting import Part, halves
 
 # Whoever tries clew for the first time looks for the first spans at once.
 _FIRST_DELAY_S: Final = 0.1
@@ -25,6 +26,10 @@ _FIRST_BACKOFF_S: Final = 1.0
 _MAX_BACKOFF_S: Final = 30.0
 # A server that names the time may ask for more patience than our own guesses have.
 _MAX_RETRY_AFTER_S: Final = 300.0
+_TOO_LARGE: Final = "http_413"
+# A batch of thousands whose every span is refused is not asked about one by one.
+_MAX_SPLITS: Final = 64
+_MIN_BATCH_BYTES: Final = 16 * 1024
 # How long a waiting force_flush may overlook that it woke up in a forked child, where nobody will answer.
 _FLUSH_LOOK_S: Final = 0.1
 
@@ -52,12 +57,16 @@ class BatchOptions:
     retry_for_s: float = 60.0
     """One batch with all its attempts and the pauses between them (`OTEL_BSP_EXPORT_TIMEOUT`), unless the collector
     names a longer pause (`Retry-After`), of up to five minutes."""
+    exit_timeout_s: float = 5.0
+    """How long the end of the process may be delayed to send what is left."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for bounds that nothing fits into."""
         for name in ("max_queue_spans", "max_queue_bytes", "max_batch_spans", "max_batch_bytes", "max_span_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is a number above 0, not {getattr(self, name)}")
+        if not self.exit_timeout_s >= 0:
+            raise ValueError(f"exit_timeout_s is a number of seconds from 0 on, not {self.exit_timeout_s}")
         if self.when_full not in ("drop_newest", "drop_oldest"):
             raise ValueError(f"when_full is drop_newest or drop_oldest, not {self.when_full!r}")
 
@@ -93,6 +102,8 @@ class Pipeline:
     def __init__(self, exporter: Exporter, resource: Resource, options: BatchOptions) -> None:
         self._exporter = exporter
         self._options = options
+        # Less, once a collector has said that it is too much.
+        self._max_batch_bytes = options.max_batch_bytes
         #: Called by the thread that sends, before each attempt.
         self.before_attempt: Callable[[], None] = _nothing
         # Half the buffer is time to send even where a batch may be larger.
@@ -244,29 +255,47 @@ class Pipeline:
         while left > 0:
             count, request = self.buffer.take(
                 min(left, options.max_batch_spans),
-                options.max_batch_bytes,
+                self._max_batch_bytes,
                 self._resource_bytes,
                 self._resource_schema_url,
             )
             if not count:
                 break
             left -= count
-            outcome = self._send(request, deadline)
-            if self._life is not life:
-                raise _OtherProcess
-            if outcome.verdict == "delivered":
-                self.buffer.count_sent(count - min(outcome.rejected, count))
-                self.buffer.count_dropped("rejected", min(outcome.rejected, count))
-                all_delivered = all_delivered and not outcome.rejected
-                if outcome.rejected or outcome.detail:
-                    guard.warn("partial success", "clew: %d spans rejected: %s", outcome.rejected, outcome.detail)
-            else:
-                all_delivered = False
-                self.buffer.count_dropped(outcome.reason, count)
-                guard.warn("export", "clew: %d spans dropped (%s): %s", count, outcome.reason, outcome.detail)
+            parts, may_split = [Part(count, request)], _MAX_SPLITS
+            while parts:
+                part = parts.pop()
+                outcome = self._send(part.request, deadline)
+                if self._life is not life:
+                    raise _OtherProcess
+                if outcome.reason == _TOO_LARGE and may_split:
+                    may_split -= 1
+                    if (pair := _halves(part.request)) is not None:
+                        # What comes later is made so small at once.
+                        self._max_batch_bytes = max(_MIN_BATCH_BYTES, min(self._max_batch_bytes, len(pair[0].request)))
+                        parts += reversed(pair)
+                        continue
+                    outcome = replace(outcome, reason="too_large")
+                all_delivered = self._count(part.spans, outcome) and all_delivered
                 if outcome.verdict == "again" and (deadline is not None or self._deadline is not None):
-                    break  # who is not there at the end will not be there for the rest
+                    # Who is not there at the end will not be there for the rest.
+                    for rest in parts:
+                        self._count(rest.spans, outcome)
+                    return False
         return all_delivered
+
+    def _count(self, spans: int, outcome: Outcome) -> bool:
+        """Count what became of so many spans; whether all were taken."""
+        if outcome.verdict == "delivered":
+            rejected = min(outcome.rejected, spans)
+            self.buffer.count_sent(spans - rejected)
+            self.buffer.count_dropped("rejected", rejected)
+            if outcome.rejected or outcome.detail:
+                guard.warn("partial success", "clew: %d spans rejected: %s", outcome.rejected, outcome.detail)
+            return not outcome.rejected
+        self.buffer.count_dropped(outcome.reason, spans)
+        guard.warn("export", "clew: %d spans dropped (%s): %s", spans, outcome.reason, outcome.detail)
+        return False
 
     def _send(self, request: bytes, deadline: float | None) -> Outcome:
         options, life = self._options, self._life
@@ -317,6 +346,13 @@ class Pipeline:
     def stats(self) -> dict[str, Any]:
         """`{"recorded", "sent", "dropped": {reason: n}}`."""
         return self.buffer.stats()
+
+
+def _halves(request: bytes) -> tuple[Part, Part] | None:
+    try:
+        return halves(request)
+    except ValueError:  # not one of ours
+        return None
 
 
 def _nothing() -> None:

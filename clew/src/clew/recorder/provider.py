@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from clew.recorder.sdk_bridge import Bridge
 
-# What the process' exit may be held up by, connections that never answer included; by all providers together.
-_EXIT_TIMEOUT_S: Final = 4.5
+# Of the time that the process' exit may be held up, by all providers together; the rest is for what cannot be timed.
+_OF_EXIT_TIMEOUT: Final = 0.9
 _exit_until: float | None = None
 # The SDK's.
 _FLUSH_TIMEOUT_MS: Final = 30_000
@@ -115,6 +115,7 @@ class TracerProvider(ApiTracerProvider):
         self._bridge: Bridge | None = None
         self._pipeline: Pipeline | None = None
         self._export_metrics: ExportMetrics | None = None
+        self._exit_timeout_s = (batch or BatchOptions()).exit_timeout_s
         self._is_shut_down = False
         self._metrics = span_metrics(meter_provider)
         if active_span_processor is not None:
@@ -306,7 +307,7 @@ class TracerProvider(ApiTracerProvider):
     def _shutdown_at_exit(self) -> None:
         global _exit_until
         if _exit_until is None:
-            _exit_until = monotonic() + _EXIT_TIMEOUT_S
+            _exit_until = monotonic() + self._exit_timeout_s * _OF_EXIT_TIMEOUT
         self.shutdown(max(_exit_until - monotonic(), 0.0))
 
     def _begin_in_child(self) -> None:
