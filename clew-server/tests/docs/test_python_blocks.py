@@ -6,6 +6,7 @@ A page that defines functions gets a few lines that call them.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -83,6 +84,11 @@ for _ in range(300):  # one in ten is kept; that none is has a chance of 1e-14
     trace.get_tracer("page").start_span("GET /price").end()
 trace.get_tracer_provider().shutdown()
 """,
+    "how-to/send-spans.md": """
+from opentelemetry import trace
+trace.get_tracer("page").start_span("sent").end()
+clew.shutdown()
+""",
     "how-to/test-your-spans.md": """
 from clew.testing import recording
 with recording() as spans:
@@ -142,6 +148,7 @@ PROMISED = {
     },
     "how-to/ids-in-logs.md": {("shop", "INTERNAL", "checkout", None, "UNSET")},
     "how-to/sample.md": {("shop", "INTERNAL", "GET /price", None, "UNSET")},
+    "how-to/send-spans.md": {("shop", "INTERNAL", "sent", None, "UNSET")},
     "how-to/test-your-spans.md": set(),
     "how-to/trace-a-function.md": {
         ("page", "INTERNAL", "checkout", None, "UNSET"),
@@ -203,3 +210,9 @@ def test_each_go_block_of_the_kratos_page_has_its_python_right_after_it() -> Non
     languages = re.findall(r"^```(go|python)$", (DOCS / "from-kratos.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert languages.count("go") == 4
     assert all(languages[at + 1] == "python" for at, language in enumerate(languages) if language == "go")
+
+
+def test_every_block_of_every_page_is_python() -> None:
+    for page in sorted(DOCS.rglob("*.md")):
+        for block in python_blocks(page):
+            compile(block, str(page.relative_to(DOCS)), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
