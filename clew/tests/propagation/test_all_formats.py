@@ -116,7 +116,8 @@ def test_w3c_keeps_flags_and_state(parts: tuple[int, int, bool], random: bool, m
     flags = TraceFlags(int(parts[2]) | 2 * random)
     context = set_span_in_context(NonRecordingSpan(SpanContext(*parts[:2], False, flags, state)), Context())
     found = found_in(through(TraceContextPropagator(), context))
-    assert found.trace_flags == flags
+    # That the id is random is said only of a trace that came with it.
+    assert found.trace_flags == flags & 1
     assert found.trace_state.to_header() == state.to_header()
 
 

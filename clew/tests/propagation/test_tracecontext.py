@@ -96,7 +96,16 @@ def test_no_text_makes_it_fail(text: str) -> None:
 
 @pytest.mark.parametrize(("came", "goes"), [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03")])
 def test_sampled_and_random_are_sent_on_and_no_other_flag(came: str, goes: str) -> None:
-    assert injected(extracted(f"00-{TRACE}-{SPAN}-{came}"))["traceparent"] == f"00-{TRACE}-{SPAN}-{goes}"
+    carrier, propagator = DictCarrier({}), TraceContextPropagator()
+    context = propagator.extract(DictCarrier({"traceparent": f"00-{TRACE}-{SPAN}-{came}"}), Context(), getter)
+    propagator.inject(carrier, context, setter)
+    assert carrier.headers["traceparent"] == f"00-{TRACE}-{SPAN}-{goes}"
+
+
+def test_of_a_trace_begun_here_only_sampled_is_sent_as_older_receivers_take_more_for_broken() -> None:
+    for flags, goes in ((1, "01"), (3, "01"), (2, "00")):
+        context = SpanContext(int(TRACE, 16), int(SPAN, 16), is_remote=False, trace_flags=TraceFlags(flags))
+        assert injected(context)["traceparent"] == f"00-{TRACE}-{SPAN}-{goes}"
 
 
 def test_flags_of_our_own_that_nobody_knows_are_not_sent() -> None:

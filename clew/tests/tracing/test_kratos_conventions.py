@@ -6,8 +6,10 @@ from itertools import product
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import SpanKind, StatusCode
 
+from clew.propagation import TraceContextPropagator
 from clew.recorder.provider import TracerProvider
 from clew.testing import SpanRecorder, assert_span, exceptions_of
 from clew.tracing.attributes import grpc_outcome, http_outcome
@@ -162,9 +164,14 @@ def test_a_call_that_was_given_up_is_no_error() -> None:
 
 def test_clients_say_of_the_flags_only_that_of_sampling() -> None:
     # Others make the Go side begin a new trace.
+    came = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"}
     for conventions, flags in (("kratos", "01"), ("otel", "03")):
         provider = TracerProvider()
         tracer = Tracer(SpanKind.CLIENT, tracer_provider=provider, conventions=conventions)
         headers: dict[str, str] = {}
-        tracer.end(tracer.start("call", headers))
+        token = attach(TraceContextPropagator().extract(came, Context()))
+        try:
+            tracer.end(tracer.start("call", headers))
+        finally:
+            detach(token)
         assert headers["traceparent"][-2:] == flags

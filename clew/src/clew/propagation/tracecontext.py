@@ -41,7 +41,12 @@ _member: Final = re.compile(
     r"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])", re.ASCII
 ).fullmatch
 # Bit 0 sampled, bit 1 random trace id; whatever else may come is not sent on.
+_SAMPLED: Final = 1
+_RANDOM: Final = 2
 _KNOWN_FLAGS: Final = 3
+# Set in a context whose traceparent came with the random bit. Only then is it sent on: propagators made before level 2,
+# OpenTelemetry's in Go until 2026 among them, take a traceparent with it for broken and begin another trace.
+_CAME_RANDOM: Final = "clew-traceparent-random"
 _FLAGS: Final = tuple(TraceFlags(flags) for flags in range(_KNOWN_FLAGS + 1))
 _FIELDS: Final = frozenset((TRACEPARENT, TRACESTATE))
 _EMPTY: Final = TraceState()
@@ -160,6 +165,8 @@ class TraceContextPropagator(TextMapPropagator):
             return context
         members = parse_tracestate(states) if states else None
         span_context = remote_span_context(trace_id, span_id, flags, W3CTraceState(members) if members else _EMPTY)
+        if flags & _RANDOM:
+            return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context), _CAME_RANDOM: True})
         return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context)})
 
     def extract_plain(self, index: Mapping[bytes, bytes], context: Context) -> Context:
@@ -177,13 +184,16 @@ class TraceContextPropagator(TextMapPropagator):
         setter: Setter[CarrierT] = default_setter,
     ) -> None:
         # As get_current_span, without the calls below it.
-        span = (get_current() if context is None else context).get(_SPAN_KEY)
+        if context is None:
+            context = get_current()
+        span = context.get(_SPAN_KEY)
         if not isinstance(span, Span):
             return
         span_context = span.get_span_context()
         if not span_context.is_valid:
             return
-        ids_and_flags = (span_context.trace_id, span_context.span_id, span_context.trace_flags & _KNOWN_FLAGS)
+        flags = span_context.trace_flags & (_KNOWN_FLAGS if _CAME_RANDOM in context else _SAMPLED)
+        ids_and_flags = (span_context.trace_id, span_context.span_id, flags)
         # A format string of this kind takes a quarter less.
         setter.set(carrier, TRACEPARENT, "00-%032x-%016x-%02x" % ids_and_flags)  # noqa: UP031
         state = span_context.trace_state

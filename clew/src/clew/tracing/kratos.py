@@ -139,7 +139,7 @@ def say_sampled_only(headers: Carrier) -> None:
     """Of the flags in `traceparent`, leave the sampled one alone.
 
     The Go packages that Kratos is built with know no other, and begin a new trace where there is one (fixed there in
-    2026): the flag for random ids, which clew sets as level 2 of the recommendation wants, would cut every trace.
+    2026): the flag for random ids, which level 2 of the recommendation wants to be sent on, would cut the trace.
     """
     values = headers.get(TRACEPARENT)
     if len(values) == 1 and values[0].endswith(("-02", "-03")):
