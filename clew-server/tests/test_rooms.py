@@ -40,7 +40,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "tracing": {"transport", "middleware", "propagation", "semconv", "carriers", "guard"},
     "propagation": {"carriers", "ids", "semconv", "guard"},
     "instrumentation": {"guard", "tracing", "transport", "carriers", "middleware", "propagation", "semconv"},
-    "bridges": {"guard", "recorder", "otlp"},
+    "bridges": {"guard", "recorder", "otlp", "tracing"},
     "transport": {"carriers"},
     "carriers": set(),
     "middleware": set(),

@@ -15,28 +15,9 @@ from opentelemetry import trace
 from clew import guard
 from clew.otlp import encode
 from clew.recorder.provider import TracerProvider
+from clew.tracing.attributes import GRPC_CODES
 
 SCOPE: Final = "clew.opencensus"
-#: Codes of google.rpc by their numbers, which OpenCensus' statuses are.
-CODES: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 LINK_TYPES: Final = {1: "child", 2: "parent"}
 MESSAGE_TYPES: Final = {1: "SENT", 2: "RECEIVED"}
 # Kinds as OTLP counts, from OpenCensus' 1 server and 2 client.
@@ -125,7 +106,8 @@ def encoded(data: Any) -> bytes:
 
 def code_name(code: Any) -> str:
     """`NOT_FOUND` for 5; the number itself for others."""
-    return CODES[code] if isinstance(code, int) and 0 <= code < len(CODES) else str(code)
+    # A status of OpenCensus is one of google.rpc, as gRPC's are.
+    return GRPC_CODES[code] if isinstance(code, int) and 0 <= code < len(GRPC_CODES) else str(code)
 
 
 def items_of(attributes: Any) -> dict[str, Any]:
