@@ -39,6 +39,7 @@ def test_the_public_names_are_these() -> None:
         "logs",
         "opencensus",
         "opentracing",
+        "pika",
         "psycopg",
         "pymongo",
         "redis",
