@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from time import monotonic
+from contextlib import suppress
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -61,6 +62,10 @@ time.sleep(60)
     assert life.names() == ["sent"]
 
 
+# Below, main threads sleep in short naps: Python looks for signals before a sleep, not while it begins, so one that comes
+# in between is not noticed before the sleep's end.
+
+
 def test_a_handler_of_sigterm_that_exits_sends_everything(life: Any) -> None:
     process = life.start(
         """
@@ -69,7 +74,8 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with tracer.start_as_current_span("interrupted"):
     tracer.start_span("before").end()
     print("ready", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.05)
 """
     )
     process.stdout.readline()
@@ -82,9 +88,13 @@ with tracer.start_as_current_span("interrupted"):
 def test_ctrl_c_inside_a_span_ends_and_sends_it(life: Any) -> None:
     process = life.start(
         """
+import signal
+# Whoever runs the tests in a shell's background has them started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with tracer.start_as_current_span("interrupted"):
     print("ready", flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.05)
 """
     )
     process.stdout.readline()
@@ -96,10 +106,11 @@ with tracer.start_as_current_span("interrupted"):
 
 
 class _Hanging:
-    """Takes connections and never answers; or answers 503 for ever, at once."""
+    """Takes connections and never answers; or answers 503 for ever, at once or a byte every 50 ms."""
 
-    def __init__(self, answer: bytes = b"") -> None:
+    def __init__(self, answer: bytes = b"", drip: bytes = b"") -> None:
         self._answer = answer
+        self._drip = drip
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._kept: list[socket.socket] = []
@@ -116,6 +127,15 @@ class _Hanging:
             if self._answer:
                 connection.recv(1 << 20)
                 connection.sendall(self._answer)
+            if self._drip:
+                threading.Thread(target=self._drip_on, args=(connection,), daemon=True).start()
+
+    def _drip_on(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                for byte in self._drip:
+                    connection.send(bytes((byte,)))
+                    sleep(0.05)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -131,6 +151,10 @@ def test_a_process_ends_within_five_seconds_whatever_the_collector_does(life: An
     patient = _Hanging(
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )
+    # Its answer grows for ever; and one that is in the midst of its headers for ever.
+    dripping = _Hanging(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x")
+    dripping_headers = _Hanging(b"HTTP/1.1 200 OK\r\n", b"X-More: of it\r\n")
+    servers = (hanging, unwilling, patient, dripping, dripping_headers)
     code = """
 for _ in range(100):
     tracer.start_span("lost").end()
@@ -141,7 +165,7 @@ def tell():
     print(time.monotonic(), flush=True)
 """
     # Nobody listens; a network that does not answer; a collector that hangs; one that never wants.
-    urls = ["http://127.0.0.1:9", "http://192.0.2.1:4318", hanging.url, unwilling.url, patient.url]
+    urls = ["http://127.0.0.1:9", "http://192.0.2.1:4318", *(server.url for server in servers)]
     try:
         # At once: they wait, they do not work.
         processes = [
@@ -163,5 +187,5 @@ def tell():
         assert [process.returncode for process in processes] == [0] * len(processes)
         assert max(took) < 5, took
     finally:
-        for server in (hanging, unwilling, patient):
+        for server in servers:
             server.close()
