@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import INVALID_SPAN, SpanKind, set_span_in_context
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard
@@ -145,20 +145,24 @@ class MessageTracing:
         self.producer.end(span, transport=call)
         return reply
 
+    def begin(self, call: MessageTransport) -> tuple[Span, Context]:
+        """A span for the handling of one message, joined to its sender's as the options say, and its context."""
+        consumer = self.consumer
+        if self._join == "parent":
+            return consumer.begin(call.operation, call.carrier, call)
+        link = consumer.link(call.carrier)
+        # A trace of its own, with the sender's baggage.
+        outside = attach(set_span_in_context(INVALID_SPAN, consumer.extract(call.carrier)))
+        try:
+            return consumer.begin(call.operation, None, call, () if link is None else (link,))
+        finally:
+            detach(outside)
+
     @contextmanager
     def handling(self, call: MessageTransport) -> Iterator[None]:
-        """A span around the handling of one message; joined to its sender's as the options say."""
+        """The handling of one message."""
         consumer = self.consumer
-        if self._join == "link":
-            link = consumer.link(call.carrier)
-            # A trace of its own, with the sender's baggage.
-            outside = attach(set_span_in_context(INVALID_SPAN, consumer.extract(call.carrier)))
-            try:
-                span, context = consumer.begin(call.operation, None, call, () if link is None else (link,))
-            finally:
-                detach(outside)
-        else:
-            span, context = consumer.begin(call.operation, call.carrier, call)
+        span, context = self.begin(call)
         token, transport_token = attach(context), server_transport.set(call)
         try:
             yield

@@ -28,6 +28,7 @@ _LIBRARIES: Final = (
     ("grpc", "clew.instrumentation.grpc_aio"),
     ("pymongo", "clew.instrumentation.pymongo"),
     ("redis", "clew.instrumentation.redis"),
+    ("celery", "clew.instrumentation.celery"),
     ("pika", "clew.instrumentation.pika"),
     ("sqlalchemy", "clew.instrumentation.sqlalchemy"),
     ("psycopg", "clew.instrumentation.psycopg"),

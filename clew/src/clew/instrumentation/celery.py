@@ -1,0 +1,208 @@
+"""Celery: a PRODUCER span for each task sent, a CONSUMER span for each run of one, in one trace.
+
+    clew.celery.traced(app)   # in the sender and in the worker
+
+What a worker runs is seen through Celery's signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any, Final, TypeVar, Unpack
+
+import celery
+from celery import signals
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import TracerProvider
+
+from clew import guard
+from clew.instrumentation import _messages
+from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
+from clew.instrumentation._patching import Switch, Undo, replace
+from clew.tracing.options import MessagingOptions
+from clew.transport import Outcome, server_transport
+
+OPTIONS: Final = _messages.OPTIONS
+SYSTEM: Final = "celery"
+COMPONENT: Final = "Celery"
+_MARK: Final = "_clew_tracing"
+_RUN: Final = "_clew_run"
+_numbers: Final = count()
+App = TypeVar("App", bound=celery.Celery)
+
+
+class _TaskTransport(MessageTransport):
+    """A task that is sent or run, with its name on the span."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, what: Any, task: str, destination: str | None, carrier: Any, **details: Any) -> None:
+        super().__init__(SYSTEM, COMPONENT, what, what, destination, carrier, shown_destination=task, **details)
+        self._task = task
+
+    def attributes(self) -> Any:
+        """Those of messaging, and the task."""
+        return {**super().attributes(), "celery.task_name": self._task}
+
+
+class _Run:
+    """A task that is being run."""
+
+    __slots__ = ("call", "error", "span", "state", "tokens")
+
+    def __init__(self, call: _TaskTransport, span: Any, tokens: Any) -> None:
+        self.call = call
+        self.span = span
+        self.tokens = tokens
+        self.error: BaseException | None = None
+        self.state: str | None = None
+
+
+class _Celery:
+    """The signals of one application, or of all."""
+
+    def __init__(self, tracing: MessageTracing, app: celery.Celery | None) -> None:
+        self._tracing = tracing
+        self._app = app
+
+    # -- sending --------------------------------------------------------------------------------------------------------
+
+    def send_task(self, app: Any, original: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
+        if not self._tracing.is_on:
+            return original(name, *args, **options)
+        try:
+            # Beside those of the caller; a worker finds them on the task's request.
+            headers = dict(options.pop("headers", None) or {})
+            queue = options.get("queue") or options.get("routing_key") or app.conf.task_default_queue
+            destination = getattr(queue, "name", queue)
+            call = _TaskTransport(
+                "send", name, str(destination), HeadersCarrier(headers), message_id=options.get("task_id")
+            )
+        except Exception as failure:
+            guard.swallow("reading a task of Celery", failure)
+            return original(name, *args, **options)
+        return self._tracing.send(call, partial(original, name, *args, headers=headers, **options))
+
+    # -- running --------------------------------------------------------------------------------------------------------
+
+    def prerun(self, task: Any = None, task_id: str | None = None, **_: Any) -> None:
+        """A task is about to be run, in this thread."""
+        if not self._tracing.is_on or task is None or not self._is_ours(task):
+            return
+        try:
+            request = task.request
+            if getattr(request, _RUN, None) is not None:
+                return
+            delivery = request.delivery_info or {}
+            # What is run on the spot has no message, and belongs where it was called.
+            carrier = None if request.is_eager else HeadersCarrier(dict(vars(request)))
+            call = _TaskTransport(
+                "process",
+                task.name,
+                delivery.get("routing_key"),
+                carrier,
+                message_id=task_id,
+                conversation_id=request.correlation_id,
+            )
+            span, context = self._tracing.begin(call)
+            tokens = attach(context), server_transport.set(call)
+            setattr(request, _RUN, _Run(call, span, tokens))
+        except Exception as failure:
+            guard.swallow("tracing a task of Celery", failure)
+
+    def failed(self, sender: Any = None, exception: BaseException | None = None, **_: Any) -> None:
+        """The task has raised, for the last time."""
+        run = self._run_of(sender)
+        if run is not None:
+            run.error = exception
+
+    def retried(self, sender: Any = None, request: Any = None, **_: Any) -> None:
+        """The task has asked to be run again later, which is no error yet."""
+        run = getattr(request, _RUN, None) or self._run_of(sender)
+        if run is not None:
+            run.state = "RETRY"
+
+    def postrun(self, task: Any = None, state: str | None = None, **_: Any) -> None:
+        """The task has been run."""
+        request = getattr(task, "request", None)
+        run: _Run | None = self._run_of(task)
+        if run is None:
+            return
+        try:
+            setattr(request, _RUN, None)
+            token, transport_token = run.tokens
+            server_transport.reset(transport_token)
+            detach(token)
+            outcome = Outcome({"celery.state": str(run.state or state or "")})
+            self._tracing.consumer.end(run.span, reply=outcome, error=run.error, transport=run.call)
+        except Exception as failure:
+            guard.swallow("ending a task of Celery", failure)
+
+    def _run_of(self, task: Any) -> _Run | None:
+        run: _Run | None = getattr(getattr(task, "request", None), _RUN, None)
+        return run
+
+    def _is_ours(self, task: Any) -> bool:
+        app = getattr(task, "app", None)
+        # An application that is traced by hand is not traced by the patch as well.
+        return app is self._app if self._app is not None else _MARK not in vars(app)
+
+    def connect(self) -> Undo:
+        """Hear of tasks; returns the way back."""
+        heard = (
+            (signals.task_prerun, self.prerun),
+            (signals.task_failure, self.failed),
+            (signals.task_retry, self.retried),
+            (signals.task_postrun, self.postrun),
+        )
+        # By a name of its own: Celery takes the same method of two objects for one receiver.
+        own = f"clew {next(_numbers)}"
+        for signal, function in heard:
+            signal.connect(function, weak=False, dispatch_uid=own)
+
+        def undo() -> None:
+            for signal, _ in heard:
+                signal.disconnect(dispatch_uid=own)
+
+        return undo
+
+
+def traced(app: App, **options: Unpack[MessagingOptions]) -> App:
+    """The same application, whose tasks are traced from now on, where they are sent and where they are run.
+
+    Raises TypeError for what is no application of Celery, ValueError for an unknown convention.
+    """
+    own: Any = app
+    if not isinstance(app, celery.Celery):
+        raise TypeError(f"not an application of Celery: {type(app).__name__}")
+    if _MARK not in vars(own):
+        tracing = _Celery(MessageTracing(options), app)
+        setattr(own, _MARK, tracing)
+        own.send_task = partial(tracing.send_task, own, own.send_task)
+        tracing.connect()
+    return app
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every application, made before or after; returns the way back."""
+    tracing = MessageTracing({"tracer_provider": tracer_provider, **options})
+    heard = _Celery(tracing, None)
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def send_task(self: Any, name: str, *args: Any, **choices: Any) -> Any:
+            if not switch.on or _MARK in vars(self):
+                return original(self, name, *args, **choices)
+            return heard.send_task(self, partial(original, self), name, *args, **choices)
+
+        return send_task
+
+    undos = [replace(celery.Celery, "send_task", make), heard.connect()]
+
+    def undo() -> None:
+        tracing.is_on = False
+        for one in undos:
+            one()
+
+    return undo
