@@ -124,6 +124,8 @@ class Pipeline:
         # Another one after a fork: whatever still holds the old one was the parent's.
         self._life = object()
         self._thread: threading.Thread | None = None
+        # Asked instead of is_alive(), which takes a thread for ended when a signal's handler raises inside it.
+        self._has_ended = False
         self._starting = threading.RLock()
         self._sending = threading.Lock()
         # SimpleQueue.put may be interrupted by itself (a __del__ that ends a span), which Event.set may not.
@@ -143,18 +145,21 @@ class Pipeline:
 
     def _wake(self) -> None:
         """The buffer has its first span, or many; called by the thread that ended it."""
-        if self._thread is None:
-            self._start()
-        self._signals.put(None)
+        try:
+            if self._thread is None:
+                self._start()
+        finally:
+            # A signal's handler may raise in there; nobody else would say that there are spans.
+            self._signals.put(None)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="clew-exporter", daemon=True)
-        with self._starting:
-            if self._thread is not None:
-                return
-            self._signals, self._interrupts = queue.SimpleQueue(), queue.SimpleQueue()
-            self._thread = thread
         try:
+            with self._starting:
+                if self._thread is not None:
+                    return
+                self._signals, self._interrupts = queue.SimpleQueue(), queue.SimpleQueue()
+                self._thread = thread
             thread.start()
         except RuntimeError as error:
             # No threads left, or the interpreter is shutting down: shutdown() sends from its caller's thread.
@@ -162,23 +167,27 @@ class Pipeline:
             guard.warn("starting the exporter", "clew: the exporter cannot start: %s", error)
         except BaseException:
             # A signal's handler raised. If the thread is under way all the same, it sees that it is not wanted.
-            if not thread.is_alive():
+            if self._thread is thread and not thread.is_alive():
                 self._thread = None
             raise
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send what has ended so far; True if all of it was delivered within `timeout_s`."""
+        if self._thread is None and self._deadline is None and self.buffer.held:
+            # Its start failed or was interrupted. From here the spans would be sent too, but what interrupts the
+            # caller then loses those that are on their way.
+            self._start()
         thread, life = self._thread, self._life
         if self._deadline is not None or thread is threading.current_thread():
             return False
-        if thread is None or not thread.is_alive():
+        if thread is None or self._has_ended:
             return self._send_here(timeout_s)
         flush = _Flush()
         self._flushes.append(flush)
         self._interrupts.put(None)
         self._signals.put(None)
         until = monotonic() + timeout_s
-        while not flush.is_done and self._life is life and (left_s := until - monotonic()) > 0:
+        while not flush.is_done and self._life is life and not self._has_ended and (left_s := until - monotonic()) > 0:
             flush.done.acquire(timeout=min(left_s, _FLUSH_LOOK_S))
         return flush.delivered
 
@@ -200,7 +209,7 @@ class Pipeline:
             return
         self._deadline = monotonic() + timeout_s
         thread = self._thread
-        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+        if thread is None or self._has_ended or thread is threading.current_thread():
             self._send_here(timeout_s)
             self._exporter.close()
         else:
@@ -208,16 +217,24 @@ class Pipeline:
             self._signals.put(None)
             thread.join(timeout_s)
         self.buffer.close("shutdown")
-        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+        if thread is not None and not self._has_ended and thread is not threading.current_thread():
             self.buffer.write_off("shutdown")  # it waits for an answer that began before the end
 
     # -- the thread's side ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        thread = threading.current_thread()
+        try:
+            self._send_on(thread)
+        finally:
+            if self._thread is thread:
+                self._has_ended = True
+
+    def _send_on(self, thread: threading.Thread) -> None:
         # The exporter's own requests are no part of the application's traces.
         context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
         attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
-        thread, signals, interrupts = threading.current_thread(), self._signals, self._interrupts
+        signals, interrupts = self._signals, self._interrupts
         while self._deadline is None and self._thread is thread:
             if not self.buffer.held:
                 signals.get()

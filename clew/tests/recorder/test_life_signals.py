@@ -1,0 +1,125 @@
+"""Signal handlers that record spans themselves, whatever the recorder was about when the signal came."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_handler_that_records_and_exits_loses_nothing(life: Any, number: str) -> None:
+    process = life.start(
+        f"""
+import signal
+def leave(*_):
+    with tracer.start_as_current_span("handler"):
+        tracer.start_span("inside the handler").end()
+        sys.exit(0)
+signal.signal(signal.{number}, leave)
+with tracer.start_as_current_span("interrupted"):
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.05)
+"""
+    )
+    process.stdout.readline()
+    process.send_signal(getattr(signal, number))
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert life.names() == ["handler", "inside the handler", "interrupted"]
+    parents = {span.name: span.parent_span_id for span in life.collector.spans()}
+    ids = {span.name: span.span_id for span in life.collector.spans()}
+    assert parents["handler"] == ids["interrupted"]
+
+
+def test_a_handler_that_records_in_the_midst_of_recording_loses_and_doubles_nothing(life: Any) -> None:
+    out = life.run_well(
+        """
+import signal
+made = handled = 0
+def record(*_):
+    global handled
+    with tracer.start_as_current_span("handler", attributes={"a": "b"}) as span:
+        span.add_event("tick")
+    handled += 1
+    if handled % 50 == 0:
+        provider.stats()
+        assert provider.get_tracer(f"tracer {handled % 200}")
+signal.signal(signal.SIGALRM, record)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+end = time.monotonic() + 1.5
+while time.monotonic() < end and made < 60_000:
+    with tracer.start_as_current_span("main", attributes={"n": made}) as span:
+        span.set_attribute("text", "x" * 50)
+        span.add_event("event")
+    made += 1
+    if made % 500 == 0:
+        assert provider.force_flush()
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert handled > 100, handled
+provider.force_flush()
+stats = provider.stats()
+assert stats["recorded"] == made + handled == stats["sent"] + sum(stats["dropped"].values()), (made, handled, stats)
+print(stats["sent"])
+"""
+    )
+    assert len(life.names()) == int(out)
+
+
+def test_a_handler_that_flushes_and_shuts_down_while_the_main_thread_flushes_waits_for_nobody(life: Any) -> None:
+    life.run_well(
+        """
+import signal
+def leave(*_):
+    tracer.start_span("handler").end()
+    begun = time.monotonic()
+    provider.force_flush(2_000)
+    clew.shutdown()
+    assert time.monotonic() - begun < 4
+    os._exit(0)
+signal.signal(signal.SIGALRM, leave)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+while True:
+    tracer.start_span("main").end()
+    provider.force_flush()
+"""
+    )
+    assert life.names().count("handler") == 1
+
+
+def test_interrupts_raised_anywhere_in_the_recorder_leave_it_working(life: Any) -> None:
+    # As Celery's soft time limits and Ctrl-C do: the handler raises, in the midst of whatever is under way.
+    done = life.run(
+        """
+import signal
+class Interrupt(BaseException):
+    pass
+def interrupt(*_):
+    raise Interrupt
+signal.signal(signal.SIGALRM, interrupt)
+interrupts = 0
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001 + (interrupts % 97) * 0.00001)
+        for n in range(100_000):
+            with tracer.start_as_current_span("main", attributes={"n": n}):
+                pass
+            if n % 64 == 0:
+                provider.force_flush()
+    except Interrupt:
+        interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert interrupts > 50, interrupts
+tracer.start_span("after").end()
+assert provider.force_flush()
+stats = provider.stats()
+# The pure recorder may be interrupted between counting a span and holding it.
+assert 0 <= stats["recorded"] - stats["sent"] - sum(stats["dropped"].values()) <= interrupts, (interrupts, stats)
+"""
+    )
+    # Python itself tells of one that was raised in a weak reference's callback, and that nobody can catch.
+    assert done.returncode == 0, done.stderr
+    assert life.names().count("after") == 1
