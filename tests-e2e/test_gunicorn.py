@@ -54,7 +54,7 @@ def bodies() -> Iterator[tuple[str, list[bytes]]]:
     server.server_close()
 
 
-# Not gevent with --preload: it did not stop within 20 s, and whose doing that is has not been found out.
+# Not gevent with --preload: this version of gunicorn does not stop then, without clew either.
 @pytest.mark.parametrize(
     ("worker", "preload"),
     [("sync", []), ("sync", ["--preload"]), ("gthread", []), ("gthread", ["--preload"]), ("gevent", [])],
