@@ -88,6 +88,7 @@ debian-packages: ## what the end-to-end tests need beside Python: a browser, a C
 	  else echo "tests need these Debian packages: $$missing (apt-get install$$missing)"; fi; fi
 
 e2e: install debian-packages web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
+	$(BIN)/python tests-e2e/harness/prepare.py
 	$(BIN)/pytest tests-e2e $(PYTEST_ARGS)
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 # What is built or fetched once for all runs of a checkout.
 KEPT = HERE.parents[1] / "artifacts" / "backends"
 START_TIMEOUT_S = 60.0
-BUILD_TIMEOUT_S = 400.0
+BUILD_TIMEOUT_S = 200.0
 
 
 class Absent(Exception):
