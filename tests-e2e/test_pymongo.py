@@ -71,7 +71,7 @@ def test_a_command_is_a_client_span_of_the_current_one(
         connected(mongodb, tracer_provider) as client,
         tracer_provider.get_tracer("app").start_as_current_span("request") as request,
     ):
-        client.shop.orders.insert_one({"customer": "ada", "total": 12})
+        client.shop.orders.insert_one({"customer": "ada lovelace", "total": 12})
     span = spans.one(kind=SpanKind.CLIENT, name="insert orders")
     assert_span(
         span,
@@ -88,7 +88,7 @@ def test_a_command_is_a_client_span_of_the_current_one(
         },
     )
     assert "db.query.text" not in span.attributes
-    assert "ada" not in span.to_json()
+    assert "lovelace" not in span.to_json()
 
 
 def test_each_batch_of_a_cursor_has_its_span(mongodb: Backend, tracer_provider: Any, spans: SpanRecorder) -> None:
