@@ -139,7 +139,10 @@ def test_a_torn_tail_is_cut_and_what_was_acknowledged_before_it_stays(make_serve
     server.kill()
     (segment,) = (server.data_dir / "wal").glob("*.otlp")
     with segment.open("ab") as log:
-        log.write(request("torn", [span()])[:40])
+        body = request("torn", [span()])
+        log.write(
+            bytes([len(body) + 44 & 0x7F | 0x80, len(body) + 44 >> 7]) + body[:40]
+        )  # a record begins with its length
     server.start()
     server.flush()
     assert [trace["trace_id"] for trace in server.found(service="torn")] == [whole.hex()]

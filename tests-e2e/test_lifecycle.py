@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ import httpx
 import pytest
 
 from harness.folder import assert_stored_once
-from harness.server import PROTOBUF, Server, clew_command
+from harness.server import PROTOBUF, NotReady, Server, clew_command
 from harness.wire import fresh_name, new_trace_id, request, span
 
 
@@ -156,6 +158,119 @@ def test_a_folder_that_cannot_be_used_is_5(make_server: Callable[..., Server]) -
     assert server.wait_ended() == 5
     assert str(server.data_dir) in one_sentence(server)
     assert server.data_dir.read_text() == "a file where a folder should be"
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("make", [_folder, _link_to_nothing])
+@pytest.mark.parametrize("name", ["00000000000000000001-00000000.otlp", "hash.key"])
+def test_an_entry_of_the_log_that_cannot_be_read_is_5_and_is_named(
+    make_server: Callable[..., Server], name: str, make: Callable[[Path], None]
+) -> None:
+    server = make_server()
+    (server.data_dir / "wal").mkdir(parents=True)
+    (server.data_dir / "VERSION").write_text("1\n")
+    make(server.data_dir / "wal" / name)
+    server.launch()
+    assert server.wait_ended() == 5
+    said = one_sentence(server)
+    assert str(server.data_dir / "wal" / name) in said
+    assert "--host" not in said
+    assert (server.data_dir / "wal" / name).is_symlink() or (server.data_dir / "wal" / name).is_dir()
+
+
+@pytest.mark.parametrize("name", ["00000000000000000001-00000000.otlp", "hash.key"])
+def test_a_file_of_the_log_that_may_not_be_read_is_5_and_is_named(
+    make_server: Callable[..., Server], tmp_path: Path, name: str
+) -> None:
+    """As a user without rights where the test runs as root, to whom nothing is unreadable."""
+    wrapper = []
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.fail("setpriv is missing: install the Debian package util-linux.", pytrace=False)
+        # Root without its right to pass over permissions.
+        wrapper = [setpriv, "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    server = make_server(wrapper=wrapper)
+    wal = server.data_dir / "wal"
+    wal.mkdir(parents=True)
+    (server.data_dir / "VERSION").write_text("1\n")
+    (wal / name).write_bytes(b"x" * 32)
+    (wal / name).chmod(0)
+    server.launch()
+    assert server.wait_ended() == 5
+    assert str(wal / name) in one_sentence(server)
+    assert (wal / name).stat().st_size == 32
+
+
+def test_a_ready_file_in_a_missing_folder_is_2_and_says_so(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    server = make_server(options=["--ready-file", str(tmp_path / "missing" / "ready.json")])
+    server.launch()
+    assert server.wait_ended() == 2
+    said = one_sentence(server)
+    assert "--ready-file" in said
+    assert str(tmp_path / "missing") in said
+    assert "--host" not in said
+    assert not server.data_dir.exists()
+
+
+def test_an_address_of_another_machine_is_2_and_is_named(make_server: Callable[..., Server]) -> None:
+    for host in ("192.0.2.1", "no.such.host.invalid"):
+        server = make_server(options=["--host", host, "--insecure"])
+        server.launch()
+        assert server.wait_ended() == 2
+        assert f"--host {host}" in one_sentence(server)
+
+
+def test_a_version_file_left_empty_by_a_kill_does_not_lock_the_folder_for_ever(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server().start()
+    trace_id = new_trace_id()
+    server.export(request("version", [span(trace_id)]))
+    server.kill()
+    (server.data_dir / "VERSION").write_text("")
+    server.start()
+    server.flush()
+    assert [trace["trace_id"] for trace in server.found(service="version")] == [trace_id.hex()]
+    assert (server.data_dir / "VERSION").read_text() == "1\n"
+
+
+KILLED_AT = [("mkdir", n) for n in (1, 2, 4, 6, 9)] + [("rename", n) for n in (1, 2, 3, 7, 12)]
+KILLED_AT += [("fsync", n) for n in (1, 2, 3, 4, 5, 9)] + [("ftruncate", 1)]
+
+
+@pytest.mark.timeout(600)
+def test_a_start_that_is_killed_at_any_step_is_made_up_for_by_the_next(make_server: Callable[..., Server]) -> None:
+    """On an empty folder, at chosen calls of each kind that changes it, one kill after the other on the same folder too."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.fail("strace is missing: install the Debian package strace.", pytrace=False)
+    killed = 0
+    for number, (call, at) in enumerate(KILLED_AT):
+        inject = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+        inject += ["-e", f"inject={call}:signal=SIGKILL:when={at}", "--"]
+        server = make_server(f"data{number // 4}", wrapper=inject)
+        server.launch()
+        try:
+            server.wait_ready(60)
+        except NotReady:
+            killed += 1
+        server.kill()
+    assert killed >= len(KILLED_AT) // 2
+    for number in range(-(-len(KILLED_AT) // 4)):
+        server = make_server(f"data{number}").start()
+        trace_id = new_trace_id()
+        server.export(request("made-up", [span(trace_id)]))
+        server.flush()
+        assert [trace["trace_id"] for trace in server.found(service="made-up")] == [trace_id.hex()]
+        assert server.stop() == 0
 
 
 def clew(*arguments: str) -> subprocess.CompletedProcess[str]:

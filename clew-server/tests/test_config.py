@@ -81,3 +81,19 @@ def test_the_reference_page_is_current() -> None:
     assert page == reference_page(), (
         "write it anew: python -c 'from clew_server.config import reference_page; print(reference_page(), end=\"\")'"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("retention", "9" * 400 + "d"), ("retention", "1000001d"), ("max_disk", "9" * 400 + "TB")]
+)
+def test_a_length_or_size_beyond_all_measure_is_refused_with_what_is_possible(option: str, text: str) -> None:
+    with pytest.raises(ConfigurationProblems, match="up to"):
+        load({option: text}, {})
+
+
+def test_a_ready_file_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    for file, why in ((tmp_path / "missing" / "ready.json", "there is no folder"), (tmp_path, "is a folder")):
+        with pytest.raises(ConfigurationProblems, match=f"--ready-file .*{why}"):
+            load({"ready_file": str(file), "data_dir": str(tmp_path / "data")}, {})
+    inside = tmp_path / "data" / "ready.json"
+    assert load({"ready_file": str(inside), "data_dir": str(tmp_path / "data")}, {}).ready_file == inside

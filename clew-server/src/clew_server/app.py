@@ -32,12 +32,13 @@ from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
+from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
 from clew_server.config import Config
-from clew_server.datafolder import DataFolder
+from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
 from clew_server.query.service import QueryService
@@ -61,21 +62,37 @@ class PortTaken(Exception):
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:
-    """A listening socket, port 0 for a free one. Raises PortTaken, or OSError for an address that is not ours."""
+    """A listening socket, port 0 for a free one. Raises PortTaken, or CannotListen for an address that is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio turns Nagle off; without, every answer on a kept connection waits 40 ms for an ACK.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:
+        raise CannotListen(f"--host {host}: {error.strerror or error}; name an address of this machine") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host.strip("[]"), port))
         listener.listen(1024)
         listener.setblocking(False)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
+        if isinstance(error, UnicodeError):
+            raise CannotListen(f"--host {host[:80]!r} is no address; name one of this machine") from None
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(host, port, option) from None
-        raise
+        raise CannotListen(
+            f"--host {host}: cannot listen on port {port}: {error.strerror or error}; name an address of this machine"
+            " and a port that you may use"
+        ) from None
     return listener
+
+
+class CannotListen(Exception):
+    """The address is none of this machine's, or not one at all."""
+
+
+class CannotSayReady(Exception):
+    """The file of --ready-file cannot be written."""
 
 
 class _HttpServer(uvicorn.Server):
@@ -120,7 +137,10 @@ class App:
         stack.callback(self._folder.close)
 
         self._wal = Wal(self._folder.wal)
-        await self._blocking(self._wal.open)
+        try:
+            await self._blocking(self._wal.open)
+        except LogUnusable as error:
+            raise FolderUnusable(str(error)) from error
         stack.push_async_callback(self._blocking, self._wal.close)
         self._store = ChdbStore(self._folder.chdb, schema_folder=self._folder.schema)
         await self._blocking(self._store.open)
@@ -270,11 +290,16 @@ class App:
 
 
 def write_ready_file(path: Path, app: App, config: Config) -> None:
-    """Write the addresses whole, by rename, so that a reader never sees half of it."""
+    """Write the addresses whole, by rename, so that a reader never sees half of it. Raises CannotSayReady."""
     content = {"pid": os.getpid(), "version": __version__, "data_dir": str(config.data_dir), **app.addresses}
     draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise CannotSayReady(
+            f"--ready-file {path}: {error.strerror or error}; name a file in a folder that is there and can be written"
+        ) from error
 
 
 async def serve(config: Config) -> None:

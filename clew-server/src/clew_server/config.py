@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_LONGEST_S = 1_000_000 * 86400
+_LARGEST_BYTES = 1 << 62
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 LATER_RECEIVERS = frozenset(
@@ -55,15 +57,20 @@ def bytes_from_text(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if match is None or match[2].upper() not in _SIZE_UNITS:
         raise ValueError("a size like 20GB, 512MiB or a number of bytes")
-    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+    size_bytes = float(match[1]) * _SIZE_UNITS[match[2].upper()]
+    if size_bytes > _LARGEST_BYTES:
+        raise ValueError("a size up to 4000000TB")
+    return int(size_bytes)
 
 
 def seconds_from_text(text: str) -> int:
     """`7d`, `36h`, `90m` → seconds. Raises ValueError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
-    if match is None or not (seconds := int(float(match[1]) * _DURATION_UNITS_S[match[2]])):
+    if match is None or (seconds := float(match[1]) * _DURATION_UNITS_S[match[2]]) < 1:
         raise ValueError("a length of time like 7d, 36h or 90m")
-    return seconds
+    if seconds > _LONGEST_S:
+        raise ValueError("a length of time up to 1000000d")
+    return int(seconds)
 
 
 def text_from_bytes(size_bytes: int) -> str:
@@ -261,10 +268,14 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         problems.append(
             f"--host {values['host']}: others could reach clew without a password; add --token-file FILE, or --insecure if the network is trusted"
         )
+    data_dir = (values["data_dir"] or default_data_dir(environ)).expanduser().absolute()
+    ready_file = values["ready_file"].absolute() if values["ready_file"] else None
+    if ready_file is not None:
+        _check_ready_file(ready_file, data_dir, problems)
     if problems:
         raise ConfigurationProblems(problems)
     return Config(
-        data_dir=(values["data_dir"] or default_data_dir(environ)).expanduser().absolute(),
+        data_dir=data_dir,
         host=values["host"],
         otlp_grpc_port=values["otlp_grpc_port"],
         otlp_http_port=values["otlp_http_port"],
@@ -276,8 +287,21 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         token=token,
         insecure=bool(values["insecure"]),
         log_format=values["log_format"],
-        ready_file=values["ready_file"].absolute() if values["ready_file"] else None,
+        ready_file=ready_file,
     )
+
+
+def _check_ready_file(path: Path, data_dir: Path, problems: list[str]) -> None:
+    """Now rather than once everything has started: whoever waits for the file would wait for ever."""
+    folder = path.parent
+    if path.is_dir():
+        problems.append(f"--ready-file {path}: is a folder; name a file")
+    elif folder == data_dir and not folder.exists():
+        return  # made before the file is written
+    elif not folder.is_dir():
+        problems.append(f"--ready-file {path}: there is no folder {folder}; make it, or name a file elsewhere")
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        problems.append(f"--ready-file {path}: {folder} cannot be written; name a file elsewhere")
 
 
 def _token(path: Path | None, problems: list[str]) -> str | None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 FOLDER_VERSION = 1
+_OURS = frozenset(("VERSION", "VERSION.tmp", "lock", "wal", "chdb", "schema", "dead-letter"))
 
 
 class FolderInUse(Exception):
@@ -41,39 +42,65 @@ class DataFolder:
         return self.path / "dead-letter"
 
     def open(self) -> None:
-        """Raises FolderInUse or FolderUnusable; on either the folder is as it was."""
+        """Raises FolderInUse or FolderUnusable; on either the folder is as it was.
+
+        A process that is killed at any step leaves a folder that the next start takes: what is written before VERSION
+        has names of ours, VERSION gets its name when it is whole and durable, and the folders come last.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._check_version()
+            is_new = self._check_version()
             self._lock()
-            version = self.path / "VERSION"
-            if not version.exists():
-                version.write_text(f"{FOLDER_VERSION}\n", encoding="ascii")
+            if is_new:
+                self._write_version()
             for folder in (self.wal, self.chdb, self.schema, self.dead_letter):
                 folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             self.close()
-            raise FolderUnusable(f"{self.path}: {error.strerror or error}") from error
+            raise FolderUnusable(
+                f"{error.filename or self.path}: {error.strerror or error}; clew must be able to read and write the folder,"
+                " or choose another with --data-dir"
+            ) from error
         except FolderUnusable:
             self.close()
             raise
 
-    def _check_version(self) -> None:
+    def _check_version(self) -> bool:
+        """Whether the folder has no version yet."""
         version = self.path / "VERSION"
-        if not version.exists():
-            strangers = [entry.name for entry in self.path.iterdir() if entry.name not in ("lock",)]
+        try:
+            text = version.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            text = ""
+        if not text:
+            # Not begun, or killed before VERSION was written; versions before 0.1.0 could be killed with it empty.
+            strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _OURS)
             if strangers:
                 raise FolderUnusable(
                     f"{self.path} is not empty and not a folder of clew (it holds {strangers[0]!r}); choose another with --data-dir"
                 )
-            return
-        text = version.read_text(encoding="ascii", errors="replace").strip()
+            return True
         if not text.isdigit():
             raise FolderUnusable(f"{version} holds {text[:20]!r}, not a version; choose another folder with --data-dir")
         if int(text) > FOLDER_VERSION:
             raise FolderUnusable(
                 f"{self.path} was written by a newer clew (folder version {text}, this one knows {FOLDER_VERSION}); upgrade clew-server"
             )
+        return False
+
+    def _write_version(self) -> None:
+        """Durably, and whole: an empty or half VERSION never has the name."""
+        draft = self.path / "VERSION.tmp"
+        with draft.open("w", encoding="ascii") as file:
+            file.write(f"{FOLDER_VERSION}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path / "VERSION")
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _lock(self) -> None:
         self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

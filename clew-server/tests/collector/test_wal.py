@@ -18,6 +18,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.collector import record
+from clew_server.collector.files import LogUnusable
 from clew_server.collector.wal import DAY_NS, Wal
 from clew_server.errors import Unavailable
 
@@ -269,14 +270,73 @@ def test_what_a_killed_process_wrote_and_did_not_sync_is_durable_before_it_is_re
     again.close()
 
 
-def test_a_file_with_nothing_whole_in_it_is_removed(tmp_path: Path, open_wal: Callable[..., Wal]) -> None:
+def test_the_newest_file_with_nothing_whole_in_it_and_what_was_being_written_is_removed(
+    tmp_path: Path, open_wal: Callable[..., Wal]
+) -> None:
     folder = tmp_path / "wal"
     folder.mkdir()
-    (folder / "00000000000000000001-00000000.otlp").write_bytes(b"torn")
-    (folder / "00000000000000000002-00000000.otlp").write_bytes(b"")
-    (folder / "x.part").write_bytes(b"left over")
-    assert open_wal().sealed() == []
+    (folder / "00000000000000000001-00000000.otlp").write_bytes(b"")
+    (folder / "00000000000000000002-00000000.otlp").write_bytes(b"torn")
+    for name in ("00000000000000000001-00000000.0-3.part", "00000000000000000001-00000000.marks.tmp", "hash.key.tmp"):
+        (folder / name).write_bytes(b"left over")
+    wal = open_wal()
+    assert wal.sealed() == []
     assert {path.name for path in folder.iterdir()} == {"hash.key"}
+    assert wal.statistics().damaged_files == 0
+
+
+def test_what_clew_did_not_write_is_neither_read_nor_removed(
+    tmp_path: Path, open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    folder = tmp_path / "wal"
+    folder.mkdir()
+    names = {"notes.otlp", "notes.marks", "notes.tmp", "x.part", "0001.damaged", ".hidden", "README"}
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to("nowhere")
+    wal = open_wal()
+    assert wal.statistics().foreign_files == len(names) + 2
+    put(wal, request_of(1))
+    wal.seal()
+    wal.delete(wal.sealed()[0])
+    wal.close()
+    open_wal()
+    for name in names:
+        assert (folder / name).read_bytes() == name.encode()
+    assert (folder / "folder").is_dir()
+    assert (folder / "link").is_symlink()
+
+
+SEGMENT = "00000000000000000001-00000000"
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [_folder, _dangling, _pipe])
+@pytest.mark.parametrize(
+    "name", [f"{SEGMENT}.otlp", f"{SEGMENT}.marks", f"{SEGMENT}.otlp.tmp", "hash.key", "odd.otlp", "odd.part"]
+)
+def test_an_entry_named_like_a_file_of_the_log_that_is_none_ends_the_start_with_its_name(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "wal"
+    folder.mkdir()
+    make(folder / name)
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(LogUnusable, match=re.escape(str(folder / name))):
+        Wal(folder).open()
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_damage_between_records_is_set_aside_and_the_others_stay(
@@ -300,16 +360,182 @@ def test_damage_between_records_is_set_aside_and_the_others_stay(
     assert path.with_suffix(".damaged").read_bytes() == data[victim.start : victim.end]
 
 
-def test_hashes_are_remembered_across_restarts_and_after_a_segment_is_deleted(
-    tmp_path: Path, request_of: Callable[..., bytes]
+@pytest.mark.parametrize("place", ["length", "body", "mark", "checksum"])
+@pytest.mark.parametrize("which", ["newest", "older"])
+def test_a_flipped_bit_in_the_last_record_of_a_segment_is_damage_and_no_torn_tail(
+    tmp_path: Path,
+    request_of: Callable[..., bytes],
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+    which: str,
+) -> None:
+    folder = tmp_path / "wal"
+    wal = Wal(folder)
+    wal.open()
+    for number in range(4):
+        put(wal, request_of(number))
+        if number == 1:
+            wal.seal()
+    wal.close()
+    path = sorted(folder.glob("*.otlp"))[-1 if which == "newest" else 0]
+    for bit in range(8):
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        victim = record.scan(whole).records[-1]
+        at = {"length": victim.start, "body": victim.body + 9, "mark": victim.mark + 1, "checksum": victim.end - 1}[
+            place
+        ]
+        data[at] ^= 1 << bit
+        path.write_bytes(data)
+        caplog.clear()
+        wal = Wal(folder)
+        wal.open()
+        figures = wal.statistics()
+        wal.close()
+        kept = path.with_suffix(".damaged")
+        assert kept.read_bytes() == data[victim.start :], bit
+        assert (figures.damaged_files, figures.damaged_bytes) == (1, len(data) - victim.start)
+        assert [line.levelname for line in caplog.records] == ["ERROR"]
+        assert len(bodies(folder)) == 3
+        kept.unlink()
+        path.write_bytes(whole)
+
+
+def test_a_segment_that_was_complete_and_is_cut_short_is_damage(
+    tmp_path: Path, open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    wal = open_wal()
+    for number in range(4):
+        put(wal, request_of(number))
+        if number == 1:
+            wal.seal()
+    wal.close()
+    path = sorted(wal.folder.glob("*.otlp"))[0]
+    path.write_bytes(path.read_bytes()[:-7])
+    assert open_wal().statistics().damaged_files == 1
+    assert bodies(wal.folder) == [request_of(0), request_of(2), request_of(3)]
+
+
+def test_damage_that_comes_again_is_added_to_what_is_kept(
+    tmp_path: Path, open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    wal = open_wal()
+    for number in range(3):
+        put(wal, request_of(number))
+    wal.close()
+    (path,) = wal.folder.glob("*.otlp")
+    lost = b""
+    for _ in range(3):
+        data = bytearray(path.read_bytes())
+        victim = record.scan(bytes(data)).records[-1]
+        data[victim.body] ^= 1
+        lost += data[victim.start :]
+        path.write_bytes(data)
+        open_wal().close()
+    assert path.with_suffix(".damaged").read_bytes() == lost
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("jump_s", [-60 * 365 * 86_400, -86_400, 86_400, 365 * 86_400, 200 * 365 * 86_400])
+def test_a_clock_that_jumps_neither_stops_the_log_nor_forgets_a_request(
+    tmp_path: Path, request_of: Callable[..., bytes], jump_s: int
 ) -> None:
     now = NOW
 
+    def opened() -> Wal:
+        wal = Wal(tmp_path / "wal", clock_ns=lambda: now)
+        wal.open()
+        return wal
+
+    wal = opened()
+    put(wal, request_of(1))
+    now += jump_s * 1_000_000_000
+    put(wal, request_of(2))
+    assert wal.remembers(wal.body_hash(request_of(1)))
+    assert wal.remembers(wal.body_hash(request_of(2)))
+    wal.seal()
+    for segment in wal.sealed():
+        wal.delete(segment)
+    wal.close()
+    wal = opened()
+    assert wal.remembers(wal.body_hash(request_of(1)))
+    assert wal.remembers(wal.body_hash(request_of(2)))
+    put(wal, request_of(3))
+    wal.seal()
+    (segment,) = wal.sealed()
+    assert 0 <= segment.first_arrival_unix_nano < (1 << 32) * 1_000_000_000
+    wal.close()
+
+
+def test_names_rise_also_after_a_start_with_an_earlier_clock(tmp_path: Path, request_of: Callable[..., bytes]) -> None:
+    names = []
+    for number, now in enumerate((NOW, NOW - 365 * DAY_NS)):
+        wal = Wal(tmp_path / "wal", clock_ns=lambda now=now: now)  # type: ignore[misc]
+        wal.open()
+        put(wal, request_of(number))
+        wal.seal()
+        names.append(wal.sealed()[-1].name)
+        wal.close()
+    assert names == sorted(names)
+
+
+def test_the_committer_survives_whatever_fails_and_refuses_that_group_only(
+    open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    failures: list[Exception] = []
+
     def clock() -> int:
-        return now
+        if failures:
+            raise failures.pop()
+        return NOW
+
+    def sync(fd: int) -> None:
+        if failures:
+            raise failures.pop()
+
+    for where in ({"clock_ns": clock}, {"clock_ns": lambda: NOW, "fdatasync": sync}):
+        wal = open_wal(**where)
+        put(wal, request_of(1))
+        failures.append(ValueError("nobody foresaw this"))
+        with pytest.raises(Unavailable, match="nobody foresaw this"):
+            put(wal, request_of(2))
+        figures = wal.statistics()
+        assert (figures.failures, figures.failing_since_unix_nano) == (1, NOW)
+        assert not wal.remembers(wal.body_hash(request_of(2)))
+        put(wal, request_of(3))
+        assert wal.statistics().failing_since_unix_nano is None
+        wal.seal()
+        assert [len(segment.record_ends) for segment in wal.sealed()][-2:] == [1, 1]
+        wal.close()
+        for path in wal.folder.glob("*.otlp"):
+            path.unlink()
+
+
+def test_a_caller_who_gave_up_does_not_end_the_committer(
+    open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    go_on = threading.Event()
+
+    def slow(fd: int) -> None:
+        assert go_on.wait(10)
+
+    wal = open_wal(fdatasync=slow)
+    gone = wal.append(request_of(1), 1, bytes(16))
+    assert gone.cancel()
+    go_on.set()
+    put(wal, request_of(2))
+
+
+def test_hashes_are_remembered_across_restarts_and_after_a_segment_is_deleted(
+    tmp_path: Path, request_of: Callable[..., bytes]
+) -> None:
+    now_s = 1_000.0
+
+    def monotonic() -> float:
+        return now_s
 
     def reopened() -> Wal:
-        wal = Wal(tmp_path / "wal", clock_ns=clock)
+        wal = Wal(tmp_path / "wal", monotonic_s=monotonic)
         wal.open()
         return wal
 
@@ -324,8 +550,12 @@ def test_hashes_are_remembered_across_restarts_and_after_a_segment_is_deleted(
     assert wal.sealed() == []
     assert wal.remembers(wal.body_hash(request_of(1)))
     assert not wal.remembers(wal.body_hash(request_of(2)))
-    now += 17 * 60 * 1_000_000_000
+    now_s += 17 * 60
     assert not wal.remembers(wal.body_hash(request_of(1)))
+    put(wal, request_of(3))
+    wal.seal()
+    wal.delete(wal.sealed()[0])
+    assert len(list(wal.folder.glob("*.marks"))) == 1, "the marks that nobody needs any more are gone"
     wal.close()
 
 

@@ -74,8 +74,14 @@ def _serve(config: Config) -> int:
         return _fail(FOLDER_UNUSABLE, str(error))
     except StoreCannotRun as error:
         return _fail(STORE_CANNOT_RUN, str(error))
+    except (app.CannotListen, app.CannotSayReady) as error:
+        return _fail(USAGE, str(error))
     except OSError as error:
-        return _fail(USAGE, f"--host {config.host}: {error.strerror or error}")
+        at = f"{error.filename}: " if error.filename else ""
+        return _fail(
+            FOLDER_UNUSABLE,
+            f"{at}{error.strerror or error}, while starting on {config.data_dir}; mend that or choose another folder with --data-dir",
+        )
     return 0
 
 

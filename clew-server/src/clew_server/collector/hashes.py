@@ -8,16 +8,19 @@ _BUCKET_S = 60
 
 
 class RecentHashes:
-    """A set that forgets, in steps of a minute. Safe for threads. Times are ns since the epoch."""
+    """A set that forgets, in steps of a minute. Safe for threads.
+
+    Times are seconds of a monotonic clock: when the wall clock jumps, nothing is forgotten early or kept for ever.
+    """
 
     def __init__(self, remember_s: int) -> None:
         self._remember_s = remember_s
         self._buckets: dict[int, set[bytes]] = {}
         self._lock = threading.Lock()
 
-    def add(self, request_hash: bytes, arrival_unix_nano: int) -> None:
+    def add(self, request_hash: bytes, now_s: float) -> None:
         """Remember a body that is durable now."""
-        bucket = arrival_unix_nano // 1_000_000_000 // _BUCKET_S
+        bucket = int(now_s) // _BUCKET_S
         with self._lock:
             hashes = self._buckets.get(bucket)
             if hashes is None:
@@ -25,9 +28,9 @@ class RecentHashes:
                 hashes = self._buckets[bucket] = set()
             hashes.add(request_hash)
 
-    def has(self, request_hash: bytes, now_unix_nano: int) -> bool:
+    def has(self, request_hash: bytes, now_s: float) -> bool:
         """Whether this body was accepted in the last `remember_s` (up to a minute longer)."""
-        oldest = self._oldest(now_unix_nano // 1_000_000_000 // _BUCKET_S)
+        oldest = self._oldest(int(now_s) // _BUCKET_S)
         with self._lock:
             return any(request_hash in hashes for bucket, hashes in self._buckets.items() if bucket >= oldest)
 

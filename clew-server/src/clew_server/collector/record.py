@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """What a file holds: good records in order, damaged stretches between them, and where its torn tail begins."""
+    """What a file holds: good records in order, damaged stretches between them, and where the last good one ends."""
 
     records: list[Record] = field(default_factory=list)
     damaged: list[tuple[int, int]] = field(default_factory=list)
@@ -101,7 +101,7 @@ def read_record(data: bytes, start: int) -> Record | None:
 
 
 def scan(data: bytes) -> Scan:
-    """Read a whole file. A bad stretch with a good record behind it is damage; without one it is the torn tail."""
+    """Read a whole file. A bad stretch with a good record behind it is damage; for one at the end ask `is_torn`."""
     found = Scan()
     while found.end < len(data):
         record = read_record(data, found.end)
@@ -113,6 +113,35 @@ def scan(data: bytes) -> Scan:
         found.records.append(record)
         found.end = record.end
     return found
+
+
+def is_torn(data: bytes, start: int) -> bool:
+    """Whether what begins at `start` is a write that never ended: the file is over before the record is.
+
+    Such bytes were never acknowledged. Everything else there is damage: a whole record that does not pass its checksum, and
+    a length that is too long though a mark follows, which ends a whole record.
+    """
+    length = shift = 0
+    body = start
+    while shift <= 28:
+        if body >= len(data):
+            return True
+        byte = data[body]
+        length |= (byte & 0x7F) << shift
+        body += 1
+        shift += 7
+        if byte < 0x80:
+            break
+    else:
+        return False
+    if not _SHORTEST_LENGTH <= length < _LONGEST_LENGTH or body + length <= len(data):
+        return False
+    at = data.find(_MARK_HEAD, body)
+    while at >= 0:
+        if read_mark(data[at : at + MARK_BYTES]) is not None:
+            return False
+        at = data.find(_MARK_HEAD, at + 1)
+    return True
 
 
 def _next_record(data: bytes, after: int) -> Record | None:

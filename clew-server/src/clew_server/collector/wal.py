@@ -6,6 +6,7 @@ Every byte is drawn in docs/formats/wal.md. One process owns the folder; its loc
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import logging
 import os
@@ -14,12 +15,13 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from clew_server.collector import record
+from clew_server.collector import files, record
+from clew_server.collector.files import write_durably as write_durably
 from clew_server.collector.hashes import RecentHashes
 from clew_server.errors import Unavailable
 from clew_server.model.otlp_raw import count_spans
@@ -30,6 +32,8 @@ DAY_NS = 86_400_000_000_000
 SPAN_HEAD_BYTES = 28
 """A canonical span begins 0a 10 <trace id> 12 08 <span id>: so much of each span is kept in memory to find a trace."""
 
+_LAST_ARRIVAL_NS = (1 << 32) // 86_400 * DAY_NS - 1
+"""The end of the last day that a time of 32 bits, which the store keeps of an arrival, holds whole: 2106-02-06."""
 _MOST_BUFFERS_A_WRITE = 512
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -47,6 +51,7 @@ class Segment:
     last_arrival_unix_nano: int = 0
     first_durable_s: float = 0.0
     """When its first record was durable, on the log's monotonic clock."""
+    last_durable_s: float = 0.0
     record_ends: array[int] = field(default_factory=lambda: array("Q"))
     span_ends: array[int] = field(default_factory=lambda: array("Q"))
     """Spans up to and including each record."""
@@ -102,6 +107,14 @@ class WalStatistics(NamedTuple):
     oldest_unstored_unix_nano: int | None
     remembered_requests: int
     last_error: str | None
+    failing_since_unix_nano: int | None
+    """Since when nothing could be written; None once a write succeeded again."""
+    failures: int
+    damaged_files: int
+    damaged_bytes: int
+    """Bytes of segments that could not be read, kept in `damaged_files` files beside them."""
+    foreign_files: int
+    """Entries of the folder that clew did not write."""
 
 
 class _Waiting(NamedTuple):
@@ -158,21 +171,33 @@ class Wal:
         self._is_new = False
         self._last_name_ns = 0
         self._last_error: str | None = None
+        self._failing_since_ns: int | None = None
+        self._failures = 0
+        self._foreign = 0
+        self._marks_written_s: dict[Path, float] = {}
         self._thread: threading.Thread | None = None
 
     # -- start and stop
 
     def open(self) -> None:
-        """Read what is there, cut torn tails, remember hashes, start the committer. Raises OSError for a bad folder."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for leftover in (*self.folder.glob("*.tmp"), *self.folder.glob("*.part")):
-            leftover.unlink()
-        self._key = self._read_key()
-        self._read_marks()
-        for path in sorted(self.folder.glob("*.otlp")):
-            self._read_segment(path)
-        if self._sealed:
-            self._sync_folder()
+        """Read what is there, cut torn tails, set damage aside, remember hashes, start the committer. Raises LogUnusable."""
+        found = files.look(self.folder)
+        self._foreign = len(found.foreign)
+        for path in found.foreign:
+            logger.warning("%s is not a file of clew: it is neither read nor removed", path)
+        try:
+            for leftover in found.leftovers:
+                leftover.unlink()
+            self._key = self._read_key()
+            self._read_marks(found.marks)
+            for path in found.segments:
+                self._read_segment(path, is_newest=path == found.segments[-1])
+            if self._sealed:
+                self._sync_folder()
+        except OSError as error:
+            raise files.unusable(self.folder, error) from error
+        # Names rise also when the clock was set back between two starts: the highest is the one that was being written.
+        self._last_name_ns = found.last_name_ns
         self._thread = threading.Thread(target=self._run, name="clew-wal", daemon=True)
         self._thread.start()
 
@@ -193,7 +218,7 @@ class Wal:
 
     def remembers(self, request_hash: bytes) -> bool:
         """Whether a body with this hash became durable in the last 15 minutes, also before a restart."""
-        return self._hashes.has(request_hash, self._clock_ns())
+        return self._hashes.has(request_hash, self.monotonic_s())
 
     def append(self, body: bytes, spans: int, body_hash: bytes, heads: bytes | None = None) -> Future[None]:
         """Log a canonical request of `spans` spans. Done when it is durable; fails with Unavailable when it will not be.
@@ -239,6 +264,7 @@ class Wal:
             return [*self._sealed.values(), *([current] if current else [])]
 
     def statistics(self) -> WalStatistics:
+        damaged_files, damaged_bytes = files.damage(self.folder)
         with self.changed:
             segments = self.segments()
             return WalStatistics(
@@ -248,6 +274,11 @@ class Wal:
                 oldest_unstored_unix_nano=min((s.first_arrival_unix_nano for s in segments), default=None),
                 remembered_requests=len(self._hashes),
                 last_error=self._last_error,
+                failing_since_unix_nano=self._failing_since_ns,
+                failures=self._failures,
+                damaged_files=damaged_files,
+                damaged_bytes=damaged_bytes,
+                foreign_files=self._foreign,
             )
 
     def settle(self, segment: Segment) -> None:
@@ -257,37 +288,42 @@ class Wal:
 
     def delete(self, segment: Segment) -> None:
         """Forget a sealed segment that is stored; its hashes stay, in a small file, as long as they are remembered."""
-        now = self._clock_ns()
-        if segment.last_arrival_unix_nano > now - self._remember_s * 1_000_000_000:
-            write_durably(segment.path.with_suffix(".marks"), bytes(segment.marks))
+        now_s = self.monotonic_s()
+        if now_s - segment.last_durable_s < self._remember_s:
+            marks = segment.path.with_suffix(".marks")
+            write_durably(marks, bytes(segment.marks))
+            with self.changed:
+                self._marks_written_s[marks] = now_s
         segment.path.unlink(missing_ok=True)
         with self.changed:
             self._sealed.pop(segment.name, None)
             self.changed.notify_all()
-        for path in sorted(self.folder.glob("*.marks")):
-            if now - path.stat().st_mtime_ns < (self._remember_s + 60) * 1_000_000_000:
-                break
+            old = [path for path, at_s in self._marks_written_s.items() if now_s - at_s >= self._remember_s + 60]
+            for path in old:
+                del self._marks_written_s[path]
+        for path in old:
             path.unlink(missing_ok=True)
 
     # -- reading after a start
 
     def _read_key(self) -> bytes:
-        path = self.folder / "hash.key"
+        path = self.folder / files.KEY
         try:
             key = path.read_bytes()
         except FileNotFoundError:
             key = b""
         if len(key) != 32:
+            if key:
+                logger.warning("%s is damaged: requests of before are not recognized when they are repeated", path)
             key = secrets.token_bytes(32)
             write_durably(path, key)
         return key
 
-    def _remember(self, request_hash: bytes, arrival_unix_nano: int) -> None:
-        if arrival_unix_nano > self._clock_ns() - self._remember_s * 1_000_000_000:
-            self._hashes.add(request_hash, arrival_unix_nano)
-
-    def _read_marks(self) -> None:
-        for path in sorted(self.folder.glob("*.marks")):
+    def _read_marks(self, paths: list[Path]) -> None:
+        """Remember what deleted segments held, from now on: how old they are only a clock could say that may have jumped."""
+        now_s = self.monotonic_s()
+        for path in paths:
+            self._marks_written_s[path] = now_s
             data = path.read_bytes()
             for at in range(0, len(data), record.MARK_BYTES):
                 mark = record.read_mark(data[at : at + record.MARK_BYTES])
@@ -296,43 +332,53 @@ class Wal:
                         "%s is damaged at byte %d: repeated requests of that time are not recognized", path.name, at
                     )
                     break
-                self._remember(mark[2], mark[1])
+                self._hashes.add(mark[2], now_s)
 
-    def _read_segment(self, path: Path) -> None:
+    def _read_segment(self, path: Path, *, is_newest: bool) -> None:
         data = path.read_bytes()
         found = record.scan(data)
+        damaged = list(found.damaged)
+        torn_bytes = 0
+        if found.end < len(data):
+            # Only the newest segment was being written when the process ended; every byte of the others was acknowledged.
+            if is_newest and record.is_torn(data, found.end):
+                torn_bytes = len(data) - found.end
+                logger.info("%s: a torn tail of %d bytes was cut", path.name, torn_bytes)
+            else:
+                damaged.append((found.end, len(data)))
+        if damaged:
+            data = self._set_aside(path, data, found, damaged)
+            found = record.scan(data)
         if not found.records:
-            if data:
-                logger.info("%s: a torn tail of %d bytes, nothing else; removed", path.name, len(data))
             path.unlink()
             return
-        if found.damaged:
-            data = self._cut_damage(path, data, found)
-            found = record.scan(data)
         # A killed process may have written what it never synced. A repetition of it is acknowledged from its hash alone,
         # so it is made durable before the hash is remembered.
         with path.open("r+b") as file:
-            if found.end < len(data):
-                logger.info("%s: a torn tail of %d bytes was cut", path.name, len(data) - found.end)
+            if torn_bytes and not damaged:
                 file.truncate(found.end)
             self._fsync(file.fileno())
         segment = Segment(path, found.records[0].arrival_unix_nano // DAY_NS, heads=None)
-        segment.first_durable_s = self.monotonic_s()
+        segment.first_durable_s = segment.last_durable_s = self.monotonic_s()
         for one in found.records:
             spans = count_spans(data[one.body : one.mark])
             segment.add(one.end - one.start, spans, data[one.mark : one.end], None, one.arrival_unix_nano)
-            self._remember(one.request_hash, one.arrival_unix_nano)
+            self._hashes.add(one.request_hash, segment.last_durable_s)
         self._sealed[segment.name] = segment
 
-    def _cut_damage(self, path: Path, data: bytes, found: record.Scan) -> bytes:
-        """Take damaged stretches out of a file and keep them beside it, for a person to look at."""
-        lost = b"".join(data[start:end] for start, end in found.damaged)
+    def _set_aside(self, path: Path, data: bytes, found: record.Scan, damaged: list[tuple[int, int]]) -> bytes:
+        """Take damaged stretches out of a file and keep them beside it, for a person to look at; what stays."""
+        lost = b"".join(data[start:end] for start, end in damaged)
+        files.keep_damage(path, lost)
         logger.error(
-            "%s: %d bytes between good records are damaged; kept in %s.damaged", path.name, len(lost), path.stem
+            "%s is damaged: %d bytes that cannot be read are kept in %s, the spans in them are lost",
+            path.name,
+            len(lost),
+            files.damage_kept_for(path).name,
         )
-        write_durably(path.with_suffix(".damaged"), lost)
         good = b"".join(data[one.start : one.end] for one in found.records)
-        write_durably(path, good)
+        if good:
+            write_durably(path, good)
         return good
 
     # -- the committer
@@ -345,19 +391,37 @@ class Wal:
                 group, self._waiting = self._waiting, []
                 seals, self._seals = self._seals, []
                 closing = self._closing
-            self._commit(group)
-            if seals or closing:
-                self._seal_current()
+            try:
+                self._commit(group)
+                if seals or closing:
+                    self._seal_current()
+            except Exception as error:  # whatever it is: this group is refused, and the next one is written
+                self._survive(group, error)
             for seal in seals:
-                seal.set_result(None)
+                _answer(seal, None)
             if closing:
                 return
+
+    def _survive(self, group: list[_Waiting], error: Exception) -> None:
+        """After what nobody foresaw: the file is cut back to what was acknowledged, the rest of the group is refused."""
+        logger.exception("the log failed")
+        try:
+            if self._current is not None:
+                self._abandon(self._current, error)
+            else:
+                self._note_failure(f"{type(error).__name__}: {error}")
+        except Exception:
+            logger.exception("a segment could not be ended")
+            with self.changed:
+                self._current, self._fd = None, -1
+        for one in group:
+            _answer(one.done, Unavailable(f"the log failed: {type(error).__name__}: {error}", retry_after_s=2.0))
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Write a group: one fdatasync for all of it that fits into one segment."""
         run: list[_Waiting] = []
         run_bytes = run_spans = 0
-        arrival = self._clock_ns()
+        arrival = min(max(self._clock_ns(), 0), _LAST_ARRIVAL_NS)
         for one in group:
             length = len(record.length_prefix(len(one.body))) + len(one.body) + record.MARK_BYTES
             current = self._current
@@ -409,21 +473,21 @@ class Wal:
         except OSError as error:
             self._abandon(segment, error)
             for one in run:
-                one.done.set_exception(
-                    Unavailable(f"the log could not be written: {error.strerror}", retry_after_s=2.0)
-                )
+                _answer(one.done, Unavailable(f"the log could not be written: {error.strerror}", retry_after_s=2.0))
             return
         with self.changed:
             is_first = not segment.record_ends
+            now_s = segment.last_durable_s = self.monotonic_s()
             if is_first:
-                segment.first_durable_s = self.monotonic_s()
+                segment.first_durable_s = now_s
+            self._failing_since_ns = None
             for one, (length, mark) in zip(run, written, strict=True):
                 segment.add(length, one.spans, mark, one.heads, arrival_unix_nano)
-                self._hashes.add(one.request_hash, arrival_unix_nano)
+                self._hashes.add(one.request_hash, now_s)
             if is_first:
                 self.changed.notify_all()
         for one in run:
-            one.done.set_result(None)
+            _answer(one.done, None)
 
     def _sync_folder(self) -> None:
         """Make the name of a new file durable too: without it the bytes cannot be found after a power cut."""
@@ -433,11 +497,17 @@ class Wal:
         finally:
             os.close(folder)
 
+    def _note_failure(self, message: str) -> None:
+        with self.changed:
+            self._last_error = message
+            self._failures += 1
+            if self._failing_since_ns is None:
+                self._failing_since_ns = self._clock_ns()
+
     def _abandon(self, segment: Segment, error: Exception) -> None:
         """After a failed write or sync nobody knows what of the file is on disk: cut it to what is, write a new one."""
         logger.error("the log could not be written to %s: %s", segment.path.name, error)
-        with self.changed:
-            self._last_error = f"{error} ({segment.path.name})"
+        self._note_failure(f"{error} ({segment.path.name})")
         if self._fd >= 0:
             try:
                 os.ftruncate(self._fd, segment.size_bytes)
@@ -488,16 +558,10 @@ def _write_all(fd: int, buffers: list[bytes]) -> None:
                 rest = rest[os.write(fd, rest) :]
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Create or replace a file so that after a crash it is either the old one or the whole new one. Raises OSError."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _answer(done: Future[None], error: Exception | None) -> None:
+    """Settle a caller's future, unless somebody else has: that is no reason for the committer to end."""
+    with contextlib.suppress(InvalidStateError):
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)

@@ -93,9 +93,9 @@ def write_format_schemas(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in ("pc.proto", "ps.proto"):
-        text = resources.files("clew_server.store").joinpath("schema", name).read_text(encoding="utf-8")
+        text = resources.files("clew_server.store").joinpath("schema", name).read_bytes()
         path = (folder / name).resolve()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        if not path.exists() or path.read_bytes() != text:
+            path.write_bytes(text)
         written.append(path)
     return written[0], written[1]
