@@ -11,8 +11,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from clew_server.model.otlp_read import (
-    count_spans_and_errors,
     deduplicated,
+    failed,
     readable,
     spans_as_otlp_json,
     trace_as_otlp,
@@ -179,4 +179,4 @@ def test_a_span_that_does_not_parse_costs_only_itself_and_is_counted() -> None:
     assert readable(spans) == (spans[:-1], 1)
     assert trace_as_otlp(spans) == request.SerializeToString()
     assert json.loads(trace_as_otlp_json(spans)) == json.loads(trace_as_otlp_json(spans[:-1]))
-    assert count_spans_and_errors(spans + spans) == (8, 8)
+    assert [failed(span.span) for span in spans] == [True] * 8 + [False]

@@ -292,6 +292,7 @@ def test_every_statement_is_understood_by_the_engine(opened: Any, name: str) -> 
         "SPAN_CONDITIONS": "EQ(unhex({k:String}),unhex({v:String}))",
         "TRACE_CONDITIONS": "d>{n:UInt64}",
         "TABLE_NAME": "spans",
+        "IDS": "(SELECT toFixedString('',16))",
     }
     unbound = re.sub(r"\{\w+:[^}]+\}", "'1'", queries.statement(name, **words))
     assert opened.ask("EXPLAIN AST " + unbound)

@@ -1,4 +1,4 @@
-"""Reads OTLP bytes back: a stored trace as OTLP, as OTLP JSON, and spans counted. No I/O.
+"""Reads OTLP bytes back: a stored trace as OTLP and as OTLP JSON. No I/O.
 
 A span whose bytes do not parse (only a damaged disk or another writer makes one) is left out; `readable` counts them.
 """
@@ -67,17 +67,12 @@ def readable(spans: Iterable[S]) -> tuple[list[S], int]:
     return good, broken
 
 
-def count_spans_and_errors(spans: Iterable[SpanBytes]) -> tuple[int, int]:
-    """How many different spans, and how many of them have status error."""
-    count = errors = 0
-    for span in deduplicated(spans):
-        try:
-            failed = Span.FromString(span.span).status.code == _ERROR
-        except DecodeError:
-            continue
-        count += 1
-        errors += failed
-    return count, errors
+def failed(span: bytes) -> bool:
+    """Whether the span's status is error; no for bytes that do not parse."""
+    try:
+        return Span.FromString(span).status.code == _ERROR
+    except DecodeError:
+        return False
 
 
 def trace_as_otlp(spans: Iterable[SpanBytes]) -> bytes:

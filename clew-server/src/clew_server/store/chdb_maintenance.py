@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from clew_server.store import queries
-from clew_server.store.chdb_reader import GUARD_RAILS
+from clew_server.store.asking import GUARD_RAILS
 from clew_server.store.connections import Pool
 from clew_server.store.contract import StoreStatistics
 from clew_server.store.migrate import TABLES

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final
 
 from clew_server.errors import Unavailable
-from clew_server.store import queries
-from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
-from clew_server.store.contract import StoredSpan
-
-GUARD_RAILS: Final = " SETTINGS max_threads=2, max_execution_time=10, max_memory_usage=1500000000, readonly=1"
-"""Appended to every question. readonly=1 also blocks file() and url()."""
+from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
+from clew_server.store.connections import Pool
+from clew_server.store.contract import StoredSpan, StoredTrace
 
 _REMEMBERED_BYTES: Final = 32 << 20
 _IDS_AT_ONCE: Final = 5_000
@@ -106,36 +104,65 @@ class _Remembered:
 class ChdbReader:
     """The store's TraceReader. Safe for several threads."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
+        self._clock_s = clock_s
+        self._tables = Tables(pool)
         self._resources = _Remembered()
         self._scopes = _Remembered()
 
+    def question(self, seconds: float = MAX_EXECUTION_S) -> Question:
+        """The statements of one answer, to be given within so many seconds."""
+        return Question(self._pool, self._tables, seconds=seconds, clock_s=self._clock_s)
+
     def get(self, trace_id: bytes) -> list[StoredSpan]:
         """See TraceReader.get. Raises StoreFailed, Unavailable."""
-        rows = RowBinary(self._ask("trace_chunks", {"id": trace_id.hex()}))
+        return list(self.read(trace_id).spans)
+
+    def read(self, trace_id: bytes) -> StoredTrace:
+        """See TraceStore.read."""
+        question = self.question()
+        try:
+            found = self._read(trace_id, question)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        return StoredTrace(found, question.missing())
+
+    def spans_known(self, trace_id: bytes) -> int:
+        """See TraceStore.spans_known."""
+        try:
+            return int(self.question().rows("traces_known", {"id": trace_id.hex()})[0][0])
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
+    def _read(self, trace_id: bytes, question: Question) -> list[StoredSpan]:
+        rows = RowBinary(question.ask("trace_chunks", {"id": trace_id.hex()}, "RowBinary"))
         pieces = []
         while rows.more():
             pieces.append((rows.uint32(), rows.uint64s(), rows.uint64s(), rows.uint64s(), rows.string()))
-        resources = self._blobs("resources_by_id", self._resources, {key for piece in pieces for key in piece[1]})
-        scopes = self._blobs("scopes_by_id", self._scopes, {key for piece in pieces for key in piece[2]})
+        resource_ids = {key for piece in pieces for key in piece[1]}
+        scope_ids = {key for piece in pieces for key in piece[2]}
+        resources = self._blobs("resources_by_id", self._resources, resource_ids, question)
+        scopes = self._blobs("scopes_by_id", self._scopes, scope_ids, question)
         found: list[StoredSpan] = []
-        for received_s, resource_ids, scope_ids, lengths, raw in pieces:
+        for received_s, of_resource, of_scope, lengths, raw in pieces:
             received_ns = received_s * 1_000_000_000
             start = 0
-            for resource_id, scope_id, end in zip(resource_ids, scope_ids, accumulate(lengths), strict=True):
+            for resource_id, scope_id, end in zip(of_resource, of_scope, accumulate(lengths), strict=True):
                 resource, resource_url = resources[resource_id]
                 scope, scope_url = scopes[scope_id]
                 found.append(StoredSpan(resource, resource_url, scope, scope_url, raw[start:end], received_ns))
                 start = end
         return found
 
-    def _blobs(self, name: str, remembered: _Remembered, ids: set[int]) -> dict[int, tuple[bytes, str]]:
+    def _blobs(
+        self, name: str, remembered: _Remembered, ids: set[int], question: Question
+    ) -> dict[int, tuple[bytes, str]]:
         found = remembered.known(ids)
         missing = sorted(ids - found.keys())
         for at in range(0, len(missing), _IDS_AT_ONCE):
             some = missing[at : at + _IDS_AT_ONCE]
-            rows = RowBinary(self._ask(name, {"ids": "[" + ",".join(map(str, some)) + "]"}))
+            rows = RowBinary(question.ask(name, {"ids": "[" + ",".join(map(str, some)) + "]"}, "RowBinary"))
             fresh = {}
             while rows.more():
                 key = rows.uint64()
@@ -143,15 +170,7 @@ class ChdbReader:
             remembered.add(fresh)
             found.update(fresh)
         # Bytes of a resource and their span are of one arrival day and one statement; only an expiry between the
-        # two questions can part them. The span is then shown without.
+        # two questions can part them, or damage. The span is then shown without.
         for key in ids - found.keys():
             found[key] = (b"", "")
         return found
-
-    def _ask(self, name: str, parameters: dict[str, str]) -> bytes:
-        try:
-            return self._pool.run(queries.statement(name) + GUARD_RAILS, parameters, "RowBinary")
-        except EngineError as error:
-            if error.code in LIMIT_CODES:
-                raise Unavailable(f"The store did not answer in time: {error}") from error
-            raise

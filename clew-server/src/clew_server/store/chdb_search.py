@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from clew_server.errors import BadInput
-from clew_server.model.otlp_read import count_spans_and_errors
+from clew_server.errors import BadInput, Unavailable
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
-from clew_server.store import queries
+from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_count import counted
 from clew_server.store.chdb_reader import ChdbReader
-from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
 from clew_server.store.contract import Page, TraceSummary
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
@@ -24,37 +21,34 @@ FIRST_START_NS: Final = 946_684_800_000_000_000
 LAST_START_NS: Final = 4_102_444_800_000_000_000
 
 _WINDOWS_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 10_800, 86_400, 7 * 86_400, 60 * 86_400))
-_MAX_EXECUTION_S: Final = 10.0
-_EXACT_COUNT_SPANS: Final = 200_000
 _MAX_UINT64: Final = (1 << 64) - 1
-
-
-class _Stopped(Exception):
-    """A guard rail ended a question."""
 
 
 class ChdbTraces(ChdbReader):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
-    def __init__(self, pool: Pool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(pool)
-        self._clock_s = clock_s
-
     def services(self) -> list[str]:
         """See TraceSearch."""
-        return [row[0] for row in self._rows("services", {}, self._clock_s() + _MAX_EXECUTION_S)]
+        return [row[0] for row in self._names("services", {})]
 
     def operations(self, service: str) -> list[tuple[str, str]]:
         """See TraceSearch."""
-        rows = self._rows("operations", {"service": _hex(service)}, self._clock_s() + _MAX_EXECUTION_S)
+        rows = self._names("operations", {"service": _hex(service)})
         return sorted((name, KIND_WORDS[kind]) for name, kind in rows)
+
+    def _names(self, name: str, parameters: dict[str, str]) -> list[list[Any]]:
+        try:
+            return self.question().rows(name, parameters)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
     def find(self, search: Search) -> Page:
         """See TraceSearch. Raises BadInput for a cursor that is not one of ours, StoreFailed, Unavailable.
 
         When a guard rail stops it, the page has what was found, `complete` is false, and `next` goes on from there.
+        `complete` is false as well where spans could not be counted or files of the store are damaged: `reason` says it.
         """
-        deadline_s = self._clock_s() + _MAX_EXECUTION_S
+        question = self.question()
         oldest_ns = max(FIRST_START_NS, search.from_unix_nano or 0)
         after = _cursor_read(search.cursor) if search.cursor is not None else None
         before_ns = LAST_START_NS + 1  # an hour's arrival may lie past the last start; no start does
@@ -65,32 +59,33 @@ class ChdbTraces(ChdbReader):
             before_ns = min(before_ns, after[0] + 1)
         found: list[TraceSummary] = []
         reached_ns = before_ns
+        stopped_by: str | None = None
         try:
-            question = self._question(search, after, deadline_s)
+            in_window = self._in_window(search, after, question)
             for width_ns in (*_WINDOWS_NS, LAST_START_NS):
-                newest_ns = self._newest_start(oldest_ns, reached_ns, deadline_s)
+                newest_ns = self._newest_start(oldest_ns, reached_ns, question)
                 if newest_ns is None:
                     reached_ns = oldest_ns
                     break
                 from_ns = max(oldest_ns, newest_ns - width_ns)
-                found += question(from_ns, reached_ns, search.limit + 1 - len(found), open_above)
+                found += in_window(from_ns, reached_ns, search.limit + 1 - len(found), open_above)
                 reached_ns = from_ns
                 if len(found) > search.limit or from_ns <= oldest_ns:
                     break
-            complete, reason = True, None
-        except _Stopped as stopped:
-            complete, reason = False, f"{stopped}; traces that start before {_iso(reached_ns)} were not looked at"
-        page = found[: search.limit]
+        except Stopped as stopped:
+            stopped_by = f"{stopped}; traces that start before {_iso(reached_ns)} were not looked at"
         more = None
         if len(found) > search.limit:
-            more = _cursor_written(page[-1].start_unix_nano, page[-1].trace_id)
-            complete, reason = True, None
-        elif not complete and reached_ns < before_ns:
+            more = _cursor_written(found[search.limit - 1].start_unix_nano, found[search.limit - 1].trace_id)
+            stopped_by = None
+        elif stopped_by and reached_ns < before_ns:
             more = _cursor_written(reached_ns, "0" * 32)
-        return Page(self._exact(page, deadline_s), more, complete, reason)
+        page, uncounted = counted(found[: search.limit], question)
+        reasons = [reason for reason in (stopped_by, uncounted, question.missing()) if reason]
+        return Page(page, more, not reasons, "; ".join(reasons) or None)
 
-    def _question(
-        self, search: Search, after: tuple[int, str] | None, deadline_s: float
+    def _in_window(
+        self, search: Search, after: tuple[int, str] | None, question: Question
     ) -> Callable[[int, int, int, bool], list[TraceSummary]]:
         """How to ask for the traces that start in a window: (from_ns, to_ns, limit, is it the open end) → summaries."""
         bound: dict[str, str] = {}
@@ -101,25 +96,24 @@ class ChdbTraces(ChdbReader):
                 "(s<NS({after_ns:Int64}) OR (s=NS({after_ns:Int64}) AND trace_id<toFixedString(unhex({after_id:String}),16)))"
             )
         trace_conditions = " AND ".join(whole) or "1"
-        one = [self._span_condition(condition, bound, deadline_s) for condition in search.span]
+        one = [self._span_condition(condition, bound, question) for condition in search.span]
         span_conditions = " AND ".join(one)
 
         def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
             window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
             if not one:
-                rows = self._rows("traces_newest", window, deadline_s, TRACE_CONDITIONS=trace_conditions)
+                rows = question.rows("traces_newest", window, TRACE_CONDITIONS=trace_conditions)
             else:
                 # A span may start long after its trace did: up to the newest end of these traces.
                 span_window = "FROM_HOUR(NS({from_ns:Int64}))"
                 if not open_above:
-                    end_ns = self._newest_end(from_ns, to_ns, deadline_s)
+                    end_ns = self._newest_end(from_ns, to_ns, question)
                     if end_ns < LAST_START_NS:
                         window["end_ns"] = str(end_ns + 1)
                         span_window = "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
-                rows = self._rows(
+                rows = question.rows(
                     "traces_with_span",
                     window,
-                    deadline_s,
                     SPAN_WINDOW=span_window,
                     SPAN_CONDITIONS=span_conditions,
                     TRACE_CONDITIONS=trace_conditions,
@@ -128,7 +122,7 @@ class ChdbTraces(ChdbReader):
 
         return ask
 
-    def _span_condition(self, condition: SpanCondition, bound: dict[str, str], deadline_s: float) -> str:
+    def _span_condition(self, condition: SpanCondition, bound: dict[str, str], question: Question) -> str:
         if condition.field == "dur":
             return f"duration{condition.op}{_number(bound, int(condition.value))}"
         if condition.field == "kind":
@@ -141,57 +135,22 @@ class ChdbTraces(ChdbReader):
         key = _text(bound, condition.key)
         of_span = f"EQ({key},{value})"
         hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
-        if not self._rows("resources_with", hexes, deadline_s)[0][0]:
+        if not question.rows("resources_with", hexes)[0][0]:
             return of_span
         pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
         return f"({of_span} OR res_key IN (SELECT res_key FROM resources WHERE {pair}))"
 
-    def _newest_start(self, from_ns: int, before_ns: int, deadline_s: float) -> int | None:
+    def _newest_start(self, from_ns: int, before_ns: int, question: Question) -> int | None:
         if from_ns >= before_ns:
             return None
         window = {"from_ns": str(from_ns), "to_ns": str(before_ns)}
-        count, newest_ns = self._rows("newest_start", window, deadline_s)[0]
+        count, newest_ns = question.rows("newest_start", window)[0]
         return int(newest_ns) if count else None
 
-    def _newest_end(self, from_ns: int, to_ns: int, deadline_s: float) -> int:
+    def _newest_end(self, from_ns: int, to_ns: int, question: Question) -> int:
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-        _, end_ns = self._rows("newest_end", window, deadline_s)[0]
+        _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
-
-    def _exact(self, page: Sequence[TraceSummary], deadline_s: float) -> Sequence[TraceSummary]:
-        """Count each span once where some came in two different requests. Left as summed when a guard rail stops it."""
-        if not page or sum(trace.spans for trace in page) > _EXACT_COUNT_SPANS:
-            return page
-        ids = "[" + ",".join(f"'{trace.trace_id}'" for trace in page) + "]"
-        try:
-            repeated = {row[0] for row in self._rows("repeated_spans", {"ids": ids}, deadline_s)}
-        except _Stopped:
-            return page
-        if not repeated:
-            return page
-        counted = []
-        for trace in page:
-            if trace.trace_id in repeated:
-                spans, errors = count_spans_and_errors(self.get(bytes.fromhex(trace.trace_id)))
-                trace = replace(trace, spans=spans, errors=errors)
-            counted.append(trace)
-        return counted
-
-    def _rows(self, name: str, parameters: Mapping[str, str], deadline_s: float, **words: str) -> list[list[Any]]:
-        left_s = deadline_s - self._clock_s()
-        if left_s <= 0:
-            raise _Stopped(f"stopped after {_MAX_EXECUTION_S:.0f} s")
-        rails = f" SETTINGS max_threads=2, max_execution_time={left_s:.3f}, max_memory_usage=1500000000, readonly=1"
-        try:
-            output = self._pool.run(queries.statement(name, **words) + rails, parameters, "JSONCompactEachRow")
-        except EngineError as error:
-            if error.code not in LIMIT_CODES:
-                raise
-            what = (
-                "out of the memory a search may use" if error.code == 241 else f"stopped after {_MAX_EXECUTION_S:.0f} s"
-            )
-            raise _Stopped(what) from error
-        return [json.loads(line) for line in output.splitlines()]
 
 
 def _hex(text: str) -> str:

@@ -96,6 +96,25 @@ class Page:
     reason: str | None = None
 
 
+class StoredTrace(NamedTuple):
+    """What the store has of a trace; `unreadable` is a sentence about what damage took from it, None when nothing."""
+
+    spans: Sequence[StoredSpan]
+    unreadable: str | None
+
+
+class TraceStore(Protocol):
+    """The store's side of a trace by its id. Blocking."""
+
+    def read(self, trace_id: bytes) -> StoredTrace:
+        """Every span of the trace that can be read, repeated ones included. Raises StoreFailed, Unavailable."""
+        ...
+
+    def spans_known(self, trace_id: bytes) -> int:
+        """How many spans of the trace the search form counts: more than none where `read` has none is a loss."""
+        ...
+
+
 class TraceSearch(Protocol):
     """Finds traces and names. Blocking."""
 

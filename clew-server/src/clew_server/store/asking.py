@@ -1,0 +1,129 @@
+"""The statements of one question to chDB: they share a deadline and guard rails, and leave out what is damaged.
+
+A part of a table whose files cannot be read would fail every statement that touches it. It is left out, the statement is
+put again, and the question remembers what is missing, so that the answer can say it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from clew_server.store import queries
+from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
+from clew_server.store.contract import StoreFailed
+
+logger = logging.getLogger(__name__)
+
+MAX_EXECUTION_S: Final = 10.0
+_OUT_OF_MEMORY: Final = 241
+_MAX_DAMAGED: Final = 64
+_PART: Final = re.compile(r"/store/[0-9a-f]{3}/([0-9a-f-]{36})/(\w+)/")
+
+
+def rails(seconds: float) -> str:
+    """What is appended to every question. readonly=1 also blocks file() and url()."""
+    return f" SETTINGS max_threads=2, max_execution_time={seconds:.3f}, max_memory_usage=1500000000, readonly=1"
+
+
+GUARD_RAILS: Final = rails(MAX_EXECUTION_S)
+
+
+class Stopped(Exception):
+    """A guard rail ended the question; the message says which."""
+
+
+class Tables:
+    """Names of the tables by the id that stands in the paths of their files. Asked for once, when something is damaged."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def name(self, table_id: str) -> str | None:
+        """The table's name; None for a table that is not ours."""
+        with self._lock:
+            if not self._names:
+                output = self._pool.run(queries.statement("table_ids"), None, "TSV").decode("utf-8", "replace")
+                self._names = dict(line.split("\t", 1) for line in output.splitlines())
+            return self._names.get(table_id)
+
+
+class Question:
+    """Some statements for one answer. Not for several threads.
+
+    `damaged` is what had to be left out: (table, part) → the engine's words.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        tables: Tables,
+        *,
+        seconds: float = MAX_EXECUTION_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._tables = tables
+        self._clock_s = clock_s
+        self._seconds = seconds
+        self._deadline_s = clock_s() + seconds
+        self.damaged: dict[tuple[str, str], str] = {}
+
+    def ask(self, name: str, parameters: Mapping[str, str], output: str, **words: str) -> bytes:
+        """The statement's answer in a format. Raises Stopped, StoreFailed, Unavailable."""
+        sql = queries.statement(name, **words)
+        while True:
+            left_s = self._deadline_s - self._clock_s()
+            if left_s <= 0:
+                raise Stopped(f"stopped after {self._seconds:.0f} s")
+            try:
+                return self._pool.run(sql + rails(left_s) + self._left_out(), parameters, output)
+            except EngineError as error:
+                if error.code in LIMIT_CODES:
+                    raise Stopped(
+                        "out of the memory a question may use"
+                        if error.code == _OUT_OF_MEMORY
+                        else f"stopped after {self._seconds:.0f} s"
+                    ) from error
+                self._leave_out(error)
+
+    def rows(self, name: str, parameters: Mapping[str, str], **words: str) -> list[list[Any]]:
+        """The statement's rows. Bytes that are no UTF-8 are read with replacement characters. Raises as `ask`."""
+        output = self.ask(name, parameters, "JSONCompactEachRow", **words)
+        return [json.loads(line.decode("utf-8", "replace")) for line in output.split(b"\n") if line]
+
+    def missing(self) -> str | None:
+        """A sentence about what could not be read, None when all could."""
+        if not self.damaged:
+            return None
+        parts = ", ".join(f"part {part} of table {table}" for table, part in sorted(self.damaged)[:3])
+        more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
+        return f"the store's files are damaged: {parts}{more} cannot be read, and what is in there is missing here"
+
+    def _leave_out(self, error: EngineError) -> None:
+        """Note the part the engine could not read. Raises the error where it is about something else."""
+        for table_id, part in _PART.findall(str(error)):
+            table = self._tables.name(table_id)
+            if table is not None and (table, part) not in self.damaged:
+                if len(self.damaged) >= _MAX_DAMAGED:
+                    raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
+                logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
+                self.damaged[table, part] = str(error)
+                return
+        raise error
+
+    def _left_out(self) -> str:
+        if not self.damaged:
+            return ""
+        by_table: dict[str, list[str]] = {}
+        for table, part in self.damaged:
+            by_table.setdefault(table, []).append(f"\\'{part}\\'")  # \w only
+        filters = ",".join(f"'{table}':'_part NOT IN ({','.join(parts)})'" for table, parts in by_table.items())
+        return f", additional_table_filters={{{filters}}}"

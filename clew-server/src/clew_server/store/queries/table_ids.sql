@@ -1,0 +1,1 @@
+SELECT toString(uuid), name FROM system.tables WHERE database=currentDatabase()
