@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ import clew
 from clew.instrumentation import asyncpg as asyncpg_instrumentation
 from clew.instrumentation import psycopg as psycopg_instrumentation
 from clew.testing import DatabaseKit, SpanRecorder, assert_span
+from clew.testing.kits.sameness import aoutcome, outcome
 from harness.backends import Backend
 
 
@@ -299,3 +301,86 @@ def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(
     assert names(spans).count("INSERT orders") == 1
     assert names(spans).count("UPDATE orders") == 1
     assert spans.open == 0
+
+
+class OwnCursor(psycopg.Cursor[Any]):
+    """Has names of its own for what it is given."""
+
+    def execute(self, statement: Any, values: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        if values is None:
+            return super().execute(statement, **options)
+        return super().execute(statement, values, **options)
+
+
+PSYCOPG: list[Callable[[Any], Any]] = [
+    lambda c: c.execute("SELECT to_char(now(), '%') <> ''").fetchall(),
+    lambda c: c.execute("SELECT '%'", ()).fetchall(),
+    lambda c: c.rollback(),
+    lambda c: c.execute(query="SELECT %s::int", params=(1,)).fetchall(),
+    lambda c: c.execute("SELECT 1", None, prepare=True, binary=True).fetchall(),
+    lambda c: c.execute(),
+    lambda c: c.execute(7),
+    lambda c: c.rollback(),
+    lambda c: c.execute(statement="SELECT 1"),
+    lambda c: c.cursor().executemany(query="SELECT %s", params_seq=[(1,)], returning=True),
+    lambda c: c.cursor().executemany("SELECT 1"),
+    lambda c: list(c.cursor().stream(query="SELECT %s::int", params=[2])),
+    lambda c: c.rollback(),
+    lambda c: OwnCursor(c).execute(statement="SELECT %s::int", values=(1,)).fetchall(),
+    lambda c: c.cursor(),
+    lambda c: c.cursor("named").close(),
+]
+ASYNCPG: list[Callable[[Any], Awaitable[Any]]] = [
+    lambda c: c.execute("SELECT 1"),
+    lambda c: c.execute(query="SELECT 1", timeout=5),
+    lambda c: c.executemany(command="INSERT INTO orders (customer) VALUES ($1)", args=[("ada",)]),
+    lambda c: c.executemany("INSERT INTO orders (customer) VALUES ($1)", iter([("bob",)])),
+    lambda c: c.copy_records_to_table(table_name="orders", records=[("eve",)], columns=["customer"]),
+    lambda c: c.copy_from_table(table_name="orders", output="/dev/null"),
+    lambda c: c.copy_from_query(query="SELECT 1", output="/dev/null"),
+    lambda c: c.fetchval(query="SELECT $1::int", timeout=5),
+    lambda c: c.fetchval("SELECT $1::int", 3, column=0),
+    lambda c: c.fetch(),
+    lambda c: c.fetch(7),
+]
+
+
+def test_psycopg_behaves_as_without_tracing(address: str, tracer_provider: Any) -> None:
+    kinds = [psycopg.Cursor.execute, psycopg.Cursor.stream, psycopg.AsyncCursor.execute, psycopg.AsyncCursor.stream]
+    shapes = [(inspect.iscoroutinefunction(one), inspect.isasyncgenfunction(one)) for one in kinds]
+    for patched in (False, True):
+        undo = psycopg_instrumentation.patch(tracer_provider) if patched else None
+        try:
+            with psycopg.connect(address) as traced:
+                if not patched:
+                    clew.psycopg.traced(traced, tracer_provider=tracer_provider)
+                now = [psycopg.Cursor.execute, psycopg.Cursor.stream]
+                now += [psycopg.AsyncCursor.execute, psycopg.AsyncCursor.stream]  # type: ignore[list-item]
+                assert [(inspect.iscoroutinefunction(one), inspect.isasyncgenfunction(one)) for one in now] == shapes
+                got = [outcome(call, traced) for call in PSYCOPG]
+        finally:
+            if undo is not None:
+                undo()
+        with psycopg.connect(address) as plain:
+            for call, one in zip(PSYCOPG, got, strict=True):
+                assert one == outcome(call, plain), inspect.getsource(call)
+
+
+def test_asyncpg_behaves_as_without_tracing(address: str, tracer_provider: Any) -> None:
+    async def work(patched: bool) -> None:
+        undo = asyncpg_instrumentation.patch(tracer_provider) if patched else None
+        of_ours = clew.asyncpg.connection_class(tracer_provider=tracer_provider)
+        traced = await asyncpg.connect(address, connection_class=asyncpg.Connection if patched else of_ours)
+        got = [await aoutcome(call, traced) for call in ASYNCPG]
+        await traced.execute("DELETE FROM orders")
+        await traced.close()
+        if undo is not None:
+            undo()
+        plain = await asyncpg.connect(address)
+        for call, one in zip(ASYNCPG, got, strict=True):
+            assert one == await aoutcome(call, plain), inspect.getsource(call)
+        await plain.execute("DELETE FROM orders")
+        await plain.close()
+
+    for patched in (False, True):
+        asyncio.run(work(patched))

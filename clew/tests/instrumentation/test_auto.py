@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import grpc
@@ -18,10 +19,11 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from clew.instrumentation import grpc_aio, instrument, uninstrument
+from clew.instrumentation import _patching, auto, grpc_aio, instrument, uninstrument
 from clew.instrumentation.asgi import TracingMiddleware
 from clew.instrumentation.httpx import TracingTransport
 from clew.testing import SpanRecorder, assert_span
+from clew.testing.kits.sameness import shape
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +123,22 @@ def test_grpc_servers_and_channels_are_traced_once(tracer_provider: Any, is_expl
     assert_span(server_span, parent_id=f"{client_span.context.span_id:016x}")
     if not is_explicit:
         assert_span(client_span, attributes={"server.address": "127.0.0.1"})
+
+
+def test_what_is_put_in_a_functions_place_looks_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers and frameworks look at a function's kind and signature before they call it."""
+    replaced: list[tuple[str, Any, Any]] = []
+
+    def recording(owner: Any, name: str, make: Any) -> Any:
+        original = getattr(owner, name)
+        undo = _patching.replace(owner, name, make)
+        replaced.append((f"{owner.__name__}.{name}", original, getattr(owner, name)))
+        return undo
+
+    modules = [import_module(module) for _, module in auto._LIBRARIES]
+    for module in modules:
+        if hasattr(module, "replace"):
+            monkeypatch.setattr(module, "replace", recording)
+    instrument()
+    assert len(replaced) > 30
+    assert [name for name, before, after in replaced if shape(before) != shape(after)] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
 from clew.testing import SpanRecorder, assert_span
+from clew.testing.kits.sameness import assert_same
 
 
 def test_statements_of_any_driver_are_traced(tracer_provider: Any) -> None:
@@ -61,3 +64,48 @@ def test_a_connection_is_traced_once() -> None:
     connection = clew.dbapi.traced(sqlite3.connect(":memory:"), system="sqlite")
     assert clew.dbapi.traced(connection, system="sqlite") is connection
     connection.close()
+
+
+class _Named:
+    """A driver that names its arguments otherwise than others do, and tells a missing one from an empty one."""
+
+    rowcount = -1
+
+    def __init__(self) -> None:
+        self.connection = self
+
+    def cursor(self, factory: type | None = None) -> _Named:
+        return self
+
+    def execute(self, query: str, args: Any = None) -> Any:
+        return query, args
+
+    def executemany(self, query: str, args: Any) -> Any:
+        return query, args
+
+    def callproc(self, procname: str, args: Any = ()) -> Any:
+        return procname, args
+
+
+def test_arguments_reach_the_driver_exactly_as_they_were_given(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    traced = clew.dbapi.traced(_Named(), system="mysql", tracer_provider=tracer_provider)
+    calls: list[Callable[[Any], Any]] = [
+        lambda c: c.execute("SELECT 1"),
+        lambda c: c.execute("SELECT 1", None),
+        lambda c: c.execute("SELECT 1", ()),
+        lambda c: c.execute(query="SELECT 1", args=[2]),
+        lambda c: c.executemany(query="INSERT INTO orders VALUES (%s)", args=[(1,), (2,)]),
+        lambda c: c.callproc(procname="settle", args=(1,)),
+        lambda c: c.rowcount,
+        lambda c: isinstance(c, _Named),
+    ]
+    assert_same(_Named().cursor(), traced.cursor(), calls)
+    for wrong in (lambda c: c.execute(), lambda c: c.execute(statement="SELECT 1"), lambda c: c.gone):
+        with pytest.raises((TypeError, AttributeError)) as plainly:
+            wrong(_Named())
+        with pytest.raises(type(plainly.value), match=re.escape(str(plainly.value))):
+            wrong(traced.cursor())
+    assert traced.cursor().connection is traced
+    assert recorder.spans[4].attributes["db.operation.batch.size"] == 2
+    assert recorder.spans[5].name == "CALL settle"

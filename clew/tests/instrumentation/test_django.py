@@ -124,3 +124,38 @@ def test_an_exception_that_django_answers_is_on_the_span(outcome: Any) -> None:
 def test_what_no_route_matches_has_the_method_for_a_name(outcome: Any) -> None:
     nowhere = outcome["spans"][6]
     assert (nowhere["name"], nowhere["status"]) == ("GET", "UNSET")
+
+
+ON_SQLITE = """
+import sys
+import clew
+if sys.argv[1] == "traced":
+    from clew.testing import InMemoryExporter
+    clew.instrument(clew.TracerProvider(exporter=InMemoryExporter()))
+from django.conf import settings
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+import django
+django.setup()
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT strftime('%s','2020-01-01')")
+    print(cursor.fetchall(), type(cursor.cursor))
+    cursor.execute("SELECT %s, strftime('%%s','2020-01-01')", ["x"])
+    print(cursor.fetchall())
+    cursor.execute("CREATE TABLE orders (n)")
+    cursor.executemany("INSERT INTO orders VALUES (%s)", iter([(1,)]))
+print(type(connection.connection).__name__, connection.queries_log)
+"""
+
+
+def test_django_on_sqlite_gets_what_it_gets_without_tracing(tmp_path: Path) -> None:
+    program = tmp_path / "orders.py"
+    program.write_text(ON_SQLITE)
+    printed = [
+        subprocess.run(
+            [sys.executable, str(program), how], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        for how in ("plain", "traced")
+    ]
+    assert "1577836800" in printed[0]
+    assert printed[1] == printed[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import clew
 from clew.instrumentation import sqlite3 as instrumentation
 from clew.testing import DatabaseKit, SpanRecorder, assert_span
+from clew.testing.kits.sameness import assert_same
 
 
 class TestKit(DatabaseKit):
@@ -175,3 +176,96 @@ def test_what_is_excluded_leaves_no_span(tracer_provider: Any) -> None:
     connection.execute("SELECT 1")
     connection.close()
     assert names(recorder) == ["SELECT"]
+
+
+class OwnCursor(sqlite3.Cursor):
+    """As Django's: no parameters and empty ones are not the same to it."""
+
+    def execute(self, query: str, params: Any = None) -> Any:  # type: ignore[override]
+        if params is None:
+            return super().execute(query)
+        return super().execute(query.replace("%s", "?"), params)
+
+
+class OwnConnection(sqlite3.Connection):
+    """Takes a word of its own, and makes cursors that are set up."""
+
+    def __init__(self, database: str, *, colour: str = "red", **options: Any) -> None:
+        super().__init__(database, **options)
+        self.colour = colour
+        self.given = options
+
+    def cursor(self) -> Any:  # type: ignore[override]
+        made = super().cursor()
+        made.arraysize = 7
+        return made
+
+
+STATEMENTS: list[Callable[[Any], Any]] = [
+    lambda c: c.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT UNIQUE)"),
+    lambda c: c.execute("INSERT INTO orders (customer) VALUES (?)", ("ada",)).rowcount,
+    lambda c: c.execute("INSERT INTO orders (customer) VALUES (:name)", {"name": "bob"}).lastrowid,
+    lambda c: c.executemany("INSERT INTO orders (customer) VALUES (?)", iter([("eve",), ("dan",)])),
+    lambda c: c.executescript("UPDATE orders SET customer = upper(customer); DELETE FROM orders WHERE id = 4"),
+    lambda c: c.execute("SELECT * FROM orders").fetchall(),
+    lambda c: c.execute("SELECT 1", ()).fetchone(),
+    lambda c: c.execute("INSERT INTO orders (customer) VALUES ('ADA')"),
+    lambda c: c.execute("SELECT ?"),
+    lambda c: c.execute("SELECT 1", None),
+    lambda c: c.execute(),
+    lambda c: c.execute(7),
+    lambda c: c.execute(sql="SELECT 1"),
+    lambda c: c.executemany("SELECT 1"),
+    lambda c: c.executescript("SELEC"),
+    lambda c: hasattr(c, "__dict__"),
+    lambda c: (type(c).__name__, type(c).__module__, c.__class__),
+]
+CONNECTIONS: list[Callable[[Any], Any]] = [
+    lambda c: c.cursor(),
+    lambda c: c.cursor(sqlite3.Cursor),
+    lambda c: c.cursor(factory=sqlite3.Cursor).execute("SELECT 1").fetchall(),
+    lambda c: type(c.cursor(OwnCursor)) is OwnCursor,
+    lambda c: type(c.cursor(factory=lambda one: OwnCursor(one))) is OwnCursor,
+    lambda c: c.cursor(OwnCursor).execute("SELECT strftime('%s','2020-01-01')").fetchall(),
+    lambda c: c.cursor(OwnCursor).execute(query="SELECT %s", params=(3,)).fetchall(),
+    lambda c: c.cursor(None),
+    lambda c: c.cursor(lambda one: None),
+    lambda c: c.cursor(1, 2),
+    lambda c: c.cursor(cursorClass=OwnCursor),
+    lambda c: [*c.iterdump()][:1],
+]
+
+
+def test_connections_and_cursors_behave_as_without_tracing(tracer_provider: Any) -> None:
+    traced_connect = clew.sqlite3.connector(tracer_provider=tracer_provider)
+    for arguments, options in (
+        ((":memory:",), {}),
+        ((), {"database": ":memory:", "factory": sqlite3.Connection}),
+        ((":memory:", 5.0, 0, None, True, sqlite3.Connection), {}),
+    ):
+        plain, traced = sqlite3.connect(*arguments, **options), traced_connect(*arguments, **options)
+        assert_same(plain, traced, STATEMENTS + CONNECTIONS)
+        assert_same(plain.cursor(), traced.cursor(), STATEMENTS[3:])
+        plain.close()
+        traced.close()
+        assert_same(plain, traced, [lambda c: c.execute("SELECT 1"), lambda c: c.cursor()])
+
+
+def test_own_classes_and_factories_are_the_very_same(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    traced_connect = clew.sqlite3.connector(tracer_provider=tracer_provider)
+    members = set(vars(OwnConnection)), set(vars(OwnCursor))
+    for factory in (OwnConnection, lambda *given, **options: OwnConnection(*given, **options)):
+        connection: Any = traced_connect(":memory:", factory=factory, colour="blue")
+        assert type(connection) is OwnConnection
+        assert connection.colour == "blue"
+        assert connection.given == {"factory": factory}
+        assert connection.cursor().arraysize == 7
+        assert connection.cursor().execute("SELECT 7").fetchone() == (7,)
+        assert connection.execute("SELECT 8").fetchone() == (8,)
+        connection.close()
+    assert (set(vars(OwnConnection)), set(vars(OwnCursor))) == members
+    assert names(recorder) == ["SELECT"] * 4
+    # Those the application makes itself are its own.
+    OwnConnection(":memory:").cursor().execute("SELECT 1")
+    assert len(recorder.spans) == 4

@@ -21,7 +21,9 @@ class ConcludingTransport(Transport, Protocol):
         """What the end of the call adds to the span."""
 
 
-def traced_call(tracer: Tracer, call: ConcludingTransport, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def traced_call(
+    tracer: Tracer, call: ConcludingTransport, function: Callable[..., T], /, *args: Any, **kwargs: Any
+) -> T:
     """The function's reply; its exception passes through untouched."""
     span, context = tracer.begin(call.operation, call.carrier, call)
     transport_token = client_transport.set(call)
@@ -39,7 +41,7 @@ def traced_call(tracer: Tracer, call: ConcludingTransport, function: Callable[..
 
 
 async def traced_acall(
-    tracer: Tracer, call: ConcludingTransport, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    tracer: Tracer, call: ConcludingTransport, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any
 ) -> T:
     """The same for a function whose reply is awaited."""
     span, context = tracer.begin(call.operation, call.carrier, call)

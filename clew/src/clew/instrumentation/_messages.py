@@ -113,7 +113,7 @@ class MessageTracing:
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True
 
-    def send(self, call: MessageTransport, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def send(self, call: MessageTransport, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Send a message, whose headers `call.carrier` writes, by `function`."""
         span, context = self.producer.begin(call.operation, call.carrier, call)
         token, transport_token = attach(context), client_transport.set(call)
@@ -129,7 +129,7 @@ class MessageTracing:
         return reply
 
     async def asend(
-        self, call: MessageTransport, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+        self, call: MessageTransport, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any
     ) -> T:
         """The same where sending is awaited."""
         span, context = self.producer.begin(call.operation, call.carrier, call)

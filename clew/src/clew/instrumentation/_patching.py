@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +21,14 @@ class Switch:
 
 
 def replace(owner: Any, name: str, make: Callable[[Callable[..., Any], Switch], Callable[..., Any]]) -> Undo:
-    """Put `make(original, switch)` in the original's place; it must be of the same kind and signature, as servers look.
+    """Put `make(original, switch)` in the original's place, as a function of the same kind, since servers look.
 
     The undo restores the original. When somebody else has wrapped ours meanwhile, theirs stays, and ours has to
     be a plain call of the original while the switch is off.
     """
     original = getattr(owner, name)
     switch = Switch()
-    ours = functools.wraps(original)(make(original, switch))
+    ours = functools.wraps(original)(of_the_same_kind(original, make(original, switch)))
     setattr(owner, name, ours)
 
     def undo() -> None:
@@ -36,3 +37,48 @@ def replace(owner: Any, name: str, make: Callable[[Callable[..., Any], Switch], 
             setattr(owner, name, original)
 
     return undo
+
+
+def of_the_same_kind(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as a coroutine function, generator or async generator where `original` is one.
+
+    Frameworks ask for that before they call. `function` gives what the original gives: an awaitable, an iterator.
+    """
+    if _kind(function) == _kind(original):
+        return function
+    if inspect.iscoroutinefunction(original):
+
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            return await function(*args, **kwargs)
+
+        return coroutine
+    if inspect.isasyncgenfunction(original):
+
+        async def async_generator(*args: Any, **kwargs: Any) -> Any:
+            items = function(*args, **kwargs)
+            try:
+                async for item in items:
+                    yield item
+            finally:
+                await items.aclose()
+
+        return async_generator
+    if inspect.isgeneratorfunction(original):
+
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            return (yield from function(*args, **kwargs))
+
+        return generator
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return plain
+
+
+def _kind(function: Callable[..., Any]) -> tuple[bool, bool, bool]:
+    return (
+        inspect.iscoroutinefunction(function),
+        inspect.isasyncgenfunction(function),
+        inspect.isgeneratorfunction(function),
+    )

@@ -32,6 +32,7 @@ _OF_TABLES: Final = {
     "copy_records_to_table": "COPY {}",
     "copy_from_query": "COPY",
 }
+_NAMES: Final = ("query", "command", "table_name", "args")
 _OF_PREPARED: Final = ("fetch", "fetchval", "fetchrow", "fetchmany", "executemany")
 
 
@@ -57,25 +58,26 @@ class _Methods:
             return None
 
     async def _run(
-        self, call: StatementTransport | None, original: Callable[..., Any], *arguments: Any, **options: Any
+        self, call: StatementTransport | None, original: Callable[..., Any], /, *arguments: Any, **options: Any
     ) -> Any:
         if call is None:
             return await original(*arguments, **options)
         return await traced_acall(self._tracing.tracer, call, original, *arguments, **options)
 
-    async def statement(self, own: Any, original: Callable[..., Any], query: str, *rest: Any, **options: Any) -> Any:
-        return await self._run(self._call(own, query), original, query, *rest, **options)
+    async def statement(self, own: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        statement, _ = _first_two(arguments, options)
+        return await self._run(self._call(own, statement), original, *arguments, **options)
 
-    async def batch(self, own: Any, original: Callable[..., Any], query: str, args: Any, **options: Any) -> Any:
-        return await self._run(self._call(own, query, args), original, query, args, **options)
+    async def batch(self, own: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        statement, batch = _first_two(arguments, options)
+        return await self._run(self._call(own, statement, batch), original, *arguments, **options)
 
-    async def table(
-        self, text: str, own: Any, original: Callable[..., Any], name: str, *rest: Any, **options: Any
-    ) -> Any:
-        return await self._run(self._call(own, text.format(name)), original, name, *rest, **options)
+    async def table(self, text: str, own: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        name, _ = _first_two(arguments, options)
+        return await self._run(self._call(own, text.format(name)), original, *arguments, **options)
 
-    async def prepared(self, own: Any, original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        batch = arguments[0] if getattr(original, "__name__", "") in _OF_BATCHES and arguments else None
+    async def prepared(self, own: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        batch = _first_two(arguments, options)[0] if getattr(original, "__name__", "") in _OF_BATCHES else None
         return await self._run(self._call(own._connection, own.get_query(), batch), original, *arguments, **options)
 
     def of_connections(self) -> dict[str, Callable[..., Any]]:
@@ -86,6 +88,12 @@ class _Methods:
 
     def of_prepared(self) -> dict[str, Callable[..., Any]]:
         return {name: self.prepared for name in _OF_PREPARED if hasattr(PreparedStatement, name)}
+
+
+def _first_two(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any]:
+    """The statement or table, and what follows it. asyncpg has several names for these: they come first, named or not."""
+    given = [*arguments, *(value for name, value in options.items() if name in _NAMES)]
+    return given[0] if given else "", given[1] if len(given) > 1 else None
 
 
 class _Traced:

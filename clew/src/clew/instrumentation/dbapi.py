@@ -30,6 +30,11 @@ class _StandIn:
         for name, value in (("__wrapped__", wrapped), ("_place", place), ("_tracing", tracing)):
             object.__setattr__(self, name, value)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        # Applications and frameworks ask isinstance(connection, driver.Connection).
+        return self.__wrapped__.__class__
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
@@ -48,32 +53,55 @@ class _StandIn:
 
 
 class TracedCursor(_StandIn):
-    """A cursor whose statements are traced; everything else is the driver's own."""
+    """A cursor whose statements are traced; everything else is the driver's own.
 
-    __slots__ = ()
+    Arguments are handed on exactly as they came, since drivers name them differently and some tell a missing one
+    from an empty one.
+    """
 
-    def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+    __slots__ = ("_connection",)
+
+    _connection: Any
+
+    def __init__(self, wrapped: Any, place: Place, tracing: StatementTracing, connection: Any = None) -> None:
+        super().__init__(wrapped, place, tracing)
+        object.__setattr__(self, "_connection", connection)
+
+    @property
+    def connection(self) -> Any:
+        """As the driver's; the stand-in of the connection where the cursor was made by that."""
+        own, made_by = self.__wrapped__.connection, self._connection
+        return made_by if made_by is not None and own is made_by.__wrapped__ else own
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
         """As the driver's."""
-        return self._run(self.__wrapped__.execute, None, statement, *arguments, **options)
+        given = _given(arguments, options)
+        return self._run(self.__wrapped__.execute, given[0] if given else "", None, arguments, options)
 
-    def executemany(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+    def executemany(self, *arguments: Any, **options: Any) -> Any:
         """As the driver's; one span for all."""
-        return self._run(
-            self.__wrapped__.executemany, arguments[0] if arguments else None, statement, *arguments, **options
-        )
+        given = _given(arguments, options)
+        statement, batch = given[0] if given else "", given[1] if len(given) > 1 else None
+        return self._run(self.__wrapped__.executemany, statement, batch, arguments, options)
 
-    def callproc(self, procedure: str, *arguments: Any, **options: Any) -> Any:
+    def callproc(self, *arguments: Any, **options: Any) -> Any:
         """As the driver's; the span is that of `CALL procedure`."""
-        call = self._tracing.call(self._place, f"CALL {procedure}")
-        if call is None:
-            return self.__wrapped__.callproc(procedure, *arguments, **options)
-        return traced_call(self._tracing.tracer, call, self.__wrapped__.callproc, procedure, *arguments, **options)
+        given = _given(arguments, options)
+        statement = f"CALL {given[0]}" if given else "CALL"
+        return self._run(self.__wrapped__.callproc, statement, None, arguments, options)
 
-    def _run(self, function: Callable[..., Any], batch: Any, statement: Any, *arguments: Any, **options: Any) -> Any:
+    def _run(
+        self,
+        function: Callable[..., Any],
+        statement: Any,
+        batch: Any,
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Any:
         call = self._tracing.call(self._place, statement, batch)
         if call is None:
-            return self._same(function(statement, *arguments, **options))
-        return self._same(traced_call(self._tracing.tracer, call, function, statement, *arguments, **options))
+            return self._same(function(*arguments, **options))
+        return self._same(traced_call(self._tracing.tracer, call, function, *arguments, **options))
 
     def __enter__(self) -> Any:
         return self._same(self.__wrapped__.__enter__())
@@ -88,6 +116,11 @@ class TracedCursor(_StandIn):
         return next(self.__wrapped__)
 
 
+def _given(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments in their order; those given by name come in the order they were written in, which is the usual."""
+    return (*arguments, *options.values())
+
+
 class TracedConnection(_StandIn):
     """A connection whose cursors are traced; everything else is the driver's own."""
 
@@ -95,7 +128,7 @@ class TracedConnection(_StandIn):
 
     def cursor(self, *arguments: Any, **options: Any) -> TracedCursor:
         """As the driver's."""
-        return TracedCursor(self.__wrapped__.cursor(*arguments, **options), self._place, self._tracing)
+        return TracedCursor(self.__wrapped__.cursor(*arguments, **options), self._place, self._tracing, self)
 
     def __enter__(self) -> Any:
         return self._entered(self.__wrapped__.__enter__())
@@ -106,7 +139,7 @@ class TracedConnection(_StandIn):
     def _entered(self, reply: Any) -> Any:
         # Some drivers give a cursor here.
         if reply is not self.__wrapped__ and hasattr(reply, "execute") and not hasattr(reply, "cursor"):
-            return TracedCursor(reply, self._place, self._tracing)
+            return TracedCursor(reply, self._place, self._tracing, self)
         return self._same(reply)
 
 

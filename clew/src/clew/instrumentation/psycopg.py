@@ -5,6 +5,7 @@ connection = clew.psycopg.traced(psycopg.connect("dbname=shop"))
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ from psycopg import sql
 from clew import guard
 from clew.instrumentation import _sql
 from clew.instrumentation._calls import traced_acall, traced_call
-from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._patching import Switch, Undo, of_the_same_kind, replace
 from clew.instrumentation._sql import Place, StatementTracing, StatementTransport
 from clew.tracing.options import DatabaseOptions
 from clew.tracing.streams import Finish, traced_async_stream, traced_stream
@@ -50,31 +51,39 @@ def _place(connection: Any) -> Place:
 
 
 class _Methods:
-    """Around the methods of a cursor; each is given the original, bound."""
+    """Around the methods of a cursor; each is given the original, bound, and hands arguments on as they came."""
 
     def __init__(self, tracing: StatementTracing) -> None:
         self.tracing = tracing
 
-    def execute(self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any) -> Any:
-        call = _call(self.tracing, cursor, query)
-        if call is None:
-            return original(query, *arguments, **options)
-        return traced_call(self.tracing.tracer, call, original, query, *arguments, **options)
+    def _call(
+        self, cursor: Any, arguments: tuple[Any, ...], options: dict[str, Any], *, is_batch: bool = False
+    ) -> StatementTransport | None:
+        # An application's own cursor may have other names for these.
+        query = arguments[0] if arguments else options.get("query")
+        if query is None:
+            return None
+        batch = None
+        if is_batch:
+            batch = arguments[1] if len(arguments) > 1 else options.get("params_seq")
+        return _call(self.tracing, cursor, query, batch)
 
-    def executemany(
-        self, cursor: Any, original: Callable[..., Any], query: Any, params_seq: Any, **options: Any
-    ) -> Any:
-        call = _call(self.tracing, cursor, query, params_seq)
+    def execute(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        call = self._call(cursor, arguments, options)
         if call is None:
-            return original(query, params_seq, **options)
-        return traced_call(self.tracing.tracer, call, original, query, params_seq, **options)
+            return original(*arguments, **options)
+        return traced_call(self.tracing.tracer, call, original, *arguments, **options)
 
-    def stream(
-        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
-    ) -> Iterator[Any]:
+    def executemany(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        call = self._call(cursor, arguments, options, is_batch=True)
+        if call is None:
+            return original(*arguments, **options)
+        return traced_call(self.tracing.tracer, call, original, *arguments, **options)
+
+    def stream(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
         # A generator, so that what nobody iterates has no span.
-        call = _call(self.tracing, cursor, query)
-        rows = original(query, *arguments, **options)
+        call = self._call(cursor, arguments, options)
+        rows = original(*arguments, **options)
         if call is None:
             yield from rows
             return
@@ -82,10 +91,10 @@ class _Methods:
         yield from traced_stream(rows, context, finish)
 
     async def astream(
-        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+        self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any
     ) -> AsyncIterator[Any]:
-        call = _call(self.tracing, cursor, query)
-        rows = original(query, *arguments, **options)
+        call = self._call(cursor, arguments, options)
+        rows = original(*arguments, **options)
         if call is not None:
             context, finish = self._open(call)
             rows = traced_async_stream(rows, context, finish)
@@ -106,28 +115,26 @@ class _Methods:
         return context, finish
 
     @contextmanager
-    def copy(
-        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
-    ) -> Iterator[Any]:
-        call = _call(self.tracing, cursor, query)
+    def copy(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
+        call = self._call(cursor, arguments, options)
         if call is None:
-            with original(query, *arguments, **options) as copying:
+            with original(*arguments, **options) as copying:
                 yield copying
             return
-        with self._around(call), original(query, *arguments, **options) as copying:
+        with self._around(call), original(*arguments, **options) as copying:
             yield copying
 
     @asynccontextmanager
     async def acopy(
-        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
+        self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any
     ) -> AsyncIterator[Any]:
-        call = _call(self.tracing, cursor, query)
+        call = self._call(cursor, arguments, options)
         if call is None:
-            async with original(query, *arguments, **options) as copying:
+            async with original(*arguments, **options) as copying:
                 yield copying
             return
         with self._around(call):
-            async with original(query, *arguments, **options) as copying:
+            async with original(*arguments, **options) as copying:
                 yield copying
 
     @contextmanager
@@ -147,21 +154,17 @@ class _Methods:
             detach(token)
             client_transport.reset(transport_token)
 
-    async def aexecute(
-        self, cursor: Any, original: Callable[..., Any], query: Any, *arguments: Any, **options: Any
-    ) -> Any:
-        call = _call(self.tracing, cursor, query)
+    async def aexecute(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        call = self._call(cursor, arguments, options)
         if call is None:
-            return await original(query, *arguments, **options)
-        return await traced_acall(self.tracing.tracer, call, original, query, *arguments, **options)
+            return await original(*arguments, **options)
+        return await traced_acall(self.tracing.tracer, call, original, *arguments, **options)
 
-    async def aexecutemany(
-        self, cursor: Any, original: Callable[..., Any], query: Any, params_seq: Any, **options: Any
-    ) -> Any:
-        call = _call(self.tracing, cursor, query, params_seq)
+    async def aexecutemany(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+        call = self._call(cursor, arguments, options, is_batch=True)
         if call is None:
-            return await original(query, params_seq, **options)
-        return await traced_acall(self.tracing.tracer, call, original, query, params_seq, **options)
+            return await original(*arguments, **options)
+        return await traced_acall(self.tracing.tracer, call, original, *arguments, **options)
 
     def of(self, cursor_class: type) -> dict[str, Callable[..., Any]]:
         """The wrappers for a class of cursors, by the names of its methods."""
@@ -179,14 +182,17 @@ def _traced_class(base: type, methods: _Methods) -> type:
     if getattr(base, _MARK, None) is not None:
         return base
     members: dict[str, Any] = {_MARK: methods, "__module__": base.__module__, "__doc__": base.__doc__}
+    # To whoever asks, a cursor is of the class it would be of without tracing.
+    members["__class__"] = property(lambda self: base)
+    members["__qualname__"] = base.__qualname__
     made: type
 
     def overriding(name: str, around: Callable[..., Any]) -> Callable[..., Any]:
         def method(self: Any, *arguments: Any, **options: Any) -> Any:
             return around(self, getattr(super(made, self), name), *arguments, **options)
 
-        method.__name__ = name
-        return method
+        original = getattr(base, name)
+        return functools.wraps(original)(of_the_same_kind(original, method))
 
     for name, around in methods.of(base).items():
         members[name] = overriding(name, around)

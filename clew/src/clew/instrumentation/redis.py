@@ -171,25 +171,25 @@ class _Tracing:
 
     # -- around a method, given unbound or bound ------------------------------------------------------------------------
 
-    def command(self, original: Callable[..., Any], client: Any, *arguments: Any, **options: Any) -> Any:
+    def command(self, original: Callable[..., Any], client: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within_database_call() else self.of_command(client, arguments)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracer, call, original, *arguments, **options)
 
-    async def acommand(self, original: Callable[..., Any], client: Any, *arguments: Any, **options: Any) -> Any:
+    async def acommand(self, original: Callable[..., Any], client: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within_database_call() else self.of_command(client, arguments)
         if call is None:
             return await original(*arguments, **options)
         return await traced_acall(self.tracer, call, original, *arguments, **options)
 
-    def execute(self, original: Callable[..., Any], pipeline: Any, *arguments: Any, **options: Any) -> Any:
+    def execute(self, original: Callable[..., Any], pipeline: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within_database_call() else self.of_pipeline(pipeline)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracer, call, original, *arguments, **options)
 
-    async def aexecute(self, original: Callable[..., Any], pipeline: Any, *arguments: Any, **options: Any) -> Any:
+    async def aexecute(self, original: Callable[..., Any], pipeline: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within_database_call() else self.of_pipeline(pipeline)
         if call is None:
             return await original(*arguments, **options)

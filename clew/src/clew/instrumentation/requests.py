@@ -57,6 +57,12 @@ class TracingAdapter(BaseAdapter):
         self.adapter: Final = HTTPAdapter() if adapter is None else adapter
         self._tracer = Tracer(SpanKind.CLIENT, **options)
 
+    def __getattr__(self, name: str) -> Any:
+        # What is asked of an adapter besides: `poolmanager`, `max_retries`, …
+        if name == "adapter":  # while it is being unpickled
+            raise AttributeError(name)
+        return getattr(self.adapter, name)
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request."""
         return _send(self._tracer, partial(_with_arguments, self.adapter.send, args), request, **kwargs)

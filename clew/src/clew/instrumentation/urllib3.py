@@ -33,30 +33,27 @@ def _request(
     tracer: Tracer,
     pool: Any,
     original: Callable[..., Any],
-    conn: Any,
-    method: str,
-    url: str,
-    body: Any = None,
-    headers: Mapping[str, str] | None = None,
-    retries: Any = None,
+    /,
+    *args: Any,
     **options: Any,
 ) -> Any:
-    """Around `_make_request`, which is called for each try."""
-    if is_within_request():
-        return original(conn, method, url, body=body, headers=headers, retries=retries, **options)
+    """Around `_make_request(conn, method, url, …)`, which is called for each try; hands on what it was given."""
+    headers: Mapping[str, str] | None = options.get("headers")
+    if is_within_request() or len(args) != 3:
+        return original(*args, **options)
     try:
         # A copy, as the caller's headers may serve for several requests.
         own = headers.copy() if isinstance(headers, urllib3.HTTPHeaderDict) else dict(headers or {})
-        call = RequestTransport(
-            method, _url(pool, url), DictCarrier(own), resend_count=len(getattr(retries, "history", ()))
-        )
+        _, method, url = args
+        resend_count = len(getattr(options.get("retries"), "history", ()))
+        call = RequestTransport(method, _url(pool, url), DictCarrier(own), resend_count=resend_count)
     except Exception as failure:
         guard.swallow("reading a request of urllib3", failure)
-        return original(conn, method, url, body=body, headers=headers, retries=retries, **options)
+        return original(*args, **options)
 
     def sent() -> Any:
         # After the context was injected.
-        response = original(conn, method, url, body=body, headers=own, retries=retries, **options)
+        response = original(*args, **{**options, "headers": own})
         if tracer.wants_reply_headers:
             call.reply_carrier = DictCarrier(response.headers)
         return response
@@ -78,8 +75,8 @@ class _Mixin:
 
     _clew_tracer: Tracer
 
-    def _make_request(self, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        return _request(self._clew_tracer, self, super()._make_request, conn, method, url, *args, **kwargs)  # type: ignore[misc]
+    def _make_request(self, *args: Any, **kwargs: Any) -> Any:
+        return _request(self._clew_tracer, self, super()._make_request, *args, **kwargs)  # type: ignore[misc]
 
 
 def _behind(base: type, tracer: Tracer) -> type:
@@ -111,10 +108,10 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
-        def _make_request(self: Any, conn: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        def _make_request(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not switch.on or hasattr(self, _MARK):
-                return original(self, conn, method, url, *args, **kwargs)
-            return _request(tracer, self, partial(original, self), conn, method, url, *args, **kwargs)
+                return original(self, *args, **kwargs)
+            return _request(tracer, self, partial(original, self), *args, **kwargs)
 
         return _make_request
 
