@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
@@ -265,12 +267,79 @@ def test_a_query_that_cannot_be_answered_exactly_is_refused_at_its_position(
         {"status": "broken"},
         {"cursor": "made up"},
         {"sort": "colour"},
+        {"from": "9999-12-31T23:59:59-23:59"},
+        {"to": "0001-01-01T00:00:00+23:59"},
+        {"service": ["a", "b"]},
+        {"q": ["service=a", ""]},
+        {"limit": ["5", "5"]},
     ],
 )
-def test_a_parameter_that_means_nothing_is_refused(server: Server, query: dict[str, str]) -> None:
+def test_a_parameter_that_means_nothing_or_came_twice_is_refused(server: Server, query: dict[str, Any]) -> None:
     answer = server.get("/api/v1/traces", **query)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"]
+
+
+def test_other_questions_refuse_a_parameter_that_came_twice_too(server: Server) -> None:
+    for path, query in (("operations", {"service": ["a", "b"]}),):
+        answer = server.get(f"/api/v1/{path}", **query)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "repeated_parameter")
+    answer = httpx.post(f"{server.http}/api/v1/flush", params={"timeout_s": ["1", "2"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "repeated_parameter")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/traces"),
+        ("DELETE", "/api/v1/status"),
+        ("GET", "/api/v1/flush"),
+        ("PUT", "/trace/x"),
+        ("POST", "/healthz"),
+    ],
+)
+def test_another_method_is_refused_in_the_shape_of_every_error(server: Server, method: str, path: str) -> None:
+    answer = httpx.request(method, f"{server.http}{path}")
+    assert answer.status_code == 405
+    assert answer.headers["allow"]
+    error = answer.json()["error"]
+    assert error["code"] == "method_not_allowed"
+    assert method in error["message"]
+    on_otlp = httpx.post(f"{server.otlp_http}/healthz")
+    assert (on_otlp.status_code, on_otlp.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_a_time_with_nanoseconds_cuts_between_two_traces_a_nanosecond_apart(server: Server) -> None:
+    service = fresh_name("close")
+    second = time.time_ns() // 1_000_000_000 - 60
+    starts = [second * 1_000_000_000 + 123_456_788, second * 1_000_000_000 + 123_456_789]
+    server.export(request(service, [span(start_unix_nano=start) for start in starts]))
+    server.flush()
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + ".123456789Z"
+    assert [int(t["start_unix_nano"]) for t in server.found(service=service, **{"from": at})] == starts[1:]
+    assert [int(t["start_unix_nano"]) for t in server.found(service=service, to=at)] == starts[:1]
+
+
+def test_readiness_and_a_trace_by_its_id_do_not_wait_behind_two_hundred_searches(server: Server, shop: Shop) -> None:
+    async def body() -> tuple[list[int], list[int], list[int]]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=server.http, limits=limits, timeout=60) as http:
+
+            async def search() -> int:
+                return (await http.get("/api/v1/traces", params={"limit": 1000, "attr": "user.id:5"})).status_code
+
+            searches = [asyncio.ensure_future(search()) for _ in range(200)]
+            ready, by_id = [], []
+            while not all(one.done() for one in searches):
+                ready.append((await http.get("/readyz")).status_code)
+                by_id.append((await http.get(f"/api/v1/traces/{shop.ids[5]}/skeleton")).status_code)
+            return [await one for one in searches], ready, by_id
+
+    searched, ready, by_id = asyncio.run(body())
+    assert set(searched) <= {200, 503}
+    assert 200 in searched
+    assert set(ready) == {200}
+    assert set(by_id) == {200}
 
 
 def test_an_unknown_trace_is_404_and_a_malformed_id_is_400(server: Server) -> None:

@@ -41,6 +41,7 @@ from clew_server.config import Config
 from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
+from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
 from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
 from clew_server.store.chdb import ChdbStore
@@ -152,10 +153,14 @@ class App:
         stack.push_async_callback(self._blocking, self._writer.stop)
         self._query = QueryService(self._store.reader, self._store.reader, RecentReader(self._wal))
         stack.callback(self._query.close)
+        self._probe = Probe(self._store.probe)
+        stack.callback(self._probe.close)
 
         health = HealthApi(status=self.status, not_ready=self.not_ready)
         host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
-        self._otlp_http = OtlpHttpReceiver(self._intake, fallback=Starlette(routes=list(health.routes())))
+        self._otlp_http = OtlpHttpReceiver(
+            self._intake, fallback=Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS)
+        )
         self._otlp_grpc = OtlpGrpcReceiver(
             self._intake, host=config.host, port=config.otlp_grpc_port, token=config.token
         )
@@ -281,12 +286,9 @@ class App:
         """Why new data should not be sent here now; None when all is well."""
         try:
             self._intake.check_room()
-            await asyncio.wait_for(self._query.services(), 5)
         except Unavailable as error:
             return str(error)
-        except TimeoutError:
-            return "the store did not answer within 5 s"
-        return None
+        return await self._probe.failure()
 
 
 def write_ready_file(path: Path, app: App, config: Config) -> None:

@@ -33,3 +33,7 @@ class Unavailable(Exception):
 
 class NotFound(LookupError):
     """Asked for something that is not there. HTTP 404."""
+
+
+class Damaged(Exception):
+    """What was asked for is known here, but its bytes cannot be read, or are gone. HTTP 500, code `damaged`."""

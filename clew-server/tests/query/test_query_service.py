@@ -12,10 +12,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.errors import BadInput, NotFound, Unavailable
+from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
+from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService, trace_id_from_text
-from clew_server.store.contract import Page, StoredSpan
+from clew_server.store.contract import Page, StoredSpan, StoredTrace
 
 TRACE_ID = bytes(range(16))
 
@@ -27,9 +28,17 @@ class FakeStore:
         self.spans = list(spans)
         self.may_answer = threading.Event()
         self.may_answer.set()
+        self.unreadable: str | None = None
+        self.known = 0
 
     def get(self, trace_id: bytes) -> list[StoredSpan]:
         return [one for one in self.spans if Span.FromString(one.span[:18]).trace_id == trace_id]
+
+    def read(self, trace_id: bytes) -> StoredTrace:
+        return StoredTrace(self.get(trace_id), self.unreadable)
+
+    def spans_known(self, trace_id: bytes) -> int:
+        return self.known
 
     def find(self, search: Search) -> Page:
         self.may_answer.wait(30)
@@ -65,16 +74,16 @@ def test_stored_spans_and_those_still_in_the_log_are_one_trace() -> None:
     async def body(service: QueryService) -> None:
         # The second one is being stored just now: it is in both.
         assert len(await service.get_trace(TRACE_ID.hex())) == 3
-        otlp = ExportTraceServiceRequest.FromString(await service.trace_otlp(TRACE_ID.hex().upper()))
+        otlp = ExportTraceServiceRequest.FromString((await service.trace_otlp(TRACE_ID.hex().upper())).body)
         assert len(otlp.resource_spans[0].scope_spans[0].spans) == 3
         skeleton = await service.skeleton(TRACE_ID.hex())
         assert json.loads(skeleton.json)["total"] == 3
         assert json.loads(skeleton.json)["etag"] == skeleton.etag
-        asked = json.loads(await service.spans(TRACE_ID.hex(), [b"two-----"]))
+        asked = json.loads((await service.spans(TRACE_ID.hex(), [b"two-----"])).body)
         assert [span["spanId"] for span in asked["resourceSpans"][0]["scopeSpans"][0]["spans"]] == [b"two-----".hex()]
-        assert (
-            len(json.loads(await service.trace_json(TRACE_ID.hex()))["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 3
-        )
+        whole = await service.trace_json(TRACE_ID.hex())
+        assert len(json.loads(whole.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 3
+        assert whole.incomplete is None
 
     store = FakeStore(stored(b"one-----"), stored(b"two-----", 5_000_000_000))
     run(body, store, FakeStore(stored(b"two-----", 5_123_456_789), stored(b"three---")))
@@ -129,7 +138,95 @@ def test_when_too_many_wait_the_next_is_refused_and_later_ones_are_answered() ->
         await asyncio.gather(*waiting)
         assert (await service.search(Search())).complete
 
-    run(body, store, threads=1, max_waiting=2)
+    run(body, store, search_threads=1, max_waiting=2)
+
+
+def test_searches_that_wait_hold_up_no_trace_by_its_id_and_no_list_of_services() -> None:
+    store = FakeStore(stored(b"one-----"))
+    store.may_answer.clear()
+
+    async def body(service: QueryService) -> None:
+        waiting = [asyncio.ensure_future(service.search(Search())) for _ in range(12)]
+        await asyncio.sleep(0)
+        assert await service.services() == ["cart"]
+        assert len(await service.get_trace(TRACE_ID.hex())) == 1
+        assert service.statistics().running == 12
+        store.may_answer.set()
+        await asyncio.gather(*waiting)
+
+    run(body, store)
+
+
+def test_a_trace_that_search_knows_and_nobody_can_read_is_damaged_not_unknown() -> None:
+    async def lost(service: QueryService) -> None:
+        for ask in (service.get_trace, service.skeleton, service.trace_otlp, service.trace_json):
+            with pytest.raises(Damaged, match=f"Search knows 7 spans of trace {TRACE_ID.hex()}.*missing"):
+                await ask(TRACE_ID.hex())
+
+    async def unreadable(service: QueryService) -> None:
+        with pytest.raises(Damaged, match="cannot be read: part 3 is damaged"):
+            await service.skeleton(TRACE_ID.hex())
+
+    async def neither(service: QueryService) -> None:
+        with pytest.raises(Damaged, match=r"Nothing can be said .*part 3 is damaged"):
+            await service.skeleton(TRACE_ID.hex())
+
+    async def broken(service: QueryService) -> None:
+        with pytest.raises(Damaged, match="none of its 1 spans"):
+            await service.skeleton(TRACE_ID.hex())
+
+    store = FakeStore()
+    store.known = 7
+    run(lost, store)
+    store.unreadable = "part 3 is damaged"
+    run(unreadable, store)
+    store.known = 0
+    run(neither, store)
+    one = stored(b"two-----")
+    run(broken, FakeStore(one._replace(span=one.span + b"\x0a\xff")))
+
+
+def test_a_trace_of_which_a_part_is_damaged_is_answered_and_says_so() -> None:
+    async def body(service: QueryService) -> None:
+        assert (await service.trace_json(TRACE_ID.hex())).incomplete == "part 3 is damaged"
+        assert (await service.skeleton(TRACE_ID.hex())).incomplete == "part 3 is damaged"
+        assert (await service.spans(TRACE_ID.hex(), [b"one-----"])).incomplete == "part 3 is damaged"
+
+    store = FakeStore(stored(b"one-----"))
+    store.unreadable = "part 3 is damaged"
+    run(body, store)
+
+
+def test_a_probe_asks_once_at_a_time_and_says_why_there_is_no_answer() -> None:
+    async def body() -> None:
+        may_answer = threading.Event()
+        asked = []
+
+        def call() -> None:
+            asked.append(1)
+            may_answer.wait(30)
+            if len(asked) > 1:
+                raise RuntimeError("no such\ntable")
+
+        probe = Probe(call, within_s=0.05)
+        try:
+            assert (
+                await asyncio.gather(*(probe.failure() for _ in range(9)))
+                == ["the store did not answer within 0.05 s"] * 9
+            )
+            assert asked == [1]
+            may_answer.set()
+            while (answer := await probe.failure()) is not None:  # the first call ends now
+                if "no such table" in answer:
+                    break
+            assert len(asked) <= 2
+            assert "no such table" in str(await probe.failure())
+        finally:
+            may_answer.set()
+            probe.close()
+        assert await Probe(lambda: None).failure() is None
+
+    asyncio.run(body())
 
 
 def test_after_close_questions_are_refused() -> None:

@@ -20,6 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from clew_server.model.otlp_read import deduplicated, trace_as_otlp
 from clew_server.model.search import Search, SpanCondition
 from clew_server.store.chdb import ChdbStore
+from clew_server.store.connections import EngineError
 from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed, StoreUnusable
 
 SECOND = 1_000_000_000
@@ -292,6 +293,19 @@ def test_a_path_the_engine_reads_as_a_pattern_is_refused_before_anything_is_lost
     with pytest.raises(StoreFailed, match="pattern"):
         opened.store.writer.write(SegmentFile(folder / "1.otlp", "1"), "chunks")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("output", ["TSV", "RowBinary", "JSONCompactEachRow"])
+def test_rows_of_a_statement_that_failed_are_not_in_the_next_answer(opened: Any, output: str) -> None:
+    assert opened.store._connections is not None
+    pool = opened.store._connections.read
+    late = "SELECT number, throwIf(number>=150000) FROM numbers(200000) SETTINGS max_block_size=1000, max_threads=1"
+    for _ in range(3):
+        for _ in range(2):
+            with pytest.raises(EngineError):
+                pool.run(late, None, output)
+        for number in range(5):
+            assert pool.run(f"SELECT {number}", None, "TSV") == f"{number}\n".encode()
 
 
 def test_closing_ends_what_still_runs(tmp_path: Path) -> None:

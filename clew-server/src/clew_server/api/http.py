@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from clew_server.errors import BadInput, NotFound, TooLarge, Unavailable
+from clew_server.errors import BadInput, Damaged, NotFound, TooLarge, Unavailable
 
 
 def error_response(
@@ -27,6 +28,10 @@ async def not_found(request: Request, error: Exception) -> Response:
     return error_response(404, "not_found", str(error))
 
 
+async def damaged(request: Request, error: Exception) -> Response:
+    return error_response(500, "damaged", str(error))
+
+
 async def unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return error_response(
@@ -34,8 +39,27 @@ async def unavailable(request: Request, error: Exception) -> Response:
     )
 
 
+async def refused(request: Request, error: Exception) -> Response:
+    """What the routes refuse themselves: another method, with the ones there are in `Allow`."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        allowed = headers.get("Allow", "GET")
+        message = f"{request.method} is not answered at {request.url.path}; use {allowed}"
+        return error_response(405, "method_not_allowed", message, headers=headers)
+    code = "not_found" if error.status_code == 404 else "refused"
+    return error_response(error.status_code, code, str(error.detail), headers=headers)
+
+
 async def unexpected(request: Request, error: Exception) -> Response:
     return error_response(500, "internal", f"{type(error).__name__}: clew failed to answer; its log says more")
 
 
-EXCEPTION_HANDLERS = {BadInput: bad_input, NotFound: not_found, Unavailable: unavailable, Exception: unexpected}
+EXCEPTION_HANDLERS = {
+    BadInput: bad_input,
+    NotFound: not_found,
+    Damaged: damaged,
+    Unavailable: unavailable,
+    HTTPException: refused,
+    Exception: unexpected,
+}

@@ -6,12 +6,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from clew_server.api.openapi import DOCUMENT
-from clew_server.errors import BadInput
+from clew_server.errors import BadInput, NotFound
 from clew_server.model.query_text import search_from_parameters
 from clew_server.query.service import QueryService
 from clew_server.store.contract import TraceSummary
@@ -65,13 +66,14 @@ class NativeApi:
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
             Route("/api/v1/traces/{trace_id}/spans", self.spans, methods=["POST"]),
             Route("/api/v1/openapi.json", self.openapi),
+            Route("/api/v1/{path:path}", self.nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         ]
 
     async def status(self, request: Request) -> Response:
         return JSONResponse(await self._status(), headers={"Cache-Control": "no-store"})
 
     async def flush(self, request: Request) -> Response:
-        text = request.query_params.get("timeout_s", "10")
+        text = _once(request, "timeout_s") or "10"
         try:
             timeout_s = float(text)
         except ValueError:
@@ -85,31 +87,31 @@ class NativeApi:
         return JSONResponse({"services": await self._query.services()})
 
     async def operations(self, request: Request) -> Response:
-        service = request.query_params.get("service")
+        service = _once(request, "service")
         if service is None:
             raise BadInput("say whose operations: ?service=NAME", code="missing_parameter")
         found = await self._query.operations(service)
         return JSONResponse({"operations": [{"name": name, "kind": kind} for name, kind in found]})
 
     async def traces(self, request: Request) -> Response:
-        given = request.query_params
-        unknown = sorted(set(given) - _SEARCH_PARAMETERS)
+        unknown = sorted(set(request.query_params) - _SEARCH_PARAMETERS)
         if unknown:
-            raise BadInput(f"{unknown[0]!r} is not a parameter of a search", code="unknown_parameter")
-        if given.get("sort", "-start") != "-start":
+            raise BadInput(f"{unknown[0][:80]!r} is not a parameter of a search", code="unknown_parameter")
+        given = {name: _once(request, name) for name in _SEARCH_PARAMETERS if name != "attr"}
+        if (given["sort"] or "-start") != "-start":
             raise BadInput("sort: this version sorts by -start (newest first) only", code="unsupported")
         search = search_from_parameters(
-            q=given.get("q", ""),
-            service=given.get("service"),
-            operation=given.get("operation"),
-            status=given.get("status"),
-            min_duration_ms=given.get("min_duration_ms"),
-            max_duration_ms=given.get("max_duration_ms"),
-            attr=given.getlist("attr"),
-            from_=given.get("from"),
-            to=given.get("to"),
-            limit=given.get("limit"),
-            cursor=given.get("cursor"),
+            q=given["q"],
+            service=given["service"],
+            operation=given["operation"],
+            status=given["status"],
+            min_duration_ms=given["min_duration_ms"],
+            max_duration_ms=given["max_duration_ms"],
+            attr=request.query_params.getlist("attr"),
+            from_=given["from"],
+            to=given["to"],
+            limit=given["limit"],
+            cursor=given["cursor"],
             now_unix_nano=self._clock_ns(),
         )
         page = await self._query.search(search)
@@ -126,29 +128,46 @@ class NativeApi:
     async def trace(self, request: Request) -> Response:
         trace_id = request.path_params["trace_id"]
         if "application/x-protobuf" in request.headers.get("accept", ""):
-            return Response(
-                await self._query.trace_otlp(trace_id), media_type="application/x-protobuf", headers={"Vary": "Accept"}
-            )
-        return Response(
-            await self._query.trace_json(trace_id), media_type="application/json", headers={"Vary": "Accept"}
-        )
+            answer, kind = await self._query.trace_otlp(trace_id), "application/x-protobuf"
+        else:
+            answer, kind = await self._query.trace_json(trace_id), "application/json"
+        return Response(answer.body, media_type=kind, headers={"Vary": "Accept", **_incomplete(answer.incomplete)})
 
     async def skeleton(self, request: Request) -> Response:
         skeleton = await self._query.skeleton(request.path_params["trace_id"])
         etag = f'"{skeleton.etag}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache"}
+        headers = {"ETag": etag, "Cache-Control": "no-cache", **_incomplete(skeleton.incomplete)}
         if etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(skeleton.json, media_type="application/json", headers=headers)
 
     async def spans(self, request: Request) -> Response:
         span_ids = await _span_ids(request)
-        return Response(
-            await self._query.spans(request.path_params["trace_id"], span_ids), media_type="application/json"
-        )
+        answer = await self._query.spans(request.path_params["trace_id"], span_ids)
+        return Response(answer.body, media_type="application/json", headers=_incomplete(answer.incomplete))
+
+    async def nothing(self, request: Request) -> Response:
+        """Asked for what is not there: another path, or another method of one that is (the UI's route would take it for a page)."""
+        for route in self.routes()[:-1]:
+            if route.matches(request.scope)[0] is Match.PARTIAL:
+                raise HTTPException(405, headers={"Allow": ", ".join(sorted(route.methods or ()))})
+        raise NotFound(f"there is nothing at {request.url.path}")
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
+
+
+def _once(request: Request, name: str) -> str | None:
+    """The parameter's value, None without one. Raises BadInput where it came twice: which one is meant?"""
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise BadInput(f"{name} came {len(values)} times and can be given once", code="repeated_parameter")
+    return values[0] if values else None
+
+
+def _incomplete(reason: str | None) -> dict[str, str]:
+    """The header that says what is missing of a trace, since OTLP's forms have no place for it."""
+    return {} if reason is None else {"Clew-Incomplete": reason.encode("ascii", "replace").decode()}
 
 
 def _summary(trace: TraceSummary) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def _answers(
     schema: dict[str, Any], *, media_type: str = "application/json", errors: tuple[int, ...] = (400, 503)
 ) -> dict[str, Any]:
     answers: dict[str, Any] = {"200": {"description": "the answer", "content": {media_type: {"schema": schema}}}}
-    for status in (401, *errors):
+    for status in (401, 405, *errors):
         answers[str(status)] = {"description": "an error", "content": {"application/json": {"schema": _ref("Error")}}}
     return answers
 
@@ -168,18 +168,18 @@ DOCUMENT: dict[str, Any] = {
             "get": {
                 "summary": "The whole trace as OTLP JSON, or as protobuf with Accept: application/x-protobuf",
                 "parameters": [_TRACE_ID],
-                "responses": _answers(_OTLP, errors=(400, 404, 503)),
+                "responses": _answers(_OTLP, errors=(400, 404, 500, 503)),
             }
         },
         "/api/v1/traces/{trace_id}/skeleton": {
-            "get": {"summary": "The tree as columns", "parameters": [_TRACE_ID], "responses": _answers(_ref("Skeleton"), errors=(400, 404, 503))}
+            "get": {"summary": "The tree as columns", "parameters": [_TRACE_ID], "responses": _answers(_ref("Skeleton"), errors=(400, 404, 500, 503))}
         },
         "/api/v1/traces/{trace_id}/spans": {
             "post": {
                 "summary": "Up to 100 spans of the trace, whole, as OTLP JSON",
                 "parameters": [_TRACE_ID],
                 "requestBody": {"required": True, "content": {"application/json": {"schema": _object(span_ids=_STRINGS)}}},
-                "responses": _answers(_OTLP, errors=(400, 404, 503)),
+                "responses": _answers(_OTLP, errors=(400, 404, 500, 503)),
             }
         },
     },

@@ -41,6 +41,7 @@ _UNITS_NS: Final = {
 }
 _LENGTH: Final = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|μs|ms|s|m|h)")
 _RELATIVE: Final = re.compile(r"now(?:-(\d{1,9})(s|m|h|d))?")
+_FRACTION: Final = re.compile(r"([0-9W-]{8,10}\D[0-9]{2}:?[0-9]{2}:?[0-9]{2})[.,]([0-9]+)")
 _KEY: Final = re.compile(r'[^\s"=<>!~()]+')
 _OPERATOR: Final = re.compile(r"[=<>!~]+")
 _BARE_VALUE: Final = re.compile(r'[^\s"()]+')
@@ -214,15 +215,21 @@ def _time(name: str, text: str, now_unix_nano: int) -> int:
         return max(0, now_unix_nano - (int(number) * _UNITS_NS[unit] if number else 0))
     if text.isascii() and text.isdigit():
         return min(int(text[:20]), _MAX_NS)
+    # A "+" of a zone that was not escaped in a URL arrives as a blank.
+    whole = re.sub(r" (\d\d:?\d\d)$", r"+\1", text)
+    fraction = _FRACTION.match(whole)  # of the second; datetime would cut it to microseconds
+    if fraction is not None:
+        whole = fraction.group(1) + whole[fraction.end() :]
     try:
-        # A "+" of a zone that was not escaped in a URL arrives as a blank.
-        moment = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise _bad(name, text, "wants now-15m, a time with its zone as in 2026-11-23T12:04:00Z, or ns since 1970")
-    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return max(0, (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000)
+        moment = datetime.fromisoformat(whole)
+        if moment.tzinfo is None:
+            raise ValueError
+        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        wants = "wants now-15m, a time with its zone as in 2026-11-23T12:04:00Z, or ns since 1970"
+        raise _bad(name, text, wants) from None
+    fraction_ns = int(fraction.group(2)[:9].ljust(9, "0")) if fraction is not None else 0
+    return max(0, (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000 + fraction_ns)
 
 
 def _limit(given: str | int | None) -> int:

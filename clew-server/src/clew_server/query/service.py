@@ -1,6 +1,7 @@
 """The questions the product answers about traces: what is stored and what is still in the log, as one.
 
-Every answer is made on a bounded pool of threads: neither the store nor the building of a large trace holds the loop.
+Every answer is made on a bounded pool of threads: neither the store nor the building of a large trace holds the loop. Searches
+have a pool of their own, so that many of them do not hold up a trace by its id.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from clew_server.errors import BadInput, NotFound, Unavailable
+from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.search import Search
 from clew_server.model.skeleton import skeleton
-from clew_server.store.contract import Page, StoredSpan, TraceReader, TraceSearch
+from clew_server.store.contract import Page, StoredSpan, StoredTrace, TraceReader, TraceSearch, TraceStore
 
 MAX_SPANS_ASKED: Final = 100
-_THREADS: Final = 4
+SEARCH_THREADS: Final = 3
+LOOKUP_THREADS: Final = 2
 _MAX_WAITING: Final = 64
 
 T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    """The bytes of a trace in some form; `incomplete` is a sentence about what damage took from it, None when nothing."""
+
+    body: bytes
+    incomplete: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Skeleton:
 
     json: bytes
     etag: str
+    incomplete: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,104 +54,22 @@ class QueryStatistics:
     unreadable_spans: int
 
 
-class QueryService:
-    """Answers from the store and the log together. Every method raises Unavailable when too many wait already.
+class _Lane:
+    """Threads for one kind of question, and a bounded number of questions that wait for them."""
 
-    A trace id is text: 32 hex digits in any case, dashes allowed (BadInput else); 16 digits are taken as the lower half.
-    """
-
-    def __init__(
-        self,
-        reader: TraceReader,
-        search: TraceSearch,
-        recent: TraceReader,
-        *,
-        threads: int = _THREADS,
-        max_waiting: int = _MAX_WAITING,
-    ) -> None:
-        self._reader = reader
-        self._search = search
-        self._recent = recent
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clew-query")
+    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"clew-{name}")
         self._most = threads + max_waiting
-        self._running = 0
-        self._refused = 0
-        self._unreadable = 0
         self._lock = threading.Lock()
+        self.running = 0
+        self.refused = 0
 
-    async def get_trace(self, trace_id: str) -> list[StoredSpan]:
-        """Every span of the trace once, in no order. Raises NotFound when there is none, BadInput for a malformed id."""
-        wanted = trace_id_from_text(trace_id)
-        return await self._run(lambda: self._get(wanted))
-
-    async def skeleton(self, trace_id: str) -> Skeleton:
-        """What the trace page draws. Raises as `get_trace`."""
-        wanted = trace_id_from_text(trace_id)
-
-        def build() -> Skeleton:
-            columns = skeleton(self._get(wanted))
-            return Skeleton(json.dumps(columns, separators=(",", ":")).encode(), columns["etag"])
-
-        return await self._run(build)
-
-    async def trace_otlp(self, trace_id: str) -> bytes:
-        """The whole trace as a serialized ExportTraceServiceRequest, every field as it came. Raises as `get_trace`."""
-        wanted = trace_id_from_text(trace_id)
-        return await self._run(lambda: otlp_read.trace_as_otlp(self._get(wanted)))
-
-    async def trace_json(self, trace_id: str) -> bytes:
-        """The whole trace as OTLP JSON. Raises as `get_trace`."""
-        wanted = trace_id_from_text(trace_id)
-        return await self._run(lambda: otlp_read.trace_as_otlp_json(self._get(wanted)))
-
-    async def spans(self, trace_id: str, span_ids: Sequence[bytes]) -> bytes:
-        """These spans of the trace (ids of 8 bytes, at most 100; unknown ones are left out) as OTLP JSON.
-
-        Raises as `get_trace`, and BadInput for too many.
-        """
-        wanted = trace_id_from_text(trace_id)
-        if len(span_ids) > MAX_SPANS_ASKED:
-            raise BadInput(f"At most {MAX_SPANS_ASKED} spans at once, not {len(span_ids)}.", code="too_many")
-        return await self._run(lambda: otlp_read.spans_as_otlp_json(self._get(wanted), span_ids))
-
-    async def search(self, search: Search) -> Page:
-        """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
-        return await self._run(lambda: self._search.find(search))
-
-    async def services(self) -> list[str]:
-        """Names of all services, sorted."""
-        return await self._run(self._search.services)
-
-    async def operations(self, service: str) -> list[tuple[str, str]]:
-        """(name, kind word) of a service's operations, sorted; empty for an unknown service."""
-        return await self._run(lambda: self._search.operations(service))
-
-    def statistics(self) -> QueryStatistics:
-        """What runs or waits now, what was refused, and spans that could not be read."""
-        return QueryStatistics(self._running, self._refused, self._unreadable)
-
-    def close(self) -> None:
-        """Take no more questions. Those that run end by themselves; the store waits for them when it closes."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _get(self, trace_id: bytes) -> list[StoredSpan]:
-        # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
-        spans = self._recent.get(trace_id)
-        spans = otlp_read.deduplicated(spans + self._reader.get(trace_id))
-        if not spans:
-            raise NotFound(f"There is no trace {trace_id.hex()}.")
-        good, broken = otlp_read.readable(spans)
-        if broken:
-            with self._lock:
-                self._unreadable += broken
-        return good
-
-    async def _run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], T]) -> T:
         with self._lock:
-            if self._running >= self._most:
-                self._refused += 1
+            if self.running >= self._most:
+                self.refused += 1
                 raise Unavailable("Too many questions are waiting.")
-            self._running += 1
+            self.running += 1
         try:
             future = self._pool.submit(call)
         except RuntimeError:
@@ -153,7 +81,134 @@ class QueryService:
 
     def _done(self) -> None:
         with self._lock:
-            self._running -= 1
+            self.running -= 1
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class QueryService:
+    """Answers from the store and the log together. Every method raises Unavailable when too many wait already.
+
+    A trace id is text: 32 hex digits in any case, dashes allowed (BadInput else); 16 digits are taken as the lower half.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        search: TraceSearch,
+        recent: TraceReader,
+        *,
+        search_threads: int = SEARCH_THREADS,
+        lookup_threads: int = LOOKUP_THREADS,
+        max_waiting: int = _MAX_WAITING,
+    ) -> None:
+        """`max_waiting` searches wait at most, and as many other questions."""
+        self._store = store
+        self._search = search
+        self._recent = recent
+        self._searches = _Lane("search", search_threads, max_waiting)
+        self._lookups = _Lane("lookup", lookup_threads, max_waiting)
+        self._unreadable = 0
+        self._lock = threading.Lock()
+
+    async def get_trace(self, trace_id: str) -> list[StoredSpan]:
+        """Every span of the trace once, in no order.
+
+        Raises NotFound when there is none, Damaged when search knows some and none can be read, BadInput for a malformed id.
+        """
+        wanted = trace_id_from_text(trace_id)
+        return list((await self._lookups.run(lambda: self._get(wanted))).spans)
+
+    async def skeleton(self, trace_id: str) -> Skeleton:
+        """What the trace page draws. Raises as `get_trace`."""
+        wanted = trace_id_from_text(trace_id)
+
+        def build() -> Skeleton:
+            trace = self._get(wanted)
+            columns = skeleton(trace.spans)
+            body = json.dumps(columns, separators=(",", ":")).encode()
+            return Skeleton(body, columns["etag"], trace.unreadable)
+
+        return await self._lookups.run(build)
+
+    async def trace_otlp(self, trace_id: str) -> Answer:
+        """The whole trace as a serialized ExportTraceServiceRequest, every field as it came. Raises as `get_trace`."""
+        return await self._answer(trace_id, otlp_read.trace_as_otlp)
+
+    async def trace_json(self, trace_id: str) -> Answer:
+        """The whole trace as OTLP JSON. Raises as `get_trace`."""
+        return await self._answer(trace_id, otlp_read.trace_as_otlp_json)
+
+    async def spans(self, trace_id: str, span_ids: Sequence[bytes]) -> Answer:
+        """These spans of the trace (ids of 8 bytes, at most 100; unknown ones are left out) as OTLP JSON.
+
+        Raises as `get_trace`, and BadInput for too many.
+        """
+        if len(span_ids) > MAX_SPANS_ASKED:
+            raise BadInput(f"At most {MAX_SPANS_ASKED} spans at once, not {len(span_ids)}.", code="too_many")
+        return await self._answer(trace_id, lambda spans: otlp_read.spans_as_otlp_json(spans, span_ids))
+
+    async def search(self, search: Search) -> Page:
+        """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
+        return await self._searches.run(lambda: self._search.find(search))
+
+    async def services(self) -> list[str]:
+        """Names of all services, sorted."""
+        return await self._lookups.run(self._search.services)
+
+    async def operations(self, service: str) -> list[tuple[str, str]]:
+        """(name, kind word) of a service's operations, sorted; empty for an unknown service."""
+        return await self._lookups.run(lambda: self._search.operations(service))
+
+    def statistics(self) -> QueryStatistics:
+        """What runs or waits now, what was refused, and spans that could not be read."""
+        lanes = (self._searches, self._lookups)
+        return QueryStatistics(
+            sum(lane.running for lane in lanes), sum(lane.refused for lane in lanes), self._unreadable
+        )
+
+    def close(self) -> None:
+        """Take no more questions. Those that run end by themselves; the store waits for them when it closes."""
+        self._searches.close()
+        self._lookups.close()
+
+    async def _answer(self, trace_id: str, form: Callable[[Sequence[StoredSpan]], bytes]) -> Answer:
+        wanted = trace_id_from_text(trace_id)
+
+        def build() -> Answer:
+            trace = self._get(wanted)
+            return Answer(form(trace.spans), trace.unreadable)
+
+        return await self._lookups.run(build)
+
+    def _get(self, trace_id: bytes) -> StoredTrace:
+        # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
+        spans = self._recent.get(trace_id)
+        stored = self._store.read(trace_id)
+        spans = otlp_read.deduplicated([*spans, *stored.spans])
+        good, broken = otlp_read.readable(spans)
+        if broken:
+            with self._lock:
+                self._unreadable += broken
+        if not good:
+            raise self._nothing(trace_id, broken, stored.unreadable)
+        return StoredTrace(good, stored.unreadable)
+
+    def _nothing(self, trace_id: bytes, broken: int, unreadable: str | None) -> Exception:
+        """What to say of a trace of which there is no span to show: was there never one, or was it lost?"""
+        name = f"trace {trace_id.hex()}"
+        if broken:
+            return Damaged(f"The bytes of {name} are damaged: none of its {broken} spans can be read.")
+        known = self._store.spans_known(trace_id)
+        if not known and unreadable is None:
+            return NotFound(f"There is no {name}.")
+        if not known:
+            return Damaged(f"Nothing can be said of {name}: {unreadable}.")
+        found = f"Search knows {known} spans of {name}"
+        if unreadable is None:
+            return Damaged(f"{found}, but their bytes are missing: files of the store were lost or removed.")
+        return Damaged(f"{found}, but their bytes cannot be read: {unreadable}.")
 
 
 def trace_id_from_text(text: str) -> bytes:

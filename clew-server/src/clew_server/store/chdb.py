@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from clew_server.store import queries
+from clew_server.store.asking import GUARD_RAILS
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
@@ -18,14 +20,14 @@ class ChdbStore:
     `open` and everything it gives block: call them from worker threads, never from the event loop or the main
     thread of a server. The parts:
 
-    `writer`: TraceWriter · `reader`: TraceReader and TraceSearch · `maintenance`: StoreMaintenance
+    `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
     reader: ChdbTraces
     maintenance: ChdbMaintenance
 
-    def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 4) -> None:
+    def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
         self._folder = folder
         self._schema_folder = schema_folder
         self._writers = writers
@@ -57,6 +59,13 @@ class ChdbStore:
         self.writer = ChdbWriter(connections.write, schemas)
         self.reader = ChdbTraces(connections.read)
         self.maintenance = ChdbMaintenance(connections.read, connections.write)
+
+    def probe(self) -> None:
+        """Return when the engine has read one row of a table, on a connection of its own. Raises StoreFailed, Unavailable."""
+        connections = self._connections
+        if connections is None:
+            raise StoreFailed("the store is closed")
+        connections.probe.run(queries.statement("probe") + GUARD_RAILS)
 
     def close(self) -> None:
         """End what runs, close the folder. Calls afterwards raise Unavailable or StoreFailed. Repeatable."""

@@ -22,6 +22,7 @@ from clew_server.store.contract import StoreCannotRun, StoreFailed, StoreUnusabl
 
 _CODE: Final = re.compile(r"Code:\s*(\d+)")
 _MAX_WAITING: Final = 64
+_EMPTYING_TRIES: Final = 5
 
 
 class EngineError(StoreFailed):
@@ -53,6 +54,7 @@ class Pool:
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()
         for connection in connections:
             self._free.put(connection)
+        self._after_failure: set[int] = set()
         self._lock = threading.Lock()
         self._waiting = 0
         self._max_waiting = max_waiting
@@ -85,13 +87,31 @@ class Pool:
     def run(self, sql: str, parameters: Mapping[str, str] | None = None, output: str = "Null") -> bytes:
         """Run one statement and return its output in the format. Raises EngineError, Unavailable."""
         with self._taken() as connection:
+            if id(connection) in self._after_failure:
+                self._empty(connection)
+                self._after_failure.discard(id(connection))
             try:
-                result = connection.query(sql, output, params=dict(parameters) if parameters else None)
-                return bytes(result.bytes()) if result is not None else b""
-            except (RuntimeError, ValueError) as error:  # ChdbError is a RuntimeError
-                message = str(error)
-                code = _CODE.search(message)
-                raise EngineError(message, int(code.group(1)) if code else 0) from error
+                return self._query(connection, sql, output, parameters)
+            except EngineError:
+                self._after_failure.add(id(connection))
+                raise
+
+    def _empty(self, connection: Any) -> None:
+        """Take out what a failed statement left behind: chDB puts the rows it had written in front of the next answer."""
+        for _ in range(_EMPTYING_TRIES):
+            if self._query(connection, "SELECT 1", "TSV") == b"1\n":
+                return
+        raise EngineError("a connection still answers with the rows of a statement that failed", 0)
+
+    @staticmethod
+    def _query(connection: Any, sql: str, output: str, parameters: Mapping[str, str] | None = None) -> bytes:
+        try:
+            result = connection.query(sql, output, params=dict(parameters) if parameters else None)
+            return bytes(result.bytes()) if result is not None else b""
+        except (RuntimeError, ValueError) as error:  # ChdbError is a RuntimeError
+            message = str(error)
+            code = _CODE.search(message)
+            raise EngineError(message, int(code.group(1)) if code else 0) from error
 
     def stop(self) -> None:
         """Refuse what comes from now on."""
@@ -118,11 +138,12 @@ class Pool:
 
 
 class Connections:
-    """All connections to one chDB folder: `write` for statements that change it, `read` for questions."""
+    """All connections to one chDB folder: `write` for statements that change it, `read` for questions, `probe` for one only."""
 
-    def __init__(self, write: Pool, read: Pool, control: Pool) -> None:
+    def __init__(self, write: Pool, read: Pool, probe: Pool, control: Pool) -> None:
         self.write = write
         self.read = read
+        self.probe = probe
         self._control = control
 
     @classmethod
@@ -136,12 +157,12 @@ class Connections:
         opened: list[Any] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            opened.extend(chdb.connect(str(folder.resolve())) for _ in range(writers + readers + 1))
+            opened.extend(chdb.connect(str(folder.resolve())) for _ in range(writers + readers + 2))
         except (RuntimeError, OSError) as error:
             for connection in opened:
                 connection.close()
             raise StoreUnusable(f"The store in {folder} cannot be opened: {error}") from error
-        return cls(Pool(opened[:writers]), Pool(opened[writers:-1]), Pool(opened[-1:]))
+        return cls(Pool(opened[:writers]), Pool(opened[writers:-2]), Pool(opened[-2:-1]), Pool(opened[-1:]))
 
     def close(self, timeout_s: float = 8.0) -> None:
         """Let statements end for half of the time, kill what still runs, and close. Nothing may use it afterwards.
@@ -150,12 +171,13 @@ class Connections:
         """
         self.write.stop()
         self.read.stop()
+        self.probe.stop()
         # An interpreter that ends while a query runs crashes: so first all are ended, whatever it takes.
-        for pool in (self.read, self.write):
+        for pool in (self.read, self.write, self.probe):
             if not pool.wait_idle(timeout_s / 4):
                 with contextlib.suppress(StoreFailed):
                     self._control.run(queries.statement("kill_queries"))
                 pool.wait_idle(timeout_s)
-        for pool in (self.read, self.write, self._control):
+        for pool in (self.read, self.write, self.probe, self._control):
             if pool.wait_idle(0.0):
                 pool.close()

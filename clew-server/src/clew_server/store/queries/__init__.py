@@ -28,6 +28,7 @@ NAMES: Final = (
     "spans_by_id",
     "traces_known",
     "table_ids",
+    "probe",
     "services",
     "operations",
     "parts",

@@ -1,0 +1,158 @@
+"""A flipped bit in a part of the store: questions answer the rest and say what is missing."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.model.search import Search, SpanCondition
+from clew_server.store.connections import EngineError
+
+SERVICE = Search((SpanCondition("service", "=", "damaged"),), limit=1000)
+
+
+def request(trace_ids: list[bytes], service: str = "damaged") -> ExportTraceServiceRequest:
+    made = ExportTraceServiceRequest()
+    group = made.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = service
+    scope = group.scope_spans.add()
+    for trace_id in trace_ids:
+        now = time.time_ns()
+        scope.spans.add(
+            trace_id=trace_id, span_id=os.urandom(8), name="GET /", kind=2, start_time_unix_nano=now, end_time_unix_nano=now + 5
+        )  # fmt: skip
+    return made
+
+
+class Halves:
+    """Two segments that stay two parts in each table, and their trace ids."""
+
+    def __init__(self, opened: Any) -> None:
+        self.opened = opened
+        chance = random.Random(3)
+        self.first, self.second = ([chance.randbytes(16) for _ in range(300)] for _ in range(2))
+        self.both = chance.randbytes(16)
+        self.in_first: dict[str, str] = {}
+        for half in (self.first, self.second):
+            for table in ("chunks", "spans", "traces", "resources_raw", "operations"):
+                opened.store._connections.write.run(f"SYSTEM STOP MERGES {table}")
+            opened.put([request([*half, self.both], service="damaged")])
+            if half is self.first:
+                self.in_first = dict(
+                    opened.ask("SELECT table, path FROM system.parts WHERE active AND database=currentDatabase()")
+                )
+
+    def flip(self, table: str) -> Path:
+        """Change some bits of the first half's part of the table, as a bad disk does; every block has one."""
+        path = Path(self.in_first[table]) / "data.bin"
+        content = bytearray(path.read_bytes())
+        for at in range(20, len(content), 50):
+            content[at] ^= 4
+        path.write_bytes(content)
+        return path
+
+
+@pytest.fixture(scope="module")
+def halves(opened: Any) -> Halves:
+    return Halves(opened)
+
+
+@pytest.fixture
+def mended(halves: Halves) -> Any:
+    before = {table: (Path(path) / "data.bin") for table, path in halves.in_first.items()}
+    kept = {path: path.read_bytes() for path in before.values() if path.exists()}
+    yield
+    for path, content in kept.items():
+        path.write_bytes(content)
+    halves.opened.store._connections.write.run("SYSTEM DROP MARK CACHE")
+    halves.opened.store._connections.write.run("SYSTEM DROP UNCOMPRESSED CACHE")
+
+
+def hexes(ids: list[bytes]) -> set[str]:
+    return {trace_id.hex() for trace_id in ids}
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize("table", ["traces", "spans"])
+def test_a_search_answers_the_rest_and_names_the_damaged_part(halves: Halves, table: str) -> None:
+    reader = halves.opened.store.reader
+    assert reader.find(SERVICE).complete
+    halves.flip(table)
+    page = reader.find(SERVICE)
+    assert not page.complete
+    assert f"of table {table} cannot be read" in page.reason
+    assert hexes(halves.second) <= {trace.trace_id for trace in page.traces}
+    assert not hexes(halves.first) & {trace.trace_id for trace in page.traces}
+
+
+@pytest.mark.usefixtures("mended")
+def test_pages_over_damage_go_on_to_the_end(halves: Halves) -> None:
+    halves.flip("traces")
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = halves.opened.store.reader.find(Search(SERVICE.span, limit=50, cursor=cursor))
+        assert not page.complete
+        found += [trace.trace_id for trace in page.traces]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert sorted(found) == sorted(hexes([*halves.second, halves.both]))
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_page_is_found_though_the_bytes_of_its_traces_cannot_be_counted(halves: Halves) -> None:
+    halves.flip("chunks")
+    page = halves.opened.store.reader.find(SERVICE)
+    assert "of table chunks cannot be read" in page.reason
+    assert {trace.trace_id for trace in page.traces} == hexes([*halves.first, *halves.second, halves.both])
+    assert {(trace.trace_id == halves.both.hex(), trace.spans) for trace in page.traces} == {(True, 2), (False, 1)}
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_trace_by_its_id_is_what_can_be_read_and_says_what_is_missing(halves: Halves) -> None:
+    reader = halves.opened.store.reader
+    assert reader.read(halves.both).unreadable is None
+    halves.flip("chunks")
+    for trace_id, spans in ((halves.second[5], 1), (halves.both, 1), (halves.first[5], 0)):
+        read = reader.read(trace_id)
+        assert len(read.spans) == spans
+        assert spans == 1 or "of table chunks" in str(read.unreadable)
+    assert reader.spans_known(halves.first[5]) == 1
+    assert reader.spans_known(halves.both) == 2
+    assert reader.spans_known(os.urandom(16)) == 0
+
+
+@pytest.mark.usefixtures("mended")
+def test_names_come_from_the_parts_that_can_be_read(halves: Halves) -> None:
+    halves.flip("operations")
+    assert "damaged" in halves.opened.store.reader.services()
+    assert halves.opened.store.reader.operations("damaged") == [("GET /", "server")]
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_missing_file_is_damage_as_well(halves: Halves) -> None:
+    (Path(halves.in_first["traces"]) / "data.bin").unlink()
+    page = halves.opened.store.reader.find(SERVICE)
+    assert "of table traces cannot be read" in page.reason
+    assert hexes(halves.second) <= {trace.trace_id for trace in page.traces}
+
+
+def test_a_failure_that_is_no_damage_is_not_hidden(halves: Halves) -> None:
+    question = halves.opened.store.reader.question()
+    with pytest.raises(EngineError, match=r"UNKNOWN_IDENTIFIER"):
+        question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="no_such_column")
+    assert question.missing() is None
+
+
+def test_bytes_that_are_no_utf8_are_read(halves: Halves) -> None:
+    question = halves.opened.store.reader.question()
+    # A service whose name is no string: what the engine has is what came.
+    rows = question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="1")
+    assert rows == []
