@@ -17,7 +17,7 @@ from clew_server.collector import record
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
 from clew_server.errors import Unavailable
-from clew_server.store.contract import RecordRefused, SegmentFile, Statement, StoreFailed
+from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
 
 
 class ScriptedStore:
@@ -26,25 +26,47 @@ class ScriptedStore:
     def __init__(self) -> None:
         self.stored: dict[tuple[str, Statement], bytes] = {}
         self.calls: list[tuple[str, Statement]] = []
+        self.hows: list[str] = []
+        self.spans: list[tuple[Statement, bytes, bytes]] = []
+        self.poisons: set[bytes] = set()
         self.failures: list[Exception] = []
         self.strict = False
         self.gate = threading.Event()
         self.gate.set()
 
     def write(self, segment: SegmentFile, statement: Statement) -> None:
+        self._write(segment, statement, "write")
+
+    def ensure(self, segment: SegmentFile, statement: Statement) -> bool:
+        self._write(segment, statement, "ensure")
+        return True
+
+    def _write(self, segment: SegmentFile, statement: Statement, how: str) -> None:
         assert self.gate.wait(20)
         self.calls.append((segment.token, statement))
+        self.hows.append(how)
         if self.failures:
             raise self.failures.pop(0)
+        if how == "ensure" and (segment.token, statement) in self.stored:
+            return
         data = segment.path.read_bytes()
         found = record.scan(data)
         assert found.end == len(data)
-        if self.strict and statement == "search":
-            for one in found.records:
-                try:
-                    ExportTraceServiceRequest.FromString(data[one.body : one.mark])
-                except Exception as error:
-                    raise RecordRefused("code 444") from error
+        spans = []
+        for one in found.records:
+            try:
+                request = ExportTraceServiceRequest.FromString(data[one.body : one.mark])
+            except Exception as error:
+                if self.strict and statement == "search":
+                    raise SegmentRefused("code 444", certain=True) from error
+                continue
+            if any(poison in data[one.body : one.mark] for poison in self.poisons):
+                raise SegmentRefused("code 999", certain=False)
+            for group in request.resource_spans:
+                for span in [span for scope in group.scope_spans for span in scope.spans]:
+                    spans.append((statement, span.trace_id, span.span_id))
+        assert (segment.token, statement) not in self.stored
+        self.spans += spans
         self.stored[segment.token, statement] = data
 
 
@@ -166,7 +188,7 @@ def test_a_failure_is_repeated_whole_with_the_same_token_until_it_works(
     assert writer.statistics().last_error == "RuntimeError: anything"
 
 
-def test_a_refusal_our_parser_does_not_share_is_repeated_like_any_failure(
+def test_a_refusal_for_unknown_reasons_is_looked_into_and_stored_when_it_does_not_come_again(
     open_wal: Callable[..., Wal],
     request_of: Callable[..., bytes],
     store: ScriptedStore,
@@ -174,12 +196,89 @@ def test_a_refusal_our_parser_does_not_share_is_repeated_like_any_failure(
     tmp_path: Path,
 ) -> None:
     wal = open_wal()
-    store.failures = [RecordRefused("code 33")]
+    store.failures = [SegmentRefused("code 999", certain=False)]
     writer = start_writer(wal, store)
     put(wal, request_of(1))
+    name = wal.segments()[0].name
     asyncio.run(writer.flush(20))
-    assert [statement for _, statement in store.calls] == ["chunks", "chunks", "search"]
+    assert store.calls == [(name, "chunks"), (f"{name}/0-0", "chunks"), (name, "search")]
     assert not (tmp_path / "dead-letter").exists()
+
+
+def test_a_record_refused_for_unknown_reasons_is_set_aside_once_another_goes_in_and_holds_nobody_up(
+    open_wal: Callable[..., Wal],
+    request_of: Callable[..., bytes],
+    store: ScriptedStore,
+    start_writer: StartWriter,
+    tmp_path: Path,
+) -> None:
+    wal = open_wal()
+    poisoned = request_of(7, 1, "poison")
+    store.poisons = {b"poison"}
+    writer = start_writer(wal, store, threads=1, longest_retry_s=0.05)
+    put(wal, poisoned)
+    wal.seal()
+    (held,) = wal.sealed()
+    with wal.changed:
+        assert wal.changed.wait_for(lambda: writer.statistics().failures >= 3, 20)
+    # Alone it may be the store's fault, so it stays in the log.
+    assert not (tmp_path / "dead-letter").exists()
+    assert writer.statistics().failing_since_unix_nano is not None
+    put(wal, request_of(8, 2))
+    asyncio.run(writer.flush(20))
+    assert [path.name for path in (tmp_path / "dead-letter").glob("*.otlp")] == [f"{held.name}-000000.otlp"]
+    assert writer.statistics().dead_letter_spans == 1
+    assert writer.statistics().failing_since_unix_nano is None
+    assert len([one for one in store.spans if one[0] == "search"]) == 2
+
+
+def test_of_a_request_only_the_span_that_is_refused_is_set_aside(
+    open_wal: Callable[..., Wal], store: ScriptedStore, start_writer: StartWriter, tmp_path: Path
+) -> None:
+    wal = open_wal()
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(40):
+        name = "poison" if number in (3, 30) else "good"
+        scope.spans.add(trace_id=bytes([1] * 16), span_id=bytes([number + 1] * 8), name=name)
+    store.poisons = {b"poison"}
+    writer = start_writer(wal, store)
+    put(wal, request.SerializeToString(), 40)
+    name = wal.segments()[0].name
+    asyncio.run(writer.flush(20))
+    for statement in ("chunks", "search"):
+        stored = [span_id[0] - 1 for form, _, span_id in store.spans if form == statement]
+        assert sorted(stored) == [number for number in range(40) if number not in (3, 30)]
+    folder = tmp_path / "dead-letter"
+    assert sorted(path.name for path in folder.glob("*.json")) == [f"{name}-000000.3.json", f"{name}-000000.30.json"]
+    reason = json.loads((folder / f"{name}-000000.30.json").read_text())
+    assert (reason["record"], reason["span"], reason["spans"], reason["form"]) == (0, 30, 1, "chunks")
+    assert (writer.statistics().stored_spans, writer.statistics().dead_letter_spans) == (38, 2)
+    assert not list(wal.folder.glob("*.split"))
+
+
+def test_when_everything_is_refused_for_unknown_reasons_nothing_is_set_aside(
+    open_wal: Callable[..., Wal],
+    request_of: Callable[..., bytes],
+    store: ScriptedStore,
+    start_writer: StartWriter,
+    tmp_path: Path,
+) -> None:
+    """A store that is broken in a way nobody knows refuses every record: then it is not the records' doing."""
+    wal = open_wal()
+    store.poisons = {b"op"}
+    writer = start_writer(wal, store, longest_retry_s=0.05)
+    for seed in range(100):
+        put(wal, request_of(seed))
+    wal.seal()
+    with wal.changed:
+        assert wal.changed.wait_for(lambda: writer.statistics().failures >= 3, 20)
+    store.poisons = set()
+    asyncio.run(writer.flush(20))
+    assert not (tmp_path / "dead-letter").exists()
+    assert sorted(trace_id for form, trace_id, _ in store.spans if form == "search") == [
+        (seed + 1).to_bytes(16, "big") for seed in range(100)
+    ]
 
 
 # Field 1 with a span inside whose name is not UTF-8: readable one level deep, refused by the generated parser.
@@ -200,13 +299,8 @@ def test_a_broken_record_is_set_aside_and_the_rest_goes_in_as_runs(
     name = wal.segments()[0].name
     writer = start_writer(wal, store)
     asyncio.run(writer.flush(20))
-    assert store.calls == [(name, "chunks"), (name, "search"), (f"{name}/0-1", "search"), (f"{name}/3-3", "search")]
-    kept = b"".join(store.stored[token, "search"] for token in (f"{name}/0-1", f"{name}/3-3"))
-    assert [kept[one.body : one.mark] for one in record.scan(kept).records] == [
-        request_of(0),
-        request_of(1),
-        request_of(3),
-    ]
+    assert store.calls[:2] == [(name, "chunks"), (name, "search")]
+    assert sorted(trace_id[-1] for form, trace_id, _ in store.spans if form == "search") == [1, 2, 4]
     folder = tmp_path / "dead-letter"
     assert sorted(path.name for path in folder.iterdir()) == [
         f"{name}-00000{number}.{kind}" for number in (2, 4) for kind in ("json", "otlp")
@@ -222,24 +316,50 @@ def test_a_broken_record_is_set_aside_and_the_rest_goes_in_as_runs(
     assert not list(wal.folder.glob("*.part"))
 
 
-def test_a_failure_amid_a_split_repeats_the_same_split(
+def test_a_failure_amid_a_division_or_a_restart_goes_on_with_the_same_parts(
     open_wal: Callable[..., Wal], request_of: Callable[..., bytes], store: ScriptedStore, start_writer: StartWriter
 ) -> None:
+    """A part that is stored must never be stored again inside a larger one, though the larger one may work by then."""
     wal = open_wal()
     for body in (request_of(0), BROKEN, request_of(2)):
         put(wal, body)
     name = wal.segments()[0].name
-    store.failures = [RecordRefused("444"), StoreFailed("disk"), RecordRefused("444")]
+    refused = SegmentRefused("444", certain=True)
+    store.failures = [refused, *[StoreFailed("disk")] * 1000]
+    writer = start_writer(wal, store, threads=1)
+    wal.seal()
+    with wal.changed:
+        assert wal.changed.wait_for(lambda: writer.statistics().failures >= 2, 20)
+    writer.stop()
+    wal.close()
+    store.failures = []
+    store.strict = True
+    wal = open_wal()
     writer = start_writer(wal, store, threads=1)
     asyncio.run(writer.flush(20))
-    assert [token for token, statement in store.calls if statement == "chunks"] == [
-        name,
-        f"{name}/0-0",
-        name,
-        f"{name}/0-0",
-        f"{name}/2-2",
-    ]
+    stored = [token for token, statement in store.stored if statement == "chunks"]
+    assert sorted(stored) == [f"{name}/0-1", f"{name}/2-2"]
+    assert sorted(trace_id[-1] for form, trace_id, _ in store.spans if form == "search") == [1, 3]
     assert writer.statistics().dead_letter_spans == 1
+
+
+def test_only_a_segment_s_first_attempt_goes_in_without_a_look_at_what_is_there(
+    open_wal: Callable[..., Wal], request_of: Callable[..., bytes], store: ScriptedStore, start_writer: StartWriter
+) -> None:
+    wal = open_wal()
+    put(wal, request_of(1))
+    wal.seal()
+    wal.close()
+    wal = open_wal()
+    store.failures = [StoreFailed("disk")]
+    writer = start_writer(wal, store, threads=1)
+    put(wal, request_of(2))
+    asyncio.run(writer.flush(20))
+    assert store.hows == ["ensure", "ensure", "ensure", "write", "write"]
+    put(wal, request_of(3))
+    store.failures = [StoreFailed("disk")]
+    asyncio.run(writer.flush(20))
+    assert store.hows[5:] == ["write", "ensure", "write"]
 
 
 def test_what_an_earlier_process_left_is_stored_under_the_same_tokens(

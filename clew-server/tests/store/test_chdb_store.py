@@ -20,8 +20,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from clew_server.model.otlp_read import deduplicated, trace_as_otlp
 from clew_server.model.search import Search, SpanCondition
 from clew_server.store.chdb import ChdbStore
+from clew_server.store.chdb_views import TABLES_OF
+from clew_server.store.chdb_writer import proof_of
 from clew_server.store.connections import EngineError
-from clew_server.store.contract import RecordRefused, SegmentFile, StoreFailed, StoreUnusable
+from clew_server.store.contract import SegmentFile, SegmentRefused, StoreFailed, StoreUnusable
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -192,6 +194,57 @@ def test_a_segment_stored_again_changes_nothing_also_on_the_next_day(opened: Any
     assert len(opened.store.reader.get(id_of(requests[0]))) == 3
 
 
+SEARCH_TABLES = TABLES_OF["search"].tables
+
+
+@pytest.mark.parametrize(
+    ("statement", "there"),
+    [
+        *(("search", set(SEARCH_TABLES) - {table}) for table in SEARCH_TABLES),
+        ("search", {"spans", "red_svc", "operations"}),
+        ("search", {"traces", "red_hour", "resources"}),
+        ("search", {"red_svc_hour"}),
+        ("chunks", {"scopes_raw"}),
+        *(("chunks", set(TABLES_OF["chunks"].tables) - {table}) for table in TABLES_OF["chunks"].tables),
+        ("chunks", set()),
+        ("search", set()),
+    ],
+)
+def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stored_twice(
+    opened: Any, statement: Any, there: set[str]
+) -> None:
+    """The attempt that reached some tables only is made with the chain of views that leads nowhere else."""
+    writer = opened.store.writer
+    service = f"half {statement} {sorted(there)}"
+    segment = opened.segment([simple(service, spans=3), simple(service), ExportTraceServiceRequest()])
+    if there:
+        writer._repair.run(statement, sorted(there), lambda source: writer._insert(segment, statement, source))
+    all_tables = TABLES_OF[statement].tables
+    assert set(writer._missing(segment, statement)) == set(all_tables) - there
+    for _ in range(2):
+        writer.ensure(segment, statement)
+        assert writer._missing(segment, statement) == []
+    if statement == "search":
+        ours = f"WHERE service='{service.replace(chr(39), chr(92) + chr(39))}'"
+        sums = opened.ask(
+            f"SELECT (SELECT count() FROM spans {ours}), (SELECT sum(spans) FROM traces WHERE has(services,'{service.replace(chr(39), chr(92) + chr(39))}')),"
+            + ",".join(f"(SELECT sum(n) FROM {red} {ours})" for red in ("red", "red_svc", "red_hour", "red_svc_hour"))
+            + f",(SELECT uniqExact(res_key) FROM resources {ours}),(SELECT uniqExact(name) FROM operations {ours})"
+        )
+        assert sums == [["4"] * 6 + ["1", "1"]]
+    else:
+        assert opened.ask(f"SELECT count() FROM chunks WHERE proof={proof_of(segment.token)}") == [["1"]]
+        assert len(opened.store.reader.get(id_of_segment(segment))) == 3
+    assert opened.ask("SELECT count() FROM system.tables WHERE startsWith(name,'repair_')") == [["0"]]
+    writer.ensure(segment, "chunks" if statement == "search" else "search")
+
+
+def id_of_segment(segment: SegmentFile) -> bytes:
+    """The trace id of its first span."""
+    data = segment.path.read_bytes()
+    return data[(at := data.index(b"\x0a\x10") + 2) : at + 16]
+
+
 @pytest.mark.parametrize(
     "start_unix_nano",
     [0, 1, 1_680_000_000 * SECOND, 946_684_800 * SECOND - 1, 4_102_444_800 * SECOND, 2**64 - 1 - SECOND],
@@ -264,7 +317,7 @@ def test_a_record_the_engine_cannot_read_is_refused_and_nothing_is_stored(
     segment = opened.segment([simple(), simple()])
     segment.path.write_bytes(damage(segment.path.read_bytes()))
     before = opened.ask(COUNTS)
-    with pytest.raises(RecordRefused):
+    with pytest.raises(SegmentRefused):
         opened.store.writer.write(segment, statement)
     assert opened.ask(COUNTS) == before
 
@@ -272,7 +325,7 @@ def test_a_record_the_engine_cannot_read_is_refused_and_nothing_is_stored(
 def test_a_span_broken_inside_is_refused_by_the_search_form(opened: Any) -> None:
     segment = opened.segment([simple(), broken_inside()])
     before = opened.ask(COUNTS)
-    with pytest.raises(RecordRefused):
+    with pytest.raises(SegmentRefused):
         opened.store.writer.write(segment, "search")
     assert opened.ask(COUNTS) == before
 
@@ -341,7 +394,7 @@ def test_runs_of_a_segment_have_tokens_of_their_own(opened: Any) -> None:
         run = opened.segment([request])
         for _ in range(2):
             for statement in ("chunks", "search"):
-                opened.store.writer.write(SegmentFile(run.path, f"whole/{at}-{at}"), statement)
+                opened.store.writer.ensure(SegmentFile(run.path, f"whole/{at}-{at}"), statement)
     assert len(opened.store.reader.find(Search(span=(SpanCondition("service", "=", "runs"),))).traces) == 2
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from clew_server.collector.deadletter import DeadLetters, split
+from clew_server.collector.deadletter import DeadLetters
+from clew_server.collector.splitting import SUFFIX, Splits, records_of, spans_of
 from clew_server.collector.wal import Segment, Wal, write_durably
 from clew_server.errors import Unavailable
-from clew_server.store.contract import RecordRefused, SegmentFile, Statement, TraceWriter
+from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, TraceWriter
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +31,10 @@ _STOP_WITHIN_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class WriterStatistics:
-    """`stored_spans` and `failures` count since the start, `dead_letter_spans` all there are; the rest is now."""
+    """`stored_spans` and `failures` count since the start, `dead_letter_spans` all there are; the rest is now.
+
+    `failing_since_unix_nano`: since when segments wait that could not be stored; None while all is well.
+    """
 
     stored_spans: int
     dead_letter_spans: int
@@ -36,10 +43,30 @@ class WriterStatistics:
     oldest_unstored_ms: int
     failures: int
     last_error: str | None
+    failing_since_unix_nano: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Progress:
+    """What is known of a segment on its way: kept until it is deleted."""
+
+    tried: set[Statement]
+    """Statements of which an attempt, here or in an earlier process, may have left something in some tables."""
+    stored: set[Statement] = field(default_factory=set)
+    splits: Splits | None = None
+    first_refused: dict[str, int] = field(default_factory=dict)
+    """Unit that is refused for unknown reasons → how many inserts had worked by then."""
+    dead_spans: int = 0
+    next_try_s: float = 0.0
+    wait_s: float = 0.0
+    failing_since_unix_nano: int | None = None
 
 
 class Writer:
-    """Stores what the log holds, on threads of its own. `start`, then `stop`; idle it costs nothing."""
+    """Stores what the log holds, on threads of its own. `start`, then `stop`; idle it costs nothing.
+
+    A segment that fails waits its turn again while others go on; a failure of disk or memory halts all of them for a while.
+    """
 
     def __init__(
         self,
@@ -64,16 +91,26 @@ class Writer:
         self._longest_retry_s = longest_retry_s
         self._clock_ns = clock_ns
         self._busy: set[str] = set()
+        self._progress: dict[str, _Progress] = {}
+        self._halted_until_s = 0.0
+        self._halt_s = 0.0
         self._threads: list[threading.Thread] = []
         self._stopping = False
+        self._worked: Counter[Statement] = Counter()
         self._stored_spans = self._failures = 0
         self._dead_letter_spans = self._dead_letters.spans()
         self._last_error: str | None = None
         wal.seal_after_spans = flush_spans
 
     def start(self) -> None:
-        """Begin with what an earlier process left in the log."""
+        """Begin with what an earlier process left in the log: of that, nobody knows what is stored."""
         self._stopping = False
+        for segment in self._wal.sealed():
+            self._progress.setdefault(segment.name, _Progress(tried=set(_STATEMENTS)))
+        for path in self._wal.folder.glob(f"*{SUFFIX}"):
+            if not path.with_suffix(".otlp").exists():
+                with contextlib.suppress(OSError):  # in nobody's way; removed at the next start
+                    path.unlink()
         for number in range(self._threads_wanted):
             thread = threading.Thread(target=self._run, name=f"clew-writer-{number}", daemon=True)
             thread.start()
@@ -111,6 +148,7 @@ class Writer:
         log = self._wal.statistics()
         oldest = log.oldest_unstored_unix_nano
         with self._wal.changed:
+            failing = [p.failing_since_unix_nano for p in self._progress.values() if p.failing_since_unix_nano]
             return WriterStatistics(
                 stored_spans=self._stored_spans,
                 dead_letter_spans=self._dead_letter_spans,
@@ -119,91 +157,221 @@ class Writer:
                 oldest_unstored_ms=0 if oldest is None else max(0, (self._clock_ns() - oldest) // 1_000_000),
                 failures=self._failures,
                 last_error=self._last_error,
+                failing_since_unix_nano=min(failing, default=None),
             )
 
     # -- the threads
 
     def _run(self) -> None:
-        while (segment := self._next()) is not None:
+        while (found := self._next()) is not None:
+            segment, progress = found
             try:
-                self._store_segment(segment)
+                self._store_segment(segment, progress)
+            except _Stopped:
+                pass
+            except Exception as error:  # whatever it is: acknowledged spans are never given up, and the thread lives
+                self._failed(segment, progress, error)
             finally:
                 with self._wal.changed:
                     self._busy.discard(segment.name)
+                    self._wal.changed.notify_all()
 
-    def _next(self) -> Segment | None:
-        """The oldest sealed segment nobody works on; seals one when it is time; None at the end. Waits without polling."""
+    def _next(self) -> tuple[Segment, _Progress] | None:
+        """The oldest sealed segment that may be tried now; seals one when it is time; None at the end. Waits without polling."""
         while True:
             with self._wal.changed:
                 if self._stopping:
                     return None
+                now_s = time.monotonic()
+                wait_s = math.inf
                 for segment in self._wal.sealed():
-                    if segment.name not in self._busy:
+                    if segment.name in self._busy:
+                        continue
+                    progress = self._progress.setdefault(segment.name, _Progress(tried=set()))
+                    ready_s = max(self._halted_until_s, progress.next_try_s)
+                    if ready_s <= now_s:
                         self._busy.add(segment.name)
-                        return segment
+                        return segment, progress
+                    wait_s = min(wait_s, ready_s - now_s)
                 growing = self._wal.unsealed()
-                if growing is None:
-                    self._wal.changed.wait()
-                    continue
-                left_s = growing.first_durable_s + self._flush_after_s - self._wal.monotonic_s()
-                if left_s > 0:
-                    self._wal.changed.wait(left_s)
+                if growing is not None:
+                    wait_s = min(wait_s, growing.first_durable_s + self._flush_after_s - self._wal.monotonic_s())
+                if growing is None or wait_s > 0:
+                    self._wal.changed.wait(None if wait_s == math.inf else wait_s)
                     continue
             self._wal.seal()
 
-    def _store_segment(self, segment: Segment) -> None:
-        """Both forms, whatever it takes, then delete. Returns early only when stopping."""
-        dead = 0
-        for statement in _STATEMENTS:
-            spans = self._until_done(segment, lambda statement=statement: self._store_form(segment, statement))  # type: ignore[misc]
-            if spans is None:
-                return
-            dead = max(dead, spans)
+    def _failed(self, segment: Segment, progress: _Progress, error: Exception) -> None:
+        """Try again later: this segment only where it may be its own doing, else all."""
+        alone = isinstance(error, SegmentRefused)
         with self._wal.changed:
-            self._stored_spans += max(0, segment.spans - dead)
-        self._until_done(segment, lambda: self._delete(segment))
+            waited_s = progress.wait_s if alone else self._halt_s
+            wait_s = min(max(self._first_retry_s, waited_s * 2), self._longest_retry_s)
+            until_s = time.monotonic() + wait_s * random.uniform(0.8, 1.2)
+            if alone:
+                progress.wait_s, progress.next_try_s = wait_s, until_s
+            elif until_s > self._halted_until_s:
+                self._halt_s, self._halted_until_s = wait_s, until_s
+            if progress.failing_since_unix_nano is None:
+                progress.failing_since_unix_nano = self._clock_ns()
+            self._failures += 1
+            self._last_error = f"{type(error).__name__}: {error}"
+        logger.warning("segment %s: %s; again in %.1f s", segment.name, error, wait_s)
 
-    def _until_done(self, segment: Segment, step: Callable[[], int]) -> int | None:
-        """Repeat a step with back-off until it works; None when stopping."""
-        wait_s = self._first_retry_s
-        while True:
-            try:
-                return step()
-            except Exception as error:  # whatever it is: acknowledged spans are never given up, and the thread lives
-                logger.warning("segment %s: %s; again in %.1f s", segment.name, error, wait_s)
+    def _store_segment(self, segment: Segment, progress: _Progress) -> None:
+        """Both forms, then delete. Raises what hindered it; what is done stays done."""
+        for statement in _STATEMENTS:
+            if statement not in progress.stored:
+                self._store_form(segment, statement, progress)
                 with self._wal.changed:
-                    self._failures += 1
-                    self._last_error = f"{type(error).__name__}: {error}"
-                    # Notified for other reasons too: a little early does no harm, but a stop must not wait.
-                    end_s = time.monotonic() + wait_s * random.uniform(0.8, 1.2)
-                    while not self._stopping and (left_s := end_s - time.monotonic()) > 0:
-                        self._wal.changed.wait(left_s)
-                    if self._stopping:
-                        return None
-                wait_s = min(wait_s * 2, self._longest_retry_s)
-
-    def _store_form(self, segment: Segment, statement: Statement) -> int:
-        """One form of a segment; the spans that had to be left out of it."""
-        self._wal.settle(segment)
-        try:
-            self._store.write(SegmentFile(segment.path, segment.name), statement)
-        except RecordRefused:
-            runs, refused = split(segment.path.read_bytes())
-            if not refused:
-                raise  # our parser reads it all: not the record's fault, so it is repeated like any failure
-            for run in runs:
-                part = segment.path.with_name(f"{segment.name}.{run.first}-{run.last}.part")
-                write_durably(part, run.data)
-                try:
-                    self._store.write(SegmentFile(part, f"{segment.name}/{run.first}-{run.last}"), statement)
-                finally:
-                    part.unlink(missing_ok=True)
-            dead = sum(self._dead_letters.add(segment.name, one) for one in refused)
-            with self._wal.changed:
-                self._dead_letter_spans = self._dead_letters.spans()
-            return dead
-        return 0
-
-    def _delete(self, segment: Segment) -> int:
+                    progress.stored.add(statement)
+                    self._halt_s = 0.0
+                    if len(progress.stored) == len(_STATEMENTS):
+                        self._stored_spans += max(0, segment.spans - progress.dead_spans)
         self._wal.delete(segment)
-        return 0
+        if progress.splits is not None:
+            progress.splits.remove()
+        with self._wal.changed:
+            self._progress.pop(segment.name, None)
+
+    def _store_form(self, segment: Segment, statement: Statement, progress: _Progress) -> None:
+        self._wal.settle(segment)
+        if progress.splits is None and statement in progress.tried:
+            progress.splits = Splits(segment.path)
+        splits = progress.splits
+        if splits is None or not (splits.set_aside or splits.is_divided(statement, _WHOLE)):
+            is_first = statement not in progress.tried
+            progress.tried.add(statement)
+            whole = SegmentFile(segment.path, segment.name)
+            try:
+                if is_first:
+                    self._store.write(whole, statement)
+                    self._worked[statement] += 1
+                else:
+                    self._worked[statement] += self._store.ensure(whole, statement)
+                return
+            except SegmentRefused:
+                splits = progress.splits = progress.splits or Splits(segment.path)
+                splits.divide(statement, _WHOLE)
+        assert splits is not None
+        division = _Division(self, segment, statement, progress, splits)
+        division.store_range("", records_of(segment.path.read_bytes()))
+        division.judge()
+
+    # -- for _Division
+
+    def try_run(self, segment: Segment, statement: Statement, run: str, data: bytes) -> None:
+        """Store a run of a segment's records where it is not stored. Raises as `TraceWriter.ensure`, OSError."""
+        if self._stopping:
+            raise _Stopped
+        part = segment.path.with_name(f"{segment.name}.{run}.part")
+        write_durably(part, data)
+        try:
+            self._worked[statement] += self._store.ensure(SegmentFile(part, f"{segment.name}/{run}"), statement)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def worked(self, statement: Statement) -> int:
+        """How many inserts by this statement have worked since the start, of any segment."""
+        return self._worked[statement]
+
+    def set_aside(self, segment: str, unit: str, data: bytes, statement: Statement, reason: str) -> int:
+        """Move a unit to the dead letters; the spans in it. Raises OSError."""
+        spans = self._dead_letters.add(segment, unit, data, form=statement, reason=reason)
+        logger.error("segment %s, record %s: set aside in dead-letter, %d spans: %s", segment, unit, spans, reason)
+        with self._wal.changed:
+            self._dead_letter_spans = self._dead_letters.spans()
+        return spans
+
+
+_WHOLE = "whole"
+
+
+class _Stopped(Exception):
+    """The writer is asked to stop."""
+
+
+class _Division:
+    """One pass over a segment that is refused whole: stores its good records by halves and finds those that are refused."""
+
+    def __init__(
+        self, writer: Writer, segment: Segment, statement: Statement, progress: _Progress, splits: Splits
+    ) -> None:
+        self._writer = writer
+        self._segment = segment
+        self._statement: Statement = statement
+        self._progress = progress
+        self._splits = splits
+        self._refused: list[tuple[str, str, bytes, SegmentRefused]] = []
+        self._failures_in_a_row = 0
+
+    def store_range(self, prefix: str, units: list[bytes]) -> None:
+        """Store records (or, with a prefix `<record>.`, spans of a record as records) that can be stored, in their order.
+
+        Raises SegmentRefused when so much fails in a row that it is not the units' doing, StoreFailed, OSError.
+        """
+        most_in_a_row = 4 + 2 * len(units).bit_length()
+        middle = (len(units) - 1) // 2  # all of them as one were refused before
+        waiting = [(middle + 1, len(units) - 1), (0, middle)] if len(units) > 1 else [(0, 0)] if units else []
+        while waiting:
+            first, last = waiting.pop()
+            unit = f"{prefix}{first}"
+            run = f"{prefix}{first}-{last}"
+            is_one = first == last
+            if is_one and unit in self._splits.set_aside:
+                continue
+            if not self._holds_set_aside(prefix, first, last) and not self._splits.is_divided(self._statement, run):
+                try:
+                    self._writer.try_run(self._segment, self._statement, run, b"".join(units[first : last + 1]))
+                except SegmentRefused as error:
+                    self._failures_in_a_row += 1
+                    if not error.certain and self._failures_in_a_row > most_in_a_row:
+                        raise
+                    if is_one and len(spans_of(units[first])) < 2:
+                        self._progress.first_refused.setdefault(unit, self._writer.worked(self._statement))
+                        self._refused.append((unit, run, units[first], error))
+                        continue
+                    self._splits.divide(self._statement, run)
+                else:
+                    self._failures_in_a_row = 0
+                    continue
+            if is_one:
+                self.store_range(f"{unit}.", spans_of(units[first]))
+            else:
+                middle = (first + last) // 2
+                waiting += [(middle + 1, last), (first, middle)]
+
+    def judge(self) -> None:
+        """Set aside what is refused for what it holds. Raises the refusal of a unit of which that is not known yet.
+
+        Known is it when the engine's error says so, or when the same statement has worked for something else since the
+        unit was first refused, and still refuses the unit.
+        """
+        undecided: SegmentRefused | None = None
+        for unit, run, data, error in self._refused:
+            if error.certain or self._is_refused_again(unit, run, data):
+                spans = self._writer.set_aside(self._segment.name, unit, data, self._statement, str(error))
+                self._splits.add_set_aside(unit)
+                self._progress.dead_spans += spans
+            else:
+                undecided = error  # looked at again in the next pass, also when it went in meanwhile
+        if undecided is not None:
+            raise undecided
+
+    def _is_refused_again(self, unit: str, run: str, data: bytes) -> bool:
+        """Whether it is the unit's own doing. One that goes in after all is stored by this. Raises StoreFailed, OSError."""
+        if self._writer.worked(self._statement) <= self._progress.first_refused[unit]:
+            return False
+        try:
+            self._writer.try_run(self._segment, self._statement, run, data)
+        except SegmentRefused:
+            return True
+        return False
+
+    def _holds_set_aside(self, prefix: str, first: int, last: int) -> bool:
+        for unit in self._splits.set_aside:
+            if unit.startswith(prefix):
+                number, _, _ = unit[len(prefix) :].partition(".")
+                if number.isdigit() and first <= int(number) <= last:
+                    return True
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -86,3 +86,20 @@ def count_spans(request: bytes) -> int:
     except BadInput:
         return 0
     return sum(len(scope.spans) for resource in raw.resource_spans for scope in resource.scope_spans)
+
+
+def one_span_requests(request: bytes) -> list[bytes]:
+    """A request of its own for each span, with its resource and scope; empty where the request cannot be read."""
+    try:
+        raw = parse_raw(request)
+    except BadInput:
+        return []
+    made = []
+    for resource in raw.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                one: Any = cast("Any", _Request)()
+                group = one.resource_spans.add(resource=resource.resource, schema_url=resource.schema_url)
+                group.scope_spans.add(scope=scope.scope, schema_url=scope.schema_url, spans=[span])
+                made.append(one.SerializeToString())
+    return made

@@ -7,6 +7,7 @@ from pathlib import Path
 from clew_server.store import queries
 from clew_server.store.asking import GUARD_RAILS
 from clew_server.store.chdb_maintenance import ChdbMaintenance
+from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections
@@ -49,6 +50,8 @@ class ChdbStore:
         try:
             schemas = write_format_schemas(self._schema_folder)
             migrate(connections.write.run)
+            for sql in drop_statements(connections.write):  # what a repair left that was cut short
+                connections.write.run(sql)
         except (StoreFailed, OSError) as error:
             connections.close()
             raise StoreUnusable(f"The store in {self._folder} cannot be brought up to date: {error}") from error

@@ -1,17 +1,30 @@
-"""Segments into chDB: the two statements, each with its own token."""
+"""Segments into chDB: two statements, and the proof that what they wrote is in every table."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from clew_server.errors import Unavailable
 from clew_server.store import queries
+from clew_server.store.chdb_repair import Repair
+from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
-from clew_server.store.contract import RecordRefused, SegmentFile, Statement, StoreFailed
+from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
 
-_REFUSED_CODES: Final = frozenset({32, 33, 444})
-"""The file ends inside a record; a record cannot be read; Protobuf's own error."""
+_DATA_CODES: Final = frozenset(
+    {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 444, 467, 637}
+)
+"""ClickHouse's codes for bytes it cannot read or values it cannot hold: parsing, sizes of arrays and strings, conversions."""
+
+_ENVIRONMENT_CODES: Final = frozenset(
+    {23, 24, 74, 75, 76, 87, 88, 107, 159, 198, 202, 209, 210, 236, 242, 243, 252, 290, 394, 439, 469, 731, 1000}
+)
+"""Codes for disk, files, time, threads and a store that is stopping: whatever is inserted would fail."""
 
 NOT_IN_A_PATH: Final = frozenset("*?{}:")
 """`file()` takes these for patterns, and one that matches nothing stores nothing without a word; the colon ends the
@@ -19,8 +32,13 @@ path of a schema, the question mark that of a folder."""
 
 
 def quoted(text: str) -> str:
-    """A text of ours (a path, a token) as a string literal of ClickHouse."""
+    """A text of ours (a path) as a string literal of ClickHouse."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def proof_of(token: str) -> int:
+    """The number that stands in one row of every table for the segment or run with this token; never 0, which means none."""
+    return int.from_bytes(blake2b(token.encode(), digest_size=8).digest(), "big") or 1
 
 
 class ChdbWriter:
@@ -28,6 +46,7 @@ class ChdbWriter:
 
     def __init__(self, pool: Pool, schemas: tuple[Path, Path]) -> None:
         self._pool = pool
+        self._repair = Repair(pool)
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
             "search": f"{schemas[1].with_suffix('')}:Request",
@@ -35,19 +54,60 @@ class ChdbWriter:
 
     def write(self, segment: SegmentFile, statement: Statement) -> None:
         """See TraceWriter.write."""
+        self._insert(segment, statement, TABLES_OF[statement].source)
+
+    def ensure(self, segment: SegmentFile, statement: Statement) -> bool:
+        """See TraceWriter.ensure."""
+        all_tables = TABLES_OF[statement].tables
+        missing = self._missing(segment, statement)
+        if not missing:
+            return False
+        if len(missing) == len(all_tables):
+            self._insert(segment, statement, TABLES_OF[statement].source)
+        else:
+            self._repair.run(statement, missing, lambda source: self._insert(segment, statement, source))
+        if missing := self._missing(segment, statement):
+            raise StoreFailed(f"{segment.token} was inserted, but cannot be found in {', '.join(missing)}")
+        return True
+
+    def _missing(self, segment: SegmentFile, statement: Statement) -> list[str]:
+        """The statement's tables without the segment's proof."""
+        found = self._run(queries.statement(f"proofs_{statement}"), {"proof": str(proof_of(segment.token))}, "TSV")
+        there = set(found.decode().split())
+        return [table for table in TABLES_OF[statement].tables if table not in there]
+
+    def _insert(self, segment: SegmentFile, statement: Statement, source: str) -> None:
         if NOT_IN_A_PATH.intersection(str(segment.path.resolve())):
             raise StoreFailed(f"The segment's path {segment.path} would be read as a pattern.")
-        sql = queries.statement(
-            f"insert_{statement}",
-            SEGMENT=quoted(str(segment.path.resolve())),
-            FORMAT_SCHEMA=quoted(self._schema[statement]),
-            TOKEN=quoted(f"{segment.token}.{statement}"),
+        self._run(
+            queries.statement(
+                f"insert_{statement}",
+                TABLE_NAME=source,
+                SEGMENT=quoted(str(segment.path.resolve())),
+                FORMAT_SCHEMA=quoted(self._schema[statement]),
+                PROOF=str(proof_of(segment.token)),
+            )
         )
+
+    def _run(self, sql: str, parameters: dict[str, str] | None = None, output: str = "Null") -> bytes:
         try:
-            self._pool.run(sql)
+            return self._pool.run(sql, parameters, output)
         except EngineError as error:
-            if error.code in _REFUSED_CODES:
-                raise RecordRefused(str(error)) from error
-            raise
+            if error.code in _DATA_CODES:
+                raise SegmentRefused(str(error), certain=True) from error
+            if error.code in _ENVIRONMENT_CODES or _names_a_disk_error(str(error)):
+                raise
+            raise SegmentRefused(str(error), certain=False) from error
         except Unavailable as error:
             raise StoreFailed(str(error)) from error
+
+
+_DISK_ERRORS: Final = re.compile(
+    "errno: [0-9]+|"
+    + "|".join(re.escape(os.strerror(n)) for n in (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS, errno.EDQUOT))
+)
+
+
+def _names_a_disk_error(message: str) -> bool:
+    """Whether the engine failed over a system call; it reports those under several codes (1001 among them)."""
+    return _DISK_ERRORS.search(message) is not None

@@ -16,19 +16,27 @@ Statement = Literal["chunks", "search"]
 class SegmentFile:
     """A durable, sealed file of length-delimited OTLP records with marks (docs/formats/wal.md), spans of one UTC arrival day.
 
-    `token` names the segment, or the run of its records `<segment>/<first>-<last>`, for the store's deduplication.
+    `token` names the segment, or the run of its records `<segment>/<first>-<last>`: the store finds by it what it has.
     """
 
     path: Path
     token: str
 
 
-class RecordRefused(Exception):
-    """The engine's parser refuses a record of the file (ClickHouse codes 444, 33, 32); nothing was stored by the statement."""
-
-
 class StoreFailed(Exception):
-    """Anything else: memory, disk, time-out, a failing view. Parts may be stored; repeat the same statement and token."""
+    """A statement failed: memory, disk, time-out, a failing view. Some tables may hold its rows: call `ensure` next."""
+
+
+class SegmentRefused(StoreFailed):
+    """The statement failed and it may be for what the segment holds.
+
+    `certain`: the engine's error is about bytes or values (ClickHouse's codes 444, 33, 128, …). Else it is any error that
+    is not known to come from disk, time or memory of the machine.
+    """
+
+    def __init__(self, message: str, *, certain: bool) -> None:
+        super().__init__(message)
+        self.certain = certain
 
 
 class StoreCannotRun(Exception):
@@ -43,10 +51,17 @@ class TraceWriter(Protocol):
     """Stores segments. Blocking; call it from a worker thread, never from the event loop or the main thread."""
 
     def write(self, segment: SegmentFile, statement: Statement) -> None:
-        """Store one form of every span of the file; return when it is durable.
+        """Store one form of every span of the file, for the first time; return when it is durable.
 
-        Idempotent by `segment.token` and statement: the same call again, also after a crash at any moment, also on
-        another day, stores nothing twice. Raises RecordRefused or StoreFailed.
+        Raises StoreFailed, SegmentRefused among it: then some tables may have the rows, and only `ensure` may follow.
+        """
+        ...
+
+    def ensure(self, segment: SegmentFile, statement: Statement) -> bool:
+        """Store what is missing of one form, after an attempt that failed or an end of the process at any moment.
+
+        Looks in each table for what a segment with this token leaves in it, stores it where it is not, and looks again.
+        Returns whether anything was missing. Raises as `write`.
         """
         ...
 

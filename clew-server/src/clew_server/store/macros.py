@@ -32,10 +32,11 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "KV": ((), "Array(Tuple(key String, value String))"),
     "MAPT": ((), "Map(LowCardinality(String),String)"),
     "P": ((), "PARTITION BY toDate(received,'UTC')"),
-    "W": (
-        (),
-        "non_replicated_deduplication_window=10000, fsync_after_insert=1, fsync_part_directory=1",
-    ),
+    "W": ((), "fsync_after_insert=1, fsync_part_directory=1"),
+    "PROOFS": ((), "SimpleAggregateFunction(groupUniqArrayArray,Array(UInt64))"),
+    # A segment's number in one row of what a view gives to its table (schema step 7).
+    "FIRST_ROW": (("p",), "if(rowNumberInAllBlocks()=0,p,0)"),
+    "FIRST_ROWS": (("p",), "if(rowNumberInAllBlocks()=0,[p],[])"),
     "QT": ((), f"quantilesTDigest{_QUANTILES}"),
     "QTState": ((), f"quantilesTDigestState{_QUANTILES}"),
     "QTMergeState": ((), f"quantilesTDigestMergeState{_QUANTILES}"),
@@ -49,14 +50,39 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "bitOr(bitShiftLeft(bitAnd(reinterpretAsUInt64(substring(r,10,1)),127),56),"
         " bitShiftLeft(reinterpretAsUInt64(substring(r,11,1)),63))",
     ),
-    "TEXTS": (  # bytes, arrays and lists of keys: their content as it is
+    # One rule for every value: strings as they are, numbers and booleans as OTLP's JSON writes them, bytes and lists of keys
+    # (their protobuf) in base64, which is valid text whatever they hold.
+    "TEXTS": (
         ("v",),
-        r"arrayMap((w,x)->multiIf(startsWith(w,'\x18'),toString(reinterpretAsInt64(bitOr(x,HIGH(w)))),"
+        r"arrayMap((w,x)->multiIf(startsWith(w,'\x0a'),STR(w), startsWith(w,'\x18'),toString(reinterpretAsInt64(bitOr(x,HIGH(w)))),"
         r" startsWith(w,'\x21'),toString(reinterpretAsFloat64(substring(w,2,8))),"
-        r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), STR(w)), v, WORDS(v))",
+        r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(STR(w))), v, WORDS(v))",
     ),
-    "SVC": (("k", "v"), "STR(arrayFirst((w,n)->n='service.name',v,k))"),
-    "MAP": (("k", "v"), "CAST((k,TEXTS(v)),'Map(LowCardinality(String),String)')"),  # keeps duplicate keys
+    # The raw elements of each value: a list is its elements (at most 64, one empty value for an empty list), anything else
+    # itself. `acc` is (bytes not read yet, elements); each element is 0a, a length of one to three bytes, an AnyValue.
+    "BYTE": (("s", "i"), "reinterpretAsUInt8(substring(s,i,1))"),
+    "SIZE": (
+        ("s",),
+        "multiIf(BYTE(s,2)<128,(toUInt32(BYTE(s,2)),3), BYTE(s,3)<128,(toUInt32(bitAnd(BYTE(s,2),127)+128*BYTE(s,3)),4),"
+        " (toUInt32(bitAnd(BYTE(s,2),127)+128*bitAnd(BYTE(s,3),127)+16384*BYTE(s,4)),5))",
+    ),
+    "ELEMENTS": (
+        ("v",),
+        r"arrayMap(w->if(startsWith(w,'\x2a') AND length(w)>2, arrayFold((acc,i)->if(empty(acc.1),acc,"
+        r"(substring(acc.1,(SIZE(acc.1)).1+(SIZE(acc.1)).2), arrayPushBack(acc.2,substring(acc.1,(SIZE(acc.1)).2,(SIZE(acc.1)).1)))),"
+        r" range(least(64,intDiv(length(w),2))), (STR(w),emptyArrayString())).2, [if(startsWith(w,'\x2a'),'',w)]), v)",
+    ),
+    "FLAT": (("v",), "arrayFlatten(ELEMENTS(v))"),
+    "PAIRS": (
+        ("k", "v"),  # keeps duplicate keys
+        "(arrayFlatten(arrayMap((n,e)->arrayWithConstant(length(e),n),k,ELEMENTS(v))), TEXTS(FLAT(v)))",
+    ),
+    "TYPES": (("v",), "arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),FLAT(v))"),
+    "SVC": (
+        ("k", "v"),
+        "arrayElement(TEXTS(FLAT(arrayFilter((w,n)->n='service.name',v,k))),1)",
+    ),
+    "MAP": (("k", "v"), "CAST(PAIRS(k,v),'Map(LowCardinality(String),String)')"),
     "ITEMS": ((), "arrayMap((k,v)->concat(k,'=',v),mapKeys(attrs),mapValues(attrs))"),
     # Both bounds of the sort key's hour and of the start: either alone does not use the key.
     "FROM_HOUR": (("a",), "(toStartOfHour(start)>=toStartOfHour(a) AND start>=a)"),

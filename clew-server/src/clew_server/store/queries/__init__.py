@@ -15,6 +15,8 @@ from clew_server.store.macros import expand, words_replaced
 NAMES: Final = (
     "insert_chunks",
     "insert_search",
+    "proofs_chunks",
+    "proofs_search",
     "trace_chunks",
     "resources_by_id",
     "scopes_by_id",

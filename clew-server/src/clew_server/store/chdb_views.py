@@ -1,0 +1,57 @@
+"""Which tables a statement fills, and by which views: read from the schema, so that it is written down once."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final, NamedTuple
+
+from clew_server.store.contract import Statement
+from clew_server.store.migrate import steps
+
+
+class Target(NamedTuple):
+    """Where a statement's rows go: into `source`, a table that keeps nothing, and by views from there into `tables`."""
+
+    source: str
+    tables: tuple[str, ...]
+
+
+TABLES_OF: Final[dict[Statement, Target]] = {
+    "chunks": Target("raw_in", ("chunks", "resources_raw", "scopes_raw")),
+    "search": Target(
+        "otlp_in",
+        ("spans", "resources", "traces", "red", "red_svc", "red_hour", "red_svc_hour", "operations"),
+    ),
+}
+
+
+class View(NamedTuple):
+    """`CREATE MATERIALIZED VIEW mv_<table> TO <table> AS <select>`, whose rows come from `source`."""
+
+    table: str
+    source: str
+    select: str
+
+    def select_from(self, source: str) -> str:
+        """The SELECT with another table in the place of `source`."""
+        return re.sub(rf"\bFROM {self.source}\b", f"FROM {source}", self.select)
+
+
+_VIEW: Final = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS mv_(\w+) TO (\w+) AS\s(.*)", re.DOTALL)
+_SOURCE: Final = re.compile(r"\bFROM (raw_in|otlp_in|spans|red|red_svc)\b")
+
+
+@cache
+def views() -> dict[str, View]:
+    """The view that fills each table, by the table's name, as the newest schema step has it."""
+    found: dict[str, View] = {}
+    for step in steps():
+        for text in step.statements:
+            made = _VIEW.match(text)
+            if made is not None:
+                sources = set(_SOURCE.findall(made.group(3)))
+                if len(sources) != 1:
+                    raise ValueError(f"view mv_{made.group(1)} reads from {sorted(sources)}, not from one table")
+                found[made.group(2)] = View(made.group(2), sources.pop(), made.group(3))
+    return found
