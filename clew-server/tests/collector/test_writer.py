@@ -63,8 +63,7 @@ class ScriptedStore:
             if any(poison in data[one.body : one.mark] for poison in self.poisons):
                 raise SegmentRefused("code 999", certain=False)
             for group in request.resource_spans:
-                for span in [span for scope in group.scope_spans for span in scope.spans]:
-                    spans.append((statement, span.trace_id, span.span_id))
+                spans += [(statement, one.trace_id, one.span_id) for scope in group.scope_spans for one in scope.spans]
         assert (segment.token, statement) not in self.stored
         self.spans += spans
         self.stored[segment.token, statement] = data

@@ -188,7 +188,7 @@ def test_a_segment_stored_again_changes_nothing_also_on_the_next_day(opened: Any
     # The mark, not the clock, says the day: whenever it is stored again, it is the same block of the same partition.
     for _ in range(2):
         for statement in ("search", "chunks", "search"):
-            opened.store.writer.write(segment, statement)
+            opened.store.writer.ensure(segment, statement)
     assert opened.ask(COUNTS) == before
     assert len(set(before[0])) == 1
     assert len(opened.store.reader.get(id_of(requests[0]))) == 3

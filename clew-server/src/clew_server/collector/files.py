@@ -11,9 +11,9 @@ from pathlib import Path
 
 KEY = "hash.key"
 _SEGMENT = r"\d{20}-[0-9a-f]{8}"
-_OURS = re.compile(rf"({_SEGMENT}\.(otlp|marks|damaged)|{KEY})")
+_OURS = re.compile(rf"({_SEGMENT}\.(otlp|marks|damaged|split)|{KEY})")
 _LEFTOVER = re.compile(rf"({_SEGMENT}\..*|{KEY}\.)(tmp|part)")
-_ENDINGS = (".otlp", ".marks", ".damaged", ".tmp", ".part", ".key")
+_ENDINGS = (".otlp", ".marks", ".damaged", ".tmp", ".part", ".split", ".key")
 
 
 class LogUnusable(Exception):
