@@ -38,7 +38,20 @@ def test_a_loopback_name_in_the_host_header_is_answered(server: Server, host: st
 
 
 @pytest.mark.parametrize(
-    "host", ["example.org", "127.0.0.1.example.org", "localhost.example.org:16686", "evil", "10.0.0.1", ""]
+    "host",
+    [
+        "example.org",
+        "127.0.0.1.example.org",
+        "localhost.example.org:16686",
+        "evil",
+        "10.0.0.1",
+        "",
+        "[::1].evil.example",
+        "[::1].evil.example:16686",
+        "127.0.0.1:80.evil.example",
+        "[127.0.0.1",
+        "::1",
+    ],
 )
 def test_another_name_in_the_host_header_is_refused_on_every_http_port(server: Server, host: str) -> None:
     """A page that rebinds its own name to loopback reads and writes nothing."""

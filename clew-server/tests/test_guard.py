@@ -4,8 +4,10 @@ import asyncio
 
 import httpx
 import pytest
+from google.rpc.status_pb2 import Status
 
 from clew_server.guard import Guard, Receive, Scope, Send
+from clew_server.receivers.status import refusal_body
 
 
 async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,6 +35,18 @@ def test_another_name_that_points_here_is_refused(host: str) -> None:
     answer = ask(Guard(_hello, token=None, loopback=True), host=host)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "host"
+
+
+def test_a_refusal_can_be_written_in_the_protocol_behind_the_guard() -> None:
+    guard = Guard(_hello, token="secret", loopback=True, refusal_body=refusal_body)
+    for media in ("application/x-protobuf", "application/protobuf; a=b"):
+        answer = ask(guard, method="POST", **{"content-type": media})
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/x-protobuf")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert Status.FromString(answer.content).code == 16
+    answer = ask(guard, host="evil.example", **{"content-type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (403, "application/json", 7)
+    assert "evil.example" in answer.json()["message"]
 
 
 def test_a_write_from_a_page_of_another_origin_is_refused() -> None:

@@ -65,6 +65,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "config": set(),
     "datafolder": set(),
     "guard": LEAVES,
+    "sockets": LEAVES,
     "model": LEAVES,
     "store": LEAVES | {"model"},
     "receivers": LEAVES | {"collector", "model"},  # sockets hand batches to the intake: see test_receivers_do_no_io

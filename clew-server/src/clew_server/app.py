@@ -16,12 +16,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -44,6 +42,9 @@ from clew_server.guard import AsgiApp, Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
 from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
+from clew_server.receivers.status import refusal_body
+from clew_server.sockets.accept import raise_descriptor_limit
+from clew_server.sockets.server import HttpServer
 from clew_server.store.chdb import ChdbStore
 
 _log = logging.getLogger("clew")
@@ -94,14 +95,6 @@ class CannotListen(Exception):
 
 class CannotSayReady(Exception):
     """The file of --ready-file cannot be written."""
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: the app stops it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class App:
@@ -166,7 +159,10 @@ class App:
         )
         await self._start_api(api_socket, health)
         self._otlp_http.state.address = f"http://{host}:{otlp_socket.getsockname()[1]}"
-        await self._serve_http(Guard(self._otlp_http, token=config.token, loopback=config.is_loopback), otlp_socket)
+        await self._serve_http(
+            Guard(self._otlp_http, token=config.token, loopback=config.is_loopback, refusal_body=refusal_body),
+            otlp_socket,
+        )
         try:
             grpc_port = await self._otlp_grpc.start()
         except OSError as error:
@@ -193,17 +189,7 @@ class App:
         )
 
     async def _serve_http(self, app: AsgiApp, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
-        server = _HttpServer(config)
+        server = HttpServer(app)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             if task.done():
@@ -306,6 +292,7 @@ def write_ready_file(path: Path, app: App, config: Config) -> None:
 
 async def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises what start can raise; afterwards data never stops it."""
+    raise_descriptor_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

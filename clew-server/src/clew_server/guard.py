@@ -14,6 +14,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+RefusalBody = Callable[[int, str, str, str], tuple[str, bytes]]
+"""(HTTP status, code, message, the request's Content-Type) → (Content-Type, body) of a refusal."""
 
 _SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'self'; base-uri 'self'; frame-ancestors 'none'"),
@@ -30,12 +32,20 @@ class Guard:
 
     On loopback the Host header must be a loopback name, so that a page of another site that points its own name at
     127.0.0.1 (DNS rebinding) reads nothing. A write that a browser sends for another origin is refused as well.
+    `refusal_body` writes refusals in the protocol behind the guard; without it they are the API's errors.
     """
 
     def __init__(
-        self, app: AsgiApp, *, token: str | None, loopback: bool, is_open: Callable[[str], bool] = lambda path: False
+        self,
+        app: AsgiApp,
+        *,
+        token: str | None,
+        loopback: bool,
+        is_open: Callable[[str], bool] = lambda path: False,
+        refusal_body: RefusalBody | None = None,
     ) -> None:
         self._app = app
+        self._refusal_body = refusal_body or _api_error
         self._token = token.encode("ascii") if token else None
         self._loopback = loopback
         self._is_open = is_open
@@ -57,7 +67,10 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
         else:
-            await _refuse(send_with_headers, *refusal)
+            status, code, message = refusal
+            asked = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+            media, body = self._refusal_body(status, code, message, asked)
+            await _refuse(send_with_headers, status, media, body)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -89,14 +102,23 @@ def _is_of_another_origin(headers: dict[bytes, bytes], host: str) -> bool:
 
 
 def _name_of(host: str) -> str:
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.partition(":")[0]
+    """The name without its port; empty for what is not a name and a port."""
+    name, colon, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
+    if not colon:
+        name = host
+    elif port and not (port.isascii() and port.isdigit()):
+        return ""
+    if name.startswith("[") != name.endswith("]") or (":" in name and not name.startswith("[")):
+        return ""
+    return name
 
 
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": message, "position": None}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+def _api_error(status: int, code: str, message: str, content_type: str) -> tuple[str, bytes]:
+    return "application/json", json.dumps({"error": {"code": code, "message": message, "position": None}}).encode()
+
+
+async def _refuse(send: Send, status: int, media: str, body: bytes) -> None:
+    headers = [(b"content-type", media.encode("latin-1")), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -20,6 +19,7 @@ from clew_server.collector import record
 from clew_server.collector.intake import Intake
 from clew_server.collector.wal import Wal
 from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
+from clew_server.sockets.server import HttpServer
 
 T = TypeVar("T")
 
@@ -78,9 +78,7 @@ async def _serving(
 ) -> AsyncIterator[tuple[OtlpHttpReceiver, OtlpGrpcReceiver, int, int]]:
     http, grpc = OtlpHttpReceiver(intake), OtlpGrpcReceiver(intake, port=0, token=token)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(http, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    server = HttpServer(http)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110  # uvicorn offers no event
         await asyncio.sleep(0.005)

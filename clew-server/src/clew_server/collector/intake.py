@@ -18,6 +18,8 @@ from clew_server.errors import Unavailable
 IN_FLIGHT_BYTES = 128 << 20
 _ROOM_CHECK_S = 0.2
 _NO_ROOM_RETRY_S = 2.0
+_GIVES_WAY_AFTER_S = 2.0
+GAVE_WAY = "too many bytes in flight, and these came slowest: send the request again"
 
 
 class Batch(Protocol):
@@ -78,25 +80,38 @@ def default_reserve_bytes(total_bytes: int) -> int:
 
 
 class Reservation:
-    """Bytes of one request, taken from the budget all listeners share; a context manager that gives them back."""
+    """Bytes of one request, taken from the budget all listeners share; a context manager that gives them back.
 
-    def __init__(self, intake: Intake) -> None:
+    Until `whole` is called the body is still arriving, and the slowest of those that arrive gives way when others need
+    the room.
+    """
+
+    def __init__(self, intake: Intake, on_gone: Callable[[], None] | None) -> None:
         self._intake = intake
+        self._on_gone = on_gone
         self._taken = 0
+        self._since_s = time.monotonic()
+        self._is_gone = False
+
+    @property
+    def gave_way(self) -> bool:
+        """Whether the room was taken back: whoever holds the bytes must drop them."""
+        return self._is_gone
 
     def grow_to(self, size_bytes: int) -> None:
-        """Hold at least `size_bytes`. Raises Unavailable when the budget is used up. Safe from any thread."""
-        more = size_bytes - self._taken
-        if more > 0:
-            self._intake._take(more)
-            self._taken = size_bytes
+        """Hold at least `size_bytes`, which have arrived. Raises Unavailable when there is no room. Safe from any thread."""
+        if size_bytes > self._taken:
+            self._intake._take(self, size_bytes - self._taken)
+
+    def whole(self) -> None:
+        """Nothing more is waited for: this request no longer gives way."""
+        self._intake._hold(self)
 
     def __enter__(self) -> Reservation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._intake._give_back(self._taken)
-        self._taken = 0
+        self._intake._give_back(self)
 
 
 class Intake:
@@ -118,6 +133,7 @@ class Intake:
         self._disk_room = disk_room or self._real_room
         self._budget_bytes = in_flight_bytes
         self._in_flight_bytes = 0
+        self._arriving: set[Reservation] = set()
         self._lock = threading.Lock()
         self._pending: dict[bytes, asyncio.Future[None]] = {}
         self._rejected: Counter[str] = Counter()
@@ -125,11 +141,22 @@ class Intake:
         self._room_checked_s = -1.0
         self._room_problem: str | None = None
 
-    def reserve(self, size_bytes: int = 0) -> Reservation:
-        """Take room for a body before it is read. Raises Unavailable when there is none, here or on the disk."""
+    def reserve(self, size_bytes: int = 0, *, on_gone: Callable[[], None] | None = None) -> Reservation:
+        """Room for a body. Raises Unavailable when there is none, here or on the disk.
+
+        With `on_gone` the body is still to come and grows as it arrives (what a client announces takes no room);
+        `on_gone` is called, from any thread, when it has to give way. Without, the bytes are here.
+        """
         self.check_room()
-        reservation = Reservation(self)
-        reservation.grow_to(size_bytes)
+        reservation = Reservation(self, on_gone)
+        if on_gone is not None:
+            with self._lock:
+                self._arriving.add(reservation)
+        try:
+            reservation.grow_to(size_bytes)
+        except Unavailable:
+            self._give_back(reservation)
+            raise
         return reservation
 
     def check_room(self) -> None:
@@ -192,16 +219,53 @@ class Intake:
             self._accepted_requests += 1
             self._rejected.update(batch.rejected)
 
-    def _take(self, size_bytes: int) -> None:
+    def _take(self, reservation: Reservation, more_bytes: int) -> None:
+        gone: list[Reservation] = []
         with self._lock:
+            if reservation._is_gone:
+                raise Unavailable(GAVE_WAY, retry_after_s=1.0)
             # One request larger than the whole budget cannot be: receivers refuse above 64 MiB.
-            if self._in_flight_bytes + size_bytes > self._budget_bytes:
-                raise Unavailable("too many bytes in flight", retry_after_s=1.0)
-            self._in_flight_bytes += size_bytes
+            while self._in_flight_bytes + more_bytes > self._budget_bytes:
+                slowest = self._slowest(reservation)
+                if slowest is None:
+                    break
+                slowest._is_gone = True
+                self._release(slowest)
+                gone.append(slowest)
+            fits = self._in_flight_bytes + more_bytes <= self._budget_bytes
+            if fits:
+                self._in_flight_bytes += more_bytes
+                reservation._taken += more_bytes
+        for other in gone:
+            if other._on_gone is not None:
+                other._on_gone()
+        if not fits:
+            raise Unavailable("too many bytes in flight", retry_after_s=1.0)
 
-    def _give_back(self, size_bytes: int) -> None:
+    def _slowest(self, asking: Reservation) -> Reservation | None:
+        """The body that has arrived for longest for what there is of it; one that has just begun is left alone."""
+        now_s = time.monotonic()
+        slow = [
+            one
+            for one in self._arriving
+            if one is not asking and one._taken and now_s - one._since_s > _GIVES_WAY_AFTER_S
+        ]
+        return min(slow, key=lambda one: one._taken / (now_s - one._since_s), default=None)
+
+    def _hold(self, reservation: Reservation) -> None:
         with self._lock:
-            self._in_flight_bytes -= size_bytes
+            if reservation._is_gone:
+                raise Unavailable(GAVE_WAY, retry_after_s=1.0)
+            self._arriving.discard(reservation)
+
+    def _give_back(self, reservation: Reservation) -> None:
+        with self._lock:
+            self._release(reservation)
+
+    def _release(self, reservation: Reservation) -> None:
+        self._arriving.discard(reservation)
+        self._in_flight_bytes -= reservation._taken
+        reservation._taken = 0
 
     def _find_problem(self) -> str | None:
         try:

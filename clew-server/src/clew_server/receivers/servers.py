@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import hmac
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from clew_server.collector.intake import Intake, Reservation
+from clew_server.collector.intake import GAVE_WAY, Intake, Reservation
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
 from clew_server.receivers import status
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, OtlpBatch, ReceiverState
@@ -31,8 +32,16 @@ AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 TRACES = "/v1/traces"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+MAX_METADATA_BYTES = 16 << 10
+MAX_STREAMS = 16
+"""gRPC calls at once on one connection: a message is in memory before its handler is asked."""
 _OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
 
+BODY_STEP_BYTES, BODY_STEP_WITHIN_S = 512, 10.0
+"""A body may come slowly, but so much of it must come in so long."""
+_TOO_SLOW = f"less than {BODY_STEP_BYTES} bytes of the body came in {BODY_STEP_WITHIN_S:.0f} s; send the request again"
+_NO_MEMORY = "this machine is out of memory for a request of this size; send it again"
+_NO_MEMORY_RETRY_S = 2.0
 _UNFORESEEN = "clew failed over this request; its log says more"
 
 # Above this a body is decoded beside the event loop, so that others are not kept waiting.
@@ -93,29 +102,30 @@ class OtlpHttpReceiver:
         headers = dict(scope["headers"])
         client = scope.get("client")
         self.state.saw(f"{client[0]}:{client[1]}" if client else "unix", time.time_ns())
+        asked = headers.get(b"content-type", b"").decode("latin-1")
         if scope["method"] != "POST":
-            await self._refuse(send, 405, "text/plain", f"{scope['method']} {TRACES}: use POST", [(b"allow", b"POST")])
+            await self._refuse(send, 405, asked, f"{scope['method']} {TRACES}: use POST", [(b"allow", b"POST")])
             return
-        media = "text/plain"
         try:
-            media = media_type(headers.get(b"content-type", b"").decode("latin-1"))
+            media = media_type(asked)
             is_gzip = check_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
             batch = await self._receive(receive, headers, media, is_gzip)
         except _Gone:
             self.state.refused("the client left before its request was whole")
             self._intake.note_refused()
         except Unavailable as error:
-            retry_after = str(max(1, math.ceil(error.retry_after_s))).encode()
-            await self._refuse(send, 503, media, str(error), [(b"retry-after", retry_after)])
+            await self._refuse(send, 503, asked, str(error), [_retry_after(error.retry_after_s)])
+        except MemoryError:
+            await self._refuse(send, 503, asked, _NO_MEMORY, [_retry_after(_NO_MEMORY_RETRY_S)])
         except TooLarge as error:
-            await self._refuse(send, 413, media, str(error))
+            await self._refuse(send, 413, asked, str(error))
         except Unsupported as error:
-            await self._refuse(send, 415, "text/plain", str(error))
+            await self._refuse(send, 415, asked, str(error))
         except BadInput as error:
-            await self._refuse(send, 400, media, str(error))
+            await self._refuse(send, 400, asked, str(error))
         except Exception:
             logger.exception("a request failed in a way nobody foresaw")
-            await self._refuse(send, 500, media, _UNFORESEEN)
+            await self._refuse(send, 500, asked, _UNFORESEEN)
         else:
             self.state.spans += batch.spans
             respond = status.response_json if media == JSON else status.response_protobuf
@@ -126,8 +136,9 @@ class OtlpHttpReceiver:
         size = int(declared) if declared.isdigit() else 0
         if size > MAX_REQUEST_BYTES:
             raise TooLarge(f"{size} bytes: a request holds at most {MAX_REQUEST_BYTES}")
-        with self._intake.reserve(size) as reservation:
-            body = await _read_body(receive, reservation)
+        async with _arriving(self._intake) as (reservation, patience):
+            body = await _read_body(receive, reservation, patience)
+            patience.reschedule(None)
             decode = functools.partial(_decode_http, body, media, is_gzip, reservation)
             # Gzip tells nothing of the size behind it, so it is never unpacked on the loop beyond a small body.
             batch = await self._decoding.run(len(body) * (16 if is_gzip else 1), decode)
@@ -135,34 +146,44 @@ class OtlpHttpReceiver:
         return batch
 
     async def _refuse(
-        self, send: _Send, http_status: int, media: str, message: str, extra: Iterable[tuple[bytes, bytes]] = ()
+        self, send: _Send, http_status: int, content_type: str, message: str, extra: Iterable[tuple[bytes, bytes]] = ()
     ) -> None:
         self.state.refused(message)
         self._intake.note_refused()
-        code = _RPC_CODES[http_status]
-        if media == PROTOBUF:
-            body = status.status_protobuf(code, message)
-        elif media == JSON:
-            body = status.status_json(code, message)
-        else:
-            body = message.encode()
+        media, body = status.refusal_body(http_status, "", message, content_type)
         await _answer(send, http_status, body, media, extra)
 
     async def _other_signal(self, scope: _Scope, path: str, send: _Send) -> None:
-        media = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].decode("latin-1").strip().lower()
+        asked = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
         sentence = f"clew takes traces, not {_OTHER_SIGNALS[path]}: send only traces here, to {TRACES}"
-        await self._refuse(send, 404, media if media in (PROTOBUF, JSON) else "text/plain", sentence)
+        await self._refuse(send, 404, asked, sentence)
 
 
-_RPC_CODES = {
-    400: status.INVALID_ARGUMENT,
-    404: status.UNIMPLEMENTED,
-    405: status.UNIMPLEMENTED,
-    413: status.RESOURCE_EXHAUSTED,
-    415: status.INVALID_ARGUMENT,
-    500: status.INTERNAL,
-    503: status.UNAVAILABLE,
-}
+def _retry_after(delay_s: float) -> tuple[bytes, bytes]:
+    return b"retry-after", str(max(1, math.ceil(delay_s))).encode()
+
+
+@contextlib.asynccontextmanager
+async def _arriving(intake: Intake) -> AsyncIterator[tuple[Reservation, asyncio.Timeout]]:
+    """Room for a body that is still to come, and the time it may stand still. Raises Unavailable when either is over."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(BODY_STEP_WITHIN_S) as patience:
+
+            def hurry() -> None:
+                loop.call_soon_threadsafe(_expire, patience)
+
+            with intake.reserve(on_gone=hurry) as reservation:
+                yield reservation, patience
+    except TimeoutError:
+        if reservation.gave_way:
+            raise Unavailable(GAVE_WAY) from None
+        raise Unavailable(_TOO_SLOW) from None
+
+
+def _expire(patience: asyncio.Timeout) -> None:
+    with contextlib.suppress(RuntimeError):  # over already
+        patience.reschedule(0)
 
 
 def _decode_http(body: bytes, media: str, is_gzip: bool, reservation: Reservation) -> OtlpBatch:
@@ -172,10 +193,11 @@ def _decode_http(body: bytes, media: str, is_gzip: bool, reservation: Reservatio
     return decode_otlp(body, media)
 
 
-async def _read_body(receive: _Receive, reservation: Reservation) -> bytes:
+async def _read_body(receive: _Receive, reservation: Reservation, patience: asyncio.Timeout) -> bytes:
     """The whole body, however it is chunked. Raises TooLarge beyond the limit, Unavailable beyond the budget, _Gone."""
+    loop = asyncio.get_running_loop()
     chunks: list[bytes] = []
-    size = 0
+    size = step = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -188,7 +210,11 @@ async def _read_body(receive: _Receive, reservation: Reservation) -> bytes:
             reservation.grow_to(size)
             chunks.append(chunk)
         if not message.get("more_body", False):
+            reservation.whole()
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if size - step >= BODY_STEP_BYTES:
+            step = size
+            patience.reschedule(loop.time() + BODY_STEP_WITHIN_S)
 
 
 async def _answer(
@@ -231,6 +257,10 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
             options=[
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.so_reuseport", 0),  # else two servers share a port without a word
+                ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+                ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+                ("grpc.max_concurrent_streams", MAX_STREAMS),
+                ("grpc.server_handshake_timeout_ms", 20_000),
             ],
         )
         host = f"[{self._host.strip('[]')}]" if ":" in self._host else self._host
@@ -270,15 +300,9 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
                 batch = await self._decoding.run(len(body), functools.partial(decode_otlp, body, PROTOBUF))
                 await self._intake.accept(batch)
         except Unavailable as error:
-            retry = error.retry_after_s
-            # Other clients read the status details; Python's exporter only the second.
-            context.set_trailing_metadata(
-                (
-                    ("grpc-status-details-bin", status.status_protobuf(status.UNAVAILABLE, str(error), retry)),
-                    ("google.rpc.retryinfo-bin", status.retry_info(retry)),
-                )
-            )
-            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
+            await self._refuse_for_now(context, str(error), error.retry_after_s)
+        except MemoryError:
+            await self._refuse_for_now(context, _NO_MEMORY, _NO_MEMORY_RETRY_S)
         except TooLarge as error:
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except BadInput as error:
@@ -295,6 +319,18 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
                 given = value if isinstance(value, bytes) else value.encode()
                 return hmac.compare_digest(given, self._wanted or b"")
         return False
+
+    async def _refuse_for_now(
+        self, context: grpc.aio.ServicerContext[bytes, bytes], message: str, retry_after_s: float
+    ) -> None:
+        # Other clients read the status details; Python's exporter only the second.
+        context.set_trailing_metadata(
+            (
+                ("grpc-status-details-bin", status.status_protobuf(status.UNAVAILABLE, message, retry_after_s)),
+                ("google.rpc.retryinfo-bin", status.retry_info(retry_after_s)),
+            )
+        )
+        await self._refuse(context, grpc.StatusCode.UNAVAILABLE, message)
 
     async def _refuse(
         self, context: grpc.aio.ServicerContext[bytes, bytes], code: grpc.StatusCode, message: str

@@ -8,11 +8,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
+PERMISSION_DENIED = 7
 RESOURCE_EXHAUSTED = 8
 UNIMPLEMENTED = 12
 INTERNAL = 13
 UNAVAILABLE = 14
+UNAUTHENTICATED = 16
 
+_OF_HTTP = {
+    400: INVALID_ARGUMENT,
+    401: UNAUTHENTICATED,
+    403: PERMISSION_DENIED,
+    404: UNIMPLEMENTED,
+    405: UNIMPLEMENTED,
+    413: RESOURCE_EXHAUSTED,
+    415: INVALID_ARGUMENT,
+    500: INTERNAL,
+    503: UNAVAILABLE,
+}
 _RETRY_INFO = b"type.googleapis.com/google.rpc.RetryInfo"
 
 
@@ -34,6 +47,15 @@ def status_protobuf(code: int, message: str, retry_after_s: float | None = None)
 
 def status_json(code: int, message: str) -> bytes:
     return json.dumps({"code": code, "message": message}).encode()
+
+
+def refusal_body(http_status: int, code: str, message: str, content_type: str) -> tuple[str, bytes]:
+    """Content-Type and body of a refusal over HTTP: a Status in the request's media type, in JSON where OTLP has none for it."""
+    media = content_type.partition(";")[0].strip().lower()
+    number = _OF_HTTP[http_status]
+    if media in ("application/x-protobuf", "application/protobuf"):
+        return "application/x-protobuf", status_protobuf(number, message)
+    return "application/json", status_json(number, message)
 
 
 def response_protobuf(rejected_spans: int, message: str) -> bytes:

@@ -1,0 +1,173 @@
+"""One HTTP connection: uvicorn's protocol with bounded heads, deadlines, and answers to clients that closed their half."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32 << 10
+"""Request line and headers together, also what chunked bodies carry beside their bytes (sizes, extensions, trailers)."""
+MAX_HEADERS = 100
+MAX_PIPELINED = 32
+"""Requests sent ahead on one connection, before the first is answered."""
+
+KEEP_ALIVE_S = 75
+"""An exporter that sends each 5, 10 or 60 s must find its connection open."""
+HEAD_WITHIN_S = 20.0
+BODY_PAUSE_S = 60.0
+"""Without `BODY_STEP_BYTES` in this time the connection is closed, whoever reads the body."""
+BODY_STEP_BYTES = 512
+DRAIN_WITHIN_S = 30.0
+"""What is left of a body after its request was answered (refused) is read and thrown away for so long."""
+SEND_PAUSE_S = 30.0
+"""A client that takes nothing of its answer for so long is left."""
+
+# One byte of body costs five on the wire when each comes in a chunk of its own.
+_CHUNK_OVERHEAD = 16
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """What uvicorn leaves unbounded is bounded here; `sweep` is called about once a second for every connection."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now_s = self.loop.time
+        self._in_message = False
+        self._in_head = False
+        self._head_since_s = 0.0
+        self._head_bytes = 0
+        self._messages = 0
+        self._received = 0
+        self._body_bytes = 0
+        self._step_since_s = 0.0
+        self._step_from_bytes = 0
+        self._idle_since_s = self._now_s()
+        self._answered_early_s: float | None = None
+        self._unsent_bytes = 0
+        self._unsent_since_s = 0.0
+
+    # What arrives
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._in_message and not self._in_head:
+            self._check_overhead()
+        # A head that begins behind another request in the same bytes is counted from the next bytes on.
+        counted = -1 if self._in_message and not self._in_head else self._messages + (not self._in_head)
+        super().data_received(data)
+        if self._in_head and self._messages == counted:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(b"431 Request Header Fields Too Large", _TOO_MUCH_HEAD)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_message = self._in_head = True
+        self._messages += 1
+        self._head_bytes = 0
+        self._head_since_s = self._now_s()
+        self._answered_early_s = None
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._received = self._body_bytes = 0
+        self._step_since_s, self._step_from_bytes = self._now_s(), 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        app = self.app
+        if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+            self.app = _answer_431
+        try:
+            super().on_headers_complete()
+        finally:
+            self.app = app
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._idle_since_s = self._now_s()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._idle_since_s = self._now_s()
+        if self._in_message and not self._in_head:
+            self._answered_early_s = self._now_s()
+        super().on_response_complete()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
+        """True keeps the connection for answers that are owed: the client closed its half after whole requests."""
+        owed = [self.cycle, *(cycle for cycle, _ in self.pipeline)] if self.cycle is not None else []
+        if self._in_message or not owed or all(cycle.response_complete for cycle in owed):
+            return False
+        self.cycle.keep_alive = False  # the newest: the connection ends behind its answer
+        return True
+
+    # What does not
+
+    def sweep(self, now_s: float) -> None:
+        """Close the connection when it is over one of the times above."""
+        if self.transport is None:
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent_bytes or not unsent:
+            self._unsent_bytes, self._unsent_since_s = unsent, now_s
+        elif now_s - self._unsent_since_s > SEND_PAUSE_S:
+            self.transport.abort()
+            return
+        if self.transport.is_closing():
+            return
+        if self._in_head:
+            if now_s - self._head_since_s > HEAD_WITHIN_S:
+                self._refuse(b"408 Request Timeout", _HEAD_TOO_SLOW)
+        elif self._in_message:
+            self._sweep_body(now_s)
+        elif (self.cycle is None or self.cycle.response_complete) and now_s - self._idle_since_s > KEEP_ALIVE_S + 5:
+            self.transport.close()
+
+    def _sweep_body(self, now_s: float) -> None:
+        if self._answered_early_s is not None:
+            if now_s - self._answered_early_s > DRAIN_WITHIN_S:
+                self.transport.abort()
+        elif self.flow.read_paused or self._body_bytes - self._step_from_bytes >= BODY_STEP_BYTES:
+            self._step_since_s, self._step_from_bytes = now_s, self._body_bytes
+        elif now_s - self._step_since_s > BODY_PAUSE_S:
+            self.transport.abort()
+
+    def _check_overhead(self) -> None:
+        if self._received - self._body_bytes > (256 << 10) + MAX_HEAD_BYTES + _CHUNK_OVERHEAD * self._body_bytes:
+            self.transport.abort()
+
+    def _refuse(self, status: bytes, sentence: bytes) -> None:
+        self._in_head = self._in_message = False
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+                b"content-length: " + str(len(sentence)).encode() + b"\r\n\r\n" + sentence
+            )
+        self.transport.close()
+
+
+_TOO_MUCH_HEAD = (
+    f"the request line and its headers hold at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers".encode()
+)
+_HEAD_TOO_SLOW = f"the head of the request was not whole within {HEAD_WITHIN_S:.0f} s".encode()
+
+
+async def _answer_431(scope: Any, receive: Any, send: Any) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(_TOO_MUCH_HEAD)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.body", "body": _TOO_MUCH_HEAD})

@@ -1,0 +1,88 @@
+"""An HTTP port: uvicorn with our connections, our way of accepting them, and a sweep over them each second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from clew_server.sockets.accept import Acceptor
+from clew_server.sockets.protocol import KEEP_ALIVE_S, HttpProtocol
+
+_SWEEP_EVERY_S = 1.0
+_SAME_LINE_EVERY_S = 10.0
+
+
+class HttpServer(uvicorn.Server):
+    """`serve(sockets=[listener])` runs until `should_exit`. It touches no signal handler: the app stops it."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=HttpProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        _bound_log()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept on `sockets`, which must be listening."""
+        await self.lifespan.startup()
+
+        def make_protocol() -> asyncio.Protocol:
+            return HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        acceptors = [Acceptor(listener, make_protocol) for listener in sockets or ()]
+        for acceptor in acceptors:
+            acceptor.start()
+        self.servers: list[Any] = list(acceptors)
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn's tick is 0.1 s.
+        if counter % round(_SWEEP_EVERY_S / 0.1) == 0:
+            now_s = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.sweep(now_s)
+        return await super().on_tick(counter)
+
+
+class _Rarely(logging.Filter):
+    """Lets the same line through once in ten seconds: what a stranger sends must not fill the disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now_s, line = time.monotonic(), str(record.msg)
+        if now_s - self._said_s.get(line, -_SAME_LINE_EVERY_S) < _SAME_LINE_EVERY_S:
+            return False
+        if len(self._said_s) > 100:
+            self._said_s.clear()
+        self._said_s[line] = now_s
+        return True
+
+
+def _bound_log() -> None:
+    logger = logging.getLogger("uvicorn.error")
+    if not any(isinstance(existing, _Rarely) for existing in logger.filters):
+        logger.addFilter(_Rarely())

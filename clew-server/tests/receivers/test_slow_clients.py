@@ -1,0 +1,202 @@
+"""Clients that crawl, stand still, or announce more than they send hold up nobody else, and steady ones get through."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.collector import intake
+from clew_server.receivers import servers
+
+RequestOf = Callable[..., ExportTraceServiceRequest]
+MIB = 1 << 20
+
+
+def head(length: int, *more: str) -> bytes:
+    lines = ["POST /v1/traces HTTP/1.1", "Host: localhost", "Content-Type: application/x-protobuf", *more]
+    return ("\r\n".join(lines) + f"\r\nContent-Length: {length}\r\n\r\n").encode()
+
+
+def connect(server: Any) -> socket.socket:
+    host, port = server.http_url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of one answer with a Content-Length."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = connection.recv(65536)
+        assert part, f"the connection ended: {answer!r}"
+        answer += part
+    top, _, body = answer.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in top.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(top[9:12]), body
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "not within 20 s"
+        threading.Event().wait(0.005)
+
+
+def test_what_is_announced_takes_no_room(listen: Callable[..., Any], otlp_request: RequestOf) -> None:
+    server = listen()
+    held = [connect(server) for _ in range(20)]
+    for connection in held:
+        connection.sendall(head(64 * MIB) + b"\x0a")
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == 20)
+    with httpx.Client(base_url=server.http_url, trust_env=False) as client:
+        for first in range(1, 40, 2):
+            answer = client.post(
+                "/v1/traces",
+                content=otlp_request(2, first=first).SerializeToString(),
+                headers={"content-type": "application/x-protobuf"},
+            )
+            assert answer.status_code == 200, answer.content
+    for connection in held:
+        connection.close()
+    assert len(server.logged()) == 40
+
+
+def test_uploads_that_stand_still_give_way_to_others(
+    listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_GIVES_WAY_AFTER_S", 0.05)
+    server = listen(in_flight_bytes=2 * MIB)
+    held = [connect(server) for _ in range(2)]
+    for connection in held:
+        connection.sendall(head(MIB) + bytes(MIB - 1000))
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == 2 * (MIB - 1000))
+    time.sleep(0.1)
+    sent = otlp_request(500).SerializeToString()
+    with httpx.Client(base_url=server.http_url, trust_env=False) as client:
+        answer = client.post("/v1/traces", content=sent, headers={"content-type": "application/x-protobuf"})
+    assert answer.status_code == 200, answer.content
+    statuses = []
+    for connection in held:
+        connection.settimeout(0.5)
+        try:
+            status, body = read_answer(connection)
+        except TimeoutError:
+            continue
+        statuses.append(status)
+        assert "slowest" in Status.FromString(body).message
+    assert statuses == [503], "one of the two made room, and was told so"
+    assert len(server.logged()) == 500
+    for connection in held:
+        connection.close()
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == 0)
+
+
+def test_a_body_that_stands_still_is_503_and_its_room_is_given_back(
+    listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 0.3)
+    server = listen()
+    with connect(server) as connection:
+        connection.sendall(head(10_000) + bytes(5000))
+        status, body = read_answer(connection)
+        assert status == 503, body
+        assert "send the request again" in Status.FromString(body).message
+    assert server.intake.statistics().in_flight_bytes == 0
+
+
+def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
+    listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 0.5)
+    server = listen()
+    with connect(server) as connection:
+        connection.sendall(head(10_000))
+        connection.setblocking(False)
+        end = time.monotonic() + 20
+        answer = b""
+        while not answer and time.monotonic() < end:
+            connection.send(b"\x0a")
+            time.sleep(0.02)
+            try:
+                answer = connection.recv(65536)
+            except BlockingIOError:
+                pass
+        assert answer.startswith(b"HTTP/1.1 503"), answer
+
+
+def test_a_slow_client_that_makes_progress_gets_through(
+    listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 1.0)
+    server = listen()
+    sent = otlp_request(400).SerializeToString()
+    with connect(server) as connection:
+        connection.sendall(head(len(sent)))
+        began = time.monotonic()
+        step = len(sent) // 20
+        for at in range(0, len(sent), step):
+            connection.sendall(sent[at : at + step])
+            time.sleep(0.1)
+        assert time.monotonic() - began > 1.5
+        assert read_answer(connection)[0] == 200
+    assert len(server.logged()) == 400
+
+
+def test_a_client_that_closed_its_half_gets_its_answer(listen: Callable[..., Any], otlp_request: RequestOf) -> None:
+    server = listen()
+    for number in range(20):
+        sent = otlp_request(3, first=1 + 3 * number).SerializeToString()
+        with connect(server) as connection:
+            connection.sendall(head(len(sent)) + sent)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+    assert len(server.logged()) == 60
+
+
+def test_requests_sent_ahead_are_all_answered_after_the_client_closed_its_half(
+    listen: Callable[..., Any], otlp_request: RequestOf
+) -> None:
+    server = listen()
+    with connect(server) as connection:
+        for number in range(5):
+            sent = otlp_request(1, first=1 + number).SerializeToString()
+            connection.sendall(head(len(sent)) + sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.count(b"HTTP/1.1 200") == 5, answer
+    assert len(server.logged()) == 5
+
+
+@pytest.mark.parametrize("failing", ["decode", "accept"])
+def test_out_of_memory_is_503_which_is_retried(
+    listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    server = listen()
+
+    def full(*arguments: Any) -> Any:
+        raise MemoryError
+
+    if failing == "decode":
+        monkeypatch.setattr(servers, "decode_otlp", full)
+    else:
+        monkeypatch.setattr(server.intake, "accept", full)
+    sent = otlp_request(1).SerializeToString()
+    with httpx.Client(base_url=server.http_url, trust_env=False) as client:
+        answer = client.post("/v1/traces", content=sent, headers={"content-type": "application/x-protobuf"})
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        assert Status.FromString(answer.content).code == 14
