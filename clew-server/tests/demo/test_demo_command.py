@@ -31,7 +31,9 @@ def _temporary_folder_of_the_test(tmp_path_factory: pytest.TempPathFactory, monk
 @contextmanager
 def demo(*options: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", "import sys; from clew.cli import main; sys.exit(main())", "demo", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # Everything is on this machine: a proxy of the reader's leads to none of it.
+    environ = os.environ | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as process:
         try:
             yield process
         finally:

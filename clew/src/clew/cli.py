@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
     name = words[0] if words else "--help"
+    if name != "run":  # its streams are the program's
+        from clew import terminal
+
+        terminal.prepare()
     if name in ("-h", "--help", "help"):
         print(_overview(plugins))
         return OK if words else USAGE

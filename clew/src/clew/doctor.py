@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from http.client import HTTPException
 from time import monotonic, sleep
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
+from urllib.request import Request
 
-DEFAULT_SERVER: Final = "http://127.0.0.1:16686"
+from clew import ask, terminal
+from clew.ask import DEFAULT_SERVER
+
 _OK, _USAGE, _UNREACHABLE = 0, 2, 7
 _TIMEOUT_S: Final = 5.0
 _COME_BACK_S: Final = 5.0
@@ -43,7 +42,7 @@ class _Report:
     def say(self, check: str, ok: bool, text: str, advice: str = "") -> None:
         self.all_ok = self.all_ok and ok
         if self._as_json:
-            print(json.dumps({"check": check, "ok": ok, "text": text, "advice": advice or None}, ensure_ascii=False))
+            print(terminal.json_line({"check": check, "ok": ok, "text": text, "advice": advice or None}))
         else:
             print(f"{'✓' if ok else '✗'} {text}")
             if advice:
@@ -67,11 +66,11 @@ def _run(arguments: Namespace) -> int:
     report = _Report(arguments.json)
     server = (arguments.server or os.environ.get("CLEW_SERVER") or DEFAULT_SERVER).rstrip("/")
     try:
-        headers = _authorization(arguments.token_file or os.environ.get("CLEW_TOKEN_FILE"))
-        _check_address(server)
+        headers = ask.authorization(arguments.token_file or os.environ.get("CLEW_TOKEN_FILE"))
+        ask.check_server(server)
         if arguments.endpoint:
-            _check_address(arguments.endpoint)
-    except (OSError, ValueError) as error:
+            ask.check_address(arguments.endpoint)
+    except ValueError as error:
         print(f"clew doctor: {error}", file=sys.stderr)
         return _USAGE
     _check_recorder(report)
@@ -83,30 +82,9 @@ def _run(arguments: Namespace) -> int:
     return _OK if report.all_ok else _UNREACHABLE
 
 
-def _authorization(token_file: str | None) -> dict[str, str]:
-    if not token_file:
-        return {}
-    with open(token_file, encoding="utf-8") as file:
-        return {"Authorization": f"Bearer {file.read().strip()}"}
-
-
-def _check_address(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an address such as {DEFAULT_SERVER}")
-
-
 def _get(url: str, headers: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> Any:
-    """The JSON at `url`. Raises HTTPError for a refusal, OSError, HTTPException or ValueError where none came."""
-    with urlopen(Request(url, headers=dict(headers)), timeout=timeout_s) as response:
-        return json.loads(response.read())
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    reason = error.reason if isinstance(error, URLError) else error
-    return str(reason) or type(reason).__name__
+    """The JSON at `url`. Raises HTTPError for a refusal, another of `ask.FAILURES` where none came."""
+    return ask.answer(Request(url, headers=dict(headers)), timeout_s)[0]
 
 
 def _check_recorder(report: _Report) -> None:
@@ -123,16 +101,27 @@ def _check_recorder(report: _Report) -> None:
 def _check_server(report: _Report, server: str, headers: Mapping[str, str]) -> dict[str, Any] | None:
     try:
         status = _get(f"{server}/api/v1/status", headers)
-        if not isinstance(status, dict):
-            raise ValueError("the answer is no status of a clew server")
+        if not isinstance(status, dict) or "accepted_spans" not in status:
+            raise ValueError("its answer is no status")
     except HTTPError as error:
         with error:
-            advice = "give --token-file" if error.code in (401, 403) else "is this a clew server?"
-            report.say("server", False, f"server {server}: {_reason(error)}", advice)
+            if error.code in (401, 403):
+                advice = "give --token-file"
+            else:
+                advice = (
+                    "look at its log" if ask.refusal(error) else "this is no clew server: give another --server URL"
+                )
+            report.say("server", False, f"server {server}: {ask.reason(error)}", advice)
         return None
-    except (OSError, HTTPException, ValueError) as error:
+    except ValueError as error:
+        report.say("server", False, f"server {server} is no clew server: {error}", "give another --server URL")
+        return None
+    except ask.FAILURES as error:
         report.say(
-            "server", False, f"server {server}: {_reason(error)}", "start one with `clew serve`, or give --server URL"
+            "server",
+            False,
+            f"server {server}: {ask.reason(error)}",
+            "start one with `clew serve`, or give --server URL",
         )
         return None
     text = f"server {server}, version {status.get('version', '?')}: {status.get('accepted_spans', 0)} spans accepted"
@@ -219,6 +208,8 @@ def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str
     reason = answer.detail if answer is not None and answer.detail else ", ".join(stats["dropped"]) or "no answer"
     refused = answer is not None and answer.reason.startswith("http_4")
     advice = "is this an OTLP/HTTP address, and the token right?" if refused else "is the server up, the port right?"
+    if ask.is_local(url) and any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ):
+        advice += " An exporter obeys http_proxy for this machine too: name it in no_proxy"
     report.say("endpoint", False, f"endpoint {url}: {reason.removeprefix(f'{url}: ')}", advice)
     return None
 
@@ -233,11 +224,11 @@ def _check_coming_back(report: _Report, server: str, headers: Mapping[str, str],
             return
         except HTTPError as error:
             with error:
-                reason = _reason(error)
+                reason = ask.reason(error)
             if error.code != 404:
                 break
-        except (OSError, HTTPException, ValueError) as error:
-            reason = _reason(error)
+        except ask.FAILURES as error:
+            reason = ask.reason(error)
         sleep(0.05)
     report.say(
         "read back",

@@ -9,10 +9,12 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import Any
 
-DEFAULT_SERVER = "http://127.0.0.1:16686"
+from clew import ask
+from clew.ask import DEFAULT_SERVER
+
+_TIMEOUT_S = 30.0
 FOUND, NOT_FOUND, USAGE, NOT_REACHABLE = 0, 1, 2, 7
 
 
@@ -43,49 +45,57 @@ class Client:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.server: str = arguments.server.rstrip("/")
         self._headers = {"Accept": "application/json"}
-        if not self.server.startswith(("http://", "https://")):
-            raise CommandFailed(USAGE, f"--server {arguments.server}: wants a URL like {DEFAULT_SERVER}")
-        if arguments.token_file:
-            try:
-                self._headers["Authorization"] = (
-                    "Bearer " + Path(arguments.token_file).read_text(encoding="ascii").strip()
-                )
-            except (OSError, UnicodeDecodeError) as error:
-                raise CommandFailed(USAGE, f"--token-file {arguments.token_file}: {error}") from error
-
-    def get(self, path: str, parameters: list[tuple[str, str]] | None = None) -> Any:
-        """The JSON answer of `GET path`."""
-        query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
-        return self._ask(urllib.request.Request(self.server + path + query, headers=self._headers))
-
-    def post(self, path: str, body: Any) -> Any:
-        headers = {**self._headers, "Content-Type": "application/json"}
-        return self._ask(urllib.request.Request(self.server + path, data=json.dumps(body).encode(), headers=headers))
-
-    def _ask(self, request: urllib.request.Request) -> Any:
+        self.incomplete: str | None = None
+        """What the last answer said to be missing in it."""
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
-                return json.load(answer)
+            ask.check_server(self.server)
+            self._headers |= ask.authorization(arguments.token_file)
+        except ValueError as error:
+            raise CommandFailed(USAGE, str(error)) from error
+
+    def get(self, path: str, parameters: list[tuple[str, str]] | None = None, *, wants: str) -> Any:
+        """The JSON answer of `GET path`, an object that has `wants`."""
+        query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
+        return self._ask(urllib.request.Request(self.server + path + query, headers=self._headers), wants)
+
+    def post(self, path: str, body: Any, *, wants: str) -> Any:
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return self._ask(
+            urllib.request.Request(self.server + path, data=json.dumps(body).encode(), headers=headers), wants
+        )
+
+    def _ask(self, request: urllib.request.Request, wants: str) -> Any:
+        try:
+            found, headers = ask.answer(request, _TIMEOUT_S)
         except urllib.error.HTTPError as error:
-            raise self._refused(error) from error
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
+            with error:
+                raise self._refused(error) from error
+        except ValueError as error:
+            raise self._no_clew(str(error)) from error
+        except ask.FAILURES as error:
             raise CommandFailed(
-                NOT_REACHABLE, f"no clew answers at {self.server} ({reason}); start one with: clew serve"
+                NOT_REACHABLE, f"no clew answers at {self.server} ({ask.reason(error)}); start one with: clew serve"
             ) from error
+        if not isinstance(found, dict) or wants not in found:
+            raise self._no_clew(f"its answer has no {wants!r}")
+        self.incomplete = headers.get("clew-incomplete")
+        return found
+
+    def _no_clew(self, why: str) -> CommandFailed:
+        return CommandFailed(NOT_REACHABLE, f"what answers at {self.server} is no clew server: {why}")
 
     def _refused(self, error: urllib.error.HTTPError) -> CommandFailed:
-        try:
-            message = json.load(error)["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            message = f"status {error.code}"
-        if error.code == 404:
-            return CommandFailed(NOT_FOUND, message)
-        if error.code == 401:
-            return CommandFailed(USAGE, f"{message}: --token-file FILE")
+        ours = ask.refusal(error)
+        message = ours[1] if ours is not None else ask.reason(error)
+        if error.code in (401, 403):
+            return CommandFailed(USAGE, f"{message}: --token-file FILE" if error.code == 401 else message)
+        if ours is not None and ours[0] == "damaged":
+            return CommandFailed(NOT_REACHABLE, message)
         if error.code >= 500:
             return CommandFailed(NOT_REACHABLE, f"{self.server} cannot answer now: {message}")
-        return CommandFailed(USAGE, message)
+        if ours is None:
+            return self._no_clew(message)
+        return CommandFailed(NOT_FOUND if error.code == 404 else USAGE, message)
 
 
 def run_reading(name: str, work: Any, arguments: argparse.Namespace) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from typing import Any
 
 from clew.cli import Command
-from clew_server.cli._client import FOUND, NOT_FOUND, Client, add_server_arguments, run_reading
+from clew.terminal import columns, json_line, typed
+from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._text import clean, duration_text, time_text
 
 _PAGE = 1000
@@ -37,24 +37,29 @@ def query_text(words: list[str]) -> str:
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:
+    try:
+        q, from_, to = (typed(text or "") for text in (query_text(arguments.q), arguments.from_, arguments.to))
+    except ValueError as error:
+        raise CommandFailed(USAGE, str(error)) from error
+    width = columns()
     left = arguments.limit if arguments.limit > 0 else sys.maxsize
     cursor: str | None = None
     printed = 0
     while left > 0:
         given = [
-            ("q", query_text(arguments.q)),
-            ("from", arguments.from_),
-            ("to", arguments.to),
+            ("q", q),
+            ("from", from_),
+            ("to", to),
             ("limit", str(min(left, _PAGE))),
             ("cursor", cursor),
         ]
-        page = client.get("/api/v1/traces", [(name, value) for name, value in given if value])
+        page = client.get("/api/v1/traces", [(name, value) for name, value in given if value], wants="traces")
         for trace in page["traces"]:
-            print(json.dumps(trace, ensure_ascii=False) if arguments.json else _line(trace))
+            print(json_line(trace) if arguments.json else _line(trace, width))
         printed += len(page["traces"])
         left -= len(page["traces"])
         if not page["complete"]:
-            print(f"clew search: not everything was looked at: {page['reason']}", file=sys.stderr)
+            print(f"clew search: not everything is here: {page['reason']}", file=sys.stderr)
         cursor = page["next"]
         if cursor is None:
             break
@@ -65,13 +70,15 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
     return FOUND if printed else NOT_FOUND
 
 
-def _line(trace: dict[str, Any]) -> str:
+def _line(trace: dict[str, Any], width: int | None) -> str:
+    """A row for people, cut at the terminal's edge; the trace id is always whole."""
     failed = f"✖ {trace['errors']} failed" if trace["errors"] else "✓"
     root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}" + (
         "" if trace["has_root"] else " (root not received)"
     )
     spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
-    return f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}  {failed:<11} {spans:>10}  {root}"
+    line = f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}  {failed:<11} {spans:>10}  {root}"
+    return line if width is None or len(line) <= width else line[: max(width, 33) - 1] + "…"
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
+import textwrap
 import urllib.parse
 from typing import Any
 
 from clew.cli import Command
-from clew_server.cli._client import FOUND, Client, add_server_arguments, run_reading
+from clew.terminal import columns, has_colours, json_line, typed
+from clew_server.cli._client import FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._text import clean, duration_text, time_text
 
 FAILED, ORIGIN, OUTSIDE, SAME_ID, ADJUSTED = 1, 2, 16, 32, 64
-_BAR_MIN = 20
+_USUAL_WIDTH, _MIN_WIDTH, _NARROW = 100, 30, 60
 _MARKS = (
     (OUTSIDE, "outside its parent"),
     (SAME_ID, "another span has this id"),
@@ -38,20 +38,29 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:
-    trace_id = urllib.parse.quote(arguments.trace_id.strip(), safe="")
+    try:
+        trace_id = urllib.parse.quote(typed(arguments.trace_id.strip()), safe="")
+    except ValueError as error:
+        raise CommandFailed(USAGE, str(error)) from error
     if arguments.json:
-        print(json.dumps(client.get(f"/api/v1/traces/{trace_id}"), ensure_ascii=False))
+        print(json_line(client.get(f"/api/v1/traces/{trace_id}", wants="resourceSpans")))
+        _say_incomplete(client)
         return FOUND
-    skeleton = client.get(f"/api/v1/traces/{trace_id}/skeleton")
-    width = arguments.width or shutil.get_terminal_size((100, 24)).columns
+    skeleton = client.get(f"/api/v1/traces/{trace_id}/skeleton", wants="span_id")
+    _say_incomplete(client)
+    width = arguments.width if arguments.width > 0 else columns() or _USUAL_WIDTH
     limit = arguments.max_rows if arguments.max_rows > 0 else sys.maxsize
-    colour = sys.stdout.isatty()
-    for line in waterfall(skeleton, width=max(width, 60), max_rows=limit, colour=colour):
+    for line in waterfall(skeleton, width=max(width, _MIN_WIDTH), max_rows=limit, colour=has_colours()):
         print(line)
     for line in _failures(client, trace_id, skeleton):
         print(line)
     print(f"\n{client.server}/trace/{trace_id}")
     return FOUND
+
+
+def _say_incomplete(client: Client) -> None:
+    if client.incomplete:
+        print(f"clew show: not all of the trace is here: {client.incomplete}", file=sys.stderr)
 
 
 def depths(parent: list[int]) -> list[int]:
@@ -69,11 +78,12 @@ def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bo
     first = min(start, default=0)
     whole_ns = max((begin + length for begin, length in zip(start, dur, strict=True)), default=0) - first
     failed = sum(1 for flag in flags if flag & FAILED)
-    names_width = min(max(30, width * 45 // 100), 70)
-    bar_width = max(_BAR_MIN, width - names_width - 12)
+    names_width = width * 45 // 100 if width < _NARROW else min(max(30, width * 45 // 100), 70)
+    bar_width = width - names_width - 12
     services = len(skeleton["services"])
     header = f"{duration_text(whole_ns)} · {rows} span{'s' if rows != 1 else ''} · {services} service{'s' if services != 1 else ''} · {time_text(int(skeleton['t0']))} UTC"
-    lines = [header + (f" · ✖ {failed} failed" if failed else " · ✓ no span failed"), ""]
+    header += f" · ✖ {failed} failed" if failed else " · ✓ no span failed"
+    lines = [*textwrap.wrap(header, width), ""]
     missing = dict(skeleton["missing"])
     depth = depths(parent)
     for row in range(min(rows, max_rows)):
@@ -82,8 +92,12 @@ def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bo
         label = _label(skeleton, row, depth[row])
         bar = _bar(start[row] - first, dur[row], whole_ns, bar_width)
         notes = "".join(f"  ({text})" for bit, text in _MARKS if flags[row] & bit)
-        text = f"{_fit(label, names_width)} {duration_text(dur[row]):>9} {bar}{notes}"
+        text = f"{_fit(label, names_width)} {duration_text(dur[row]):>9} {bar}"
+        if len(text) + len(notes) <= width:
+            text, notes = text + notes, ""
         lines.append(f"\x1b[31m{text}\x1b[0m" if colour and flags[row] & FAILED else text)
+        if notes:
+            lines += textwrap.wrap(notes.strip(), width, initial_indent="    ", subsequent_indent="    ")
     if rows > max_rows:
         lines.append(f"… {rows - max_rows} more spans: --max-rows 0 prints all")
     return lines
@@ -118,7 +132,7 @@ def _failures(client: Client, trace_id: str, skeleton: dict[str, Any]) -> list[s
     if not origins:
         return []
     ids = [skeleton["span_id"][row * 16 : row * 16 + 16] for row in origins]
-    details = client.post(f"/api/v1/traces/{trace_id}/spans", {"span_ids": ids})
+    details = client.post(f"/api/v1/traces/{trace_id}/spans", {"span_ids": ids}, wants="resourceSpans")
     reasons: dict[str, str] = {}
     for resource_spans in details["resourceSpans"]:
         for scope_spans in resource_spans["scopeSpans"]:

@@ -69,8 +69,12 @@ def run(plan: Plan, *, say: Callable[[str], None], found: Callable[[Found], None
 
 
 def _environ(plan: Plan) -> dict[str, str]:
-    """For the children: none of the reader's own settings for clew or OpenTelemetry, spans to the demo's server at once."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_"))}
+    """For the children: none of the reader's own settings for clew, OpenTelemetry and proxies, spans to the demo's server at once."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CLEW_", "OTEL_")) and not name.lower().endswith("_proxy")
+    }
     return kept | {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{plan.server_ports['otlp-http-port']}",
         "OTEL_BSP_SCHEDULE_DELAY": "500",

@@ -1,0 +1,109 @@
+"""How commands ask a clew server: which addresses and tokens can be meant, the way to it, whether it is one at all.
+
+Proxies: an address of this machine is asked straight; for any other `http_proxy`, `https_proxy` and `no_proxy` count.
+Redirects are not followed: the token would go to wherever they lead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http.client import HTTPException
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+DEFAULT_SERVER: Final = "http://127.0.0.1:16686"
+FAILURES: Final = (OSError, HTTPException, ValueError)
+"""What `answer` raises where nothing came or what came is no JSON; HTTPError, an OSError, for a refusal."""
+
+_MAX_ERROR_BYTES: Final = 64 * 1024
+
+
+def check_address(url: str) -> None:
+    """Raise ValueError, with a sentence, for what cannot be the address of a server."""
+    example = f"wants an address such as {DEFAULT_SERVER}"
+    if re.search(r"[^\x21-\x7e]", url):
+        raise ValueError(f"{url!r}: {example}, in ASCII and without blanks")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r}: {example} ({error})") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"{url!r}: {example}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{url!r}: {example}, without ? and #")
+
+
+def check_server(url: str) -> None:
+    """As `check_address`, for the server's API, which takes a token and no password."""
+    check_address(url)
+    if urlsplit(url).username is not None:
+        raise ValueError(f"--server with a user and password is not possible; wants {DEFAULT_SERVER} and --token-file")
+
+
+def authorization(token_file: str | None) -> dict[str, str]:
+    """The header that the token in the file makes; none without a file. Raises ValueError with a sentence."""
+    if not token_file:
+        return {}
+    try:
+        with open(token_file, encoding="ascii") as file:
+            token = file.read().strip()
+    except OSError as error:
+        raise ValueError(f"--token-file {token_file}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"--token-file {token_file}: the token may hold ASCII characters only") from None
+    if not token or not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise ValueError(f"--token-file {token_file}: wants one token on one line")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def is_local(url: str) -> bool:
+    """Whether the address is one of this machine, to which no proxy leads."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return (
+        host in ("localhost", "::1")
+        or host.endswith(".localhost")
+        or re.fullmatch(r"127(\.\d+){1,3}", host) is not None
+    )
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def answer(request: Request, timeout_s: float) -> tuple[Any, dict[str, str]]:
+    """The JSON of an answer and its headers by their names in lower case. Raises one of FAILURES."""
+    local = is_local(request.full_url)
+    opener = build_opener(ProxyHandler({}) if local else ProxyHandler(), _Stay)
+    with opener.open(request, timeout=timeout_s) as response:
+        try:
+            parsed = json.loads(response.read())
+        except RecursionError:
+            raise ValueError("its answer is nested without end") from None
+        except ValueError:
+            raise ValueError("its answer is no JSON") from None
+        return parsed, {name.lower(): value for name, value in response.headers.items()}
+
+
+def refusal(error: HTTPError) -> tuple[str, str] | None:
+    """(code, message) of an error in the shape of a clew server; None where something else answered."""
+    try:
+        found = json.loads(error.read(_MAX_ERROR_BYTES))["error"]
+        code, message = found["code"], found["message"]
+    except (*FAILURES, KeyError, TypeError, RecursionError):
+        return None
+    return (code, message) if isinstance(code, str) and isinstance(message, str) else None
+
+
+def reason(error: BaseException) -> str:
+    """A failure in a few words."""
+    if isinstance(error, HTTPError):
+        text = f"HTTP {error.code} {error.reason}".rstrip()
+        to = error.headers.get("Location") if 300 <= error.code < 400 and error.headers else None
+        return f"{text}, to {to}: give the address it leads to" if to else text
+    inner = error.reason if isinstance(error, URLError) else error
+    return str(inner) or type(inner).__name__
