@@ -18,6 +18,8 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew_server.model.unknown import around, whole
+
 _ERROR: Final = 2
 
 
@@ -78,24 +80,27 @@ def failed(span: bytes) -> bool:
 def trace_as_otlp(spans: Iterable[SpanBytes]) -> bytes:
     """One serialized `ExportTraceServiceRequest` of the spans, each once, every field as it came, unknown ones too.
 
-    The bytes of spans, scopes and resources are put together untouched; spans of one resource and scope share them.
+    The bytes of spans, scopes and resources are put together as they came (`model.unknown`); spans of one resource and
+    scope share them.
     """
     out = bytearray()
     for (resource, resource_url), scopes in _grouped(spans).items():
         body = bytearray()
-        if resource:
-            body += b"\x0a" + _sized(resource)
+        if resource_came := whole(resource):
+            body += b"\x0a" + _sized(resource_came)
         for (scope, scope_url), members in scopes.items():
             inner = bytearray()
-            if scope:
-                inner += b"\x0a" + _sized(scope)
+            if scope_came := whole(scope):
+                inner += b"\x0a" + _sized(scope_came)
             for span in members:
-                inner += b"\x12" + _sized(span)
+                inner += b"\x12" + _sized(whole(span))
             if scope_url:
                 inner += b"\x1a" + _sized(scope_url.encode())
+            inner += around(scope)
             body += b"\x12" + _sized(inner)
         if resource_url:
             body += b"\x1a" + _sized(resource_url.encode())
+        body += around(resource)
         out += b"\x0a" + _sized(body)
     return bytes(out)
 

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError, EncodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
 from clew_server.model.otlp_raw import RawResourceSpans, RawScopeSpans, parse_raw
+from clew_server.model.unknown import known_fields_only
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.otlp_json import request_from_json
 
@@ -92,20 +92,21 @@ def decode_otlp(body: bytes, content_type: str) -> OtlpBatch:
         message = ExportTraceServiceRequest.FromString(body)
     except DecodeError as error:
         return _salvage(body, error)
-    return _check(body, message, Counter())
+    return _check(body, message, Counter(), body)
 
 
-def _check(body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str]) -> OtlpBatch:
-    """Count, make canonical, look at every id; take out the spans OTLP forbids."""
+def _check(
+    body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None = None
+) -> OtlpBatch:
+    """Count, make canonical, look at every id; take out the spans OTLP forbids.
+
+    `encoded`: protobuf bytes of the message where there are some already.
+    """
     if _count(message) > MAX_REQUEST_SPANS:
         raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
-    if len(UnknownFieldSet(message)):
-        # Among them field 1000, which is the log's own mark: nobody but the log may write it.
-        bare = ExportTraceServiceRequest()
-        bare.resource_spans.MergeFrom(message.resource_spans)
-        message = bare
     try:
-        request = message.SerializeToString()
+        # Without unknown fields at the top: among them is field 1000, which is the log's own mark.
+        message, request = known_fields_only(message, message.SerializeToString() if encoded is None else encoded)
         heads = _heads(request)
         if heads is None:
             _remove_forbidden(message, rejected)
