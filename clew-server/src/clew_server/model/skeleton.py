@@ -12,6 +12,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.otlp_read import SpanBytes, deduplicated
+from clew_server.model.text import value_text
 
 FAILED, ORIGIN, EVENTS, LINKS, MISPLACED, SAME_ID, ADJUSTED = 1, 2, 4, 8, 16, 32, 64
 """Bits of `flags`."""
@@ -130,7 +131,7 @@ def _service_name(resource: bytes) -> str:
         attributes = Resource.FromString(resource).attributes
     except DecodeError:
         return ""
-    return next((pair.value.string_value for pair in attributes if pair.key == "service.name"), "")
+    return next((value_text(pair.value) for pair in attributes if pair.key == "service.name"), "")
 
 
 def _parents(

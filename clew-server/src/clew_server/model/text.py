@@ -1,0 +1,52 @@
+"""An attribute's value as one text, by the rule the store's statements use (`TEXTS` and `FLAT` in store/macros.py)."""
+
+from __future__ import annotations
+
+import base64
+import math
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+
+def value_text(value: AnyValue) -> str:
+    """Strings as they are, numbers and booleans in decimal and as true, false; bytes in base64; of a list the first element.
+
+    A list of keys, and a list inside a list, is the base64 of its protobuf. Nothing is the empty text.
+    """
+    if value.WhichOneof("value") == "array_value":
+        elements = value.array_value.values
+        return _one(elements[0]) if elements else ""
+    return _one(value)
+
+
+def _one(value: AnyValue) -> str:
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "bool_value":
+        return "true" if value.bool_value else "false"
+    if kind == "int_value":
+        return str(value.int_value)
+    if kind == "double_value":
+        return _double(value.double_value)
+    if kind == "bytes_value":
+        return _base64(value.bytes_value)
+    if kind == "array_value":
+        return _base64(value.array_value.SerializeToString())
+    if kind == "kvlist_value":
+        return _base64(value.kvlist_value.SerializeToString())
+    return ""
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _double(value: float) -> str:
+    """As ClickHouse writes it: the shortest digits that read back as the same number, `1` for 1.0, `1e21`."""
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    text = repr(value)
+    mantissa, exponent, power = text.partition("e")
+    mantissa = mantissa.removesuffix(".0")
+    return f"{mantissa}e{int(power)}" if exponent else mantissa
