@@ -60,11 +60,12 @@ CLEW_ROOMS: dict[str, set[str]] = {
     # The kits know the middleware; what records spans for a test is the recorder itself and its bytes, decoded.
     "testing": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv", "recorder", "otlp"},
 }
-LEAVES = {"errors", "config", "telemetry", "__init__"}
+LEAVES = {"errors", "config", "telemetry", "troubles", "__init__"}
 SERVER_ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
     "config": set(),
+    "troubles": set(),
     "datafolder": set(),
     "guard": LEAVES,
     "sockets": LEAVES,

@@ -30,6 +30,12 @@ class Shim:
             made["E2E_CLOCK_OFFSET_S"] = str(clock_offset_s)
         return made
 
+    def set_clock(self, offset_s: int) -> None:
+        """Let the wall clock of servers that are started from now on, and of those that were after a first call, be off."""
+        path = self._folder / "clock-offset-s"
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.write(offset_s.to_bytes(8, "little", signed=True))
+
     def turn_on(self, switch: str) -> None:
         (self._folder / switch).touch()
 

@@ -35,7 +35,7 @@ from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
-from clew_server.config import Config
+from clew_server.config import Config, text_from_seconds
 from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
@@ -46,10 +46,17 @@ from clew_server.receivers.status import refusal_body
 from clew_server.sockets.accept import raise_descriptor_limit
 from clew_server.sockets.server import HttpServer
 from clew_server.store.chdb import ChdbStore
+from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
+from clew_server.store.retention_clock import CONFIRM_S, Reading, RetentionClock
+from clew_server.troubles import Trouble, Troubles
 
 _log = logging.getLogger("clew")
 
 _RETENTION_EVERY_S = 60.0
+_LOSSES_EVERY_S = 600.0
+_A_FAILED_QUERY_IS_SAID_FOR_S = 900.0
+_BACKLOG_OF_CAP = 2
+"""The log holds at most this part of --max-disk, so that what waits to be stored never pushes out all that is stored."""
 _FIGURES_FOR_S = 1.0
 _STOP_WITHIN_S = 9.0
 
@@ -106,7 +113,9 @@ class App:
         self._stack = contextlib.AsyncExitStack()
         self._folder = DataFolder(config.data_dir)
         self._work = ThreadPoolExecutor(2, thread_name_prefix="clew-work")
-        self._figures: tuple[float, int, int] = (-1.0, 0, 0)
+        self._figures: tuple[float, StoreStatistics, int] | None = None
+        self._losses_looked_for_s: float | None = None
+        self.troubles = Troubles()
         self.addresses: dict[str, str] = {}
 
     async def __aenter__(self) -> App:
@@ -140,16 +149,22 @@ class App:
         await self._blocking(self._store.open)
         stack.push_async_callback(self._blocking, self._store.close)
 
-        self._intake = Intake(self._wal, max_backlog_bytes=config.max_backlog_bytes)
+        # Before anything new arrives: what was there says how much of the clock can be believed.
+        self._clock = await self._blocking(self._retention_clock)
+        self._intake = Intake(
+            self._wal, max_backlog_bytes=min(config.max_backlog_bytes, config.max_disk_bytes // _BACKLOG_OF_CAP)
+        )
         self._writer = Writer(self._wal, self._store.writer, dead_letter_folder=self._folder.dead_letter)
         self._writer.start()
         stack.push_async_callback(self._blocking, self._writer.stop)
-        self._query = QueryService(self._store.reader, self._store.reader, RecentReader(self._wal))
+        self._query = QueryService(
+            self._store.reader, self._store.reader, RecentReader(self._wal), on_failure=self._note_failed_query
+        )
         stack.callback(self._query.close)
         self._probe = Probe(self._store.probe)
         stack.callback(self._probe.close)
 
-        health = HealthApi(status=self.status, not_ready=self.not_ready)
+        health = HealthApi(status=self.status, not_ready=self.not_ready, troubles=self.current_troubles)
         host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
         self._otlp_http = OtlpHttpReceiver(
             self._intake, fallback=Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS)
@@ -215,46 +230,152 @@ class App:
 
         self._stack.push_async_callback(cancel)
 
-    async def _retain(self) -> None:
-        """Let old data give way, at start and once a minute. A failure is logged and tried again."""
-        while True:
-            try:
-                for sentence in await self._blocking(self._expire):
-                    _log.info("%s", sentence)
-            except Exception:
-                _log.exception("retention failed; it is tried again in %d s", _RETENTION_EVERY_S)
-            await asyncio.sleep(_RETENTION_EVERY_S)
+    def _retention_clock(self) -> RetentionClock:
+        now_ns = time.time_ns()
+        try:
+            stored = self._store.maintenance.newest_arrival_unix_nano(now_ns)
+        except StoreFailed as error:
+            # Without it only the clock is left; it is not believed until it has held.
+            self.troubles.note(
+                "store_damage", f"the newest arrival is unknown: {error}", fades_after_s=_RETENTION_EVERY_S
+            )
+            stored = 0
+        logged = [s.last_arrival_unix_nano for s in self._wal.segments() if s.last_arrival_unix_nano <= now_ns]
+        known = [arrival for arrival in (stored, *logged) if arrival is not None]
+        return RetentionClock(max(known, default=None), confirm_s=min(self._config.retention_s, CONFIRM_S))
 
-    def _expire(self) -> list[str]:
-        return self._store.maintenance.expire(
-            now_unix_nano=time.time_ns(),
-            retention_s=self._config.retention_s,
-            max_disk_bytes=self._config.max_disk_bytes,
-            folder_bytes=self._folder.size_bytes(),
+    def _note_failed_query(self, error: Exception) -> None:
+        self.troubles.note(
+            "query", f"{type(error).__name__}: {error}"[:500], fades_after_s=_A_FAILED_QUERY_IS_SAID_FOR_S
         )
 
-    async def _store_figures(self) -> tuple[int, int]:
-        """(stored spans, bytes of the folder), at most a second old, so that a page that asks often costs little."""
-        taken, stored, size = self._figures
-        if time.monotonic() - taken > _FIGURES_FOR_S or taken < 0:
-            stored = (await self._blocking(self._store.maintenance.statistics)).stored_spans
+    async def _retain(self) -> None:
+        """Let old data give way and look for what is lost, at start and once a minute. A failure is said, and tried again."""
+        while True:
+            try:
+                expired = await self._blocking(self._expire)
+                for sentence in expired.done:
+                    _log.info("%s", sentence)
+            except Exception as error:
+                _log.exception("retention failed; it is tried again in %d s", _RETENTION_EVERY_S)
+                self.troubles.note("retention", f"{type(error).__name__}: {error}")
+            try:
+                await self._blocking(self._look_for_losses)
+            except Exception as error:
+                _log.exception("the store could not be looked through; it is tried again in %d s", _RETENTION_EVERY_S)
+                self.troubles.note("store_damage", f"{type(error).__name__}: {error}")
+            await asyncio.sleep(_RETENTION_EVERY_S)
+
+    def _expire(self) -> Expired:
+        now = self._clock.read()
+        self._say_the_clock(now)
+        expired = self._store.maintenance.expire(
+            now_unix_nano=now.trusted_unix_nano,
+            retention_s=self._config.retention_s,
+            max_disk_bytes=self._config.max_disk_bytes,
+            beside_bytes=self._folder.size_bytes(without=self._folder.chdb),
+        )
+        for sentence in (*expired.failures, *filter(None, [expired.over_cap])):
+            _log.error("retention: %s", sentence)
+        if expired.failures:
+            self.troubles.note("retention", "; ".join(expired.failures)[:1000])
+        else:
+            self.troubles.settle("retention")
+        self.troubles.observe("disk_cap", expired.over_cap)
+        return expired
+
+    def _say_the_clock(self, now: Reading) -> None:
+        """A clock that is ahead is trouble when it would drop something: after a night without spans it is no more than that."""
+        oldest = self._store.maintenance.statistics().oldest_received_unix_nano
+        would_drop = oldest is not None and oldest < now.claimed_unix_nano - self._config.retention_s * 1_000_000_000
+        if not now.is_ahead or not would_drop:
+            self.troubles.settle("clock")
+            return
+        ahead_s = (now.claimed_unix_nano - now.trusted_unix_nano) // 1_000_000_000
+        sentence = (
+            f"it is {text_from_seconds(max(ahead_s // 60 * 60, 60))} ahead; what it says is old is kept until it has held for"
+            f" {text_from_seconds(self._clock.confirm_s)}"
+        )
+        if all(trouble.what != "clock" for trouble in self.troubles.now()):
+            _log.warning("retention: the clock jumped: %s", sentence)
+        self.troubles.note("clock", sentence)
+
+    def _look_for_losses(self) -> None:
+        """Compare the store's tables, now and then; what still waits in the log is no loss."""
+        now_s = time.monotonic()
+        if self._losses_looked_for_s is not None and now_s - self._losses_looked_for_s < _LOSSES_EVERY_S:
+            return
+        maintenance = self._store.maintenance
+        before = {segment.day for segment in self._wal.segments()}
+        losses = maintenance.losses(())
+        if losses:
+            # Once more, without the days of which something was on its way meanwhile.
+            before |= {segment.day for segment in self._wal.segments()}
+            losses = maintenance.losses(before)
+        sentence = "; ".join(losses)[:2000]
+        known = {trouble.what: trouble.message for trouble in self.troubles.now()}
+        if sentence and known.get("store_damage") != sentence:
+            _log.error("the store is damaged: %s", sentence)
+        self.troubles.observe("store_damage", sentence or None, count=max(1, len(losses)))
+        self._losses_looked_for_s = now_s
+
+    async def _store_figures(self) -> tuple[StoreStatistics, int]:
+        """Figures of the store and bytes of the folder, at most a second old, so that a page that asks often costs little."""
+        if self._figures is None or time.monotonic() - self._figures[0] > _FIGURES_FOR_S:
+            stored = await self._blocking(self._store.maintenance.statistics)
             size = await self._blocking(self._folder.size_bytes)
             self._figures = (time.monotonic(), stored, size)
-        return stored, size
+        return self._figures[1:]
 
     async def _flush(self, timeout_s: float) -> None:
         await self._writer.flush(timeout_s)
-        self._figures = (-1.0, 0, 0)  # the figures of a moment ago would not show what the barrier promises
+        self._figures = None  # the figures of a moment ago would not show what the barrier promises
+
+    async def current_troubles(self) -> list[Trouble]:
+        """All that is wrong now: what was noted, and what log and writer count themselves."""
+        log, writer = self._wal.statistics(), self._writer.statistics()
+        self.troubles.observe(
+            "log",
+            None if log.failing_since_unix_nano is None else log.last_error or "it failed",
+            count=log.failures,
+            since_unix_nano=log.failing_since_unix_nano,
+        )
+        self.troubles.observe(
+            "log_damage",
+            f"{log.damaged_bytes} bytes that cannot be read are kept in {log.damaged_files} files *.damaged in"
+            f" {self._folder.wal}; move them away when you have looked at them"
+            if log.damaged_files
+            else None,
+            count=max(1, log.damaged_files),
+        )
+        self.troubles.observe(
+            "log_foreign",
+            f"{log.foreign_files} entries of {self._folder.wal} are not clew's; they are neither read nor removed"
+            if log.foreign_files
+            else None,
+            count=max(1, log.foreign_files),
+        )
+        self.troubles.observe(
+            "writer",
+            None if writer.failing_since_unix_nano is None else writer.last_error or "it failed",
+            count=writer.failures,
+            since_unix_nano=writer.failing_since_unix_nano,
+        )
+        return self.troubles.now()
 
     async def status(self) -> dict[str, Any]:
-        """The body of `/api/v1/status`."""
-        stored_spans, disk_bytes = await self._store_figures()
-        intake, writer = self._intake.statistics(), self._writer.statistics()
+        """The body of `/api/v1/status`. What a failing store cannot count is 0, and a trouble says so."""
+        try:
+            stored, disk_bytes = await self._store_figures()
+        except (StoreFailed, Unavailable) as error:
+            self._note_failed_query(error)
+            stored, disk_bytes = StoreStatistics(0, 0, None), await self._blocking(self._folder.size_bytes)
+        intake, writer, log = self._intake.statistics(), self._writer.statistics(), self._wal.statistics()
         return {
             "version": __version__,
             "started_unix_nano": str(self._started_unix_nano),
             "accepted_spans": intake.accepted_spans,
-            "stored_spans": stored_spans,
+            "stored_spans": stored.stored_spans,
             "rejected_spans": dict(intake.rejected_spans),
             "duplicate_requests": intake.duplicate_requests,
             "dead_letter_spans": writer.dead_letter_spans,
@@ -265,6 +386,9 @@ class App:
             "max_disk_bytes": self._config.max_disk_bytes,
             "retention_s": self._config.retention_s,
             "refused_requests": intake.refused_requests,
+            "damaged_log_bytes": log.damaged_bytes,
+            "damaged_store_parts": stored.damaged_parts,
+            "troubles": [trouble.as_dict() for trouble in await self.current_troubles()],
             "receivers": [receiver.state.as_dict() for receiver in (self._otlp_grpc, self._otlp_http)],
         }
 

@@ -19,6 +19,8 @@ from typing import Any
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 _LONGEST_S = 1_000_000 * 86400
 _LARGEST_BYTES = 1 << 62
+_LEAST_DISK_BYTES = 10 * 10**6
+"""What the engine keeps for itself, the log and some merges need so much: below it nothing would be left of the spans."""
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 LATER_RECEIVERS = frozenset(
@@ -61,6 +63,15 @@ def bytes_from_text(text: str) -> int:
     if size_bytes > _LARGEST_BYTES:
         raise ValueError("a size up to 4000000TB")
     return int(size_bytes)
+
+
+def _disk_bytes(text: str) -> int:
+    size_bytes = bytes_from_text(text)
+    if size_bytes < _LEAST_DISK_BYTES:
+        raise ValueError(
+            f"at least {text_from_bytes(_LEAST_DISK_BYTES)} ({_LEAST_DISK_BYTES} bytes): with less the store cannot keep any span"
+        )
+    return size_bytes
 
 
 def seconds_from_text(text: str) -> int:
@@ -156,8 +167,8 @@ OPTIONS = (
     Option("otlp-http-port", _port, "4318", "PORT", "OTLP over HTTP, protobuf and JSON; 0 takes a free port"),
     Option("http-port", _port, "16686", "PORT", "the UI and the API; 0 takes a free port"),
     Option("retention", seconds_from_text, "7d", "TIME", "arrival days older than this are dropped"),
-    Option("max-disk", bytes_from_text, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones"),
-    Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet; beyond it senders get 503"),
+    Option("max-disk", _disk_bytes, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones; at least 10MB"),
+    Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
     Option("receive", _receive, "none", "LIST", "receivers beside OTLP, by name; this version has none"),
     Option("token-file", Path, "", "FILE", "file with the token that every port then wants as 'Authorization: Bearer'"),
     Option("insecure", _flag, "false", "", "allow listening on other addresses than loopback without a token", is_flag=True),

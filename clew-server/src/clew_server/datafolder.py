@@ -120,10 +120,15 @@ class DataFolder:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    def size_bytes(self) -> int:
-        """Bytes of all files in the folder; files that vanish meanwhile count as nothing. Walks it: not for a hot path."""
+    def size_bytes(self, *, without: Path | None = None) -> int:
+        """Bytes of all files in the folder, but for those below `without`; files that vanish meanwhile count as nothing.
+
+        Walks the folder: not for a hot path.
+        """
         total = 0
-        for root, _, names in os.walk(self.path):
+        for root, folders, names in os.walk(self.path):
+            if without is not None:
+                folders[:] = [name for name in folders if os.path.join(root, name) != str(without)]
             for name in names:
                 try:
                     total += os.stat(os.path.join(root, name), follow_symlinks=False).st_size

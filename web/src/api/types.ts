@@ -22,6 +22,14 @@ export interface Receiver {
   last_seen_unix_nano: string | null
 }
 
+export interface Trouble {
+  what: 'log' | 'log_damage' | 'log_foreign' | 'writer' | 'store_damage' | 'retention' | 'disk_cap' | 'clock' | 'query'
+  since_unix_nano: string
+  last_unix_nano: string
+  count: number
+  message: string
+}
+
 export interface Status {
   version: string
   started_unix_nano: string
@@ -37,6 +45,9 @@ export interface Status {
   max_disk_bytes: number
   retention_s: number
   refused_requests: number
+  damaged_log_bytes: number
+  damaged_store_parts: number
+  troubles: Trouble[]
   receivers: Receiver[]
 }
 

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from clew_server.troubles import KINDS, Trouble
+
 Status = dict[str, Any]
 
 COUNTERS = {
@@ -28,6 +30,8 @@ GAUGES = {
     "disk_bytes": "Size of the data folder",
     "max_disk_bytes": "Size of the data folder at which old data gives way",
     "retention_s": "Age at which arrival days are dropped",
+    "damaged_log_bytes": "Bytes of the log that could not be read and are kept in *.damaged",
+    "damaged_store_parts": "Parts of the store that could not be loaded and were put aside",
 }
 
 
@@ -58,6 +62,23 @@ class _StatusCollector:
             refused.add_metric([receiver["name"]], receiver["refused_requests"])
         yield received
         yield refused
+        yield from _trouble_families(status["troubles"])
+
+
+def _trouble_families(troubles: list[dict[str, Any]]) -> Iterator[Metric]:
+    """Every kind is always there, so that an alert can be written before it happens."""
+    now = {trouble["what"]: trouble for trouble in troubles}
+    is_on = GaugeMetricFamily("clew_trouble", "1 while this kind of trouble lasts", labels=["what"])
+    count = GaugeMetricFamily("clew_trouble_occurrences", "How often it was met since it began", labels=["what"])
+    since = GaugeMetricFamily("clew_trouble_since_seconds", "When it began, Unix time; 0 for none", labels=["what"])
+    for what in KINDS:
+        trouble = now.get(what)
+        is_on.add_metric([what], 0 if trouble is None else 1)
+        count.add_metric([what], 0 if trouble is None else trouble["count"])
+        since.add_metric([what], 0 if trouble is None else int(trouble["since_unix_nano"]) / 1e9)
+    yield is_on
+    yield count
+    yield since
 
 
 def metrics_text(status: Status) -> bytes:
@@ -68,13 +89,22 @@ def metrics_text(status: Status) -> bytes:
 
 
 class HealthApi:
-    """`not_ready` gives the reason why the server should get no new data, None when all is well."""
+    """`not_ready` gives the reason why the server should get no new data, None when it may have it.
+
+    `troubles` are said by `/readyz` too, without being a reason: the server that lost something yesterday, or that cannot
+    store for a while, still acknowledges and keeps what comes, and answers about the rest.
+    """
 
     def __init__(
-        self, *, status: Callable[[], Awaitable[Status]], not_ready: Callable[[], Awaitable[str | None]]
+        self,
+        *,
+        status: Callable[[], Awaitable[Status]],
+        not_ready: Callable[[], Awaitable[str | None]],
+        troubles: Callable[[], Awaitable[list[Trouble]]],
     ) -> None:
         self._status = status
         self._not_ready = not_ready
+        self._troubles = troubles
 
     def routes(self) -> list[Route]:
         return [Route("/healthz", self.healthz), Route("/readyz", self.readyz), Route("/metrics", self.metrics)]
@@ -84,11 +114,10 @@ class HealthApi:
 
     async def readyz(self, request: Request) -> Response:
         reason = await self._not_ready()
-        return (
-            PlainTextResponse("ready\n")
-            if reason is None
-            else PlainTextResponse(reason + "\n", 503, {"Retry-After": "1"})
-        )
+        said = "".join(f"trouble: {trouble.as_text()}\n" for trouble in await self._troubles())
+        if reason is None:
+            return PlainTextResponse("ready\n" + said)
+        return PlainTextResponse(reason + "\n" + said, 503, {"Retry-After": "1"})
 
     async def metrics(self, request: Request) -> Response:
         return Response(metrics_text(await self._status()), media_type=CONTENT_TYPE_LATEST)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew_server.troubles import KINDS
+
 _DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
 _INTS = {"type": "array", "items": {"type": "integer"}}
 _STRINGS = {"type": "array", "items": {"type": "string"}}
@@ -68,6 +70,13 @@ _SCHEMAS: dict[str, Any] = {
         last_client=_or_null("string"),
         last_seen_unix_nano={"type": ["string", "null"]},
     ),
+    "Trouble": _object(
+        what={"enum": list(KINDS)},
+        since_unix_nano=_DECIMAL,
+        last_unix_nano=_DECIMAL,
+        count={"type": "integer"},
+        message={"type": "string"},
+    ),
     "Status": _object(
         version={"type": "string"},
         started_unix_nano=_DECIMAL,
@@ -83,6 +92,9 @@ _SCHEMAS: dict[str, Any] = {
         max_disk_bytes={"type": "integer"},
         retention_s={"type": "integer"},
         refused_requests={"type": "integer"},
+        damaged_log_bytes={"type": "integer"},
+        damaged_store_parts={"type": "integer"},
+        troubles=_list(_ref("Trouble")),
         receivers=_list(_ref("Receiver")),
     ),
     "TraceSummary": _object(

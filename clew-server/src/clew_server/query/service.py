@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
@@ -57,8 +57,11 @@ class QueryStatistics:
 class _Lane:
     """Threads for one kind of question, and a bounded number of questions that wait for them."""
 
-    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
+    def __init__(
+        self, name: str, threads: int, max_waiting: int, on_failure: Callable[[Exception], None] | None
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"clew-{name}")
+        self._on_failure = on_failure
         self._most = threads + max_waiting
         self._lock = threading.Lock()
         self.running = 0
@@ -76,8 +79,15 @@ class _Lane:
             self._done()
             raise Unavailable("The server is stopping.") from None
         # Counted until the thread is free again, also when the asker went away meanwhile.
-        future.add_done_callback(lambda _: self._done())
+        future.add_done_callback(self._ended)
         return await asyncio.wrap_future(future)
+
+    def _ended(self, future: Future[T]) -> None:
+        self._done()
+        error = None if future.cancelled() else future.exception()
+        expected = error is None or isinstance(error, BadInput | NotFound | Unavailable)
+        if self._on_failure is not None and isinstance(error, Exception) and not expected:
+            self._on_failure(error)
 
     def _done(self) -> None:
         with self._lock:
@@ -102,13 +112,17 @@ class QueryService:
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
+        on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`max_waiting` searches wait at most, and as many other questions."""
+        """`max_waiting` searches wait at most, and as many other questions.
+
+        `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
+        """
         self._store = store
         self._search = search
         self._recent = recent
-        self._searches = _Lane("search", search_threads, max_waiting)
-        self._lookups = _Lane("lookup", lookup_threads, max_waiting)
+        self._searches = _Lane("search", search_threads, max_waiting, on_failure)
+        self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._unreadable = 0
         self._lock = threading.Lock()
 

@@ -44,7 +44,18 @@ class Tables:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._names: dict[str, str] = {}
+        self._damaged: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
+
+    def note_damage(self, table: str, part: str) -> None:
+        """Remember a part that a question could not read, for those who show how the store is."""
+        with self._lock:
+            self._damaged.add((table, part))
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """(table, part) of every part that some question could not read; some may have been dropped since."""
+        with self._lock:
+            return sorted(self._damaged)
 
     def name(self, table_id: str) -> str | None:
         """The table's name; None for a table that is not ours."""
@@ -116,6 +127,7 @@ class Question:
                     raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
                 logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
                 self.damaged[table, part] = str(error)
+                self._tables.note_damage(table, part)
                 return
         raise error
 

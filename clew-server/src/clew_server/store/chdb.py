@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clew_server.store import queries
-from clew_server.store.asking import GUARD_RAILS
+from clew_server.store.asking import GUARD_RAILS, Tables
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
@@ -60,8 +60,9 @@ class ChdbStore:
             raise
         self._connections = connections
         self.writer = ChdbWriter(connections.write, schemas)
-        self.reader = ChdbTraces(connections.read)
-        self.maintenance = ChdbMaintenance(connections.read, connections.write)
+        tables = Tables(connections.read)
+        self.reader = ChdbTraces(connections.read, tables=tables)
+        self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:
         """Return when the engine has read one row of a table, on a connection of its own. Raises StoreFailed, Unavailable."""

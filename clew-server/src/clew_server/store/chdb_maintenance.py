@@ -1,18 +1,30 @@
-"""Figures and expiry: arrival days are dropped whole, and of today the oldest arrival hours when the disk cap asks."""
+"""Figures and expiry: arrival days are dropped whole, and of the newest the oldest arrivals when the disk cap asks."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+import os
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from clew_server.store import queries
-from clew_server.store.asking import GUARD_RAILS
+from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.connections import Pool
-from clew_server.store.contract import StoreStatistics
+from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.migrate import TABLES
 
-_KEEP_OF_CAP = 0.9
+_KEEP_OF_CAP: Final = 0.9
+_LEAST_OF_CAP: Final = 0.1
+"""So much of the newest spans stays, whatever else fills the folder."""
+_ROUND_UP_TO_HOUR: Final = 0.1
+"""A whole hour is deleted when that is at most this share of the day more than was asked for."""
+_PART: Final = re.compile(r"(\d{8}|all)_\d|tmp|delete_tmp|moving")
+"""Folders of a table that hold parts, live or on their way in or out."""
+_LAST_S: Final = (1 << 32) - 1
+_SPANS_OF: Final = {"chunks": "sum(length(raw))", "spans": "count()", "traces": "sum(spans)", "red": "sum(n)"}
+"""How each table that counts all spans counts them."""
 
 
 class _Partition(NamedTuple):
@@ -23,81 +35,236 @@ class _Partition(NamedTuple):
     size_bytes: int
 
 
+class _Work:
+    """One run of `expire`: each step may fail and must not keep the others from being done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.failures: list[str] = []
+        self.over_cap: str | None = None
+
+    def step(self, what: str, call: Callable[[], str | None]) -> bool:
+        """Do it; false when it failed."""
+        try:
+            sentence = call()
+        except StoreFailed as error:
+            self.failures.append(f"{what}: {_first_line(error)}")
+            return False
+        if sentence is not None:
+            self.done.append(sentence)
+        return True
+
+
 class ChdbMaintenance:
     """The store's StoreMaintenance. One caller at a time for `expire`."""
 
-    def __init__(self, read: Pool, write: Pool) -> None:
+    def __init__(self, read: Pool, write: Pool, folder: Path, tables: Tables) -> None:
         self._read = read
+        self._tables = tables
         self._write = write
+        self._folder = folder
 
     def statistics(self) -> StoreStatistics:
         """See StoreMaintenance. Spans are those of the search form; bytes those of live parts."""
         partitions = [p for p in self._partitions() if p.live]
         count, oldest_s = self._rows("oldest_arrival")[0]
+        damaged_parts, damaged_bytes = self._rows("detached_parts")[0]
+        unreadable = self._unreadable()
         return StoreStatistics(
             stored_spans=sum(p.rows for p in partitions if p.table == "spans"),
             disk_bytes=sum(p.size_bytes for p in partitions),
             oldest_received_unix_nano=oldest_s * 1_000_000_000 if count else None,
+            damaged_parts=damaged_parts + len(unreadable),
+            damaged_bytes=damaged_bytes + sum(unreadable.values()),
         )
 
-    def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, folder_bytes: int) -> list[str]:
-        """See StoreMaintenance. A repetition, also after a crash, drops what is left to drop."""
-        partitions = self._partitions()
-        live = [p for p in partitions if p.live and p.table in TABLES]
-        # Parts merged away stay on disk for some minutes and go by themselves: they must not cost another day.
-        used_bytes = folder_bytes - sum(p.size_bytes for p in partitions if not p.live)
-        now = datetime.fromtimestamp(now_unix_nano / 1e9, UTC)
-        last_kept = (now - timedelta(seconds=retention_s)).strftime("%Y-%m-%d")
-        today = now.strftime("%Y-%m-%d")
-        done = []
-        for day in sorted({p.day for p in live}):
-            size_bytes = sum(p.size_bytes for p in live if p.day == day)
-            spans = sum(p.rows for p in live if p.day == day and p.table == "spans")
-            if day < last_kept:
-                why = f"past the retention of {retention_s} s"
-            elif used_bytes > max_disk_bytes and day < today:
-                why = f"the folder is over {max_disk_bytes} bytes"
-            else:
-                continue
-            for table in sorted({p.table for p in live if p.day == day}):
-                self._write.run(queries.statement("drop_day", TABLE_NAME=table), {"day": day})
-            used_bytes -= size_bytes
-            done.append(f"dropped arrival day {day}: {spans} spans, {size_bytes} bytes; {why}")
-        if used_bytes > max_disk_bytes:
-            done += self._expire_hours(
-                today, now, used_bytes - int(max_disk_bytes * _KEEP_OF_CAP), max_disk_bytes, live
-            )
-        return done
+    def _unreadable(self) -> dict[tuple[str, str], int]:
+        """Bytes of the live parts that some question could not read."""
+        known = self._tables.damaged()
+        if not known:
+            return {}
+        return {(table, part): size for table, part, size in self._rows("live_parts") if (table, part) in known}
 
-    def _expire_hours(
-        self, day: str, now: datetime, excess_bytes: int, max_disk_bytes: int, live: list[_Partition]
-    ) -> list[str]:
-        """Delete the oldest arrivals of the day that hold `excess_bytes`, in whole hours; in minutes in the current one."""
-        minutes = self._rows("arrivals_by_minute", {"day": day})
-        day_bytes = sum(p.size_bytes for p in live if p.day == day)
-        spans = sum(count for _, count in minutes)
-        if not spans or not day_bytes:
-            return []
-        wanted = spans * min(1.0, excess_bytes / day_bytes)
-        current_hour_s = int(now.timestamp()) // 3600 * 3600
-        gone = before_s = 0
-        for minute_s, count in minutes:
-            new_hour = minute_s // 3600 != (before_s - 60) // 3600
-            if gone >= wanted and (new_hour or minute_s >= current_hour_s):
-                break
-            gone += count
-            before_s = minute_s + 60
-        for table in sorted({p.table for p in live if p.day == day}):
+    def newest_arrival_unix_nano(self, until_unix_nano: int) -> int | None:
+        """See StoreMaintenance."""
+        until_s = min(max(0, until_unix_nano // 1_000_000_000), _LAST_S)
+        count, newest_s = self._rows("newest_arrival", {"until_s": str(until_s)})[0]
+        return newest_s * 1_000_000_000 if count else None
+
+    def losses(self, unsettled_days: Iterable[int]) -> list[str]:
+        """See StoreMaintenance."""
+        found, counts = [], {}
+        for table, how_many in _SPANS_OF.items():
+            try:
+                rows = self._rows("spans_by_day", TABLE_NAME=table, HOW_MANY=how_many)
+            except StoreFailed as error:
+                found.append(f"the table {table} cannot be read: {_first_line(error)}")
+                continue
+            counts[table] = {f"{day[:4]}-{day[4:6]}-{day[6:]}": int(spans) for day, spans in rows}
+        skipped = {datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d") for day in unsettled_days}
+        thinned = " ".join(command for (command,) in self._rows("thinned_days"))
+        for day in sorted({day for of_table in counts.values() for day in of_table} - skipped):
+            there = {table: of_table.get(day, 0) for table, of_table in counts.items()}
+            found += _losses_of_a_day(day, there, is_thinned=day in thinned)
+        parts, size_bytes = self._rows("detached_parts")[0]
+        if parts:
+            found.append(
+                f"{parts} parts ({size_bytes} bytes) could not be loaded and lie in folders 'detached' below {self._folder}"
+            )
+        found += [f"part {part} of table {table} cannot be read" for table, part in sorted(self._unreadable())]
+        return found
+
+    def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, beside_bytes: int) -> Expired:
+        """See StoreMaintenance. A repetition, also after a crash, drops what is left to drop."""
+        work = _Work()
+        now_s = now_unix_nano // 1_000_000_000
+        partitions = [p for p in self._partitions() if p.live]
+        live = [p for p in partitions if p.table in TABLES]
+        live = self._expire_by_age(work, live, _day_text(now_s - retention_s), retention_s)
+        # Only what is live counts: parts merged away or dropped lie there a while longer and go by themselves. Neither what
+        # they hold nor how long the engine takes to remove them must cost more spans.
+        fixed_bytes = beside_bytes + self._bytes_beside_parts()
+        fixed_bytes += sum(p.size_bytes for p in partitions if p.table not in TABLES)
+        self._expire_by_size(work, live, _day_text(now_s), fixed_bytes, max_disk_bytes)
+        return Expired(work.done, work.failures, work.over_cap)
+
+    def _expire_by_age(
+        self, work: _Work, live: list[_Partition], oldest_kept: str, retention_s: int
+    ) -> list[_Partition]:
+        for day in sorted({p.day for p in live if p.day < oldest_kept}):
+            if self._drop_day(work, day, live, f"past the retention of {retention_s} s"):
+                live = [p for p in live if p.day != day]
+        return live
+
+    def _expire_by_size(
+        self, work: _Work, live: list[_Partition], today: str, fixed_bytes: int, max_disk_bytes: int
+    ) -> None:
+        least_bytes = int(max_disk_bytes * _LEAST_OF_CAP)
+        live_bytes = sum(p.size_bytes for p in live)
+        if fixed_bytes + live_bytes <= max_disk_bytes:
+            return
+        if fixed_bytes + least_bytes > max_disk_bytes:
+            work.over_cap = (
+                f"{fixed_bytes} bytes of the folder are not stored spans (the log, dead letters, damage that was kept); with"
+                f" --max-disk {max_disk_bytes} only the newest {least_bytes} bytes of spans are kept"
+            )
+        days = sorted({p.day for p in live})
+        for day in days:
+            day_bytes = sum(p.size_bytes for p in live if p.day == day)
+            if fixed_bytes + live_bytes <= max_disk_bytes or live_bytes <= least_bytes:
+                return
+            if day < today and day != days[-1] and live_bytes - day_bytes >= least_bytes:
+                if self._drop_day(work, day, live, f"the folder is over {max_disk_bytes} bytes"):
+                    live_bytes -= day_bytes
+                continue
+            excess_bytes = min(fixed_bytes + live_bytes - int(max_disk_bytes * _KEEP_OF_CAP), live_bytes - least_bytes)
+            tables = sorted({p.table for p in live if p.day == day})
+            share = min(1.0, excess_bytes / day_bytes) if day_bytes else 0.0
+            if work.step(
+                f"deleting the oldest arrivals of {day}",
+                lambda day=day, tables=tables, share=share: self._thin_day(day, tables, share, max_disk_bytes),  # type: ignore[misc]
+            ):
+                live_bytes -= int(day_bytes * share)
+
+    def _drop_day(self, work: _Work, day: str, live: list[_Partition], why: str) -> bool:
+        of_day = [p for p in live if p.day == day]
+
+        def drop() -> str:
+            for table in sorted({p.table for p in of_day}):
+                self._write.run(queries.statement("drop_day", TABLE_NAME=table), {"day": day})
+            spans = sum(p.rows for p in of_day if p.table == "spans")
+            return f"dropped arrival day {day}: {spans} spans, {sum(p.size_bytes for p in of_day)} bytes; {why}"
+
+        return work.step(f"dropping arrival day {day}", drop)
+
+    def _thin_day(self, day: str, tables: list[str], share: float, max_disk_bytes: int) -> str | None:
+        """Delete the oldest arrivals of the day that make up `share` of it; up to a whole hour where that is little more."""
+        arrivals = [(int(second), int(count)) for second, count in self._rows("arrivals_by_second", {"day": day})]
+        before_s = deleted_before(arrivals, share)
+        if before_s is None:
+            return None
+        for table in tables:
             parameters = {"day": day, "before_s": str(before_s)}
             self._write.run(queries.statement("delete_before", TABLE_NAME=table), parameters)
-        until = datetime.fromtimestamp(before_s, UTC).strftime("%H:%M")
-        return [
-            f"deleted the arrivals of {day} before {until} UTC: {gone} spans; today alone is over {max_disk_bytes} bytes"
-        ]
+        until = datetime.fromtimestamp(before_s, UTC).strftime("%H:%M:%S")
+        gone = sum(count for second, count in arrivals if second < before_s)
+        return (
+            f"deleted the arrivals of {day} before {until} UTC: {gone} spans; the folder is over {max_disk_bytes} bytes"
+        )
+
+    def _bytes_beside_parts(self) -> int:
+        """Bytes of the engine's folder that are not parts of tables: settings, logs, parts that could not be loaded."""
+        table_folders = {os.path.realpath(path) for (path,) in self._rows("table_folders")}
+        total = 0
+        for root, folders, names in os.walk(os.path.realpath(self._folder)):
+            if root in table_folders:
+                folders[:] = [name for name in folders if not _PART.match(name)]
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(root, name), follow_symlinks=False).st_size
+                except OSError:
+                    pass
+        return total
 
     def _partitions(self) -> list[_Partition]:
         return [_Partition(table, day, bool(live), rows, size) for table, day, live, rows, size in self._rows("parts")]
 
-    def _rows(self, name: str, parameters: dict[str, str] | None = None) -> list[list[Any]]:
-        output = self._read.run(queries.statement(name) + GUARD_RAILS, parameters, "JSONCompactEachRow")
-        return [json.loads(line) for line in output.splitlines()]
+    def _rows(self, name: str, parameters: dict[str, str] | None = None, **words: str) -> list[list[Any]]:
+        try:
+            return Question(self._read, self._tables).rows(name, parameters or {}, **words)
+        except Stopped as stopped:
+            raise StoreFailed(f"{name}: {stopped}") from stopped
+
+
+def deleted_before(arrivals: list[tuple[int, int]], share: float) -> int | None:
+    """The second before which arrivals are deleted, so that at least `share` of them go; None where none shall.
+
+    `arrivals`: (second, spans) in order. The next full hour, where that costs little more and is not the newest one.
+    """
+    spans = sum(count for _, count in arrivals)
+    wanted = spans * share
+    if not wanted:
+        return None
+    gone, before_s = 0, arrivals[0][0]
+    for second, count in arrivals:
+        if gone >= wanted:
+            break
+        gone += count
+        before_s = second + 1
+    hour_s = -(-before_s // 3600) * 3600
+    more = sum(count for second, count in arrivals if before_s <= second < hour_s)
+    if hour_s <= arrivals[-1][0] and gone + more - wanted <= spans * _ROUND_UP_TO_HOUR:
+        return hour_s
+    return before_s
+
+
+def _losses_of_a_day(day: str, there: dict[str, int], *, is_thinned: bool) -> list[str]:
+    """What is missing where. After arrivals inside a day were deleted, the other tables may hold more than `spans`."""
+    searchable = there.get("spans")
+    if searchable is None:
+        return []
+    found = []
+    chunks = there.get("chunks", searchable)
+    if chunks < searchable:
+        found.append(
+            f"{searchable - chunks} spans of {day} are found but cannot be shown: parts of chunks are gone or damaged"
+        )
+    if chunks > searchable and not is_thinned:
+        found.append(
+            f"{chunks - searchable} spans of {day} can be shown by id but not found: parts of spans are gone or damaged"
+        )
+    for table, what in (("traces", "summaries"), ("red", "rates")):
+        if there.get(table, searchable) < searchable:
+            found.append(
+                f"{searchable - there[table]} spans of {day} are not in the {what}: parts of {table} are gone or damaged"
+            )
+    return found
+
+
+def _day_text(second: int) -> str:
+    """The UTC day of a time in seconds, as partitions are named; one before all days for a time before 1970."""
+    return datetime.fromtimestamp(min(second, _LAST_S), UTC).strftime("%Y-%m-%d") if second >= 0 else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

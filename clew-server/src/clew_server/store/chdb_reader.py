@@ -104,10 +104,12 @@ class _Remembered:
 class ChdbReader:
     """The store's TraceReader. Safe for several threads."""
 
-    def __init__(self, pool: Pool, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, pool: Pool, *, tables: Tables | None = None, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._pool = pool
         self._clock_s = clock_s
-        self._tables = Tables(pool)
+        self._tables = tables or Tables(pool)
         self._resources = _Remembered()
         self._scopes = _Remembered()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -142,16 +142,43 @@ class TraceSearch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
+    """`damaged_parts` are those that the engine could not load and put aside."""
+
     stored_spans: int
     disk_bytes: int
     oldest_received_unix_nano: int | None
+    damaged_parts: int = 0
+    damaged_bytes: int = 0
+
+
+class Expired(NamedTuple):
+    """What one run of retention did and what failed, a sentence for each; and why the cap cannot be held, or None."""
+
+    done: list[str]
+    failures: list[str]
+    over_cap: str | None
 
 
 class StoreMaintenance(Protocol):
     """Retention and figures. Blocking."""
 
     def statistics(self) -> StoreStatistics: ...
-    def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, folder_bytes: int) -> list[str]:
-        """Drop arrival days past retention, then the oldest while over the cap; of today's, the oldest arrival hours
-        until 90 % of the cap. Returns a sentence for each thing dropped."""
+
+    def newest_arrival_unix_nano(self, until_unix_nano: int) -> int | None:
+        """The newest arrival that is not after that time; None where there is none."""
+        ...
+
+    def losses(self, unsettled_days: Iterable[int]) -> list[str]:
+        """What was stored and is no longer there or cannot be read, a sentence for each: tables are compared by day.
+
+        `unsettled_days`: arrival days (since the epoch) of which spans are still being stored; they are left out.
+        """
+        ...
+
+    def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, beside_bytes: int) -> Expired:
+        """Drop arrival days past retention, then the oldest while over the cap; of the newest, the oldest arrivals until
+        90 % of the cap. At least a tenth of the cap stays of the newest spans, whatever else fills the folder.
+
+        `now_unix_nano` is a time that may be trusted; `beside_bytes` are those of the data folder outside the store's.
+        """
         ...

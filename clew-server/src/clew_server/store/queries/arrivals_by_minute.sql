@@ -1,1 +1,0 @@
-SELECT toUInt32(toStartOfMinute(received)) AS t, count() FROM spans WHERE toDate(received,'UTC')=toDate({day:String}) GROUP BY t ORDER BY t

@@ -1,0 +1,238 @@
+"""What goes wrong is visible from outside, with the last error and since when; what is not touched by it goes on."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.preload import Shim
+from harness.server import Server
+from harness.wire import new_trace_id, request, span, spans_of
+
+DAY_S = 86_400
+
+
+def trouble(server: Server, what: str) -> dict[str, Any] | None:
+    for one in server.status()["troubles"]:
+        if one["what"] == what:
+            return dict(one)
+    return None
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
+    return value
+
+
+def said_everywhere(server: Server, what: str) -> dict[str, Any]:
+    """The trouble as status has it; metrics and readiness must say it too."""
+    found: dict[str, Any] = wait_for(lambda: trouble(server, what))
+    assert found["count"] >= 1
+    assert found["message"]
+    assert 0 < int(found["since_unix_nano"]) <= int(found["last_unix_nano"])
+    assert f'clew_trouble{{what="{what}"}} 1.0' in server.get("/metrics").text
+    assert f"trouble: {what}:" in server.get("/readyz").text
+    return found
+
+
+def test_a_server_without_trouble_says_so(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    server.export(request("well", [span()]))
+    server.flush()
+    status = server.status()
+    assert status["troubles"] == []
+    assert (status["damaged_log_bytes"], status["damaged_store_parts"]) == (0, 0)
+    assert server.get("/readyz").text == "ready\n"
+    assert 'clew_trouble{what="writer"} 0.0' in server.get("/metrics").text
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("which", ["newest", "older"])
+def test_a_flipped_bit_in_the_log_is_kept_and_said_and_the_other_spans_are_there(
+    make_server: Callable[..., Server], which: str
+) -> None:
+    server = make_server().start()
+    traces = [new_trace_id() for _ in range(4)]
+    older = None
+    for number, trace_id in enumerate(traces):
+        server.export(request("flipped", [span(trace_id)]))
+        if number == 1:
+            # Stop the clock of the writer's segment here: what comes next is in another file.
+            server.kill()
+            older = sorted((server.data_dir / "wal").glob("*.otlp"))
+            server.start()
+            shutil.copytree(server.data_dir / "wal", server.data_dir.parent / "kept", dirs_exist_ok=True)
+    server.kill()
+    assert older
+    for path in older:  # what was stored meanwhile is put back, as if the crash had come before
+        kept = server.data_dir.parent / "kept" / path.name
+        if not path.exists() and kept.exists():
+            shutil.copy(kept, path)
+    segments = sorted((server.data_dir / "wal").glob("*.otlp"))
+    assert len(segments) >= 2
+    victim = segments[-1 if which == "newest" else 0]
+    data = bytearray(victim.read_bytes())
+    data[-1] ^= 1  # in the checksum of the last record
+    victim.write_bytes(data)
+
+    server.start()
+    server.flush()
+    lost = traces[3] if which == "newest" else traces[1]
+    there = {trace["trace_id"] for trace in server.found(service="flipped")}
+    assert {trace.hex() for trace in traces if trace != lost} <= there
+    found = said_everywhere(server, "log_damage")
+    assert str(server.data_dir / "wal") in found["message"]
+    kept_aside = victim.with_suffix(".damaged").read_bytes()
+    assert kept_aside
+    assert data.endswith(kept_aside)
+    assert server.status()["damaged_log_bytes"] == len(kept_aside)
+    assert "ERROR" in server.printed()
+    assert server.get("/readyz").status_code == 200
+    victim.with_suffix(".damaged").unlink()
+    wait_for(lambda: trouble(server, "log_damage") is None)
+    assert server.stop() == 0
+
+
+def test_lost_parts_of_the_store_are_said_and_the_rest_is_answered(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    server.export(request("lost", [span() for _ in range(20)]))
+    server.flush()
+    assert server.stop() == 0
+    chunks = (server.data_dir / "chdb" / "data" / "default" / "chunks").resolve()
+    parts = [path for path in chunks.iterdir() if path.name[:2] == "20"]
+    assert parts
+    for part in parts:
+        shutil.rmtree(part)
+    server.start()
+    found = said_everywhere(server, "store_damage")
+    assert "20 spans" in found["message"]
+    assert len(server.found(service="lost", limit=1000)) == 20
+    after = new_trace_id()
+    server.export(request("lost", [span(after)]))
+    server.flush()
+    assert [one.trace_id for one in spans_of(server.trace_bytes(after))] == [after]
+    assert server.stop() == 0
+
+
+def test_parts_that_cannot_be_loaded_are_counted(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    server.export(request("broken", [span() for _ in range(20)]))
+    server.flush()
+    assert server.stop() == 0
+    spans = (server.data_dir / "chdb" / "data" / "default" / "spans").resolve()
+    for path in spans.glob("20*/columns.txt"):
+        path.write_text("nonsense")
+    server.start()
+    said_everywhere(server, "store_damage")
+    assert server.status()["damaged_store_parts"] >= 1
+    assert server.stop() == 0
+
+
+def test_spans_that_cannot_be_stored_are_said_and_kept_until_they_can(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    schema = server.data_dir / "schema"
+    shutil.move(schema, server.data_dir.parent / "schema-away")  # the engine cannot read a segment without it
+    trace_id = new_trace_id()
+    server.export(request("waiting", [span(trace_id)]))
+    found = said_everywhere(server, "writer")
+    again = wait_for(lambda: (now := trouble(server, "writer")) and now["count"] > found["count"] and now)
+    assert again["since_unix_nano"] == found["since_unix_nano"]
+    assert int(again["last_unix_nano"]) >= int(found["last_unix_nano"])
+    assert [one.trace_id for one in spans_of(server.trace_bytes(trace_id))] == [trace_id], "the log answers meanwhile"
+    assert server.get("/readyz").status_code == 200
+    shutil.move(server.data_dir.parent / "schema-away", schema)
+    wait_for(lambda: trouble(server, "writer") is None, 90)
+    server.flush()
+    assert [trace["trace_id"] for trace in server.found(service="waiting")] == [trace_id.hex()]
+    assert server.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_clock_ahead_at_a_start_or_while_running_drops_nothing(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    shim = Shim(tmp_path / "shim")
+    shim.set_clock(0)
+    server = make_server(environment=shim.environment()).start()
+    kept = new_trace_id()
+    server.export(request("clock", [span(kept)]))
+    server.flush()
+    assert server.stop() == 0
+
+    shim.set_clock(30 * DAY_S)
+    server.start()
+    said = said_everywhere(server, "clock")
+    assert "ahead" in said["message"]
+    server.export(request("clock", [span()]))
+    server.flush()
+    assert kept.hex() in {trace["trace_id"] for trace in server.found(service="clock")}
+    shim.set_clock(0)
+    server.export(request("clock", [span()]))
+    server.flush()
+    assert len(server.found(service="clock")) == 3
+    assert server.stop() == 0
+
+    server.start()
+    assert len(server.found(service="clock")) == 3
+    shim.set_clock(365 * DAY_S)  # while it runs: retention looks once a minute
+    wait_for(lambda: trouble(server, "clock"), 150)
+    assert len(server.found(service="clock")) == 3
+    server.export(request("clock", [span()]))
+    server.flush()
+    assert len(server.found(service="clock")) == 4
+    assert server.stop() == 0
+
+
+def test_a_clock_before_1970_takes_spans_and_its_return_drops_none_at_once(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    shim = Shim(tmp_path / "shim")
+    shim.set_clock(-100 * 365 * DAY_S)
+    server = make_server(environment=shim.environment()).start()
+    before = new_trace_id()
+    server.export(request("old", [span(before)]))
+    server.flush()
+    assert [one.trace_id for one in spans_of(server.trace_bytes(before))] == [before]
+    shim.set_clock(0)
+    after = new_trace_id()
+    server.export(request("old", [span(after)]))
+    server.flush()
+    assert server.stop() == 0
+    server.start()
+    for trace_id in (before, after):
+        assert [one.trace_id for one in spans_of(server.trace_bytes(trace_id))] == [trace_id]
+    assert server.stop() == 0
+
+
+def test_a_cap_that_cannot_be_held_is_refused_with_the_number(make_server: Callable[..., Server]) -> None:
+    server = make_server(options=["--max-disk", "1MB"])
+    server.launch()
+    assert server.wait_ended() == 2
+    assert "10000000" in server.printed()
+    assert "--max-disk" in server.printed()
+    assert not server.data_dir.exists()
+
+
+def test_the_smallest_cap_and_the_longest_retention_keep_the_newest_spans(make_server: Callable[..., Server]) -> None:
+    server = make_server(options=["--max-disk", "10MB", "--retention", "999999d"]).start()
+    for _ in range(4):
+        server.export(request("tiny", [span() for _ in range(50)]))
+    server.flush()
+    status = server.status()
+    assert (status["retention_s"], status["troubles"]) == (999_999 * DAY_S, [])
+    ballast = server.data_dir / "dead-letter" / "00000000000000000001-00000000-000000.otlp"
+    ballast.write_bytes(bytes(20 * 10**6))
+    assert server.stop() == 0
+    server.start()
+    found = said_everywhere(server, "disk_cap")
+    assert "10000000" in found["message"]
+    assert len(server.found(service="tiny", limit=1000)) == 200, "nothing of the spans could make the folder fit"
+    assert server.stop() == 0
