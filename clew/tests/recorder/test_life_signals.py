@@ -123,3 +123,43 @@ assert 0 <= stats["recorded"] - stats["sent"] - sum(stats["dropped"].values()) <
     # Python itself tells of one that was raised in a weak reference's callback, and that nobody can catch.
     assert done.returncode == 0, done.stderr
     assert life.names().count("after") == 1
+
+
+@pytest.mark.parametrize("how", ["signal.raise_signal(number)", "os.kill(os.getpid(), number)", "os.killpg(0, number)"])
+def test_a_process_that_ends_itself_by_a_signals_default_action_sends_what_is_left(life: Any, how: str) -> None:
+    done = life.run(
+        f"""
+import signal
+number = signal.SIGTERM
+def later(*_):
+    tracer.start_span("in the handler").end()
+signal.signal(number, later)
+signal.raise_signal(number)  # it has a handler: this is no end
+signal.signal(number, signal.SIG_DFL)
+os.kill(os.getpid(), 0)
+signal.raise_signal(signal.SIGCHLD)
+tracer.start_span("last").end()
+{how}
+""",
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert life.names() == ["in the handler", "last"]
+
+
+def test_functions_that_send_signals_refuse_what_they_refused_before(life: Any) -> None:
+    life.run_well(
+        """
+import signal
+for call in (lambda: signal.raise_signal(), lambda: os.kill("x", 1), lambda: os.kill(os.getpid(), 4711)):
+    try:
+        call()
+    except (TypeError, OSError, ValueError) as error:
+        assert "clew" not in str(error)
+    else:
+        raise AssertionError
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+tracer.start_span("last").end()
+"""
+    )
+    assert life.names() == ["last"]

@@ -23,7 +23,7 @@ from opentelemetry.util.types import Attributes
 
 from clew import environment, guard
 from clew.otlp import encode
-from clew.recorder import _select
+from clew.recorder import _select, ending
 from clew.recorder._pure import Span, Tracer
 from clew.recorder.exporter import Exporter
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
@@ -132,6 +132,7 @@ class TracerProvider(ApiTracerProvider):
         self._atexit_handler = self._shutdown_at_exit if shutdown_on_exit else None
         if self._atexit_handler is not None:
             atexit.register(self._atexit_handler)
+            ending.watch(_shutdown_all_at_exit)
             self._shutdown_at_the_end_of_a_multiprocessing_child()
 
     @property
@@ -363,6 +364,13 @@ class TracerProvider(ApiTracerProvider):
             threading.Thread(target=wait_and_shut_down, name="clew-exit", daemon=False).start()
         except RuntimeError:
             self._shutdown_at_exit()
+
+
+def _shutdown_all_at_exit() -> None:
+    """As `atexit` would: shut down those that were made to be shut down at exit."""
+    for provider in list(_providers):
+        if provider._atexit_handler is not None:
+            provider._shutdown_at_exit()
 
 
 def _resource_from(resource: Any) -> Resource:
