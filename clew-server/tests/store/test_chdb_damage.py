@@ -149,10 +149,3 @@ def test_a_failure_that_is_no_damage_is_not_hidden(halves: Halves) -> None:
     with pytest.raises(EngineError, match=r"UNKNOWN_IDENTIFIER"):
         question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="no_such_column")
     assert question.missing() is None
-
-
-def test_bytes_that_are_no_utf8_are_read(halves: Halves) -> None:
-    question = halves.opened.store.reader.question()
-    # A service whose name is no string: what the engine has is what came.
-    rows = question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="1")
-    assert rows == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from decimal import Decimal
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
@@ -43,10 +44,15 @@ def _base64(data: bytes) -> str:
 
 
 def _double(value: float) -> str:
-    """As ClickHouse writes it: the shortest digits that read back as the same number, `1` for 1.0, `1e21`."""
+    """As ClickHouse writes it: the shortest digits that read back as the same number, `1` for 1.0.
+
+    With an exponent below 1e-6 and from 1e21 on, where Python begins at 1e-4 and 1e16.
+    """
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     text = repr(value)
+    if "e" in text and 1e-6 <= abs(value) < 1e21:
+        text = format(Decimal(text), "f")
     mantissa, exponent, power = text.partition("e")
     mantissa = mantissa.removesuffix(".0")
     return f"{mantissa}e{int(power)}" if exponent else mantissa
