@@ -43,7 +43,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def install(monkeypatch: pytest.MonkeyPatch, entries: Iterable[tuple[str, str]]) -> None:
     found = EntryPoints(EntryPoint(name, value, cli.GROUP) for name, value in entries)
-    monkeypatch.setattr(cli, "entry_points", lambda group: found.select(group=group))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found.select(group=group))
 
 
 @pytest.mark.usefixtures("plugins")

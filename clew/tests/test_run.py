@@ -287,3 +287,101 @@ def test_the_workers_that_gunicorn_forks_are_traced(sink: Sink, tmp_path: Path) 
         assert int(ask(url)) != process.pid
         assert sink.named("answer").resource.attributes["service.name"] == "shop"
     assert process.returncode == 0
+
+
+GEVENT = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import os, ssl, sys, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.request import urlopen
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+    def log_message(self, *_):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"https://localhost:{server.server_port}/orders"
+trusting = ssl.create_default_context(cafile=sys.argv[1])
+print(urlopen(url, context=trusting).read())
+import requests
+print(requests.get(url, verify=sys.argv[1]).text)
+"""
+
+
+def test_a_program_that_patches_with_gevent_first_makes_https_calls_that_are_traced(sink: Sink, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    certificate.write_text((tmp_path / "key.pem").read_text() + certificate.read_text())
+    (tmp_path / "program.py").write_text(GEVENT)
+    ran = clew(["--service-name", "shop", "--endpoint", sink.endpoint, "program.py", str(certificate)], tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "b'hello'\nhello\n", "")
+    sink.named("GET")
+    assert [span.attributes["url.full"][:18] for span in sink.spans] == ["https://localhost:"] * 2
+
+
+def test_nothing_is_imported_that_the_program_does_not_import(tmp_path: Path) -> None:
+    # Django, among others, is installed here.
+    (tmp_path / "program.py").write_text("import sys; print('\\n'.join(sys.modules))")
+    plain = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    ran = clew(["--exporter", "none", "program.py"], tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    more = set(ran.stdout.split()) - set(plain.stdout.split())
+    assert not {name for name in more if name.partition(".")[0] not in sys.stdlib_module_names | {"clew"}}
+    assert more.isdisjoint(("ssl", "socket", "asyncio", "logging", "http", "email", "sqlite3", "inspect"))
+    assert len(more) < 80
+
+
+BARE = """
+import json
+async def asgi(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [("content-length", "5")])
+    return [b"hello"]
+"""
+LITESTAR = """
+from litestar import Litestar, get
+
+@get("/bare/{name:str}")
+async def bare(name: str) -> str:
+    return "hello"
+
+app = Litestar([bare])
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "server", "announced", "name"),
+    [
+        (BARE, ["uvicorn", "--port", "0", "--lifespan", "off", "program:asgi"], r"running on (http://\S+)", "GET"),
+        (BARE, ["gunicorn", "--bind", "127.0.0.1:0", "program:wsgi"], r"Listening at: (http://\S+)", "GET"),
+        (LITESTAR, ["uvicorn", "--port", "0", "program:app"], r"running on (http://\S+)", "GET /bare/{name}"),
+    ],
+    ids=["asgi", "wsgi", "litestar"],
+)
+def test_applications_of_no_framework_and_of_litestar_are_traced_by_their_server(
+    sink: Sink, tmp_path: Path, code: str, server: list[str], announced: str, name: str
+) -> None:
+    (tmp_path / "program.py").write_text(code)
+    words = ["--service-name", "shop", "--endpoint", sink.endpoint, *server]
+    with serving(words, tmp_path, announced) as (_, url):
+        assert ask(f"{url}/bare/tea").strip('"') == "hello"
+        assert sink.named(name).attributes["url.path"] == "/bare/tea"
+    assert len(sink.spans) == 1

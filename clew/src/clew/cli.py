@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "clew.commands"
 OK, USAGE, UNREACHABLE, INTERRUPTED = 0, 2, 7, 130
@@ -22,8 +22,7 @@ _SERVER_COMMANDS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """One sub-command: an entry point of group `clew.commands`, named like the command, refers to an instance.
 
     `add_arguments` fills the command's own parser; `run` gets what was parsed and returns the exit code.
@@ -50,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
     name = words[0] if words else "--help"
+    # Nothing is looked up for `run`: what it imports, the program pays for.
+    plugins = {} if name == "run" else _plugins()
     if name != "run":  # its streams are the program's
         from clew import terminal
 
@@ -80,6 +80,12 @@ def _main(words: list[str]) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else USAGE
     return command.run(parsed)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def _load(entry: EntryPoint) -> Command:
@@ -137,6 +143,7 @@ def _version_arguments(parser: ArgumentParser) -> None:
 
 
 def _version(arguments: Namespace) -> int:
+    import json
     from importlib.metadata import PackageNotFoundError, version
 
     found: dict[str, str] = {}

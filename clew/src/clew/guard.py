@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-_logger: Final = logging.getLogger("clew")
 _INTERVAL_S: Final = 60.0
 _last: Final[dict[str, float]] = {}
 _counts: Final[dict[str, int]] = {}
@@ -40,5 +37,9 @@ def failures() -> dict[str, int]:
 
 def _log(message: str, *args: object, failure: BaseException | None = None) -> None:
     # The application's own handler may fail, or stderr be closed: then there is nowhere to say it.
-    with suppress(Exception):
-        _logger.warning(message, *args, exc_info=failure)
+    try:
+        import logging  # not before there is something to say: `clew run` imports this in every process
+
+        logging.getLogger("clew").warning(message, *args, exc_info=failure)
+    except Exception:
+        return

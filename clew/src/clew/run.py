@@ -1,7 +1,7 @@
 """`clew run`: a program traced without a change to it, in this process, and what it starts in theirs.
 
 Options become `OTEL_*` variables, so the processes that the program starts read the same. Those that are forked
-inherit everything; a Python started anew finds `_startup/sitecustomize.py` on its path, which calls `start`.
+inherit everything; a Python started anew finds `_startup/sitecustomize.py` on its path, which calls `clew.startup.start`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import shutil
 import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
-from clew import guard
+from clew.startup import start
 
 #: Set for the program and all it starts.
 ACTIVE: Final = "CLEW_RUN"
@@ -67,18 +66,6 @@ def run(arguments: Namespace) -> int:
             return _execute(str(path.resolve()), words)
         return _guarded(lambda: _run_file(words))
     return _run_command(words)
-
-
-def start() -> None:
-    """Set up tracing from `OTEL_*` variables and trace what is installed; the application may set up anew. Never raises."""
-    try:
-        from clew.configure import configure_replaceably
-        from clew.instrumentation import instrument
-
-        configure_replaceably()
-        instrument()
-    except Exception as failure:
-        guard.swallow("setting up tracing", failure)
 
 
 def _set_environment(arguments: Namespace) -> None:
@@ -153,6 +140,8 @@ def _run_command(words: list[str]) -> int:
     found = str(here) if here.is_file() else shutil.which(name)
     if found is not None and _is_python_script(Path(found)):
         return _guarded(lambda: _run_file([found, *words[1:]]))
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group="console_scripts", name=name):
         command = entry.load()
         sys.argv[:] = [found or name, *words[1:]]

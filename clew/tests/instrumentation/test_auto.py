@@ -135,7 +135,7 @@ def test_what_is_put_in_a_functions_place_looks_like_it(monkeypatch: pytest.Monk
         replaced.append((f"{owner.__name__}.{name}", original, getattr(owner, name)))
         return undo
 
-    modules = [import_module(module) for _, module in auto._LIBRARIES]
+    modules = [import_module(target.partition(":")[0]) for _, target in auto._LIBRARIES]
     for module in modules:
         if hasattr(module, "replace"):
             monkeypatch.setattr(module, "replace", recording)

@@ -17,7 +17,7 @@ def _customize() -> None:
     if os.environ.get("CLEW_RUN") != "1":
         return
     try:
-        from clew.run import start
+        from clew.startup import start
     except ImportError:
         # Another environment, without clew.
         return

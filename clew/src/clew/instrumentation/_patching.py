@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -44,15 +43,16 @@ def of_the_same_kind(original: Callable[..., Any], function: Callable[..., Any])
 
     Frameworks ask for that before they call. `function` gives what the original gives: an awaitable, an iterator.
     """
-    if _kind(function) == _kind(original):
+    kind = _kind(original)
+    if _kind(function) == kind:
         return function
-    if inspect.iscoroutinefunction(original):
+    if kind == _COROUTINE:
 
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
             return await function(*args, **kwargs)
 
         return coroutine
-    if inspect.isasyncgenfunction(original):
+    if kind == _ASYNC_GENERATOR:
 
         async def async_generator(*args: Any, **kwargs: Any) -> Any:
             items = function(*args, **kwargs)
@@ -63,7 +63,7 @@ def of_the_same_kind(original: Callable[..., Any], function: Callable[..., Any])
                 await items.aclose()
 
         return async_generator
-    if inspect.isgeneratorfunction(original):
+    if kind == _GENERATOR:
 
         def generator(*args: Any, **kwargs: Any) -> Any:
             return (yield from function(*args, **kwargs))
@@ -76,9 +76,12 @@ def of_the_same_kind(original: Callable[..., Any], function: Callable[..., Any])
     return plain
 
 
-def _kind(function: Callable[..., Any]) -> tuple[bool, bool, bool]:
-    return (
-        inspect.iscoroutinefunction(function),
-        inspect.isasyncgenfunction(function),
-        inspect.isgeneratorfunction(function),
-    )
+# Flags of code objects, as `inspect` has them, which costs more to import than all of this.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+def _kind(function: Callable[..., Any]) -> int:
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    return getattr(code, "co_flags", 0) & (_GENERATOR | _COROUTINE | _ASYNC_GENERATOR)

@@ -1,86 +1,141 @@
-"""Everything that is installed, traced at once, and the way back."""
+"""Every library that is traced, patched when the program imports it; and the undo of that."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from threading import Lock
-from typing import Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.trace import TracerProvider
-
-from clew import guard
+from clew import guard, hooks
 from clew.instrumentation._patching import Undo
-from clew.tracing.options import DatabaseOptions, HttpOptions, MessagingOptions, TracerOptions
 
-# The library that must be installed, and the module here whose `patch(tracer_provider, **options)` traces it. Of the
-# options it is given those of its `OPTIONS`, a TypedDict of `clew.tracing.options`; without that, of TracerOptions.
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+# The module that is waited for, and the function here that patches it: `module:function(tracer_provider, **options)`, of
+# which the function is `patch` unless it is named. Of the options it is given those of its module's `OPTIONS`, a
+# TypedDict of `clew.tracing.options`; without that, of TracerOptions.
 _LIBRARIES: Final = (
-    ("starlette", "clew.instrumentation.starlette"),
+    ("starlette.applications", "clew.instrumentation.starlette"),
+    ("uvicorn.config", "clew.instrumentation.uvicorn"),
+    ("gunicorn.workers.base", "clew.instrumentation.gunicorn"),
     ("aiohttp", "clew.instrumentation.aiohttp"),
     ("flask", "clew.instrumentation.flask"),
-    ("django", "clew.instrumentation.django"),
+    ("django.core.handlers.wsgi", "clew.instrumentation.django:patch_wsgi"),
+    ("django.core.handlers.asgi", "clew.instrumentation.django:patch_asgi"),
     ("httpx", "clew.instrumentation.httpx"),
     ("requests", "clew.instrumentation.requests"),
     ("urllib3", "clew.instrumentation.urllib3"),
-    ("http", "clew.instrumentation.http_client"),
+    ("http.client", "clew.instrumentation.http_client"),
     ("grpc", "clew.instrumentation.grpc"),
     ("grpc", "clew.instrumentation.grpc_aio"),
     ("pymongo", "clew.instrumentation.pymongo"),
     ("redis", "clew.instrumentation.redis"),
-    ("celery", "clew.instrumentation.celery"),
+    ("celery.app.base", "clew.instrumentation.celery"),
     ("pika", "clew.instrumentation.pika"),
     ("sqlalchemy", "clew.instrumentation.sqlalchemy"),
     ("psycopg", "clew.instrumentation.psycopg"),
     ("asyncpg", "clew.instrumentation.asyncpg"),
     ("sqlite3", "clew.instrumentation.sqlite3"),
-    ("threading", "clew.instrumentation.threads"),
+    ("threading", "clew.instrumentation.threads:patch_threads"),
+    ("concurrent.futures.thread", "clew.instrumentation.threads:patch_executors"),
 )
-_WORDS: Final = (
-    HttpOptions.__optional_keys__ | DatabaseOptions.__optional_keys__ | MessagingOptions.__optional_keys__
-) - {"tracer_provider"}
+# These make no spans, so that nothing is set up for them.
+_WITHOUT_SPANS: Final = frozenset(("threading", "concurrent.futures.thread"))
 _lock: Final = Lock()
 _undos: Final[list[Undo]] = []
 
 
-def instrument(tracer_provider: TracerProvider | None = None, **options: Any) -> None:
-    """Trace servers and clients of every library that is installed; a second call changes nothing.
+def instrument(
+    tracer_provider: TracerProvider | None = None, *, before: Callable[[], None] | None = None, **options: Any
+) -> None:
+    """Trace servers and clients of every library the program imports, or has imported; a second call changes nothing.
 
-    Starlette and FastAPI applications and httpx clients are traced even if they were made before, gRPC
-    servers and channels if they are made after. What is traced explicitly is not traced twice. A library
-    that cannot be traced is logged and left alone. `options` are those of `clew.tracing.options`; each library
-    gets those it has a use for. Raises TypeError for an unknown one.
+    Nothing is imported for it: each library is patched when its import is done. Starlette and FastAPI applications and
+    httpx clients are traced even if they were made before, gRPC servers and channels if they are made after. What is
+    traced explicitly is not traced twice. A library that cannot be traced is logged and left alone. `options` are those
+    of `clew.tracing.options`; each library gets those it has a use for. `before` is called before a library is patched
+    whose spans are to go somewhere. Raises TypeError for an unknown option.
     """
-    unknown = sorted(options.keys() - _WORDS)
-    if unknown:
-        raise TypeError(f"no such option: {', '.join(unknown)}; known are {', '.join(sorted(_WORDS))}")
+    if options:
+        _refuse_unknown(options)
     with _lock:
         if _undos:
             return
         # Once called, it stays called, even where nothing is installed.
         _undos.append(lambda: None)
-        for library, module in _LIBRARIES:
-            if not _is_installed(library):
-                continue
-            try:
-                instrumentation = import_module(module)
-                words = getattr(instrumentation, "OPTIONS", TracerOptions).__optional_keys__
-                chosen = {word: value for word, value in options.items() if word in words}
-                _undos.append(instrumentation.patch(tracer_provider, **chosen))
-            except Exception as failure:
-                guard.swallow(f"instrumenting {library}", failure)
+    run = _Run(tracer_provider, before, options)
+    for awaited, target in _LIBRARIES:
+        run.wait_for(awaited, target)
+    with _lock:
+        _undos.append(run.undo)
 
 
-def _is_installed(library: str) -> bool:
-    try:
-        return find_spec(library) is not None
-    except (ImportError, ValueError):
-        # The package above it is missing, or a module of that name was made by hand.
-        return False
+class _Run:
+    """One call of `instrument`, until it is taken back."""
+
+    def __init__(
+        self, tracer_provider: TracerProvider | None, before: Callable[[], None] | None, options: dict[str, Any]
+    ) -> None:
+        self._tracer_provider = tracer_provider
+        self._before = before
+        self._options = options
+        self._is_on = True
+        self._forget: list[Undo] = []
+        self._undos: list[Undo] = []
+
+    def wait_for(self, awaited: str, target: str) -> None:
+        def patch(_: ModuleType) -> None:
+            self._patch(awaited, target)
+
+        self._forget.append(hooks.when_imported(awaited, patch))
+
+    def _patch(self, awaited: str, target: str) -> None:
+        # Without a lock: imports have theirs, and two threads may import two libraries.
+        try:
+            if self._before is not None and awaited not in _WITHOUT_SPANS:
+                self._before()
+            name, _, function = target.partition(":")
+            instrumentation = import_module(name)
+            chosen = _chosen(instrumentation, self._options) if self._options else {}
+            self._undos.append(getattr(instrumentation, function or "patch")(self._tracer_provider, **chosen))
+            if not self._is_on:  # taken back meanwhile
+                self.undo()
+        except Exception as failure:
+            guard.swallow(f"instrumenting {awaited}", failure)
+
+    def undo(self) -> None:
+        self._is_on = False
+        while self._forget:
+            self._forget.pop()()
+        while self._undos:
+            self._undos.pop()()
+
+
+def _chosen(instrumentation: ModuleType, options: dict[str, Any]) -> dict[str, Any]:
+    from clew.tracing.options import TracerOptions
+
+    words = getattr(instrumentation, "OPTIONS", TracerOptions).__optional_keys__
+    return {word: value for word, value in options.items() if word in words}
+
+
+def _refuse_unknown(options: dict[str, Any]) -> None:
+    from clew.tracing.options import DatabaseOptions, HttpOptions, MessagingOptions
+
+    known = HttpOptions.__optional_keys__ | DatabaseOptions.__optional_keys__ | MessagingOptions.__optional_keys__
+    known -= {"tracer_provider"}
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise TypeError(f"no such option: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
 
 
 def uninstrument() -> None:
     """Take back what `instrument` did; without it, nothing. Servers and channels already made stay traced."""
-    with _lock:
-        while _undos:
-            _undos.pop()()
+    while True:
+        with _lock:
+            if not _undos:
+                return
+            undo = _undos.pop()
+        undo()

@@ -12,8 +12,8 @@ from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar, Unpack
 
-import celery
 from celery import signals
+from celery.app.base import Celery
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import TracerProvider
 
@@ -30,7 +30,7 @@ COMPONENT: Final = "Celery"
 _MARK: Final = "_clew_tracing"
 _RUN: Final = "_clew_run"
 _numbers: Final = count()
-App = TypeVar("App", bound=celery.Celery)
+App = TypeVar("App", bound=Celery)
 
 
 class _TaskTransport(MessageTransport):
@@ -63,7 +63,7 @@ class _Run:
 class _Celery:
     """The signals of one application, or of all."""
 
-    def __init__(self, tracing: MessageTracing, app: celery.Celery | None) -> None:
+    def __init__(self, tracing: MessageTracing, app: Celery | None) -> None:
         self._tracing = tracing
         self._app = app
 
@@ -175,7 +175,7 @@ def traced(app: App, **options: Unpack[MessagingOptions]) -> App:
     Raises TypeError for what is no application of Celery, ValueError for an unknown convention.
     """
     own: Any = app
-    if not isinstance(app, celery.Celery):
+    if not isinstance(app, Celery):
         raise TypeError(f"not an application of Celery: {type(app).__name__}")
     if _MARK not in vars(own):
         tracing = _Celery(MessageTracing(options), app)
@@ -198,7 +198,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return send_task
 
-    undos = [replace(celery.Celery, "send_task", make), heard.connect()]
+    undos = [replace(Celery, "send_task", make), heard.connect()]
 
     def undo() -> None:
         tracing.is_on = False

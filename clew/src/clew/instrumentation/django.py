@@ -13,9 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
-from django.core.handlers.wsgi import WSGIHandler
 from opentelemetry.trace import SpanKind, TracerProvider
 
 from clew.instrumentation import asgi, wsgi
@@ -56,12 +54,13 @@ class RouteMiddleware:
         note_route(request.resolver_match)
 
 
-def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every Django application, made before or after; returns the way back."""
-    tracer = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
-    wsgi.listen_to_frameworks()
+def patch_wsgi(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every Django application over WSGI, made before or after; returns an undo function."""
+    from django.core.handlers.wsgi import WSGIHandler
 
-    def make_wsgi(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    tracer = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def __call__(self: WSGIHandler, environ: Any, start_response: Any) -> Any:
             if not switch.on or wsgi._MARK in environ:
                 return original(self, environ, start_response)
@@ -69,7 +68,14 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return __call__
 
-    def make_asgi(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    return _with_routes(replace(WSGIHandler, "__call__", make))
+
+
+def patch_asgi(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """The same over ASGI."""
+    from django.core.handlers.asgi import ASGIHandler
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         async def __call__(self: ASGIHandler, scope: Any, receive: Any, send: Any) -> None:
             app = partial(original, self)
             if switch.on:
@@ -79,7 +85,14 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return __call__
 
-    def make_resolver(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    return _with_routes(replace(ASGIHandler, "__call__", make))
+
+
+def _with_routes(undo_handler: Undo) -> Undo:
+    """Let Django tell its routes and exceptions too; twice tells the same."""
+    wsgi.listen_to_frameworks()
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def resolve_request(self: BaseHandler, request: Any) -> Any:
             match = original(self, request)
             if switch.on:
@@ -88,14 +101,10 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return resolve_request
 
-    undos = [
-        replace(WSGIHandler, "__call__", make_wsgi),
-        replace(ASGIHandler, "__call__", make_asgi),
-        replace(BaseHandler, "resolve_request", make_resolver),
-    ]
+    undo_routes = replace(BaseHandler, "resolve_request", make)
 
     def undo() -> None:
-        for one in undos:
-            one()
+        undo_routes()
+        undo_handler()
 
     return undo

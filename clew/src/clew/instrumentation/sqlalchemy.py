@@ -8,13 +8,12 @@ A driver that is traced as well makes no second span.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clew import guard
 from clew.instrumentation import _sql
@@ -22,6 +21,9 @@ from clew.instrumentation._patching import Undo
 from clew.instrumentation._sql import Place, StatementTracing
 from clew.tracing.options import DatabaseOptions
 from clew.transport import client_transport
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 OPTIONS: Final = _sql.OPTIONS
 _SYSTEMS: Final = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
@@ -105,7 +107,8 @@ def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
 
     Takes an `Engine` and an `AsyncEngine`. Raises TypeError for anything else, ValueError for an unknown convention.
     """
-    target: Any = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+    # An AsyncEngine has a sync one inside.
+    target: Any = getattr(engine, "sync_engine", engine)
     if not isinstance(target, Engine):
         raise TypeError(f"not an engine of SQLAlchemy: {type(engine).__name__}")
     if not getattr(target, _MARK, False):

@@ -8,16 +8,17 @@ Asyncio needs nothing of this: tasks, `asyncio.to_thread` and callbacks keep the
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import Any, Final, ParamSpec, TypedDict, TypeVar
-
-from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import TracerProvider
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypedDict, TypeVar
 
 from clew import guard
 from clew.instrumentation._patching import Switch, Undo, replace
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import TracerProvider
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,10 +33,14 @@ OPTIONS: Final = NoOptions
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, which runs in the OpenTelemetry context of this moment, in whatever thread it is called."""
+    from opentelemetry.context import get_current
+
     return _in(get_current(), function)
 
 
 def _in(context: Context, function: Callable[P, R]) -> Callable[P, R]:
+    from opentelemetry.context import attach, detach
+
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         token = attach(context)
@@ -47,9 +52,16 @@ def _in(context: Context, function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def _current() -> Context | None:
+    """The current context; None as long as nobody has imported OpenTelemetry's, which is then empty everywhere."""
+    module = sys.modules.get("opentelemetry.context")
+    get_current: Callable[[], Context] | None = getattr(module, "get_current", None)
+    return None if get_current is None else get_current()
+
+
 def patch(tracer_provider: TracerProvider | None = None) -> Undo:
-    """Every thread and every task of a `ThreadPoolExecutor` keeps its context; returns the way back."""
-    undos = [replace(Thread, "start", _start), replace(ThreadPoolExecutor, "submit", _submit)]
+    """Every thread and every task of a `ThreadPoolExecutor` keeps its context; returns an undo function."""
+    undos = [patch_threads(), patch_executors()]
 
     def undo() -> None:
         for one in undos:
@@ -58,10 +70,23 @@ def patch(tracer_provider: TracerProvider | None = None) -> Undo:
     return undo
 
 
+def patch_threads(tracer_provider: TracerProvider | None = None) -> Undo:
+    """Every thread keeps the context it was started in; returns an undo function."""
+    return replace(Thread, "start", _start)
+
+
+def patch_executors(tracer_provider: TracerProvider | None = None) -> Undo:
+    """Every task of a `ThreadPoolExecutor` keeps its context; returns an undo function."""
+    from concurrent.futures.thread import ThreadPoolExecutor
+
+    return replace(ThreadPoolExecutor, "submit", _submit)
+
+
 def _submit(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
     def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         # An empty context as well, as the worker may have been started for another request.
-        return original(self, _in(get_current(), fn) if switch.on and callable(fn) else fn, *args, **kwargs)
+        context = _current() if switch.on and callable(fn) else None
+        return original(self, fn if context is None else _in(context, fn), *args, **kwargs)
 
     return submit
 
@@ -79,20 +104,16 @@ def _start(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 
 
 def _keep(thread: Thread) -> None:
-    context = get_current()
+    context = _current()
     target = getattr(thread, "_target", None)
     # An executor's worker outlives the request that happened to start it; its tasks carry their own contexts.
     if not context or getattr(target, "__module__", None) == "concurrent.futures.thread":
         return
     # On the instance, since subclasses have a `run` of their own. It goes when the thread runs: it holds the thread.
-    run = thread.run
+    within = _in(context, thread.run)
 
     def run_in_context() -> None:
         vars(thread).pop("run", None)
-        token = attach(context)
-        try:
-            run()
-        finally:
-            detach(token)
+        within()
 
     thread.run = run_in_context  # type: ignore[method-assign]
