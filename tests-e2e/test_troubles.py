@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -235,4 +236,33 @@ def test_the_smallest_cap_and_the_longest_retention_keep_the_newest_spans(make_s
     found = said_everywhere(server, "disk_cap")
     assert "10000000" in found["message"]
     assert len(server.found(service="tiny", limit=1000)) == 200, "nothing of the spans could make the folder fit"
+    assert server.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_small_cap_keeps_the_newest_spans_and_is_held(make_server: Callable[..., Server]) -> None:
+    """Filled without the cap, then started with it: retention looks at once, and again each minute."""
+    server = make_server().start()
+    traces = [new_trace_id() for _ in range(16)]
+    for trace_id in traces:  # a second each at least, and bytes that do not get smaller
+        began = time.monotonic()
+        server.export(
+            request("capped", [span(trace_id, values={"noise": os.urandom(6_000).hex()}) for _ in range(100)])
+        )
+        server.flush()
+        time.sleep(max(0.0, 1.1 - (time.monotonic() - began)))
+    assert server.status()["disk_bytes"] > 12 * 10**6
+    assert server.stop() == 0
+
+    server = make_server(options=["--max-disk", "10MB"]).start()
+    wait_for(lambda: "deleted the arrivals" in server.printed())
+    assert server.stop() == 0
+    server.start()  # while the bytes of what was deleted still lie there: they are not asked for again
+    wait_for(lambda: server.status()["disk_bytes"] <= 10 * 10**6, 150)
+    left = {trace["trace_id"] for trace in server.found(service="capped", limit=1000)}
+    assert traces[-1].hex() in left
+    assert traces[0].hex() not in left
+    assert len(left) >= 2
+    assert len(spans_of(server.trace_bytes(traces[-1]))) == 100
+    assert server.status()["troubles"] == []
     assert server.stop() == 0

@@ -290,3 +290,33 @@ def test_with_a_token_the_page_asks_for_it_and_then_shows_the_traces(
     page.get_by_role("table", name="Traces").get_by_role("link", name="GET /guarded").wait_for()
     page.close()
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 420])
+def test_trouble_is_said_on_every_page_and_read_with_the_keyboard(
+    make_server: Callable[..., Server], open_page: OpenPage, theme: str, width: int
+) -> None:
+    server = make_server()
+    wal = server.data_dir / "wal"
+    wal.mkdir(parents=True)
+    (server.data_dir / "VERSION").write_text("1\n")
+    (wal / "00000000000000000001-00000000.damaged").write_bytes(b"lost")
+    server.start()
+    trace_id = new_trace_id()
+    server.export(request("troubled", [span(trace_id)]))
+    server.flush()
+    for path in ("/search?from=all", f"/trace/{trace_id.hex()}"):
+        page = open_page(server, path, theme=theme, width=width)
+        notice = page.get_by_role("region", name="Trouble on the server")
+        summary = notice.locator("summary")
+        expect(summary).to_have_text("Some spans were lost: the log is damaged.")
+        message = notice.get_by_text(str(wal))
+        expect(message).to_be_hidden()
+        summary.focus()
+        page.keyboard.press("Enter")
+        expect(message).to_be_visible()
+        assert violations(page) == []
+        overflow = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        assert not overflow, "the page is wider than the window"
+    assert server.stop() == 0

@@ -9,6 +9,7 @@ from clew_server.api.openapi import DOCUMENT
 
 TARGET = Path(__file__).parents[1] / "src" / "api" / "types.ts"
 HEAD = "/** Shapes of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */\n"
+_PRINT_WIDTH = 110
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 # TypeScript has a global of this name.
 _RENAMED = {"Error": "ErrorAnswer"}
@@ -33,7 +34,10 @@ def _object(schema: dict[str, Any], *, depth: int) -> str:
         if "description" in value:
             lines.append(f"{indent}/** {value['description']} */")
         optional = "" if name in schema.get("required", ()) else "?"
-        lines.append(f"{indent}{name}{optional}: {_type(value, depth=depth + 1)}")
+        line = f"{indent}{name}{optional}: {_type(value, depth=depth + 1)}"
+        if len(line) > _PRINT_WIDTH and "enum" in value:
+            line = "\n".join([f"{indent}{name}{optional}:", *(f"{indent}  | '{one}'" for one in value["enum"])])
+        lines.append(line)
     return "\n".join(["{", *lines, "  " * depth + "}"])
 
 

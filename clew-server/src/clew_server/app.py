@@ -264,6 +264,7 @@ class App:
             except Exception as error:
                 _log.exception("the store could not be looked through; it is tried again in %d s", _RETENTION_EVERY_S)
                 self.troubles.note("store_damage", f"{type(error).__name__}: {error}")
+            await self.current_troubles()  # noticed also while nobody asks, so that `since` is right
             await asyncio.sleep(_RETENTION_EVERY_S)
 
     def _expire(self) -> Expired:
@@ -342,15 +343,16 @@ class App:
         )
         self.troubles.observe(
             "log_damage",
-            f"{log.damaged_bytes} bytes that cannot be read are kept in {log.damaged_files} files *.damaged in"
-            f" {self._folder.wal}; move them away when you have looked at them"
+            f"{log.damaged_bytes} bytes that cannot be read are kept in {_count(log.damaged_files, 'file')} *.damaged in"
+            f" {self._folder.wal}; move them away once you have looked at them"
             if log.damaged_files
             else None,
             count=max(1, log.damaged_files),
         )
         self.troubles.observe(
             "log_foreign",
-            f"{log.foreign_files} entries of {self._folder.wal} are not clew's; they are neither read nor removed"
+            f"{_count(log.foreign_files, 'file or folder', 'files or folders')} in {self._folder.wal} that clew did not write:"
+            " neither read nor removed"
             if log.foreign_files
             else None,
             count=max(1, log.foreign_files),
@@ -399,6 +401,10 @@ class App:
         except Unavailable as error:
             return str(error)
         return await self._probe.failure()
+
+
+def _count(number: int, one: str, more: str | None = None) -> str:
+    return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def write_ready_file(path: Path, app: App, config: Config) -> None:

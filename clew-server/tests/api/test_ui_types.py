@@ -24,12 +24,13 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
             "id": {"type": "string", "description": "16 hex digits"},
             "parent": {"type": ["string", "null"]},
             "state": {"enum": ["open", "off"]},
+            "long": {"enum": [f"a state of some length {number}" for number in range(5)]},
             "states": {"type": "array", "items": {"enum": ["a", "b"]}},
             "pairs": {"type": "array", "items": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
             "inner": {"type": "object", "properties": {"error": {"$ref": "#/components/schemas/Error"}}},
         },
-        "required": ["id", "parent", "state", "states", "pairs", "counts"],
+        "required": ["id", "parent", "state", "long", "states", "pairs", "counts"],
     }  # fmt: skip
     text = runpy.run_path(str(SCRIPT))["render"]({"components": {"schemas": {"Span": schema}}})
     assert text.partition("\n\n")[2] == (
@@ -38,6 +39,12 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
         "  id: string\n"
         "  parent: string | null\n"
         "  state: 'open' | 'off'\n"
+        "  long:\n"
+        "    | 'a state of some length 0'\n"
+        "    | 'a state of some length 1'\n"
+        "    | 'a state of some length 2'\n"
+        "    | 'a state of some length 3'\n"
+        "    | 'a state of some length 4'\n"
         "  states: ('a' | 'b')[]\n"
         "  pairs: [number, string][]\n"
         "  counts: Record<string, number>\n"

@@ -23,7 +23,16 @@ export interface Receiver {
 }
 
 export interface Trouble {
-  what: 'log' | 'log_damage' | 'log_foreign' | 'writer' | 'store_damage' | 'retention' | 'disk_cap' | 'clock' | 'query'
+  what:
+    | 'log'
+    | 'log_damage'
+    | 'log_foreign'
+    | 'writer'
+    | 'store_damage'
+    | 'retention'
+    | 'disk_cap'
+    | 'clock'
+    | 'query'
   since_unix_nano: string
   last_unix_nano: string
   count: number

@@ -21,6 +21,9 @@ const STATUS: Status = {
   refused_requests: 0,
   max_disk_bytes: 20e9,
   retention_s: 604_800,
+  damaged_log_bytes: 0,
+  damaged_store_parts: 0,
+  troubles: [],
   receivers: [
     {
       name: 'otlp-http',
@@ -238,4 +241,38 @@ it('says that a trace is not there', async () => {
 it('says that an address is not a trace id', async () => {
   open('/trace/xyz')
   expect(await screen.findByRole('heading', { name: 'Not a trace id' })).toBeTruthy()
+})
+
+it('says what is wrong with the server on every page, with all of it behind the summary', async () => {
+  const since = '1795349071000000000'
+  const trouble = {
+    since_unix_nano: since,
+    last_unix_nano: since,
+    count: 3,
+    message: 'Code: 243. No space left',
+  }
+  const troubles = [
+    { ...trouble, what: 'writer' },
+    { ...trouble, what: 'from_a_newer_server', message: 'whatever it is' },
+  ]
+  answers['status'] = { body: { ...STATUS, troubles } }
+  answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
+  for (const path of ['/search', `/trace/${TRACE_ID}`]) {
+    open(path)
+    const notice = await screen.findByRole('region', { name: 'Trouble on the server' })
+    const summary = notice.querySelector('summary')!
+    expect(summary.textContent).toBe(
+      'New spans are kept but cannot be searched yet: storing them fails. And 1 more.',
+    )
+    expect(notice.textContent).toContain('3 times')
+    expect(notice.textContent).toContain('Code: 243. No space left')
+    expect(notice.textContent).toContain('Trouble: from_a_newer_server.')
+    cleanup()
+  }
+})
+
+it('says nothing while all is well', async () => {
+  open('/search')
+  await screen.findByRole('table', { name: 'Traces' })
+  expect(screen.queryByRole('region', { name: 'Trouble on the server' })).toBeNull()
 })

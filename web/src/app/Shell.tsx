@@ -8,6 +8,7 @@ import { zoneName } from '../model/format'
 import { copyText } from '../parts/CopyButton'
 import { Icon, Logo } from '../parts/icons'
 import { Select } from '../parts/Select'
+import { TroubleNotice } from '../parts/TroubleNotice'
 import { announce, LiveRegion } from './announce'
 import { HelpDialog } from './HelpDialog'
 import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
@@ -97,6 +98,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <Icon name="help" />
         </button>
       </header>
+      <TroubleNotice />
       <main id="main" tabIndex={-1}>
         {children}
       </main>
