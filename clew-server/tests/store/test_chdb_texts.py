@@ -80,7 +80,13 @@ def test_a_service_whose_name_is_of_any_type_has_one_name_everywhere(
 
 def test_a_list_is_found_by_the_text_of_any_of_its_elements(opened: Any) -> None:
     trace_id = os.urandom(16)
-    elements = ["GET", "süd", ""]
+    # The lengths of elements take one, two and three bytes.
+    elements = [
+        "GET",
+        "süd",
+        "",
+        *(str(size % 10) * size for size in (124, 125, 126, 127, 128, 16_379, 16_380, 16_384, 70_000)),
+    ]
     value = AnyValue(
         array_value=ArrayValue(values=[*(AnyValue(string_value=text) for text in elements), AnyValue(int_value=2**40)])
     )

@@ -59,23 +59,21 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(STR(w))), v, WORDS(v))",
     ),
     # The raw elements of each value: a list is its elements (at most 64, one empty value for an empty list), anything else
-    # itself. `acc` is (bytes not read yet, elements); each element is 0a, a length of one to three bytes, an AnyValue.
-    "BYTE": (("s", "i"), "reinterpretAsUInt8(substring(s,i,1))"),
-    "SIZE": (
-        ("s",),
-        "multiIf(BYTE(s,2)<128,(toUInt32(BYTE(s,2)),3), BYTE(s,3)<128,(toUInt32(bitAnd(BYTE(s,2),127)+128*BYTE(s,3)),4),"
-        " (toUInt32(bitAnd(BYTE(s,2),127)+128*bitAnd(BYTE(s,3),127)+16384*BYTE(s,4)),5))",
-    ),
+    # itself. `acc` is (bytes not read yet, elements); each element is 0a, a length of one to three bytes, an AnyValue: `x`
+    # has the length's bytes, `n` their number, `z` the length. Each is named once, by a lambda over an array of one: the engine
+    # analyses this text a dozen times an insert, and that is what a small segment costs.
     "ELEMENTS": (
         ("v",),
         r"arrayMap(w->if(startsWith(w,'\x2a') AND length(w)>2, arrayFold((acc,i)->if(empty(acc.1),acc,"
-        r"(substring(acc.1,(SIZE(acc.1)).1+(SIZE(acc.1)).2), arrayPushBack(acc.2,substring(acc.1,(SIZE(acc.1)).2,(SIZE(acc.1)).1)))),"
+        r"arrayMap(x->arrayMap(n->arrayMap(z->(substring(acc.1,2+n+z),arrayPushBack(acc.2,substring(acc.1,2+n,z))),"
+        r"[bitOr(bitAnd(x,127),bitOr(if(n>1,bitShiftRight(bitAnd(x,32512),1),0),if(n>2,bitShiftRight(bitAnd(x,8323072),2),0)))])[1],"
+        r"[multiIf(bitAnd(x,128)=0,1,bitAnd(x,32768)=0,2,3)])[1],[reinterpretAsUInt32(substring(acc.1,2,3))])[1]),"
         r" range(least(64,intDiv(length(w),2))), (STR(w),emptyArrayString())).2, [if(startsWith(w,'\x2a'),'',w)]), v)",
     ),
     "FLAT": (("v",), "arrayFlatten(ELEMENTS(v))"),
     "PAIRS": (
         ("k", "v"),  # keeps duplicate keys
-        "(arrayFlatten(arrayMap((n,e)->arrayWithConstant(length(e),n),k,ELEMENTS(v))), TEXTS(FLAT(v)))",
+        "arrayMap(l->(arrayFlatten(arrayMap((n,e)->arrayWithConstant(length(e),n),k,l)), TEXTS(arrayFlatten(l))),[ELEMENTS(v)])[1]",
     ),
     "TYPES": (("v",), "arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),FLAT(v))"),
     "SVC": (
