@@ -17,7 +17,10 @@ from clew_server.errors import BadInput, TooLarge, Unsupported
 from clew_server.model.otlp_raw import RawResourceSpans, RawScopeSpans, parse_raw
 from clew_server.model.unknown import known_fields_only
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
+from clew_server.receivers.density import check_density, is_sparse
+from clew_server.receivers.memory import check_memory, memory_errors
 from clew_server.receivers.otlp_json import request_from_json
+from clew_server.receivers.pieces import PIECE_BYTES, pieces
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -28,6 +31,9 @@ _NO_TRACE_ID = bytes(16)
 _NO_SPAN_ID = bytes(8)
 _INFLATE_STEP_BYTES = 1 << 20
 _MAX_GZIP_MEMBERS = 1024
+_PIECES_MAY_ADD_BYTES = 2 << 20  # the resource and the scope, repeated in each piece
+
+_QUICK_BYTES, _QUICK_JSON_BYTES = 256 << 10, 64 << 10
 
 
 def media_type(content_type: str) -> str:
@@ -50,11 +56,21 @@ def check_encoding(content_encoding: str) -> bool:
     raise Unsupported(f"Content-Encoding {encoding}: send gzip or none", code="unsupported_encoding")
 
 
-def gunzip(body: bytes, *, grow_to: Callable[[int], None] = lambda size_bytes: None) -> bytes:
+def says_it_is_small(body: bytes, least: int) -> bool:
+    """Whether a gzipped body says that it is small; it may lie."""
+    return len(body) <= least and int.from_bytes(body[-4:], "little") <= least
+
+
+def gunzip(
+    body: bytes,
+    *,
+    grow_to: Callable[[int], None] = lambda size_bytes: None,
+    most_bytes: int = MAX_REQUEST_BYTES,
+) -> bytes:
     """The decompressed body, never more than a step beyond the limit in memory.
 
-    `grow_to` hears the size before each further MiB and may raise. Raises TooLarge past 64 MiB, BadInput for bytes that
-    are not whole gzip members.
+    `grow_to` hears the size before each further MiB and may raise. Raises TooLarge past `most_bytes`, BadInput for bytes
+    that are not whole gzip members.
     """
     out: list[bytes] = []
     size = members = 0
@@ -64,12 +80,13 @@ def gunzip(body: bytes, *, grow_to: Callable[[int], None] = lambda size_bytes: N
             members += 1
             inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
             while not inflate.eof:
-                grow_to(size + _INFLATE_STEP_BYTES)
-                piece = inflate.decompress(rest, _INFLATE_STEP_BYTES)
+                step = min(_INFLATE_STEP_BYTES, most_bytes + 1 - size)
+                grow_to(size + step)
+                piece = inflate.decompress(rest, step)
                 rest = inflate.unconsumed_tail
                 size += len(piece)
-                if size > MAX_REQUEST_BYTES:
-                    raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes after decompression")
+                if size > most_bytes:
+                    raise TooLarge(f"more than {most_bytes} bytes after decompression")
                 out.append(piece)
                 if not piece and not rest and not inflate.eof:
                     raise BadInput("the gzip data end too early", code="malformed")
@@ -82,17 +99,78 @@ def gunzip(body: bytes, *, grow_to: Callable[[int], None] = lambda size_bytes: N
     return b"".join(out)
 
 
+def is_quick(body: bytes, content_type: str) -> bool:
+    """Whether decoding takes a few milliseconds whatever the bytes are, so that a loop may do it between two events."""
+    if media_type(content_type) == JSON:
+        return len(body) <= _QUICK_JSON_BYTES
+    return len(body) <= _QUICK_BYTES and is_sparse(body)
+
+
 def decode_otlp(body: bytes, content_type: str) -> OtlpBatch:
-    """Decode a decompressed OTLP request; see `contract.Decoder` for what it raises."""
+    """Decode a decompressed OTLP request; see `contract.Decoder` for what it raises. MemoryError where memory is short."""
     if len(body) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
-    if media_type(content_type) == JSON:
-        return _check(body, request_from_json(body), Counter())
+    with memory_errors():
+        if media_type(content_type) == JSON:
+            return _checked(body, request_from_json(body), Counter())
+        if len(body) > PIECE_BYTES:
+            return _in_pieces(body)
+        rejected: Counter[str] = Counter()
+        message, error = _parsed(body, rejected)
+        if error is not None and not _count(message):
+            raise _not_otlp(error) from error
+        return _checked(body, message, rejected, None if error else body)
+
+
+def _in_pieces(body: bytes) -> OtlpBatch:
+    """A large body, a part of it at a time: see `pieces`."""
+    batches: list[OtlpBatch] = []
+    rejected: Counter[str] = Counter()
+    size = scopes = spans = 0
+    broken: DecodeError | None = None
+    for piece in pieces(body):
+        message, error = _parsed(piece, rejected)
+        broken = error or broken
+        scopes += sum(len(resource.scope_spans) for resource in message.resource_spans)
+        if scopes > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} scopes in one request")
+        spans += _count(message)
+        if spans > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+        batches.append(_checked(piece, message, rejected, None if error else piece)._replace(received=b""))
+        size += len(batches[-1].request)
+        if size > MAX_REQUEST_BYTES + _PIECES_MAY_ADD_BYTES:
+            raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    if broken is not None and not spans:
+        raise _not_otlp(broken) from broken
+    return OtlpBatch(
+        body,
+        b"".join(batch.request for batch in batches),
+        sum(batch.spans for batch in batches),
+        b"".join(batch.heads or b"" for batch in batches),
+        dict(rejected),
+    )
+
+
+def _parsed(body: bytes, rejected: Counter[str]) -> tuple[ExportTraceServiceRequest, DecodeError | None]:
+    """The message, and what the parser said where it took only some of the spans."""
     try:
-        message = ExportTraceServiceRequest.FromString(body)
+        return ExportTraceServiceRequest.FromString(body), None
     except DecodeError as error:
-        return _salvage(body, error)
-    return _check(body, message, Counter(), body)
+        check_memory(error)
+        return _salvage(body, rejected), error
+
+
+def _not_otlp(error: DecodeError) -> BadInput:
+    return BadInput(f"the bytes are not an OTLP trace request: {error}", code="malformed")
+
+
+def _checked(
+    body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None = None
+) -> OtlpBatch:
+    batch = _check(body, message, rejected, encoded)
+    check_density(batch.request)
+    return batch
 
 
 def _check(
@@ -120,9 +198,6 @@ def _check(
 
 
 def _count(message: ExportTraceServiceRequest) -> int:
-    """Spans in a request. Raises TooLarge early where a small body unfolds into very many empty parts."""
-    if len(message.resource_spans) > MAX_REQUEST_SPANS:
-        raise TooLarge(f"more than {MAX_REQUEST_SPANS} resources in one request")
     return sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
 
 
@@ -166,7 +241,7 @@ def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]
                 scope.spans.extend(kept)
 
 
-def _salvage(body: bytes, error: DecodeError) -> OtlpBatch:
+def _salvage(body: bytes, rejected: Counter[str]) -> ExportTraceServiceRequest:
     """The parser refused the whole: leave out the spans it refuses alone, and what hangs on a refused scope or resource."""
     raw = parse_raw(body)
     total = sum(len(scope.spans) for resource in raw.resource_spans for scope in resource.scope_spans)
@@ -175,10 +250,8 @@ def _salvage(body: bytes, error: DecodeError) -> OtlpBatch:
     message = ExportTraceServiceRequest()
     for resource in raw.resource_spans:
         _merge_good_scopes(message, resource)
-    rejected = Counter(malformed=total - _count(message))
-    if not _count(message):
-        raise BadInput(f"the bytes are not an OTLP trace request: {error}", code="malformed")
-    return _check(body, message, rejected)
+    rejected["malformed"] += total - _count(message)
+    return message
 
 
 def _merge_good_scopes(message: ExportTraceServiceRequest, resource: RawResourceSpans) -> None:
@@ -202,7 +275,8 @@ def _good_spans(scope: RawScopeSpans) -> bytes:
 def _parses(request: bytes) -> bool:
     try:
         ExportTraceServiceRequest.FromString(request)
-    except DecodeError:
+    except DecodeError as error:
+        check_memory(error)
         return False
     return True
 

@@ -21,7 +21,17 @@ from clew_server.collector.intake import GAVE_WAY, Intake, Reservation
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
 from clew_server.receivers import status
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, OtlpBatch, ReceiverState
-from clew_server.receivers.otlp import JSON, PROTOBUF, check_encoding, decode_otlp, gunzip, media_type
+from clew_server.receivers.memory import LARGE_BYTES, give_back
+from clew_server.receivers.otlp import (
+    JSON,
+    PROTOBUF,
+    check_encoding,
+    decode_otlp,
+    gunzip,
+    is_quick,
+    media_type,
+    says_it_is_small,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +54,8 @@ _NO_MEMORY = "this machine is out of memory for a request of this size; send it 
 _NO_MEMORY_RETRY_S = 2.0
 _UNFORESEEN = "clew failed over this request; its log says more"
 
-# Above this a body is decoded beside the event loop, so that others are not kept waiting.
-_DECODE_INLINE_BYTES = 256 << 10
+# A gzipped body that unfolds to more is not even unpacked on the event loop.
+_UNPACK_INLINE_BYTES = 256 << 10
 _DECODERS = 2
 
 
@@ -54,18 +64,43 @@ class _Gone(Exception):
 
 
 class _Decoding:
-    """Decodes small bodies at once and big ones in a few threads."""
+    """Decodes what takes a moment at once and the rest in a few threads, so that others are not kept waiting."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="clew-decode")
 
-    async def run(self, size_bytes: int, call: Callable[[], OtlpBatch]) -> OtlpBatch:
-        if size_bytes <= _DECODE_INLINE_BYTES:
-            return call()
+    async def run(self, body: bytes, media: str, reservation: Reservation, *, is_gzip: bool = False) -> OtlpBatch:
+        if is_gzip:
+            if not says_it_is_small(body, _UNPACK_INLINE_BYTES):
+                return await self._in_thread(body, media, reservation, True)
+            try:
+                unpacked = gunzip(body, grow_to=reservation.grow_to, most_bytes=_UNPACK_INLINE_BYTES)
+            except TooLarge:  # it lied about its size
+                return await self._in_thread(body, media, reservation, True)
+            body = unpacked
+        if is_quick(body, media):
+            return decode_otlp(body, media)
+        return await self._in_thread(body, media, reservation, False)
+
+    async def _in_thread(self, body: bytes, media: str, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
+        call = functools.partial(_unpack_and_decode, body, media, reservation, is_gzip)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _unpack_and_decode(body: bytes, media: str, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
+    is_large = len(body) > LARGE_BYTES
+    try:
+        if is_gzip:
+            # The packed bytes stay in memory beside the unpacked ones.
+            body = gunzip(body, grow_to=reservation.grow_to)
+            is_large |= len(body) > LARGE_BYTES
+        return decode_otlp(body, media)
+    finally:
+        if is_large:
+            give_back()
 
 
 class OtlpHttpReceiver:
@@ -139,9 +174,8 @@ class OtlpHttpReceiver:
         async with _arriving(self._intake) as (reservation, patience):
             body = await _read_body(receive, reservation, patience)
             patience.reschedule(None)
-            decode = functools.partial(_decode_http, body, media, is_gzip, reservation)
-            # Gzip tells nothing of the size behind it, so it is never unpacked on the loop beyond a small body.
-            batch = await self._decoding.run(len(body) * (16 if is_gzip else 1), decode)
+            batch = await self._decoding.run(body, media, reservation, is_gzip=is_gzip)
+            del body
             await self._intake.accept(batch)
         return batch
 
@@ -184,13 +218,6 @@ async def _arriving(intake: Intake) -> AsyncIterator[tuple[Reservation, asyncio.
 def _expire(patience: asyncio.Timeout) -> None:
     with contextlib.suppress(RuntimeError):  # over already
         patience.reschedule(0)
-
-
-def _decode_http(body: bytes, media: str, is_gzip: bool, reservation: Reservation) -> OtlpBatch:
-    if is_gzip:
-        # The packed bytes stay in memory beside the unpacked ones.
-        body = gunzip(body, grow_to=lambda size_bytes: reservation.grow_to(size_bytes))
-    return decode_otlp(body, media)
 
 
 async def _read_body(receive: _Receive, reservation: Reservation, patience: asyncio.Timeout) -> bytes:
@@ -296,8 +323,8 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
         try:
             # The message is in memory already; what the budget can still spare is everything that comes after it.
-            with self._intake.reserve(len(body)):
-                batch = await self._decoding.run(len(body), functools.partial(decode_otlp, body, PROTOBUF))
+            with self._intake.reserve(len(body)) as reservation:
+                batch = await self._decoding.run(body, PROTOBUF, reservation)
                 await self._intake.accept(batch)
         except Unavailable as error:
             await self._refuse_for_now(context, str(error), error.retry_after_s)
