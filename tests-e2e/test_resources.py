@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import os
+import resource
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
 import pytest
+from google.rpc.status_pb2 import Status
 
-from harness.server import Server
+from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, request, span
+
+MIB = 1 << 20
+MOST_MEMORY_BYTES = 1536 * MIB  # docs/reference/limits.md
 
 
 def limited(limit: str) -> Sequence[str]:
@@ -109,3 +117,162 @@ def test_two_held_uploads_do_not_stop_ingest(make_server: Callable[..., Server])
         server.export(big, timeout_s=20)
     server.flush()
     assert len(server.found(service=service)) == 21
+
+
+def memory_bytes(server: Server, what: str) -> int:
+    """A line of the process' status: VmRSS, VmHWM (the most there was), VmSize (address space)."""
+    with open(f"/proc/{server.pid}/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what + ":"))
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def ids() -> bytes:
+    return b"\x0a\x10" + os.urandom(16) + b"\x12\x08" + os.urandom(8)
+
+
+NEARLY_ALL = 32 * MIB - 100
+"""Parts of two bytes in a body of the largest size."""
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "3 million scopes": lambda: field(1, b"\x12\x00" * 3_000_000),
+    "scopes": lambda: field(1, b"\x12\x00" * NEARLY_ALL),
+    "resources": lambda: b"\x0a\x00" * NEARLY_ALL,
+    "spans": lambda: field(1, field(2, b"\x12\x00" * NEARLY_ALL)),
+    "attributes of one span": lambda: field(1, field(2, field(2, ids() + b"\x4a\x00" * NEARLY_ALL))),
+    "attributes of many spans": lambda: field(
+        1, field(2, b"".join(field(2, ids() + b"\x4a\x00" * 65_000) for _ in range(500)))
+    ),
+    "attributes of many events": lambda: field(
+        1, field(2, b"".join(field(2, ids() + field(11, b"\x1a\x00" * 65_000)) for _ in range(500)))
+    ),
+    "unknown fields": lambda: field(1, b"\x08\x05" * NEARLY_ALL),
+    "attributes of a resource": lambda: field(1, field(1, b"\x0a\x00" * NEARLY_ALL) + field(2, field(2, ids()))),
+}
+
+
+@contextlib.contextmanager
+def watching(server: Server) -> Iterator[list[float]]:
+    """How long each /healthz took meanwhile, in seconds."""
+    took: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        with httpx.Client() as client:
+            while not done.wait(0.02):
+                began = time.monotonic()
+                assert client.get(f"{server.otlp_http}/healthz", timeout=60).status_code == 200
+                took.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield took
+    done.set()
+    thread.join()
+
+
+def test_small_bodies_that_unfold_to_very_much_are_413_block_nobody_and_cost_little_memory(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server().start()
+    server.export(request("warm", [span()]))
+    server.flush()
+    before, service = memory_bytes(server, "VmHWM"), fresh_name("good")
+    with watching(server) as took:
+        for name, bomb in BOMBS.items():
+            packed = gzip.compress(bomb(), 1)
+            answer = server.post(packed, headers={"Content-Encoding": "gzip"})
+            assert answer.status_code == 413, (name, answer.status_code, answer.content[:200])
+            assert "more than" in Status.FromString(answer.content).message, name
+            server.export(request(service, [span()]))
+        server.flush()
+        assert len(server.found(service=service)) == len(BOMBS)
+    # The promise is 0.5 s; a single answer may meet a machine that is busy with something else.
+    took.sort()
+    assert took[len(took) * 99 // 100] < 0.5, took[-10:]
+    assert memory_bytes(server, "VmHWM") - before < 400 * MIB
+    assert server.stop() == 0
+
+
+def test_full_requests_are_taken_within_the_stated_memory_which_is_given_back(
+    make_server: Callable[..., Server],
+) -> None:
+    """64 MiB and 200,000 spans, twice at once, one of them gzipped."""
+    server = make_server().start()
+    server.export(request("warm", [span()]))
+    server.flush()
+    rest = span(values={f"http.attribute.{number}": f"some value {number}" for number in range(7)}).SerializeToString()
+
+    def full() -> bytes:
+        spans = b"".join(field(2, ids() + rest[28:]) for _ in range(200_000))
+        return field(1, field(1, field(1, b"\x0a\x0cservice.name\x12\x06\x0a\x04full")) + field(2, spans))
+
+    bodies = [full(), full()]
+    assert 50 * MIB < len(bodies[0]) <= 64 * MIB
+    statuses: list[int] = []
+
+    def send(body: bytes, headers: dict[str, str]) -> None:
+        answer = httpx.post(
+            f"{server.otlp_http}/v1/traces", content=body, headers={"Content-Type": PROTOBUF, **headers}, timeout=120
+        )
+        statuses.append(answer.status_code)
+
+    with watching(server) as took:
+        threads = [
+            threading.Thread(target=send, args=(bodies[0], {})),
+            threading.Thread(target=send, args=(gzip.compress(bodies[1], 1), {"Content-Encoding": "gzip"})),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert statuses == [200, 200]
+    took.sort()
+    assert took[len(took) * 95 // 100] < 0.5, took[-10:]
+    server.flush(110)
+    assert server.status()["stored_spans"] == 400_001
+    assert memory_bytes(server, "VmHWM") < MOST_MEMORY_BYTES
+    wait_until(lambda: memory_bytes(server, "VmRSS") < 900 * MIB, 60)
+
+
+def test_when_memory_runs_out_large_requests_are_503_and_the_server_lives(make_server: Callable[..., Server]) -> None:
+    """The engine maps 2 GiB of addresses by itself, so the limit is set on the running server: little more than it has."""
+    server = make_server().start()
+    server.export(request("warm", [span()]))
+    server.flush()
+    with httpx.Client(base_url=server.otlp_http, timeout=60) as client:
+        large = field(1, field(2, b"".join(field(2, ids() + field(5, b"n" * 300_000)) for _ in range(200))))
+        no_limit = resource.prlimit(server.pid, resource.RLIMIT_AS)
+        statuses = []
+        resource.prlimit(server.pid, resource.RLIMIT_AS, (memory_bytes(server, "VmSize") + 64 * MIB, no_limit[1]))
+        try:
+            for _ in range(6):
+                answer = client.post("/v1/traces", content=large, headers={"Content-Type": PROTOBUF})
+                statuses.append(answer.status_code)
+                if answer.status_code != 200:
+                    assert int(answer.headers["retry-after"]) >= 1, answer.content
+                    assert Status.FromString(answer.content).code == 14
+                small = request("small", [span()])
+                assert client.post("/v1/traces", content=small, headers={"Content-Type": PROTOBUF}).status_code in (
+                    200,
+                    503,
+                )
+        finally:
+            resource.prlimit(server.pid, resource.RLIMIT_AS, no_limit)
+    assert set(statuses) == {503}, statuses
+    server.export(large)
+    service = fresh_name("after")
+    server.export(request(service, [span()]))
+    server.flush(110)
+    assert len(server.found(service=service)) == 1
+    assert "Traceback" not in server.log_file.read_text(errors="replace")
