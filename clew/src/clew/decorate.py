@@ -28,6 +28,7 @@ from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
+from clew.tracing.failures import message_of, record
 from clew.tracing.outcome import is_cancellation, type_name
 
 #: What can be decorated; the decorator gives back the same type.
@@ -260,10 +261,10 @@ class _Plan:
             if is_cancellation(error):
                 span.set_attribute(semconv.CANCELLED, True)
                 return
-            span.set_status(StatusCode.ERROR, _message_of(error))
+            span.set_status(StatusCode.ERROR, message_of(error) or None)
             span.set_attribute(semconv.ERROR_TYPE, type_name(error))
             if self._record:
-                span.record_exception(error)
+                record(span, error)
         except Exception as failure:
             guard.swallow("describing the end of a call", failure)
 
@@ -308,13 +309,6 @@ def _attribute_value(value: Any) -> AttributeValue:
         if first in (str, bool, int, float) and all(type(item) is first for item in value):
             return value
     return str(value)
-
-
-def _message_of(error: BaseException) -> str | None:
-    try:
-        return str(error) or None
-    except Exception:  # the exception's own __str__
-        return None
 
 
 # -- one wrapper for each colour of function ------------------------------------------------------------------------------

@@ -321,3 +321,45 @@ def test_patched_applications_and_sessions_are_traced_until_it_is_undone(tracer_
             assert recorder.spans == []
     finally:
         undo()
+
+
+def test_a_handler_that_raises_has_the_500_that_is_answered(tracer_provider: Any) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        raise ValueError("no tea")
+
+    def make() -> web.Application:
+        app = web.Application(middlewares=[clew.aiohttp.middleware(tracer_provider=tracer_provider)])
+        app.router.add_get("/", fail)
+        return app
+
+    recorder = SpanRecorder(tracer_provider)
+    with serving(make) as port:
+        assert get(port) == 500
+    assert_span(
+        recorder.one(),
+        status=StatusCode.ERROR,
+        attributes={"http.response.status_code": 500, "error.type": "ValueError"},
+    )
+
+
+def test_raise_for_status_keeps_the_status_that_came(tracer_provider: Any) -> None:
+    async def missing(request: web.Request) -> web.Response:
+        return web.Response(status=404)
+
+    def make() -> web.Application:
+        app = web.Application()
+        app.router.add_get("/", missing)
+        return app
+
+    async def ask(port: int) -> None:
+        tracing = clew.aiohttp.trace_config(tracer_provider=tracer_provider)
+        async with aiohttp.ClientSession(trace_configs=[tracing], raise_for_status=True) as session:
+            with pytest.raises(aiohttp.ClientResponseError):
+                await session.get(f"http://127.0.0.1:{port}/")
+
+    recorder = SpanRecorder(tracer_provider)
+    with serving(make) as port:
+        asyncio.run(ask(port))
+    assert_span(
+        recorder.one(), status=StatusCode.ERROR, attributes={"http.response.status_code": 404, "error.type": "404"}
+    )

@@ -13,10 +13,11 @@ import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from litestar import Litestar, Router, get
 from litestar.logging import LoggingConfig
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from clew.instrumentation.asgi import TracingMiddleware
 from clew.testing import SpanRecorder, assert_span
@@ -168,3 +169,105 @@ def test_django(tmp_path: Path) -> None:
     (tmp_path / "shop_site.py").write_text(DJANGO)
     ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ran.stdout == "['GET /shops/<int:number>/', 'GET /inner/<slug:name>', 'GET']\n", ran.stderr
+
+
+def _ask(app: Any, scope: dict[str, Any], incoming: list[dict[str, Any]]) -> BaseException | None:
+    """Run an application on one connection; what it raised."""
+
+    async def receive() -> Any:
+        if not incoming:
+            await asyncio.Event().wait()
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def main() -> BaseException | None:
+        try:
+            await app({"query_string": b"", "headers": [], **scope}, receive, send)
+        except Exception as error:
+            return error
+        return None
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(1000, StatusCode.UNSET), (1001, StatusCode.UNSET), (1006, StatusCode.ERROR)]
+)
+def test_a_websocket_that_its_client_closes_normally_is_no_error(
+    tracer_provider: Any, code: int, status: StatusCode
+) -> None:
+    async def room(websocket: Any) -> None:
+        await websocket.accept()
+        while True:
+            await websocket.receive_text()
+
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(Starlette(routes=[WebSocketRoute("/rooms", room)]), tracer_provider=tracer_provider)
+    raised = _ask(
+        app,
+        {"type": "websocket", "path": "/rooms", "scheme": "ws"},
+        [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": code}],
+    )
+    assert type(raised).__name__ == "WebSocketDisconnect"
+    assert_span(recorder.one(), name="GET /rooms", status=status)
+    assert len(recorder.one().events) == (status is StatusCode.ERROR)
+
+
+def test_an_upload_that_its_client_cuts_is_no_error(tracer_provider: Any) -> None:
+    async def upload(request: Any) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())))
+
+    recorder = SpanRecorder(tracer_provider)
+    routes = [Route("/files", upload, methods=["POST"])]
+    app = TracingMiddleware(Starlette(routes=routes), tracer_provider=tracer_provider)
+    raised = _ask(
+        app,
+        {"type": "http", "method": "POST", "path": "/files", "scheme": "http"},
+        [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}],
+    )
+    assert type(raised).__name__ == "ClientDisconnect"
+    assert_span(recorder.one(), name="POST /files", status=StatusCode.UNSET)
+    assert recorder.one().events == ()
+
+
+def test_a_background_task_that_fails_is_a_span_of_the_request(tracer_provider: Any) -> None:
+    def fail() -> None:
+        raise ValueError("no tea")
+
+    async def order(request: Any) -> PlainTextResponse:
+        return PlainTextResponse("ordered", background=BackgroundTask(fail))
+
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(Starlette(routes=[Route("/orders", order)]), tracer_provider=tracer_provider)
+    scope = {"type": "http", "method": "GET", "path": "/orders", "scheme": "http"}
+    assert isinstance(_ask(app, scope, [{"type": "http.request"}]), ValueError)
+    request = recorder.one(kind=SpanKind.SERVER)
+    assert_span(request, name="GET /orders", status=StatusCode.UNSET)
+    assert_span(
+        recorder.one(kind=SpanKind.INTERNAL),
+        name="after the response",
+        status=StatusCode.ERROR,
+        parent_id=f"{request.context.span_id:016x}",
+        attributes={"error.type": "ValueError"},
+    )
+
+
+def test_what_a_bare_application_raises_is_the_500_that_servers_answer(tracer_provider: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("no tea")
+
+    recorder = SpanRecorder(tracer_provider)
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"ada:pw@shop:81")]}
+    _ask(TracingMiddleware(app, tracer_provider=tracer_provider), scope, [])
+    assert_span(
+        recorder.one(),
+        status=StatusCode.ERROR,
+        attributes={
+            "http.response.status_code": 500,
+            "error.type": "ValueError",
+            "server.address": "shop",
+            "server.port": 81,
+        },
+    )

@@ -216,3 +216,35 @@ def test_a_health_check_is_left_out_by_its_path(tracer_provider: Any) -> None:
     called(app, PATH_INFO="/health")
     called(app, PATH_INFO="/tea")
     assert [span.attributes["url.path"] for span in recorder.spans] == ["/tea"]
+
+
+def test_what_fails_when_the_response_is_over_and_what_never_began_one(tracer_provider: Any) -> None:
+    class Pieces:
+        def __iter__(self) -> Any:
+            return iter([b"hello"])
+
+        def close(self) -> None:
+            raise ValueError("no tea")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/never":
+            raise KeyError("nothing")
+        start_response("200 OK", [])
+        return Pieces()
+
+    recorder = SpanRecorder(tracer_provider)
+    traced = clew.wsgi.TracingMiddleware(app, tracer_provider=tracer_provider)
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_HOST": "ada:pw@shop:81"}
+    body: Any = traced(dict(environ), lambda *_: lambda _: None)
+    assert list(body) == [b"hello"]
+    with pytest.raises(ValueError, match="no tea"):
+        body.close()
+    with pytest.raises(KeyError):
+        traced({**environ, "PATH_INFO": "/never"}, lambda *_: lambda _: None)
+    assert [(span.name, span.status.status_code.name) for span in recorder.spans] == [
+        ("GET", "UNSET"),
+        ("after the response", "ERROR"),
+        ("GET", "ERROR"),
+    ]
+    assert recorder.spans[2].attributes["http.response.status_code"] == 500
+    assert {span.attributes.get("server.address") for span in recorder.spans} == {"shop", None}

@@ -24,6 +24,12 @@ def test_headers_named_are_kept_with_all_their_values_and_no_others() -> None:
     }
 
 
+def test_addresses_in_headers_lose_their_secrets() -> None:
+    capture = HeaderCapture(["referer", "host"], "http.request.header.")
+    carrier = DictCarrier({"referer": "http://shop/?token=S", "host": "shop"})
+    assert capture.attributes(carrier)["http.request.header.referer"] == ["http://shop/?token=REDACTED"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["authorization", "Proxy-Authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-session-id"],

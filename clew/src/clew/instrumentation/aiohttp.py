@@ -20,8 +20,9 @@ from clew import guard, semconv
 from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
+from clew.tracing.attributes import http_method_attributes, http_outcome, http_span_name, redacted
 from clew.tracing.options import HttpOptions
+from clew.tracing.outcome import client_has_left
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
 
@@ -100,9 +101,10 @@ class ServerTransport:
         if self.route is not None:
             attributes[semconv.HTTP_ROUTE] = self.route
         attributes[semconv.NETWORK_PROTOCOL_VERSION] = f"{request.version.major}.{request.version.minor}"
-        name, colon, port = request.host.rpartition(":")
+        host = request.host.rpartition("@")[2]  # user and password have no place there, and yet are sent
+        name, colon, port = host.rpartition(":")
         if not (colon and port.isdecimal()):
-            name, port = request.host, ""
+            name, port = host, ""
         attributes[semconv.SERVER_ADDRESS] = name.strip("[]")
         number = int(port) if port else _http.DEFAULT_PORTS.get(request.scheme)
         if number is not None:
@@ -145,7 +147,10 @@ async def _answer(tracer: Tracer, request: web.Request, handler: Handler) -> web
         tracer.end(span, reply=_outcome(tracer, call, answer), transport=call)
         raise
     except BaseException as error:
-        tracer.end(span, error=error, transport=call)
+        # What aiohttp answers for it, unless there is nobody left to be answered.
+        answers = isinstance(error, Exception) and not client_has_left(error)
+        outcome = Outcome({semconv.HTTP_RESPONSE_STATUS_CODE: 500}, code=500) if answers else None
+        tracer.end(span, reply=outcome, error=error, transport=call)
         raise
     finally:
         detach(token)
@@ -247,6 +252,9 @@ class _ClientTracing:
                 outcome = call.outcome(response, error)
                 if self._tracer.wants_reply_headers:
                     call.reply_carrier = MultiDictCarrier(response.headers)
+            elif isinstance(error, aiohttp.ClientResponseError) and error.status:
+                # `raise_for_status=True`: there was a response, of which the exception keeps the status.
+                outcome = http_outcome(error.status, server=False)
         except Exception as failure:
             guard.swallow("reading a response of aiohttp", failure)
         self._tracer.end(span, reply=outcome, error=error, transport=call)

@@ -20,6 +20,7 @@ from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
 from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
 from clew.tracing.options import HttpOptions
+from clew.tracing.outcome import client_has_left
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
 
@@ -31,6 +32,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _MARK: Final = "clew.traced"
+#: The span of what failed when the response had been sent.
+_AFTERWARDS: Final = "after the response"
 # What `attach` calls, without its own call.
 _attach: Final = _RUNTIME_CONTEXT.attach
 
@@ -118,6 +121,7 @@ def _template(key: _Key) -> dict[str, AttributeValue]:
 
 
 def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
+    host = host.rpartition("@")[2]  # user and password have no place there, and yet are sent
     name, colon, port = host.rpartition(":")
     if colon and port.isdecimal():
         return name.strip("[]"), int(port)
@@ -186,7 +190,12 @@ class TracingMiddleware:
         except BaseException as error:
             if open_:
                 open_ = False
+                if not status and kind == "http" and isinstance(error, Exception) and not client_has_left(error):
+                    status = 500  # what servers answer for it
                 _end(tracer, span, transport, status, error, end_time_unix_nano)
+            elif isinstance(error, Exception) and not client_has_left(error):
+                # Its answer was sent: a background task, or what a middleware does afterwards.
+                tracer.note_failure(_AFTERWARDS, error, context=context, kind=SpanKind.INTERNAL)
             raise
         finally:
             if open_:

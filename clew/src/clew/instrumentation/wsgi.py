@@ -21,6 +21,7 @@ from clew import guard, semconv
 from clew.carriers import AsgiCarrier, WsgiCarrier
 from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
 from clew.tracing.options import HttpOptions
+from clew.tracing.outcome import client_has_left
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer, server_transport
 
@@ -96,6 +97,7 @@ class WsgiTransport:
             attributes[semconv.CLIENT_ADDRESS] = address
         host = environ.get("HTTP_HOST")
         if host:
+            host = host.rpartition("@")[2]  # user and password have no place there, and yet are sent
             name, colon, port = host.rpartition(":")
             if not (colon and port.isdecimal()):
                 name, port = host, ""
@@ -155,6 +157,8 @@ def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: Star
     try:
         body = app(environ, traced_start_response)
     except BaseException as error:
+        if not transport.status and isinstance(error, Exception) and not client_has_left(error):
+            transport.status = 500  # what servers answer for it
         _end(tracer, span, transport, error)
         raise
     finally:
@@ -216,6 +220,9 @@ class _Body:
             if close is not None:
                 close()
         except BaseException as error:
+            if not self._open and isinstance(error, Exception):
+                # The response is over: what runs then, such as Werkzeug's `call_on_close`, has no span that is open.
+                self._tracer.note_failure("after the response", error, context=self._context, kind=SpanKind.INTERNAL)
             self._finish(error)
             raise
         finally:

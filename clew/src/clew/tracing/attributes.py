@@ -30,6 +30,13 @@ _parameters: Final = re.compile(r"(?<![^?&;#])([^?&;#=]++)=([^&;#]*)").sub
 _user_info: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@").sub
 
 
+# An address, or a path with a query, within a sentence.
+_addresses: Final = re.compile(r"""(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^\s"'<>]+|/[^\s"'<>?]*\?[^\s"'<>]+""").sub
+# As in the connection strings of databases.
+_passwords: Final = re.compile(r"""\b(password|passwd|pwd)(\s*=\s*)('[^']*'|"[^"]*"|[^\s'";&]+)""", re.IGNORECASE).sub
+_may_hold_secrets: Final = re.compile(r"[?@]|passw|pwd", re.IGNORECASE).search
+
+
 def http_span_name(method: str, route: str | None) -> str:
     """`GET /users/{id}`, or `GET` alone without a route; `HTTP` for methods nobody knows."""
     name = method if method in METHODS else "HTTP"
@@ -52,6 +59,18 @@ def redacted_url(url: str) -> str:
         url = _user_info(lambda match: f"{match[1] or ''}//", url)
     address, mark, query = url.partition("?")
     return address + mark + redacted(query) if mark else url
+
+
+def may_hold_secrets(text: str) -> bool:
+    """Whether `redacted_text` has anything to look for."""
+    return _may_hold_secrets(text) is not None
+
+
+def redacted_text(text: str) -> str:
+    """A text with the addresses in it as `redacted_url` has them, and passwords of connection strings left out."""
+    if not may_hold_secrets(text):
+        return text
+    return _passwords(rf"\1\2{REDACTED}", _addresses(lambda match: redacted_url(match[0]), text))
 
 
 def http_method_attributes(method: str) -> dict[str, AttributeValue]:

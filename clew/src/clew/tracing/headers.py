@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from clew import guard
+from clew.tracing.attributes import redacted_text
 
 if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
@@ -61,7 +62,9 @@ class HeaderCapture:
         for name in names:
             values = carrier.get(name)
             if values:
-                found[self._prefix + name] = [REDACTED] * len(values) if self._is_secret(name) else values
+                found[self._prefix + name] = (
+                    [REDACTED] * len(values) if self._is_secret(name) else [redacted_text(value) for value in values]
+                )
         return found
 
     def _is_secret(self, name: str) -> bool:

@@ -22,6 +22,36 @@ def is_cancellation(error: BaseException) -> bool:
     return any((cls.__module__, cls.__name__) in _CANCELLATIONS for cls in type(error).__mro__)
 
 
+# What frameworks and servers raise when the other side has gone, by the package it comes from.
+_DISCONNECTS: Final = frozenset(
+    (
+        ("starlette", "ClientDisconnect"),
+        ("starlette", "WebSocketDisconnect"),
+        ("litestar", "ClientDisconnect"),
+        ("litestar", "WebSocketDisconnect"),
+        ("uvicorn", "ClientDisconnected"),
+        ("werkzeug", "ClientDisconnected"),
+        ("django", "RequestAborted"),
+        ("django", "UnreadablePostError"),
+        ("gunicorn", "NoMoreData"),
+        ("aiohttp", "ClientConnectionResetError"),
+    )
+)
+# Normal closure, going away, no status: RFC 6455, 7.4.1.
+_NORMAL_CLOSES: Final = frozenset((1000, 1001, 1005))
+
+
+def client_has_left(error: BaseException) -> bool:
+    """Whether a server's handler was left because its client went away, which is no fault of the server's.
+
+    A WebSocket has gone so when it was closed in a normal way; one that broke is an error.
+    """
+    for cls in type(error).__mro__:
+        if (cls.__module__.partition(".")[0], cls.__name__) in _DISCONNECTS:
+            return cls.__name__ != "WebSocketDisconnect" or getattr(error, "code", 1006) in _NORMAL_CLOSES
+    return False
+
+
 def type_name(error: BaseException) -> str:
     """The exception's class as `error.type` wants it: qualified, without `builtins`."""
     cls = type(error)

@@ -39,10 +39,12 @@ from clew import guard, semconv
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
 from clew.tracing import kratos
+from clew.tracing.attributes import redacted_text
 from clew.tracing.exclusion import exclusion_from_environment, exclusion_from_rules
+from clew.tracing.failures import message_of, record
 from clew.tracing.headers import TrustedProxies, capture_from_names
 from clew.tracing.options import Conventions, Exclusion
-from clew.tracing.outcome import is_cancellation, type_name
+from clew.tracing.outcome import client_has_left, is_cancellation, type_name
 from clew.transport import Outcome, Transport
 
 SCOPE: Final = "clew"
@@ -69,6 +71,7 @@ class Tracer:
         "_extracts",
         "_is_excluded",
         "_is_idle",
+        "_is_server",
         "_kratos",
         "_on_end",
         "_on_start",
@@ -123,6 +126,7 @@ class Tracer:
             if is_server
             else None
         )
+        self._is_server = is_server
         self._rename = rename
         self._on_start = on_start
         self._on_end = on_end
@@ -371,18 +375,20 @@ class Tracer:
         outcome = _NOTHING if known is None else known
         if outcome.attributes and self._otel:
             span.set_attributes(outcome.attributes)
-        if outcome.cancelled or (error is not None and is_cancellation(error)):
+        if outcome.cancelled or (
+            error is not None and (is_cancellation(error) or (self._is_server and client_has_left(error)))
+        ):
             span.set_attribute(semconv.CANCELLED, True)
             if self._kratos:
                 kratos.cancelled(span)
             return
         error_type = outcome.error_type
-        message = outcome.message
+        message = redacted_text(outcome.message) if outcome.message else outcome.message
         if error is not None:
             if self._otel:
-                span.record_exception(error)
+                record(span, error)
             error_type = error_type or type_name(error)
-            message = message or str(error)
+            message = message or message_of(error)
         if error_type is not None:
             span.set_status(StatusCode.ERROR, message or None)
             if self._otel:
@@ -398,6 +404,40 @@ class Tracer:
                 server=self._extracts,
                 records_exception=not self._otel,
             )
+
+    def note_failure(
+        self,
+        operation: str,
+        error: BaseException,
+        *,
+        transport: Transport | None = None,
+        context: Context | None = None,
+        kind: SpanKind | None = None,
+        start_time_unix_nano: int | None = None,
+        reply: object = None,
+    ) -> None:
+        """A span for something that has failed and had none: it started at the time given, and ends now. Never raises.
+
+        It is of the tracer's kind unless `kind` says otherwise, and a child of the current span or that of `context`.
+        """
+        try:
+            context = _current() if context is None else context
+            if context.get(_SUPPRESS_INSTRUMENTATION_KEY):
+                return
+            if transport is not None and self._is_excluded is not None and self._is_excluded(transport):
+                return
+            tracer = self._tracer
+            if self._explicit_provider is None:
+                tracer = trace.get_tracer_provider().get_tracer(SCOPE)
+            assert tracer is not None
+            attributes = None if transport is None else self._attributes(transport, context)
+            span = tracer.start_span(
+                operation, context, self.kind if kind is None else kind, attributes, (), start_time_unix_nano
+            )
+        except Exception as failure:
+            guard.swallow("starting a span", failure)
+            return
+        self.end(span, reply=reply, error=error, transport=transport)
 
 
 class _Unrecorded(NonRecordingSpan):
