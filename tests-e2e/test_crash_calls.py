@@ -1,0 +1,176 @@
+"""The process ends at a chosen system call, or that call fails once: every acknowledged span is in every table exactly once.
+
+A sample here; `CLEW_CALLS=500` makes more (`make soak`), `CLEW_SEED` repeats a run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.calls import NAMES, Call, CallShim
+from harness.folder import assert_stored_once
+from harness.server import NotReady, Server
+from harness.wire import new_span_id, new_trace_id, request, span, spans_of
+
+RUNS = int(os.environ.get("CLEW_CALLS", "6"))
+SEED = int(os.environ.get("CLEW_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+SPANS_A_TRACE = 3
+MOST_ROUNDS = 4
+# A flush makes 12 renames, 11 directories, 170 fdatasyncs, 140 writes, 3 fsyncs, 1 or 2 unlinks.
+HIGHEST = {"rename": 36, "unlink": 6, "fsync": 9, "fdatasync": 400, "mkdir": 33, "ftruncate": 2, "write": 300}
+
+
+def chosen(chance: random.Random) -> Call:
+    name = chance.choice((*NAMES, "rename", "rename"))
+    return Call(
+        name,
+        number=chance.randint(1, HIGHEST[name]),
+        error=chance.choice((0, 0, errno.ENOSPC, errno.EIO)),
+        armed=chance.random() < 0.75,
+    )
+
+
+class Story:
+    """One server, one call that goes wrong, and what was acknowledged."""
+
+    def __init__(self, server: Server, shim: CallShim, call: Call) -> None:
+        self.server = server
+        self.shim = shim
+        self.call = call
+        self.acknowledged: dict[bytes, tuple[str, set[bytes]]] = {}
+        self.unanswered: list[tuple[bytes, bytes, str, list[bytes]]] = []
+
+    def send(self, number: int) -> None:
+        """One request of one trace, its service and a resource attribute named after the request."""
+        trace_id = new_trace_id()
+        ids = [new_span_id() for _ in range(SPANS_A_TRACE)]
+        batch = [
+            span(trace_id, span_id=one, parent_id=ids[0] if at else b"", name=f"step {at}", failed=at == 2)
+            for at, one in enumerate(ids)
+        ]
+        service = f"service-{number % 3}"
+        body = request(service, batch, resource={"request.number": f"r{number}"})
+        self.unanswered.append((body, trace_id, f"r{number}", ids))
+
+    def repeat_unanswered(self) -> None:
+        """As an exporter does: the same bytes again until they are acknowledged."""
+        left = []
+        for body, trace_id, number, ids in self.unanswered:
+            try:
+                answer = self.server.post(body)
+            except httpx.TransportError:
+                left.append((body, trace_id, number, ids))
+                continue
+            if answer.status_code == 200:
+                assert answer.content == b""
+                self.acknowledged[trace_id] = (number, set(ids))
+            else:
+                assert answer.status_code == 503, answer.content
+                left.append((body, trace_id, number, ids))
+        self.unanswered = left
+
+    def load_until_it_happens(self) -> None:
+        number = len(self.acknowledged)
+        for _ in range(MOST_ROUNDS):
+            for _ in range(4):
+                self.send(number)
+                number += 1
+            self.repeat_unanswered()
+            try:
+                self.server._client.post(f"{self.server.http}/api/v1/flush", params={"timeout_s": 10}, timeout=20)
+            except httpx.TransportError:
+                pass
+            if not self.server.is_running():
+                return
+            if self.shim.happened() is not None:
+                return
+
+
+def check(server: Server, story: Story, name: str) -> None:
+    server.flush()
+    found = {trace["trace_id"]: trace for trace in server.found(limit=1000)}
+    assert len(found) == len(story.acknowledged), name
+    for trace_id, (number, ids) in story.acknowledged.items():
+        summary = found[trace_id.hex()]
+        assert (summary["spans"], summary["errors"], summary["has_root"]) == (SPANS_A_TRACE, 1, True), name
+        data = server.trace_bytes(trace_id)
+        assert sorted(one.span_id for one in spans_of(data)) == sorted(ids), name
+        assert number.encode() in data, name
+        by_resource = server.found(attr=f"request.number:{number}")
+        assert [trace["trace_id"] for trace in by_resource] == [trace_id.hex()], name
+    status = server.status()
+    assert (status["dead_letter_spans"], status["backlog_spans"]) == (0, 0), name
+
+
+@pytest.mark.timeout(180 * RUNS)
+def test_every_acknowledged_span_is_in_every_table_once_whatever_call_the_process_dies_at(
+    make_server: Callable[..., Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(SEED)
+    shim = CallShim(tmp_path / "shim")
+    happened = spans = 0
+    for run in range(RUNS):
+        call = chosen(chance)
+        server = make_server(f"data-{run}")
+        if not call.armed:  # something is in the log and in the store when it starts
+            server.start()
+            story = Story(server, shim, call)
+            for number in range(3):
+                story.send(number)
+            story.repeat_unanswered()
+            server.flush()
+            for number in range(3, 6):
+                story.send(number)
+            story.repeat_unanswered()
+            server.kill()
+        else:
+            story = Story(server, shim, call)
+        faulty = make_server(f"data-{run}", environment=shim.environment(call, server.data_dir))
+        story.server = faulty
+        try:
+            faulty.start()
+        except NotReady:
+            pass  # it ended, killed or with a sentence: what it had acknowledged is looked for below
+        else:
+            shim.arm()
+            story.load_until_it_happens()
+            if faulty.is_running() and chance.random() < 0.5:
+                faulty.stop()
+        faulty.kill()
+        what = shim.happened()
+        happened += what is not None
+        name = f"seed {SEED}, run {run}: {call}, at {what}"
+        again = make_server(f"data-{run}")
+        try:
+            again.start()
+        except NotReady as error:
+            raise AssertionError(f"{name}: {error}") from error
+        story.server = again
+        deadline_s = time.monotonic() + 60
+        while story.unanswered:
+            story.repeat_unanswered()
+            assert time.monotonic() < deadline_s, name
+        check(again, story, name)
+        assert again.stop() == 0, name
+        total = sum(len(ids) for _, ids in story.acknowledged.values())
+        if total:
+            try:
+                assert_stored_once(again.data_dir, total, len(story.acknowledged))
+            except AssertionError as error:
+                raise AssertionError(f"{name}: {error}") from error
+        spans += total
+        with capsys.disabled():
+            if RUNS > 20:
+                print(f"\n  {run}: {call.name} {call.number} error {call.error} armed {call.armed}: {what}", end="")
+    with capsys.disabled():
+        print(
+            f"\n  seed {SEED}: {RUNS} runs, the call happened in {happened}; {spans} spans acknowledged, each found once"
+        )
