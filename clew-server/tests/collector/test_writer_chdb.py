@@ -94,3 +94,36 @@ def test_a_record_chdb_refuses_is_set_aside_and_its_neighbours_are_stored_once(
         wal = open_wal()
     assert [len(store.reader.get(trace_id(seed))) for seed in (200, 201)] == [2, 2]
     assert len(list((tmp_path / "dead-letter").glob("*.otlp"))) == 1
+
+
+def test_a_record_whose_values_the_engine_cannot_hold_is_set_aside_and_the_others_are_stored(
+    tmp_path: Path, store: ChdbStore, open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    """Two million empty attributes: both parsers read them, the engine's functions refuse an array of that size."""
+    attributes = b"\x0a\x00" * 2_000_000
+    size = len(attributes)
+    length = bytes((size & 127 | 128, size >> 7 & 127 | 128, size >> 14 & 127 | 128, size >> 21))
+    huge = b"\x0a" + length + attributes
+    outer = len(huge)
+    spans = bytes.fromhex("121e 121c 0a10") + bytes([7] * 16) + bytes.fromhex("1208") + bytes([7] * 8)
+    outer += len(spans)
+    poison = (
+        b"\x0a"
+        + bytes((outer & 127 | 128, outer >> 7 & 127 | 128, outer >> 14 & 127 | 128, outer >> 21))
+        + huge
+        + spans
+    )
+    wal = open_wal()
+    for seed in range(300, 310):
+        put(wal, request_of(seed, 2), 2)
+        if seed == 304:
+            put(wal, poison, 1)
+    writer = Writer(wal, store.writer, dead_letter_folder=tmp_path / "dead-letter")
+    writer.start()
+    asyncio.run(writer.flush(120))
+    writer.stop()
+    assert [len(store.reader.get(trace_id(seed))) for seed in range(300, 310)] == [2] * 10
+    figures = writer.statistics()
+    assert figures.failing_since_unix_nano is None
+    assert figures.stored_spans + figures.dead_letter_spans == 21
+    assert len(store.reader.get(bytes([7] * 16))) == 1  # only the search form refuses it
