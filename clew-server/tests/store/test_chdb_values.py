@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from typing import Any
@@ -41,12 +42,12 @@ VALUES = {
     "bool": (AnyValue(bool_value=True), ["true"]),
     "false": (AnyValue(bool_value=False), ["false"]),
     "bytes": (AnyValue(bytes_value=b"\x00\xff\xfe"), ["AP/+"]),
-    "list": (LISTED, ["alpha", "", "beta", "7", "/w=="]),
+    "list": (LISTED, [base64.b64encode(LISTED.array_value.SerializeToString()).decode()]),
     "empty list": (EMPTY_LIST, [""]),
-    "list in a list": (NESTED, ["CgYKBGRlZXA="]),
+    "list in a list": (NESTED, [base64.b64encode(NESTED.array_value.SerializeToString()).decode()]),
     "pairs": (PAIRS, ["Cg4KAWsSCSGamZmZmZm5Pw=="]),
     "nothing": (AnyValue(), [""]),
-    "long list": (LONG_LIST, [f"{number} " + "x" * (number * 200) for number in (0, 1, 63)]),
+    "long list": (LONG_LIST, [base64.b64encode(LONG_LIST.array_value.SerializeToString()).decode()]),
 }
 
 

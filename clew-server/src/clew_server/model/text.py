@@ -1,4 +1,4 @@
-"""An attribute's value as one text, by the rule the store's statements use (`TEXTS` and `FLAT` in store/macros.py)."""
+"""An attribute's value as one text, by the rule the store's statements use (`TEXTS` in store/macros.py)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 
 def value_text(value: AnyValue) -> str:
-    """Strings as they are, numbers and booleans in decimal and as true, false; bytes in base64; of a list the first element.
+    """Strings as they are, numbers and booleans in decimal and as true, false; bytes in base64.
 
-    A list of keys, and a list inside a list, is the base64 of its protobuf. Nothing is the empty text.
+    A list and a list of keys are the base64 of their protobuf. Nothing is the empty text.
     """
-    if value.WhichOneof("value") == "array_value":
-        elements = value.array_value.values
-        return _one(elements[0]) if elements else ""
-    return _one(value)
-
-
-def _one(value: AnyValue) -> str:
     kind = value.WhichOneof("value")
     if kind == "string_value":
         return value.string_value

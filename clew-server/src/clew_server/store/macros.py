@@ -50,36 +50,18 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "bitOr(bitShiftLeft(bitAnd(reinterpretAsUInt64(substring(r,10,1)),127),56),"
         " bitShiftLeft(reinterpretAsUInt64(substring(r,11,1)),63))",
     ),
-    # One rule for every value: strings as they are, numbers and booleans as OTLP's JSON writes them, bytes and lists of keys
-    # (their protobuf) in base64, which is valid text whatever they hold.
+    # One rule for every value: strings as they are, numbers and booleans as OTLP's JSON writes them, bytes, lists and lists of
+    # keys (their protobuf) in base64, which is valid text whatever they hold. Taking lists apart here costs every flush as
+    # much again as all the rest of the statement.
     "TEXTS": (
         ("v",),
         r"arrayMap((w,x)->multiIf(startsWith(w,'\x0a'),STR(w), startsWith(w,'\x18'),toString(reinterpretAsInt64(bitOr(x,HIGH(w)))),"
         r" startsWith(w,'\x21'),toString(reinterpretAsFloat64(substring(w,2,8))),"
-        r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(STR(w))), v, WORDS(v))",
+        r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(if(startsWith(w,'\x0a'),'',STR(w)))), v, WORDS(v))",
     ),
-    # The raw elements of each value: a list is its elements (at most 64, one empty value for an empty list), anything else
-    # itself. `acc` is (bytes not read yet, elements); each element is 0a, a length of one to three bytes, an AnyValue: `x`
-    # has the length's bytes, `n` their number, `z` the length. Each is named once, by a lambda over an array of one: the engine
-    # analyses this text a dozen times an insert, and that is what a small segment costs.
-    "ELEMENTS": (
-        ("v",),
-        r"arrayMap(w->if(startsWith(w,'\x2a') AND length(w)>2, arrayFold((acc,i)->if(empty(acc.1),acc,"
-        r"arrayMap(x->arrayMap(n->arrayMap(z->(substring(acc.1,2+n+z),arrayPushBack(acc.2,substring(acc.1,2+n,z))),"
-        r"[bitOr(bitAnd(x,127),bitOr(if(n>1,bitShiftRight(bitAnd(x,32512),1),0),if(n>2,bitShiftRight(bitAnd(x,8323072),2),0)))])[1],"
-        r"[multiIf(bitAnd(x,128)=0,1,bitAnd(x,32768)=0,2,3)])[1],[reinterpretAsUInt32(substring(acc.1,2,3))])[1]),"
-        r" range(least(64,intDiv(length(w),2))), (STR(w),emptyArrayString())).2, [if(startsWith(w,'\x2a'),'',w)]), v)",
-    ),
-    "FLAT": (("v",), "arrayFlatten(ELEMENTS(v))"),
-    "PAIRS": (
-        ("k", "v"),  # keeps duplicate keys
-        "arrayMap(l->(arrayFlatten(arrayMap((n,e)->arrayWithConstant(length(e),n),k,l)), TEXTS(arrayFlatten(l))),[ELEMENTS(v)])[1]",
-    ),
-    "TYPES": (("v",), "arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),FLAT(v))"),
-    "SVC": (
-        ("k", "v"),
-        "arrayElement(TEXTS(FLAT(arrayFilter((w,n)->n='service.name',v,k))),1)",
-    ),
+    "PAIRS": (("k", "v"), "(k,TEXTS(v))"),
+    "TYPES": (("v",), "arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),v)"),
+    "SVC": (("k", "v"), "arrayElement(TEXTS(arrayFilter((w,n)->n='service.name',v,k)),1)"),
     "MAP": (("k", "v"), "CAST(PAIRS(k,v),'Map(LowCardinality(String),String)')"),
     "ITEMS": ((), "arrayMap((k,v)->concat(k,'=',v),mapKeys(attrs),mapValues(attrs))"),
     # Both bounds of the sort key's hour and of the start: either alone does not use the key.
