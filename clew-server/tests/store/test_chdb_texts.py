@@ -78,29 +78,6 @@ def test_a_service_whose_name_is_of_any_type_has_one_name_everywhere(
     assert [found.trace_id for found in reader.find(same).traces] == [trace_id.hex()]
 
 
-def test_a_list_is_found_by_the_text_of_any_of_its_elements(opened: Any) -> None:
-    trace_id = os.urandom(16)
-    # The lengths of elements take one, two and three bytes.
-    elements = [
-        "GET",
-        "süd",
-        "",
-        *(str(size % 10) * size for size in (124, 125, 126, 127, 128, 16_379, 16_380, 16_384, 70_000)),
-    ]
-    value = AnyValue(
-        array_value=ArrayValue(values=[*(AnyValue(string_value=text) for text in elements), AnyValue(int_value=2**40)])
-    )
-    opened.put([request(value, trace_id, 900)])
-    for key in ("of.span", "service.name"):
-        for text in (*elements, str(2**40)):
-            found = opened.store.reader.find(
-                Search((SpanCondition("attr", "=", text, key), SpanCondition("name", "=", "n900")))
-            )
-            assert [trace.trace_id for trace in found.traces] == [trace_id.hex()], (key, text)
-        absent = Search((SpanCondition("attr", "=", "GET,süd", key), SpanCondition("name", "=", "n900")))
-        assert not opened.store.reader.find(absent).traces
-
-
 @pytest.mark.parametrize("sql", ["SELECT unhex('ff00c328')", "SELECT [unhex('ff'),'a']", "SELECT unhex('edA080')"])
 def test_bytes_of_the_engine_that_are_no_text_are_read_with_replacement_characters(
     opened: Any, monkeypatch: pytest.MonkeyPatch, sql: str
