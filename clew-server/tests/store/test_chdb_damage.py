@@ -92,6 +92,15 @@ def test_a_search_answers_the_rest_and_names_the_damaged_part(halves: Halves, ta
 
 
 @pytest.mark.usefixtures("mended")
+def test_damage_is_logged_once_however_many_questions_meet_it(halves: Halves, caplog: pytest.LogCaptureFixture) -> None:
+    halves.flip("traces")
+    reader = type(halves.opened.store.reader)(halves.opened.store.reader._pool)
+    for _ in range(3):
+        assert not reader.find(SERVICE).complete
+    assert len([record for record in caplog.records if "cannot be read" in record.message]) == 1
+
+
+@pytest.mark.usefixtures("mended")
 def test_pages_over_damage_go_on_to_the_end(halves: Halves) -> None:
     halves.flip("traces")
     found: list[str] = []

@@ -47,10 +47,12 @@ class Tables:
         self._damaged: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def note_damage(self, table: str, part: str) -> None:
-        """Remember a part that a question could not read, for those who show how the store is."""
+    def note_damage(self, table: str, part: str) -> bool:
+        """Remember a part that a question could not read, for those who show how the store is. True for the first time."""
         with self._lock:
+            is_new = (table, part) not in self._damaged
             self._damaged.add((table, part))
+            return is_new
 
     def damaged(self) -> list[tuple[str, str]]:
         """(table, part) of every part that some question could not read; some may have been dropped since."""
@@ -125,9 +127,9 @@ class Question:
             if table is not None and (table, part) not in self.damaged:
                 if len(self.damaged) >= _MAX_DAMAGED:
                     raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
-                logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
                 self.damaged[table, part] = str(error)
-                self._tables.note_damage(table, part)
+                if self._tables.note_damage(table, part):  # said once: every question meets it again
+                    logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
                 return
         raise error
 
