@@ -112,8 +112,9 @@ bench-large: install ## a million spans through ingest and query
 	$(BIN)/python bench/query/run.py --spans 1000000
 	$(BIN)/python bench/idle/run.py
 
-soak: install debian-packages ## crashes at random moments, and half an hour of spans for each recorder while the collector fails
+soak: install debian-packages ## crashes at random moments and at chosen system calls (hours), and half an hour of spans for each recorder while the collector fails
 	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py --timeout 3600 $(PYTEST_ARGS)
+	CLEW_CALLS=500 $(BIN)/pytest tests-e2e/test_crash_calls.py -s --timeout 36000 $(PYTEST_ARGS)
 	CLEW_SOAK_S=1800 $(BIN)/pytest tests-e2e/test_recorder_soak.py -s $(PYTEST_ARGS)
 
 fuzz: install ## strange bytes into every decoder, for minutes
