@@ -110,7 +110,7 @@ def test_what_cannot_be_decoded_is_400_with_a_status_in_the_requests_encoding(
     assert status.message
     answer = client.post(
         "/v1/traces",
-        content=b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "SPAN_KIND_SERVER"}]}]}]}',
+        content=b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "SERVER"}]}]}]}',
         headers=JSON,
     )
     assert (answer.status_code, answer.json()["code"]) == (400, 3)

@@ -128,12 +128,15 @@ def test_a_span_whose_id_is_not_one_costs_only_itself(bad: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"kind": "SPAN_KIND_SERVER"},
+        {"kind": "SERVER"},
+        {"kind": "span_kind_server"},
+        {"kind": "STATUS_CODE_ERROR"},
         {"kind": "2"},
         {"kind": True},
         {"kind": 1.5},
         {"kind": 2**31},
-        {"status": {"code": "STATUS_CODE_ERROR"}},
+        {"status": {"code": "ERROR"}},
+        {"status": "STATUS_CODE_ERROR"},
         {"name": 5},
         {"startTimeUnixNano": "-1"},
         {"startTimeUnixNano": str(2**64)},
@@ -149,13 +152,102 @@ def test_a_span_whose_id_is_not_one_costs_only_itself(bad: str) -> None:
         {"attributes": [{"key": "k", "value": {"bytesValue": "*"}}]},
         {"attributes": [{"key": "k", "value": {"boolValue": 1}}]},
         {"attributes": [{"key": "k", "value": {"doubleValue": "much"}}]},
-        {"name": "\ud800"},
+        {"attributes": [{"key": "k", "value": {"doubleValue": "1_000"}}]},
+        {"attributes": [{"key": "k", "value": {"doubleValue": " 1"}}]},
+        {"attributes": [{"key": "k", "value": {"doubleValue": "٣"}}]},
+        {"attributes": [{"key": "k", "value": {"intValue": math.nan}}]},
+        {"attributes": [{"key": "k", "value": {"doubleValue": True}}]},
         {"events": [{"timeUnixNano": []}]},
     ],
 )
-def test_what_is_not_otlp_is_refused_with_the_key(fields: dict[str, Any]) -> None:
+def test_a_wrong_value_costs_its_own_span_only(fields: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         decode(of_span(**fields))
+    spans: list[Any] = [{**IDS, "name": f"n{number}"} for number in range(100)]
+    spans[41] = IDS | fields
+    batch = decode_otlp(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode(), JSON)
+    assert (batch.spans, batch.rejected) == (99, {"malformed": 1})
+    assert "1 span rejected" in batch.rejection
+
+
+@pytest.mark.parametrize("wrong", [5, None, "x", [], True])
+def test_what_is_no_span_costs_itself_only(wrong: Any) -> None:
+    sent = {"resourceSpans": [{"scopeSpans": [{"spans": [IDS, wrong, IDS]}]}]}
+    batch = decode_otlp(json.dumps(sent).encode(), JSON)
+    assert (batch.spans, batch.rejected) == (2, {"malformed": 1})
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before its spans", "behind its spans"])
+@pytest.mark.parametrize(
+    ("where", "broken"),
+    [
+        ("resource", {"resource": {"attributes": [{"key": 5}]}}),
+        ("resource", {"resource": 5}),
+        ("resource", {"schemaUrl": 5}),
+        ("scope", {"scope": {"name": 5}}),
+        ("scope", {"schemaUrl": {}}),
+    ],
+)
+def test_a_broken_resource_or_scope_costs_its_own_spans_only(where: str, broken: dict[str, Any], first: bool) -> None:
+    scope: dict[str, Any] = {"spans": [IDS, IDS]}
+    if where == "scope":
+        bad = {"scopeSpans": [{**broken, **scope} if first else {**scope, **broken}]}
+    else:
+        bad = {**broken, "scopeSpans": [scope]} if first else {"scopeSpans": [scope], **broken}
+    batch = decode_otlp(json.dumps({"resourceSpans": [bad, {"scopeSpans": [scope]}]}).encode(), JSON)
+    assert (batch.spans, batch.rejected) == (2, {"malformed": 2})
+
+
+def test_half_a_character_becomes_the_replacement_character_wherever_it_stands() -> None:
+    """As Node's JSON.stringify writes a string that was cut by length."""
+    cut, whole = "ab\ud83d", "a\ud83d\ude00"
+    text = json.dumps(
+        of_span(
+            name=cut,
+            traceState="\ude00x",
+            attributes=[
+                {"key": cut, "value": {"arrayValue": {"values": [{"stringValue": cut}, {"stringValue": whole}]}}}
+            ],
+            events=[{"name": cut}],
+            status={"message": cut},
+        )
+    )
+    (span,) = decode(text)
+    assert (span.name, span.trace_state, span.events[0].name, span.status.message) == ("ab�", "�x", "ab�", "ab�")
+    values = span.attributes[0].value.array_value.values
+    assert [span.attributes[0].key, *(item.string_value for item in values)] == ["ab�", "ab�", "a😀"]
+
+
+def test_bytes_that_are_not_utf8_in_a_string_become_the_replacement_character() -> None:
+    (span,) = decode(json.dumps(of_span(name="MARK")).encode().replace(b"MARK", b"a\xff"))
+    assert span.name == "a�"
+
+
+def test_enum_values_by_their_full_names_are_taken() -> None:
+    (span,) = decode(of_span(kind="SPAN_KIND_SERVER", status={"code": "STATUS_CODE_ERROR"}))
+    assert (span.kind, span.status.code) == (2, 2)
+
+
+def test_blanks_and_keys_in_any_order_are_read() -> None:
+    sent = json.dumps(json.loads(SEEN), indent=3)
+    assert decode(" \r\n\t" + sent + "\n ") == decode(SEEN)
+    backwards = json.loads(SEEN, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert decode(backwards) == decode(SEEN)
+    assert decode("\ufeff" + SEEN) == decode(SEEN)
+
+
+@pytest.mark.parametrize("at", [1, 20, 200, len(SEEN) - 1])
+def test_text_that_is_cut_or_goes_on_is_refused_with_the_place(at: int) -> None:
+    for text in (SEEN[:at], SEEN + "x", SEEN + SEEN, SEEN.replace(",", ";", 1), SEEN.replace('"resourceSpans"', "5")):
+        with pytest.raises(BadInput) as refusal:
+            decode(text)
+        assert refusal.value.position is not None
+
+
+def test_a_large_request_in_json_is_taken() -> None:
+    spans = [{"traceId": f"{number + 1:032x}", "spanId": "02" * 8, "name": "n" * 100} for number in range(20_000)]
+    batch = decode_otlp(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode(), JSON)
+    assert (batch.spans, batch.rejected) == (20_000, {})
 
 
 @pytest.mark.parametrize(
@@ -178,11 +270,13 @@ def test_what_is_not_a_json_request_is_refused(text: str | bytes) -> None:
         decode(text)
 
 
-def test_a_bare_nan_is_refused_and_a_quoted_one_is_a_number() -> None:
-    with pytest.raises(BadInput, match="NaN"):
-        decode(json.dumps(of_span(attributes=[{"key": "k", "value": {"doubleValue": math.nan}}])))
+def test_nan_and_infinity_are_numbers_with_quotes_and_without() -> None:
+    """Without quotes they are no JSON, but Python's json writes them so, and one must not cost a batch."""
+    assert math.isnan(of_value({"doubleValue": math.nan}).double_value)
+    assert of_value({"doubleValue": -math.inf}).double_value == -math.inf
     assert math.isnan(of_value({"doubleValue": "NaN"}).double_value)
     assert of_value({"doubleValue": "-Infinity"}).double_value == -math.inf
+    assert of_value({"doubleValue": "-1.5e3"}).double_value == -1500
 
 
 def test_values_that_are_nested_too_deeply_are_refused() -> None:

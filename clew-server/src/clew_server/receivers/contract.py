@@ -38,7 +38,7 @@ class OtlpBatch(NamedTuple):
 _REASONS = {
     "trace_id": "a trace id is 16 bytes, not all zero",
     "span_id": "a span id is 8 bytes, not all zero",
-    "malformed": "the span, its scope or its resource is not valid protobuf",
+    "malformed": "the span, its scope or its resource holds a value that OTLP does not allow there",
 }
 
 

@@ -111,21 +111,24 @@ def decode_otlp(body: bytes, content_type: str) -> OtlpBatch:
     if len(body) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
     with memory_errors():
-        if media_type(content_type) == JSON:
-            return _checked(body, request_from_json(body), Counter())
-        if len(body) > PIECE_BYTES:
-            return _in_pieces(body)
         rejected: Counter[str] = Counter()
-        message, error = _parsed(body, rejected)
-        if error is not None and not _count(message):
-            raise _not_otlp(error) from error
-        return _checked(body, message, rejected, None if error else body)
+        if media_type(content_type) == JSON:
+            return _decode_protobuf(request_from_json(body, rejected), rejected)._replace(received=body)
+        return _decode_protobuf(body, rejected)
 
 
-def _in_pieces(body: bytes) -> OtlpBatch:
+def _decode_protobuf(body: bytes, rejected: Counter[str]) -> OtlpBatch:
+    if len(body) > PIECE_BYTES:
+        return _in_pieces(body, rejected)
+    message, error = _parsed(body, rejected)
+    if error is not None and not _count(message):
+        raise _not_otlp(error) from error
+    return _checked(body, message, rejected, None if error else body)
+
+
+def _in_pieces(body: bytes, rejected: Counter[str]) -> OtlpBatch:
     """A large body, a part of it at a time: see `pieces`."""
     batches: list[OtlpBatch] = []
-    rejected: Counter[str] = Counter()
     size = scopes = spans = 0
     broken: DecodeError | None = None
     for piece in pieces(body):

@@ -1,7 +1,9 @@
-"""OTLP/JSON into the protobuf message, by the specification's own rules, which are not protobuf's JSON rules. No I/O.
+"""OTLP/JSON into protobuf, by the specification's own rules, which are not protobuf's JSON rules. No I/O.
 
 The deviations (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"): ids are hex in any case, enums are
-integers only, keys are lowerCamelCase only, unknown keys are ignored. 64-bit integers are text or numbers.
+integers, keys are lowerCamelCase only, unknown keys are ignored. 64-bit integers are text or numbers. Taken as well is what
+clients send by mistake and what can mean one thing only: enum values by their full names, NaN without quotes, and half a
+character (what a string cut by length ends with), which becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -10,67 +12,142 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from clew_server.errors import BadInput, TooLarge
+from clew_server.receivers.contract import MAX_REQUEST_SPANS
+from clew_server.receivers.json_walk import JsonWalk
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
+_DOUBLE = re.compile(r"-?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|Infinity|inf|NaN|nan)\Z")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*\Z")
 _URL_SAFE = str.maketrans("-_", "+/")
 _MAX_VALUE_DEPTH = 40  # two messages a level; protobuf parsers stop at 100 in all
 _MAX_CONTAINERS = 4_000_000  # objects and arrays; a full 64 MiB of real spans has 2.7 million
 
 _Json = dict[str, Any]
+_JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
 
-def request_from_json(body: bytes) -> ExportTraceServiceRequest:
-    """Decode an OTLP/JSON request. An id that is not hex is left empty, so that it costs its span only.
+def request_from_json(body: bytes, rejected: Counter[str]) -> bytes:
+    """The request in protobuf. An id that is not hex is left empty, so that it costs its span only.
 
-    Raises BadInput where anything else is not what OTLP says, with the place; TooLarge for absurdly many containers.
+    A span with any other wrong value is left out and counted as `malformed`, and so are all spans of a resource or scope that
+    has one. Raises BadInput where the text is no JSON, has no request's structure, or holds wrong spans only; TooLarge for
+    absurdly many containers.
     """
     if body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
         raise TooLarge("too many objects in one JSON request")
-    try:
-        parsed = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
-        request = ExportTraceServiceRequest()
-        for resource_spans in _objects(_object(parsed, "the request"), "resourceSpans"):
-            _resource_spans(request, resource_spans)
-    except RecursionError as error:
-        raise BadInput("the JSON is nested too deeply", code="malformed") from error
-    except json.JSONDecodeError as error:
-        raise BadInput(f"the body is not JSON: {error}", code="malformed", position=error.pos) from error
-    except UnicodeError as error:
-        raise BadInput(f"the JSON is not valid UTF-8: {error}", code="malformed") from error
-    except BadInput:
-        raise
-    except ValueError as error:  # a number of thousands of digits
-        raise BadInput(f"the JSON holds a value that cannot be read: {error}", code="malformed") from error
+    reading = _Reading(JsonWalk(body.decode("utf-8-sig", "replace")), rejected)
+    request = reading.request()
+    if reading.first_problem is not None and not reading.spans:
+        raise reading.first_problem
     return request
 
 
-def _refuse_constant(name: str) -> float:
-    raise BadInput(f"{name} is not JSON: OTLP writes it as a string", code="malformed")
+class _Reading:
+    """One request being read. `spans` are those that were taken."""
 
+    def __init__(self, walk: JsonWalk, rejected: Counter[str]) -> None:
+        self._walk = walk
+        self._rejected = rejected
+        self.spans = self._scopes = 0
+        self.first_problem: BadInput | None = None
 
-def _resource_spans(request: ExportTraceServiceRequest, source: _Json) -> None:
-    target = request.resource_spans.add()
-    target.schema_url = _text(source, "schemaUrl")
-    if (resource := _optional(source, "resource")) is not None:
-        target.resource.SetInParent()
-        _resource(target.resource, resource)
-    for scope_spans in _objects(source, "scopeSpans"):
-        inner = target.scope_spans.add()
-        inner.schema_url = _text(scope_spans, "schemaUrl")
-        if (scope := _optional(scope_spans, "scope")) is not None:
-            inner.scope.SetInParent()
-            _scope(inner.scope, scope)
-        for span in _objects(scope_spans, "spans"):
-            _span(inner.spans.add(), span)
+    def request(self) -> bytes:
+        walk = self._walk
+        done: list[bytes] = []
+        if walk.starts() != "{":
+            raise _wrong("the request", "an object", walk.value())
+        for key in walk.members():
+            if key != "resourceSpans":
+                walk.value()
+                continue
+            for _ in self._array(key):
+                if len(done) >= MAX_REQUEST_SPANS:
+                    raise TooLarge(f"more than {MAX_REQUEST_SPANS} resources in one request")
+                one = ExportTraceServiceRequest()
+                self._resource_spans(one.resource_spans.add())
+                done.append(one.SerializeToString())
+        walk.end()
+        return b"".join(done)
+
+    def _array(self, key: str) -> Iterator[None]:
+        """The elements of an array of objects; none for null."""
+        walk = self._walk
+        if walk.starts() == "n":
+            walk.value()
+            return
+        if walk.starts() != "[":
+            raise _wrong(key, "an array", walk.value())
+        for _ in walk.elements():
+            if walk.starts() != "{" and key != "spans":
+                raise _wrong(key, "an array of objects", walk.value())
+            yield
+
+    def _resource_spans(self, target: ResourceSpans) -> None:
+        walk, problem = self._walk, None
+        for key in walk.members():
+            if key == "scopeSpans":
+                for _ in self._array(key):
+                    self._scopes += 1
+                    if self._scopes > MAX_REQUEST_SPANS:
+                        raise TooLarge(f"more than {MAX_REQUEST_SPANS} scopes in one request")
+                    self._scope_spans(target.scope_spans.add())
+                continue
+            problem = self._head(target, key, walk.value(), _resource) or problem
+        if problem is not None:
+            self._reject(problem, sum(len(scope.spans) for scope in target.scope_spans))
+            target.Clear()
+
+    def _scope_spans(self, target: ScopeSpans) -> None:
+        walk, problem = self._walk, None
+        for key in walk.members():
+            if key == "spans":
+                for _ in self._array(key):
+                    self._one_span(target)
+                continue
+            problem = self._head(target, key, walk.value(), _scope) or problem
+        if problem is not None:
+            self._reject(problem, len(target.spans))
+            target.Clear()
+
+    def _one_span(self, target: ScopeSpans) -> None:
+        if self.spans + self._rejected["malformed"] >= MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+        source = self._walk.value()
+        self.spans += 1
+        try:
+            _span(target.spans.add(), _object(source, "a span"))
+        except BadInput as error:
+            del target.spans[-1]
+            self._reject(error, 1)
+
+    def _head(self, target: Any, key: str, value: Any, read: Callable[[Any, _Json], None]) -> BadInput | None:
+        """Read the resource of a ResourceSpans, the scope of a ScopeSpans, or their schemaUrl; what is wrong with it."""
+        name = read.__name__.removeprefix("_")
+        try:
+            if key == "schemaUrl":
+                target.schema_url = _text({key: value}, key)
+            elif key == name and value is not None:
+                inner = getattr(target, name)
+                inner.SetInParent()
+                read(inner, _object(value, key))
+        except BadInput as error:
+            return error
+        return None
+
+    def _reject(self, why: BadInput, spans: int) -> None:
+        self.first_problem = self.first_problem or why
+        self.spans -= spans
+        self._rejected["malformed"] += spans
 
 
 def _resource(target: Resource, source: _Json) -> None:
@@ -96,7 +173,7 @@ def _span(target: Span, source: _Json) -> None:
     target.trace_state = _text(source, "traceState")
     target.flags = _unsigned(source, "flags", 32)
     target.name = _text(source, "name")
-    target.kind = _enum(source, "kind")  # type: ignore[assignment]  # open enum: any int32 is kept
+    target.kind = _enum(source, "kind", Span.SpanKind)  # type: ignore[assignment]  # open enum: any int32 is kept
     target.start_time_unix_nano = _unsigned(source, "startTimeUnixNano", 64)
     target.end_time_unix_nano = _unsigned(source, "endTimeUnixNano", 64)
     _attributes(target.attributes, source)
@@ -120,7 +197,7 @@ def _span(target: Span, source: _Json) -> None:
     if (status := _optional(source, "status")) is not None:
         target.status.SetInParent()
         target.status.message = _text(status, "message")
-        target.status.code = _enum(status, "code")  # type: ignore[assignment]
+        target.status.code = _enum(status, "code", Status.StatusCode)  # type: ignore[assignment]
 
 
 def _attributes(target: Any, source: _Json, key: str = "attributes", depth: int = 0) -> None:
@@ -159,7 +236,8 @@ def _any_value(target: AnyValue, source: _Json, depth: int) -> None:
 
 
 def _wrong(key: str, wanted: str, value: object) -> BadInput:
-    return BadInput(f"{key} must be {wanted}, not {json.dumps(value)[:80]}", code="malformed")
+    shown = json.dumps(value) if not isinstance(value, (dict, list)) else f"an {_JSON_NAMES[type(value)]}"
+    return BadInput(f"{key} must be {wanted}, not {shown[:80]}", code="malformed")
 
 
 def _object(value: object, key: str) -> _Json:
@@ -188,7 +266,7 @@ def _texts(source: _Json, key: str) -> list[str]:
     values = source.get(key) or []
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise _wrong(key, "an array of strings", values)
-    return values
+    return [_whole_characters(value) for value in values]
 
 
 def _text(source: _Json, key: str) -> str:
@@ -197,7 +275,16 @@ def _text(source: _Json, key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise _wrong(key, "a string", value)
-    return value
+    return value if value.isascii() else _whole_characters(value)
+
+
+def _whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def _hex(source: _Json, key: str) -> bytes:
@@ -205,12 +292,14 @@ def _hex(source: _Json, key: str) -> bytes:
     return bytes.fromhex(value) if _HEX.match(value) else b""
 
 
-def _enum(source: _Json, key: str) -> int:
+def _enum(source: _Json, key: str, names: Any) -> int:
     value = source.get(key, 0)
     if value is None:
         return 0
+    if isinstance(value, str) and value in names.DESCRIPTOR.values_by_name:
+        return int(names.Value(value))
     if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 31) <= value < 1 << 31:
-        raise _wrong(key, "the number of an enum value, never its name", value)
+        raise _wrong(key, "the number of an enum value", value)
     return value
 
 
@@ -234,12 +323,9 @@ def _integer(source: _Json, key: str, least: int, beyond: int) -> int:
 
 
 def _double(value: object) -> float:
-    if isinstance(value, str) and len(value) < 400:
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, str) and len(value) < 400 and _DOUBLE.match(value):
+        return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
