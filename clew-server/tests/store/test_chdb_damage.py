@@ -158,3 +158,20 @@ def test_a_failure_that_is_no_damage_is_not_hidden(halves: Halves) -> None:
     with pytest.raises(EngineError, match=r"UNKNOWN_IDENTIFIER"):
         question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="no_such_column")
     assert question.missing() is None
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize("table", ["spans", "chunks", "traces"])
+def test_a_damaged_part_stops_no_segment_that_has_to_be_looked_for(opened: Any, halves: Halves, table: str) -> None:
+    """What cannot be read proves nothing; else everything that is in the log after a start would stay there for ever."""
+    trace_id = os.urandom(16)
+    segment = opened.segment([request([trace_id], service=f"beside {table}")])
+    halves.flip(table)
+    for path in Path(halves.in_first[table]).glob("proof*"):
+        path.write_bytes(b"\0" * path.stat().st_size)
+    for statement in ("chunks", "search"):
+        opened.store.writer.ensure(segment, statement)
+        opened.store.writer.ensure(segment, statement)
+    found = opened.store.reader.find(Search((SpanCondition("service", "=", f"beside {table}"),)))
+    assert [(trace.trace_id, trace.spans) for trace in found.traces] == [(trace_id.hex(), 1)]
+    assert len(opened.store.reader.get(trace_id)) == 1

@@ -59,8 +59,8 @@ class ChdbStore:
             connections.close()
             raise
         self._connections = connections
-        self.writer = ChdbWriter(connections.write, schemas)
         tables = Tables(connections.read)
+        self.writer = ChdbWriter(connections.write, schemas, tables)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 

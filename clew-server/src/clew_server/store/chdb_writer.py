@@ -11,6 +11,7 @@ from typing import Final
 
 from clew_server.errors import Unavailable
 from clew_server.store import queries
+from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_repair import Repair
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
@@ -25,6 +26,8 @@ _ENVIRONMENT_CODES: Final = frozenset(
     {23, 24, 74, 75, 76, 87, 88, 107, 159, 198, 202, 209, 210, 236, 242, 243, 252, 290, 394, 439, 469, 731, 1000}
 )
 """Codes for disk, files, time, threads and a store that is stopping: whatever is inserted would fail."""
+
+_PROOF_WITHIN_S: Final = 60.0
 
 NOT_IN_A_PATH: Final = frozenset("*?{}:")
 """`file()` takes these for patterns, and one that matches nothing stores nothing without a word; the colon ends the
@@ -44,8 +47,9 @@ def proof_of(token: str) -> int:
 class ChdbWriter:
     """The store's TraceWriter. Safe for several threads; as many statements at once as there are connections."""
 
-    def __init__(self, pool: Pool, schemas: tuple[Path, Path]) -> None:
+    def __init__(self, pool: Pool, schemas: tuple[Path, Path], tables: Tables) -> None:
         self._pool = pool
+        self._tables = tables
         self._repair = Repair(pool)
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
@@ -71,9 +75,13 @@ class ChdbWriter:
         return True
 
     def _missing(self, segment: SegmentFile, statement: Statement) -> list[str]:
-        """The statement's tables without the segment's proof."""
-        found = self._run(queries.statement(f"proofs_{statement}"), {"proof": str(proof_of(segment.token))}, "TSV")
-        there = set(found.decode().split())
+        """The statement's tables without the segment's proof. A part that cannot be read proves nothing: its rows are lost."""
+        question = Question(self._pool, self._tables, seconds=_PROOF_WITHIN_S)
+        try:
+            rows = question.rows(f"proofs_{statement}", {"proof": str(proof_of(segment.token))})
+        except (Stopped, Unavailable) as error:
+            raise StoreFailed(f"the tables could not be asked for {segment.token}: {error}") from error
+        there = {table for (table,) in rows}
         return [table for table in TABLES_OF[statement].tables if table not in there]
 
     def _insert(self, segment: SegmentFile, statement: Statement, source: str) -> None:
@@ -89,9 +97,9 @@ class ChdbWriter:
             )
         )
 
-    def _run(self, sql: str, parameters: dict[str, str] | None = None, output: str = "Null") -> bytes:
+    def _run(self, sql: str) -> None:
         try:
-            return self._pool.run(sql, parameters, output)
+            self._pool.run(sql)
         except EngineError as error:
             if error.code in _DATA_CODES:
                 raise SegmentRefused(str(error), certain=True) from error
