@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
@@ -19,6 +20,7 @@ from google.rpc.status_pb2 import Status
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, request, span
 
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 MIB = 1 << 20
 MOST_MEMORY_BYTES = 1536 * MIB  # docs/reference/limits.md
 
@@ -202,6 +204,28 @@ def test_small_bodies_that_unfold_to_very_much_are_413_block_nobody_and_cost_lit
     assert took[len(took) * 99 // 100] < 0.5, took[-10:]
     assert memory_bytes(server, "VmHWM") - before < 400 * MIB
     assert server.stop() == 0
+
+
+def test_a_grpc_message_that_unfolds_beyond_the_limit_costs_little_memory(make_server: Callable[..., Server]) -> None:
+    server = make_server().start()
+    server.export(request("warm", [span()]))
+    before = memory_bytes(server, "VmHWM")
+    settings = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(server.otlp_grpc, options=settings) as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(EXPORT)(bytes(300 * MIB), compression=grpc.Compression.Gzip, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "google.rpc.retryinfo-bin" not in dict(refused.value.trailing_metadata() or ())
+    assert memory_bytes(server, "VmHWM") - before < 250 * MIB
+
+
+@pytest.mark.parametrize("size_bytes", [17_000, 200_000])
+def test_grpc_metadata_beyond_the_limit_are_refused(server: Server, size_bytes: int) -> None:
+    settings = [("grpc.max_metadata_size", MIB)]
+    with grpc.insecure_channel(server.otlp_grpc, options=settings) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * size_bytes)], timeout=30)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * 8_000)], timeout=30) == b""
 
 
 def test_full_requests_are_taken_within_the_stated_memory_which_is_given_back(
