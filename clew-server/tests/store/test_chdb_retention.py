@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -205,3 +207,20 @@ def test_a_processor_without_avx2_is_told_before_anything_is_loaded(tmp_path: Pa
         check_processor(cpuinfo)
     cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx avx2\n")
     check_processor(cpuinfo)
+
+
+def test_too_little_address_space_is_told_in_a_sentence(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))\n"
+        "from clew.cli import main\n"
+        "sys.exit(main(['serve', '--data-dir', sys.argv[1], '--http-port', '0']))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "data")], capture_output=True, text=True, timeout=60
+    )
+    assert answer.returncode == 6, answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert "4 GiB of address space" in answer.stderr
+    assert "1024 MiB" in answer.stderr
+    assert not (tmp_path / "data").exists()

@@ -56,9 +56,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _serve(config: Config) -> int:
     # Imported here, so that `clew --help` and a usage error do not load the engine and gRPC.
+    from clew_server.store.connections import check_address_space
+    from clew_server.store.contract import StoreCannotRun, StoreUnusable
+
+    try:
+        check_address_space()  # before anything starts a thread, which would fail first
+    except StoreCannotRun as error:
+        return _fail(STORE_CANNOT_RUN, str(error))
+
     from clew_server import app
     from clew_server.datafolder import FolderInUse, FolderUnusable
-    from clew_server.store.contract import StoreCannotRun, StoreUnusable
 
     print(
         f"data in {config.data_dir}, kept for {text_from_seconds(config.retention_s)}, at most {text_from_bytes(config.max_disk_bytes)}",

@@ -10,7 +10,7 @@ from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
-from clew_server.store.connections import Connections
+from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
 from clew_server.store.migrate import migrate, write_format_schemas
 
@@ -54,7 +54,9 @@ class ChdbStore:
                 connections.write.run(sql)
         except (StoreFailed, OSError) as error:
             connections.close()
-            raise StoreUnusable(f"The store in {self._folder} cannot be brought up to date: {error}") from error
+            raise StoreUnusable(
+                f"The store in {self._folder} cannot be brought up to date: {first_line(error)}"
+            ) from error
         except StoreUnusable:
             connections.close()
             raise

@@ -10,6 +10,7 @@ import contextlib
 import platform
 import queue
 import re
+import resource
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,27 @@ def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     if flags is not None and "avx2" not in flags.group(1).split():
         raise StoreCannotRun("This processor has no AVX2, which the embedded store (chDB) needs; run on a newer one.")
+
+
+_LEAST_ADDRESS_SPACE_BYTES: Final = 4 << 30
+
+
+def check_address_space(limit_bytes: int | None = None) -> None:
+    """Raise StoreCannotRun where the process may not have the address space that the engine maps at its start (2.3 GB).
+
+    `limit_bytes`: for tests; else the process's own limit, `ulimit -v`.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if limit_bytes is None else limit_bytes
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE_BYTES:
+        raise StoreCannotRun(
+            f"The embedded store (chDB) needs {_LEAST_ADDRESS_SPACE_BYTES >> 30} GiB of address space, and this process may"
+            f" have {limit >> 20} MiB; raise the limit (ulimit -v)."
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The engine's message without its stack trace."""
+    return re.split(r"\bStack trace\b|\n", str(error), maxsplit=1)[0].strip().rstrip(".,") or type(error).__name__
 
 
 class Pool:
@@ -150,10 +172,11 @@ class Connections:
     def open(cls, folder: Path, *, writers: int, readers: int) -> Connections:
         """Import chDB and open the folder. Raises StoreCannotRun, StoreUnusable."""
         check_processor()
+        check_address_space()
         try:
             import chdb
         except ImportError as error:
-            raise StoreCannotRun(f"The embedded store (chDB) cannot be loaded here: {error}") from error
+            raise StoreCannotRun(f"The embedded store (chDB) cannot be loaded here: {first_line(error)}") from error
         opened: list[Any] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +184,7 @@ class Connections:
         except (RuntimeError, OSError) as error:
             for connection in opened:
                 connection.close()
-            raise StoreUnusable(f"The store in {folder} cannot be opened: {error}") from error
+            raise StoreUnusable(f"The store in {folder} cannot be opened: {first_line(error)}") from error
         return cls(Pool(opened[:writers]), Pool(opened[writers:-2]), Pool(opened[-2:-1]), Pool(opened[-1:]))
 
     def close(self, timeout_s: float = 8.0) -> None:
