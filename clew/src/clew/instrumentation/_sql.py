@@ -130,6 +130,40 @@ class StatementTracing:
             guard.swallow("reading a statement", failure)
             return None
 
+    def refused(self, place: Place, error: BaseException, start_time_unix_nano: int | None) -> None:
+        """A span for a connection that could not be made, `CONNECT shop`; one for all who see the same exception."""
+        try:
+            if not self.is_on or not isinstance(error, Exception) or is_within_database_call() or _is_noted(error):
+                return
+            vars(error)[_NOTED] = True
+            call = StatementTransport(place, "CONNECT", None, False)
+            self.tracer.note_failure(
+                call.operation,
+                error,
+                transport=call,
+                start_time_unix_nano=start_time_unix_nano,
+                reply=call.outcome(None, error),
+            )
+        except Exception as failure:
+            guard.swallow("noting a connection that failed", failure)
+
+
+# On an exception that has its span: SQLAlchemy sees what its driver has raised. An id would serve for the next one too.
+_NOTED: Final = "_clew_noted"
+_MAX_CAUSES: Final = 10
+
+
+def _is_noted(error: BaseException) -> bool:
+    one = error
+    for _ in range(_MAX_CAUSES):
+        if _NOTED in vars(one):
+            return True
+        before = one.__cause__ or one.__context__
+        if before is None:
+            return False
+        one = before
+    return False
+
 
 def _as_text(statement: object) -> str:
     return statement.decode("utf-8", "replace") if isinstance(statement, bytes) else str(statement)

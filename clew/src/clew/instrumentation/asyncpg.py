@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import time_ns
 from typing import Any, Final, Unpack
+from urllib.parse import urlsplit
 
 import asyncpg
+import asyncpg.connection
 from asyncpg.prepared_stmt import PreparedStatement
 from opentelemetry.trace import TracerProvider
 
@@ -44,11 +47,23 @@ def _place(connection: Any) -> Place:
     return Place("postgresql", database, None if address is None else str(address))
 
 
+def _place_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Place:
+    """Of `connect`'s arguments."""
+    host, port, database = options.get("host"), options.get("port"), options.get("database")
+    try:
+        parts = urlsplit(str(arguments[0] if arguments else options.get("dsn") or ""))
+        host, port, database = host or parts.hostname, port or parts.port, database or parts.path.strip("/")
+    except ValueError:
+        pass  # several hosts
+    is_one = isinstance(host, str) and isinstance(port, int | None)
+    return Place("postgresql", database or None, host if is_one else None, (port or 5432) if is_one and host else None)
+
+
 class _Methods:
     """Around the methods of connections and prepared statements; each is given the original, bound."""
 
     def __init__(self, tracing: StatementTracing) -> None:
-        self._tracing = tracing
+        self.tracing = self._tracing = tracing
 
     def _call(self, connection: Any, statement: Any, batch: Any = None) -> StatementTransport | None:
         try:
@@ -159,6 +174,21 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
         return wrap
 
     undos = [replace(asyncpg.Connection, name, make(around)) for name, around in methods.of_connections().items()]
+
+    def make_connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        async def connect(*arguments: Any, **choices: Any) -> Any:
+            began = time_ns()
+            try:
+                return await original(*arguments, **choices)
+            except BaseException as error:
+                if switch.on:
+                    methods.tracing.refused(_place_of(arguments, choices), error, began)
+                raise
+
+        return connect
+
+    # A pool uses the one of the module.
+    undos += [replace(module, "connect", make_connect) for module in (asyncpg.connection, asyncpg)]
     undos += [replace(PreparedStatement, name, make(around)) for name, around in methods.of_prepared().items()]
 
     def undo() -> None:

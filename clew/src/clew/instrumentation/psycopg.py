@@ -9,6 +9,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
+from time import time_ns
 from typing import Any, Final, TypeVar, Unpack
 
 import psycopg
@@ -215,6 +216,68 @@ def traced(connection: Connection, **options: Unpack[DatabaseOptions]) -> Connec
     return connection
 
 
+def _patch_connect(cls: Any, tracing: StatementTracing) -> Undo:
+    """Give connections of a class that are refused a span; those that are made have none."""
+    original = vars(cls)["connect"]
+    function: Callable[..., Any] = original.__func__
+
+    def noted(error: BaseException, began: int, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        tracing.refused(_place_of(arguments, options), error, began)
+
+    if cls is psycopg.AsyncConnection:
+
+        async def aconnect(own: Any, *arguments: Any, **options: Any) -> Any:
+            began = time_ns()
+            try:
+                return await function(own, *arguments, **options)
+            except BaseException as error:
+                noted(error, began, arguments, options)
+                raise
+
+        made = aconnect
+    else:
+
+        def connect(own: Any, *arguments: Any, **options: Any) -> Any:
+            began = time_ns()
+            try:
+                return function(own, *arguments, **options)
+            except BaseException as error:
+                noted(error, began, arguments, options)
+                raise
+
+        made = connect
+    ours: Any = classmethod(functools.wraps(function)(made))
+    cls.connect = ours
+    # The module keeps the method of its own.
+    is_kept = cls is psycopg.Connection and psycopg.connect.__func__ is function  # type: ignore[attr-defined]
+    if is_kept:
+        psycopg.connect = cls.connect
+
+    def undo() -> None:
+        if vars(cls).get("connect") is ours:
+            cls.connect = original
+            if is_kept:
+                psycopg.connect = cls.connect
+
+    return undo
+
+
+def _place_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Place:
+    conninfo = arguments[0] if arguments else options.get("conninfo", "")
+    known = {name: options[name] for name in ("host", "port", "dbname") if options.get(name) is not None}
+    try:
+        known = {**psycopg.conninfo.conninfo_to_dict(conninfo), **known}
+    except Exception:
+        return Place("postgresql")  # no connection string at all
+    host, port, database = known.get("host"), str(known.get("port", "")), known.get("dbname")
+    return Place(
+        "postgresql",
+        None if database is None else str(database),
+        None if host is None else str(host),
+        int(port) if port.isdecimal() else 5432 if host else None,
+    )
+
+
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every cursor of every connection, made before or after; returns the way back."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
@@ -238,7 +301,10 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
         if name in vars(cursor_class)
     ]
 
+    undos += [_patch_connect(cls, methods.tracing) for cls in (psycopg.Connection, psycopg.AsyncConnection)]
+
     def undo() -> None:
+        methods.tracing.is_on = False
         for one in undos:
             one()
 

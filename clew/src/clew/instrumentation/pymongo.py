@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import iscoroutinefunction
 from threading import Lock
+from time import time_ns
 from typing import Any, Final, Unpack
 
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from clew import guard, semconv
@@ -25,6 +29,14 @@ from clew.tracing.attributes import db_attributes
 from clew.tracing.options import DatabaseOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import Outcome, Peer
+
+SyncTopology: Any
+AsyncTopology: Any
+try:
+    from pymongo.asynchronous.topology import Topology as AsyncTopology
+    from pymongo.synchronous.topology import Topology as SyncTopology
+except ImportError:  # another version has them elsewhere: a server that is not found has no span
+    SyncTopology = AsyncTopology = None
 
 # Commands whose own value names a collection; that of others may be a user, a cursor or a number.
 _OF_A_COLLECTION: Final = frozenset(
@@ -215,6 +227,67 @@ def _outcome(reply: Mapping[str, Any], *, failed: bool) -> Outcome:
     )
 
 
+class _SelectionTransport:
+    """The choice of a server for an operation, which failed: no command was sent, so the driver tells nobody."""
+
+    __slots__ = ("_topology", "operation")
+
+    kind: Final = "db"
+    component: Final = "MongoDB"
+    carrier: Final = None
+    reply_carrier: Final = None
+
+    def __init__(self, topology: Any, operation: str) -> None:
+        self._topology = topology
+        self.operation: Final = operation
+
+    @property
+    def peer(self) -> Peer | None:
+        """The first of the servers that were asked for."""
+        seeds = sorted(getattr(getattr(self._topology, "_settings", None), "seeds", ()))
+        return (seeds[0][0], seeds[0][1] or 0) if seeds else None
+
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """What the semantic conventions ask of a database client."""
+        host, port = self.peer or (None, None)
+        return db_attributes("mongodb", operation=self.operation, host=host, port=port)
+
+
+def _selecting(tracer: CommandTracer, original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    def note(error: BaseException, began: int, topology: Any, arguments: tuple[Any, ...], options: Any) -> None:
+        if not switch.on:
+            return
+        try:
+            # `select_servers(selector, operation, …)`
+            operation = arguments[1] if len(arguments) > 1 else options.get("operation")
+            call = _SelectionTransport(topology, str(operation or "connect"))
+            tracer._tracer.note_failure(call.operation, error, transport=call, start_time_unix_nano=began)
+        except Exception as failure:
+            guard.swallow("noting a MongoDB server that was not found", failure)
+
+    if iscoroutinefunction(original):
+
+        async def aselect_servers(self: Any, *arguments: Any, **options: Any) -> Any:
+            began = time_ns()
+            try:
+                return await original(self, *arguments, **options)
+            except ServerSelectionTimeoutError as error:
+                note(error, began, self, arguments, options)
+                raise
+
+        return aselect_servers
+
+    def select_servers(self: Any, *arguments: Any, **options: Any) -> Any:
+        began = time_ns()
+        try:
+            return original(self, *arguments, **options)
+        except ServerSelectionTimeoutError as error:
+            note(error, began, self, arguments, options)
+            raise
+
+    return select_servers
+
+
 def patch(tracer_provider: Any = None, **options: Any) -> Undo:
     """Trace every client made from now on, unless it has a `CommandTracer` of its own; returns the way back."""
     tracer = CommandTracer(tracer_provider=tracer_provider, **options)
@@ -229,6 +302,11 @@ def patch(tracer_provider: Any = None, **options: Any) -> Undo:
         return __init__
 
     undos = [replace(client, "__init__", make) for client in (MongoClient, AsyncMongoClient)]
+    undos += [
+        replace(topology, "select_servers", partial(_selecting, tracer))
+        for topology in (SyncTopology, AsyncTopology)
+        if topology is not None
+    ]
 
     def undo() -> None:
         tracer._switch.on = False

@@ -8,6 +8,8 @@ A driver that is traced as well makes no second span.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from opentelemetry.context import attach, detach
@@ -30,6 +32,7 @@ _SYSTEMS: Final = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 _DEFAULT_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _MARK: Final = "_clew_traced"
 _OPEN: Final = "_clew_open"
+_connecting_since: Final[ContextVar[int | None]] = ContextVar("clew_connecting_since", default=None)
 AnyEngine = TypeVar("AnyEngine", bound="Engine | AsyncEngine")
 
 
@@ -57,7 +60,15 @@ class _Listener:
     def after(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         self._end(context, None)
 
+    def connecting(self, dialect: Any, record: Any, arguments: Any, options: Any) -> None:
+        _connecting_since.set(time_ns())
+
     def failed(self, failure: Any) -> None:
+        if failure.execution_context is None and failure.connection is None and failure.engine is not None:
+            engine, began = failure.engine, _connecting_since.get()
+            if self.is_on and began is not None and (self._is_explicit or not getattr(engine, _MARK, False)):
+                self._tracing.refused(_place(engine), failure.original_exception, began)
+            return
         self._end(failure.execution_context, failure.original_exception)
 
     def _end(self, context: Any, error: BaseException | None) -> None:
@@ -77,6 +88,7 @@ class _Listener:
     def listen(self, target: Any) -> Undo:
         """Hear the events of an engine or of all; returns the way back."""
         heard: tuple[tuple[str, Callable[..., Any]], ...] = (
+            ("do_connect", self.connecting),
             ("before_cursor_execute", self.before),
             ("after_cursor_execute", self.after),
             ("handle_error", self.failed),
