@@ -239,6 +239,43 @@ def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stor
     writer.ensure(segment, "chunks" if statement == "search" else "search")
 
 
+@pytest.mark.parametrize("file", ["data.bin", "primary.cidx", "columns.txt", "count.txt"])
+@pytest.mark.parametrize("table", ["chunks", "spans", "red_hour"])
+def test_a_part_that_the_disk_did_not_take_whole_is_noticed_at_once_and_stored_again(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, table: str, file: str
+) -> None:
+    """The engine says nothing when a write() fails: the part gets its name and is short. Cut here right after the insert."""
+    writer = opened.store.writer
+    statement: Any = "chunks" if table == "chunks" else "search"
+    service = f"short {table} {file}"
+    segment = opened.segment([simple(service, spans=3)])
+    run = writer._run
+
+    def cut_after(sql: str) -> None:
+        run(sql)
+        if sql.startswith(("INSERT", "--")):
+            ((path,),) = opened.ask(
+                f"SELECT path FROM system.parts WHERE active AND table='{table}' AND min_block_number=max_block_number"
+                " ORDER BY modification_time DESC, min_block_number DESC LIMIT 1"
+            )
+            (Path(path) / file).write_bytes(b"")
+
+    for stopped in TABLES_OF[statement].tables:
+        opened.store._connections.write.run(f"SYSTEM STOP MERGES {stopped}")
+    monkeypatch.setattr(writer, "_run", cut_after)
+    with pytest.raises(StoreFailed, match="disk"):
+        writer.write(segment, statement)
+    monkeypatch.setattr(writer, "_run", run)
+    assert writer._missing(segment, statement) == [table]
+    writer.ensure(segment, statement)
+    assert writer._missing(segment, statement) == []
+    writer.ensure(segment, "chunks" if statement == "search" else "search")
+    for started in TABLES_OF[statement].tables:
+        opened.store._connections.write.run(f"SYSTEM START MERGES {started}")
+    (trace,) = opened.store.reader.find(Search(span=(SpanCondition("service", "=", service),))).traces
+    assert trace.spans == len(opened.store.reader.get(id_of_segment(segment))) == 3
+
+
 def id_of_segment(segment: SegmentFile) -> bytes:
     """The trace id of its first span."""
     data = segment.path.read_bytes()

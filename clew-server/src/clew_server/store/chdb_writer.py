@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
+import threading
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -16,6 +19,8 @@ from clew_server.store.chdb_repair import Repair
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
+
+logger = logging.getLogger(__name__)
 
 _DATA_CODES: Final = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 444, 467, 637}
@@ -51,6 +56,9 @@ class ChdbWriter:
         self._pool = pool
         self._tables = tables
         self._repair = Repair(pool)
+        self._checking = threading.Lock()
+        self._dropped = 0
+        """Parts found short so far: whoever inserted meanwhile cannot know that none was its own."""
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
             "search": f"{schemas[1].with_suffix('')}:Request",
@@ -85,8 +93,14 @@ class ChdbWriter:
         return [table for table in TABLES_OF[statement].tables if table not in there]
 
     def _insert(self, segment: SegmentFile, statement: Statement, source: str) -> None:
+        """Run the statement into `source`, and see that the files of the parts it made are whole.
+
+        The engine says nothing when a write() to a part fails (disk full, I/O error): the part then has its name and is
+        short. Raises as `write`.
+        """
         if NOT_IN_A_PATH.intersection(str(segment.path.resolve())):
             raise StoreFailed(f"The segment's path {segment.path} would be read as a pattern.")
+        dropped_before = self._dropped
         self._run(
             queries.statement(
                 f"insert_{statement}",
@@ -96,6 +110,27 @@ class ChdbWriter:
                 PROOF=str(proof_of(segment.token)),
             )
         )
+        prefix = source.removesuffix(TABLES_OF[statement].source)
+        with self._checking:
+            self._drop_short_parts([prefix + table for table in TABLES_OF[statement].tables])
+            if self._dropped != dropped_before:
+                raise StoreFailed(
+                    "the disk did not take all of a part that was inserted; it is dropped and inserted again"
+                )
+
+    def _drop_short_parts(self, tables: Sequence[str]) -> None:
+        """Drop new parts of these tables whose files are short of bytes, and count them."""
+        listed = "[" + ",".join(f"'{table}'" for table in tables) + "]"
+        try:
+            output = self._pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV")
+        except Unavailable as error:
+            raise StoreFailed(str(error)) from error
+        for line in output.decode().splitlines():
+            table, name, size_bytes, path = line.split("\t")
+            if not _is_whole(Path(path), int(size_bytes)):
+                logger.error("part %s of table %s is short of bytes: the disk did not take all of it", name, table)
+                self._dropped += 1
+                self._run(f"ALTER TABLE {table} DROP PART '{name}'")
 
     def _run(self, sql: str) -> None:
         try:
@@ -119,3 +154,24 @@ _DISK_ERRORS: Final = re.compile(
 def _names_a_disk_error(message: str) -> bool:
     """Whether the engine failed over a system call; it reports those under several codes (1001 among them)."""
     return _DISK_ERRORS.search(message) is not None
+
+
+_WITHOUT_CHECKSUM: Final = frozenset(
+    {"checksums.txt", "columns.txt", "columns_substreams.txt", "default_compression_codec.txt", "metadata_version.txt"}
+)
+"""Files of a part that its own list of sizes leaves out: one small write each, so they are whole or empty."""
+
+
+def _is_whole(part: Path, size_bytes: int) -> bool:
+    """Whether the files of a part are as large as the engine meant them to be. A part that is gone was merged or dropped."""
+    size = 0
+    try:
+        for name in os.listdir(part):
+            file_bytes = (part / name).stat().st_size
+            if name not in _WITHOUT_CHECKSUM:
+                size += file_bytes
+            elif not file_bytes:
+                return False
+    except FileNotFoundError:
+        return True
+    return size >= size_bytes

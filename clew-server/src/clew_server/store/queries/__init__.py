@@ -15,6 +15,7 @@ from clew_server.store.macros import expand, words_replaced
 NAMES: Final = (
     "insert_chunks",
     "insert_search",
+    "new_parts",
     "proofs_chunks",
     "proofs_search",
     "trace_chunks",
