@@ -95,6 +95,18 @@ def test_parts_that_cannot_be_loaded_are_counted_and_what_is_left_is_answered(st
     assert len(stored.store.reader.find(Search(limit=100)).traces) == 80
 
 
+def test_a_store_with_hundreds_of_broken_parts_is_opened(stored: Any) -> None:
+    def multiply(path: Path) -> None:
+        for number in range(1_000, 1_150):
+            copy = path.with_name(f"20260510_{number}_{number}_0")
+            shutil.copytree(path, copy)
+            (copy / "columns.txt").write_text("?")
+
+    broken(stored, "chunks", multiply, "20260510")
+    assert stored.store.maintenance.statistics().damaged_parts == 150
+    assert len(stored.store.reader.find(Search(limit=100)).traces) == 80
+
+
 def test_a_flipped_bit_in_a_part_is_told_once_a_question_met_it(stored: Any) -> None:
     def flip(path: Path) -> None:
         file = path / "data.bin"
@@ -110,6 +122,33 @@ def test_a_flipped_bit_in_a_part_is_told_once_a_question_met_it(stored: Any) -> 
     assert stored.store.maintenance.statistics().damaged_parts == 1
     stored.store._connections.write.run("ALTER TABLE chunks DROP PARTITION '2026-05-10'")
     assert stored.store.maintenance.statistics().damaged_parts == 0, "a part that is gone is not damaged any more"
+
+
+def test_a_damaged_part_neither_hangs_retention_nor_the_deletions_after_it(stored: Any) -> None:
+    for minutes in range(1, 6):
+        stored.put([request(40)], arrival_unix_nano=NOON + minutes * 60 * SECOND)
+
+    def flip(path: Path) -> None:
+        data = bytearray((path / "data.bin").read_bytes())
+        for at in range(40, len(data), 97):
+            data[at] ^= 1
+        (path / "data.bin").write_bytes(data)
+
+    broken(stored, "chunks", flip, "20260510")
+    maintenance = stored.store.maintenance
+    size = maintenance.statistics().disk_bytes + maintenance._bytes_beside_parts()
+    for _ in range(2):
+        _, failures, _ = maintenance.expire(
+            now_unix_nano=NOON, retention_s=7 * 86_400, max_disk_bytes=int(size * 0.5), beside_bytes=size // 3
+        )
+        assert len(failures) == 1
+        assert "chunks was given up" in failures[0]
+    assert stored.ask("SELECT count() FROM system.mutations WHERE NOT is_done") == [["0"]]
+    now = NOON + 30 * DAY
+    assert (
+        maintenance.expire(now_unix_nano=now, retention_s=86_400, max_disk_bytes=1 << 50, beside_bytes=0).failures == []
+    ), "a damaged day is dropped whole like any other"
+    assert maintenance.statistics().stored_spans == 0
 
 
 def test_arrivals_that_retention_deleted_inside_a_day_are_no_loss(stored: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ _ROUND_UP_TO_HOUR: Final = 0.1
 """A whole hour is deleted when that is at most this share of the day more than was asked for."""
 _PART: Final = re.compile(r"(\d{8}|all)_\d|tmp|delete_tmp|moving")
 """Folders of a table that hold parts, live or on their way in or out."""
+_DELETION_WITHIN_S: Final = 600.0
 _LAST_S: Final = (1 << 32) - 1
 _SPANS_OF: Final = {"chunks": "sum(length(raw))", "spans": "count()", "traces": "sum(spans)", "red": "sum(n)"}
 """How each table that counts all spans counts them."""
@@ -186,11 +188,26 @@ class ChdbMaintenance:
         for table in tables:
             parameters = {"day": day, "before_s": str(before_s)}
             self._write.run(queries.statement("delete_before", TABLE_NAME=table), parameters)
+            self._wait_for_deletion(table)
         until = datetime.fromtimestamp(before_s, UTC).strftime("%H:%M:%S")
         gone = sum(count for second, count in arrivals if second < before_s)
         return (
             f"deleted the arrivals of {day} before {until} UTC: {gone} spans; the folder is over {max_disk_bytes} bytes"
         )
+
+    def _wait_for_deletion(self, table: str) -> None:
+        """Return when the deletion is done. Raises StoreFailed when it fails or takes too long; then it is given up.
+
+        The engine tries a deletion that fails for ever, and after it every later one of the table waits.
+        """
+        end_s = time.monotonic() + _DELETION_WITHIN_S
+        while waiting := self._rows("open_deletions", {"table": table}):
+            failures = [reason for (reason,) in waiting if reason]
+            if failures or time.monotonic() > end_s:
+                self._write.run(queries.statement("kill_deletions"), {"table": table})
+                why = failures[0][:500] if failures else f"it was not done within {_DELETION_WITHIN_S:.0f} s"
+                raise StoreFailed(f"deleting from {table} was given up: {why}")
+            time.sleep(0.05)
 
     def _bytes_beside_parts(self) -> int:
         """Bytes of the engine's folder that are not parts of tables: settings, logs, parts that could not be loaded."""

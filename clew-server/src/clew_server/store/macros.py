@@ -32,7 +32,12 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "KV": ((), "Array(Tuple(key String, value String))"),
     "MAPT": ((), "Map(LowCardinality(String),String)"),
     "P": ((), "PARTITION BY toDate(received,'UTC')"),
-    "W": ((), "fsync_after_insert=1, fsync_part_directory=1"),
+    # However many parts are broken, the table is opened: they are put aside and told, and the rest is answered.
+    "W": (
+        (),
+        "fsync_after_insert=1, fsync_part_directory=1,"
+        " max_suspicious_broken_parts=1000000, max_suspicious_broken_parts_bytes=1000000000000000",
+    ),
     "PROOFS": ((), "SimpleAggregateFunction(groupUniqArrayArray,Array(UInt64))"),
     # A segment's number in one row of what a view gives to its table (schema step 7).
     "FIRST_ROW": (("p",), "if(rowNumberInAllBlocks()=0,p,0)"),

@@ -45,6 +45,8 @@ NAMES: Final = (
     "table_folders",
     "drop_day",
     "delete_before",
+    "open_deletions",
+    "kill_deletions",
     "kill_queries",
 )
 
