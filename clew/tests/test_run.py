@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -272,7 +274,15 @@ def test_the_workers_that_uvicorn_spawns_are_traced(sink: Sink, tmp_path: Path) 
         port = free.getsockname()[1]
     words += ["uvicorn", "--workers", "2", "--port", str(port), "--no-access-log", "application:app"]
     with serving(words, tmp_path, "startup (complete)") as (process, _):
-        answered = ask(f"http://127.0.0.1:{port}/pid/a")
+        deadline_s = time.monotonic() + 60
+        while True:  # uvicorn says "startup complete" a moment before its worker listens
+            try:
+                answered = ask(f"http://127.0.0.1:{port}/pid/a")
+                break
+            except URLError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
         assert int(answered) != process.pid
         span = sink.named("GET /pid/{name}")
         assert span.resource.attributes["service.name"] == "shop"

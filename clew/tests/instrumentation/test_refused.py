@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -19,6 +23,17 @@ from clew.testing import SpanRecorder, assert_span
 
 # PyMongo's monitors leave sockets that were refused to the garbage collector, without tracing too.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What is left to the garbage collector is collected here, not in the middle of another test."""
+    yield
+    deadline_s = time.monotonic() + 30
+    while any("pymongo" in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    gc.collect()
+
 
 ADDRESS = "postgresql://ada:pw4711@127.0.0.1:9/shop"
 
