@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import socket
@@ -43,8 +44,10 @@ def send_raw(server: Server, payload: bytes, *, timeout_s: float = 30) -> bytes:
             for at in range(0, len(payload), MIB):
                 connection.sendall(payload[at : at + MIB])
             connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it answered before it had read everything
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
+                raise
+            # It answered and closed before it had read everything.
         try:
             while part := connection.recv(65536):
                 answer += part
