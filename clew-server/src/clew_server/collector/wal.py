@@ -61,7 +61,7 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """The segment's name for ever, which is its token in the store."""
+        """The segment's name for ever, by which the store says whether it has it."""
         return self.path.stem
 
     def add(self, record_bytes: int, spans: int, mark: bytes, heads: bytes | None, arrival_unix_nano: int) -> None:

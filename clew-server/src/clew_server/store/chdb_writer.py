@@ -123,14 +123,15 @@ class ChdbWriter:
         listed = "[" + ",".join(f"'{table}'" for table in tables) + "]"
         try:
             output = self._pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV")
+            for line in output.decode().splitlines():
+                table, name, size_bytes, path = line.split("\t")
+                if not _is_whole(Path(path), int(size_bytes)):
+                    logger.error("part %s of table %s is short of bytes: the disk did not take all of it", name, table)
+                    self._dropped += 1
+                    # Not by `_run`: when this fails, it says nothing about what the segment holds.
+                    self._pool.run(f"ALTER TABLE {table} DROP PART '{name}'")
         except Unavailable as error:
             raise StoreFailed(str(error)) from error
-        for line in output.decode().splitlines():
-            table, name, size_bytes, path = line.split("\t")
-            if not _is_whole(Path(path), int(size_bytes)):
-                logger.error("part %s of table %s is short of bytes: the disk did not take all of it", name, table)
-                self._dropped += 1
-                self._run(f"ALTER TABLE {table} DROP PART '{name}'")
 
     def _run(self, sql: str) -> None:
         try:

@@ -190,7 +190,7 @@ class Connections:
     def close(self, timeout_s: float = 8.0) -> None:
         """Let statements end for half of the time, kill what still runs, and close. Nothing may use it afterwards.
 
-        A killed insert stores some or nothing and is repeated with its token after the next start.
+        A killed insert stores some or nothing; after the next start each table is asked what it has.
         """
         self.write.stop()
         self.read.stop()

@@ -64,10 +64,8 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         r" startsWith(w,'\x21'),toString(reinterpretAsFloat64(substring(w,2,8))),"
         r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(if(startsWith(w,'\x0a'),'',STR(w)))), v, WORDS(v))",
     ),
-    "PAIRS": (("k", "v"), "(k,TEXTS(v))"),
-    "TYPES": (("v",), "arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),v)"),
     "SVC": (("k", "v"), "arrayElement(TEXTS(arrayFilter((w,n)->n='service.name',v,k)),1)"),
-    "MAP": (("k", "v"), "CAST(PAIRS(k,v),'Map(LowCardinality(String),String)')"),
+    "MAP": (("k", "v"), "CAST((k,TEXTS(v)),'Map(LowCardinality(String),String)')"),
     "ITEMS": ((), "arrayMap((k,v)->concat(k,'=',v),mapKeys(attrs),mapValues(attrs))"),
     # Both bounds of the sort key's hour and of the start: either alone does not use the key.
     "FROM_HOUR": (("a",), "(toStartOfHour(start)>=toStartOfHour(a) AND start>=a)"),

@@ -1,4 +1,4 @@
--- One segment into the bytes by trace. One block, so that one token stands for one part of each table.
+-- One segment into the bytes by trace. One block, so that each table gets one part, with all rows or none.
 INSERT INTO TABLE_NAME
 SELECT toDateTime(toUInt32(intDiv(at,1000000000)),'UTC') AS received, rs.resource AS resource, rs.schema_url AS schema_url, rs.scope_spans AS scope_spans, toUInt64(PROOF) AS proof
 FROM (SELECT mark.arrival_unix_nano AS at, arrayJoin(resource_spans) AS rs FROM file(SEGMENT,'Protobuf',

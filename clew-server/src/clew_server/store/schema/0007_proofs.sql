@@ -1,5 +1,5 @@
 -- What proves that a segment is in a table: one row of each table holds the segment's number. The inserts are not deduplicated
--- by the engine any more: its log says "stored" before a part has its name. The lists of values are text now, see TEXTS.
+-- by the engine any more: its log says "stored" before a part has its name. TEXTS has changed too: an attribute of any type is valid text.
 DROP VIEW IF EXISTS mv_chunks;
 DROP VIEW IF EXISTS mv_resources_raw;
 DROP VIEW IF EXISTS mv_scopes_raw;
@@ -40,14 +40,14 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS mv_spans TO spans AS
 SELECT toDateTime(toUInt32(intDiv(arrival,1000000000)),'UTC') AS received, NOT (s.start BETWEEN 946684800000000000 AND 4102444799999999999) AS adjusted, fromUnixTimestamp64Nano(toInt64(if(adjusted,arrival,s.start)),'UTC') AS start,
  if(s.end>s.start AND s.start>0,s.end-s.start,0) AS duration, s.trace_id AS trace_id, s.span_id AS span_id, if(length(s.parent_span_id)=8,s.parent_span_id,'') AS parent_id, service, s.name AS name,
  toUInt8(if(s.kind BETWEEN 0 AND 5,s.kind,0)) AS kind, toUInt8(if(s.status.code BETWEEN 0 AND 2,s.status.code,0)) AS status, s.status.message AS status_message,
- res_key, scope, scope_attrs, MAP(s.attributes.key, s.attributes.value) AS attrs, TYPES(s.attributes.value) AS attr_types,
+ res_key, scope, scope_attrs, MAP(s.attributes.key, s.attributes.value) AS attrs, arrayMap(r->reinterpretAsUInt8(substring(r,1,1)),s.attributes.value) AS attr_types,
  s.events.name AS event_names, arrayMap(a->MAP(a.key, a.value),s.events.attributes) AS event_attrs, arrayMap(t->toFixedString(if(length(t)=16,t,''),16),s.links.trace_id) AS link_traces, arrayMap(a->MAP(a.key, a.value),s.links.attributes) AS link_attrs,
  FIRST_ROW(p) AS proof
 FROM (SELECT arrival, p, res_key, service, ss.scope.name AS scope, MAP(ss.scope.attributes.key, ss.scope.attributes.value) AS scope_attrs, arrayJoin(ss.spans) AS s
  FROM (SELECT arrival, proof AS p, cityHash64(resource,schema_url) AS res_key, SVC(resource.key,resource.value) AS service, arrayJoin(scope_spans) AS ss FROM otlp_in))
 WHERE length(s.trace_id)=16 AND length(s.span_id)=8;
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_resources TO resources AS
-SELECT received, res_key, SVC(a.key,a.value) AS service, CAST(PAIRS(a.key,a.value),'Map(String,String)') AS attrs, schema_url, FIRST_ROWS(p) AS proofs
+SELECT received, res_key, SVC(a.key,a.value) AS service, CAST((a.key,TEXTS(a.value)),'Map(String,String)') AS attrs, schema_url, FIRST_ROWS(p) AS proofs
 FROM (SELECT toDateTime(toUInt32(intDiv(max(arrival),1000000000)),'UTC') AS received, cityHash64(resource,u) AS res_key, any(resource) AS a, any(u) AS schema_url, any(p_) AS p FROM (SELECT arrival, proof AS p_, resource, schema_url AS u FROM otlp_in) GROUP BY res_key);
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_traces TO traces AS
 SELECT max(rc) AS received, trace_id, min(st) AS start, max(fromUnixTimestamp64Nano(toUnixTimestamp64Nano(st)+toInt64(least(duration,4611686018427387903)),'UTC')) AS end, count() AS spans, countIf(status=2) AS errors, groupUniqArray(toString(service)) AS services,
