@@ -16,6 +16,8 @@ import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.otlp.encode import delimited as field
+from clew.otlp.encode import varint
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, new_trace_id, rejected_spans, request, span, spans_of
 
@@ -59,20 +61,6 @@ def send_raw(server: Server, payload: bytes, *, timeout_s: float = 30) -> bytes:
 def status_of(answer: bytes) -> int:
     assert answer.startswith(b"HTTP/1.1 "), answer[:200]
     return int(answer[9:12])
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
 GOOD = request("malformed", [span()])

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from google.rpc.status_pb2 import Status
 
+from clew.otlp.encode import delimited as field
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, request, span
 
@@ -125,19 +126,6 @@ def memory_bytes(server: Server, what: str) -> int:
     """A line of the process' status: VmRSS, VmHWM (the most there was), VmSize (address space)."""
     with open(f"/proc/{server.pid}/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what + ":"))
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def ids() -> bytes:

@@ -12,6 +12,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clew.otlp.encode import delimited as _field
+from clew.otlp.encode import varint as _varint
+
 SPANS_A_TRACE = 16
 SERVICES = (
     "frontend",
@@ -32,19 +35,6 @@ OPERATIONS = 56  # of each service
 USERS = 20_000
 _SERVER, _CLIENT = 2, 3
 _UNSET, _ERROR = 0, 2
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 
 def _attribute(number: int, key: str, value: str | int) -> bytes:

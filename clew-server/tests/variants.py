@@ -9,6 +9,8 @@ from typing import NamedTuple
 from google.protobuf.descriptor import Descriptor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.otlp.encode import delimited, tag, varint
+
 VARINT, FIXED64, LENGTH, GROUP, GROUP_END, FIXED32 = range(6)
 START = 1_795_346_136_783_749_738
 
@@ -20,23 +22,6 @@ class Variant(NamedTuple):
     field: int
     wire_type: int
     extra: bytes
-
-
-def varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def tag(field: int, wire_type: int) -> bytes:
-    return varint(field << 3 | wire_type)
-
-
-def sized(field: int, content: bytes) -> bytes:
-    return tag(field, LENGTH) + varint(len(content)) + content
 
 
 def variants() -> Iterator[Variant]:
@@ -59,7 +44,7 @@ def variants() -> Iterator[Variant]:
                 FIXED64: b"ABCDEFGH",
                 FIXED32: b"ABCD",
                 LENGTH: b"\x03\x08\x01\x02",
-                GROUP: tag(1, VARINT) + b"\x07" + sized(2, b"\xff\xfe") + tag(number, GROUP_END),
+                GROUP: tag(1, VARINT) + b"\x07" + delimited(2, b"\xff\xfe") + tag(number, GROUP_END),
             }
             for wire_type, bytes_ in content.items():
                 yield Variant(name, number, wire_type, tag(number, wire_type) + bytes_)
@@ -71,28 +56,28 @@ def request_with(message: str, extra: bytes, trace_id: bytes) -> bytes:
     def made(name: str, content: bytes) -> bytes:
         return content + (extra if name == message else b"")
 
-    value = made("AnyValue", sized(1, b"hello"))
-    pair = made("KeyValue", sized(1, b"key") + sized(2, value))
-    array = made("AnyValue", sized(5, made("ArrayValue", sized(1, value))))
-    pairs = made("AnyValue", sized(6, made("KeyValueList", sized(1, pair))))
+    value = made("AnyValue", delimited(1, b"hello"))
+    pair = made("KeyValue", delimited(1, b"key") + delimited(2, value))
+    array = made("AnyValue", delimited(5, made("ArrayValue", delimited(1, value))))
+    pairs = made("AnyValue", delimited(6, made("KeyValueList", delimited(1, pair))))
 
     def attributes(field: int) -> bytes:
-        listed = made("KeyValue", sized(1, b"list") + sized(2, array))
-        nested = made("KeyValue", sized(1, b"pairs") + sized(2, pairs))
-        return sized(field, pair) + sized(field, listed) + sized(field, nested)
+        listed = made("KeyValue", delimited(1, b"list") + delimited(2, array))
+        nested = made("KeyValue", delimited(1, b"pairs") + delimited(2, pairs))
+        return delimited(field, pair) + delimited(field, listed) + delimited(field, nested)
 
-    entity = made("EntityRef", sized(2, b"host"))
-    resource = made("Resource", attributes(1) + sized(3, entity))
-    scope = made("InstrumentationScope", sized(1, b"lib") + sized(2, b"1") + attributes(3))
-    event = made("Event", tag(1, FIXED64) + struct.pack("<Q", START) + sized(2, b"event") + attributes(3))
-    link = made("Link", sized(1, b"L" * 16) + sized(2, b"l" * 8) + attributes(4))
-    status = made("Status", sized(2, b"it failed") + tag(3, VARINT) + varint(2))
+    entity = made("EntityRef", delimited(2, b"host"))
+    resource = made("Resource", attributes(1) + delimited(3, entity))
+    scope = made("InstrumentationScope", delimited(1, b"lib") + delimited(2, b"1") + attributes(3))
+    event = made("Event", tag(1, FIXED64) + struct.pack("<Q", START) + delimited(2, b"event") + attributes(3))
+    link = made("Link", delimited(1, b"L" * 16) + delimited(2, b"l" * 8) + attributes(4))
+    status = made("Status", delimited(2, b"it failed") + tag(3, VARINT) + varint(2))
     span = made(
         "Span",
-        sized(1, trace_id)
-        + sized(2, b"spanspan")
-        + sized(4, b"parentid")
-        + sized(5, b"op")
+        delimited(1, trace_id)
+        + delimited(2, b"spanspan")
+        + delimited(4, b"parentid")
+        + delimited(5, b"op")
         + tag(6, VARINT)
         + varint(2)
         + tag(7, FIXED64)
@@ -100,11 +85,13 @@ def request_with(message: str, extra: bytes, trace_id: bytes) -> bytes:
         + tag(8, FIXED64)
         + struct.pack("<Q", START + 1_000_000)
         + attributes(9)
-        + sized(11, event)
-        + sized(13, link)
-        + sized(15, status)
+        + delimited(11, event)
+        + delimited(13, link)
+        + delimited(15, status)
         + tag(16, FIXED32)
         + struct.pack("<I", 257),
     )
-    scope_spans = made("ScopeSpans", sized(1, scope) + sized(2, span) + sized(3, b"scope url"))
-    return sized(1, made("ResourceSpans", sized(1, resource) + sized(2, scope_spans) + sized(3, b"resource url")))
+    scope_spans = made("ScopeSpans", delimited(1, scope) + delimited(2, span) + delimited(3, b"scope url"))
+    return delimited(
+        1, made("ResourceSpans", delimited(1, resource) + delimited(2, scope_spans) + delimited(3, b"resource url"))
+    )

@@ -9,28 +9,13 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.otlp.encode import delimited as field
+from clew.otlp.encode import tag, varint
+
 REQUEST: Descriptor = ExportTraceServiceRequest.DESCRIPTOR
 _MESSAGE = FieldDescriptor.TYPE_MESSAGE
 _DEEPEST = 7
 _OURS_AND_UNKNOWN = (16, 99, 500, 1000, 1001, 1002, 1003, (1 << 29) - 1)
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    value &= (1 << 64) - 1
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def tag(number: int, wire_type: int) -> bytes:
-    return varint(number << 3 | wire_type)
-
-
-def field(number: int, content: bytes) -> bytes:
-    return tag(number, 2) + varint(len(content)) + content
 
 
 class Poisoner:

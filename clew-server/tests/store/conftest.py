@@ -11,19 +11,11 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew.otlp.encode import varint
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import SegmentFile
 
 MARK_FIELD = 1000
-
-
-def varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def record(request: ExportTraceServiceRequest | bytes, sequence: int, arrival_unix_nano: int) -> bytes:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from clew.otlp.encode import varint
+
 MARK_BYTES = 44
 """Length of a mark: always the same, so that the end of a record can be written before anything of it is read."""
 
@@ -17,6 +19,7 @@ _MARK = struct.Struct("<4sQcQcQcQcI")
 _CRC_BYTES = 5
 _SHORTEST_LENGTH = MARK_BYTES
 _LONGEST_LENGTH = 1 << 31
+_CUT_SHORT = -1
 
 
 class Record(NamedTuple):
@@ -47,13 +50,7 @@ class Scan:
 
 def length_prefix(body_bytes: int) -> bytes:
     """The varint before a record: length of request and mark."""
-    rest = body_bytes + MARK_BYTES
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
+    return varint(body_bytes + MARK_BYTES)
 
 
 def make_mark(prefix: bytes, body: bytes, sequence: int, arrival_unix_nano: int, request_hash: bytes) -> bytes:
@@ -76,19 +73,25 @@ def read_mark(mark: bytes) -> tuple[int, int, bytes] | None:
     return sequence, arrival, struct.pack(">QQ", high, low)
 
 
+def _length_at(data: bytes, start: int) -> tuple[int, int]:
+    """The length that stands before a record, and where the request begins.
+
+    _CUT_SHORT where the file ends inside the length, 0, which no record has, where more than five bytes would belong to it.
+    """
+    length = 0
+    for number in range(5):
+        at = start + number
+        if at >= len(data):
+            return _CUT_SHORT, at
+        length |= (data[at] & 0x7F) << 7 * number
+        if data[at] < 0x80:
+            return length, at + 1
+    return 0, start + 5
+
+
 def read_record(data: bytes, start: int) -> Record | None:
     """The record that begins at `start`; None where there is no whole one with the right checksum."""
-    length = shift = 0
-    body = start
-    while True:
-        if body >= len(data) or shift > 28:
-            return None
-        byte = data[body]
-        length |= (byte & 0x7F) << shift
-        body += 1
-        shift += 7
-        if byte < 0x80:
-            break
+    length, body = _length_at(data, start)
     end = body + length
     if not _SHORTEST_LENGTH <= length < _LONGEST_LENGTH or end > len(data):
         return None
@@ -121,19 +124,9 @@ def is_torn(data: bytes, start: int) -> bool:
     Such bytes were never acknowledged. Everything else there is damage: a whole record that does not pass its checksum, and
     a length that is too long though a mark follows, which ends a whole record.
     """
-    length = shift = 0
-    body = start
-    while shift <= 28:
-        if body >= len(data):
-            return True
-        byte = data[body]
-        length |= (byte & 0x7F) << shift
-        body += 1
-        shift += 7
-        if byte < 0x80:
-            break
-    else:
-        return False
+    length, body = _length_at(data, start)
+    if length == _CUT_SHORT:
+        return True
     if not _SHORTEST_LENGTH <= length < _LONGEST_LENGTH or body + length <= len(data):
         return False
     at = data.find(_MARK_HEAD, body)

@@ -18,6 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew.otlp.encode import varint
 from clew_server.model.unknown import around, whole
 
 _ERROR: Final = 2
@@ -152,13 +153,7 @@ def _grouped(spans: Iterable[SpanBytes]) -> dict[tuple[bytes, str], dict[tuple[b
 
 
 def _sized(body: bytes | bytearray) -> bytes:
-    size = len(body)
-    prefix = bytearray()
-    while size > 127:
-        prefix.append(size & 127 | 128)
-        size >>= 7
-    prefix.append(size)
-    return bytes(prefix) + body
+    return varint(len(body)) + body
 
 
 def _parsed(kind: type[Resource | InstrumentationScope], data: bytes) -> dict[str, Any]:

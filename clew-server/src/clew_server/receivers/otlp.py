@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew.otlp.encode import delimited
 from clew_server.errors import BadInput, TooLarge, Unsupported
 from clew_server.model.otlp_raw import RawResourceSpans, RawScopeSpans, parse_raw
 from clew_server.model.unknown import known_fields_only
@@ -285,12 +286,5 @@ def _parses(request: bytes) -> bool:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field with a number below 16; nothing at all for empty content."""
-    if not content:
-        return b""
-    length, rest = bytearray(), len(content)
-    while rest > 0x7F:
-        length.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    length.append(rest)
-    return bytes((number << 3 | 2,)) + bytes(length) + content
+    """A length-delimited field; nothing at all for empty content."""
+    return delimited(number, content) if content else b""

@@ -6,6 +6,8 @@ import json
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from clew.otlp.encode import delimited, varint
+
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
 PERMISSION_DENIED = 7
@@ -33,15 +35,15 @@ def retry_info(retry_after_s: float) -> bytes:
     """google.rpc.RetryInfo { retry_delay = 1 } with a google.protobuf.Duration { seconds = 1; nanos = 2 }."""
     seconds = int(retry_after_s)
     nanos = int((retry_after_s - seconds) * 1e9)
-    delay = (b"\x08" + _varint(seconds) if seconds else b"") + (b"\x10" + _varint(nanos) if nanos else b"")
-    return _field(1, delay)
+    delay = (b"\x08" + varint(seconds) if seconds else b"") + (b"\x10" + varint(nanos) if nanos else b"")
+    return delimited(1, delay)
 
 
 def status_protobuf(code: int, message: str, retry_after_s: float | None = None) -> bytes:
     """google.rpc.Status { code = 1; message = 2; details = 3 }, with RetryInfo as its one detail where there is one."""
-    status = b"\x08" + _varint(code) + _field(2, message.encode("utf-8", "replace"))
+    status = b"\x08" + varint(code) + delimited(2, message.encode("utf-8", "replace"))
     if retry_after_s is not None:
-        status += _field(3, _field(1, _RETRY_INFO) + _field(2, retry_info(retry_after_s)))
+        status += delimited(3, delimited(1, _RETRY_INFO) + delimited(2, retry_info(retry_after_s)))
     return status
 
 
@@ -72,16 +74,3 @@ def response_json(rejected_spans: int, message: str) -> bytes:
     if not rejected_spans and not message:
         return b"{}"
     return json.dumps({"partialSuccess": {"rejectedSpans": str(rejected_spans), "errorMessage": message}}).encode()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
