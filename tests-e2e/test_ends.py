@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 
 from clew.testing import spans_from_otlp
 from harness.backends import Backend
+from harness.server import free_port
 
 # Celery leaves connections to its broker to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -90,9 +90,7 @@ def sink() -> Iterator[Sink]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def start(sink: Sink, folder: Path, words: list[str], **more: str) -> subprocess.Popen[bytes]:

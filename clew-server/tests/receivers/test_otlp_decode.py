@@ -173,7 +173,7 @@ def test_any_damage_to_a_good_request_is_a_batch_or_bad_input(data: st.DataObjec
         return
     again = decode_otlp(batch.request, PROTOBUF)
     assert (again.spans, again.heads, again.rejected) == (batch.spans, batch.heads, {})
-    if whole(batch.request) == batch.request and b"\xca\x3e" not in batch.request:  # no field OTLP does not know
+    if b"\xca\x3e" not in batch.request:  # field 1001: a span with fields OTLP does not know is wrapped once more
         assert again.request == batch.request
 
 
