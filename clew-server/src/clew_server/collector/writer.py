@@ -149,7 +149,12 @@ class Writer:
         log = self._wal.statistics()
         oldest = log.oldest_unstored_unix_nano
         with self._wal.changed:
-            failing = [p.failing_since_unix_nano for p in self._progress.values() if p.failing_since_unix_nano]
+            waiting = {segment.name for segment in self._wal.sealed()}
+            failing = [
+                progress.failing_since_unix_nano
+                for name, progress in self._progress.items()
+                if name in waiting and progress.failing_since_unix_nano is not None
+            ]
             return WriterStatistics(
                 stored_spans=self._stored_spans,
                 dead_letter_spans=self._dead_letter_spans,
