@@ -88,9 +88,19 @@ def serving(kind: str, provider: TracerProvider) -> Iterator[int]:
     """The port of a service of this kind."""
     if kind == "wsgi":
         wsgi = waitress.create_server(wsgi_application(provider), host="127.0.0.1", port=0)
-        runner = threading.Thread(target=wsgi.run, daemon=True)
+        closing = threading.Event()
+
+        def run() -> None:
+            try:
+                wsgi.run()
+            except OSError:  # its loop waits on a socket that is closed meanwhile
+                if not closing.is_set():
+                    raise
+
+        runner = threading.Thread(target=run, daemon=True)
         runner.start()
         yield wsgi.effective_port
+        closing.set()
         wsgi.task_dispatcher.shutdown()
         wsgi.close()
         # Its loop looks every second whether there is anything left to serve.
