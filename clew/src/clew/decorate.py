@@ -24,10 +24,10 @@ from opentelemetry.trace import (
     TracerProvider,
     get_tracer_provider,
 )
-from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
+from clew._otel import GLOBAL_PROVIDER, SPAN_KEY
 from clew.tracing.failures import message_of, record
 from clew.tracing.outcome import is_cancellation, type_name
 
@@ -39,8 +39,6 @@ _MISSING: Final = object()
 _NO_CONTEXT: Final = Context()
 _set_item: Final = dict.__setitem__
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
-# Where the API keeps the global provider, None until it is set. Its own function looks into the environment then.
-_GLOBAL: Final = "_TRACER_PROVIDER"
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # How iterators say that there is no more, and how a program ends well.
@@ -189,7 +187,7 @@ class _Plan:
         if self._is_fixed:
             return self._tracer
         # The global provider may be set, or set anew, at any time. _MISSING would be an API that keeps it elsewhere.
-        found = getattr(api, _GLOBAL, _MISSING)
+        found = getattr(api, GLOBAL_PROVIDER, _MISSING)
         if found is self._provider and found is not _MISSING:
             return self._tracer
         tracer = self._use(get_tracer_provider())  # asked even for None: the environment may name one to load
@@ -316,7 +314,7 @@ def _attribute_value(value: Any) -> AttributeValue:
 
 def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Any:
-        if getattr(api, _GLOBAL, None) is plan.idle:
+        if getattr(api, GLOBAL_PROVIDER, None) is plan.idle:
             return function(*args, **kwargs)
         current, span = plan.enter(args, kwargs)
         try:
@@ -332,7 +330,7 @@ def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _coroutine(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     async def traced(*args: Any, **kwargs: Any) -> Any:
-        if getattr(api, _GLOBAL, None) is plan.idle:
+        if getattr(api, GLOBAL_PROVIDER, None) is plan.idle:
             return await function(*args, **kwargs)
         current, span = plan.enter(args, kwargs)
         try:
@@ -364,7 +362,7 @@ def _begun_coroutine(plan: _Plan, function: Callable[..., Any], span: Span) -> C
 
 def _generator(plan: _Plan, function: Callable[..., Any], started: Span | None = None) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        if getattr(api, _GLOBAL, None) is plan.idle:
+        if getattr(api, GLOBAL_PROVIDER, None) is plan.idle:
             return (yield from function(*args, **kwargs))
         body: Generator[Any, Any, Any] = function(*args, **kwargs)
         span = started or plan.start(args, kwargs)
@@ -442,7 +440,7 @@ def _undecided(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     """For a plain function around a coroutine function or generator: only its result says which it is."""
 
     def traced(*args: Any, **kwargs: Any) -> Any:
-        if getattr(api, _GLOBAL, None) is plan.idle:
+        if getattr(api, GLOBAL_PROVIDER, None) is plan.idle:
             return function(*args, **kwargs)
         span = plan.start(args, kwargs)
         if span is None:
@@ -475,5 +473,5 @@ _CONTINUED: Final[dict[type, Callable[[_Plan, Callable[..., Any], Span], Callabl
 def _context_of(span: Span) -> Context:
     context = Context(get_current())
     # A Context refuses changes by its own method; nobody else has seen this one yet.
-    _set_item(context, _SPAN_KEY, span)
+    _set_item(context, SPAN_KEY, span)
     return context

@@ -8,12 +8,11 @@ from functools import wraps
 from threading import Lock
 from typing import Any, Final
 
-from opentelemetry import trace
 from opentelemetry.context import get_current
 from opentelemetry.trace import TracerProvider, get_current_span
-from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import environment, guard
+from clew._otel import GLOBAL_PROVIDER, SPAN_KEY, TRACE_NAMES
 
 #: The format of OpenTelemetry's logging instrumentation, for `OTEL_PYTHON_LOG_LEVEL` without a format.
 DEFAULT_FORMAT: Final = (
@@ -21,7 +20,6 @@ DEFAULT_FORMAT: Final = (
     "resource.service.name=%(otelServiceName)s trace_sampled=%(otelTraceSampled)s] - %(message)s"
 )
 
-_api: Final = trace.__dict__
 _lock: Final = Lock()
 _hooks: list[_Hook] = []
 # The provider that was asked last, and the name of its service; one object, so that threads see both or neither.
@@ -154,7 +152,7 @@ def _completing_handled(hook: _Hook, original: Callable[..., Any]) -> Callable[.
 def _complete(record: Any, provider: TracerProvider | None) -> None:
     try:
         keep = record.__dict__.setdefault
-        span: Any = get_current().get(_SPAN_KEY)
+        span: Any = get_current().get(SPAN_KEY)
         context = None if span is None else span.get_span_context()
         if context is None or not context.is_valid:
             keep("trace_id", "")
@@ -173,7 +171,7 @@ def _complete(record: Any, provider: TracerProvider | None) -> None:
             keep("otelSpanID", span_id)
             keep("otelTraceSampled", sampled)
         # The public function looks into the environment at each call as long as there is no provider.
-        asked = provider or _api.get("_TRACER_PROVIDER")
+        asked = provider or TRACE_NAMES.get(GLOBAL_PROVIDER)
         known, service_name = _service
         if asked is not known:
             service_name = _learn_service_name(asked)

@@ -8,6 +8,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, Tracer, TracerProvider
 from opentelemetry.util.types import Attributes
 
+from clew._otel import is_global_provider_set, replace_global_provider
+
 _Scope = tuple[str, str | None, str | None, Attributes]
 
 
@@ -20,9 +22,12 @@ class ReplaceableProvider(TracerProvider):
     def install(self) -> None:
         """Be the global provider, and let the first call of `set_tracer_provider` replace it."""
         # The API refuses to replace one that was set; this one was not.
-        api: Any = trace
-        if not api._TRACER_PROVIDER_SET_ONCE._done:
-            api._TRACER_PROVIDER = self
+        if is_global_provider_set():
+            return
+        try:
+            replace_global_provider(self, is_set=False)
+        except RuntimeError:  # an API that clew does not know: traced, but the application cannot set its own any more
+            trace.set_tracer_provider(self)
 
     @property
     def target(self) -> TracerProvider:

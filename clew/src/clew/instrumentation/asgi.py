@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import time_ns
 from typing import Any, Final, Unpack
 
-from opentelemetry.context import _RUNTIME_CONTEXT, detach
+from opentelemetry.context import detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
+from clew._otel import RUNTIME_CONTEXT
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
 from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
@@ -35,7 +36,7 @@ _MARK: Final = "clew.traced"
 #: The span of what failed when the response had been sent.
 _AFTERWARDS: Final = "after the response"
 # What `attach` calls, without its own call.
-_attach: Final = _RUNTIME_CONTEXT.attach
+_attach: Final = RUNTIME_CONTEXT.attach
 
 
 class AsgiTransport:

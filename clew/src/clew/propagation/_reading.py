@@ -11,8 +11,8 @@ from opentelemetry import baggage
 from opentelemetry.context import Context, create_key, get_current
 from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, TraceState, get_current_span
-from opentelemetry.trace.propagation import _SPAN_KEY
 
+from clew._otel import SPAN_KEY
 from clew.carriers import AsgiCarrier
 from clew.propagation._case import in_any_case
 from clew.propagation.service import _PEER_SERVICE
@@ -103,7 +103,7 @@ def with_parent(
     if not trace_id or not span_id:
         return context
     parent = remote_span_context(trace_id, span_id, SAMPLED if sampled else UNSAMPLED, state)
-    return Context({**context, _SPAN_KEY: NonRecordingSpan(parent)})
+    return Context({**context, SPAN_KEY: NonRecordingSpan(parent)})
 
 
 def not_sampled(context: Context) -> Context:

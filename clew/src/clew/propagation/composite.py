@@ -15,9 +15,9 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.trace import Span
-from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import guard
+from clew._otel import SPAN_KEY
 from clew.carriers import AsgiCarrier
 from clew.propagation._reading import has_prefix
 from clew.propagation.tracecontext import TraceContextPropagator
@@ -75,7 +75,7 @@ class CompositePropagator(TextMapPropagator):
                 else:
                     return self._first.extract_plain(index, context)
         has_any = getattr(carrier, "has_any", None)
-        before = span = context.get(_SPAN_KEY)
+        before = span = context.get(SPAN_KEY)
         for propagator, reads, prefixes in self._readers:
             try:
                 if (
@@ -86,7 +86,7 @@ class CompositePropagator(TextMapPropagator):
                 ):
                     continue
                 found = propagator.extract(carrier, context, getter)
-                now = found.get(_SPAN_KEY)
+                now = found.get(SPAN_KEY)
                 if now is not span:
                     if span is not before or not _is_valid(now):
                         found = _with(found, span)
@@ -123,7 +123,7 @@ def _is_valid(span: object) -> bool:
 def _with(context: Context, span: object) -> Context:
     values = dict(context)
     if span is None:
-        values.pop(_SPAN_KEY, None)
+        values.pop(SPAN_KEY, None)
     else:
-        values[_SPAN_KEY] = span
+        values[SPAN_KEY] = span
     return Context(values)

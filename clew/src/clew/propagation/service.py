@@ -16,9 +16,9 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.trace import get_tracer_provider
-from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import semconv
+from clew._otel import SPAN_KEY
 from clew.propagation._case import values_in_any_case
 
 HEADER: Final = "x-md-service-name"
@@ -67,7 +67,7 @@ class ServiceNamePropagator(TextMapPropagator):
             setter.set(carrier, HEADER, name)
 
     def _own_name(self, context: Context | None) -> str | None:
-        span = (get_current() if context is None else context).get(_SPAN_KEY)
+        span = (get_current() if context is None else context).get(SPAN_KEY)
         resource = getattr(span, "resource", None)
         if resource is None:
             resource = getattr(get_tracer_provider(), "resource", None)

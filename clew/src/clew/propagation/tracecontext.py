@@ -26,8 +26,8 @@ from opentelemetry.trace import (
     TraceFlags,
     TraceState,
 )
-from opentelemetry.trace.propagation import _SPAN_KEY
 
+from clew._otel import SPAN_KEY
 from clew.propagation._case import values_in_any_case
 
 TRACEPARENT: Final = "traceparent"
@@ -166,8 +166,8 @@ class TraceContextPropagator(TextMapPropagator):
         members = parse_tracestate(states) if states else None
         span_context = remote_span_context(trace_id, span_id, flags, W3CTraceState(members) if members else _EMPTY)
         if flags & _RANDOM:
-            return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context), _CAME_RANDOM: True})
-        return Context({**context, _SPAN_KEY: NonRecordingSpan(span_context)})
+            return Context({**context, SPAN_KEY: NonRecordingSpan(span_context), _CAME_RANDOM: True})
+        return Context({**context, SPAN_KEY: NonRecordingSpan(span_context)})
 
     def extract_plain(self, index: Mapping[bytes, bytes], context: Context) -> Context:
         """The same from headers of which each came once, under its lower-case name."""
@@ -186,7 +186,7 @@ class TraceContextPropagator(TextMapPropagator):
         # As get_current_span, without the calls below it.
         if context is None:
             context = get_current()
-        span = context.get(_SPAN_KEY)
+        span = context.get(SPAN_KEY)
         if not isinstance(span, Span):
             return
         span_context = span.get_span_context()

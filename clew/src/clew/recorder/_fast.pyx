@@ -18,14 +18,12 @@ import os
 
 cimport cython
 
-import opentelemetry.context as api_context
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import Tracer as ApiTracer
-from opentelemetry.trace.propagation import _SPAN_KEY
 
+from clew._otel import CONTEXT_NAMES, RUNTIME_CONTEXT_NAME, SPAN_KEY, context_variable
 from clew import guard
 from clew.otlp import encode
 from clew.recorder import _pure
@@ -143,8 +141,9 @@ cdef enum:
 cdef uint64_t RANDOM_MASK = (1 << 56) - 1
 
 cdef object _context_class = Context
-cdef object _context_module_names = api_context.__dict__
-cdef object _span_key = _SPAN_KEY
+cdef object _context_module_names = CONTEXT_NAMES
+cdef object _runtime_context_name = RUNTIME_CONTEXT_NAME
+cdef object _span_key = SPAN_KEY
 cdef object _span_context_class = SpanContext
 cdef object _non_recording_class = NonRecordingSpan
 cdef object _trace_flags = [TraceFlags(n) for n in range(256)]
@@ -1018,7 +1017,7 @@ cdef object _known_variable = None
 
 cdef inline object _variable():
     """The ContextVar OpenTelemetry's API keeps its context in; None where it is kept elsewhere."""
-    cdef PyObject *runtime = PyDict_GetItemWithError(_context_module_names, "_RUNTIME_CONTEXT")
+    cdef PyObject *runtime = PyDict_GetItemWithError(_context_module_names, _runtime_context_name)
     if runtime != <PyObject *>_known_runtime:
         _learn_runtime(None if runtime == NULL else <object>runtime)
     return _known_variable
@@ -1026,12 +1025,7 @@ cdef inline object _variable():
 
 cdef int _learn_runtime(object runtime) except -1:
     global _known_runtime, _known_variable
-    variable = None
-    if type(runtime) is ContextVarsRuntimeContext:
-        variable = runtime._current_context
-        if type(variable).__name__ != "ContextVar":
-            variable = None
-    _known_variable = variable
+    _known_variable = context_variable(runtime)
     _known_runtime = runtime
     return 0
 

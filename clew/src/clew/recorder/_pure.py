@@ -24,10 +24,10 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import Tracer as ApiTracer
-from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AnyValue, Attributes
 
 from clew import guard
+from clew._otel import SPAN_KEY
 from clew.otlp import encode
 from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
 from clew.recorder.buffer import Buffer
@@ -318,7 +318,7 @@ class CurrentSpan:
         self._span = span = self._tracer.start_span(*self._arguments)
         context = Context(get_current())
         # A Context refuses changes by its own method; nobody else has seen this one yet.
-        _set_item(context, _SPAN_KEY, span)
+        _set_item(context, SPAN_KEY, span)
         self._token: Token[Context] = attach(context)
         return span
 
@@ -393,7 +393,7 @@ class Tracer(TracerSurface, ApiTracer):
     ) -> ApiSpan:
         """Start a span, not made current; its parent is the span in `context`, by default the current one."""
         try:
-            found = (get_current() if context is None else context).get(_SPAN_KEY)
+            found = (get_current() if context is None else context).get(SPAN_KEY)
         except Exception:  # what was passed as context is none
             found = not_a_context(context)
             context = None

@@ -8,9 +8,10 @@ from threading import Thread
 from time import monotonic
 from typing import Any, Final
 
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
+from opentelemetry.context import attach, set_value
 
 from clew import environment
+from clew._otel import SUPPRESS_HTTP_INSTRUMENTATION_KEY, SUPPRESS_INSTRUMENTATION_KEY
 
 _GROUP: Final = "opentelemetry_resource_detector"
 _VARIABLE: Final = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
@@ -62,8 +63,8 @@ class _Run:
 
     def _detect(self) -> None:
         # What a detector asks over HTTP is no part of the application's traces.
-        context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
-        attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        context = set_value(SUPPRESS_INSTRUMENTATION_KEY, True)
+        attach(set_value(SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
         try:
             self.found = dict(self.entry.load()().detect().attributes)
         except Exception as error:

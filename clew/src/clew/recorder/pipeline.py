@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final, Literal
 
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
+from opentelemetry.context import attach, set_value
 
 from clew import guard
+from clew._otel import SUPPRESS_HTTP_INSTRUMENTATION_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.otlp import encode
 from clew.recorder import _select
 from clew.recorder.buffer import Buffer
@@ -232,8 +233,8 @@ class Pipeline:
 
     def _send_on(self, thread: threading.Thread) -> None:
         # The exporter's own requests are no part of the application's traces.
-        context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
-        attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        context = set_value(SUPPRESS_INSTRUMENTATION_KEY, True)
+        attach(set_value(SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
         signals, interrupts = self._signals, self._interrupts
         while self._deadline is None and self._thread is thread:
             if not self.buffer.held:

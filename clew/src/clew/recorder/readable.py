@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AnyValue, Attributes
 
 from clew import guard
+from clew._otel import SPAN_KEY
 from clew.recorder.misuse import misuse
 from clew.recorder.seen_as import seen_as
 
@@ -468,7 +468,7 @@ def sdk_info(scope: Scope) -> Any:
 def not_a_context(context: object) -> Any:
     """Say so, and take the current span."""
     misuse("start_span(context=%r): not a Context; the current one is used", context)
-    return get_current().get(_SPAN_KEY)
+    return get_current().get(SPAN_KEY)
 
 
 def is_context(linked: object) -> TypeGuard[SpanContext]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import Span, Tracer
-from opentelemetry.trace.propagation import _SPAN_KEY
 
 from clew import guard
+from clew._otel import SPAN_KEY
 from clew.recorder._pure import CurrentSpan
 from clew.recorder.readable import TracerSurface
 
@@ -43,7 +43,7 @@ class SpanMetrics:
     def started(self, span: Span, context: Any) -> None:
         """A span has been made, recording or not."""
         try:
-            parent = (get_current() if context is None else context).get(_SPAN_KEY)
+            parent = (get_current() if context is None else context).get(SPAN_KEY)
             origin = "none"
             if isinstance(parent, Span) and parent.get_span_context().is_valid:
                 origin = "remote" if parent.get_span_context().is_remote else "local"

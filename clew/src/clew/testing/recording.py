@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.util.types import Attributes
 
+from clew._otel import replace_global_provider
 from clew.recorder.provider import TracerProvider
 from clew.testing.assertions import Spans
 from clew.testing.memory import InMemoryExporter
@@ -109,11 +110,9 @@ _before: tuple[trace.TracerProvider | None, bool] = (None, False)
 def _as_global(provider: TracerProvider) -> Iterator[None]:
     global _before
     # The API lets nobody replace a provider that was set; a test that puts back what it found may.
-    api: Any = trace
     with _lock:
         if not _switch.recording:
-            _before = api._TRACER_PROVIDER, api._TRACER_PROVIDER_SET_ONCE._done
-            api._TRACER_PROVIDER, api._TRACER_PROVIDER_SET_ONCE._done = _switch, True
+            _before = replace_global_provider(_switch, is_set=True)
         _switch.recording.append(provider)
     try:
         yield
@@ -121,4 +120,4 @@ def _as_global(provider: TracerProvider) -> Iterator[None]:
         with _lock:
             _switch.recording.remove(provider)
             if not _switch.recording:
-                api._TRACER_PROVIDER, api._TRACER_PROVIDER_SET_ONCE._done = _before
+                replace_global_provider(*_before)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import _RUNTIME_CONTEXT, _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
@@ -31,11 +31,11 @@ from opentelemetry.trace import (
     TracerProvider,
     get_current_span,
 )
-from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
+from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
 from clew.tracing import kratos
@@ -55,7 +55,7 @@ _NOTHING: Final = Outcome()
 _SAMPLED: Final = 1
 _random: Final = SystemRandom()
 # What `get_current` calls, without its own call.
-_current: Final = _RUNTIME_CONTEXT.get_current
+_current: Final = RUNTIME_CONTEXT.get_current
 
 
 class Tracer:
@@ -184,7 +184,7 @@ class Tracer:
             if self._extracts:
                 if headers is not None:
                     context = propagator.extract(headers, context, getter)
-            elif context.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            elif context.get(SUPPRESS_INSTRUMENTATION_KEY):
                 return INVALID_SPAN, context
         except Exception as failure:
             guard.swallow("extracting a context", failure)
@@ -194,7 +194,7 @@ class Tracer:
                 span = _unrecorded(context)
             else:
                 span = self._started(operation, context, transport, links)
-            context = Context({**context, _SPAN_KEY: span})
+            context = Context({**context, SPAN_KEY: span})
         except Exception as failure:
             guard.swallow("starting a span", failure)
             return INVALID_SPAN, context
@@ -212,8 +212,7 @@ class Tracer:
         # The global provider may be set, or set anew, at any time.
         if (
             self._explicit_provider is None
-            and (provider := getattr(trace, "_TRACER_PROVIDER", None) or trace.get_tracer_provider())
-            is not self._provider
+            and (provider := getattr(trace, GLOBAL_PROVIDER, None) or trace.get_tracer_provider()) is not self._provider
         ):
             tracer = self._tracer = provider.get_tracer(SCOPE)
             self._provider = provider
@@ -224,7 +223,7 @@ class Tracer:
         if self._kratos or self._rename is not None:
             operation = self._named(transport, operation)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
-        parent = context.get(_SPAN_KEY)
+        parent = context.get(SPAN_KEY)
         if (
             parent is not None
             and not (known := parent.get_span_context()).trace_flags & _SAMPLED  # type: ignore[attr-defined]
@@ -422,7 +421,7 @@ class Tracer:
         """
         try:
             context = _current() if context is None else context
-            if context.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            if context.get(SUPPRESS_INSTRUMENTATION_KEY):
                 return
             if transport is not None and self._is_excluded is not None and self._is_excluded(transport):
                 return

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceState
-from opentelemetry.trace.propagation import _SPAN_KEY
+
+from clew._otel import SPAN_KEY
 
 
 class Decision(Enum):
@@ -65,7 +66,7 @@ class Sampler(Protocol):
 def parent_of(parent_context: Context | None) -> SpanContext | None:
     """The valid span context in `parent_context` (`None`: the current one), or `None` for a root."""
     # As get_current_span, without the two calls below it.
-    found = (get_current() if parent_context is None else parent_context).get(_SPAN_KEY)
+    found = (get_current() if parent_context is None else parent_context).get(SPAN_KEY)
     if found is None or not isinstance(found, Span):
         return None
     parent = found.get_span_context()

@@ -13,14 +13,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from weakref import WeakSet
 
 from opentelemetry.context import (
-    _SUPPRESS_HTTP_INSTRUMENTATION_KEY,
-    _SUPPRESS_INSTRUMENTATION_KEY,
     Context,
     attach,
     set_value,
 )
 from opentelemetry.trace import Link, SpanKind, TraceState
 
+from clew._otel import SUPPRESS_HTTP_INSTRUMENTATION_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.recorder.sampler.basic import AlwaysOff, TraceIdRatio
 from clew.recorder.sampler.contract import Sampler, describe
 from clew.recorder.sampler.rate_limited import OperationBuckets, RateLimited, of_unknown_probability
@@ -223,8 +222,8 @@ class JaegerRemote:
 
     def _run(self) -> None:
         # These requests are no part of the application's traces.
-        context = set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)
-        attach(set_value(_SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
+        context = set_value(SUPPRESS_INSTRUMENTATION_KEY, True)
+        attach(set_value(SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
         stop = self._stop
         delay_s = random.uniform(0, min(_FIRST_DELAY_S, self._interval_s))
         while not stop.wait(delay_s):

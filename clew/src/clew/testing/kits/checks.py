@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, detach, get_current, set_value
+from opentelemetry.context import Context, attach, detach, get_current, set_value
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags, set_span_in_context
 
 from clew import semconv
+from clew._otel import SUPPRESS_INSTRUMENTATION_KEY
 from clew.testing.assertions import assert_span, exceptions_of
 from clew.testing.kits.doubles import PARENT_ID, TRACE_ID
 from clew.transport import Transport
@@ -81,7 +82,7 @@ def unsampled_span() -> Iterator[None]:
 @contextmanager
 def suppressed() -> Iterator[None]:
     """OpenTelemetry's word for: what happens in here is not to be traced, as exporters say it of their own calls."""
-    with _attached(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, get_current())):
+    with _attached(set_value(SUPPRESS_INSTRUMENTATION_KEY, True, get_current())):
         yield
 
 
