@@ -243,7 +243,8 @@ class Buffers(RuleBasedStateMachine):
             core.Buffer(max_spans, max_bytes, urgent, self.counter(core.name), **options) for core in (NATIVE, PURE)
         ]
         assert self.both[0].max_span_bytes == self.both[1].max_span_bytes
-        self.scopes = 1
+        # The users of each number.
+        self.scopes = [0]
         assert [one.scope(b"", "") for one in self.both] == [0, 0]
 
     def counter(self, name: str) -> Any:
@@ -259,11 +260,16 @@ class Buffers(RuleBasedStateMachine):
 
     @rule(scope=st.binary(max_size=3), schema=st.sampled_from(["", "s", "t"]))
     def scope(self, scope: bytes, schema: str) -> None:
-        self.scopes = max(self.scopes, self.same("scope", scope, schema) + 1)
+        self.scopes.append(self.same("scope", scope, schema))
+
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        if len(self.scopes) > 1:
+            self.same("release", self.scopes.pop(data.draw(st.integers(0, len(self.scopes) - 1))))
 
     @rule(data=st.data(), name=st.text(max_size=20), attribute=st.text(max_size=150))
     def add(self, data: st.DataObject, name: str, attribute: str) -> None:
-        number = data.draw(st.integers(0, self.scopes - 1))
+        number = data.draw(st.sampled_from(self.scopes))
         span = encode.span_in_scope(
             1, 2, "", 0, name, 1, 3, 4, {"a": attribute} if attribute else {}, 0, b"", b"", 0, "", 0x101
         )

@@ -655,6 +655,12 @@ cdef class Buffer:
     cdef object _wake
     cdef list _scopes  # (encoded scope, schema URL): what they are known by
     cdef list _parts  # (prefix, suffix): what they are written as
+    cdef dict _numbers  # the numbers, by what they are known by
+    cdef list _users  # how many each number has
+    cdef dict _retired  # numbers without a user, oldest first: free when so many spans have left the buffer
+    cdef list _free
+    cdef int64_t _left
+    cdef Py_ssize_t _taking
     cdef Chunk *_first
     cdef Chunk *_last
     cdef Chunk *_spare
@@ -689,6 +695,10 @@ cdef class Buffer:
         self._wake = wake
         self._scopes = []
         self._parts = []
+        self._numbers = {}
+        self._users = []
+        self._retired = {}
+        self._free = []
         self.reset()
 
     def __dealloc__(self):
@@ -703,23 +713,65 @@ cdef class Buffer:
         self._written_off_as = ""
         self._closed_as = ""
         self._is_closed = False
+        self._left = 0
+        self._taking = 0
+        self._retired = dict.fromkeys(self._retired, 0)
 
     cdef void _clear(self) noexcept:
         cdef Chunk *chunk = self._first
         self._first = self._last = NULL
+        self._left += self._spans
         self._spans = self._bytes = 0
         _free_chunks(chunk)
 
     def scope(self, bytes scope_bytes, str schema_url):
-        """The number under which spans of this scope are added; the same scope has the same number."""
+        """The number under which spans of this scope are added, for one more user; the same scope has the same number.
+
+        Takes the same time however many scopes there are.
+        """
+        cdef Py_ssize_t number
         wanted = (scope_bytes, schema_url)
-        if wanted not in self._scopes:
+        known = self._numbers.get(wanted)
+        if known is None:
             prefix = encode.delimited(1, scope_bytes)
             suffix = encode.delimited(3, encode.utf8(schema_url)) if schema_url else b""
-            if wanted not in self._scopes:  # a garbage collection may have come here in between
-                self._parts.append((prefix, suffix))
-                self._scopes.append(wanted)
-        return self._scopes.index(wanted)
+            part = (prefix, suffix)
+            self._find_free()
+            known = self._numbers.get(wanted)  # a garbage collection may have come here in between
+            if known is None:
+                if self._free:
+                    known = self._free.pop()
+                    self._scopes[known] = wanted
+                    self._parts[known] = part
+                else:
+                    known = len(self._scopes)
+                    self._scopes.append(wanted)
+                    self._parts.append(part)
+                    self._users.append(0)
+                self._numbers[wanted] = known
+        self._retired.pop(known, None)
+        number = known
+        self._users[number] += 1
+        return known
+
+    def release(self, Py_ssize_t number):
+        """One user of this scope adds no more spans. Without any, the number is another's once its spans are sent."""
+        self._users[number] -= 1
+        if not self._users[number]:
+            self._retired[number] = self._left + self._spans
+
+    cdef int _find_free(self) except -1:
+        # Not while spans are on their way out of here, whose numbers are still looked up.
+        while self._retired and not self._taking:
+            number = next(iter(self._retired))
+            if self._retired[number] > self._left:
+                break
+            del self._retired[number]
+            known_as = self._scopes[number]
+            if self._numbers.get(known_as) == number:
+                del self._numbers[known_as]
+            self._free.append(number)
+        return 0
 
     def add(self, Py_ssize_t scope, bytes span):
         """Hold one encoded span (an element of ScopeSpans.spans), or count it as dropped; never blocks.
@@ -786,6 +838,7 @@ cdef class Buffer:
         chunk.head += RECORD_HEAD + head[1]
         chunk.spans -= 1
         self._spans -= 1
+        self._left += 1
         self._bytes -= head[1]
         if not chunk.spans:
             self._first = chunk.next
@@ -869,6 +922,7 @@ cdef class Buffer:
             last = part
             taken[0] += spans
             self._spans -= spans
+            self._left += spans
             self._bytes -= part.used - part.head - spans * RECORD_HEAD
         return first
 
@@ -881,6 +935,7 @@ cdef class Buffer:
             last = chunk
             chunk = chunk.next
         self._spans += taken
+        self._left -= taken
         last.next = self._first
         self._first = first
         if self._last == NULL:
@@ -898,15 +953,18 @@ cdef class Buffer:
         cdef Py_ssize_t *order
         cdef unsigned char *to
         cdef bytes result, prefix, suffix, before, after
-        cdef list parts = self._parts
+        cdef list parts
         if not self._spans or max_spans <= 0:
             return 0, b""
         before = encode.delimited(1, resource)
         after = encode.delimited(3, encode.utf8(schema_url)) if schema_url else b""
+        # From here to `_detach` no other Python code runs: these are the scopes of the spans that are held.
+        parts = list(self._parts)
         scopes = PyList_GET_SIZE(parts)
         groups = <Group *>calloc(scopes, sizeof(Group))
         order = <Py_ssize_t *>calloc(scopes, sizeof(Py_ssize_t))
         chunks = NULL
+        self._taking += 1
         try:
             if groups == NULL or order == NULL:
                 raise MemoryError
@@ -935,6 +993,7 @@ cdef class Buffer:
                 to = _write(chunks, groups, order, present, to)
             memcpy(to, PyBytes_AS_STRING(after), PyBytes_GET_SIZE(after))
         finally:
+            self._taking -= 1
             free(groups)
             free(order)
             self._recycle(chunks)

@@ -47,7 +47,14 @@ class Buffer:
         self._drop_oldest = drop_oldest
         self._wake = wake
         self.max_span_bytes = min(max_span_bytes or max_bytes, max_bytes)
+        # What each number stands for, the numbers by that, and how many users each has.
         self._scopes: list[tuple[bytes, str]] = []
+        self._numbers: dict[tuple[bytes, str], int] = {}
+        self._users: list[int] = []
+        # Numbers without a user, oldest first: each is free again when so many spans have left the buffer.
+        self._retired: dict[int, int] = {}
+        self._free: list[int] = []
+        self._taking = 0
         self.reset()
 
     def reset(self) -> None:
@@ -64,14 +71,53 @@ class Buffer:
         self._written_off = 0
         self._written_off_as = ""
         self._closed_as = ""
+        self._left = 0
+        self._taking = 0
+        self._retired = dict.fromkeys(self._retired, 0)
 
     def scope(self, scope_bytes: bytes, schema_url: str) -> int:
-        """The number under which spans of this scope are added; the same scope has the same number."""
+        """The number under which spans of this scope are added, for one more user; the same scope has the same number.
+
+        Takes the same time however many scopes there are.
+        """
+        wanted = (scope_bytes, schema_url)
         with self._lock:
-            wanted = (scope_bytes, schema_url)
-            if wanted not in self._scopes:
-                self._scopes.append(wanted)
-            return self._scopes.index(wanted)
+            number = self._numbers.get(wanted)
+            if number is None:
+                self._find_free()
+                if self._free:
+                    number = self._free.pop()
+                    self._scopes[number] = wanted
+                else:
+                    number = len(self._scopes)
+                    self._scopes.append(wanted)
+                    self._users.append(0)
+                self._numbers[wanted] = number
+            self._retired.pop(number, None)
+            self._users[number] += 1
+            return number
+
+    def release(self, number: int) -> None:
+        """One user of this scope adds no more spans. Without any, the number is another's once its spans are sent."""
+        with self._lock:
+            self._users[number] -= 1
+            if not self._users[number]:
+                self._retired[number] = self._left + len(self._spans)
+
+    def _find_free(self) -> None:
+        # Not while spans are on their way out of here, whose numbers are still looked up.
+        while self._retired and not self._taking:
+            number, when_left = next(iter(self._retired.items()))
+            if when_left > self._left:
+                break
+            del self._retired[number]
+            known_as = self._scopes[number]
+            is_known = self._numbers.get(known_as) == number
+            # A garbage collection or a signal handler may have asked for the scope in between.
+            if not self._users[number]:
+                if is_known:
+                    del self._numbers[known_as]
+                self._free.append(number)
 
     def add(self, scope: int, span: bytes) -> None:
         """Hold one encoded span (an element of ScopeSpans.spans), or count it as dropped; never blocks.
@@ -96,6 +142,7 @@ class Buffer:
                 if not self._drop_oldest:
                     return
                 while True:
+                    self._left += 1
                     self._indexes.popleft()
                     bytes_after -= len(spans.popleft())
                     if bytes_after <= self._max_bytes:
@@ -113,6 +160,15 @@ class Buffer:
         """The oldest spans, at most so many and (beyond the first) so many bytes: their number, and the request that
         sends them, of this (encoded) resource. (0, b"") when nothing is held.
         """
+        with self._lock:
+            self._taking += 1
+        try:
+            return self._take(max_spans, max_bytes, resource, schema_url)
+        finally:
+            with self._lock:
+                self._taking -= 1
+
+    def _take(self, max_spans: int, max_bytes: int, resource: bytes, schema_url: str) -> tuple[int, bytes]:
         by_scope: dict[int, list[bytes]] = {}
         taken = size = 0
         full = False
@@ -125,6 +181,7 @@ class Buffer:
                         full = True
                         break
                     span = spans.popleft()
+                    self._left += 1
                     self._bytes -= len(span)
                     by_scope.setdefault(indexes.popleft(), []).append(span)
                     taken += 1
@@ -151,6 +208,7 @@ class Buffer:
             held = len(self._spans)
             if held:
                 self._dropped[reason] += held
+            self._left += held
             self._indexes.clear()
             self._spans.clear()
             self._bytes = 0

@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer
@@ -52,6 +53,9 @@ _logger: Final = logging.getLogger("clew")
 # Of the finalizers of multiprocessing, highest first; those of its queues are -5 and above.
 _LAST: Final = -100
 
+# So many tracers are kept for the next `get_tracer`, those made last.
+_TRACERS_KEPT: Final = 1024
+
 _providers: Final[WeakSet[TracerProvider]] = WeakSet()
 
 
@@ -64,6 +68,15 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class _Made(ref[Tracer]):
+    """A tracer that was made: by what it is asked for, the one that was given (it may count), its scope's number."""
+
+    __slots__ = ("given", "key", "number")
+    key: Any
+    given: Callable[[], ApiTracer | None]
+    number: int | None
 
 
 class TracerProvider(ApiTracerProvider):
@@ -108,8 +121,11 @@ class TracerProvider(ApiTracerProvider):
         self._is_disabled = bool(environment.read("OTEL_SDK_DISABLED"))
         # Reentrant: a signal's handler or a __del__ may ask for a tracer while one is being made.
         self._lock = RLock()
-        self._tracers: dict[Any, ApiTracer] = {}
-        self._every_tracer: WeakSet[Tracer] = WeakSet()
+        # Weak, so that made-up names cannot fill the memory; the latest are kept although nobody else holds them.
+        self._tracers: dict[Any, _Made] = {}
+        self._every_tracer: set[_Made] = set()
+        self._latest: deque[ApiTracer] = deque(maxlen=_TRACERS_KEPT)
+        self._gone: deque[_Made] = deque()
         # Spans whose processors may still write, with the thread that is ending them.
         self._endings: list[tuple[int, Span]] = []
         self._bridge: Bridge | None = None
@@ -182,8 +198,8 @@ class TracerProvider(ApiTracerProvider):
             known = self._tracers.get(key)
         except TypeError:  # a name or a value that cannot be a key
             known = key = None
-        if known is not None:
-            return known
+        if known is not None and (found := known.given()) is not None:
+            return found
         pipeline = self._pipeline
         made: Tracer = self._core.Tracer(
             self,
@@ -196,10 +212,30 @@ class TracerProvider(ApiTracerProvider):
         )
         tracer: ApiTracer = made if self._metrics is None else self._metrics.counting(made)
         with self._lock:
-            self._every_tracer.add(made)
+            self._forget_gone()
+            entry = _Made(made, self._gone.append)
+            entry.key, entry.given, entry.number = key, ref(tracer), None if pipeline is None else made.scope_number
+            self._every_tracer.add(entry)
             # Asked again: a processor may have been added while the tracer was made.
             made.observed = self._is_observed
-            return tracer if key is None else self._tracers.setdefault(key, tracer)
+            if key is not None:
+                known = self._tracers.get(key)
+                if known is not None and (found := known.given()) is not None:
+                    return found
+                self._tracers[key] = entry
+                self._latest.append(tracer)
+            return tracer
+
+    def _forget_gone(self) -> None:
+        # Not when a tracer goes, which may be at any time and in any thread.
+        while self._gone:
+            with suppress(IndexError):
+                entry = self._gone.popleft()
+                self._every_tracer.discard(entry)
+                if self._tracers.get(entry.key) is entry:
+                    del self._tracers[entry.key]
+                if entry.number is not None and self._pipeline is not None:
+                    self._pipeline.buffer.release(entry.number)
 
     def add_encoded_span(self, scope_name: str, span: bytes) -> None:
         """Send a span that has ended elsewhere: an element of ScopeSpans.spans, as `clew.otlp.encode` makes it.
@@ -209,7 +245,9 @@ class TracerProvider(ApiTracerProvider):
         """
         if self._pipeline is not None and not self._is_disabled:
             buffer = self._pipeline.buffer
-            buffer.add(buffer.scope(encode.scope(scope_name, "", {}), ""), span)
+            number = buffer.scope(encode.scope(scope_name, "", {}), "")
+            buffer.add(number, span)
+            buffer.release(number)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Let a SpanProcessor of the OpenTelemetry SDK see every recording span; needs `opentelemetry-sdk`."""
@@ -221,8 +259,9 @@ class TracerProvider(ApiTracerProvider):
 
     def _observe(self) -> None:
         with self._lock:
-            for tracer in self._every_tracer:
-                tracer.observed = True
+            for entry in list(self._every_tracer):
+                if (tracer := entry()) is not None:
+                    tracer.observed = True
 
     def _bridge_to_sdk(self, processors: Any = None) -> Bridge:
         if self._bridge is None:
