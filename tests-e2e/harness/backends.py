@@ -131,11 +131,7 @@ def mongodb() -> Iterator[Backend]:
 @contextlib.contextmanager
 def kafka() -> Iterator[Backend]:
     """One Kafka broker that is its own controller, from Maven Central."""
-    java, maven = _program("java"), _program("mvn")
-    jars = KEPT / "kafka"
-    if not any(jars.glob("kafka_*.jar")):
-        fetch = [maven, "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies"]
-        _built([*fetch, f"-DoutputDirectory={jars}"], HERE / "kafka")
+    java, jars = _program("java"), fetch_kafka()
     with _folder("kafka") as folder:
         port, controller = free_port(), free_port()
         settings = folder / "server.properties"
@@ -148,6 +144,17 @@ def kafka() -> Iterator[Backend]:
         _done([*format_, "-c", str(settings)], folder)
         with _running([*start, "kafka.Kafka", str(settings)], folder, port) as backend:
             yield backend
+
+
+def fetch_kafka() -> Path:
+    """The folder with the jars of a Kafka broker, fetched once."""
+    _program("java")
+    maven = _program("mvn")
+    jars = KEPT / "kafka"
+    if not any(jars.glob("kafka_*.jar")):
+        fetch = [maven, "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies"]
+        _built([*fetch, f"-DoutputDirectory={jars}"], HERE / "kafka")
+    return jars
 
 
 def build_go(name: str, source: Path) -> Path:

@@ -17,3 +17,8 @@ if __name__ == "__main__":
             backends.build_go(name, source)
         except backends.Absent as reason:
             print(f"  not here, so its stories will be skipped: {reason}", flush=True)
+    try:
+        print("fetching a Kafka broker with Maven", flush=True)
+        backends.fetch_kafka()
+    except backends.Absent as reason:
+        print(f"  not here, so its stories will be skipped: {reason}", flush=True)

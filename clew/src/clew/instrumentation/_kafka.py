@@ -1,0 +1,577 @@
+"""What the three clients of Kafka have in common: headers, spans of messages sent, given out singly and in batches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from threading import Lock
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from opentelemetry.context import attach, detach, get_current
+from opentelemetry.trace import get_current_span
+
+from clew import guard, semconv
+from clew.instrumentation._messages import MessageTracing, MessageTransport
+from clew.instrumentation._patching import Switch, Undo, replace
+from clew.transport import Outcome, Peer, client_transport, server_transport
+
+SYSTEM: Final = "kafka"
+COMPONENT: Final = "Kafka"
+#: The attribute of a client that says how it is traced.
+MARK: Final = "_clew_tracing"
+#: Set while a method of a consumer works, which may call another one that is traced as well.
+_is_inside: Final[ContextVar[bool]] = ContextVar("clew_kafka_is_inside", default=False)
+# How many spans that are over a consumer looks for, where they are current still.
+_REMEMBERED: Final = 3
+# Who calls a function for somebody else: what is done with its result is done in another place.
+_EXECUTORS: Final = frozenset(("concurrent.futures.thread", "clew.instrumentation.threads"))
+
+# -- messages -----------------------------------------------------------------------------------------------------------
+
+
+class KafkaHeaders:
+    """Headers of a Kafka message: pairs of a name and bytes, of which several may have one name."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self, headers: Iterable[tuple[str, Any]] | None) -> None:
+        """`headers` are copied."""
+        self.headers: list[tuple[str, Any]] = [] if headers is None else list(headers)
+
+    def get(self, key: str) -> list[str]:
+        found: list[str] = []
+        for name, value in self.headers:
+            if isinstance(name, str) and name.lower() == key.lower():
+                if isinstance(value, str):
+                    found.append(value)
+                elif isinstance(value, (bytes, bytearray)):
+                    found.append(bytes(value).decode("latin-1"))
+        return found
+
+    def set(self, key: str, value: str) -> None:
+        name = key.lower()
+        # A message that is passed on brings its sender's.
+        self.headers[:] = [pair for pair in self.headers if str(pair[0]).lower() != name]
+        self.headers.append((name, value.encode("latin-1", "replace")))
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name.lower() for name, _ in self.headers if isinstance(name, str)))
+
+
+def own_headers(given: Any, kinds: tuple[type, ...] = (list,)) -> KafkaHeaders | None:
+    """A copy of the headers that an application gives; None for those that its library is going to refuse."""
+    if given is None:
+        return KafkaHeaders(None)
+    if not isinstance(given, kinds):
+        return None
+    several: Any = given.items() if isinstance(given, dict) else given
+    pairs = list(several)
+    return KafkaHeaders(pairs) if all(isinstance(one, tuple) and len(one) == 2 for one in pairs) else None
+
+
+class Client(NamedTuple):
+    """What is known of a producer or consumer."""
+
+    client_id: str | None = None
+    group: str | None = None
+    peer: Peer | None = None
+
+
+def client_from_settings(client_id: Any, group: Any, servers: Any) -> Client:
+    """`servers` are those the client starts with: `host:port`, several separated by commas or as a sequence."""
+    return Client(
+        client_id if isinstance(client_id, str) else None, group if isinstance(group, str) else None, _peer(servers)
+    )
+
+
+def _peer(servers: Any) -> Peer | None:
+    several = servers.split(",") if isinstance(servers, str) else list(servers or ())
+    # Of several nobody knows which one has the message.
+    if len(several) != 1:
+        return None
+    host, _, port = str(several[0]).strip().rpartition("://")[2].rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdigit() else None
+
+
+class Message(NamedTuple):
+    """A message that was received, whichever library it comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    size_bytes: int | None
+    is_tombstone: bool
+    headers: Sequence[tuple[str, Any]] | None
+
+
+def message_of(given: Any) -> Message:
+    """Reads a `ConsumerRecord` of aiokafka or kafka-python, or a `Message` of confluent-kafka. Raises AttributeError."""
+    if callable(given.topic):
+        value = given.value()
+        size = len(value) if isinstance(value, (bytes, str)) else None
+        return Message(
+            given.topic(),
+            given.partition(),
+            given.offset(),
+            _text(given.key()),
+            size,
+            value is None,
+            given.headers(),
+        )
+    size = given.serialized_value_size
+    return Message(
+        given.topic,
+        given.partition,
+        given.offset,
+        _text(given.key),
+        size if size is not None and size >= 0 else None,
+        given.value is None,
+        given.headers,
+    )
+
+
+def _text(key: Any) -> str | None:
+    """A key as text, where it is one."""
+    if isinstance(key, bytes):
+        try:
+            return key.decode()
+        except UnicodeDecodeError:
+            return None
+    return key if isinstance(key, str) else None
+
+
+class KafkaTransport(MessageTransport):
+    """A message of Kafka that is handled; `place` is where it stands."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, message: Message, operation: Any, client: Client) -> None:
+        super().__init__(
+            SYSTEM,
+            COMPONENT,
+            operation,
+            operation,
+            message.topic,
+            KafkaHeaders(message.headers),
+            peer=client.peer,
+            partition=message.partition,
+            kafka_offset=message.offset,
+            kafka_key=message.key,
+            kafka_is_tombstone=message.is_tombstone,
+            body_size_bytes=message.size_bytes,
+            consumer_group=client.group,
+            client_id=client.client_id,
+        )
+        self.place: Final = (message.topic, message.partition, message.offset)
+
+
+def sending(
+    topic: Any, value: Any, key: Any, carrier: KafkaHeaders | None, partition: Any, client: Client
+) -> MessageTransport:
+    """One message that is sent."""
+    return MessageTransport(
+        SYSTEM,
+        COMPONENT,
+        "send",
+        "send",
+        topic if isinstance(topic, str) else None,
+        carrier,
+        peer=client.peer,
+        partition=partition if isinstance(partition, int) and partition >= 0 else None,
+        kafka_key=_text(key),
+        kafka_is_tombstone=value is None,
+        body_size_bytes=len(value) if isinstance(value, (bytes, bytearray, memoryview, str)) else None,
+        client_id=client.client_id,
+    )
+
+
+def _fetched(messages: Sequence[Message], client: Client, *, is_batch: bool) -> MessageTransport:
+    """Messages that a consumer gives out together, or one alone."""
+    topics = {message.topic for message in messages}
+    partitions = {(message.topic, message.partition) for message in messages}
+    first = messages[0]
+    of_one: dict[str, Any] = {}
+    if not is_batch:
+        of_one = {"kafka_offset": first.offset, "kafka_key": first.key, "body_size_bytes": first.size_bytes}
+    return MessageTransport(
+        SYSTEM,
+        COMPONENT,
+        "receive",
+        "poll",
+        first.topic if len(topics) == 1 else None,
+        None,
+        peer=client.peer,
+        partition=first.partition if len(partitions) == 1 else None,
+        batch_count=len(messages) if is_batch else None,
+        consumer_group=client.group,
+        client_id=client.client_id,
+        **of_one,
+    )
+
+
+# -- sending ------------------------------------------------------------------------------------------------------------
+
+
+class Sending:
+    """The PRODUCER span of one message, from `begin` until the broker has it or refuses it."""
+
+    __slots__ = ("_call", "_context", "_is_over", "_span", "_tracing")
+
+    def __init__(self, tracing: MessageTracing, call: MessageTransport) -> None:
+        """Starts the span and writes it into the message's headers."""
+        self._tracing = tracing
+        self._call = call
+        self._is_over = False
+        self._span, self._context = tracing.producer.begin(call.operation, call.carrier, call)
+
+    @contextmanager
+    def handing_over(self) -> Iterator[None]:
+        """The client takes the message; what it raises is the end."""
+        token, transport_token = attach(self._context), client_transport.set(self._call)
+        try:
+            yield
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            client_transport.reset(transport_token)
+            detach(token)
+
+    def done(self, partition: int | None = None, offset: int | None = None) -> None:
+        """The broker has it, as far as anybody will say. A second end changes nothing."""
+        attributes: dict[str, Any] = {}
+        if partition is not None and partition >= 0:
+            attributes[semconv.MESSAGING_DESTINATION_PARTITION_ID] = str(partition)
+        if offset is not None and offset >= 0:
+            attributes[semconv.MESSAGING_KAFKA_OFFSET] = offset
+        self._end(Outcome(attributes), None)
+
+    def failed(self, error: BaseException) -> None:
+        """It was not sent; errors of the protocol are named as the protocol names them."""
+        self._end(Outcome(error_type=protocol_name(error)), error)
+
+    def refused(self, name: str, text: str) -> None:
+        """The same where the library says what was wrong without an exception."""
+        self._end(Outcome(error_type=name, message=text), None)
+
+    def _end(self, outcome: Outcome, error: BaseException | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._tracing.producer.end(self._span, reply=outcome, error=error, transport=self._call)
+
+
+def protocol_name(error: BaseException) -> str | None:
+    """`MESSAGE_TOO_LARGE`: the name of a code of the protocol, None for what is none."""
+    code, name = getattr(error, "errno", None), getattr(error, "message", None)
+    if isinstance(code, int) and code > 0 and isinstance(name, str) and name.isupper():
+        return name
+    return None
+
+
+# -- receiving ----------------------------------------------------------------------------------------------------------
+
+
+class Handling:
+    """The CONSUMER span of one message, current from its start until `end`, which any task or thread may call."""
+
+    __slots__ = ("_before", "_context", "_is_over", "_span", "_tracing", "_transport_before", "call")
+
+    def __init__(self, tracing: MessageTracing, call: KafkaTransport) -> None:
+        self.call: Final = call
+        self._tracing = tracing
+        self._is_over = False
+        self._before, self._transport_before = get_current(), server_transport.get()
+        self._span, self._context = tracing.begin(call)
+        attach(self._context)
+        server_transport.set(call)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span; what was current before is current again, if it was this here. A second end changes nothing."""
+        if self._is_over:
+            return
+        self._is_over = True
+        try:
+            self.leave()
+        finally:
+            self._tracing.consumer.end(self._span, error=error, transport=self.call)
+
+    def leave(self) -> None:
+        """Make current what was so before, if this here is current."""
+        # Not by the token: another task or thread may end what this one has begun.
+        if get_current() is self._context:
+            attach(self._before)
+        if server_transport.get() is self.call:
+            server_transport.set(self._transport_before)
+
+
+#: What is being handled here; `processing` takes it over, and so knows how the handling ends.
+_handling: Final[ContextVar[Handling | None]] = ContextVar("clew_kafka_handling", default=None)
+
+
+class Reader:
+    """What a consumer gives out, and the span of what it gave out last."""
+
+    __slots__ = ("_ended", "_last", "client", "tracing")
+
+    def __init__(self, tracing: MessageTracing, client: Client) -> None:
+        self.tracing: Final = tracing
+        self.client: Final = client
+        self._ended: list[Handling] = []
+        self._last: Handling | None = None
+
+    def done(self) -> None:
+        """Whatever was given out last has been dealt with."""
+        try:
+            last, self._last = self._last, None
+            if last is not None:
+                last.end()
+                self._ended.append(last)
+            # A span that the application began within one and ends later makes that one current once more.
+            for one in list(self._ended):
+                one.leave()
+            del self._ended[:-_REMEMBERED]
+        except Exception as failure:
+            guard.swallow("ending the span of a message of Kafka", failure)
+
+    def handle(self, given: Any) -> None:
+        """`given` is dealt with from now until `done`."""
+        try:
+            self._last = Handling(self.tracing, KafkaTransport(message_of(given), "process", self.client))
+            _handling.set(self._last)
+        except Exception as failure:
+            guard.swallow("reading a message of Kafka", failure)
+
+    def give(self, given: Any, *, elsewhere: bool) -> None:
+        """`given` was asked for alone: it is dealt with until `done`, unless that is done `elsewhere` or in a request."""
+        if elsewhere or get_current_span().get_span_context().is_valid:
+            self.note([given], is_batch=False)
+        else:
+            self.handle(given)
+
+    def note(self, given: Sequence[Any], *, is_batch: bool = True) -> None:
+        """A span that says that messages were fetched, linked to their senders."""
+        try:
+            messages = [message_of(one) for one in given]
+            if messages:
+                call = _fetched(messages, self.client, is_batch=is_batch)
+                self.tracing.received(call, [KafkaHeaders(message.headers) for message in messages])
+        except Exception as failure:
+            guard.swallow("reading messages of Kafka", failure)
+
+
+@contextmanager
+def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[None]:
+    """The handling of one message; that which has begun already by iterating is taken over."""
+    try:
+        call = KafkaTransport(message_of(given), "process", client)
+        current = _handling.get()
+        if current is None or server_transport.get() is not current.call or current.call.place != call.place:
+            current = Handling(tracing, call)
+    except Exception as failure:
+        guard.swallow("reading a message of Kafka", failure)
+        yield
+        return
+    try:
+        yield
+    except BaseException as error:
+        current.end(error)
+        raise
+    else:
+        current.end()
+
+
+def is_elsewhere(depth: int = 2) -> bool:
+    """Whether the caller is an executor or a lambda, so that what is done with the result is not done after it."""
+    frame = sys._getframe(depth)
+    # Methods of ours may be wrapped once more.
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("clew.instrumentation._"):
+        frame = frame.f_back
+    return frame.f_code.co_name == "<lambda>" or frame.f_globals.get("__name__") in _EXECUTORS
+
+
+class Messages:
+    """Iterates over a consumer; between two messages the first one's span is current."""
+
+    def __init__(self, consumer: Any, reader: Reader) -> None:
+        self._clew_consumer = consumer
+        self._clew_reader = Reader(reader.tracing, reader.client)
+
+    # The loop was left: nobody else holds this.
+    def __del__(self) -> None:
+        self._clew_reader.done()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """That of the consumer, which is its own iterator without tracing."""
+        return type(self._clew_consumer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clew_consumer, name)
+
+    def __iter__(self) -> Messages:
+        return self
+
+    def __next__(self) -> Any:
+        self._clew_reader.done()
+        with inside():
+            message = next(self._clew_consumer)
+        if self._clew_reader.tracing.is_on:
+            self._clew_reader.handle(message)
+        return message
+
+    def __aiter__(self) -> Messages:
+        return self
+
+    async def __anext__(self) -> Any:
+        self._clew_reader.done()
+        with inside():
+            message = await self._clew_consumer.__anext__()
+        if self._clew_reader.tracing.is_on:
+            self._clew_reader.handle(message)
+        return message
+
+
+@contextmanager
+def inside() -> Iterator[None]:
+    """A method of a consumer works, and calls others for itself."""
+    token = _is_inside.set(True)
+    try:
+        yield
+    finally:
+        _is_inside.reset(token)
+
+
+# -- classes ------------------------------------------------------------------------------------------------------------
+
+#: `method(client, tracing of it, the original, bound, *args, **kwargs)`.
+Around = Callable[..., Any]
+
+
+def install(owner: type, around: dict[str, Around], tracing: Callable[[Any], Any]) -> Undo:
+    """Put a function around each method of a class; `tracing` says of a client how it is traced, None: not here."""
+
+    def make(function: Around) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
+        def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+            def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+                own = None if not switch.on or _is_inside.get() else tracing(self)
+                if own is None:
+                    return original(self, *args, **kwargs)
+                return function(self, own, original, *args, **kwargs)
+
+            return method
+
+        return wrap
+
+    undos = [replace(owner, name, make(function)) for name, function in around.items()]
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
+    """An argument as the caller gave it, by its place or by its name."""
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def with_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with one of them replaced, or added by its name; the caller's own stay as they are."""
+    if len(args) > place:
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
+# -- what is traced by hand, and by `clew.instrument()` -----------------------------------------------------------------
+
+
+#: By which `processing` goes where it is given nothing else: the patch's, else the global provider's.
+_patched: Final[list[MessageTracing]] = []
+_readers: Final[WeakKeyDictionary[Any, Reader]] = WeakKeyDictionary()
+
+
+@cache
+def _plain() -> MessageTracing:
+    return MessageTracing({})
+
+
+def default_tracing() -> MessageTracing:
+    """How a message is traced of which nothing else is known."""
+    return _patched[-1] if _patched else _plain()
+
+
+def reader_of(consumer: Any) -> Reader | None:
+    """How a consumer is traced, by hand or by the patch."""
+    try:
+        found = getattr(consumer, MARK, None) or _readers.get(consumer)
+    except TypeError:  # no weak references
+        return None
+    return found if isinstance(found, Reader) else None
+
+
+class Tracings:
+    """How the clients of one library are traced: each by hand with its own options, the others by the patch, if any."""
+
+    def __init__(
+        self,
+        producers: dict[type, dict[str, Around]],
+        consumers: dict[type, dict[str, Around]],
+        client_of: Callable[[Any], Client],
+    ) -> None:
+        """Each class with the functions that go around its methods; `client_of` says what is known of a client."""
+        self._classes = {**producers, **consumers}
+        self._consumers = tuple(consumers)
+        self._client_of = client_of
+        self._is_installed = False
+        self._lock = Lock()
+
+    def _tracing_of(self, client: Any, tracing: MessageTracing) -> MessageTracing | Reader:
+        if not isinstance(client, self._consumers):
+            return tracing
+        return Reader(tracing, self._client_of(client))
+
+    def trace(self, client: Any, tracing: MessageTracing) -> None:
+        """Trace this one by what goes around the methods of its class, which looks for it there from now on."""
+        if MARK in vars(client):
+            return
+        with self._lock:
+            if not self._is_installed:
+                for owner, around in self._classes.items():
+                    install(owner, around, lambda known: vars(known).get(MARK))
+                self._is_installed = True
+        setattr(client, MARK, self._tracing_of(client, tracing))
+
+    def patch(self, tracing: MessageTracing) -> Undo:
+        """Trace the others; the undo function leaves them alone again."""
+
+        def unless_by_hand(client: Any) -> Any:
+            if MARK in vars(client):
+                return None
+            if not isinstance(client, self._consumers):
+                return tracing
+            reader = _readers.get(client)
+            if reader is None or reader.tracing is not tracing:
+                reader = _readers[client] = Reader(tracing, self._client_of(client))
+            return reader
+
+        undos = [install(owner, around, unless_by_hand) for owner, around in self._classes.items()]
+        _patched.append(tracing)
+
+        def undo() -> None:
+            tracing.is_on = False
+            _patched.remove(tracing)
+            for reader in list(_readers.values()):
+                if reader.tracing is tracing:
+                    reader.done()
+            for one in undos:
+                one()
+
+        return undo

@@ -1,0 +1,200 @@
+"""aiokafka: a PRODUCER span for each message sent, a CONSUMER span for each one handled or each batch fetched.
+
+producer = clew.kafka.traced(AIOKafkaProducer(bootstrap_servers="localhost:9092"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from opentelemetry.trace import TracerProvider
+
+from clew import guard
+from clew.instrumentation import _messages
+from clew.instrumentation._kafka import (
+    COMPONENT,
+    SYSTEM,
+    Client,
+    Messages,
+    Reader,
+    Sending,
+    Tracings,
+    argument,
+    client_from_settings,
+    inside,
+    own_headers,
+    sending,
+    with_argument,
+)
+from clew.instrumentation._messages import MessageTracing, MessageTransport
+from clew.instrumentation._patching import Undo
+
+OPTIONS: Final = _messages.OPTIONS
+# Places of arguments of `send`.
+_TOPIC, _VALUE, _KEY, _PARTITION, _HEADERS = 0, 1, 2, 3, 5
+
+
+def client_of(client: Any) -> Client:
+    """What a producer or consumer was made with."""
+    inner = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    return client_from_settings(
+        getattr(inner, "_client_id", None),
+        getattr(client, "_group_id", None),
+        getattr(inner, "_bootstrap_servers", None),
+    )
+
+
+# -- sending ------------------------------------------------------------------------------------------------------------
+
+
+async def _send(producer: Any, tracing: MessageTracing, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    own = None
+    try:
+        carrier = own_headers(argument(args, kwargs, _HEADERS, "headers"))
+        call = sending(
+            argument(args, kwargs, _TOPIC, "topic"),
+            argument(args, kwargs, _VALUE, "value"),
+            argument(args, kwargs, _KEY, "key"),
+            carrier,
+            argument(args, kwargs, _PARTITION, "partition"),
+            client_of(producer),
+        )
+        own = Sending(tracing, call)
+        if carrier is not None and carrier.headers:
+            args, kwargs = with_argument(args, kwargs, _HEADERS, "headers", carrier.headers)
+    except Exception as failure:
+        guard.swallow("reading a message of aiokafka", failure)
+    return await _handed_over(own, original, producer, *args, **kwargs)
+
+
+async def _send_batch(
+    producer: Any, tracing: MessageTracing, original: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    own = None
+    try:
+        batch = argument(args, kwargs, 0, "batch")
+        client = client_of(producer)
+        call = MessageTransport(
+            SYSTEM,
+            COMPONENT,
+            "send",
+            "send",
+            argument(args, kwargs, 1, "topic"),
+            None,
+            peer=client.peer,
+            client_id=client.client_id,
+            partition=kwargs.get("partition"),
+            batch_count=batch.record_count() if isinstance(batch, BatchBuilder) else None,
+        )
+        own = Sending(tracing, call)
+    except Exception as failure:
+        guard.swallow("reading a batch of aiokafka", failure)
+    return await _handed_over(own, original, producer, *args, **kwargs)
+
+
+async def _handed_over(own: Sending | None, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if own is None:
+        return await original(*args, **kwargs)
+    with own.handing_over():
+        future = await original(*args, **kwargs)
+    _end_with(own, future)
+    return future
+
+
+def _end_with(own: Sending, future: Any) -> None:
+    """End the span with the broker's answer; asyncio still says where nobody asked for a failure."""
+
+    def ended(future: asyncio.Future[Any]) -> None:
+        try:
+            if future.cancelled():
+                # Nobody waits any more; the message is on its way.
+                own.done()
+                return
+            # Not by `exception()`, after which asyncio takes the failure as seen.
+            error = getattr(future, "_exception", None)
+            if error is not None:
+                own.failed(error)
+            else:
+                metadata = future.result()
+                own.done(getattr(metadata, "partition", None), getattr(metadata, "offset", None))
+        except Exception as failure:
+            guard.swallow("ending a message of aiokafka", failure)
+
+    if isinstance(future, asyncio.Future):
+        future.add_done_callback(ended)
+    else:
+        own.done()
+
+
+# -- receiving ----------------------------------------------------------------------------------------------------------
+
+
+async def _getone(consumer: Any, reader: Reader, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    reader.done()
+    with inside():
+        message = await original(consumer, *args, **kwargs)
+    reader.give(message, elsewhere=_is_task_of_its_own("getone"))
+    return message
+
+
+async def _anext(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
+    reader.done()
+    with inside():
+        message = await original(consumer)
+    reader.give(message, elsewhere=_is_task_of_its_own("__anext__"))
+    return message
+
+
+async def _getmany(consumer: Any, reader: Reader, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    reader.done()
+    with inside():
+        records = await original(consumer, *args, **kwargs)
+    reader.note([message for several in records.values() for message in several])
+    return records
+
+
+def _aiter(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
+    return Messages(original(consumer), reader)
+
+
+async def _stop(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
+    reader.done()
+    return await original(consumer)
+
+
+def _is_task_of_its_own(name: str) -> bool:
+    """Whether a task does nothing but fetch the message, as below `asyncio.wait_for`: it is dealt with elsewhere."""
+    task = asyncio.current_task()
+    return task is None or getattr(task.get_coro(), "__name__", "") == name
+
+
+# -- what is traced -----------------------------------------------------------------------------------------------------
+
+_tracings: Final = Tracings(
+    {AIOKafkaProducer: {"send": _send, "send_batch": _send_batch}},
+    {
+        AIOKafkaConsumer: {
+            "getone": _getone,
+            "getmany": _getmany,
+            "__aiter__": _aiter,
+            "__anext__": _anext,
+            "stop": _stop,
+        }
+    },
+    client_of,
+)
+
+
+def traced(client: Any, tracing: MessageTracing) -> Any:
+    """The same producer or consumer, whose messages are traced from now on; a second time changes nothing."""
+    _tracings.trace(client, tracing)
+    return client
+
+
+def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
+    """Trace every producer and consumer, made before or after; returns the undo function."""
+    return _tracings.patch(MessageTracing({"tracer_provider": tracer_provider, **options}))
