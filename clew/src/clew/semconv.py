@@ -11,6 +11,7 @@ from typing import Final
 
 #: The version these names are taken from.
 VERSION: Final = "1.44.0"
+SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{VERSION}"
 
 # Ours
 COMPONENT: Final = "component"

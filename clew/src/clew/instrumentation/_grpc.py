@@ -16,7 +16,7 @@ from clew import guard, semconv
 from clew.carriers import Carrier
 from clew.tracing.attributes import grpc_outcome, rpc_attributes
 from clew.tracing.outcome import is_cancellation
-from clew.transport import Outcome, Peer, Transport
+from clew.transport import Call, Outcome, Peer
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -31,17 +31,17 @@ _TOLERANCE_S: Final = 0.05
 Finish = Callable[[BaseException | None], None]
 
 
-class GrpcTransport:
+class GrpcTransport(Call):
     """A gRPC call; `method` is its full name, `/package.Service/Method`.
 
     A server gives the `context` of the call, which knows the peer, a client the peer itself if it is known.
     """
 
-    __slots__ = ("_context", "_peer", "carrier", "method", "operation")
+    __slots__ = ("_context", "_peer", "method")
 
     kind: Final = "grpc"
     component: Final = "gRPC"
-    reply_carrier: Final = None
+    reply_carrier = None
 
     def __init__(self, method: str, carrier: Carrier, *, context: Any = None, peer: Peer | None = None) -> None:
         self.method: Final = method
@@ -168,8 +168,8 @@ class Replies:
         self,
         stream: Any,
         context: Context,
-        current: ContextVar[Transport | None],
-        transport: Transport,
+        current: ContextVar[Call | None],
+        transport: Call,
         finish: Finish,
     ) -> None:
         self._stream = stream

@@ -12,16 +12,16 @@ from clew import semconv
 from clew.carriers import Carrier
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.options import HttpOptions
-from clew.transport import Outcome, Peer, client_transport
+from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = HttpOptions
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class RequestTransport:
+class RequestTransport(Call):
     """One request; one that is repeated, after a redirect or a failure, is another."""
 
-    __slots__ = ("_host", "_port", "_resend_count", "carrier", "method", "operation", "reply_carrier", "url")
+    __slots__ = ("_host", "_port", "_resend_count", "method", "url")
 
     kind: Final = "http"
     component: Final = "HTTP"
@@ -31,7 +31,7 @@ class RequestTransport:
         self.method: Final = method
         self.url: Final = url
         self.carrier: Final = carrier
-        self.reply_carrier: Carrier | None = None
+        self.reply_carrier = None
         self.operation: Final = http_span_name(method, None)
         self._resend_count = resend_count
         parts = urlsplit(url)
@@ -65,9 +65,3 @@ class RequestTransport:
             return None
         status = getattr(reply, "status_code", None)
         return http_outcome(reply.status if status is None else status, server=False, reply=reply)
-
-
-def is_within_request() -> bool:
-    """Whether a request over HTTP is being made already, by a library above the one that asks: it has the span."""
-    current = client_transport.get()
-    return current is not None and current.kind == "http"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import INVALID_SPAN, SpanKind, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard
 from clew.carriers import Carrier
+from clew.instrumentation._calls import traced_acall, traced_call
 from clew.tracing.attributes import MessagingOperation, messaging_attributes, messaging_span_name
 from clew.tracing.options import MessagingOptions
+from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer, client_transport, server_transport
+from clew.transport import Call, Peer
 
 T = TypeVar("T")
 OPTIONS: Final = MessagingOptions
@@ -48,13 +49,13 @@ class HeadersCarrier:
         return list(dict.fromkeys(name.lower() for name in self.headers if isinstance(name, str)))
 
 
-class MessageTransport:
+class MessageTransport(Call):
     """Something done with a message, or with several, as a call."""
 
-    __slots__ = ("_details", "_operation_type", "_peer", "_system", "carrier", "component", "operation")
+    __slots__ = ("_details", "_operation_type", "_peer", "_system")
 
     kind: Final = "messaging"
-    reply_carrier: Final = None
+    reply_carrier = None
 
     def __init__(
         self,
@@ -91,10 +92,6 @@ class MessageTransport:
         host, port = self._peer or (None, None)
         return messaging_attributes(self._system, self._operation_type, host=host, port=port, **self._details)
 
-    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
-        """A broker answers nothing that the span should say."""
-        return None
-
 
 class MessageTracing:
     """Makes the spans of one set of options: PRODUCER where messages are sent, CONSUMER where they are handled."""
@@ -115,65 +112,27 @@ class MessageTracing:
 
     def send(self, call: MessageTransport, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Send a message, whose headers `call.carrier` writes, by `function`."""
-        span, context = self.producer.begin(call.operation, call.carrier, call)
-        token, transport_token = attach(context), client_transport.set(call)
-        try:
-            reply = function(*args, **kwargs)
-        except BaseException as error:
-            self.producer.end(span, error=error, transport=call)
-            raise
-        finally:
-            client_transport.reset(transport_token)
-            detach(token)
-        self.producer.end(span, transport=call)
-        return reply
+        return traced_call(self.producer, call, function, *args, **kwargs)
 
     async def asend(
         self, call: MessageTransport, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any
     ) -> T:
         """The same where sending is awaited."""
-        span, context = self.producer.begin(call.operation, call.carrier, call)
-        token, transport_token = attach(context), client_transport.set(call)
-        try:
-            reply = await function(*args, **kwargs)
-        except BaseException as error:
-            self.producer.end(span, error=error, transport=call)
-            raise
-        finally:
-            client_transport.reset(transport_token)
-            detach(token)
-        self.producer.end(span, transport=call)
-        return reply
+        return await traced_acall(self.producer, call, function, *args, **kwargs)
 
-    def begin(self, call: MessageTransport) -> tuple[Span, Context]:
-        """A span for the handling of one message, joined to its sender's as the options say, and its context."""
+    def handling(self, call: MessageTransport) -> Scope:
+        """The bracket around the handling of one message, its span joined to the sender's as the options say."""
         consumer = self.consumer
         if self._join == "parent":
-            return consumer.begin(call.operation, call.carrier, call)
+            return consumer.scope(call)
         link = consumer.link(call.carrier)
         # A trace of its own, with the sender's baggage.
         outside = attach(set_span_in_context(INVALID_SPAN, consumer.extract(call.carrier)))
         try:
-            return consumer.begin(call.operation, None, call, () if link is None else (link,))
+            begun = consumer.begin(call.operation, None, call, () if link is None else (link,))
         finally:
             detach(outside)
-
-    @contextmanager
-    def handling(self, call: MessageTransport) -> Iterator[None]:
-        """The handling of one message."""
-        consumer = self.consumer
-        span, context = self.begin(call)
-        token, transport_token = attach(context), server_transport.set(call)
-        try:
-            yield
-        except BaseException as error:
-            consumer.end(span, error=error, transport=call)
-            raise
-        else:
-            consumer.end(span, transport=call)
-        finally:
-            server_transport.reset(transport_token)
-            detach(token)
+        return Scope(consumer, call, begun=begun)
 
     def received(self, call: MessageTransport, carriers: list[Carrier | None]) -> None:
         """A span that says that messages were fetched, linked to their senders; what is done with them comes later."""

@@ -9,12 +9,12 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
-from clew.instrumentation._calls import is_within_database_call
+from clew.instrumentation._calls import is_within
 from clew.tracing.attributes import db_attributes, db_span_name
 from clew.tracing.options import DatabaseOptions
 from clew.tracing.statements import sanitized, summary
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer
+from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = DatabaseOptions
 
@@ -29,14 +29,14 @@ class Place(NamedTuple):
     port: int | None = None
 
 
-class StatementTransport:
+class StatementTransport(Call):
     """A statement as a call."""
 
-    __slots__ = ("_batch_size", "_collection", "_place", "_verb", "_with_statement", "operation", "statement")
+    __slots__ = ("_batch_size", "_collection", "_place", "_verb", "_with_statement", "statement")
 
     kind: Final = "db"
-    carrier: Final = None
-    reply_carrier: Final = None
+    carrier = None
+    reply_carrier = None
 
     def __init__(self, place: Place, statement: str, batch_size: int | None, with_statement: bool) -> None:
         self._place = place
@@ -120,7 +120,7 @@ class StatementTracing:
 
         `batch` is what `executemany` was given.
         """
-        if not self.is_on or is_within_database_call():
+        if not self.is_on or is_within("db"):
             return None
         try:
             text = statement if isinstance(statement, str) else _as_text(statement)
@@ -133,7 +133,7 @@ class StatementTracing:
     def refused(self, place: Place, error: BaseException, start_time_unix_nano: int | None) -> None:
         """A span for a connection that could not be made, `CONNECT shop`; one for all who see the same exception."""
         try:
-            if not self.is_on or not isinstance(error, Exception) or is_within_database_call() or _is_noted(error):
+            if not self.is_on or not isinstance(error, Exception) or is_within("db") or _is_noted(error):
                 return
             vars(error)[_NOTED] = True
             call = StatementTransport(place, "CONNECT", None, False)

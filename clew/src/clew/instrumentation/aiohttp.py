@@ -6,25 +6,26 @@ session = aiohttp.ClientSession(trace_configs=[clew.aiohttp.trace_config()])
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Unpack
 
 import aiohttp
 from aiohttp import web
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import Span, SpanKind, TracerProvider
+from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from yarl import URL
 
 from clew import guard, semconv
 from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
+from clew.instrumentation._http_server import ServerCall, server_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import http_method_attributes, http_outcome, http_span_name, redacted
+from clew.tracing.attributes import http_outcome
 from clew.tracing.options import HttpOptions
-from clew.tracing.outcome import client_has_left
+from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer, server_transport
+from clew.transport import Outcome, Peer
 
 OPTIONS: Final = _http.OPTIONS
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -55,23 +56,18 @@ class MultiDictCarrier:
 # -- server -------------------------------------------------------------------------------------------------------------
 
 
-class ServerTransport:
+class ServerTransport(ServerCall):
     """A request that a web application answers, as a call."""
 
-    __slots__ = ("carrier", "method", "operation", "reply_carrier", "request", "route")
-
-    kind: Final = "http"
-    component: Final = "HTTP"
+    __slots__ = ("request",)
 
     def __init__(self, request: web.Request) -> None:
-        self.request: Final = request
-        self.carrier: Final = MultiDictCarrier(request.headers)
-        self.reply_carrier: MultiDictCarrier | None = None
-        self.method: Final = request.method
         resource = request.match_info.route.resource
-        self.route: Final = None if resource is None else resource.canonical
         # The route is known when middleware runs.
-        self.operation: Final = http_span_name(request.method, self.route)
+        super().__init__(
+            request.method, MultiDictCarrier(request.headers), None if resource is None else resource.canonical
+        )
+        self.request: Final = request
 
     @property
     def path(self) -> str:
@@ -93,28 +89,30 @@ class ServerTransport:
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP server."""
         request = self.request
-        attributes = http_method_attributes(self.method)
-        attributes[semconv.URL_SCHEME] = request.scheme
-        attributes[semconv.URL_PATH] = request.path
-        if request.query_string:
-            attributes[semconv.URL_QUERY] = redacted(request.rel_url.raw_query_string)
+        attributes = server_attributes(
+            self.method,
+            request.scheme,
+            f"{request.version.major}.{request.version.minor}",
+            request.host,
+            request.path,
+            request.rel_url.raw_query_string,
+            request.remote,
+            request.headers.get("user-agent"),
+        )
         if self.route is not None:
             attributes[semconv.HTTP_ROUTE] = self.route
-        attributes[semconv.NETWORK_PROTOCOL_VERSION] = f"{request.version.major}.{request.version.minor}"
-        host = request.host.rpartition("@")[2]  # user and password have no place there, and yet are sent
-        name, colon, port = host.rpartition(":")
-        if not (colon and port.isdecimal()):
-            name, port = host, ""
-        attributes[semconv.SERVER_ADDRESS] = name.strip("[]")
-        number = int(port) if port else _http.DEFAULT_PORTS.get(request.scheme)
-        if number is not None:
-            attributes[semconv.SERVER_PORT] = number
-        if request.remote:
-            attributes[semconv.CLIENT_ADDRESS] = request.remote
-        agent = request.headers.get("user-agent")
-        if agent:
-            attributes[semconv.USER_AGENT_ORIGINAL] = agent
         return attributes
+
+    def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
+        """Status and headers of the response, which may be an exception that aiohttp has people raise."""
+        answer = error if isinstance(error, web.HTTPException) else reply
+        if answer is not None:
+            self.status = answer.status
+            self.reply_carrier = MultiDictCarrier(answer.headers)
+        elif error is not None:
+            self.failed_with(error)
+        outcome = super().outcome(reply, None if answer is error else error)
+        return None if outcome is None else dataclasses.replace(outcome, handled=answer is error, reply=answer)
 
 
 def middleware(**options: Unpack[HttpOptions]) -> Any:
@@ -137,43 +135,9 @@ async def _answer(tracer: Tracer, request: web.Request, handler: Handler) -> web
     except Exception as failure:
         guard.swallow("reading a request of aiohttp", failure)
         return await handler(request)
-    span, context = tracer.begin(call.operation, call.carrier, call)
-    transport_token = server_transport.set(call)
-    token = attach(context)
-    try:
-        response = await handler(request)
-    except web.HTTPException as answer:
-        # An answer like any other, which aiohttp has people raise.
-        tracer.end(span, reply=_outcome(tracer, call, answer), transport=call)
-        raise
-    except BaseException as error:
-        # What aiohttp answers for it, unless there is nobody left to be answered.
-        answers = isinstance(error, Exception) and not client_has_left(error)
-        outcome = Outcome({semconv.HTTP_RESPONSE_STATUS_CODE: 500}, code=500) if answers else None
-        tracer.end(span, reply=outcome, error=error, transport=call)
-        raise
-    finally:
-        detach(token)
-        server_transport.reset(transport_token)
-    tracer.end(span, reply=_outcome(tracer, call, response), transport=call)
+    with tracer.scope(call) as scope:
+        response = scope.reply = await handler(request)
     return response
-
-
-def _outcome(tracer: Tracer, call: ServerTransport, response: Any) -> Outcome | None:
-    try:
-        status: int = response.status
-        if tracer.wants_reply_headers:
-            call.reply_carrier = MultiDictCarrier(response.headers)
-        return Outcome(
-            {semconv.HTTP_RESPONSE_STATUS_CODE: status},
-            str(status) if status >= 500 else None,
-            None,
-            status,
-            reply=response,
-        )
-    except Exception as failure:
-        guard.swallow("reading a response of aiohttp", failure)
-        return None
 
 
 # -- client -------------------------------------------------------------------------------------------------------------
@@ -182,11 +146,10 @@ def _outcome(tracer: Tracer, call: ServerTransport, response: Any) -> Outcome | 
 class _Exchange:
     """The request of a session that is under way, and how often it was redirected."""
 
-    __slots__ = ("call", "resend_count", "span")
+    __slots__ = ("resend_count", "scope")
 
     def __init__(self, trace_request_ctx: object = None) -> None:
-        self.call: RequestTransport | None = None
-        self.span: Span | None = None
+        self.scope: Scope | None = None
         self.resend_count = 0
 
 
@@ -236,28 +199,21 @@ class _ClientTracing:
         try:
             # What is written here is what the session sends.
             call = RequestTransport(method, str(url), MultiDictCarrier(headers), resend_count=exchange.resend_count)
-            exchange.call = call
-            exchange.span = self._tracer.begin(call.operation, call.carrier, call)[0]
+            exchange.scope = self._tracer.scope(call)
         except Exception as failure:
             guard.swallow("reading a request of aiohttp", failure)
 
     def _end(self, exchange: _Exchange, response: Any, error: BaseException | None) -> None:
-        call, span = exchange.call, exchange.span
-        exchange.call = exchange.span = None
-        if call is None or span is None:
+        scope, exchange.scope = exchange.scope, None
+        if scope is None:
             return
         outcome: Outcome | None = None
-        try:
-            if response is not None:
-                outcome = call.outcome(response, error)
-                if self._tracer.wants_reply_headers:
-                    call.reply_carrier = MultiDictCarrier(response.headers)
-            elif isinstance(error, aiohttp.ClientResponseError) and error.status:
-                # `raise_for_status=True`: there was a response, of which the exception keeps the status.
-                outcome = http_outcome(error.status, server=False)
-        except Exception as failure:
-            guard.swallow("reading a response of aiohttp", failure)
-        self._tracer.end(span, reply=outcome, error=error, transport=call)
+        if response is not None:
+            scope.call.reply_carrier = MultiDictCarrier(response.headers)
+        elif isinstance(error, aiohttp.ClientResponseError) and error.status:
+            # `raise_for_status=True`: there was a response, of which the exception keeps the status.
+            outcome = http_outcome(error.status, server=False)
+        scope.finish(response if outcome is None else outcome, error)
 
 
 def trace_config(**options: Unpack[HttpOptions]) -> aiohttp.TraceConfig:

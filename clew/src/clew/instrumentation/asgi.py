@@ -15,11 +15,11 @@ from opentelemetry.context import detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from clew import guard, semconv
+from clew import guard
 from clew._otel import RUNTIME_CONTEXT
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
-from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
+from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
 from clew.tracing.options import HttpOptions
 from clew.tracing.outcome import client_has_left
 from clew.tracing.tracer import Tracer
@@ -31,33 +31,21 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _MARK: Final = "clew.traced"
-#: The span of what failed when the response had been sent.
-_AFTERWARDS: Final = "after the response"
 # What `attach` calls, without its own call.
 _attach: Final = RUNTIME_CONTEXT.attach
 
 
-class AsgiTransport:
+class AsgiTransport(ServerCall):
     """An ASGI connection as a call. A websocket is the GET it begins with."""
 
-    __slots__ = ("carrier", "error", "method", "operation", "reply_carrier", "route", "scope")
+    __slots__ = ("scope",)
 
-    kind: Final = "http"
-    component: Final = "HTTP"
+    carrier: AsgiCarrier
 
     def __init__(self, scope: Scope) -> None:
+        super().__init__(scope.get("method", "GET"), AsgiCarrier(scope["headers"]))
         self.scope: Final = scope
-        self.carrier: Final = AsgiCarrier(scope["headers"])
-        self.method: Final[str] = scope.get("method", "GET")
-        #: The method alone; with the route when the call has ended.
-        self.operation: str = self.method if self.method in METHODS else http_span_name(self.method, None)
-        self.reply_carrier: AsgiCarrier | None = None
-        #: Set by a framework that does not leave it in the scope.
-        self.route: str | None = None
-        #: What a framework has turned into an answer.
-        self.error: BaseException | None = None
 
     @property
     def path(self) -> str:
@@ -81,52 +69,19 @@ class AsgiTransport:
         """What the semantic conventions ask of an HTTP server."""
         scope = self.scope
         headers = self.carrier.index()
-        host = headers.get(b"host") or tuple(scope.get("server") or ())
-        key = (self.method, scope.get("scheme"), scope.get("http_version"), host)
-        known = _templates.get(key)
-        attributes = known.copy() if known is not None else _template(key)
-        attributes[semconv.URL_PATH] = scope["path"]
         query = scope.get("query_string")
-        if query:
-            attributes[semconv.URL_QUERY] = redacted(query.decode("latin-1"))
         client = scope.get("client")
-        if client:
-            attributes[semconv.CLIENT_ADDRESS] = client[0]
         agent = headers.get(b"user-agent")
-        if agent:
-            attributes[semconv.USER_AGENT_ORIGINAL] = agent.decode("latin-1")
-        return attributes
-
-
-# Method, scheme, version; the host asked for, else the server's own address.
-_Key = tuple[str, str | None, str | None, bytes | tuple[Any, ...]]
-# What is the same for all requests to one host: made once for each. Who makes hosts up fills it, and no more.
-_templates: Final[dict[_Key, dict[str, AttributeValue]]] = {}
-_MAX_TEMPLATES: Final = 1_000
-
-
-def _template(key: _Key) -> dict[str, AttributeValue]:
-    method, scheme, version, host = key
-    attributes = http_method_attributes(method)
-    attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
-    if version:
-        attributes[semconv.NETWORK_PROTOCOL_VERSION] = version
-    name, port = _host_and_port(host.decode("latin-1"), scheme) if isinstance(host, bytes) else (host or (None, None))
-    if name:
-        attributes[semconv.SERVER_ADDRESS] = name
-        if port is not None:
-            attributes[semconv.SERVER_PORT] = port
-    if len(_templates) < _MAX_TEMPLATES:
-        _templates[key] = attributes.copy()
-    return attributes
-
-
-def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
-    host = host.rpartition("@")[2]  # user and password have no place there, and yet are sent
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdecimal():
-        return name.strip("[]"), int(port)
-    return host.strip("[]"), _DEFAULT_PORTS.get(scheme)
+        return server_attributes(
+            self.method,
+            scope.get("scheme"),
+            scope.get("http_version"),
+            headers.get(b"host") or tuple(scope.get("server") or ()),
+            scope["path"],
+            query.decode("latin-1") if query else None,
+            client[0] if client else None,
+            agent.decode("latin-1") if agent else None,
+        )
 
 
 class TracingMiddleware:
@@ -153,6 +108,7 @@ class TracingMiddleware:
             guard.swallow("reading an ASGI scope", failure)
             await self.app(scope, receive, send)
             return
+        # What `Scope` does, written out, as this is in the way of every request.
         span, context = tracer.begin(transport.operation, transport.carrier, transport)
         status = 0
         open_ = True
@@ -196,7 +152,7 @@ class TracingMiddleware:
                 _end(tracer, span, transport, status, error, end_time_unix_nano)
             elif isinstance(error, Exception) and not client_has_left(error):
                 # Its answer was sent: a background task, or what a middleware does afterwards.
-                tracer.note_failure(_AFTERWARDS, error, context=context, kind=SpanKind.INTERNAL)
+                tracer.note_failure(AFTERWARDS, error, context=context, kind=SpanKind.INTERNAL)
             raise
         finally:
             if open_:
@@ -220,28 +176,10 @@ def _end(
         try:
             route = transport.route or starlette_routes.template(transport.scope)
             if route:
-                transport.operation = http_span_name(transport.method, route)
+                transport.routed(route)
                 tracer.update_name(span, transport)
-            outcome = _outcomes.get((status, route)) or _outcome(status, route)
-            if error is not None and outcome.error_type is not None:
-                # Where there is an exception, it and not the status says what failed.
-                outcome = Outcome(outcome.attributes, code=outcome.code)
+            transport.status = status
+            outcome = transport.outcome(None, error)
         except Exception as failure:
             guard.swallow("describing an ASGI response", failure)
     tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano, transport=transport)
-
-
-# Each is read only, and the same for all requests that end so.
-_outcomes: Final[dict[tuple[int, str | None], Outcome]] = {}
-
-
-def _outcome(status: int, route: str | None) -> Outcome:
-    attributes: dict[str, AttributeValue] = {}
-    if status:
-        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
-    if route:
-        attributes[semconv.HTTP_ROUTE] = route
-    outcome = Outcome(attributes, str(status) if status >= 500 else None, None, status or None)
-    if len(_outcomes) < _MAX_TEMPLATES:
-        _outcomes[status, route] = outcome
-    return outcome

@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar, Unpack
 
 from celery import signals
 from celery.app.base import Celery
-from opentelemetry.context import attach, detach
 from opentelemetry.trace import TracerProvider
 
 from clew import guard
@@ -22,7 +21,8 @@ from clew.instrumentation import _messages
 from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import MessagingOptions
-from clew.transport import Outcome, server_transport
+from clew.tracing.scope import Scope
+from clew.transport import Outcome
 
 OPTIONS: Final = _messages.OPTIONS
 SYSTEM: Final = "celery"
@@ -50,12 +50,10 @@ class _TaskTransport(MessageTransport):
 class _Run:
     """A task that is being run."""
 
-    __slots__ = ("call", "error", "span", "state", "tokens")
+    __slots__ = ("error", "scope", "state")
 
-    def __init__(self, call: _TaskTransport, span: Any, tokens: Any) -> None:
-        self.call = call
-        self.span = span
-        self.tokens = tokens
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
         self.error: BaseException | None = None
         self.state: str | None = None
 
@@ -106,9 +104,9 @@ class _Celery:
                 message_id=task_id,
                 conversation_id=request.correlation_id,
             )
-            span, context = self._tracing.begin(call)
-            tokens = attach(context), server_transport.set(call)
-            setattr(request, _RUN, _Run(call, span, tokens))
+            scope = self._tracing.handling(call)
+            scope.enter()
+            setattr(request, _RUN, _Run(scope))
         except Exception as failure:
             guard.swallow("tracing a task of Celery", failure)
 
@@ -132,11 +130,8 @@ class _Celery:
             return
         try:
             setattr(request, _RUN, None)
-            token, transport_token = run.tokens
-            server_transport.reset(transport_token)
-            detach(token)
-            outcome = Outcome({"celery.state": str(run.state or state or "")})
-            self._tracing.consumer.end(run.span, reply=outcome, error=run.error, transport=run.call)
+            run.scope.leave()
+            run.scope.finish(Outcome({"celery.state": str(run.state or state or "")}), run.error)
         except Exception as failure:
             guard.swallow("ending a task of Celery", failure)
 

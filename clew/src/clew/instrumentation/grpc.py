@@ -41,7 +41,7 @@ from clew.tracing.attributes import grpc_outcome
 from clew.tracing.options import TracerOptions
 from clew.tracing.outcome import is_cancellation
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer, Transport, client_transport, server_transport
+from clew.transport import Call, Outcome, Peer, client_transport, server_transport
 
 if TYPE_CHECKING:
     from clew.instrumentation import grpc_aio as aio
@@ -160,7 +160,7 @@ def _streaming(
 def _answered(
     tracer: Tracer,
     span: Span,
-    transport: Transport,
+    transport: Call,
     context: Any,
     reply: object,
     error: BaseException | None,
@@ -250,6 +250,7 @@ class _ClientInterceptor(
         finally:
             detach(token)
             client_transport.reset(transport_token)
+            transport.is_over = True
         try:
             return _watched(tracer, span, transport, current, call, request, streams_replies)
         except Exception as failure:
@@ -312,7 +313,7 @@ def _watched(
     return call
 
 
-def _done(tracer: Tracer, span: Span, transport: Transport, call: Any) -> None:
+def _done(tracer: Tracer, span: Span, transport: Call, call: Any) -> None:
     """Read a call that is over; of a unary one the reply, too."""
     outcome: Outcome | None = None
     error: BaseException | None = None
@@ -331,7 +332,7 @@ def _done(tracer: Tracer, span: Span, transport: Transport, call: Any) -> None:
         tracer.end(span, reply=outcome, transport=transport)
 
 
-def _asked(tracer: Tracer, span: Span, transport: Transport, reply: object, error: BaseException | None) -> None:
+def _asked(tracer: Tracer, span: Span, transport: Call, reply: object, error: BaseException | None) -> None:
     outcome: Outcome | None = None
     try:
         if error is None:
@@ -358,7 +359,7 @@ class _Pending:
 
     __slots__ = ("_call", "_open", "_span", "_state", "_tracer", "_transport")
 
-    def __init__(self, tracer: Tracer, span: Span, transport: Transport, call: Any) -> None:
+    def __init__(self, tracer: Tracer, span: Span, transport: Call, call: Any) -> None:
         self._tracer = tracer
         self._span = span
         self._transport = transport

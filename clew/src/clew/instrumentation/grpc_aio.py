@@ -305,6 +305,7 @@ class _ClientInterceptor:
         finally:
             detach(token)
             client_transport.reset(transport_token)
+            transport.is_over = True
         try:
             if not streams_replies and hasattr(request, "ByteSize"):
                 # Of a reply that never comes; one that does comes later, with its own.

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import Span, SpanKind, TracerProvider
+from opentelemetry.trace import SpanKind, TracerProvider
 
 from clew import guard
 from clew.carriers import DictCarrier
 from clew.instrumentation import _http
-from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport, is_within_request
+from clew.instrumentation._calls import is_within
+from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
@@ -31,13 +31,11 @@ Connection = TypeVar("Connection", bound=http.client.HTTPConnection)
 class _Exchange:
     """One request under way on a connection."""
 
-    __slots__ = ("call", "context", "headers", "span")
+    __slots__ = ("headers", "scope")
 
     def __init__(self, tracer: Tracer, connection: Any, method: str, url: str) -> None:
         self.headers: dict[str, str] = {}
-        self.call = RequestTransport(method, _url(connection, url), DictCarrier(self.headers))
-        self.span: Span
-        self.span, self.context = tracer.begin(self.call.operation, self.call.carrier, self.call)
+        self.scope = tracer.scope(RequestTransport(method, _url(connection, url), DictCarrier(self.headers)))
 
 
 def _url(connection: Any, url: str) -> str:
@@ -58,7 +56,7 @@ class _Tracing:
 
     def putrequest(self, own: Any, original: Callable[..., None], method: str, url: str, *args: Any, **kw: Any) -> None:
         self._end(own, None, None)  # of a request whose response nobody read
-        if method != "CONNECT" and not is_within_request():
+        if method != "CONNECT" and not is_within("http"):
             try:
                 vars(own)[_OPEN] = _Exchange(self._tracer, own, method, url)
             except Exception as failure:
@@ -82,24 +80,23 @@ class _Tracing:
         exchange: _Exchange | None = vars(own).get(_OPEN)
         if exchange is None:
             return original(*args, **kwargs)
-        token = attach(exchange.context)
+        scope = exchange.scope
+        scope.enter()
         try:
             return original(*args, **kwargs)
         except BaseException as error:
             self._end(own, None, error)
             raise
         finally:
-            detach(token)
+            scope.leave()
 
     def _end(self, own: Any, response: Any, error: BaseException | None) -> None:
         exchange: _Exchange | None = vars(own).pop(_OPEN, None)
         if exchange is None:
             return
-        call = exchange.call
-        outcome = Outcome(cancelled=True) if response is None and error is None else call.outcome(response, error)
-        if response is not None and self._tracer.wants_reply_headers:
-            call.reply_carrier = DictCarrier(response.headers)
-        self._tracer.end(exchange.span, reply=outcome, error=error, transport=call)
+        if response is not None:
+            exchange.scope.call.reply_carrier = DictCarrier(response.headers)
+        exchange.scope.finish(Outcome(cancelled=True) if response is None and error is None else response, error)
 
     def methods(self) -> dict[str, Callable[..., Any]]:
         """By the names of those they go around."""

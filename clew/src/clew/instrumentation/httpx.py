@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Final, Unpack
 
 import httpx
-from opentelemetry.context import attach, detach
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
@@ -22,7 +21,7 @@ from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer, client_transport
+from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = HttpOptions
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -34,10 +33,10 @@ SENT: Final = "clew.sent"
 _ASKS_AGAIN: Final = frozenset((301, 302, 303, 307, 308, 401, 407))
 
 
-class HttpxTransport:
+class HttpxTransport(Call):
     """An httpx request as a call."""
 
-    __slots__ = ("carrier", "method", "operation", "reply_carrier", "request", "resend_count")
+    __slots__ = ("method", "request", "resend_count")
 
     kind: Final = "http"
     component: Final = "HTTP"
@@ -45,7 +44,7 @@ class HttpxTransport:
     def __init__(self, request: httpx.Request) -> None:
         self.request: Final = request
         self.carrier: Final = HttpxCarrier(request.headers)
-        self.reply_carrier: HttpxCarrier | None = None
+        self.reply_carrier = None
         self.method: Final = request.method
         self.operation: Final = http_span_name(request.method, None)
         #: How often the same was asked for before.
@@ -76,34 +75,26 @@ class HttpxTransport:
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = self.resend_count
         return attributes
 
-    def outcome(self, response: httpx.Response, tracer: Tracer) -> Outcome:
+    def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
         """How the request was answered."""
-        if tracer.wants_reply_headers:
-            self.reply_carrier = HttpxCarrier(response.headers)
-        if response.status_code in _ASKS_AGAIN:
+        if error is not None:
+            return None
+        self.reply_carrier = HttpxCarrier(reply.headers)
+        if reply.status_code in _ASKS_AGAIN:
             # A redirect's request takes the extensions over; for an authentication the same request is sent again.
             self.request.extensions[SENT] = self.resend_count + 1
-        return http_outcome(response.status_code, server=False, reply=response)
+        return http_outcome(reply.status_code, server=False, reply=reply)
 
 
 def _send(tracer: Tracer, send: Callable[[httpx.Request], httpx.Response], request: httpx.Request) -> httpx.Response:
     if MARK in request.extensions:
         return send(request)
-    call = HttpxTransport(request)
-    span, context = tracer.begin(call.operation, call.carrier, call)
-    request.extensions[MARK] = True
-    transport_token = client_transport.set(call)
-    token = attach(context)
-    try:
-        response = send(request)
-    except BaseException as error:
-        tracer.end(span, error=error, transport=call)
-        raise
-    finally:
-        detach(token)
-        client_transport.reset(transport_token)
-        request.extensions.pop(MARK, None)
-    tracer.end(span, reply=call.outcome(response, tracer), transport=call)
+    with tracer.scope(HttpxTransport(request)) as scope:
+        request.extensions[MARK] = True
+        try:
+            response = scope.reply = send(request)
+        finally:
+            request.extensions.pop(MARK, None)
     return response
 
 
@@ -112,21 +103,12 @@ async def _asend(
 ) -> httpx.Response:
     if MARK in request.extensions:
         return await send(request)
-    call = HttpxTransport(request)
-    span, context = tracer.begin(call.operation, call.carrier, call)
-    request.extensions[MARK] = True
-    transport_token = client_transport.set(call)
-    token = attach(context)
-    try:
-        response = await send(request)
-    except BaseException as error:
-        tracer.end(span, error=error, transport=call)
-        raise
-    finally:
-        detach(token)
-        client_transport.reset(transport_token)
-        request.extensions.pop(MARK, None)
-    tracer.end(span, reply=call.outcome(response, tracer), transport=call)
+    with tracer.scope(HttpxTransport(request)) as scope:
+        request.extensions[MARK] = True
+        try:
+            response = scope.reply = await send(request)
+        finally:
+            request.extensions.pop(MARK, None)
     return response
 
 

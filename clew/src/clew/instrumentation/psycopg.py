@@ -13,7 +13,6 @@ from time import time_ns
 from typing import Any, Final, TypeVar, Unpack
 
 import psycopg
-from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import TracerProvider
 from psycopg import sql
 
@@ -23,8 +22,8 @@ from clew.instrumentation._calls import traced_acall, traced_call
 from clew.instrumentation._patching import Switch, Undo, of_the_same_kind, replace
 from clew.instrumentation._sql import Place, StatementTracing, StatementTransport
 from clew.tracing.options import DatabaseOptions
-from clew.tracing.streams import Finish, traced_async_stream, traced_stream
-from clew.transport import client_transport
+from clew.tracing.scope import Scope
+from clew.tracing.streams import traced_async_stream, traced_stream
 
 OPTIONS: Final = _sql.OPTIONS
 _MARK: Final = "_clew_tracing"
@@ -49,6 +48,11 @@ def _place(connection: Any) -> Place:
         info = connection.info
         place = connection._clew_place = Place("postgresql", info.dbname, info.host or None, info.port)
     return place
+
+
+def _finish(scope: Scope, error: BaseException | None) -> None:
+    # Who stops reading has what was wanted.
+    scope.failed(None if isinstance(error, GeneratorExit) else error)
 
 
 class _Methods:
@@ -88,8 +92,8 @@ class _Methods:
         if call is None:
             yield from rows
             return
-        context, finish = self._open(call)
-        yield from traced_stream(rows, context, finish)
+        scope = self.tracing.tracer.scope(call)
+        yield from traced_stream(rows, scope.context, partial(_finish, scope))
 
     async def astream(
         self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any
@@ -97,23 +101,11 @@ class _Methods:
         call = self._call(cursor, arguments, options)
         rows = original(*arguments, **options)
         if call is not None:
-            context, finish = self._open(call)
-            rows = traced_async_stream(rows, context, finish)
+            scope = self.tracing.tracer.scope(call)
+            rows = traced_async_stream(rows, scope.context, partial(_finish, scope))
         async with aclosing(rows):
             async for row in rows:
                 yield row
-
-    def _open(self, call: StatementTransport) -> tuple[Context, Finish]:
-        tracer = self.tracing.tracer
-        span, context = tracer.begin(call.operation, None, call)
-
-        def finish(error: BaseException | None) -> None:
-            # Who stops reading has what was wanted.
-            if isinstance(error, GeneratorExit):
-                error = None
-            tracer.end(span, reply=None if error is None else call.outcome(None, error), error=error, transport=call)
-
-        return context, finish
 
     @contextmanager
     def copy(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
@@ -122,7 +114,7 @@ class _Methods:
             with original(*arguments, **options) as copying:
                 yield copying
             return
-        with self._around(call), original(*arguments, **options) as copying:
+        with self.tracing.tracer.scope(call), original(*arguments, **options) as copying:
             yield copying
 
     @asynccontextmanager
@@ -134,26 +126,9 @@ class _Methods:
             async with original(*arguments, **options) as copying:
                 yield copying
             return
-        with self._around(call):
+        with self.tracing.tracer.scope(call):
             async with original(*arguments, **options) as copying:
                 yield copying
-
-    @contextmanager
-    def _around(self, call: StatementTransport) -> Iterator[None]:
-        tracer = self.tracing.tracer
-        span, context = tracer.begin(call.operation, None, call)
-        transport_token = client_transport.set(call)
-        token = attach(context)
-        try:
-            yield
-        except BaseException as error:
-            tracer.end(span, reply=call.outcome(None, error), error=error, transport=call)
-            raise
-        else:
-            tracer.end(span, transport=call)
-        finally:
-            detach(token)
-            client_transport.reset(transport_token)
 
     async def aexecute(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         call = self._call(cursor, arguments, options)

@@ -28,7 +28,7 @@ from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import db_attributes
 from clew.tracing.options import DatabaseOptions
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer
+from clew.transport import Call, Outcome, Peer
 
 SyncTopology: Any
 AsyncTopology: Any
@@ -77,15 +77,15 @@ _MAX_DEPTH: Final = 12
 _MAX_OPEN: Final = 10_000
 
 
-class CommandTransport:
+class CommandTransport(Call):
     """A MongoDB command as a call."""
 
-    __slots__ = ("_event", "_with_statement", "collection", "operation")
+    __slots__ = ("_event", "_with_statement", "collection")
 
     kind: Final = "db"
     component: Final = "MongoDB"
-    carrier: Final = None
-    reply_carrier: Final = None
+    carrier = None
+    reply_carrier = None
 
     def __init__(self, event: CommandStartedEvent, with_statement: bool) -> None:
         self._event = event
@@ -227,15 +227,15 @@ def _outcome(reply: Mapping[str, Any], *, failed: bool) -> Outcome:
     )
 
 
-class _SelectionTransport:
+class _SelectionTransport(Call):
     """The choice of a server for an operation, which failed: no command was sent, so the driver tells nobody."""
 
-    __slots__ = ("_topology", "operation")
+    __slots__ = ("_topology",)
 
     kind: Final = "db"
     component: Final = "MongoDB"
-    carrier: Final = None
-    reply_carrier: Final = None
+    carrier = None
+    reply_carrier = None
 
     def __init__(self, topology: Any, operation: str) -> None:
         self._topology = topology

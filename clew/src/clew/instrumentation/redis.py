@@ -19,13 +19,13 @@ from redis.asyncio.client import Pipeline as AsyncPipeline
 from redis.client import Pipeline
 
 from clew import guard, semconv
-from clew.instrumentation._calls import is_within_database_call, traced_acall, traced_call
+from clew.instrumentation._calls import is_within, traced_acall, traced_call
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import db_attributes
 from clew.tracing.options import DatabaseOptions
 from clew.tracing.outcome import type_name
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer
+from clew.transport import Call, Outcome, Peer
 
 _DEFAULT_PORT: Final = 6379
 #: On a client that `traced` returned.
@@ -53,15 +53,15 @@ _WITH_SUBCOMMAND: Final = frozenset(
 Client = TypeVar("Client")
 
 
-class RedisTransport:
+class RedisTransport(Call):
     """A command, or several in a pipeline, as a call."""
 
-    __slots__ = ("_batch", "_pool", "_statement", "operation")
+    __slots__ = ("_batch", "_pool", "_statement")
 
     kind: Final = "db"
     component: Final = "Redis"
-    carrier: Final = None
-    reply_carrier: Final = None
+    carrier = None
+    reply_carrier = None
 
     def __init__(self, client: Any, operation: str, statement: str | None, batch: int | None = None) -> None:
         # A cluster has a pool for each node, and which one it will be is not known yet.
@@ -172,25 +172,25 @@ class _Tracing:
     # -- around a method, given unbound or bound ------------------------------------------------------------------------
 
     def command(self, original: Callable[..., Any], client: Any, /, *arguments: Any, **options: Any) -> Any:
-        call = None if is_within_database_call() else self.of_command(client, arguments)
+        call = None if is_within("db") else self.of_command(client, arguments)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracer, call, original, *arguments, **options)
 
     async def acommand(self, original: Callable[..., Any], client: Any, /, *arguments: Any, **options: Any) -> Any:
-        call = None if is_within_database_call() else self.of_command(client, arguments)
+        call = None if is_within("db") else self.of_command(client, arguments)
         if call is None:
             return await original(*arguments, **options)
         return await traced_acall(self.tracer, call, original, *arguments, **options)
 
     def execute(self, original: Callable[..., Any], pipeline: Any, /, *arguments: Any, **options: Any) -> Any:
-        call = None if is_within_database_call() else self.of_pipeline(pipeline)
+        call = None if is_within("db") else self.of_pipeline(pipeline)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracer, call, original, *arguments, **options)
 
     async def aexecute(self, original: Callable[..., Any], pipeline: Any, /, *arguments: Any, **options: Any) -> Any:
-        call = None if is_within_database_call() else self.of_pipeline(pipeline)
+        call = None if is_within("db") else self.of_pipeline(pipeline)
         if call is None:
             return await original(*arguments, **options)
         return await traced_acall(self.tracer, call, original, *arguments, **options)

@@ -18,8 +18,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from clew import guard
 from clew.carriers import DictCarrier
 from clew.instrumentation import _http
-from clew.instrumentation._calls import traced_call
-from clew.instrumentation._http import RequestTransport, is_within_request
+from clew.instrumentation._calls import is_within, traced_call
+from clew.instrumentation._http import RequestTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
@@ -31,7 +31,7 @@ Session = TypeVar("Session", bound=requests.Session)
 def _send(
     tracer: Tracer, send: Callable[..., requests.Response], request: requests.PreparedRequest, **options: Any
 ) -> requests.Response:
-    if is_within_request():
+    if is_within("http"):
         return send(request, **options)
     try:
         call = RequestTransport(request.method or "GET", request.url or "", DictCarrier(request.headers))

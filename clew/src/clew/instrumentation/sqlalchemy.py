@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from opentelemetry.context import attach, detach
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -22,7 +21,7 @@ from clew.instrumentation import _sql
 from clew.instrumentation._patching import Undo
 from clew.instrumentation._sql import Place, StatementTracing
 from clew.tracing.options import DatabaseOptions
-from clew.transport import client_transport
+from clew.tracing.scope import Scope
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -51,9 +50,9 @@ class _Listener:
             call = self._tracing.call(_place(connection.engine), statement, parameters if many else None)
             if call is None:
                 return
-            span, spans_context = self._tracing.tracer.begin(call.operation, None, call)
-            tokens = client_transport.set(call), attach(spans_context)
-            setattr(context, _OPEN, (self, call, span, tokens))
+            scope = self._tracing.tracer.scope(call)
+            scope.enter()
+            setattr(context, _OPEN, (self, scope))
         except Exception as failure:
             guard.swallow("tracing a statement of SQLAlchemy", failure)
 
@@ -77,11 +76,9 @@ class _Listener:
             return
         try:
             setattr(context, _OPEN, None)
-            _, call, span, (transport_token, token) = opened
-            detach(token)
-            client_transport.reset(transport_token)
-            outcome = None if error is None else call.outcome(None, error)
-            self._tracing.tracer.end(span, reply=outcome, error=error, transport=call)
+            scope: Scope = opened[1]
+            scope.leave()
+            scope.finish(None, error)
         except Exception as failure:
             guard.swallow("ending a statement of SQLAlchemy", failure)
 

@@ -18,8 +18,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from clew import guard
 from clew.carriers import DictCarrier
 from clew.instrumentation import _http
-from clew.instrumentation._calls import traced_call
-from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport, is_within_request
+from clew.instrumentation._calls import is_within, traced_call
+from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
@@ -39,7 +39,7 @@ def _request(
 ) -> Any:
     """Around `_make_request(conn, method, url, …)`, which is called for each try; hands on what it was given."""
     headers: Mapping[str, str] | None = options.get("headers")
-    if is_within_request() or len(args) != 3:
+    if is_within("http") or len(args) != 3:
         return original(*args, **options)
     try:
         # A copy, as the caller's headers may serve for several requests.

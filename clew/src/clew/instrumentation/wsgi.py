@@ -13,54 +13,43 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from types import ModuleType
 from typing import Any, Final, Unpack
 
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from clew import guard, semconv
+from clew import guard
 from clew.carriers import AsgiCarrier, WsgiCarrier
-from clew.tracing.attributes import http_method_attributes, http_span_name, redacted
+from clew.instrumentation import _http_server
+from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
 from clew.tracing.options import HttpOptions
-from clew.tracing.outcome import client_has_left
+from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
-from clew.transport import Outcome, Peer, server_transport
+from clew.transport import Peer, server_transport
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-OPTIONS: Final = HttpOptions
+OPTIONS: Final = _http_server.OPTIONS
 _MARK: Final = "clew.traced"
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class WsgiTransport:
+class WsgiTransport(ServerCall):
     """A WSGI request as a call."""
 
-    __slots__ = ("carrier", "environ", "error", "method", "operation", "reply_carrier", "route", "status")
+    __slots__ = ("environ",)
 
-    kind: Final = "http"
-    component: Final = "HTTP"
+    carrier: WsgiCarrier
 
     def __init__(self, environ: Environ) -> None:
+        super().__init__(environ.get("REQUEST_METHOD", "GET"), WsgiCarrier(environ))
         self.environ: Final = environ
-        self.carrier: Final = WsgiCarrier(environ)
-        self.method: Final[str] = environ.get("REQUEST_METHOD", "GET")
-        #: The method alone; with the route when the call has ended.
-        self.operation: str = http_span_name(self.method, None)
-        self.reply_carrier: AsgiCarrier | None = None
-        self.status = 0
-        #: Set by whoever knows it: the framework's own template, with its leading slash.
-        self.route: str | None = None
-        #: What a framework has turned into an answer.
-        self.error: BaseException | None = None
 
     @property
     def path(self) -> str:
         """The path asked for, decoded, without the query."""
         environ = self.environ
         path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        # A WSGI string is bytes in Latin-1's clothes.
+        # PEP 3333: bytes decoded as Latin-1.
         return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
     @property
@@ -82,36 +71,21 @@ class WsgiTransport:
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP server."""
         environ = self.environ
-        scheme = environ.get("wsgi.url_scheme", "http")
-        attributes = http_method_attributes(self.method)
-        attributes[semconv.URL_SCHEME] = scheme
-        attributes[semconv.URL_PATH] = self.path
-        query = environ.get("QUERY_STRING")
-        if query:
-            attributes[semconv.URL_QUERY] = redacted(query)
         protocol = environ.get("SERVER_PROTOCOL", "")
-        if protocol.startswith("HTTP/"):
-            attributes[semconv.NETWORK_PROTOCOL_VERSION] = protocol[5:]
-        address = environ.get("REMOTE_ADDR")
-        if address:
-            attributes[semconv.CLIENT_ADDRESS] = address
-        host = environ.get("HTTP_HOST")
-        if host:
-            host = host.rpartition("@")[2]  # user and password have no place there, and yet are sent
-            name, colon, port = host.rpartition(":")
-            if not (colon and port.isdecimal()):
-                name, port = host, ""
-            attributes[semconv.SERVER_ADDRESS] = name.strip("[]")
-        else:
-            attributes[semconv.SERVER_ADDRESS] = environ.get("SERVER_NAME", "")
+        host: str | tuple[Any, ...] | None = environ.get("HTTP_HOST")
+        if not host:
             port = str(environ.get("SERVER_PORT", ""))
-        number = int(port) if port.isdecimal() else _DEFAULT_PORTS.get(scheme)
-        if number is not None:
-            attributes[semconv.SERVER_PORT] = number
-        agent = environ.get("HTTP_USER_AGENT")
-        if agent:
-            attributes[semconv.USER_AGENT_ORIGINAL] = agent
-        return attributes
+            host = (environ.get("SERVER_NAME", ""), int(port) if port.isdecimal() else None)
+        return server_attributes(
+            self.method,
+            environ.get("wsgi.url_scheme"),
+            protocol[5:] if protocol.startswith("HTTP/") else None,
+            host,
+            self.path,
+            environ.get("QUERY_STRING"),
+            environ.get("REMOTE_ADDR"),
+            environ.get("HTTP_USER_AGENT"),
+        )
 
 
 class TracingMiddleware:
@@ -140,7 +114,7 @@ def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: Star
     except Exception as failure:
         guard.swallow("reading a WSGI environ", failure)
         return app(environ, start_response)
-    span, context = tracer.begin(transport.operation, transport.carrier, transport)
+    request = tracer.scope(transport)
 
     def traced_start_response(status: str, headers: Any, *exc_info: Any) -> Any:
         code = status[:3]
@@ -152,23 +126,20 @@ def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: Star
             )
         return start_response(status, headers, *exc_info)
 
-    transport_token = server_transport.set(transport)
-    token = attach(context)
+    request.enter()
     try:
         body = app(environ, traced_start_response)
     except BaseException as error:
-        if not transport.status and isinstance(error, Exception) and not client_has_left(error):
-            transport.status = 500  # what servers answer for it
-        _end(tracer, span, transport, error)
+        request.leave()
+        transport.failed_with(error)
+        _end(tracer, request, error)
         raise
-    finally:
-        detach(token)
-        server_transport.reset(transport_token)
+    request.leave()
     # Whole already; a server looks at the number of pieces, and sends a file by other means.
     if isinstance(body, (list, tuple)) or _is_file(environ, body):
-        _end(tracer, span, transport, None)
+        _end(tracer, request, None)
         return body
-    return _Body(tracer, span, context, transport, body)
+    return _Body(tracer, request, body)
 
 
 def _is_file(environ: Environ, body: object) -> bool:
@@ -179,15 +150,11 @@ def _is_file(environ: Environ, body: object) -> bool:
 class _Body:
     """The pieces of a response, computed with the span current."""
 
-    __slots__ = ("_body", "_context", "_open", "_pieces", "_span", "_tracer", "_transport")
+    __slots__ = ("_body", "_open", "_pieces", "_request", "_tracer")
 
-    def __init__(
-        self, tracer: Tracer, span: Span, context: Context, transport: WsgiTransport, body: Iterable[bytes]
-    ) -> None:
+    def __init__(self, tracer: Tracer, request: Scope, body: Iterable[bytes]) -> None:
         self._tracer = tracer
-        self._span = span
-        self._context = context
-        self._transport = transport
+        self._request = request
         self._body = body
         self._pieces: Iterator[bytes] | None = None
         self._open = True
@@ -196,8 +163,8 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        transport_token = server_transport.set(self._transport)
-        token = attach(self._context)
+        request = self._request
+        request.enter()
         try:
             if self._pieces is None:
                 self._pieces = iter(self._body)
@@ -209,12 +176,12 @@ class _Body:
             self._finish(error)
             raise
         finally:
-            detach(token)
-            server_transport.reset(transport_token)
+            request.leave()
 
     def close(self) -> None:
-        """The server has had what it wanted."""
-        token = attach(self._context)
+        """Called by the server when it has sent the response or given it up."""
+        request = self._request
+        request.enter()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -222,40 +189,27 @@ class _Body:
         except BaseException as error:
             if not self._open and isinstance(error, Exception):
                 # The response is over: what runs then, such as Werkzeug's `call_on_close`, has no span that is open.
-                self._tracer.note_failure("after the response", error, context=self._context, kind=SpanKind.INTERNAL)
+                self._tracer.note_failure(AFTERWARDS, error, context=request.context, kind=SpanKind.INTERNAL)
             self._finish(error)
             raise
         finally:
-            detach(token)
+            request.leave()
         self._finish(None)
 
     def _finish(self, error: BaseException | None) -> None:
         if self._open:
             self._open = False
-            _end(self._tracer, self._span, self._transport, error)
+            _end(self._tracer, self._request, error)
 
 
-def _end(tracer: Tracer, span: Span, transport: WsgiTransport, error: BaseException | None) -> None:
-    outcome: Outcome | None = None
+def _end(tracer: Tracer, request: Scope, error: BaseException | None) -> None:
+    transport: Any = request.call
+    if transport.route:
+        transport.routed(transport.route)
+        tracer.update_name(request.span, transport)
     error = error or transport.error
-    if span.is_recording():
-        try:
-            status = transport.status
-            attributes: dict[str, AttributeValue] = {}
-            if status:
-                attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
-            route = transport.route
-            if route:
-                attributes[semconv.HTTP_ROUTE] = route
-                transport.operation = http_span_name(transport.method, route)
-                tracer.update_name(span, transport)
-            # Where there is an exception, it and not the status says what failed.
-            failed = status >= 500 and error is None
-            outcome = Outcome(attributes, str(status) if failed else None, None, status or None)
-        except Exception as failure:
-            guard.swallow("describing a WSGI response", failure)
     transport.error = None  # it would hold the frames that hold the transport
-    tracer.end(span, reply=outcome, error=error, transport=transport)
+    request.finish(None, error)
 
 
 # -- frameworks ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from clew.middleware import Middleware
 from clew.tracing.onion import traced
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
-from clew.transport import client_transport, server_transport
 
 __all__ = ["Tracer", "client", "server", "span_id", "trace_id"]
 
@@ -25,7 +24,7 @@ def server(**options: Unpack[HttpOptions]) -> Middleware:
     a propagator the global ones are used, those of the moment of the call; none is ever set. Raises
     ValueError for an unknown convention.
     """
-    return traced(Tracer(SpanKind.SERVER, **options), server_transport)
+    return traced(Tracer(SpanKind.SERVER, **options))
 
 
 def client(**options: Unpack[HttpOptions]) -> Middleware:
@@ -33,7 +32,7 @@ def client(**options: Unpack[HttpOptions]) -> Middleware:
 
     The call is the current client transport; otherwise as `server`.
     """
-    return traced(Tracer(SpanKind.CLIENT, **options), client_transport)
+    return traced(Tracer(SpanKind.CLIENT, **options))
 
 
 def trace_id() -> str:

@@ -12,14 +12,14 @@ from clew import guard
 
 if TYPE_CHECKING:
     from clew.tracing.options import Exclusion
-    from clew.transport import Transport
+    from clew.transport import Call
 
 #: Comma-separated regular expressions, searched for in the URL of each HTTP request a server answers.
 EXCLUDED_URLS: Final = "OTEL_PYTHON_EXCLUDED_URLS"
 _header: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):\s*(.*)", re.DOTALL).fullmatch
 
 
-def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Transport], bool] | None:
+def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Call], bool] | None:
     """What decides whether a call is left out; None where nothing is.
 
     Raises TypeError for a rule that is neither a string nor callable, and for a lone string instead of several.
@@ -30,7 +30,7 @@ def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Transport], bo
     if not checks:
         return None
 
-    def is_excluded(transport: Transport) -> bool:
+    def is_excluded(transport: Call) -> bool:
         for check in checks:
             try:
                 if check(transport):
@@ -42,7 +42,7 @@ def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Transport], bo
     return is_excluded
 
 
-def exclusion_from_environment() -> Callable[[Transport], bool] | None:
+def exclusion_from_environment() -> Callable[[Call], bool] | None:
     """What `OTEL_PYTHON_EXCLUDED_URLS` leaves out, HTTP requests only; None where it is not set, or makes no sense."""
     expressions = [part.strip() for part in os.environ.get(EXCLUDED_URLS, "").split(",") if part.strip()]
     if not expressions:
@@ -53,7 +53,7 @@ def exclusion_from_environment() -> Callable[[Transport], bool] | None:
         guard.warn(EXCLUDED_URLS, "clew: %s is no regular expression and is ignored: %s", EXCLUDED_URLS, error)
         return None
 
-    def is_excluded(transport: Transport) -> bool:
+    def is_excluded(transport: Call) -> bool:
         if transport.kind != "http":
             return False
         return search(str(getattr(transport, "url", None) or path_of(transport))) is not None
@@ -61,7 +61,7 @@ def exclusion_from_environment() -> Callable[[Transport], bool] | None:
     return is_excluded
 
 
-def path_of(transport: Transport) -> str:
+def path_of(transport: Call) -> str:
     """The transport's own `path`, or its operation as one: `/pkg.Service/Method`, `/users/{id}` of `GET /users/{id}`."""
     path: Any = getattr(transport, "path", None)
     if isinstance(path, str):
@@ -71,7 +71,7 @@ def path_of(transport: Transport) -> str:
     return "/" + rest if slash and (not before or before.endswith(" ")) else "/" + operation
 
 
-def _check(rule: Exclusion) -> Callable[[Transport], bool]:
+def _check(rule: Exclusion) -> Callable[[Call], bool]:
     if callable(rule):
         return rule
     if not isinstance(rule, str):

@@ -8,13 +8,13 @@ from typing import Literal, TypedDict
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, TracerProvider
 
-from clew.transport import Transport
+from clew.transport import Call
 
 #: The attribute sets to write: a name or several of `otel` and `kratos`.
 Conventions = str | Sequence[str]
 #: What is not traced: `/health` and `/static/*` are paths, `user-agent: probe*` is a header, other strings are names of
 #: operations (`ping`, `grpc.health.*`), a callable decides itself. `*` stands for anything, slashes too.
-Exclusion = str | Callable[[Transport], bool]
+Exclusion = str | Callable[[Call], bool]
 #: Child of the sender's span, or linked to it.
 Join = Literal["parent", "link"]
 
@@ -34,14 +34,14 @@ class TracerOptions(TypedDict, total=False):
     Paths are compared with the path of a request, or the operation where there is none. Without it, servers of
     HTTP leave out what `OTEL_PYTHON_EXCLUDED_URLS` says.
     """
-    rename: Callable[[Transport], str | None] | None
+    rename: Callable[[Call], str | None] | None
     """A name for the span of a call, of low cardinality; None keeps the usual one.
 
     Asked when the span starts, and again where the route is known only at the end.
     """
-    on_start: Callable[[Span, Transport], None] | None
+    on_start: Callable[[Span, Call], None] | None
     """Called with each recording span when it has started, to add attributes."""
-    on_end: Callable[[Span, Transport, object, BaseException | None], None] | None
+    on_end: Callable[[Span, Call, object, BaseException | None], None] | None
     """Called with each recording span before it ends, with the reply and the error, of which one is meaningful."""
 
 

@@ -34,21 +34,20 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from clew import guard, semconv
+from clew import __version__, guard, semconv
 from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
-from clew.tracing import kratos
 from clew.tracing.attributes import redacted_text
-from clew.tracing.exclusion import exclusion_from_environment, exclusion_from_rules
-from clew.tracing.failures import message_of, record
-from clew.tracing.headers import TrustedProxies, capture_from_names
+from clew.tracing.conventions import Convention, Kratos, OTel, convention_from_names
+from clew.tracing.failures import message_of
 from clew.tracing.options import Conventions, Exclusion
 from clew.tracing.outcome import client_has_left, is_cancellation, type_name
-from clew.transport import Outcome, Transport
+from clew.tracing.rules import Rules
+from clew.tracing.scope import Scope
+from clew.transport import Call, Outcome, client_transport, server_transport
 
 SCOPE: Final = "clew"
-_KNOWN: Final = ("otel", "kratos")
 _KINDS: Final = (SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER)
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _NOTHING: Final = Outcome()
@@ -62,28 +61,25 @@ class Tracer:
     """Makes the spans of one kind of call.
 
     SERVER and CONSUMER read their parent from the carrier; CLIENT and PRODUCER are children of the current
-    span and write themselves into the carrier. Whoever needs a scenario that no instrumentation covers calls
-    `start` and `end`.
+    span and write themselves into the carrier. Whoever needs a scenario that no instrumentation covers uses `scope`,
+    or `start` and `end` where a call does not end where it began.
     """
 
     __slots__ = (
+        "_convention",
         "_explicit_provider",
         "_extracts",
-        "_is_excluded",
         "_is_idle",
+        "_is_plain",
         "_is_server",
-        "_kratos",
-        "_on_end",
-        "_on_start",
-        "_otel",
+        "_keeps_headers",
         "_propagator",
         "_provider",
-        "_proxies",
-        "_rename",
-        "_request_headers",
-        "_response_headers",
+        "_rules",
+        "_scope",
         "_tracer",
         "kind",
+        "transports",
         "wants_reply_headers",
     )
 
@@ -91,73 +87,72 @@ class Tracer:
         self,
         kind: SpanKind,
         *,
+        scope: str = SCOPE,
         tracer_provider: TracerProvider | None = None,
         propagator: TextMapPropagator | None = None,
         conventions: Conventions = ("otel",),
         exclude: Sequence[Exclusion] | None = None,
-        rename: Callable[[Transport], str | None] | None = None,
-        on_start: Callable[[Span, Transport], None] | None = None,
-        on_end: Callable[[Span, Transport, object, BaseException | None], None] | None = None,
+        rename: Callable[[Call], str | None] | None = None,
+        on_start: Callable[[Span, Call], None] | None = None,
+        on_end: Callable[[Span, Call, object, BaseException | None], None] | None = None,
         request_headers: Sequence[str] | None = None,
         response_headers: Sequence[str] | None = None,
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """Options as `clew.tracing.options` describes them.
+        """Options as `clew.tracing.options` describes them; `scope` is the name of the instrumentation scope.
 
         Raises ValueError for a kind that crosses no process boundary and for an unknown convention, TypeError for
         an option of another type.
         """
         if kind not in _KINDS:
             raise ValueError(f"a call is SERVER, CLIENT, PRODUCER or CONSUMER, not {getattr(kind, 'name', kind)!s}")
-        names = (conventions,) if isinstance(conventions, str) else tuple(conventions)
-        for name in names:
-            if name not in _KNOWN:
-                raise ValueError(f"unknown convention {name!r}: known are {', '.join(_KNOWN)}")
-        if not names:
-            raise ValueError(f"at least one convention is needed: {', '.join(_KNOWN)}")
-        for word, hook in (("rename", rename), ("on_start", on_start), ("on_end", on_end)):
-            if hook is not None and not callable(hook):
-                raise TypeError(f"{word} is called, which {type(hook).__name__} cannot be")
-        is_server = kind is SpanKind.SERVER
-        self._is_excluded = (
-            exclusion_from_rules(exclude)
-            if exclude is not None
-            else exclusion_from_environment()
-            if is_server
-            else None
+        self._convention: Final[Convention] = convention_from_names(conventions)
+        # Most are; then the convention need not be asked for what only others have.
+        self._is_plain: Final = isinstance(self._convention, OTel)
+        self._keeps_headers: Final = not isinstance(self._convention, Kratos)
+        rules = Rules(
+            kind,
+            exclude=exclude,
+            rename=rename,
+            on_start=on_start,
+            on_end=on_end,
+            request_headers=request_headers,
+            response_headers=response_headers,
+            trusted_proxies=trusted_proxies,
         )
-        self._is_server = is_server
-        self._rename = rename
-        self._on_start = on_start
-        self._on_end = on_end
-        # Only calls over HTTP are asked for headers that nobody but a variable wants.
-        has_headers = kind in (SpanKind.SERVER, SpanKind.CLIENT)
-        self._request_headers = (
-            capture_from_names(request_headers, server=is_server, response=False) if has_headers else None
-        )
-        self._response_headers = (
-            capture_from_names(response_headers, server=is_server, response=True) if has_headers else None
-        )
-        #: Whether `transport.reply_carrier` will be read at the end; else it need not be there.
-        self.wants_reply_headers: Final = self._response_headers is not None
-        self._proxies = TrustedProxies(trusted_proxies) if trusted_proxies else None
+        self._rules: Final = None if rules.are_none else rules
+        #: Whether `call.reply_carrier` will be read at the end; else it need not be there.
+        self.wants_reply_headers: Final = rules.wants_reply_headers
         self.kind: Final = kind
-        self._extracts = kind in (SpanKind.SERVER, SpanKind.CONSUMER)
-        self._otel = "otel" in names
-        self._kratos = "kratos" in names
-        self._propagator = propagator
-        self._explicit_provider = tracer_provider
+        self._is_server: Final = kind is SpanKind.SERVER
+        self._extracts: Final = kind in (SpanKind.SERVER, SpanKind.CONSUMER)
+        #: Where the current call of this direction stands.
+        self.transports: Final = server_transport if self._extracts else client_transport
+        self._propagator: Final = propagator
+        self._scope: Final = scope
+        self._explicit_provider: Final = tracer_provider
         self._provider = tracer_provider
         # The API's own stand-ins record nothing; no need to tell them attributes.
         self._is_idle = isinstance(tracer_provider, _IDLE)
-        self._tracer: trace.Tracer | None = None if tracer_provider is None else tracer_provider.get_tracer(SCOPE)
+        self._tracer: trace.Tracer | None = None if tracer_provider is None else self._tracer_of(tracer_provider)
+
+    def _tracer_of(self, provider: TracerProvider) -> trace.Tracer:
+        return provider.get_tracer(self._scope, __version__, schema_url=semconv.SCHEMA_URL)
+
+    def scope(self, call: Call, *, links: Sequence[Link] = ()) -> Scope:
+        """The bracket around one call, for sync and async code alike; its span begins here.
+
+        with tracer.scope(call) as scope:
+            scope.reply = send(request)
+        """
+        return Scope(self, call, links=links)
 
     def start(
         self,
         operation: str,
         carrier: Carrier | Mapping[str, Any] | None = None,
         *,
-        transport: Transport | None = None,
+        transport: Call | None = None,
         links: Sequence[Link] = (),
     ) -> Span:
         """A started span with the transport's attributes, not made current. Never raises; `end` it."""
@@ -167,7 +162,7 @@ class Tracer:
         self,
         operation: str,
         carrier: Carrier | Mapping[str, Any] | None,
-        transport: Transport | None,
+        transport: Call | None,
         links: Sequence[Link] = (),
     ) -> tuple[Span, Context]:
         """As `start`, with the context the call is to run in: what was extracted, and the span.
@@ -190,7 +185,7 @@ class Tracer:
             guard.swallow("extracting a context", failure)
             headers = propagator = None
         try:
-            if transport is not None and self._is_excluded is not None and self._is_excluded(transport):
+            if self._is_excluded(transport):
                 span = _unrecorded(context)
             else:
                 span = self._started(operation, context, transport, links)
@@ -201,26 +196,27 @@ class Tracer:
         if headers is not None and propagator is not None and not self._extracts:
             try:
                 propagator.inject(headers, context, setter)
-                if self._kratos:
-                    kratos.say_sampled_only(headers)
+                if not self._is_plain:
+                    self._convention.injected(headers)
             except Exception as failure:
                 guard.swallow("injecting a context", failure)
         return span, context
 
-    def _started(self, operation: str, context: Context, transport: Transport | None, links: Sequence[Link]) -> Span:
+    def _started(self, operation: str, context: Context, transport: Call | None, links: Sequence[Link]) -> Span:
         tracer = self._tracer
         # The global provider may be set, or set anew, at any time.
         if (
             self._explicit_provider is None
             and (provider := getattr(trace, GLOBAL_PROVIDER, None) or trace.get_tracer_provider()) is not self._provider
         ):
-            tracer = self._tracer = provider.get_tracer(SCOPE)
+            tracer = self._tracer = self._tracer_of(provider)
             self._provider = provider
             self._is_idle = isinstance(provider, _IDLE)
         assert tracer is not None
         if transport is None or self._is_idle:
             return tracer.start_span(operation, context, self.kind, None, links)
-        if self._kratos or self._rename is not None:
+        rules = self._rules
+        if rules is not None or not self._is_plain:
             operation = self._named(transport, operation)
         # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
         parent = context.get(SPAN_KEY)
@@ -238,30 +234,25 @@ class Tracer:
             span.set_attributes(self._attributes(transport, context))
         else:
             span = tracer.start_span(operation, context, self.kind, self._attributes(transport, context), links)
-        if self._on_start is not None and span.is_recording():
-            try:
-                self._on_start(span, transport)
-            except Exception as failure:
-                guard.swallow(f"the hook on_start ({_name_of(self._on_start)})", failure)
+        if rules is not None and span.is_recording():
+            rules.started(span, transport)
         return span
 
-    def update_name(self, span: Span, transport: Transport) -> None:
-        """Name a span by its transport's operation as it is now, the route known at last; `rename` goes first."""
+    def _is_excluded(self, call: Call | None) -> bool:
+        rules = self._rules
+        return rules is not None and call is not None and rules.excludes is not None and rules.excludes(call)
+
+    def update_name(self, span: Span, transport: Call) -> None:
+        """Name a span by its call's operation as it is now, the route known at last; `rename` goes first."""
         span.update_name(self._named(transport, transport.operation))
 
-    def _named(self, transport: Transport, name: str) -> str:
-        if self._kratos and not self._otel:
+    def _named(self, call: Call, name: str) -> str:
+        if not self._is_plain:
             try:
-                name = kratos.span_name(transport, server=self._extracts)
+                name = self._convention.span_name(call, name, server=self._extracts)
             except Exception as failure:
-                guard.swallow(f"naming a span of {transport.component}", failure)
-        if self._rename is None:
-            return name
-        try:
-            return self._rename(transport) or name
-        except Exception as failure:
-            guard.swallow(f"the hook rename ({_name_of(self._rename)})", failure)
-            return name
+                guard.swallow(f"naming a span of {call.component}", failure)
+        return name if self._rules is None else self._rules.name(call, name)
 
     def extract(self, carrier: Carrier | Mapping[str, Any] | None, context: Context | None = None) -> Context:
         """`context`, the current one without it, with what a message's headers hold: its sender's span, baggage."""
@@ -285,48 +276,32 @@ class Tracer:
         """The links to the senders of several messages, those without one left out."""
         return [link for carrier in carriers if (link := self.link(carrier)) is not None]
 
-    def _attributes(self, transport: Transport, context: Context) -> Mapping[str, AttributeValue]:
-        attributes: dict[str, AttributeValue] = {semconv.COMPONENT: transport.component}
+    def _attributes(self, call: Call, context: Context) -> Mapping[str, AttributeValue]:
+        attributes: dict[str, AttributeValue] = {semconv.COMPONENT: call.component}
         try:
-            offered = transport.attributes()
-            if self._otel:
-                attributes = {semconv.COMPONENT: transport.component, **offered}
+            self._convention.start(attributes, call, call.attributes(), server=self._extracts)
             if self._extracts and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
-            if self._kratos:
-                attributes.update(kratos.attributes_at_start(transport, offered, server=self._extracts))
-            if self._request_headers is not None or self._proxies is not None:
-                self._add_from_headers(attributes, transport)
+            if self._rules is not None and self._keeps_headers:
+                attributes.update(self._rules.attributes(call))
         except Exception as failure:
-            guard.swallow(f"reading the attributes of {transport.component}", failure)
+            guard.swallow(f"reading the attributes of {call.component}", failure)
         return attributes
-
-    def _add_from_headers(self, attributes: dict[str, AttributeValue], transport: Transport) -> None:
-        carrier = transport.carrier
-        if not self._otel or transport.kind != "http" or carrier is None:
-            return
-        if self._request_headers is not None:
-            attributes.update(self._request_headers.attributes(carrier))
-        if self._proxies is not None and self._extracts and (peer := transport.peer) is not None:
-            host, port = peer
-            attributes[semconv.CLIENT_ADDRESS] = self._proxies.client(host, carrier)
-            attributes[semconv.NETWORK_PEER_ADDRESS] = host
-            if port:
-                attributes[semconv.NETWORK_PEER_PORT] = port
 
     def received(self, span: Span, message: object) -> None:
         """Note the request a call brings or takes; only Kratos' conventions have words for it."""
-        if self._kratos and span.is_recording():
-            try:
-                kratos.note_size(span, message, received=self._extracts)
-            except Exception as failure:
-                guard.swallow("measuring a message", failure)
+        if not self._is_plain:
+            self._note_message(span, message, received=self._extracts)
 
     def replied(self, span: Span, message: object) -> None:
         """As `received`, of the reply, where `end` is not given it."""
-        if self._kratos and span.is_recording():
+        if not self._is_plain:
+            self._note_message(span, message, received=not self._extracts)
+
+    def _note_message(self, span: Span, message: object, *, received: bool) -> None:
+        if span.is_recording():
             try:
-                kratos.note_size(span, message, received=not self._extracts)
+                self._convention.message(span, message, received=received)
             except Exception as failure:
                 guard.swallow("measuring a message", failure)
 
@@ -337,7 +312,7 @@ class Tracer:
         reply: object = None,
         error: BaseException | None = None,
         end_time_unix_nano: int | None = None,
-        transport: Transport | None = None,
+        transport: Call | None = None,
     ) -> None:
         """Say how the call ended, and end its span. Never raises.
 
@@ -347,10 +322,18 @@ class Tracer:
         """
         try:
             if span.is_recording():
-                known = reply if isinstance(reply, Outcome) else None
-                self._conclude(span, known, reply, error)
-                if transport is not None and (self._on_end is not None or self._response_headers is not None):
-                    self._finish(span, transport, reply if known is None else known.reply, error)
+                outcome = reply if isinstance(reply, Outcome) else None
+                if outcome is None:
+                    outcome = _NOTHING
+                else:
+                    reply = outcome.reply
+                    if outcome.handled:
+                        error = None
+                self._conclude(span, outcome, reply, error)
+                if transport is not None and self._rules is not None:
+                    if self._keeps_headers and (headers := self._rules.reply_attributes(transport)):
+                        span.set_attributes(headers)
+                    self._rules.ending(span, transport, reply, error)
         except Exception as failure:
             guard.swallow("describing the end of a call", failure)
         finally:
@@ -359,57 +342,28 @@ class Tracer:
             except Exception as failure:
                 guard.swallow("ending a span", failure)
 
-    def _finish(self, span: Span, transport: Transport, reply: object, error: BaseException | None) -> None:
-        if self._response_headers is not None and self._otel and transport.kind == "http":
-            carrier = transport.reply_carrier
-            if carrier is not None:
-                span.set_attributes(self._response_headers.attributes(carrier))
-        if self._on_end is not None:
-            try:
-                self._on_end(span, transport, reply, error)
-            except Exception as failure:
-                guard.swallow(f"the hook on_end ({_name_of(self._on_end)})", failure)
-
-    def _conclude(self, span: Span, known: Outcome | None, reply: object, error: BaseException | None) -> None:
-        outcome = _NOTHING if known is None else known
-        if outcome.attributes and self._otel:
-            span.set_attributes(outcome.attributes)
+    def _conclude(self, span: Span, outcome: Outcome, reply: object, error: BaseException | None) -> None:
         if outcome.cancelled or (
             error is not None and (is_cancellation(error) or (self._is_server and client_has_left(error)))
         ):
             span.set_attribute(semconv.CANCELLED, True)
-            if self._kratos:
-                kratos.cancelled(span)
+            self._convention.cancelled(span, outcome)
             return
         error_type = outcome.error_type
         message = redacted_text(outcome.message) if outcome.message else outcome.message
         if error is not None:
-            if self._otel:
-                record(span, error)
             error_type = error_type or type_name(error)
             message = message or message_of(error)
         if error_type is not None:
             span.set_status(StatusCode.ERROR, message or None)
-            if self._otel:
-                span.set_attribute(semconv.ERROR_TYPE, error_type)
-        if self._kratos:
-            # Last, for a status of OK stays; and Kratos has words for more failures than OpenTelemetry.
-            kratos.conclude(
-                span,
-                outcome,
-                error,
-                reply=reply if known is None else known.reply,
-                message=message,
-                server=self._extracts,
-                records_exception=not self._otel,
-            )
+        self._convention.conclude(span, outcome, error, error_type, message, reply, server=self._extracts)
 
     def note_failure(
         self,
         operation: str,
         error: BaseException,
         *,
-        transport: Transport | None = None,
+        transport: Call | None = None,
         context: Context | None = None,
         kind: SpanKind | None = None,
         start_time_unix_nano: int | None = None,
@@ -423,11 +377,11 @@ class Tracer:
             context = _current() if context is None else context
             if context.get(SUPPRESS_INSTRUMENTATION_KEY):
                 return
-            if transport is not None and self._is_excluded is not None and self._is_excluded(transport):
+            if self._is_excluded(transport):
                 return
             tracer = self._tracer
             if self._explicit_provider is None:
-                tracer = trace.get_tracer_provider().get_tracer(SCOPE)
+                tracer = self._tracer_of(trace.get_tracer_provider())
             assert tracer is not None
             attributes = None if transport is None else self._attributes(transport, context)
             span = tracer.start_span(
@@ -455,10 +409,6 @@ def _unrecorded(context: Context) -> Span:
     return _Unrecorded(
         SpanContext(_random.getrandbits(128) | 1, _random.getrandbits(64) | 1, False, TraceFlags(TraceFlags.DEFAULT))
     )
-
-
-def _name_of(hook: Callable[..., Any]) -> str:
-    return getattr(hook, "__qualname__", None) or type(hook).__name__
 
 
 # The global propagator as it was seen last, and what is used in its place.

@@ -13,7 +13,7 @@ from clew import semconv
 from clew._otel import SUPPRESS_INSTRUMENTATION_KEY
 from clew.testing.assertions import assert_span, exceptions_of
 from clew.testing.kits.doubles import PARENT_ID, TRACE_ID
-from clew.transport import Transport
+from clew.transport import Call
 
 
 def assert_failed(span: Any, message: str, type_name: str) -> None:
@@ -36,21 +36,21 @@ class Hooks:
     """`rename`, `on_start` and `on_end` that write down how they were called."""
 
     def __init__(self) -> None:
-        self.started: list[tuple[Span, Transport]] = []
-        self.ended: list[tuple[Span, Transport, object, BaseException | None]] = []
+        self.started: list[tuple[Span, Call]] = []
+        self.ended: list[tuple[Span, Call, object, BaseException | None]] = []
 
-    def rename(self, transport: Transport) -> str:
+    def rename(self, transport: Call) -> str:
         """Another name."""
         assert transport.component
         return "renamed"
 
-    def on_start(self, span: Span, transport: Transport) -> None:
+    def on_start(self, span: Span, transport: Call) -> None:
         """Adds an attribute."""
         assert span.is_recording()
         self.started.append((span, transport))
         span.set_attribute("kit.started", transport.operation)
 
-    def on_end(self, span: Span, transport: Transport, reply: object, error: BaseException | None) -> None:
+    def on_end(self, span: Span, transport: Call, reply: object, error: BaseException | None) -> None:
         """Adds an attribute, so the span has not ended."""
         assert span.is_recording()
         self.ended.append((span, transport, reply, error))

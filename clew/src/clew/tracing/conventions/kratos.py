@@ -17,7 +17,7 @@ from clew import semconv
 from clew.carriers import Carrier
 from clew.propagation.tracecontext import TRACEPARENT
 from clew.tracing.outcome import type_name
-from clew.transport import Outcome, Transport
+from clew.transport import Call, Outcome
 
 _CLIENT_CLOSED: Final = 499
 _UNKNOWN_ERROR: Final = 500
@@ -26,25 +26,101 @@ _FIRST_FAILURE: Final = 400
 _HTTP_CODES: Final = (200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401)
 
 
-def span_name(transport: Transport, *, server: bool) -> str:
+class Kratos:
+    """As `Convention`."""
+
+    __slots__ = ("_records_exception",)
+
+    def __init__(self, *, records_exception: bool = True) -> None:
+        """Exceptions are written without their stack, unless they are on the span already (`records_exception` is false)."""
+        self._records_exception = records_exception
+
+    def span_name(self, call: Call, name: str, *, server: bool) -> str:
+        """Kratos' operation."""
+        return span_name(call, server=server)
+
+    def start(
+        self, attributes: dict[str, AttributeValue], call: Call, offered: Mapping[str, AttributeValue], *, server: bool
+    ) -> None:
+        """`rpc.*`, `http.*` and `net.peer.*`."""
+        attributes.update(attributes_at_start(call, offered, server=server))
+
+    def injected(self, headers: Carrier) -> None:
+        """Of the flags in `traceparent`, leave the sampled one alone.
+
+        The Go packages that Kratos is built with know no other, and begin a new trace where there is one (fixed there
+        in 2026): the flag for random ids, which level 2 of the recommendation wants to be sent on, would cut the trace.
+        """
+        values = headers.get(TRACEPARENT)
+        if len(values) == 1 and values[0].endswith(("-02", "-03")):
+            headers.set(TRACEPARENT, values[0][:-2] + ("01" if values[0].endswith("3") else "00"))
+
+    def message(self, span: Span, message: object, *, received: bool) -> None:
+        """The size of a protobuf message in bytes; other messages have none."""
+        size = getattr(message, "ByteSize", None)
+        if callable(size):
+            span.set_attribute(semconv.KRATOS_RECV_MSG_SIZE if received else semconv.KRATOS_SEND_MSG_SIZE, size())
+
+    def cancelled(self, span: Span, outcome: Outcome) -> None:
+        """The code Kratos has for it."""
+        span.set_attribute(semconv.KRATOS_RPC_STATUS_CODE, _CLIENT_CLOSED)
+
+    def conclude(
+        self,
+        span: Span,
+        outcome: Outcome,
+        error: BaseException | None,
+        error_type: str | None,
+        message: str | None,
+        reply: object,
+        *,
+        server: bool,
+    ) -> None:
+        """Status, error and size; OK on success, an error for every code that is one to its caller."""
+        route = outcome.attributes.get(semconv.HTTP_ROUTE)
+        if route is not None:
+            # Known only now.
+            span.set_attributes({semconv.HTTP_ROUTE: route, **_split(str(route))})
+        failed, code = _failure(outcome, error)
+        if not failed:
+            span.set_status(StatusCode.OK)
+            self.message(span, reply, received=not server)
+            return
+        text = message or outcome.message or outcome.error_type or str(code)
+        span.set_attributes(
+            {
+                semconv.KRATOS_RPC_STATUS_CODE: code,
+                semconv.KRATOS_EVENT: "error",
+                semconv.KRATOS_MESSAGE: text,
+            }
+        )
+        if self._records_exception or error is None:
+            kind = outcome.error_type or str(code) if error is None else type_name(error)
+            span.add_event("exception", {"exception.type": kind, "exception.message": text})
+        span.set_status(StatusCode.ERROR, text)
+        # Over gRPC an empty message has a size.
+        self.message(span, reply, received=not server)
+
+
+def span_name(call: Call, *, server: bool) -> str:
     """Kratos' operation: `/package.Service/Method` over gRPC; over HTTP the route, which a client has only as the path."""
-    operation = transport.operation
-    if transport.kind == "grpc":
+    operation = call.operation
+    if call.kind == "grpc":
         return "/" + operation.lstrip("/")
-    if transport.kind == "http":
+    if call.kind == "http":
         before, _, route = operation.partition(" ")
         if route or before.startswith("/"):
             return route or before
         if not server:
-            return _path(transport.attributes()) or operation
+            return _path(call.attributes()) or operation
     return operation
 
 
 def attributes_at_start(
-    transport: Transport, offered: Mapping[str, AttributeValue], *, server: bool
+    call: Call, offered: Mapping[str, AttributeValue], *, server: bool
 ) -> dict[str, AttributeValue]:
     """`rpc.*`, `http.*` and `net.peer.*` of a call over HTTP or gRPC, from its transport and the attributes it offered."""
-    kind = transport.kind
+    kind = call.kind
     attributes: dict[str, AttributeValue] = {}
     if kind not in ("http", "grpc"):
         return attributes
@@ -60,10 +136,10 @@ def attributes_at_start(
     if path is not None:
         attributes[semconv.KRATOS_HTTP_TARGET] = path
     attributes[semconv.RPC_SYSTEM] = kind
-    operation = span_name(transport, server=server)
+    operation = span_name(call, server=server)
     if operation.startswith("/") or kind == "grpc":
         attributes.update(_split(operation))
-    peer = transport.peer
+    peer = call.peer
     url = offered.get(semconv.URL_FULL)
     if isinstance(url, str) and urlsplit(url).port is None:
         # A host without a port is nothing that Kratos can take apart.
@@ -96,61 +172,6 @@ def _split(operation: str) -> dict[str, AttributeValue]:
     return split
 
 
-def conclude(
-    span: Span,
-    outcome: Outcome,
-    error: BaseException | None,
-    *,
-    reply: object,
-    message: str | None,
-    server: bool,
-    records_exception: bool,
-) -> None:
-    """Status, error and size of a call that is over; OK on success, an error for every code that is one to its caller.
-
-    An exception is written without its stack, unless it is on the span already (`records_exception` is false).
-    """
-    route = outcome.attributes.get(semconv.HTTP_ROUTE)
-    if route is not None:
-        # Known only now.
-        span.set_attributes({semconv.HTTP_ROUTE: route, **_split(str(route))})
-    failed, code = _failure(outcome, error)
-    if not failed:
-        span.set_status(StatusCode.OK)
-        note_size(span, reply, received=not server)
-        return
-    text = message or outcome.message or outcome.error_type or str(code)
-    span.set_attributes(
-        {
-            semconv.KRATOS_RPC_STATUS_CODE: code,
-            semconv.KRATOS_EVENT: "error",
-            semconv.KRATOS_MESSAGE: text,
-        }
-    )
-    if records_exception or error is None:
-        kind = outcome.error_type or str(code) if error is None else type_name(error)
-        span.add_event("exception", {"exception.type": kind, "exception.message": text})
-    span.set_status(StatusCode.ERROR, text)
-    # Over gRPC an empty message has a size.
-    note_size(span, reply, received=not server)
-
-
-def say_sampled_only(headers: Carrier) -> None:
-    """Of the flags in `traceparent`, leave the sampled one alone.
-
-    The Go packages that Kratos is built with know no other, and begin a new trace where there is one (fixed there in
-    2026): the flag for random ids, which level 2 of the recommendation wants to be sent on, would cut the trace.
-    """
-    values = headers.get(TRACEPARENT)
-    if len(values) == 1 and values[0].endswith(("-02", "-03")):
-        headers.set(TRACEPARENT, values[0][:-2] + ("01" if values[0].endswith("3") else "00"))
-
-
-def cancelled(span: Span) -> None:
-    """A call that was given up, which is no error here, with the code Kratos has for it."""
-    span.set_attribute(semconv.KRATOS_RPC_STATUS_CODE, _CLIENT_CLOSED)
-
-
 def _failure(outcome: Outcome, error: BaseException | None) -> tuple[bool, int]:
     """Whether the call failed, and with which of HTTP's codes."""
     own: Any = getattr(error, "code", None)
@@ -171,10 +192,3 @@ def _failure(outcome: Outcome, error: BaseException | None) -> tuple[bool, int]:
 
 def _is_of_grpc(outcome: Outcome) -> bool:
     return semconv.RPC_GRPC_STATUS_CODE in outcome.attributes or semconv.RPC_RESPONSE_STATUS_CODE in outcome.attributes
-
-
-def note_size(span: Span, message: object, *, received: bool) -> None:
-    """The size of a protobuf message in bytes; other messages have none."""
-    size = getattr(message, "ByteSize", None)
-    if callable(size):
-        span.set_attribute(semconv.KRATOS_RECV_MSG_SIZE if received else semconv.KRATOS_SEND_MSG_SIZE, size())

@@ -1,0 +1,142 @@
+"""A request that a server answers, as a call: what ASGI, WSGI and aiohttp have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry.util.types import AttributeValue
+
+from clew import semconv
+from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
+from clew.tracing.options import HttpOptions
+from clew.tracing.outcome import client_has_left
+from clew.transport import Call, Outcome
+
+OPTIONS: Final = HttpOptions
+DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+#: The name of the span of what failed when the response had been sent.
+AFTERWARDS: Final = "after the response"
+_FIRST_FAULT: Final = 500
+
+
+class ServerCall(Call):
+    """One request. The route is known only at the end for most frameworks; it renames the span then."""
+
+    __slots__ = ("error", "method", "route", "status")
+
+    kind: Final = "http"
+    component: Final = "HTTP"
+
+    def __init__(self, method: str, carrier: Any, route: str | None = None) -> None:
+        own: Any = self
+        own.carrier = carrier
+        self.reply_carrier = None
+        self.method: Final = method
+        #: The framework's own template, with its leading slash and where the application is mounted.
+        self.route: str | None = route
+        #: The method alone; with the route when that is known.
+        own.operation = method if route is None and method in METHODS else http_span_name(method, route)
+        #: The response's status; 0 before it is known.
+        self.status = 0
+        #: What a framework has turned into an answer.
+        self.error: BaseException | None = None
+
+    def failed_with(self, error: BaseException) -> None:
+        """Note the status that servers answer for an exception; none where nobody is left to be answered."""
+        if not self.status and isinstance(error, Exception) and not client_has_left(error):
+            self.status = _FIRST_FAULT
+
+    def routed(self, route: str) -> None:
+        """Note the route, and name the operation by it."""
+        own: Any = self
+        self.route = route
+        own.operation = http_span_name(self.method, route)
+
+    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
+        """Status and route. Where there is an exception, it and not the status says what failed."""
+        known = server_outcome(self.status, self.route)
+        if error is not None and known.error_type is not None:
+            return Outcome(known.attributes, code=known.code)
+        return known
+
+
+def server_attributes(
+    method: str,
+    scheme: str | None,
+    version: str | None,
+    host: bytes | str | tuple[Any, ...],
+    path: str,
+    query: str | None,
+    client: str | None,
+    agent: str | None,
+) -> dict[str, AttributeValue]:
+    """What the semantic conventions ask of an HTTP server.
+
+    `host` is the `Host` header, else the server's own address and port as a tuple; `version` is `1.1`; `query` is
+    encoded, without its question mark; `client` is an address, `agent` the user agent.
+    """
+    key = (method, scheme, version, host)
+    known = _templates.get(key)
+    attributes = known.copy() if known is not None else _template(key)
+    attributes[semconv.URL_PATH] = path
+    if query:
+        attributes[semconv.URL_QUERY] = redacted(query)
+    if client:
+        attributes[semconv.CLIENT_ADDRESS] = client
+    if agent:
+        attributes[semconv.USER_AGENT_ORIGINAL] = agent
+    return attributes
+
+
+# Method, scheme, version, host.
+_Key = tuple[str, str | None, str | None, bytes | str | tuple[Any, ...]]
+# Attributes that are the same for all requests to one host, made once for each. Capped, so that forged Host headers
+# cannot fill the memory.
+_templates: Final[dict[_Key, dict[str, AttributeValue]]] = {}
+_MAX_TEMPLATES: Final = 1_000
+
+
+def _template(key: _Key) -> dict[str, AttributeValue]:
+    method, scheme, version, host = key
+    attributes = http_method_attributes(method)
+    attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
+    if version:
+        attributes[semconv.NETWORK_PROTOCOL_VERSION] = version
+    if isinstance(host, bytes):
+        host = host.decode("latin-1")
+    name, port = _host_and_port(host, scheme) if isinstance(host, str) else (host or (None, None))
+    if name:
+        attributes[semconv.SERVER_ADDRESS] = name
+        if port is not None:
+            attributes[semconv.SERVER_PORT] = port
+    if len(_templates) < _MAX_TEMPLATES:
+        _templates[key] = attributes.copy()
+    return attributes
+
+
+def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
+    host = host.rpartition("@")[2]  # user and password do not belong there, and yet some clients send them
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal():
+        return name.strip("[]"), int(port)
+    return host.strip("[]"), DEFAULT_PORTS.get(scheme)
+
+
+# Each is read only, and the same for all requests that end so.
+_outcomes: Final[dict[tuple[int, str | None], Outcome]] = {}
+
+
+def server_outcome(status: int, route: str | None) -> Outcome:
+    """How a request was answered; `status` is 0 where there was no answer."""
+    known = _outcomes.get((status, route))
+    if known is not None:
+        return known
+    attributes: dict[str, AttributeValue] = {}
+    if status:
+        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
+    if route:
+        attributes[semconv.HTTP_ROUTE] = route
+    outcome = Outcome(attributes, str(status) if status >= _FIRST_FAULT else None, None, status or None)
+    if len(_outcomes) < _MAX_TEMPLATES:
+        _outcomes[status, route] = outcome
+    return outcome
