@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -145,12 +146,15 @@ def test_leaving_in_another_context_than_entering_does_not_raise(tracer_provider
         with tracer.scope(command()):
             yield 1
 
-    reader = reading()
-    next(reader)
-    thread = threading.Thread(target=reader.close)
-    thread.start()
-    thread.join()
-    client_transport.set(None)
+    def leave_in_another_thread() -> None:
+        reader = reading()
+        next(reader)
+        thread = threading.Thread(target=reader.close)
+        thread.start()
+        thread.join()
+
+    # In a context of its own, in which the span stays current.
+    contextvars.copy_context().run(leave_in_another_thread)
     assert recorder.one().name == "get order"
 
 
