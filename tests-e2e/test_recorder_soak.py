@@ -44,8 +44,8 @@ def tell():
 atexit.register(tell)  # before the recorder's own, so that it is called after that
 
 from opentelemetry.trace import StatusCode
-from clew.recorder.exporter import OtlpHttpExporter
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import OtlpHttpExporter
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 
 batch = BatchOptions(

@@ -17,7 +17,7 @@ import logging
 logging.basicConfig(level=logging.INFO)
 from clew.recorder import _select
 from clew.recorder.provider import TracerProvider
-provider = TracerProvider(resource={}, exporter=__import__("clew.recorder.exporter").recorder.exporter.ConsoleExporter())
+provider = TracerProvider(resource={}, exporter=__import__("clew.recorder.export.exporter").recorder.exporter.ConsoleExporter())
 with provider.get_tracer("t").start_as_current_span("works"):
     pass
 provider.shutdown()

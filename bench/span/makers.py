@@ -106,7 +106,7 @@ class _DeadEnd:
     """An exporter that has delivered before it began."""
 
     def export(self, request: bytes, timeout_s: float) -> Any:
-        from clew.recorder.exporter import Outcome
+        from clew.recorder.export.exporter import Outcome
 
         return Outcome("delivered")
 
@@ -123,8 +123,8 @@ def _clew(wish: Wish) -> Maker:
     wanted = os.environ.get("CLEW_RECORDER")
     if wanted and wanted != _select.selected.name:
         raise ImportError(f"{_select.selected.name} is what there is, not {wanted}: {_select.reason}")
-    from clew.recorder.exporter import OtlpHttpExporter
-    from clew.recorder.pipeline import BatchOptions
+    from clew.recorder.export.exporter import OtlpHttpExporter
+    from clew.recorder.export.pipeline import BatchOptions
     from clew.recorder.provider import TracerProvider
 
     sampler = None

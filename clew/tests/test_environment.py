@@ -179,3 +179,41 @@ def test_percent_encoded_pairs_come_back(values: dict[str, str]) -> None:
     except UnicodeEncodeError:
         return
     assert pairs(text) == values
+
+
+# Who may touch os.environ beside the table, and why.
+TOUCH_THE_ENVIRONMENT = {
+    "environment.py": "the tables",
+    "run.py": "writes the environment of the program it starts",
+    "startup.py": "runs in every process before anything may be imported",
+    "_startup/sitecustomize.py": "runs in every process before anything may be imported",
+    "guard.py": "is imported by what runs in every process",
+    "testing/kits/doubles.py": "hides pytest's own variable",
+    "tracing": "its variables are read by its own files",
+}
+
+
+def test_nothing_else_reads_the_environment() -> None:
+    sources = Path(environment.__file__).parent
+    reading = {
+        path.relative_to(sources).as_posix()
+        for path in sources.rglob("*.py")
+        if re.search(r"\bos\.(environ|getenv|putenv)\b|from os import .*\benviron\b", path.read_text(encoding="utf-8"))
+    }
+    assert {one for one in reading if one not in TOUCH_THE_ENVIRONMENT and one.split("/")[0] != "tracing"} == set()
+
+
+def test_a_variable_of_no_table_cannot_be_asked_for() -> None:
+    with pytest.raises(KeyError):
+        environment.text("CLEW_NO_SUCH_THING")
+    assert set(environment.OTHERS).isdisjoint(NAMES)
+
+
+def test_a_hidden_variable_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PROPAGATORS", "b3")
+    with environment.without("OTEL_PROPAGATORS"):
+        assert "OTEL_PROPAGATORS" not in os.environ
+    assert os.environ["OTEL_PROPAGATORS"] == "b3"
+    with environment.without("NO_SUCH_THING"):
+        pass
+    assert "NO_SUCH_THING" not in os.environ

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +16,11 @@ from opentelemetry.trace import set_tracer_provider
 
 from clew import environment, logs
 from clew.environment import DEFAULT_ENDPOINT, headers_from_environment, traces_url, traces_url_from_environment
-from clew.recorder.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
-from clew.recorder.fan_out import FanOut
-from clew.recorder.file_exporter import FileExporter
+from clew.recorder.export.exporter import ConsoleExporter, Exporter, OtlpHttpExporter
+from clew.recorder.export.fan_out import FanOut
+from clew.recorder.export.file_exporter import FileExporter
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.limits import Limits
-from clew.recorder.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 from clew.recorder.resource import UNKNOWN_SERVICE, default_resource
 from clew.recorder.sampler import AlwaysOff, Sampler
@@ -317,12 +316,8 @@ def _set_propagators(names: Sequence[str] | None) -> None:
 
 def _import_set_global_textmap() -> Callable[[TextMapPropagator], None]:
     # The first import of this module builds what OTEL_PROPAGATORS names and raises for a name it does not know.
-    wanted = os.environ.pop("OTEL_PROPAGATORS", None)
-    try:
+    with environment.without("OTEL_PROPAGATORS"):
         from opentelemetry.propagate import set_global_textmap
-    finally:
-        if wanted is not None:
-            os.environ["OTEL_PROPAGATORS"] = wanted
     return set_global_textmap
 
 

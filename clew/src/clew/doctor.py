@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import Request
 
-from clew import ask, terminal
+from clew import ask, environment, terminal
 from clew.ask import DEFAULT_SERVER
 
 _OK, _USAGE, _UNREACHABLE = 0, 2, 7
@@ -64,9 +63,9 @@ def run(arguments: Namespace) -> int:
 
 def _run(arguments: Namespace) -> int:
     report = _Report(arguments.json)
-    server = (arguments.server or os.environ.get("CLEW_SERVER") or DEFAULT_SERVER).rstrip("/")
+    server = (arguments.server or environment.text("CLEW_SERVER") or DEFAULT_SERVER).rstrip("/")
     try:
-        headers = ask.authorization(arguments.token_file or os.environ.get("CLEW_TOKEN_FILE"))
+        headers = ask.authorization(arguments.token_file or environment.text("CLEW_TOKEN_FILE"))
         ask.check_server(server)
         if arguments.endpoint:
             ask.check_address(arguments.endpoint)
@@ -164,7 +163,7 @@ def _traces_url(endpoint: str | None, status: dict[str, Any] | None) -> str:
 
     if endpoint:
         return traces_url(endpoint)
-    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", "").strip() for kind in ("", "TRACES_")):
+    if not any((environment.text(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") or "").strip() for kind in ("", "TRACES_")):
         for receiver in _receivers(status):
             address = receiver.get("address")
             if receiver.get("name") == "otlp-http" and receiver.get("state") == "open" and address:
@@ -179,8 +178,8 @@ def _traces_url(endpoint: str | None, status: dict[str, Any] | None) -> str:
 def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str | None:
     """Send one span through a provider as an application has it; returns its trace id if it was taken."""
     from clew.configure import headers_from_environment
-    from clew.recorder.exporter import OtlpHttpExporter, Outcome
-    from clew.recorder.pipeline import BatchOptions
+    from clew.recorder.export.exporter import OtlpHttpExporter, Outcome
+    from clew.recorder.export.pipeline import BatchOptions
     from clew.recorder.provider import TracerProvider
     from clew.recorder.resource import default_resource
 
@@ -208,7 +207,7 @@ def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str
     reason = answer.detail if answer is not None and answer.detail else ", ".join(stats["dropped"]) or "no answer"
     refused = answer is not None and answer.reason.startswith("http_4")
     advice = "is this an OTLP/HTTP address, and the token right?" if refused else "is the server up, the port right?"
-    if ask.is_local(url) and any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ):
+    if ask.is_local(url) and environment.proxies() & {"http_proxy", "all_proxy"}:
         advice += " An exporter obeys http_proxy for this machine too: name it in no_proxy"
     report.say("endpoint", False, f"endpoint {url}: {reason.removeprefix(f'{url}: ')}", advice)
     return None

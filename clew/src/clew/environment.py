@@ -1,4 +1,4 @@
-"""The `OTEL_*` variables that concern tracing: one table, and how each text is read. Knows nothing of what uses them.
+"""The environment variables of this distribution: their tables, and how each text is read. Knows nothing of what uses them.
 
 An empty value is as none. A value that cannot be read is named in one warning a process and counts as none.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -210,6 +211,23 @@ VARIABLES: Final = (
     Variable("OTEL_PYTHON_LOG_LEVEL", "with it: the level of the root logger, unless it has a handler", "", _level),
 )
 
+#: Read as text, by `text()`: where each stands in the documentation is another page than that of `VARIABLES`.
+OTHERS: Final = {
+    "CLEW_RECORDER": "`native` or `pure`: what records spans",
+    "CLEW_SERVER": "the server's address for commands",
+    "CLEW_TOKEN_FILE": "file with the server's token for commands",
+    "NO_COLOR": "anything: no colours",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "names of headers that become attributes",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_RESPONSE": "names of headers that become attributes",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS": "names of headers whose values are hidden",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "names of headers that become attributes",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE": "names of headers that become attributes",
+    "OTEL_PYTHON_EXCLUDED_URLS": "regular expressions of addresses that are not traced",
+    "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "`true` counts spans as they start, `false` no metrics at all",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "`rpc` or `rpc/dup`: the newer names of RPC attributes",
+    "TERM": "`dumb`: no colours",
+}
+
 #: What the SDK for Python reads for tracing and clew does not, with what to do instead.
 UNSUPPORTED: Final = {
     "OTEL_CONFIG_FILE": "configuration files are not read; use the variables or clew.configure()",
@@ -244,6 +262,29 @@ def read(name: str) -> Any:
     except (ValueError, OSError) as error:
         ignore(name, "***" if variable.secret else text, str(error))
         return None
+
+
+def text(name: str) -> str | None:
+    """One variable's text as it stands there, None where it is not set. Raises KeyError for one that no table has."""
+    if name not in OTHERS:
+        _BY_NAME[name]
+    return os.environ.get(name)
+
+
+def proxies() -> set[str]:
+    """The variables that name proxies and are set, in lower case: `http_proxy` and the like."""
+    return {name.lower() for name in os.environ if name.lower().endswith("_proxy")}
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Hide a variable from code of others that reads it, and put it back."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
 
 
 def read_otlp(name: str) -> Any:

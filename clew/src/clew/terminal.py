@@ -9,6 +9,8 @@ import shutil
 import sys
 from typing import Any, Final
 
+from clew import environment
+
 _HANDLER: Final = "clew.terminal"
 # One character each, so that columns stay columns.
 _PLAIN: Final = {
@@ -53,8 +55,8 @@ def has_colours() -> bool:
     return (
         sys.stdout is not None
         and sys.stdout.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
+        and not environment.text("NO_COLOR")
+        and environment.text("TERM") != "dumb"
     )
 
 

@@ -16,8 +16,8 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.trace import SpanKind, StatusCode
 
-from clew.recorder.exporter import ConsoleExporter, OtlpHttpExporter, Outcome, retry_after_s
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import ConsoleExporter, OtlpHttpExporter, Outcome, retry_after_s
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 
 

@@ -21,11 +21,11 @@ from google.protobuf.json_format import Parse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from clew.recorder.exporter import OtlpHttpExporter
-from clew.recorder.file_exporter import FileExporter
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import OtlpHttpExporter
+from clew.recorder.export.file_exporter import FileExporter
+from clew.recorder.export.pipeline import BatchOptions
+from clew.recorder.export.splitting import halves
 from clew.recorder.provider import TracerProvider
-from clew.recorder.splitting import halves
 
 
 def sent_through(exporter: Any, spans: int = 1, **options: Any) -> dict[str, Any]:

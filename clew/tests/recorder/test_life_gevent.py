@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("gevent")
 
 PATCHED_BEFORE = "from gevent import monkey; monkey.patch_all()\n"
-IMPORTED_BEFORE = "import clew, clew.recorder.provider, clew.recorder.exporter, clew.recorder.pipeline\n"
+IMPORTED_BEFORE = "import clew, clew.recorder.provider, clew.recorder.export.exporter, clew.recorder.export.pipeline\n"
 WORK = """
 import gevent
 from opentelemetry import trace

@@ -18,7 +18,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
 
 from clew.recorder import _select
-from clew.recorder.exporter import Outcome
+from clew.recorder.export.exporter import Outcome
 from clew.recorder.provider import TracerProvider
 from clew.recorder.sampler import AlwaysOff
 
@@ -297,7 +297,7 @@ def test_another_runtime_context_is_used_where_one_is_set(
 _HOT = """
 import sys
 from clew.recorder import _select
-from clew.recorder.exporter import Outcome
+from clew.recorder.export.exporter import Outcome
 from clew.recorder.provider import TracerProvider
 class Discard:
     def export(self, request, timeout_s): return Outcome("delivered")

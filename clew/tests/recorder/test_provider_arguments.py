@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource as SdkResource
 
 from clew.recorder import misuse
-from clew.recorder.exporter import Outcome
+from clew.recorder.export.exporter import Outcome
 from clew.recorder.provider import TracerProvider
 from clew.recorder.sampler import AlwaysOn
 
@@ -110,7 +110,7 @@ MULTIPROCESSING = """
 import multiprocessing
 from multiprocessing import util
 from clew.recorder.provider import TracerProvider
-from clew.recorder.exporter import OtlpHttpExporter
+from clew.recorder.export.exporter import OtlpHttpExporter
 
 provider = TracerProvider(exporter=OtlpHttpExporter(os.environ["COLLECTOR"]), shutdown_on_exit=False)
 

@@ -12,15 +12,15 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, SamplingResult, StaticSampler
 
 from clew.recorder._select import Core
-from clew.recorder.exporter import Outcome
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import Outcome
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 
 # Five times as many spans as the buffer holds, to a collector that refuses or never answers.
 MEMORY = """
 import logging, os, socket
-from clew.recorder.exporter import OtlpHttpExporter
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import OtlpHttpExporter
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 
 logging.disable()

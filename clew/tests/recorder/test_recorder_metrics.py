@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from clew.recorder.exporter import OtlpHttpExporter, Outcome
-from clew.recorder.pipeline import BatchOptions
+from clew.recorder.export.exporter import OtlpHttpExporter, Outcome
+from clew.recorder.export.pipeline import BatchOptions
 from clew.recorder.provider import TracerProvider
 
 Points = dict[tuple[str, str], Any]
@@ -200,7 +200,7 @@ def test_the_variable_switches_the_metrics_off(
 
 
 LATE = """
-from clew.recorder.exporter import OtlpHttpExporter
+from clew.recorder.export.exporter import OtlpHttpExporter
 from clew.recorder.provider import TracerProvider
 
 provider = TracerProvider(exporter=OtlpHttpExporter(os.environ["COLLECTOR"]))

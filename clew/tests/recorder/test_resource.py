@@ -14,8 +14,8 @@ import pytest
 from opentelemetry.sdk.resources import ProcessResourceDetector
 
 from clew import environment
-from clew.recorder.container import container_id_from_cgroup, container_id_from_mountinfo
 from clew.recorder.resource import Resource, default_resource
+from clew.recorder.resource.container import container_id_from_cgroup, container_id_from_mountinfo
 
 ID = "6a8c3f0e9b7d4521c0ffee00112233445566778899aabbccddeeff0011223344"
 POD = "f" * 64

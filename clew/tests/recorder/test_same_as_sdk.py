@@ -60,8 +60,8 @@ from opentelemetry.trace import (
 from clew.recorder import _select
 from clew.recorder._select import PURE, Core
 from clew.recorder.limits import ONLY_SIMPLE, SpanLimits
-from clew.recorder.readable import Scope
 from clew.recorder.resource import Resource
+from clew.recorder.sdk.readable import Scope
 
 CORES: list[Core] = list({core.name: core for core in (_select._select()[0], PURE)}.values())
 

@@ -31,7 +31,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from clew.recorder.exporter import Outcome
+from clew.recorder.export.exporter import Outcome
 from clew.recorder.limits import SpanLimits
 from clew.recorder.provider import TracerProvider
 

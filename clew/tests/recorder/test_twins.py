@@ -26,9 +26,9 @@ from clew.otlp import encode
 from clew.recorder import _select
 from clew.recorder._select import PURE, Core
 from clew.recorder.limits import SpanLimits
-from clew.recorder.readable import Scope
 from clew.recorder.resource import Resource
 from clew.recorder.sampler import AlwaysOff, AlwaysOn, ParentBased, TraceIdRatio
+from clew.recorder.sdk.readable import Scope
 
 NATIVE: Core = _select._select()[0]
 

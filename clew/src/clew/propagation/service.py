@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,7 +16,7 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import get_tracer_provider
 
-from clew import semconv
+from clew import environment, semconv
 from clew._otel import SPAN_KEY
 from clew.propagation._case import values_in_any_case
 
@@ -78,7 +77,7 @@ class ServiceNamePropagator(TextMapPropagator):
                 self._cached = (resource, name)
             if name:
                 return name
-        return os.environ.get("OTEL_SERVICE_NAME") or None
+        return environment.text("OTEL_SERVICE_NAME") or None
 
     @property
     def fields(self) -> set[str]:
@@ -89,7 +88,7 @@ def service_name_of(span: object) -> str | None:
     """The service's name by the span's resource, else by the global provider's, else `OTEL_SERVICE_NAME`."""
     resource = getattr(span, "resource", None) or getattr(get_tracer_provider(), "resource", None)
     name = None if resource is None else _name_of(resource)
-    name = name or os.environ.get("OTEL_SERVICE_NAME")
+    name = name or environment.text("OTEL_SERVICE_NAME")
     # A header holds no more than printable ASCII.
     return name if name and name.isascii() and name.isprintable() else None
 

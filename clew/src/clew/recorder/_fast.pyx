@@ -29,7 +29,7 @@ from clew.otlp import encode
 from clew.recorder import _pure
 from clew.recorder.limits import UNUSABLE, as_key, clean, clean_attributes
 from clew.recorder.oversize import shrink
-from clew.recorder.readable import (
+from clew.recorder.sdk.readable import (
     NO_STATUS,
     Event,
     ReadableSpan,
@@ -1125,7 +1125,7 @@ cdef inline object _with_span(object context, object span):
 
 @cython.freelist(64)
 cdef class SpanCore:
-    """The state of a recording span, by the names `clew.recorder.readable.RawSpan` lists, and what every span does."""
+    """The state of a recording span, by the names `clew.recorder.sdk.readable.RawSpan` lists, and what every span does."""
 
     cdef object __weakref__
     cdef dict __dict__

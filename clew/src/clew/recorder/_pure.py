@@ -33,7 +33,8 @@ from clew.otlp.fields import FLAG_REMOTE, FLAG_REMOTE_KNOWN
 from clew.recorder.buffer import Buffer
 from clew.recorder.ids import random_bits
 from clew.recorder.limits import UNUSABLE, Limits, as_key, clean, clean_attributes
-from clew.recorder.readable import (
+from clew.recorder.sampler import Sampler
+from clew.recorder.sdk.readable import (
     NO_STATUS,
     Event,
     ReadableSpan,
@@ -46,7 +47,6 @@ from clew.recorder.readable import (
     is_context,
     not_a_context,
 )
-from clew.recorder.sampler import Sampler
 
 _SAMPLED: Final = 1
 _RANDOM: Final = 2

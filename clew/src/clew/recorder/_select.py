@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from typing import Any, Final, NamedTuple
 
+from clew import environment
 from clew.recorder import _pure, buffer
 
 _logger: Final = logging.getLogger("clew")
@@ -33,7 +33,7 @@ BY_CHOICE: Final = "as CLEW_RECORDER says"
 
 def _select() -> tuple[Core, str]:
     """The twin to use, and why it is that one."""
-    wanted = os.environ.get("CLEW_RECORDER", "").strip().lower()
+    wanted = (environment.text("CLEW_RECORDER") or "").strip().lower()
     if wanted == "pure":
         return PURE, BY_CHOICE
     if wanted not in ("", "native"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from opentelemetry.attributes import BoundedAttributes
 
-from clew import guard
+from clew import environment, guard
 from clew.recorder.misuse import misuse
 
 # Of the API that is installed: whether attributes may hold maps, bytes, None and mixed sequences.
@@ -71,7 +70,7 @@ _AS_UNSET: Final = -1
 
 def _limit(variable: str, default: int | None, blank: int | None = _AS_UNSET) -> int | None:
     # The specification takes an empty variable for one that is not set, the SDK's span limits for "no limit".
-    text = os.environ.get(variable)
+    text = environment.text(variable)
     if text is None:
         return default
     text = text.strip()

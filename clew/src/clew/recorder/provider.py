@@ -25,23 +25,23 @@ from opentelemetry.util.types import Attributes
 from clew import environment, guard
 from clew.otlp import encode
 from clew.recorder import _select, ending
-from clew.recorder._pure import Span, Tracer
-from clew.recorder.exporter import Exporter
+from clew.recorder._pure import CurrentSpan, Span, Tracer
+from clew.recorder.export.exporter import Exporter
+from clew.recorder.export.metrics import ExportMetrics
+from clew.recorder.export.pipeline import BatchOptions, Pipeline
 from clew.recorder.limits import Limits, clean_attributes, span_limits_from_environment
-from clew.recorder.metrics import ExportMetrics
 from clew.recorder.misuse import misuse
-from clew.recorder.pipeline import BatchOptions, Pipeline
-from clew.recorder.readable import Scope, as_text
 from clew.recorder.resource import Resource, default_resource
 from clew.recorder.sampler import PARENT_BASED_ALWAYS_ON, Sampler, sampler_from_environment
-from clew.recorder.seen_as import seen_as
-from clew.recorder.span_metrics import span_metrics
+from clew.recorder.sdk.readable import Scope, as_text
+from clew.recorder.sdk.seen_as import seen_as
+from clew.recorder.sdk.span_metrics import span_metrics
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from clew.recorder.sdk_bridge import Bridge
+    from clew.recorder.sdk.bridge import Bridge
 
 # Of the time that the process' exit may be held up, by all providers together; the rest is for what cannot be timed.
 _OF_EXIT_TIMEOUT: Final = 0.9
@@ -106,7 +106,7 @@ class TracerProvider(ApiTracerProvider):
         `sampler` None is what `OTEL_TRACES_SAMPLER` says, parent-based always on by default. `resource` may be a mapping
         of attributes; without it the process' own is made, `OTEL_*` variables included. `active_span_processor` is
         where added processors go, one of the SDK's multi span processors. Without an `exporter` spans go only to
-        processors. Raises TypeError for a `sampler` that is none. `meter_provider`, by default the global one, reads what became of them (`clew.recorder.metrics`);
+        processors. Raises TypeError for a `sampler` that is none. `meter_provider`, by default the global one, reads what became of them (`clew.recorder.export.metrics`);
         where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is true also how many start, which each of them pays for.
         """
         if sampler is not None:
@@ -133,7 +133,7 @@ class TracerProvider(ApiTracerProvider):
         self._export_metrics: ExportMetrics | None = None
         self._exit_timeout_s = (batch or BatchOptions()).exit_timeout_s
         self._is_shut_down = False
-        self._metrics = span_metrics(meter_provider)
+        self._metrics = span_metrics(meter_provider, CurrentSpan)
         if active_span_processor is not None:
             self._bridge_to_sdk(active_span_processor)
         if exporter is not None:
@@ -265,7 +265,7 @@ class TracerProvider(ApiTracerProvider):
 
     def _bridge_to_sdk(self, processors: Any = None) -> Bridge:
         if self._bridge is None:
-            from clew.recorder.sdk_bridge import Bridge
+            from clew.recorder.sdk.bridge import Bridge
 
             bridge = Bridge(self._observe, processors)
             with self._lock:

@@ -12,9 +12,9 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from clew.otlp import decode
 from clew.otlp import fields as f
-from clew.recorder.exporter import Outcome
-from clew.recorder.readable import Event, RecordedLink, Scope
+from clew.recorder.export.exporter import Outcome
 from clew.recorder.resource import Resource
+from clew.recorder.sdk.readable import Event, RecordedLink, Scope
 
 _KINDS = {kind.value + 1: kind for kind in SpanKind}
 _CODES = {code.value: code for code in StatusCode}

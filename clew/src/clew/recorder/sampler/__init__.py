@@ -1,4 +1,4 @@
-"""Samplers: which spans are recorded. May import OpenTelemetry's API and `clew.guard`, `clew.environment` and its neighbour `seen_as`.
+"""Samplers: which spans are recorded. May import OpenTelemetry's API and `clew.guard`, `clew.environment` and `recorder.sdk.seen_as`.
 
 Start reading at `contract.py`; `probability.py` is how a decision is written into the trace state.
 """

@@ -26,7 +26,7 @@ from clew.recorder.sampler.probability import (
     threshold_to_text,
     with_threshold,
 )
-from clew.recorder.seen_as import seen_as
+from clew.recorder.sdk.seen_as import seen_as
 
 _DROP: Final = Decision.DROP
 _KEEP: Final = Decision.RECORD_AND_SAMPLE

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from clew.otlp import decode
 from clew.otlp import fields as f
-from clew.recorder.connection import Deadline, basic_authorization, open_connection, proxy_for
+from clew.recorder.export.connection import Deadline, basic_authorization, open_connection, proxy_for
 
 # protocols: the only statuses after which OTLP/HTTP clients may try again.
 _RETRYABLE: Final = frozenset((429, 502, 503, 504))

@@ -23,7 +23,7 @@ from opentelemetry.util.types import AnyValue, Attributes
 from clew import guard
 from clew._otel import SPAN_KEY
 from clew.recorder.misuse import misuse
-from clew.recorder.seen_as import seen_as
+from clew.recorder.sdk.seen_as import seen_as
 
 _SDK_TRACE: Final = "opentelemetry.sdk.trace"
 _SDK_INSTRUMENTATION: Final = "opentelemetry.sdk.util.instrumentation"
@@ -398,7 +398,7 @@ class ReadableSpan:
         # Whoever wants the SDK's ReadableSpan has imported the SDK; nobody else shall.
         if _SDK_TRACE not in sys.modules:
             return self
-        from clew.recorder.sdk_bridge import readable_span
+        from clew.recorder.sdk.bridge import readable_span
 
         return readable_span(self)
 

@@ -5,29 +5,32 @@ Names and attributes are those of the semantic conventions for SDK metrics (`ote
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.context import get_current
 from opentelemetry.trace import Span, Tracer
 
-from clew import guard
+from clew import environment, guard
 from clew._otel import SPAN_KEY
-from clew.recorder._pure import CurrentSpan
-from clew.recorder.readable import TracerSurface
+from clew.recorder.sdk.readable import TracerSurface
 
 _ENABLED: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 _ORIGIN: Final = "otel.span.parent.origin"
 _RESULT: Final = "otel.span.sampling_result"
 
+# The class of the hot path that makes a span current: of (tracer, the arguments of start_span, whether it ends).
+CurrentSpan = Callable[[Any, tuple[Any, ...], bool], Any]
+
 
 class SpanMetrics:
     """The two instruments of one provider."""
 
-    def __init__(self, meter_provider: Any) -> None:
-        """The global meter provider if `meter_provider` is None."""
+    def __init__(self, meter_provider: Any, current_span: CurrentSpan) -> None:
+        """The global meter provider if `meter_provider` is None. `current_span` makes the blocks of counted tracers."""
         from opentelemetry.metrics import get_meter
 
+        self.current_span = current_span
         meter = get_meter("opentelemetry-sdk", meter_provider=meter_provider)
         self._started = meter.create_counter(
             "otel.sdk.span.started", unit="{span}", description="Spans started, dropped ones included"
@@ -86,7 +89,7 @@ class CountingTracer(TracerSurface, Tracer):
         self._metrics.started(span, current)
         return span
 
-    def start_as_current_span(  # type: ignore[override]  # the API names a private class of its own
+    def start_as_current_span(
         self,
         name: str,
         context: Any = None,
@@ -97,14 +100,14 @@ class CountingTracer(TracerSurface, Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
-    ) -> CurrentSpan:
+    ) -> Any:
         """As the tracer's own."""
         arguments = (name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception)
-        return CurrentSpan(self, arguments, end_on_exit)  # type: ignore[arg-type]  # it starts spans, no more is asked
+        return self._metrics.current_span(self, arguments, end_on_exit)
 
 
-def span_metrics(meter_provider: Any) -> SpanMetrics | None:
+def span_metrics(meter_provider: Any, current_span: CurrentSpan) -> SpanMetrics | None:
     """The metrics, or None where `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is not true."""
-    if os.environ.get(_ENABLED, "").strip().lower() != "true":
+    if (environment.text(_ENABLED) or "").strip().lower() != "true":
         return None
-    return SpanMetrics(meter_provider)
+    return SpanMetrics(meter_provider, current_span)

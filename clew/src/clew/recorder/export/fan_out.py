@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clew import guard
-from clew.recorder.exporter import Exporter, Outcome
+from clew.recorder.export.exporter import Exporter, Outcome
 
 
 class FanOut:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clew import __version__, environment, guard
-from clew.recorder.container import container_id
 from clew.recorder.limits import clean_attributes
-from clew.recorder.seen_as import seen_as
+from clew.recorder.resource.container import container_id
+from clew.recorder.sdk.seen_as import seen_as
 
 UNKNOWN_SERVICE: Final = "unknown_service:python"
 
@@ -59,7 +59,7 @@ def default_resource(service_name: str | None = None, attributes: Mapping[str, A
     wanted = environment.read("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS")
     if wanted:
         # Only now: installed detectors are the SDK's.
-        from clew.recorder.detectors import detect
+        from clew.recorder.resource.detectors import detect
 
         given.update(detect(wanted))
     given.update(environment.read("OTEL_RESOURCE_ATTRIBUTES") or {})

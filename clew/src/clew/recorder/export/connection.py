@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import socket
 from base64 import b64encode
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
@@ -11,7 +10,7 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from clew import guard
+from clew import environment, guard
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -93,7 +92,7 @@ def basic_authorization(parts: SplitResult) -> str | None:
 
 def proxy_for(parts: SplitResult) -> Proxy | None:
     """The proxy that `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` want for an address, as curl and urllib read them."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
+    if not environment.proxies():
         return None
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 

@@ -16,13 +16,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
-from clew import guard
-from clew.recorder.exporter import Exporter, OtlpHttpExporter
+from clew import environment, guard
+from clew.recorder.export.exporter import Exporter, OtlpHttpExporter
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Observation
 
-    from clew.recorder.pipeline import BatchOptions, Pipeline
+    from clew.recorder.export.pipeline import BatchOptions, Pipeline
 
 _METRICS: Final = "opentelemetry.metrics"
 _SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
@@ -57,7 +57,7 @@ class ExportMetrics:
         self._options = options
         self._meter_provider = meter_provider
         self._lock = Lock()
-        self._is_settled = os.environ.get(_ENABLED, "").strip().lower() == "false"
+        self._is_settled = (environment.text(_ENABLED) or "").strip().lower() == "false"
         number = next(_numbers)
         self._processor = _component("batching_span_processor", number)
         self._exporter = _component(

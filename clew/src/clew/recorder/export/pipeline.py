@@ -17,9 +17,9 @@ from clew._otel import SUPPRESS_HTTP_INSTRUMENTATION_KEY, SUPPRESS_INSTRUMENTATI
 from clew.otlp import encode
 from clew.recorder import _select
 from clew.recorder.buffer import Buffer
-from clew.recorder.exporter import Exporter, Outcome
+from clew.recorder.export.exporter import Exporter, Outcome
+from clew.recorder.export.splitting import Part, halves
 from clew.recorder.resource import Resource
-from clew.recorder.splitting import Part, halves
 
 # Whoever tries clew for the first time looks for the first spans at once.
 _FIRST_DELAY_S: Final = 0.1
