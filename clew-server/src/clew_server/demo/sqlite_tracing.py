@@ -1,4 +1,4 @@
-"""Traces SQLite. Anything else is traced likewise: say what a call looks like, start a span for it, end the span."""
+"""Traces SQLite. Anything else is traced likewise: say what a call looks like, put a scope around it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ class TracedConnection:
         """The rows of the answer; `operation` names the span. Raises sqlite3.Error."""
         attributes = {"db.system.name": "sqlite", "db.namespace": self._database.name, "db.query.text": statement}
         call = Call(kind="db", component="SQLite", operation=operation, values=attributes)
-        span = self._tracer.start(call.operation, call.carrier, transport=call)
-        try:
-            rows = self._connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
-            self._tracer.end(span, error=error)
-            raise
-        self._tracer.end(span, reply=rows)
+        with self._tracer.scope(call) as scope:
+            rows = scope.reply = self._connection.execute(statement, parameters).fetchall()
         return rows
 
     def __enter__(self) -> TracedConnection:
