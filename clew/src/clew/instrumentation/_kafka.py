@@ -28,6 +28,7 @@ _is_inside: Final[ContextVar[bool]] = ContextVar("clew_kafka_is_inside", default
 # How many spans that are over a consumer looks for, where they are current still.
 _REMEMBERED: Final = 3
 # Who calls a function for somebody else: what is done with its result is done in another place.
+_OURS: Final = "clew.instrumentation."
 _EXECUTORS: Final = frozenset(("concurrent.futures.thread", "clew.instrumentation.threads"))
 
 # -- messages -----------------------------------------------------------------------------------------------------------
@@ -270,6 +271,10 @@ def protocol_name(error: BaseException) -> str | None:
     code, name = getattr(error, "errno", None), getattr(error, "message", None)
     if isinstance(code, int) and code > 0 and isinstance(name, str) and name.isupper():
         return name
+    # confluent-kafka has the code within.
+    if type(error).__module__ in ("cimpl", "confluent_kafka.error") and error.args:
+        name = getattr(error.args[0], "name", None)
+        return str(name()) if callable(name) else None
     return None
 
 
@@ -385,11 +390,12 @@ def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[
         current.end()
 
 
-def is_elsewhere(depth: int = 2) -> bool:
+def is_elsewhere() -> bool:
     """Whether the caller is an executor or a lambda, so that what is done with the result is not done after it."""
-    frame = sys._getframe(depth)
-    # Methods of ours may be wrapped once more.
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("clew.instrumentation._"):
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (name := frame.f_globals.get("__name__", "")).startswith(_OURS):
+        if name in _EXECUTORS:
+            break
         frame = frame.f_back
     return frame.f_code.co_name == "<lambda>" or frame.f_globals.get("__name__") in _EXECUTORS
 
@@ -503,6 +509,17 @@ def _plain() -> MessageTracing:
     return MessageTracing({})
 
 
+def use_by_default(tracing: MessageTracing) -> Undo:
+    """Have `processing` go by this one, until the undo function is called."""
+    _patched.append(tracing)
+
+    def undo() -> None:
+        tracing.is_on = False
+        _patched.remove(tracing)
+
+    return undo
+
+
 def default_tracing() -> MessageTracing:
     """How a message is traced of which nothing else is known."""
     return _patched[-1] if _patched else _plain()
@@ -563,11 +580,9 @@ class Tracings:
             return reader
 
         undos = [install(owner, around, unless_by_hand) for owner, around in self._classes.items()]
-        _patched.append(tracing)
+        undos.append(use_by_default(tracing))
 
         def undo() -> None:
-            tracing.is_on = False
-            _patched.remove(tracing)
             for reader in list(_readers.values()):
                 if reader.tracing is tracing:
                     reader.done()

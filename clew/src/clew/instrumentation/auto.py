@@ -35,6 +35,7 @@ _LIBRARIES: Final = (
     ("redis", "clew.instrumentation.redis"),
     ("celery.app.base", "clew.instrumentation.celery"),
     ("pika", "clew.instrumentation.pika"),
+    ("confluent_kafka", "clew.instrumentation.confluent_kafka"),
     ("aiokafka", "clew.instrumentation.aiokafka"),
     ("sqlalchemy", "clew.instrumentation.sqlalchemy"),
     ("psycopg", "clew.instrumentation.psycopg"),

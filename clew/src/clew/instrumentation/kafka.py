@@ -22,6 +22,10 @@ OPTIONS: Final = _messages.OPTIONS
 AnyClient = TypeVar("AnyClient")
 # The package that a client's class comes from, the classes' names, and where they are traced.
 _LIBRARIES: Final = {
+    "confluent_kafka": (
+        ("Producer", "Consumer", "SerializingProducer", "DeserializingConsumer"),
+        "clew.instrumentation.confluent_kafka",
+    ),
     "aiokafka": (("AIOKafkaProducer", "AIOKafkaConsumer"), "clew.instrumentation.aiokafka"),
 }
 
@@ -29,13 +33,21 @@ _LIBRARIES: Final = {
 def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
     """The producer or consumer, whose messages are traced from now on; a second time changes nothing.
 
+    It is the one that was given, but for those of confluent-kafka, which are written in C: that one within another that
+    does the same. Of confluent-kafka it may be a class as well: a class whose objects are traced.
     Raises TypeError for anything else, ValueError for an unknown convention.
     """
+    cls = client if isinstance(client, type) else type(client)
     for package, (names, home) in _LIBRARIES.items():
-        if any(cls.__module__.partition(".")[0] == package and cls.__name__ in names for cls in type(client).__mro__):
+        if any(_package(known) == package and known.__name__ in names for known in cls.__mro__):
             found: AnyClient = import_module(home).traced(client, MessageTracing(options))
             return found
     raise TypeError(f"neither a producer nor a consumer of Kafka: {type(client).__name__}")
+
+
+def _package(cls: type) -> str:
+    name = cls.__module__.partition(".")[0]
+    return "confluent_kafka" if name == "cimpl" else name  # as its C module calls itself
 
 
 @contextmanager
