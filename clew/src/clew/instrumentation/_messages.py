@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import INVALID_SPAN, SpanKind, set_span_in_context
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard
@@ -120,19 +120,22 @@ class MessageTracing:
         """The same where sending is awaited."""
         return await traced_acall(self.producer, call, function, *args, **kwargs)
 
-    def handling(self, call: MessageTransport) -> Scope:
-        """The bracket around the handling of one message, its span joined to the sender's as the options say."""
+    def begin(self, call: MessageTransport) -> tuple[Span, Context]:
+        """A span for the handling of one message, joined to its sender's as the options say, and its context."""
         consumer = self.consumer
         if self._join == "parent":
-            return consumer.scope(call)
+            return consumer.begin(call.operation, call.carrier, call)
         link = consumer.link(call.carrier)
         # A trace of its own, with the sender's baggage.
         outside = attach(set_span_in_context(INVALID_SPAN, consumer.extract(call.carrier)))
         try:
-            begun = consumer.begin(call.operation, None, call, () if link is None else (link,))
+            return consumer.begin(call.operation, None, call, () if link is None else (link,))
         finally:
             detach(outside)
-        return Scope(consumer, call, begun=begun)
+
+    def handling(self, call: MessageTransport) -> Scope:
+        """The bracket around the handling of one message."""
+        return Scope(self.consumer, call, begun=self.begin(call))
 
     def received(self, call: MessageTransport, carriers: list[Carrier | None]) -> None:
         """A span that says that messages were fetched, linked to their senders; what is done with them comes later."""
