@@ -14,6 +14,8 @@ NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
 NPM := PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+# Two workers; the tests of a file stay together and in their order. Empty: one after the other.
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
@@ -65,7 +67,7 @@ types: $(VENV)/.installed web/node_modules/.dev ## mypy strict on both distribut
 	cd web && $(NPM) run --silent types
 
 unit: $(VENV)/.installed ## unit tests of both distributions
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 web-test: web/node_modules/.dev ## unit tests of the UI
 	cd web && $(NPM) test --silent
@@ -89,7 +91,8 @@ debian-packages: ## what the end-to-end tests need beside Python: a browser, a C
 
 e2e: install debian-packages web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
 	$(BIN)/python tests-e2e/harness/prepare.py
-	$(BIN)/pytest tests-e2e $(PYTEST_ARGS)
+	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/pytest tests-e2e -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md
 	$(BIN)/python bench/span/run.py

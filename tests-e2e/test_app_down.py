@@ -204,6 +204,7 @@ def wait_listening(port: int, running: Sequence[subprocess.Popen[bytes]]) -> Non
         time.sleep(0.05)
 
 
+@pytest.mark.alone  # they give each other two seconds
 def test_the_services_of_the_examples_answer_the_same_with_the_server_down(tmp_path: Path) -> None:
     names = [name for name, *_ in USERS]
     requests = [*names, "nobody", *names]

@@ -86,8 +86,12 @@ def test_every_request_is_traced_through_reload_recycling_and_stop(
     try:
         for n in range(50):
             ask(f"/before/{n}")
+        before = set(workers)
         process.send_signal(signal.SIGHUP)
-        time.sleep(1)
+        until = time.monotonic() + 60
+        while any(os.path.exists(f"/proc/{pid}") for pid in before):
+            assert time.monotonic() < until, "the workers of before the reload are still there"
+            ask("/reload")
         for n in range(10):
             ask(f"/after/{n}")
         begun = time.monotonic()

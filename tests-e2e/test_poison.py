@@ -22,6 +22,7 @@ from harness.poison import Poisoner
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, request, span
 
+pytestmark = pytest.mark.alone
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LENGTH_S = float(os.environ.get("CLEW_POISON_S", "12"))
 FIRST_SEED = int(os.environ.get("CLEW_POISON_SEED", "0"))

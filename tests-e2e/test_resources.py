@@ -21,6 +21,7 @@ from clew.otlp.encode import delimited as field
 from harness.server import PROTOBUF, Server
 from harness.wire import fresh_name, request, span
 
+pytestmark = pytest.mark.alone
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 MIB = 1 << 20
 MOST_MEMORY_BYTES = 1536 * MIB  # docs/reference/limits.md

@@ -376,6 +376,7 @@ def test_the_skeleton_and_the_details_of_a_trace(server: Server, shop: Shop) -> 
     )
 
 
+@pytest.mark.alone
 def test_a_span_is_there_by_id_within_a_second_and_in_search_within_three(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

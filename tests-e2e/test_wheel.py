@@ -11,6 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 
+# Each build fetches its tools from the package index.
+pytestmark = pytest.mark.timeout(400)
 SOURCE = Path(__file__).parents[1] / "clew"
 RECORDS = """
 import logging

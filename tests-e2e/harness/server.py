@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -31,11 +34,21 @@ def clew_command() -> list[str]:
     return [found] if found else [sys.executable, "-m", "clew.cli"]
 
 
+_tried = itertools.count(secrets.randbelow(2_000))  # no port twice in a row, two runs at once seldom the same
+
+
 def free_port() -> int:
-    """A port nobody listens on now; for servers that must come back at the same address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now; for servers that must come back at the same address.
+
+    It lies below the ports that the kernel hands out by itself (from 32768 on Linux) and in a range of this worker of
+    pytest-xdist, so that nothing else on the machine takes it between now and the server's start.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = 12_000 + worker % 10 * 2_000 + next(_tried) % 2_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class NotReady(RuntimeError):

@@ -110,7 +110,7 @@ def test_a_busy_collector_is_asked_again_after_retry_after(collector: Any, statu
 @pytest.mark.parametrize("status", [400, 401, 404, 415, 500])
 def test_a_refusal_is_final_and_counted_by_its_status(collector: Any, status: int) -> None:
     collector.answers = [(status, {}, b"")]
-    provider = provider_for(collector.url)
+    provider = provider_for(collector.url, schedule_delay_s=60)  # nothing is sent before the flush that is asked about
     make_spans(provider, 2)
     assert not provider.force_flush()
     assert provider.stats() == {"recorded": 2, "sent": 0, "dropped": {f"http_{status}": 2}}
@@ -125,7 +125,7 @@ def test_a_partial_success_is_never_repeated_and_its_rejections_counted(collecto
     response.partial_success.rejected_spans = 2
     response.partial_success.error_message = "bad ids"
     collector.answers = [(200, {}, response.SerializeToString())]
-    provider = provider_for(collector.url)
+    provider = provider_for(collector.url, schedule_delay_s=60)  # nothing is sent before the flush that is asked about
     make_spans(provider, 5)
     assert not provider.force_flush()
     assert len(collector.bodies) == 1
@@ -157,7 +157,7 @@ def test_the_buffer_is_bounded_in_bytes_too(collector: Any) -> None:
 
 
 def test_a_collector_that_is_not_there_is_given_up_after_the_time_for_retries() -> None:
-    provider = provider_for(f"http://127.0.0.1:{free_port()}/v1/traces", retry_for_s=0.1)
+    provider = provider_for(f"http://127.0.0.1:{free_port()}/v1/traces", schedule_delay_s=60, retry_for_s=0.1)
     make_spans(provider, 2)
     assert not provider.force_flush()
     assert provider.stats() == {"recorded": 2, "sent": 0, "dropped": {"unreachable": 2}}
