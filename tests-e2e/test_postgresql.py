@@ -36,11 +36,10 @@ def address(postgresql: Backend) -> str:
 class _Kit(DatabaseKit):
     component = "PostgreSQL"
     span_name = "INSERT orders"
-    attributes = MappingProxyType(
-        {"db.system.name": "postgresql", "db.operation.name": "INSERT", "db.collection.name": "orders"}
-    )
+    attributes = MappingProxyType({"db.system.name": "postgresql", "db.query.summary": "INSERT orders"})
     secret = "ada"
     statement = "INSERT INTO orders (id, customer) VALUES (?)"
+    keeps_statement = True
     failure_code = "23505"
     takes_options = True
     text = "INSERT INTO orders (id, customer) VALUES (7, 'ada')"
@@ -120,8 +119,7 @@ def test_a_statement_of_psycopg_is_a_client_span(
         attributes={
             "component": "PostgreSQL",
             "db.system.name": "postgresql",
-            "db.operation.name": "INSERT",
-            "db.collection.name": "orders",
+            "db.query.summary": "INSERT orders",
             "db.namespace": "postgres",
             "db.query.text": "INSERT INTO orders (customer) VALUES (?), (%s)",
             "server.address": postgresql.host,
@@ -148,7 +146,7 @@ def test_every_way_to_send_a_statement_with_psycopg_is_traced(
         with connection.pipeline():
             connection.execute("UPDATE orders SET customer = 'zoe' WHERE customer = 'eve'")
     assert names(spans) == [
-        "INSERT orders",
+        "BATCH INSERT orders",
         "SELECT orders",
         "COPY orders",
         "DELETE orders",
@@ -199,11 +197,11 @@ def test_a_patched_psycopg_is_traced_until_it_is_undone_and_never_twice(
             before.execute("SELECT 1")
             explicit.execute("SELECT 1")
             assert list(before.cursor().stream("SELECT 2")) == [(2,)]
-            assert names(spans) == ["SELECT postgres"] * 3
+            assert names(spans) == ["SELECT"] * 3
         finally:
             undo()
         before.execute("SELECT 1")
-    assert names(spans) == ["SELECT postgres"] * 3
+    assert names(spans) == ["SELECT"] * 3
 
 
 def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
@@ -225,10 +223,10 @@ def test_every_way_to_send_a_statement_with_asyncpg_is_traced(
     asyncio.run(work())
     made = [span for span in spans.spans if span.kind is SpanKind.CLIENT]
     # The pool resets connections by statements of its own.
-    ours = [span for span in made if span.attributes.get("db.collection.name") == "orders"]
+    ours = [span for span in made if "orders" in span.attributes.get("db.query.summary", "")]
     assert [span.name for span in ours] == [
         "INSERT orders",
-        "INSERT orders",
+        "BATCH INSERT orders",
         "SELECT orders",
         "SELECT orders",
         "COPY orders",
@@ -263,7 +261,7 @@ def test_a_patched_asyncpg_is_traced_until_it_is_undone_and_never_twice(
         try:
             await plain.fetch("SELECT 1")
             await explicit.fetch("SELECT 1")
-            assert names(spans) == ["SELECT postgres"] * 2
+            assert names(spans) == ["SELECT"] * 2
         finally:
             undo()
         await plain.fetch("SELECT 1")
@@ -271,7 +269,7 @@ def test_a_patched_asyncpg_is_traced_until_it_is_undone_and_never_twice(
         await explicit.close()
 
     asyncio.run(work())
-    assert names(spans) == ["SELECT postgres"] * 2
+    assert names(spans) == ["SELECT"] * 2
 
 
 def test_sqlalchemy_over_traced_drivers_has_one_span_a_statement(

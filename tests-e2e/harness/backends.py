@@ -72,6 +72,9 @@ def postgresql() -> Iterator[Backend]:
         port = free_port()
         command = [str(program), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
         with _running([*command, "-c", "fsync=off"], folder, port, user=user, stop=signal.SIGINT) as backend:
+            # It listens before it takes anybody in.
+            asks = [str(program.parent / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            _until(lambda: subprocess.run(asks, check=False).returncode == 0, backend.process, folder)
             yield backend
 
 

@@ -31,7 +31,7 @@ def test_statements_of_any_driver_are_traced(tracer_provider: Any) -> None:
     assert cursor.__wrapped__.arraysize == 7
     connection.commit()
     connection.close()
-    assert [span.name for span in recorder.spans] == ["CREATE orders", "INSERT orders", "SELECT orders"]
+    assert [span.name for span in recorder.spans] == ["CREATE TABLE orders", "BATCH INSERT orders", "SELECT orders"]
     assert_span(
         recorder.spans[1],
         kind=SpanKind.CLIENT,

@@ -31,9 +31,10 @@ class Order(Base):
 class TestKit(DatabaseKit):
     component = "SQLite"
     span_name = "INSERT orders"
-    attributes = MappingProxyType({"db.system.name": "sqlite", "db.collection.name": "orders"})
+    attributes = MappingProxyType({"db.system.name": "sqlite", "db.query.summary": "INSERT orders"})
     secret = "ada"
     statement = "INSERT INTO orders VALUES (?)"
+    keeps_statement = True
     failure_code = "SQLITE_CONSTRAINT_UNIQUE"
     takes_options = True
 
@@ -79,7 +80,7 @@ def test_statements_of_a_session_are_children_of_the_current_span(tracer_provide
         name="SELECT orders",
         status=StatusCode.UNSET,
         parent_id=f"{request.get_span_context().span_id:016x}",
-        attributes={"component": "SQLite", "db.system.name": "sqlite", "db.operation.name": "SELECT"},
+        attributes={"component": "SQLite", "db.system.name": "sqlite", "db.query.summary": "SELECT orders"},
     )
     assert "ada" not in found.attributes["db.query.text"]
     assert recorder.open == 0

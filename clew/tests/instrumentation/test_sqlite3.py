@@ -20,9 +20,10 @@ from clew.testing.kits.sameness import assert_same
 class TestKit(DatabaseKit):
     component = "SQLite"
     span_name = "INSERT orders"
-    attributes = MappingProxyType({"db.system.name": "sqlite", "db.collection.name": "orders"})
+    attributes = MappingProxyType({"db.system.name": "sqlite", "db.query.summary": "INSERT orders"})
     secret = "ada"
     statement = "INSERT INTO orders VALUES (?)"
+    keeps_statement = True
     failure_code = "SQLITE_CONSTRAINT_UNIQUE"
     takes_options = True
 
@@ -80,8 +81,7 @@ def test_a_statement_is_a_client_span_of_the_current_one(
         attributes={
             "component": "SQLite",
             "db.system.name": "sqlite",
-            "db.operation.name": "SELECT",
-            "db.collection.name": "orders",
+            "db.query.summary": "SELECT orders",
             "db.namespace": str(tmp_path / "shop.db"),
             "db.query.text": "SELECT id FROM orders WHERE customer = ? AND id > ?",
         },
@@ -94,7 +94,7 @@ def test_cursors_batches_and_scripts_are_traced(connection: sqlite3.Connection, 
     cursor.executemany("INSERT INTO orders (customer) VALUES (?)", [("bob",), ("eve",)])
     connection.executemany("DELETE FROM orders WHERE customer = ?", iter([("bob",)]))
     connection.executescript("DROP TABLE orders; VACUUM")
-    assert names(recorder) == ["INSERT orders", "INSERT orders", "DELETE orders", "DROP orders"]
+    assert names(recorder) == ["INSERT orders", "BATCH INSERT orders", "DELETE orders", "DROP TABLE orders VACUUM"]
     assert [span.attributes.get("db.operation.batch.size") for span in recorder.spans] == [None, 2, None, None]
     assert recorder.open == 0
 
@@ -143,7 +143,7 @@ def test_classes_of_the_user_stay_what_they_are(tracer_provider: Any) -> None:
     assert cursor.execute("SELECT 7").first() == 7
     connection.close()
     assert names(recorder) == ["SELECT"]
-    assert "db.query.text" not in recorder.one().attributes
+    assert recorder.one().attributes["db.query.text"] == "SELECT ?"
 
 
 def test_patched_connections_are_traced_until_it_is_undone_and_never_twice(tracer_provider: Any) -> None:

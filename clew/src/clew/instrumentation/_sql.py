@@ -12,7 +12,7 @@ from clew import guard, semconv
 from clew.instrumentation._calls import is_within
 from clew.tracing.attributes import db_attributes, db_span_name
 from clew.tracing.options import DatabaseOptions
-from clew.tracing.statements import sanitized, summary
+from clew.tracing.statements import described
 from clew.tracing.tracer import Tracer
 from clew.transport import Call, Outcome, Peer
 
@@ -30,24 +30,39 @@ class Place(NamedTuple):
 
 
 class StatementTransport(Call):
-    """A statement as a call."""
+    """A statement as a call.
 
-    __slots__ = ("_batch_size", "_collection", "_place", "_verb", "_with_statement", "statement")
+    Names are not taken out of SQL for `db.operation.name` and `db.collection.name`, as the semantic conventions
+    advise: what can be made out is the summary, which names the span.
+    """
+
+    __slots__ = ("_batch_size", "_place", "_procedure", "_summary", "_text", "statement")
 
     kind: Final = "db"
     carrier = None
     reply_carrier = None
 
-    def __init__(self, place: Place, statement: str, batch_size: int | None, with_statement: bool) -> None:
+    def __init__(
+        self,
+        place: Place,
+        statement: str,
+        batch_size: int | None,
+        with_statement: bool,
+        procedure: str | None = None,
+    ) -> None:
         self._place = place
         self._batch_size = batch_size
-        self._with_statement = with_statement
+        self._procedure = procedure
         #: As the application wrote it, with whatever it wrote into it.
         self.statement: Final = statement
-        self._verb, self._collection = summary(statement, place.system)
-        # The name of a file is no better a target than none.
-        target = self._collection or (None if place.system == "sqlite" else place.namespace)
-        self.operation: Final = db_span_name(self._verb, target, place.system)
+        summary, text = described(statement, place.system)
+        if batch_size is not None and batch_size > 1:
+            summary = f"BATCH {summary}".rstrip()
+        self._summary = summary or None
+        self._text = text if with_statement else None
+        # The name of a file is no better than none.
+        namespace = None if place.system == "sqlite" else place.namespace
+        self.operation: Final = summary or namespace or place.system
 
     @property
     def component(self) -> str:
@@ -65,11 +80,11 @@ class StatementTransport(Call):
         place = self._place
         return db_attributes(
             place.system,
-            operation=self._verb,
-            collection=self._collection,
             namespace=place.namespace,
-            query_text=sanitized(self.statement, place.system) if self._with_statement else None,
+            query_text=self._text,
+            query_summary=self._summary,
             batch_size=self._batch_size,
+            stored_procedure=self._procedure,
             host=place.host,
             port=place.port,
         )
@@ -79,6 +94,40 @@ class StatementTransport(Call):
         if error is None:
             return None
         code = status_code(error)
+        return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
+
+
+class _ConnectTransport(Call):
+    """A connection that could not be made."""
+
+    __slots__ = ("_place",)
+
+    kind: Final = "db"
+    carrier = None
+    reply_carrier = None
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        namespace = None if place.system == "sqlite" else place.namespace
+        self.operation: Final = db_span_name("CONNECT", namespace, place.system)
+
+    @property
+    def component(self) -> str:
+        return _COMPONENTS.get(self._place.system, self._place.system)
+
+    @property
+    def peer(self) -> Peer | None:
+        place = self._place
+        return None if place.host is None else (place.host, place.port or 0)
+
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        place = self._place
+        return db_attributes(
+            place.system, operation="CONNECT", namespace=place.namespace, host=place.host, port=place.port
+        )
+
+    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
+        code = None if error is None else status_code(error)
         return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
 
 
@@ -110,22 +159,24 @@ class StatementTracing:
     def __init__(self, options: DatabaseOptions) -> None:
         """Raises ValueError for an unknown convention."""
         given: dict[str, Any] = dict(options)
-        self._with_statements = bool(given.pop("with_statement", False))
+        self._with_statements = bool(given.pop("with_statement", True))
         self.tracer: Final = Tracer(SpanKind.CLIENT, **given)
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True
 
-    def call(self, place: Place, statement: object, batch: object = None) -> StatementTransport | None:
+    def call(
+        self, place: Place, statement: object, batch: object = None, procedure: str | None = None
+    ) -> StatementTransport | None:
         """The call that `statement` is; None when a library above traces it, or it cannot be read.
 
-        `batch` is what `executemany` was given.
+        `batch` is what `executemany` was given, `procedure` the name of a stored procedure that is called by name.
         """
         if not self.is_on or is_within("db"):
             return None
         try:
             text = statement if isinstance(statement, str) else _as_text(statement)
             size = len(batch) if isinstance(batch, Sized) else None
-            return StatementTransport(place, text, size, self._with_statements)
+            return StatementTransport(place, text, size, self._with_statements, procedure)
         except Exception as failure:
             guard.swallow("reading a statement", failure)
             return None
@@ -136,7 +187,7 @@ class StatementTracing:
             if not self.is_on or not isinstance(error, Exception) or is_within("db") or _is_noted(error):
                 return
             vars(error)[_NOTED] = True
-            call = StatementTransport(place, "CONNECT", None, False)
+            call = _ConnectTransport(place)
             self.tracer.note_failure(
                 call.operation,
                 error,

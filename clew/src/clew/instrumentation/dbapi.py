@@ -87,8 +87,8 @@ class TracedCursor(_StandIn):
     def callproc(self, *arguments: Any, **options: Any) -> Any:
         """As the driver's; the span is that of `CALL procedure`."""
         given = _given(arguments, options)
-        statement = f"CALL {given[0]}" if given else "CALL"
-        return self._run(self.__wrapped__.callproc, statement, None, arguments, options)
+        procedure = str(given[0]) if given else ""
+        return self._run(self.__wrapped__.callproc, f"CALL {procedure}", None, arguments, options, procedure or None)
 
     def _run(
         self,
@@ -97,8 +97,9 @@ class TracedCursor(_StandIn):
         batch: Any,
         arguments: tuple[Any, ...],
         options: dict[str, Any],
+        procedure: str | None = None,
     ) -> Any:
-        call = self._tracing.call(self._place, statement, batch)
+        call = self._tracing.call(self._place, statement, batch, procedure)
         if call is None:
             return self._same(function(*arguments, **options))
         return self._same(traced_call(self._tracing.tracer, call, function, *arguments, **options))

@@ -30,6 +30,7 @@ from clew.tracing.options import DatabaseOptions
 from clew.tracing.tracer import Tracer
 from clew.transport import Call, Outcome, Peer
 
+OPTIONS: Final = DatabaseOptions
 SyncTopology: Any
 AsyncTopology: Any
 try:

@@ -27,6 +27,7 @@ from clew.tracing.outcome import type_name
 from clew.tracing.tracer import Tracer
 from clew.transport import Call, Outcome, Peer
 
+OPTIONS: Final = DatabaseOptions
 _DEFAULT_PORT: Final = 6379
 #: On a client that `traced` returned.
 _MARK: Final = "_clew_traced"

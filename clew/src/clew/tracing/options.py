@@ -66,7 +66,10 @@ class DatabaseOptions(TracerOptions, total=False):
     """What instrumentations of databases take besides."""
 
     with_statement: bool
-    """Keep statements as `db.query.text`, with `?` in place of every value; not without it."""
+    """Keep statements as `db.query.text`, with `?` in place of every value.
+
+    Without it, statements in SQL are kept and commands of Redis and MongoDB are not.
+    """
 
 
 class MessagingOptions(TracerOptions, total=False):

@@ -1,8 +1,9 @@
-"""SQL without its values, and what a statement does to which table. Reads any dialect a little, none wholly."""
+"""SQL without its values, and its summary: what it does to which tables. Reads any dialect a little, none wholly."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -64,78 +65,207 @@ def _without_value(match: re.Match[str]) -> str:
     return " " if kind == "comment" else "?"
 
 
-class Summary(NamedTuple):
-    """What a statement does (`SELECT`) and to what (`users`); None where that is not to be seen."""
+class Described(NamedTuple):
+    """A statement as a span shows it: `db.query.summary` (empty where nothing can be made out), and `db.query.text`."""
 
-    operation: str | None
-    collection: str | None
+    summary: str
+    text: str
 
 
-def summary(statement: str, system: str = "other_sql") -> Summary:
-    """The first verb in upper case, and the first table as it is written, without quotes."""
+def described(statement: str, system: str = "other_sql") -> Described:
+    """Summary and text of a statement. Applications repeat theirs, so those that were seen last are remembered."""
     if len(statement) <= _MAX_CACHED_CHARACTERS:
-        return _cached_summary(statement, system)
-    return _summary(statement[:_MAX_CACHED_CHARACTERS], system)
+        return _cached(statement, system)
+    return _described(statement, system)
 
 
-_VERBS: Final = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"))
-_BEFORE_TABLE: Final = {
-    "SELECT": ("FROM",),
-    "DELETE": ("FROM",),
-    "INSERT": ("INTO",),
-    "REPLACE": ("INTO",),
-    "MERGE": ("INTO",),
-    "UPDATE": ("UPDATE",),
-    "TRUNCATE": ("TABLE", "TRUNCATE"),
-    "CREATE": ("TABLE", "VIEW", "INDEX"),
-    "ALTER": ("TABLE", "VIEW", "INDEX"),
-    "DROP": ("TABLE", "VIEW", "INDEX"),
-    "COPY": ("COPY",),
-    "CALL": ("CALL",),
-}
-_BETWEEN: Final = frozenset(("IF", "NOT", "EXISTS", "ONLY", "CONCURRENTLY", "LOW_PRIORITY", "IGNORE", "TABLE", "OR"))
+def _described(statement: str, system: str) -> Described:
+    return Described(summary(statement, system), sanitized(statement, system))
+
+
+_cached: Final = lru_cache(maxsize=1_000)(_described)
+
+#: Longer summaries are cut between two words. Source: semantic conventions for databases, `db.query.summary`.
+MAX_SUMMARY_CHARACTERS: Final = 255
+
+_ROWS: Final = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"))
+_OBJECTS: Final = frozenset(
+    (
+        "TABLE",
+        "VIEW",
+        "INDEX",
+        "SEQUENCE",
+        "SCHEMA",
+        "DATABASE",
+        "FUNCTION",
+        "PROCEDURE",
+        "TRIGGER",
+        "TYPE",
+        "ROLE",
+        "USER",
+    )
+)
+_DEFINITIONS: Final = frozenset(("CREATE", "ALTER", "DROP", "TRUNCATE"))
+_NAMED_AT_ONCE: Final = frozenset(("CALL", "EXEC", "EXECUTE", "COPY"))
+# Between a word that announces a name and the name.
+_BETWEEN: Final = frozenset(
+    ("IF", "NOT", "EXISTS", "ONLY", "CONCURRENTLY", "LOW_PRIORITY", "IGNORE", "LATERAL", "TABLE")
+)
+_ENDS_A_LIST: Final = frozenset(
+    (
+        "WHERE",
+        "GROUP",
+        "ORDER",
+        "HAVING",
+        "LIMIT",
+        "OFFSET",
+        "FETCH",
+        "WINDOW",
+        "SET",
+        "VALUES",
+        "RETURNING",
+        "FOR",
+        "QUALIFY",
+    )
+)
+# After these a statement within the statement may begin.
+_BEFORE_A_STATEMENT: Final = frozenset(("AS", "EXPLAIN", "ANALYZE", "ALL"))
 _tokens: Final = re.compile(
-    r'(?P<name>(?:[\w$]+|"[^"]*"|`[^`]*`|\[[^\]]*\])(?:\s*\.\s*(?:[\w$]+|"[^"]*"|`[^`]*`|\[[^\]]*\]))*)|(?P<open>\()|(?P<close>\))'
+    r'(?P<name>(?:[\w$]+|"[^"]*"|`[^`]*`|\[[^\]]*\])(?:\s*\.\s*(?:[\w$]+|"[^"]*"|`[^`]*`|\[[^\]]*\]))*)|(?P<mark>[(),;])'
 )
 
 
-def _summary(statement: str, system: str) -> Summary:
-    text = _dialect(system).sub(_without_value, statement)
-    verb: str | None = None
-    depth = 0
-    is_with = False
-    before: tuple[str, ...] = ()
-    expects_table = False
-    for match in _tokens.finditer(text):
-        kind = match.lastgroup
-        if kind != "name":
-            depth += 1 if kind == "open" else -1
-            # A table that is a statement of its own has no name.
-            expects_table = False
-            continue
-        word = match[0]
+def summary(statement: str, system: str = "other_sql") -> str:
+    """What a statement does and to what: `SELECT orders users`, `INSERT archive SELECT orders`, `CREATE TABLE t`.
+
+    Verbs in upper case, names as they are written, without quotes, in the order in which they appear; names that the
+    statement itself makes by `WITH` are left out. Empty for what begins with no word. Source: semantic conventions for
+    databases, "Generating a summary of the query".
+    """
+    # The end of a long statement is values, more often than not.
+    text = _dialect(system).sub(_without_value, statement[:_MAX_CACHED_CHARACTERS])
+    return _joined(_Reader().read(text))
+
+
+def _joined(words: Iterator[str]) -> str:
+    text = ""
+    for word in words:
+        if len(text) + 1 + len(word) > MAX_SUMMARY_CHARACTERS:
+            break
+        text = f"{text} {word}" if text else word
+    return text
+
+
+class _Level:
+    """What is known within one pair of parentheses."""
+
+    __slots__ = ("is_list", "verb")
+
+    def __init__(self) -> None:
+        self.verb = ""
+        #: Whether a comma here comes before another table.
+        self.is_list = False
+
+
+class _Reader:
+    """Reads one text, word by word."""
+
+    def __init__(self) -> None:
+        self._levels = [_Level()]
+        self._own_names: set[str] = set()
+        self._is_with = False
+        #: Whether a name is what comes next, and whether it may be a function, which is none.
+        self._expects_name = False
+        self._expects_source = False
+        self._defines = False
+        self._before = ""
+
+    def read(self, text: str) -> Iterator[str]:
+        """Verbs and names."""
+        for match in _tokens.finditer(text):
+            if match.lastgroup == "mark":
+                self._mark(match[0])
+            else:
+                yield from self._word(match[0], text[match.end() : match.end() + 1])
+
+    def _mark(self, mark: str) -> None:
+        self._expects_name = False
+        if mark == "(":
+            self._levels.append(_Level())
+        elif mark == ")":
+            if len(self._levels) > 1:
+                self._levels.pop()
+        elif mark == ";":
+            self._levels = [_Level()]
+            self._is_with = self._defines = False
+        elif self._levels[-1].is_list:
+            self._expects_name = self._expects_source = True
+        self._before = mark
+
+    def _word(self, word: str, following: str) -> Iterator[str]:
         upper = word.upper()
-        if verb is None:
-            if upper == "WITH":
-                is_with = True
-                continue
-            if is_with and (depth > 0 or upper not in _VERBS):
-                continue
-            verb = upper if upper.isidentifier() else None
-            if verb is None:
-                return Summary(None, None)
-            before = _BEFORE_TABLE.get(verb, ())
-            expects_table = verb in before
-            continue
-        if expects_table and upper not in _BETWEEN:
-            return Summary(verb, _unquoted(word))
-        if upper in before:
-            expects_table = True
-    return Summary(verb, None)
+        level = self._levels[-1]
+        before, self._before = self._before, upper
+        if self._defines:
+            yield from self._definition(word, upper)
+        elif upper in _ROWS and self._is_verb(upper, before, following):
+            level.verb, level.is_list = upper, False
+            self._is_with = self._is_with and len(self._levels) > 1
+            self._expects_name, self._expects_source = upper == "UPDATE", False
+            yield upper
+        elif self._is_with and len(self._levels) == 1:
+            if upper not in ("RECURSIVE", "AS", "NOT", "MATERIALIZED"):
+                self._own_names.add(_unquoted(word).upper())
+        elif not level.verb and len(self._levels) == 1:
+            yield from self._first(upper)
+        elif self._expects_name and upper not in _BETWEEN:
+            self._expects_name = False
+            name = _unquoted(word)
+            if name.upper() not in self._own_names and not (self._expects_source and following == "("):
+                yield name
+        else:
+            self._keyword(upper, before)
+
+    def _is_verb(self, word: str, before: str, following: str) -> bool:
+        if word == "SELECT":
+            return True
+        is_start = before in ("", ";", "(") or before in _BEFORE_A_STATEMENT or (self._is_with and before == ")")
+        return is_start and following != "("  # REPLACE(a, b) is a function
+
+    def _first(self, word: str) -> Iterator[str]:
+        """The first word of a statement that is none of rows."""
+        if word == "WITH":
+            self._is_with = True
+        elif word not in ("EXPLAIN", "ANALYZE", "AS") and word.isidentifier():
+            self._levels[-1].verb = word
+            self._defines = word in _DEFINITIONS
+            self._expects_name, self._expects_source = word in _NAMED_AT_ONCE, False
+            yield word
+
+    def _definition(self, word: str, upper: str) -> Iterator[str]:
+        """`CREATE OR REPLACE TABLE IF NOT EXISTS t`: `TABLE`, then `t`. `TRUNCATE t` names its table at once."""
+        if self._expects_name:
+            if upper not in _BETWEEN:
+                self._expects_name = self._defines = False
+                yield _unquoted(word)
+        elif upper in _OBJECTS:
+            self._expects_name = True
+            yield upper
+        elif self._levels[-1].verb == "TRUNCATE":
+            self._defines = False
+            yield _unquoted(word)
+
+    def _keyword(self, word: str, before: str) -> None:
+        level = self._levels[-1]
+        if word == "FROM" and level.verb in ("SELECT", "DELETE") and before != "DISTINCT":
+            self._expects_name, self._expects_source, level.is_list = True, level.verb == "SELECT", True
+        elif word == "JOIN" or (word == "USING" and level.verb in ("DELETE", "MERGE")):
+            self._expects_name = self._expects_source = True
+        elif word == "INTO" and level.verb in ("INSERT", "REPLACE", "MERGE"):
+            self._expects_name, self._expects_source = True, False
+        elif word in _ENDS_A_LIST:
+            level.is_list = self._expects_name = False
 
 
 def _unquoted(name: str) -> str:
     return ".".join(part.strip().strip('"`[]') for part in name.split("."))
-
-
-_cached_summary: Final = lru_cache(maxsize=1_000)(_summary)
