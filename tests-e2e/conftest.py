@@ -76,6 +76,7 @@ def _backend(name: str) -> Callable[[], Iterator[Backend]]:
 
 # Real servers, one of each for all stories: `redis`, `postgresql`, `rabbitmq`, `mongodb`, `kafka` are fixtures.
 redis, postgresql, rabbitmq, mongodb, kafka = map(_backend, ("redis", "postgresql", "rabbitmq", "mongodb", "kafka"))
+redis_cluster = _backend("redis_cluster")
 
 
 @pytest.fixture(params=["clew", "sdk"])

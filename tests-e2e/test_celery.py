@@ -42,6 +42,10 @@ def add(a, b):
 def fail():
     raise ValueError("no tea")
 
+@app.task(name="shop.refuse", throws=(KeyError,))
+def refuse():
+    raise KeyError("sold out")
+
 @app.task(name="shop.again", bind=True, max_retries=1)
 def again(self):
     if not self.request.retries:
@@ -123,7 +127,8 @@ def test_sender_and_worker_are_one_trace(
     start_worker(pool)
     clew.celery.traced(app, tracer_provider=tracer_provider)
     with tracer_provider.get_tracer("app").start_as_current_span("request"):
-        total, worker_trace = app.send_task("shop.add", (1, 2)).get(timeout=30)
+        sent = app.send_task("shop.add", (1, 2))
+        total, worker_trace = sent.get(timeout=30)
     assert total == 3
     request, send = spans.one(kind=SpanKind.INTERNAL), spans.one(kind=SpanKind.PRODUCER)
     assert worker_trace == f"{request.context.trace_id:032x}"
@@ -131,7 +136,12 @@ def test_sender_and_worker_are_one_trace(
         send,
         name="send shop.add",
         parent_id=f"{request.context.span_id:016x}",
-        attributes={"messaging.system": "celery", "messaging.operation.type": "send", "celery.task_name": "shop.add"},
+        attributes={
+            "messaging.system": "celery",
+            "messaging.operation.type": "send",
+            "messaging.message.id": sent.id,
+            "celery.task_name": "shop.add",
+        },
     )
     (process,) = stored(server, worker_trace, 1)
     assert (process["name"], process["kind"], process["parentSpanId"]) == (
@@ -141,6 +151,7 @@ def test_sender_and_worker_are_one_trace(
     )
     attributes = {one["key"]: next(iter(one["value"].values())) for one in process["attributes"]}
     assert attributes["celery.state"] == "SUCCESS"
+    assert attributes["messaging.message.id"] == sent.id
     assert attributes["messaging.operation.type"] == "process"
 
 
@@ -151,12 +162,15 @@ def test_failures_retries_and_tasks_of_tasks(
     clew.celery.traced(app, tracer_provider=tracer_provider)
     tracer = tracer_provider.get_tracer("app")
     traces: dict[str, str] = {}
-    for name, arguments in (("shop.fail", ()), ("shop.again", ()), ("shop.chain", (5,))):
+    for name, arguments in (("shop.fail", ()), ("shop.refuse", ()), ("shop.again", ()), ("shop.chain", (5,))):
         with tracer.start_as_current_span(name) as span:
             traces[name] = f"{span.get_span_context().trace_id:032x}"
             result = app.send_task(name, arguments)
             if name == "shop.fail":
                 with pytest.raises(ValueError, match="no tea"):
+                    result.get(timeout=30)
+            elif name == "shop.refuse":
+                with pytest.raises(KeyError, match="sold out"):
                     result.get(timeout=30)
             else:
                 result.get(timeout=30)
@@ -164,6 +178,11 @@ def test_failures_retries_and_tasks_of_tasks(
     assert failed["status"]["code"] == 2
     assert failed["status"]["message"] == "no tea"
     assert [event["name"] for event in failed["events"]] == ["exception"]
+    # The task says in `throws` that it may raise this.
+    (refused,) = stored(server, traces["shop.refuse"], 1)
+    assert refused.get("status", {}).get("code", 0) == 0
+    assert not refused.get("events")
+    assert {"key": "celery.state", "value": {"stringValue": "FAILURE"}} in refused["attributes"]
     again = stored(server, traces["shop.again"], 3)
     assert sorted(span["name"] for span in again) == ["process shop.again", "process shop.again", "send shop.again"]
     assert all(span.get("status", {}).get("code", 0) == 0 for span in again)

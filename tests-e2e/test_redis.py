@@ -195,6 +195,98 @@ def test_patched_clients_are_traced_until_it_is_undone_and_never_twice(
     assert len(spans.spans) == 3
 
 
+def test_a_transaction_that_is_to_be_tried_again_is_no_failure(client: redis_py.Redis, spans: SpanRecorder) -> None:
+    client.set("balance", 5)
+    tries: list[int] = []
+
+    def pay(pipe: Any) -> None:
+        tries.append(int(pipe.get("balance")))
+        if len(tries) == 1:
+            client.set("balance", 4)  # by somebody else, meanwhile
+        pipe.multi()
+        pipe.set("balance", tries[-1] - 1)
+
+    client.transaction(pay, "balance")
+    assert tries == [5, 4]
+    transactions = [span for span in spans.spans if span.name == "MULTI SET"]
+    assert [span.status.status_code for span in transactions] == [StatusCode.UNSET, StatusCode.UNSET]
+    assert not [event for span in transactions for event in span.events]
+    with client.pipeline() as pipe:
+        pipe.watch("balance")
+        client.set("balance", 7)
+        pipe.multi()
+        pipe.set("balance", 1)
+        with pytest.raises(redis_py.WatchError):
+            pipe.execute()
+    assert_span(spans.spans[-1], name="MULTI SET", status=StatusCode.UNSET)
+
+
+def test_a_script_that_the_library_loads_by_itself_is_no_failure(
+    redis: Backend, client: redis_py.Redis, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    client.script_flush()
+    spans.clear()
+    assert client.register_script("return 7")() == 7
+    assert names(spans) == ["EVALSHA", "SCRIPT LOAD", "EVALSHA"]
+    assert {span.status.status_code for span in spans.spans} == {StatusCode.UNSET}
+    assert_span(spans.spans[0], attributes={"db.response.status_code": "NOSCRIPT"})
+
+    async def with_the_async_client() -> Any:
+        async with async_redis.Redis(host=redis.host, port=redis.port) as own:
+            clew.redis.traced(own, tracer_provider=tracer_provider)
+            return await own.register_script("return 8")()
+
+    assert asyncio.run(with_the_async_client()) == 8
+    assert {span.status.status_code for span in spans.spans} == {StatusCode.UNSET}
+
+    with pytest.raises(redis_py.exceptions.NoScriptError):
+        client.evalsha("0" * 40, 0)
+    assert_span(spans.spans[-1], name="EVALSHA", status=StatusCode.ERROR)
+
+
+@pytest.mark.parametrize("way", ["traced", "patched"])
+def test_commands_pipelines_and_transactions_of_a_cluster_are_traced(
+    way: str, redis_cluster: Backend, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    def use(client: Any) -> None:
+        client.set("{shop}a", 1)
+        with client.pipeline() as pipe:
+            pipe.get("{shop}a").incr("{shop}b")
+            pipe.execute()
+        with client.pipeline(transaction=True) as pipe:
+            pipe.set("{shop}a", 1).set("{shop}b", 2)
+            pipe.execute()
+
+    async def ause(client: Any) -> None:
+        await client.set("{shop}a", 1)
+        async with client.pipeline() as pipe:
+            await pipe.get("{shop}a").incr("{shop}b").execute()
+        async with client.pipeline(transaction=True) as pipe:
+            await pipe.set("{shop}a", 1).set("{shop}b", 2).execute()
+
+    async def both(trace: Any) -> None:
+        client = redis_py.RedisCluster(redis_cluster.host, redis_cluster.port)
+        spans.clear()  # connecting asks for the nodes
+        use(trace(client))
+        client.close()
+        assert names(spans) == ["SET", "PIPELINE", "MULTI SET"]
+        async with async_redis.RedisCluster(redis_cluster.host, redis_cluster.port) as own:
+            spans.clear()
+            await ause(trace(own))
+            assert names(spans) == ["SET", "PIPELINE", "MULTI SET"]
+
+    if way == "traced":
+        asyncio.run(both(lambda client: clew.redis.traced(client, tracer_provider=tracer_provider)))
+    else:
+        undo = instrumentation.patch(tracer_provider)
+        try:
+            asyncio.run(both(lambda client: client))
+        finally:
+            undo()
+    assert_span(spans.spans[1], attributes={"db.operation.batch.size": 2})
+    assert spans.open == 0
+
+
 def test_what_is_not_a_client_is_refused() -> None:
     with pytest.raises(TypeError, match="not a Redis client: dict"):
         clew.redis.traced({})

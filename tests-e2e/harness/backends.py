@@ -58,6 +58,26 @@ def redis() -> Iterator[Backend]:
 
 
 @contextlib.contextmanager
+def redis_cluster() -> Iterator[Backend]:
+    """A Redis cluster of one node, which has all slots."""
+    program = _program("redis-server")
+    with _folder("redis-cluster") as folder:
+        port = free_port()
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--dir", str(folder)]
+        with _running(command, folder, port) as backend:
+            asks = [_program("redis-cli"), "-h", "127.0.0.1", "-p", str(port), "cluster"]
+            _done([*asks, "addslotsrange", "0", "16383"], folder, user=None)
+            is_up = [*asks, "info"]
+            _until(
+                lambda: b"cluster_state:ok" in subprocess.run(is_up, check=False, capture_output=True).stdout,
+                backend.process,
+                folder,
+            )
+            yield backend
+
+
+@contextlib.contextmanager
 def postgresql() -> Iterator[Backend]:
     """PostgreSQL with the superuser `postgres`, no password, database `postgres`."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))

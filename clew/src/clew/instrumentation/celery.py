@@ -16,7 +16,7 @@ from celery import signals
 from celery.app.base import Celery
 from opentelemetry.trace import TracerProvider
 
-from clew import guard
+from clew import guard, semconv
 from clew.instrumentation import _messages
 from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
 from clew.instrumentation._patching import Switch, Undo, replace
@@ -46,14 +46,21 @@ class _TaskTransport(MessageTransport):
         """Those of messaging, and the task."""
         return {**super().attributes(), "celery.task_name": self._task}
 
+    def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
+        """The id that Celery has given to a task that was sent without one."""
+        sent = getattr(reply, "id", None)
+        return Outcome({semconv.MESSAGING_MESSAGE_ID: sent}, reply=reply) if isinstance(sent, str) else None
+
 
 class _Run:
     """A task that is being run."""
 
-    __slots__ = ("error", "scope", "state")
+    __slots__ = ("error", "is_expected", "scope", "state")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        #: Whether the task says in its `throws` that it may raise this.
+        self.is_expected = False
         self.error: BaseException | None = None
         self.state: str | None = None
 
@@ -115,6 +122,8 @@ class _Celery:
         run = self._run_of(sender)
         if run is not None:
             run.error = exception
+            expected = getattr(sender, "throws", None) or ()
+            run.is_expected = isinstance(exception, expected)
 
     def retried(self, sender: Any = None, request: Any = None, **_: Any) -> None:
         """The task has asked to be run again later, which is no error yet."""
@@ -131,7 +140,8 @@ class _Celery:
         try:
             setattr(request, _RUN, None)
             run.scope.leave()
-            run.scope.finish(Outcome({"celery.state": str(run.state or state or "")}), run.error)
+            outcome = Outcome({"celery.state": str(run.state or state or "")}, handled=run.is_expected)
+            run.scope.finish(outcome, run.error)
         except Exception as failure:
             guard.swallow("ending a task of Celery", failure)
 

@@ -7,8 +7,10 @@ Retries and reconnections of one command belong to its span. Keys and values are
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, Final, TypeVar, Unpack, cast
 
 import redis
@@ -16,7 +18,12 @@ import redis.asyncio
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.asyncio.cluster import ClusterPipeline as AsyncClusterPipeline
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.client import Pipeline
+from redis.cluster import ClusterPipeline, RedisCluster
+from redis.commands.core import AsyncScript, Script
+from redis.exceptions import NoScriptError
 
 from clew import guard, semconv
 from clew.instrumentation._calls import is_within, traced_acall, traced_call
@@ -105,11 +112,33 @@ class RedisTransport(Call):
             # A pipeline that was told not to raise hands the errors over among the replies.
             error = next((one for one in reply if isinstance(one, redis.RedisError)), None)
             return None if error is None else Outcome(_code_of(error), type_name(error), str(error))
-        return Outcome(_code_of(error)) if isinstance(error, redis.ResponseError) else None
+        if isinstance(error, redis.WatchError):
+            # Somebody else has changed what was watched: the way in which Redis asks for another try.
+            return Outcome(handled=True)
+        if not isinstance(error, redis.ResponseError):
+            return None
+        return Outcome(_code_of(error), handled=isinstance(error, NoScriptError) and _is_within_script())
 
     def _settings(self) -> Mapping[str, Any] | None:
         settings: Mapping[str, Any] | None = getattr(self._pool, "connection_kwargs", None)
         return settings
+
+
+# The functions of redis-py that load a script where the server does not have it, and ask again.
+_SCRIPTS: Final = frozenset((Script.__call__.__code__, AsyncScript.__call__.__code__))
+_MAX_FRAMES: Final = 30
+
+
+def _is_within_script() -> bool:
+    """Whether redis-py itself waits for the command, and handles that the server does not know the script."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_MAX_FRAMES):
+        if frame is None:
+            return False
+        if frame.f_code in _SCRIPTS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _code_of(error: BaseException) -> dict[str, AttributeValue]:
@@ -198,6 +227,9 @@ class _Tracing:
 
 
 def _is_transaction(pipeline: Any) -> bool:
+    strategy = getattr(pipeline, "_execution_strategy", None)
+    if strategy is not None:
+        return type(strategy).__name__ == "TransactionStrategy"
     # The attribute's name differs between the two kinds of pipeline; on the async one `transaction` is a method.
     wanted = getattr(pipeline, "is_transaction", None)
     if wanted is None:
@@ -206,7 +238,9 @@ def _is_transaction(pipeline: Any) -> bool:
 
 
 def _stack_of(pipeline: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", pipeline.command_stack)
+    # Of a cluster, the way in which a pipeline is sent keeps its commands.
+    strategy = getattr(pipeline, "_execution_strategy", None)
+    return cast("Sequence[Any]", pipeline.command_stack if strategy is None else strategy._command_queue)
 
 
 def _arguments_of(command: Any) -> Sequence[Any]:
@@ -217,12 +251,12 @@ def _arguments_of(command: Any) -> Sequence[Any]:
 def traced(client: Client, **options: Unpack[DatabaseOptions]) -> Client:
     """The same client, each of whose commands and pipelines is traced from now on.
 
-    Takes `redis.Redis` and `redis.asyncio.Redis`. Raises TypeError for anything else, ValueError for an unknown
-    convention. A client that is traced already stays as it is.
+    Takes `redis.Redis`, `redis.RedisCluster` and those of `redis.asyncio`. Raises TypeError for anything else,
+    ValueError for an unknown convention. A client that is traced already stays as it is.
     """
-    if isinstance(client, redis.asyncio.Redis):
+    if isinstance(client, (redis.asyncio.Redis, redis.asyncio.RedisCluster)):
         is_async = True
-    elif isinstance(client, redis.Redis):
+    elif isinstance(client, (redis.Redis, redis.RedisCluster)):
         is_async = False
     else:
         raise TypeError(f"not a Redis client: {type(client).__name__}")
@@ -233,10 +267,15 @@ def traced(client: Client, **options: Unpack[DatabaseOptions]) -> Client:
     setattr(own, _MARK, True)
     own.execute_command = partial(tracing.acommand if is_async else tracing.command, own.execute_command, own)
     make_pipeline = own.pipeline
+    cluster_pipeline: Any = _cluster_pipeline(tracing)
 
     def pipeline(*arguments: Any, **choices: Any) -> Any:
-        made = make_pipeline(*arguments, **choices)
-        if not getattr(made, _MARK, False):
+        made: Any = make_pipeline(*arguments, **choices)
+        if isinstance(made, AsyncClusterPipeline):
+            made.__class__ = cluster_pipeline  # which has no room for attributes
+        elif isinstance(made, ClusterPipeline):
+            vars(made).update({_MARK: True, "execute": partial(tracing.execute, made.execute, made)})
+        elif not getattr(made, _MARK, False):
             setattr(made, _MARK, True)
             run = tracing.aexecute if is_async else tracing.execute
             made.execute = partial(run, made.execute, made)
@@ -246,6 +285,14 @@ def traced(client: Client, **options: Unpack[DatabaseOptions]) -> Client:
 
     own.pipeline = pipeline
     return client
+
+
+def _cluster_pipeline(tracing: _Tracing) -> type:
+    async def execute(self: Any, *arguments: Any, **choices: Any) -> Any:
+        return await tracing.aexecute(partial(AsyncClusterPipeline.execute, self), self, *arguments, **choices)
+
+    members = {"__slots__": (), "__module__": AsyncClusterPipeline.__module__, _MARK: True, "execute": execute}
+    return type(AsyncClusterPipeline.__name__, (AsyncClusterPipeline,), members)
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
@@ -274,9 +321,6 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return make
 
-    from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
-    from redis.cluster import ClusterPipeline, RedisCluster
-
     undos = [
         replace(redis.Redis, "execute_command", sync(tracing.command)),
         replace(Pipeline, "immediate_execute_command", sync(tracing.command)),
@@ -287,6 +331,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
         replace(AsyncPipeline, "immediate_execute_command", asynchronous(tracing.acommand)),
         replace(AsyncPipeline, "execute", asynchronous(tracing.aexecute)),
         replace(AsyncRedisCluster, "execute_command", asynchronous(tracing.acommand)),
+        replace(AsyncClusterPipeline, "execute", asynchronous(tracing.aexecute)),
     ]
 
     def undo() -> None:
