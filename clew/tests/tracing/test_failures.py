@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sqlite3
 from typing import Any
 
+import httpx
 import pytest
 import requests
 from opentelemetry.trace import SpanKind, StatusCode
@@ -75,3 +79,51 @@ def test_what_is_redacted_in_the_url_is_redacted_in_message_status_and_stack_tra
     shown = [span.attributes["url.full"], span.status.description, *map(str, event.values())]
     assert all("token=REDACTED" in str(text) for text in shown[:2])
     assert not [text for text in shown if "4711" in str(text)]
+
+
+def buy(connection: Any) -> None:
+    connection.execute("INSERT INTO orders VALUES (1)")
+
+
+def test_a_failing_call_shows_who_made_it_and_no_frame_of_ours(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    connection = clew.sqlite3.connector(tracer_provider=tracer_provider)(":memory:")
+    with pytest.raises(sqlite3.OperationalError):
+        buy(connection)
+    stack = exceptions_of(recorder.one())[0]["exception.stacktrace"]
+    lines = [line for line in stack.splitlines() if line.startswith("  File")]
+    assert lines[-1].endswith("in buy")
+    assert lines[-2].endswith("in test_a_failing_call_shows_who_made_it_and_no_frame_of_ours")
+    assert "connection.execute(" in stack
+    assert not [line for line in lines if "src/clew/" in line.replace(os.sep, "/")]
+    assert stack.startswith("Traceback (most recent call last):")
+    assert stack.endswith("sqlite3.OperationalError: no such table: orders\n")
+
+
+def test_a_failing_call_that_is_awaited_shows_who_made_it(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(
+            transport=clew.httpx.AsyncTracingTransport(tracer_provider=tracer_provider)
+        ) as client:
+            await client.get("http://127.0.0.1:1/")
+
+    async def shop() -> None:
+        await ask()
+
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(shop())
+    stack = exceptions_of(recorder.one())[0]["exception.stacktrace"]
+    assert "The above exception was the direct cause" in stack
+    last = stack.rpartition("The above exception was the direct cause")[2]
+    names = [line.rpartition("in ")[2] for line in last.splitlines() if line.startswith("  File")]
+    assert names.index("shop") < names.index("ask") < names.index("handle_async_request")
+
+
+def test_an_exception_that_is_not_being_raised_shows_its_own_stack_only(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider)
+    call = Call("db", "Shop", "get order")
+    tracer.end(tracer.start(call.operation, None, transport=call), error=KeyError("order"), transport=call)
+    assert exceptions_of(recorder.one())[0]["exception.stacktrace"] == "KeyError: 'order'\n"

@@ -57,6 +57,7 @@ class OTel:
         if outcome.attributes:
             span.set_attributes(outcome.attributes)
         if error is not None:
-            record(span, error)
+            # A server is called by a framework, of whose frames nobody learns anything.
+            record(span, error, with_callers=not server)
         if error_type is not None:
             span.set_attribute(semconv.ERROR_TYPE, error_type)
