@@ -24,12 +24,13 @@ from clew.transport import current_server_transport
 OPTIONS: Final = wsgi.OPTIONS
 
 
-def note_route(match: Any) -> None:
-    """Tell the request that is being answered the route Django has found, `/users/<int:pk>/`."""
+def note_route(request: Any, match: Any) -> None:
+    """Tell the call that is being answered the route Django has found, after its root path: `/shop/users/<int:pk>/`."""
     route = getattr(match, "route", None)
     transport: Any = current_server_transport()
     if isinstance(route, str) and hasattr(transport, "route"):
-        transport.route = "/" + route.removeprefix("/")
+        root = str(request.META.get("SCRIPT_NAME") or "").rstrip("/")
+        transport.route = f"{root}/{route.removeprefix('/')}"
 
 
 class RouteMiddleware:
@@ -51,7 +52,7 @@ class RouteMiddleware:
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:
         """Called when the route is known."""
-        note_route(request.resolver_match)
+        note_route(request, request.resolver_match)
 
 
 def patch_wsgi(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
@@ -96,7 +97,7 @@ def _with_routes(undo_handler: Undo) -> Undo:
         def resolve_request(self: BaseHandler, request: Any) -> Any:
             match = original(self, request)
             if switch.on:
-                note_route(match)
+                note_route(request, match)
             return match
 
         return resolve_request

@@ -237,13 +237,13 @@ def _listen_to_django(module: ModuleType) -> None:
 
 
 def _flask_started(sender: object, **_: object) -> None:
-    transport = server_transport.get()
-    if isinstance(transport, WsgiTransport):
-        # Where Werkzeug leaves its request, with the rule that Flask has found, until the request is done.
-        rule = getattr(transport.environ.get("werkzeug.request"), "url_rule", None)
-        route = getattr(rule, "rule", None)
-        if isinstance(route, str):
-            transport.route = transport.environ.get("SCRIPT_NAME", "") + route
+    # Over ASGI too, where a WSGI application is mounted.
+    transport: Any = server_transport.get()
+    if hasattr(transport, "route"):
+        request = sys.modules["flask"].request
+        rule = getattr(request.url_rule, "rule", None)
+        if isinstance(rule, str):
+            transport.route = request.root_path.rstrip("/") + rule
 
 
 def _flask_failed(sender: object, exception: BaseException | None = None, **_: object) -> None:
