@@ -40,7 +40,7 @@ class Halves:
         self.both = chance.randbytes(16)
         self.in_first: dict[str, str] = {}
         for half in (self.first, self.second):
-            for table in ("chunks", "spans", "traces", "resources_raw", "operations"):
+            for table in ("chunks", "spans", "traces", "origins", "red"):
                 opened.store._connections.write.run(f"SYSTEM STOP MERGES {table}")
             opened.put([request([*half, self.both], service="damaged")])
             if half is self.first:
@@ -140,7 +140,7 @@ def test_a_trace_by_its_id_is_what_can_be_read_and_says_what_is_missing(halves: 
 
 @pytest.mark.usefixtures("mended")
 def test_names_come_from_the_parts_that_can_be_read(halves: Halves) -> None:
-    halves.flip("operations")
+    halves.flip("red")
     assert "damaged" in halves.opened.store.reader.services()
     assert halves.opened.store.reader.operations("damaged") == [("GET /", "server")]
 

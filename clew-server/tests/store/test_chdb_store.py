@@ -29,7 +29,7 @@ SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 COUNTS = (
     "SELECT (SELECT sum(length(res)) FROM chunks), (SELECT count() FROM spans), (SELECT sum(spans) FROM traces),"
-    " (SELECT sum(n) FROM red), (SELECT sum(n) FROM red_svc), (SELECT sum(n) FROM red_hour), (SELECT sum(n) FROM red_svc_hour)"
+    " (SELECT sum(n) FROM red)"
 )
 
 
@@ -201,10 +201,8 @@ SEARCH_TABLES = TABLES_OF["search"].tables
     ("statement", "there"),
     [
         *(("search", set(SEARCH_TABLES) - {table}) for table in SEARCH_TABLES),
-        ("search", {"spans", "red_svc", "operations"}),
-        ("search", {"traces", "red_hour", "resources"}),
-        ("search", {"red_svc_hour"}),
-        ("chunks", {"scopes_raw"}),
+        *(("search", {"spans", table}) for table in SEARCH_TABLES[1:]),
+        ("search", {"red"}),
         *(("chunks", set(TABLES_OF["chunks"].tables) - {table}) for table in TABLES_OF["chunks"].tables),
         ("chunks", set()),
         ("search", set()),
@@ -228,10 +226,9 @@ def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stor
         ours = f"WHERE service='{service.replace(chr(39), chr(92) + chr(39))}'"
         sums = opened.ask(
             f"SELECT (SELECT count() FROM spans {ours}), (SELECT sum(spans) FROM traces WHERE has(services,'{service.replace(chr(39), chr(92) + chr(39))}')),"
-            + ",".join(f"(SELECT sum(n) FROM {red} {ours})" for red in ("red", "red_svc", "red_hour", "red_svc_hour"))
-            + f",(SELECT uniqExact(res_key) FROM resources {ours}),(SELECT uniqExact(name) FROM operations {ours})"
+            f" (SELECT sum(n) FROM red {ours}), (SELECT uniqExact(res_key) FROM resources {ours})"
         )
-        assert sums == [["4"] * 6 + ["1", "1"]]
+        assert sums == [["4", "4", "4", "1"]]
     else:
         assert opened.ask(f"SELECT count() FROM chunks WHERE proof={proof_of(segment.token)}") == [["1"]]
         assert len(opened.store.reader.get(id_of_segment(segment))) == 3
@@ -240,7 +237,7 @@ def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stor
 
 
 @pytest.mark.parametrize("file", ["data.bin", "primary.cidx", "columns.txt", "count.txt"])
-@pytest.mark.parametrize("table", ["chunks", "spans", "red_hour"])
+@pytest.mark.parametrize("table", ["chunks", "spans", "red"])
 def test_a_part_that_the_disk_did_not_take_whole_is_noticed_at_once_and_stored_again(
     opened: Any, monkeypatch: pytest.MonkeyPatch, table: str, file: str
 ) -> None:
@@ -492,3 +489,54 @@ def test_a_closed_store_opens_again_with_all_its_spans_and_a_newer_one_is_refuse
         [sys.executable, "-c", program, str(tmp_path), here], capture_output=True, text=True, timeout=100
     )
     assert answer.stdout.split() == ["1", "True"], answer.stderr
+
+
+OLD_FOLDER = """
+import sys
+from clew_server.store import chdb_views, migrate
+from clew_server.store.chdb import ChdbStore
+from clew_server.store.contract import SegmentFile
+from pathlib import Path
+old = tuple(step for step in migrate.steps() if step.number < 8)
+migrate.steps = lambda: old
+chdb_views.TABLES_OF["chunks"] = chdb_views.Target("raw_in", ("chunks", "resources_raw", "scopes_raw"))
+store = ChdbStore(Path(sys.argv[1]) / "chdb", schema_folder=Path(sys.argv[1]) / "schema")
+store.open()
+for path, statement in zip(sys.argv[2::2], sys.argv[3::2]):
+    store.writer.write(SegmentFile(Path(path), Path(path).name), statement)
+store.close()
+"""
+
+
+def test_a_folder_of_an_older_schema_shows_what_it_holds_and_takes_what_its_log_still_has(
+    opened: Any, tmp_path: Path
+) -> None:
+    """One segment is stored in both forms, of another only the bytes by trace: by tables that are no longer written."""
+    stored, half = simple("old", spans=2), simple("older", spans=3)
+    stored.resource_spans[0].scope_spans[0].scope.name = half.resource_spans[0].scope_spans[0].scope.name = "library"
+    segments = [opened.segment([stored]), opened.segment([half])]
+    arguments = [str(segments[0].path), "chunks", str(segments[0].path), "search", str(segments[1].path), "chunks"]
+    subprocess.run([sys.executable, "-c", OLD_FOLDER, str(tmp_path), *arguments], check=True, timeout=120)
+    check = (
+        "import sys; from pathlib import Path\n"
+        "from clew_server.store.chdb import ChdbStore\n"
+        "from clew_server.store.contract import SegmentFile\n"
+        "from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope\n"
+        "folder, first, second, *ids = sys.argv[1:]\n"
+        "store = ChdbStore(Path(folder) / 'chdb', schema_folder=Path(folder) / 'schema')\n"
+        "store.open()\n"
+        "one = SegmentFile(Path(second), Path(second).name)\n"
+        "assert store.reader.services() == ['old']\n"
+        "assert store.reader.operations('old') == [('GET /', 'server')]\n"
+        "for is_missing in (True, False):\n"
+        "    read = [store.reader.get(bytes.fromhex(i)) for i in ids]\n"
+        "    assert [len(r) for r in read] == [2, 3], read\n"
+        "    assert {InstrumentationScope.FromString(s.scope).name for r in read for s in r} == {'library'}\n"
+        "    assert [b'old' in s.resource for r in read for s in r] == [True] * 5\n"
+        "    assert [store.writer.ensure(one, form) for form in ('chunks', 'search')] == [is_missing] * 2\n"
+        "assert store.reader.services() == ['old', 'older']\n"
+        "store.close()\n"
+    )
+    ids = [request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex() for request in (stored, half)]
+    arguments = [str(tmp_path), *(str(segment.path) for segment in segments), *ids]
+    subprocess.run([sys.executable, "-c", check, *arguments], check=True, timeout=120)

@@ -16,7 +16,7 @@ from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
 from clew_server.store.connections import Pool
 from clew_server.store.contract import StoredSpan, StoredTrace
 
-_REMEMBERED_BYTES: Final = 32 << 20
+_REMEMBERED_BYTES: Final = 64 << 20
 _IDS_AT_ONCE: Final = 5_000
 
 
@@ -110,8 +110,7 @@ class ChdbReader:
         self._pool = pool
         self._clock_s = clock_s
         self._tables = tables or Tables(pool)
-        self._resources = _Remembered()
-        self._scopes = _Remembered()
+        self._origins = _Remembered()
 
     def question(self, seconds: float = MAX_EXECUTION_S) -> Question:
         """The statements of one answer, to be given within so many seconds."""
@@ -142,34 +141,30 @@ class ChdbReader:
         pieces = []
         while rows.more():
             pieces.append((rows.uint32(), rows.uint64s(), rows.uint64s(), rows.uint64s(), rows.string()))
-        resource_ids = {key for piece in pieces for key in piece[1]}
-        scope_ids = {key for piece in pieces for key in piece[2]}
-        resources = self._blobs("resources_by_id", self._resources, resource_ids, question)
-        scopes = self._blobs("scopes_by_id", self._scopes, scope_ids, question)
+        origins = self._origin_bytes({key for piece in pieces for ids in (piece[1], piece[2]) for key in ids}, question)
         found: list[StoredSpan] = []
         for received_s, of_resource, of_scope, lengths, raw in pieces:
             received_ns = received_s * 1_000_000_000
             start = 0
             for resource_id, scope_id, end in zip(of_resource, of_scope, accumulate(lengths), strict=True):
-                resource, resource_url = resources[resource_id]
-                scope, scope_url = scopes[scope_id]
+                resource, resource_url = origins[resource_id]
+                scope, scope_url = origins[scope_id]
                 found.append(StoredSpan(resource, resource_url, scope, scope_url, raw[start:end], received_ns))
                 start = end
         return found
 
-    def _blobs(
-        self, name: str, remembered: _Remembered, ids: set[int], question: Question
-    ) -> dict[int, tuple[bytes, str]]:
-        found = remembered.known(ids)
+    def _origin_bytes(self, ids: set[int], question: Question) -> dict[int, tuple[bytes, str]]:
+        """Bytes and schema_url of resources and scopes by their ids, which are hashes of both."""
+        found = self._origins.known(ids)
         missing = sorted(ids - found.keys())
         for at in range(0, len(missing), _IDS_AT_ONCE):
             some = missing[at : at + _IDS_AT_ONCE]
-            rows = RowBinary(question.ask(name, {"ids": "[" + ",".join(map(str, some)) + "]"}, "RowBinary"))
+            rows = RowBinary(question.ask("origins_by_id", {"ids": "[" + ",".join(map(str, some)) + "]"}, "RowBinary"))
             fresh = {}
             while rows.more():
                 key = rows.uint64()
                 fresh[key] = (rows.string(), rows.string().decode("utf-8", "replace"))
-            remembered.add(fresh)
+            self._origins.add(fresh)
             found.update(fresh)
         # Bytes of a resource and their span are of one arrival day and one statement; only an expiry between the
         # two questions can part them, or damage. The span is then shown without.

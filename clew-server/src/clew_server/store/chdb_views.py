@@ -18,10 +18,10 @@ class Target(NamedTuple):
 
 
 TABLES_OF: Final[dict[Statement, Target]] = {
-    "chunks": Target("raw_in", ("chunks", "resources_raw", "scopes_raw")),
+    "chunks": Target("raw_in", ("chunks", "origins")),
     "search": Target(
         "otlp_in",
-        ("spans", "resources", "traces", "red", "red_svc", "red_hour", "red_svc_hour", "operations"),
+        ("spans", "resources", "traces", "red"),
     ),
 }
 

@@ -18,16 +18,13 @@ from clew_server.store.macros import expand, statements
 
 TABLES: Final = (
     "chunks",
+    "origins",
     "resources_raw",
     "scopes_raw",
     "spans",
     "resources",
     "traces",
     "red",
-    "red_svc",
-    "red_hour",
-    "red_svc_hour",
-    "operations",
     "deps",
     "deps_done",
 )

@@ -1,1 +1,1 @@
-SELECT DISTINCT toString(service) AS s FROM operations ORDER BY s
+SELECT DISTINCT toString(service) AS s FROM red ORDER BY s
