@@ -5,28 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from threading import Lock
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import get_current_span
 
 from clew import guard, semconv
+from clew.instrumentation._handling import Around, Handling, Turns, current_handling, install
 from clew.instrumentation._messages import MessageTracing, MessageTransport
-from clew.instrumentation._patching import Switch, Undo, replace
-from clew.transport import Outcome, Peer, client_transport, server_transport
+from clew.instrumentation._patching import Undo
+from clew.transport import Outcome, Peer, server_transport
 
 SYSTEM: Final = "kafka"
 COMPONENT: Final = "Kafka"
 #: The attribute of a client that says how it is traced.
 MARK: Final = "_clew_tracing"
-#: Set while a method of a consumer works, which may call another one that is traced as well.
-_is_inside: Final[ContextVar[bool]] = ContextVar("clew_kafka_is_inside", default=False)
-# How many spans that are over a consumer looks for, where they are current still.
-_REMEMBERED: Final = 3
 # Who calls a function for somebody else: what is done with its result is done in another place.
 _OURS: Final = "clew.instrumentation."
 _EXECUTORS: Final = frozenset(("concurrent.futures.thread", "clew.instrumentation.threads"))
@@ -219,29 +214,25 @@ def _fetched(messages: Sequence[Message], client: Client, *, is_batch: bool) -> 
 
 
 class Sending:
-    """The PRODUCER span of one message, from `begin` until the broker has it or refuses it."""
+    """The PRODUCER span of one message, from its beginning until the broker has it or refuses it."""
 
-    __slots__ = ("_call", "_context", "_is_over", "_span", "_tracing")
+    __slots__ = ("_scope",)
 
     def __init__(self, tracing: MessageTracing, call: MessageTransport) -> None:
         """Starts the span and writes it into the message's headers."""
-        self._tracing = tracing
-        self._call = call
-        self._is_over = False
-        self._span, self._context = tracing.producer.begin(call.operation, call.carrier, call)
+        self._scope = tracing.producer.scope(call)
 
     @contextmanager
     def handing_over(self) -> Iterator[None]:
         """The client takes the message; what it raises is the end."""
-        token, transport_token = attach(self._context), client_transport.set(self._call)
+        self._scope.enter()
         try:
             yield
         except BaseException as error:
             self.failed(error)
             raise
         finally:
-            client_transport.reset(transport_token)
-            detach(token)
+            self._scope.leave()
 
     def done(self, partition: int | None = None, offset: int | None = None) -> None:
         """The broker has it, as far as anybody will say. A second end changes nothing."""
@@ -250,20 +241,15 @@ class Sending:
             attributes[semconv.MESSAGING_DESTINATION_PARTITION_ID] = str(partition)
         if offset is not None and offset >= 0:
             attributes[semconv.MESSAGING_KAFKA_OFFSET] = offset
-        self._end(Outcome(attributes), None)
+        self._scope.finish(Outcome(attributes))
 
     def failed(self, error: BaseException) -> None:
         """It was not sent; errors of the protocol are named as the protocol names them."""
-        self._end(Outcome(error_type=protocol_name(error)), error)
+        self._scope.finish(Outcome(error_type=protocol_name(error)), error)
 
     def refused(self, name: str, text: str) -> None:
         """The same where the library says what was wrong without an exception."""
-        self._end(Outcome(error_type=name, message=text), None)
-
-    def _end(self, outcome: Outcome, error: BaseException | None) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._tracing.producer.end(self._span, reply=outcome, error=error, transport=self._call)
+        self._scope.finish(Outcome(error_type=name, message=text))
 
 
 def protocol_name(error: BaseException) -> str | None:
@@ -281,75 +267,22 @@ def protocol_name(error: BaseException) -> str | None:
 # -- receiving ----------------------------------------------------------------------------------------------------------
 
 
-class Handling:
-    """The CONSUMER span of one message, current from its start until `end`, which any task or thread may call."""
-
-    __slots__ = ("_before", "_context", "_is_over", "_span", "_tracing", "_transport_before", "call")
-
-    def __init__(self, tracing: MessageTracing, call: KafkaTransport) -> None:
-        self.call: Final = call
-        self._tracing = tracing
-        self._is_over = False
-        self._before, self._transport_before = get_current(), server_transport.get()
-        self._span, self._context = tracing.begin(call)
-        attach(self._context)
-        server_transport.set(call)
-
-    def end(self, error: BaseException | None = None) -> None:
-        """End the span; what was current before is current again, if it was this here. A second end changes nothing."""
-        if self._is_over:
-            return
-        self._is_over = True
-        try:
-            self.leave()
-        finally:
-            self._tracing.consumer.end(self._span, error=error, transport=self.call)
-
-    def leave(self) -> None:
-        """Make current what was so before, if this here is current."""
-        # Not by the token: another task or thread may end what this one has begun.
-        if get_current() is self._context:
-            attach(self._before)
-        if server_transport.get() is self.call:
-            server_transport.set(self._transport_before)
-
-
-#: What is being handled here; `processing` takes it over, and so knows how the handling ends.
-_handling: Final[ContextVar[Handling | None]] = ContextVar("clew_kafka_handling", default=None)
-
-
-class Reader:
+class Reader(Turns):
     """What a consumer gives out, and the span of what it gave out last."""
 
-    __slots__ = ("_ended", "_last", "client", "tracing")
+    __slots__ = ("client",)
 
     def __init__(self, tracing: MessageTracing, client: Client) -> None:
-        self.tracing: Final = tracing
+        super().__init__(tracing)
         self.client: Final = client
-        self._ended: list[Handling] = []
-        self._last: Handling | None = None
 
-    def done(self) -> None:
-        """Whatever was given out last has been dealt with."""
-        try:
-            last, self._last = self._last, None
-            if last is not None:
-                last.end()
-                self._ended.append(last)
-            # A span that the application began within one and ends later makes that one current once more.
-            for one in list(self._ended):
-                one.leave()
-            del self._ended[:-_REMEMBERED]
-        except Exception as failure:
-            guard.swallow("ending the span of a message of Kafka", failure)
+    def again(self) -> Reader:
+        """Another one for the same consumer."""
+        return Reader(self.tracing, self.client)
 
-    def handle(self, given: Any) -> None:
-        """`given` is dealt with from now until `done`."""
-        try:
-            self._last = Handling(self.tracing, KafkaTransport(message_of(given), "process", self.client))
-            _handling.set(self._last)
-        except Exception as failure:
-            guard.swallow("reading a message of Kafka", failure)
+    def call_of(self, given: Any) -> KafkaTransport:
+        """The handling of a message as a call."""
+        return KafkaTransport(message_of(given), "process", self.client)
 
     def give(self, given: Any, *, elsewhere: bool) -> None:
         """`given` was asked for alone: it is dealt with until `done`, unless that is done `elsewhere` or in a request."""
@@ -374,9 +307,15 @@ def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[
     """The handling of one message; that which has begun already by iterating is taken over."""
     try:
         call = KafkaTransport(message_of(given), "process", client)
-        current = _handling.get()
-        if current is None or server_transport.get() is not current.call or current.call.place != call.place:
-            current = Handling(tracing, call)
+        current = current_handling.get()
+        is_there = (
+            current is not None
+            and server_transport.get() is current.call
+            and isinstance(current.call, KafkaTransport)
+            and current.call.place == call.place
+        )
+        if current is None or not is_there:
+            current = Handling(tracing, call, given)
     except Exception as failure:
         guard.swallow("reading a message of Kafka", failure)
         yield
@@ -398,88 +337,6 @@ def is_elsewhere() -> bool:
             break
         frame = frame.f_back
     return frame.f_code.co_name == "<lambda>" or frame.f_globals.get("__name__") in _EXECUTORS
-
-
-class Messages:
-    """Iterates over a consumer; between two messages the first one's span is current."""
-
-    def __init__(self, consumer: Any, reader: Reader) -> None:
-        self._clew_consumer = consumer
-        self._clew_reader = Reader(reader.tracing, reader.client)
-
-    # The loop was left: nobody else holds this.
-    def __del__(self) -> None:
-        self._clew_reader.done()
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """That of the consumer, which is its own iterator without tracing."""
-        return type(self._clew_consumer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._clew_consumer, name)
-
-    def __iter__(self) -> Messages:
-        return self
-
-    def __next__(self) -> Any:
-        self._clew_reader.done()
-        with inside():
-            message = next(self._clew_consumer)
-        if self._clew_reader.tracing.is_on:
-            self._clew_reader.handle(message)
-        return message
-
-    def __aiter__(self) -> Messages:
-        return self
-
-    async def __anext__(self) -> Any:
-        self._clew_reader.done()
-        with inside():
-            message = await self._clew_consumer.__anext__()
-        if self._clew_reader.tracing.is_on:
-            self._clew_reader.handle(message)
-        return message
-
-
-@contextmanager
-def inside() -> Iterator[None]:
-    """A method of a consumer works, and calls others for itself."""
-    token = _is_inside.set(True)
-    try:
-        yield
-    finally:
-        _is_inside.reset(token)
-
-
-# -- classes ------------------------------------------------------------------------------------------------------------
-
-#: `method(client, tracing of it, the original, bound, *args, **kwargs)`.
-Around = Callable[..., Any]
-
-
-def install(owner: type, around: dict[str, Around], tracing: Callable[[Any], Any]) -> Undo:
-    """Put a function around each method of a class; `tracing` says of a client how it is traced, None: not here."""
-
-    def make(function: Around) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
-        def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
-            def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-                own = None if not switch.on or _is_inside.get() else tracing(self)
-                if own is None:
-                    return original(self, *args, **kwargs)
-                return function(self, own, original, *args, **kwargs)
-
-            return method
-
-        return wrap
-
-    undos = [replace(owner, name, make(function)) for name, function in around.items()]
-
-    def undo() -> None:
-        for one in undos:
-            one()
-
-    return undo
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:

@@ -15,17 +15,16 @@ from opentelemetry.trace import TracerProvider
 
 from clew import guard
 from clew.instrumentation import _messages
+from clew.instrumentation._handling import Messages, inside
 from clew.instrumentation._kafka import (
     COMPONENT,
     SYSTEM,
     Client,
-    Messages,
     Reader,
     Sending,
     Tracings,
     argument,
     client_from_settings,
-    inside,
     own_headers,
     sending,
     with_argument,

@@ -36,6 +36,7 @@ _LIBRARIES: Final = (
     ("celery.app.base", "clew.instrumentation.celery"),
     ("pika", "clew.instrumentation.pika"),
     ("confluent_kafka", "clew.instrumentation.confluent_kafka"),
+    ("kafka.producer.kafka", "clew.instrumentation.kafka_python"),
     ("aiokafka", "clew.instrumentation.aiokafka"),
     ("sqlalchemy", "clew.instrumentation.sqlalchemy"),
     ("psycopg", "clew.instrumentation.psycopg"),

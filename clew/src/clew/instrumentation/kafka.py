@@ -26,6 +26,7 @@ _LIBRARIES: Final = {
         ("Producer", "Consumer", "SerializingProducer", "DeserializingConsumer"),
         "clew.instrumentation.confluent_kafka",
     ),
+    "kafka": (("KafkaProducer", "KafkaConsumer"), "clew.instrumentation.kafka_python"),
     "aiokafka": (("AIOKafkaProducer", "AIOKafkaConsumer"), "clew.instrumentation.aiokafka"),
 }
 
