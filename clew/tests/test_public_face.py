@@ -24,6 +24,7 @@ def test_the_public_names_are_these() -> None:
         "Tracer",
         "TracerProvider",
         "__version__",
+        "aio_pika",
         "aiohttp",
         "asgi",
         "asyncpg",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clew.configure import configure, shutdown
     from clew.decorate import trace
     from clew.instrumentation import (
+        aio_pika,
         aiohttp,
         asgi,
         asyncpg,
@@ -47,6 +48,7 @@ __all__ = [
     "Tracer",
     "TracerProvider",
     "__version__",
+    "aio_pika",
     "aiohttp",
     "asgi",
     "asyncpg",
@@ -86,6 +88,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, str | None]] = {
     "Tracer": ("clew.tracing", "Tracer"),
     "TracerProvider": ("clew.recorder.provider", "TracerProvider"),
+    "aio_pika": ("clew.instrumentation.aio_pika", None),
     "aiohttp": ("clew.instrumentation.aiohttp", None),
     "asgi": ("clew.instrumentation.asgi", None),
     "asyncpg": ("clew.instrumentation.asyncpg", None),

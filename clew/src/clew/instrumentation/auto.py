@@ -35,6 +35,7 @@ _LIBRARIES: Final = (
     ("redis", "clew.instrumentation.redis"),
     ("celery.app.base", "clew.instrumentation.celery"),
     ("pika", "clew.instrumentation.pika"),
+    ("aio_pika", "clew.instrumentation.aio_pika"),
     ("confluent_kafka", "clew.instrumentation.confluent_kafka"),
     ("kafka.producer.kafka", "clew.instrumentation.kafka_python"),
     ("aiokafka", "clew.instrumentation.aiokafka"),

@@ -17,30 +17,15 @@ from pika.channel import Channel
 
 from clew import guard
 from clew.instrumentation import _messages
-from clew.instrumentation._messages import TEMPORARY, HeadersCarrier, MessageTracing, MessageTransport
+from clew.instrumentation._amqp import COMPONENT, SYSTEM, destinations
+from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import MessagingOptions
 from clew.transport import Peer
 
 OPTIONS: Final = _messages.OPTIONS
-SYSTEM: Final = "rabbitmq"
-COMPONENT: Final = "RabbitMQ"
 _MARK: Final = "_clew_tracing"
 AnyChannel = TypeVar("AnyChannel")
-
-
-def destinations(exchange: str, routing_key: str, queue: str | None = None) -> tuple[str, str]:
-    """Where a message goes as the conventions write it, and what the name of a span says of it.
-
-    Source: semantic conventions for RabbitMQ, `messaging.destination.name`.
-    """
-    parts = [part for part in (exchange, routing_key, queue) if part]
-    if queue is not None and queue == routing_key and not exchange:
-        parts = [queue]
-    shown = queue or exchange or routing_key
-    if shown.startswith("amq."):
-        shown = TEMPORARY
-    return ":".join(parts), shown
 
 
 def _peer(channel: Any) -> Peer | None:
