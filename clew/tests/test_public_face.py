@@ -37,6 +37,7 @@ def test_the_public_names_are_these() -> None:
         "grpc",
         "http_client",
         "httpx",
+        "httpx2",
         "instrument",
         "kafka",
         "logs",

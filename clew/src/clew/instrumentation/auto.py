@@ -26,6 +26,7 @@ _LIBRARIES: Final = (
     ("django.core.handlers.wsgi", "clew.instrumentation.django:patch_wsgi"),
     ("django.core.handlers.asgi", "clew.instrumentation.django:patch_asgi"),
     ("httpx", "clew.instrumentation.httpx"),
+    ("httpx2", "clew.instrumentation.httpx2"),
     ("requests", "clew.instrumentation.requests"),
     ("urllib3", "clew.instrumentation.urllib3"),
     ("http.client", "clew.instrumentation.http_client"),

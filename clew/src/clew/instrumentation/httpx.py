@@ -1,209 +1,34 @@
-"""httpx: a CLIENT span for each request a transport sends; a redirect followed is a request of its own.
+"""httpx: a CLIENT span for each request a transport sends.
 
-The span ends when the response's headers are there, as OpenTelemetry's conventions advise where an
-application may leave a body unread.
+client = httpx.Client(transport=clew.httpx.TracingTransport())
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from types import TracebackType
-from typing import Any, Final, Unpack
+from typing import Any, Final
 
 import httpx
-from opentelemetry.trace import SpanKind, TracerProvider
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace import TracerProvider
 
-from clew import semconv
-from clew.carriers import HttpxCarrier
-from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
-from clew.tracing.options import HttpOptions
-from clew.tracing.tracer import Tracer
-from clew.transport import Call, Outcome, Peer
+from clew.instrumentation import _httpx
+from clew.instrumentation._httpx import AsyncTracing, Tracing
+from clew.instrumentation._patching import Undo
 
-OPTIONS: Final = HttpOptions
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-#: In a request's extensions while a transport of ours sends it, so that no other traces it again.
-MARK: Final = "clew.traced"
-#: In a request's extensions once its answer asked for another: how often it was sent.
-SENT: Final = "clew.sent"
-# Redirects, and answers that ask for credentials.
-_ASKS_AGAIN: Final = frozenset((301, 302, 303, 307, 308, 401, 407))
+OPTIONS: Final = _httpx.OPTIONS
 
 
-class HttpxTransport(Call):
-    """An httpx request as a call."""
-
-    __slots__ = ("method", "request", "resend_count")
-
-    kind: Final = "http"
-    component: Final = "HTTP"
-
-    def __init__(self, request: httpx.Request) -> None:
-        self.request: Final = request
-        self.carrier: Final = HttpxCarrier(request.headers)
-        self.reply_carrier = None
-        self.method: Final = request.method
-        self.operation: Final = http_span_name(request.method, None)
-        #: How often the same was asked for before.
-        self.resend_count: Final[int] = request.extensions.get(SENT, 0)
-
-    @property
-    def path(self) -> str:
-        """The path asked for, decoded, without the query."""
-        return self.request.url.path
-
-    @property
-    def url(self) -> str:
-        """Whole, as it is."""
-        return str(self.request.url)
-
-    @property
-    def peer(self) -> Peer | None:
-        """The host asked for."""
-        url = self.request.url
-        return url.host, url.port or _DEFAULT_PORTS.get(url.scheme, 0)
-
-    def attributes(self) -> Mapping[str, AttributeValue]:
-        """What the semantic conventions ask of an HTTP client."""
-        url = self.request.url
-        port = url.port or _DEFAULT_PORTS.get(url.scheme)
-        attributes = http_client_attributes(self.method, str(url), url.host, port)
-        if self.resend_count:
-            attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = self.resend_count
-        return attributes
-
-    def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
-        """How the request was answered."""
-        if error is not None:
-            return None
-        self.reply_carrier = HttpxCarrier(reply.headers)
-        if reply.status_code in _ASKS_AGAIN:
-            # A redirect's request takes the extensions over; for an authentication the same request is sent again.
-            self.request.extensions[SENT] = self.resend_count + 1
-        return http_outcome(reply.status_code, server=False, reply=reply)
-
-
-def _send(tracer: Tracer, send: Callable[[httpx.Request], httpx.Response], request: httpx.Request) -> httpx.Response:
-    if MARK in request.extensions:
-        return send(request)
-    with tracer.scope(HttpxTransport(request)) as scope:
-        request.extensions[MARK] = True
-        try:
-            response = scope.reply = send(request)
-        finally:
-            request.extensions.pop(MARK, None)
-    return response
-
-
-async def _asend(
-    tracer: Tracer, send: Callable[[httpx.Request], Awaitable[httpx.Response]], request: httpx.Request
-) -> httpx.Response:
-    if MARK in request.extensions:
-        return await send(request)
-    with tracer.scope(HttpxTransport(request)) as scope:
-        request.extensions[MARK] = True
-        try:
-            response = scope.reply = await send(request)
-        finally:
-            request.extensions.pop(MARK, None)
-    return response
-
-
-class TracingTransport(httpx.BaseTransport):
+class TracingTransport(Tracing, httpx.BaseTransport):
     """Traces what another transport sends; an `httpx.HTTPTransport()` unless one is given."""
 
-    def __init__(
-        self,
-        transport: httpx.BaseTransport | None = None,
-        **options: Unpack[HttpOptions],
-    ) -> None:
-        """Options as `clew.client`; raises ValueError for an unknown convention."""
-        self._transport = httpx.HTTPTransport() if transport is None else transport
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        return _send(self._tracer, self._transport.handle_request, request)
-
-    def close(self) -> None:
-        """Close the transport inside."""
-        self._transport.close()
-
-    def __enter__(self) -> TracingTransport:
-        self._transport.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self._transport.__exit__(exc_type, exc_value, traceback)
+    plain = httpx.HTTPTransport
 
 
-class AsyncTracingTransport(httpx.AsyncBaseTransport):
+class AsyncTracingTransport(AsyncTracing, httpx.AsyncBaseTransport):
     """The same for an `httpx.AsyncClient`; an `httpx.AsyncHTTPTransport()` unless one is given."""
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport | None = None,
-        **options: Unpack[HttpOptions],
-    ) -> None:
-        """Options as `clew.client`; raises ValueError for an unknown convention."""
-        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        return await _asend(self._tracer, self._transport.handle_async_request, request)
-
-    async def aclose(self) -> None:
-        """Close the transport inside."""
-        await self._transport.aclose()
-
-    async def __aenter__(self) -> AsyncTracingTransport:
-        await self._transport.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self._transport.__aexit__(exc_type, exc_value, traceback)
+    plain = httpx.AsyncHTTPTransport
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace what httpx's own network transports send, in clients already made too; returns the way back."""
-
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
-
-    def make(original: Callable[..., httpx.Response], switch: Switch) -> Callable[..., httpx.Response]:
-        def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-            return _send(tracer, partial(original, self), request) if switch.on else original(self, request)
-
-        return handle_request
-
-    def make_async(
-        original: Callable[..., Awaitable[httpx.Response]], switch: Switch
-    ) -> Callable[..., Awaitable[httpx.Response]]:
-        async def handle_async_request(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-            if not switch.on:
-                return await original(self, request)
-            return await _asend(tracer, partial(original, self), request)
-
-        return handle_async_request
-
-    undo_sync = replace(httpx.HTTPTransport, "handle_request", make)
-    undo_async = replace(httpx.AsyncHTTPTransport, "handle_async_request", make_async)
-
-    def undo() -> None:
-        undo_sync()
-        undo_async()
-
-    return undo
+    """Trace what httpx's own network transports send, in clients already made too; returns the undo function."""
+    return _httpx.patch_module(httpx, tracer_provider, options)
