@@ -54,7 +54,7 @@ class ServerCall(Call):
 
     def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
         """Status and route. Where there is an exception, it and not the status says what failed."""
-        known = server_outcome(self.status, self.route)
+        known = _outcomes.get((self.status, self.route)) or server_outcome(self.status, self.route)
         if error is not None and known.error_type is not None:
             return Outcome(known.attributes, code=known.code)
         return known
@@ -128,9 +128,6 @@ _outcomes: Final[dict[tuple[int, str | None], Outcome]] = {}
 
 def server_outcome(status: int, route: str | None) -> Outcome:
     """How a request was answered; `status` is 0 where there was no answer."""
-    known = _outcomes.get((status, route))
-    if known is not None:
-        return known
     attributes: dict[str, AttributeValue] = {}
     if status:
         attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status

@@ -185,7 +185,7 @@ class Tracer:
             guard.swallow("extracting a context", failure)
             headers = propagator = None
         try:
-            if self._is_excluded(transport):
+            if self._rules is not None and self._is_excluded(transport):
                 span = _unrecorded(context)
             else:
                 span = self._started(operation, context, transport, links)
@@ -279,7 +279,10 @@ class Tracer:
     def _attributes(self, call: Call, context: Context) -> Mapping[str, AttributeValue]:
         attributes: dict[str, AttributeValue] = {semconv.COMPONENT: call.component}
         try:
-            self._convention.start(attributes, call, call.attributes(), server=self._extracts)
+            if self._is_plain:
+                attributes.update(call.attributes())  # as `OTel.start` does
+            else:
+                self._convention.start(attributes, call, call.attributes(), server=self._extracts)
             if self._extracts and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
             if self._rules is not None and self._keeps_headers:
@@ -350,6 +353,10 @@ class Tracer:
             self._convention.cancelled(span, outcome)
             return
         error_type = outcome.error_type
+        if self._is_plain and error is None and error_type is None:
+            if outcome.attributes:  # as `OTel.conclude` does
+                span.set_attributes(outcome.attributes)
+            return
         message = redacted_text(outcome.message) if outcome.message else outcome.message
         if error is not None:
             error_type = error_type or type_name(error)
