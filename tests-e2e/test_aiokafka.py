@@ -105,8 +105,8 @@ class TestSending(ProducerKit):
         return [(name, value.decode()) for name, value in arrived.headers if value != b"of another"], None
 
 
-class TestProcessing(ConsumerKit):
-    """A message fetched in a batch and handled within `clew.kafka.processing`."""
+class TestIterating(ConsumerKit):
+    """A message in a loop over the consumer, whose handling `clew.kafka.processing` says the end of."""
 
     component = "Kafka"
     system = "kafka"
@@ -141,28 +141,23 @@ class TestProcessing(ConsumerKit):
 
     async def handle(self, consumer: AIOKafkaConsumer, body: Body, **options: Any) -> None:
         """Have the next message handled by `body`."""
-        message = await consumer.getone()
-        with clew.kafka.processing(message, consumer, **options):
-            body()
-
-
-class TestProcessingByLink(TestProcessing):
-    join = "link"
-
-    async def handle(self, consumer: AIOKafkaConsumer, body: Body, **options: Any) -> None:
-        await super().handle(consumer, body, join="link", **options)
-
-
-class TestIterating(TestProcessing):
-    """The same in a loop over the consumer, whose span is there before `processing` says how it ends."""
-
-    async def handle(self, consumer: AIOKafkaConsumer, body: Body, **options: Any) -> None:
         async for message in clew.kafka.traced(consumer, **options):
             before = get_current_span()
             with clew.kafka.processing(message, consumer):
                 assert get_current_span() is before
                 body()
             break
+
+
+class TestProcessingByLink(TestIterating):
+    """A message fetched in a batch and handled within `clew.kafka.processing`, with options of its own."""
+
+    join = "link"
+
+    async def handle(self, consumer: AIOKafkaConsumer, body: Body, **options: Any) -> None:
+        (messages,) = (await consumer.getmany(timeout_ms=TIMEOUT_S * 1000, max_records=1)).values()
+        with clew.kafka.processing(messages[0], consumer, join="link", **options):
+            body()
 
 
 def test_a_message_says_where_it_went_and_what_it_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from uuid import uuid4
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.aio import AIOConsumer, AIOProducer
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
@@ -259,6 +261,32 @@ def test_what_is_polled_for_somebody_else_is_linked_and_nothing_of_it_stays_in_t
     assert [span.name for span in spans.spans] == [f"poll {orders.topic}"] * 3 + ["request"]
 
 
+def test_its_asyncio_clients_send_a_batch_and_poll_in_a_thread(
+    orders: Kafka, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    undo = instrumentation.patch(tracer_provider)
+
+    async def main() -> None:
+        producer = AIOProducer(dict(orders.settings), batch_size=2)
+        sent = await asyncio.gather(*[await producer.produce(orders.topic, value=b"tea") for _ in range(2)])
+        await producer.close()
+        consumer = AIOConsumer(orders.settings_of_reader())
+        await consumer.assign([TopicPartition(orders.topic, 0, sent[0].offset())])
+        message = await consumer.poll(TIMEOUT_S)
+        assert not get_current_span().get_span_context().is_valid
+        with clew.kafka.processing(message):
+            assert get_current_span().get_span_context().is_valid
+        await consumer.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        undo()
+    assert [span.name.partition(" ")[0] for span in spans.spans] == ["send", "poll", "process"]
+    assert_span(spans.spans[0], attributes={"messaging.batch.message_count": 2})
+    assert spans.open == 0
+
+
 @pytest.mark.parametrize("made", ["of the class", "before"])
 def test_a_message_that_cannot_be_delivered_is_an_error_with_its_code_and_the_application_hears_of_it(
     orders: Kafka, tracer_provider: Any, spans: SpanRecorder, made: str
@@ -339,6 +367,9 @@ def test_callbacks_are_called_as_without_tracing_and_poll_and_flush_count_the_sa
 def test_calls_give_the_same_results_and_exceptions(orders: Kafka, tracer_provider: Any) -> None:
     topic = orders.topic
     calls: list[Callable[[Any], Any]] = [
+        # From then on the producer knows which partitions there are.
+        lambda kafka: kafka[0].produce(topic, b"tea"),
+        lambda kafka: kafka[0].flush(TIMEOUT_S),
         lambda kafka: kafka[0].produce(),
         lambda kafka: kafka[0].produce(5),
         lambda kafka: kafka[0].produce(topic, 5),

@@ -24,7 +24,7 @@ COMPONENT: Final = "Kafka"
 MARK: Final = "_clew_tracing"
 # Who calls a function for somebody else: what is done with its result is done in another place.
 _OURS: Final = "clew.instrumentation."
-_EXECUTORS: Final = frozenset(("concurrent.futures.thread", "clew.instrumentation.threads"))
+_EXECUTORS: Final = ("concurrent.futures.thread", "clew.instrumentation.threads", "confluent_kafka.aio")
 
 # -- messages -----------------------------------------------------------------------------------------------------------
 
@@ -332,11 +332,11 @@ def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[
 def is_elsewhere() -> bool:
     """Whether the caller is an executor or a lambda, so that what is done with the result is not done after it."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and (name := frame.f_globals.get("__name__", "")).startswith(_OURS):
-        if name in _EXECUTORS:
-            break
+    name: str = frame.f_globals.get("__name__", "")
+    while name.startswith(_OURS) and not name.startswith(_EXECUTORS) and frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_code.co_name == "<lambda>" or frame.f_globals.get("__name__") in _EXECUTORS
+        name = frame.f_globals.get("__name__", "")
+    return name.startswith(_EXECUTORS) or frame.f_code.co_name == "<lambda>"
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
