@@ -73,7 +73,7 @@ by_wsgi("/broken/")
 by_wsgi("/nowhere/")
 provider.force_flush()
 spans = [{"name": s.name, "trace": f"{s.context.trace_id:032x}", "status": s.status.status_code.name,
-          "attributes": dict(s.attributes), "exceptions": [e.attributes["exception.type"] for e in s.events]} for s in exporter.spans]
+          "attributes": dict(s.attributes), "exceptions": [e.attributes["exception.type"] for e in s.events]} for s in sorted(exporter.spans, key=lambda span: span.start_time)]
 provider.shutdown()
 print(json.dumps({"texts": texts, "spans": spans}))
 """

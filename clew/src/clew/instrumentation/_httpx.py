@@ -112,6 +112,10 @@ async def _asend(tracer: Tracer, send: Callable[[Any], Awaitable[Any]], request:
     return response
 
 
+def _scope_of(transport: Any) -> str:
+    return f"clew.{transport.__module__.partition('.')[0]}"
+
+
 class Tracing:
     """Traces what another transport sends; one that goes over the network unless one is given."""
 
@@ -121,7 +125,7 @@ class Tracing:
     def __init__(self, transport: Any = None, **options: Unpack[HttpOptions]) -> None:
         """Options as `clew.client`; raises ValueError for an unknown convention."""
         self._transport = type(self).plain() if transport is None else transport
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
+        self._tracer = Tracer(SpanKind.CLIENT, scope=_scope_of(type(self).plain), **options)
 
     def handle_request(self, request: Any) -> Any:
         """Send one request."""
@@ -153,7 +157,7 @@ class AsyncTracing:
     def __init__(self, transport: Any = None, **options: Unpack[HttpOptions]) -> None:
         """Options as `clew.client`; raises ValueError for an unknown convention."""
         self._transport = type(self).plain() if transport is None else transport
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
+        self._tracer = Tracer(SpanKind.CLIENT, scope=_scope_of(type(self).plain), **options)
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request."""
@@ -179,7 +183,7 @@ class AsyncTracing:
 def patch_module(module: ModuleType, tracer_provider: TracerProvider | None, options: dict[str, Any]) -> Undo:
     """Trace what the module's own network transports send, in clients already made too; returns the undo function."""
 
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope=f"clew.{module.__name__}", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:

@@ -363,7 +363,7 @@ _readers: Final[WeakKeyDictionary[Any, Reader]] = WeakKeyDictionary()
 
 @cache
 def _plain() -> MessageTracing:
-    return MessageTracing({})
+    return MessageTracing({}, "clew.kafka")
 
 
 def use_by_default(tracing: MessageTracing) -> Undo:

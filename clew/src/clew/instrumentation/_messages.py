@@ -98,15 +98,15 @@ class MessageTracing:
 
     __slots__ = ("_join", "consumer", "is_on", "producer")
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """Raises ValueError for an unknown convention and another way to join than `parent` and `link`."""
+    def __init__(self, options: Mapping[str, Any], scope: str) -> None:
+        """`scope` is the name of the instrumentation scope. Raises ValueError for an unknown convention and another way to join than `parent` and `link`."""
         given = dict(options)
         join = given.pop("join", "parent")
         if join not in ("parent", "link"):
             raise ValueError(f"join is parent or link, not {join!r}")
         self._join = join
-        self.producer: Final = Tracer(SpanKind.PRODUCER, **given)
-        self.consumer: Final = Tracer(SpanKind.CONSUMER, **given)
+        self.producer: Final = Tracer(SpanKind.PRODUCER, scope=scope, **given)
+        self.consumer: Final = Tracer(SpanKind.CONSUMER, scope=scope, **given)
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True
 

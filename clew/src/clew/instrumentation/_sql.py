@@ -156,11 +156,11 @@ class StatementTracing:
 
     __slots__ = ("_with_statements", "is_on", "tracer")
 
-    def __init__(self, options: DatabaseOptions) -> None:
-        """Raises ValueError for an unknown convention."""
+    def __init__(self, options: DatabaseOptions, scope: str) -> None:
+        """`scope` is the name of the instrumentation scope. Raises ValueError for an unknown convention."""
         given: dict[str, Any] = dict(options)
         self._with_statements = bool(given.pop("with_statement", True))
-        self.tracer: Final = Tracer(SpanKind.CLIENT, **given)
+        self.tracer: Final = Tracer(SpanKind.CLIENT, scope=scope, **given)
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True
 

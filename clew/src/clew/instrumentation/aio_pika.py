@@ -283,7 +283,7 @@ def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
     global _is_installed
     if not isinstance(client, (AbstractConnection, AbstractChannel)):
         raise TypeError(f"neither a connection nor a channel of aio-pika: {type(client).__name__}")
-    tracing = MessageTracing(options)
+    tracing = MessageTracing(options, "clew.aio_pika")
     with _lock:
         if not _is_installed:
             _install(_found, tracing)
@@ -294,7 +294,7 @@ def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every connection, made before or after; returns the undo function."""
-    tracing = MessageTracing({"tracer_provider": tracer_provider, **options})
+    tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.aio_pika")
     undos = _install(lambda channel: None if _found(channel) is not None else tracing, tracing)
 
     def undo() -> None:

@@ -117,7 +117,7 @@ class ServerTransport(ServerCall):
 
 def middleware(**options: Unpack[HttpOptions]) -> Any:
     """Middleware for `web.Application(middlewares=[…])`, to be the first. Raises ValueError for an unknown convention."""
-    tracer = Tracer(SpanKind.SERVER, **options)
+    tracer = Tracer(SpanKind.SERVER, scope="clew.aiohttp", **options)
 
     @web.middleware
     async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -218,13 +218,13 @@ class _ClientTracing:
 
 def trace_config(**options: Unpack[HttpOptions]) -> aiohttp.TraceConfig:
     """For `aiohttp.ClientSession(trace_configs=[…])`. Raises ValueError for an unknown convention."""
-    return _ClientTracing(Tracer(SpanKind.CLIENT, **options)).config()
+    return _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", **options)).config()
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every application and every session that is made from now on; returns the way back."""
-    server = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
-    client = _ClientTracing(Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options))
+    server = Tracer(SpanKind.SERVER, scope="clew.aiohttp", tracer_provider=tracer_provider, **options)
+    client = _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", tracer_provider=tracer_provider, **options))
 
     def make_application(original: Callable[..., None], switch: Switch) -> Callable[..., None]:
         @web.middleware

@@ -196,4 +196,4 @@ def traced(client: Any, tracing: MessageTracing) -> Any:
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every producer and consumer, made before or after; returns the undo function."""
-    return _tracings.patch(MessageTracing({"tracer_provider": tracer_provider, **options}))
+    return _tracings.patch(MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.kafka"))

@@ -92,7 +92,7 @@ class TracingMiddleware:
     def __init__(self, app: ASGIApp, **options: Unpack[HttpOptions]) -> None:
         """Options as `clew.server`; raises ValueError for an unknown convention."""
         self.app: Final = app
-        self._tracer: Final = Tracer(SpanKind.SERVER, **options)
+        self._tracer: Final = Tracer(SpanKind.SERVER, scope="clew.asgi", **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""

@@ -122,7 +122,7 @@ def connection_class(**options: Unpack[DatabaseOptions]) -> type[asyncpg.Connect
 
     Raises ValueError for an unknown convention.
     """
-    methods = _Methods(StatementTracing(options))
+    methods = _Methods(StatementTracing(options, "clew.asyncpg"))
     prepared: type = _subclass(PreparedStatement, methods.of_prepared())
 
     async def prepare(self: Any, *arguments: Any, **choices: Any) -> Any:
@@ -158,7 +158,7 @@ TracedConnection: Final = connection_class()
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every connection and prepared statement, made before or after; returns the way back."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
-    methods = _Methods(StatementTracing(chosen))
+    methods = _Methods(StatementTracing(chosen, "clew.asyncpg"))
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
         def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

@@ -183,7 +183,7 @@ def traced(app: App, **options: Unpack[MessagingOptions]) -> App:
     if not isinstance(app, Celery):
         raise TypeError(f"not an application of Celery: {type(app).__name__}")
     if _MARK not in vars(own):
-        tracing = _Celery(MessageTracing(options), app)
+        tracing = _Celery(MessageTracing(options, "clew.celery"), app)
         setattr(own, _MARK, tracing)
         own.send_task = partial(tracing.send_task, own, own.send_task)
         tracing.connect()
@@ -192,7 +192,7 @@ def traced(app: App, **options: Unpack[MessagingOptions]) -> App:
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every application, made before or after; returns the way back."""
-    tracing = MessageTracing({"tracer_provider": tracer_provider, **options})
+    tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.celery")
     heard = _Celery(tracing, None)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

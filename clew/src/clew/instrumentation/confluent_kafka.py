@@ -329,7 +329,7 @@ def traced(client: Any, tracing: MessageTracing) -> Any:
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace what is made of the package's classes from now on; returns the undo function."""
-    tracing = MessageTracing({"tracer_provider": tracer_provider, **options})
+    tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.kafka")
     originals = {name: getattr(confluent_kafka, name) for name in NAMES}
     ours = {name: traced(original, tracing) for name, original in originals.items()}
     for name, cls in ours.items():

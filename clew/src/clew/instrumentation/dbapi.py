@@ -173,4 +173,4 @@ def traced(
         raise TypeError(f"not a connection: {type(connection).__name__} has no cursor()")
     if host is not None and port is None:
         port = _DEFAULT_PORTS.get(system)
-    return TracedConnection(connection, Place(system, namespace, host, port), StatementTracing(options))
+    return TracedConnection(connection, Place(system, namespace, host, port), StatementTracing(options, "clew.dbapi"))

@@ -59,7 +59,7 @@ def patch_wsgi(tracer_provider: TracerProvider | None = None, **options: Any) ->
     """Trace every Django application over WSGI, made before or after; returns an undo function."""
     from django.core.handlers.wsgi import WSGIHandler
 
-    tracer = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
+    tracer = Tracer(SpanKind.SERVER, scope="clew.django", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def __call__(self: WSGIHandler, environ: Any, start_response: Any) -> Any:

@@ -18,7 +18,7 @@ OPTIONS: Final = wsgi.OPTIONS
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every Flask application, made before or after; returns the way back."""
-    tracer = Tracer(SpanKind.SERVER, tracer_provider=tracer_provider, **options)
+    tracer = Tracer(SpanKind.SERVER, scope="clew.flask", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Iterable[bytes]], switch: Switch) -> Callable[..., Iterable[bytes]]:
         def wsgi_app(self: flask.Flask, environ: Any, start_response: Any) -> Iterable[bytes]:

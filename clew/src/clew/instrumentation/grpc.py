@@ -66,7 +66,7 @@ def server_interceptor(**options: Unpack[TracerOptions]) -> grpc.ServerIntercept
 
     A call that no handler is there for, or that is refused because too many are being answered, has no span.
     """
-    return _ServerInterceptor(Tracer(SpanKind.SERVER, **options))
+    return _ServerInterceptor(Tracer(SpanKind.SERVER, scope="clew.grpc", **options))
 
 
 class _ServerInterceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
@@ -192,7 +192,9 @@ def client_interceptor(*, target: str | None = None, **options: Unpack[TracerOpt
     `target` is the channel's, which interceptors are not told; with it spans say which server they asked. Options as
     `TracerOptions` says.
     """
-    return _ClientInterceptor(Tracer(SpanKind.CLIENT, **options), None if target is None else peer_from_text(target))
+    return _ClientInterceptor(
+        Tracer(SpanKind.CLIENT, scope="clew.grpc", **options), None if target is None else peer_from_text(target)
+    )
 
 
 class _ClientInterceptor(

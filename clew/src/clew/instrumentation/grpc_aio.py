@@ -50,7 +50,7 @@ _CANCELLED_HERE: Final = ("Locally cancelled", "Cancelled upon garbage")
 
 def server_interceptor(**options: Unpack[TracerOptions]) -> aio.ServerInterceptor:
     """For `grpc.aio.server(interceptors=[…])`; best as the first of them. Options as `TracerOptions` says."""
-    return _ServerInterceptor(Tracer(SpanKind.SERVER, **options))
+    return _ServerInterceptor(Tracer(SpanKind.SERVER, scope="clew.grpc", **options))
 
 
 class _ServerInterceptor(aio.ServerInterceptor):  # type: ignore[misc,unused-ignore]
@@ -269,7 +269,7 @@ def client_interceptor(*, target: str | None = None, **options: Unpack[TracerOpt
     `target` is the channel's, which interceptors are not told; with it spans say which server they asked.
     Options as `TracerOptions` says.
     """
-    tracer = Tracer(SpanKind.CLIENT, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.grpc", **options)
     peer = None if target is None else peer_from_text(target)
     return [kind(tracer, peer) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
 

@@ -107,7 +107,7 @@ def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection
     """The same connection, whose requests are traced from now on. Raises ValueError for an unknown convention."""
     own: Any = connection
     if not vars(own).get(_MARK):
-        tracing = _Tracing(Tracer(SpanKind.CLIENT, **options))
+        tracing = _Tracing(Tracer(SpanKind.CLIENT, scope="clew.http_client", **options))
         vars(own)[_MARK] = True
         for name, around in tracing.methods().items():
             setattr(own, name, partial(around, own, getattr(own, name)))
@@ -116,7 +116,7 @@ def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every connection, made before or after; returns the way back."""
-    tracing = _Tracing(Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options))
+    tracing = _Tracing(Tracer(SpanKind.CLIENT, scope="clew.http_client", tracer_provider=tracer_provider, **options))
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
         def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

@@ -41,7 +41,7 @@ def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
     cls = client if isinstance(client, type) else type(client)
     for package, (names, home) in _LIBRARIES.items():
         if any(_package(known) == package and known.__name__ in names for known in cls.__mro__):
-            found: AnyClient = import_module(home).traced(client, MessageTracing(options))
+            found: AnyClient = import_module(home).traced(client, MessageTracing(options, "clew.kafka"))
             return found
     raise TypeError(f"neither a producer nor a consumer of Kafka: {type(client).__name__}")
 
@@ -62,6 +62,6 @@ def processing(message: Any, consumer: Any = None, **options: Unpack[MessagingOp
     reader = _kafka.reader_of(consumer)
     client = Client() if reader is None else reader.client
     known = _kafka.default_tracing() if reader is None else reader.tracing
-    tracing = MessageTracing(options) if options else known
+    tracing = MessageTracing(options, "clew.kafka") if options else known
     with _kafka.processing(tracing, message, client):
         yield

@@ -167,7 +167,7 @@ def traced(channel: AnyChannel, **options: Unpack[MessagingOptions]) -> AnyChann
         raise TypeError(f"not a channel of pika: {type(channel).__name__}")
     if _MARK in vars(own):
         return channel
-    methods = _Methods(MessageTracing(options))
+    methods = _Methods(MessageTracing(options, "clew.pika"))
     setattr(own, _MARK, methods)
     around = methods.of_blocking() if isinstance(own, BlockingChannel) else methods.of_others()
     for name, function in around.items():
@@ -177,7 +177,7 @@ def traced(channel: AnyChannel, **options: Unpack[MessagingOptions]) -> AnyChann
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every channel, made before or after; returns the way back."""
-    tracing = MessageTracing({"tracer_provider": tracer_provider, **options})
+    tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.pika")
     methods = _Methods(tracing)
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:

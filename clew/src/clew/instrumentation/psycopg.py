@@ -184,7 +184,7 @@ def traced(connection: Connection, **options: Unpack[DatabaseOptions]) -> Connec
     """
     if not isinstance(connection, (psycopg.Connection, psycopg.AsyncConnection)):
         raise TypeError(f"not a connection of psycopg: {type(connection).__name__}")
-    methods = _Methods(StatementTracing(options))
+    methods = _Methods(StatementTracing(options, "clew.psycopg"))
     own: Any = connection
     own.cursor_factory = _traced_class(own.cursor_factory, methods)
     own.server_cursor_factory = _traced_class(own.server_cursor_factory, methods)
@@ -256,7 +256,7 @@ def _place_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Place:
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every cursor of every connection, made before or after; returns the way back."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
-    methods = _Methods(StatementTracing(chosen))
+    methods = _Methods(StatementTracing(chosen, "clew.psycopg"))
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
         def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

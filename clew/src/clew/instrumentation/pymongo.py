@@ -127,7 +127,7 @@ class CommandTracer(CommandListener):
         """
         chosen_options: dict[str, Any] = dict(options)
         self._with_statement = bool(chosen_options.pop("with_statement", False))
-        self._tracer = Tracer(SpanKind.CLIENT, **chosen_options)
+        self._tracer = Tracer(SpanKind.CLIENT, scope="clew.pymongo", **chosen_options)
         chosen = options.get("conventions", "otel")
         self._kratos = "kratos" in ((chosen,) if isinstance(chosen, str) else chosen)
         self._switch = Switch()

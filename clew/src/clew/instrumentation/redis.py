@@ -173,7 +173,7 @@ class _Tracing:
     def __init__(self, **options: Unpack[DatabaseOptions]) -> None:
         given: dict[str, Any] = dict(options)
         self.with_statements = bool(given.pop("with_statement", False))
-        self.tracer = Tracer(SpanKind.CLIENT, **given)
+        self.tracer = Tracer(SpanKind.CLIENT, scope="clew.redis", **given)
 
     def of_command(self, client: Any, arguments: Sequence[Any]) -> RedisTransport | None:
         try:

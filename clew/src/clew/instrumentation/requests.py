@@ -55,7 +55,7 @@ class TracingAdapter(BaseAdapter):
         """Options as `clew.client`; raises ValueError for an unknown convention."""
         super().__init__()
         self.adapter: Final = HTTPAdapter() if adapter is None else adapter
-        self._tracer = Tracer(SpanKind.CLIENT, **options)
+        self._tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", **options)
 
     def __getattr__(self, name: str) -> Any:
         # What is asked of an adapter besides: `poolmanager`, `max_retries`, …
@@ -88,7 +88,7 @@ def traced(session: Session, **options: Unpack[HttpOptions]) -> Session:
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace what requests' own adapter sends, in sessions already made too; returns the way back."""
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., requests.Response], switch: Switch) -> Callable[..., requests.Response]:
         def send(self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:

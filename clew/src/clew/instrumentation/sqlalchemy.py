@@ -121,7 +121,7 @@ def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
     if not isinstance(target, Engine):
         raise TypeError(f"not an engine of SQLAlchemy: {type(engine).__name__}")
     if not getattr(target, _MARK, False):
-        _Listener(StatementTracing(options), is_explicit=True).listen(target)
+        _Listener(StatementTracing(options, "clew.sqlalchemy"), is_explicit=True).listen(target)
         setattr(target, _MARK, True)
     return engine
 
@@ -129,4 +129,4 @@ def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every engine, made before or after; returns the way back."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
-    return _Listener(StatementTracing(chosen), is_explicit=False).listen(Engine)
+    return _Listener(StatementTracing(chosen, "clew.sqlalchemy"), is_explicit=False).listen(Engine)

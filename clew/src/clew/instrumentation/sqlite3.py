@@ -125,7 +125,7 @@ def _insert(cls: type, original: type, ours: type) -> None:
 
 def connector(**options: Unpack[DatabaseOptions]) -> Callable[..., sqlite3.Connection]:
     """`sqlite3.connect` with tracing by these options. Raises ValueError for an unknown convention."""
-    return _connector(StatementTracing(options), sqlite3.connect, Switch())
+    return _connector(StatementTracing(options, "clew.sqlite3"), sqlite3.connect, Switch())
 
 
 def _connector(
@@ -171,7 +171,7 @@ connect: Final = connector()
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace connections that `sqlite3.connect` makes from now on; returns the way back."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
-    tracing = StatementTracing(chosen)
+    tracing = StatementTracing(chosen, "clew.sqlite3")
     original = sqlite3.connect
 
     def make(_: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

@@ -90,7 +90,7 @@ def traced(manager: Manager, **options: Unpack[HttpOptions]) -> Manager:
     """
     if not isinstance(manager, urllib3.PoolManager):
         raise TypeError(f"not a manager of pools: {type(manager).__name__}")
-    tracer = Tracer(SpanKind.CLIENT, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", **options)
     classes = {scheme: _behind(base, tracer) for scheme, base in manager.pool_classes_by_scheme.items()}
     manager.pool_classes_by_scheme = classes
     manager.clear()
@@ -99,13 +99,13 @@ def traced(manager: Manager, **options: Unpack[HttpOptions]) -> Manager:
 
 def pool_classes(**options: Unpack[HttpOptions]) -> dict[str, type[HTTPConnectionPool]]:
     """Classes of pools that are traced, by scheme, for who makes pools without a manager."""
-    tracer = Tracer(SpanKind.CLIENT, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", **options)
     return {"http": _behind(HTTPConnectionPool, tracer), "https": _behind(HTTPSConnectionPool, tracer)}
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
     """Trace every pool, made before or after; returns the way back."""
-    tracer = Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider, **options)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def _make_request(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -96,7 +96,7 @@ class TracingMiddleware:
     def __init__(self, app: WSGIApp, **options: Unpack[HttpOptions]) -> None:
         """Options as `clew.server`; raises ValueError for an unknown convention."""
         self.app: Final = app
-        self._tracer: Final = Tracer(SpanKind.SERVER, **options)
+        self._tracer: Final = Tracer(SpanKind.SERVER, scope="clew.wsgi", **options)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
