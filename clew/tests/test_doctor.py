@@ -108,6 +108,8 @@ def free_port() -> int:
 def test_all_is_well_where_a_span_comes_back(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--server", server.url]) == 0
     lines = capsys.readouterr().out.splitlines()
+    # What is installed here beside clew is named too, with advice in a line of its own.
+    lines = [line for line in lines if "others may trace" not in line and "to have clew's only" not in line]
     assert all(line.startswith("✓") for line in lines), lines
     assert lines[0].endswith(f"recorder: {_select.selected.name}, {_select.reason}")
     assert "7 spans accepted, 2 rejected" in lines[1]
@@ -119,7 +121,14 @@ def test_all_is_well_where_a_span_comes_back(server: Server, capsys: pytest.Capt
 def test_the_checks_are_json_lines_on_request(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--server", server.url, "--json"]) == 0
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [check["check"] for check in checks] == ["recorder", "server", "receiver otlp-http", "endpoint", "read back"]
+    assert [check["check"] for check in checks] == [
+        "recorder",
+        "doubled",
+        "server",
+        "receiver otlp-http",
+        "endpoint",
+        "read back",
+    ]
     assert all(check["ok"] for check in checks)
 
 
@@ -171,3 +180,14 @@ def test_a_span_that_does_not_come_back_is_a_fault(
 def test_options_that_cannot_be_meant_are_a_usage_error(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", *options]) == 2
     assert capsys.readouterr().err.startswith("clew doctor: ")
+
+
+def test_it_names_what_may_trace_the_same_calls_and_how_to_choose(server: Server, capsys: Any) -> None:
+    cli.main(["doctor", "--server", server.url, "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (said,) = [line for line in lines if line["check"] == "doubled"]
+    assert said["ok"]
+    assert "FastAPI 0." in said["text"]
+    assert "opentelemetry-instrumentation-requests" in said["text"]
+    assert 'FastAPI(telemetry={"tracing": False})' in said["advice"]
+    assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=fastapi,httpx" in said["advice"]

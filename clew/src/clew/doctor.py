@@ -73,6 +73,7 @@ def _run(arguments: Namespace) -> int:
         print(f"clew doctor: {error}", file=sys.stderr)
         return _USAGE
     _check_recorder(report)
+    _check_doubled(report)
     status = _check_server(report, server, headers)
     _check_receivers(report, status)
     trace_id = _check_sending(report, _traces_url(arguments.endpoint, status), headers)
@@ -95,6 +96,19 @@ def _check_recorder(report: _Report) -> None:
     if name == "pure" and reason != _select.BY_CHOICE:
         advice = "the native recorder costs a fraction: pip install --force-reinstall --no-binary clew clew, with a C compiler and Python's headers"
     report.say("recorder", True, f"clew {__version__}, recorder: {name}, {reason}", advice)
+
+
+def _check_doubled(report: _Report) -> None:
+    from clew import doubled
+
+    installed = doubled.installed()
+    if installed:
+        report.say(
+            "doubled",
+            True,
+            f"others may trace the same calls: {', '.join(installed)}; whoever begins first makes the span",
+            "to have clew's only: " + "; ".join(dict.fromkeys(installed.values())),
+        )
 
 
 def _check_server(report: _Report, server: str, headers: Mapping[str, str]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # TypedDict of `clew.tracing.options`; without that, of TracerOptions.
 _LIBRARIES: Final = (
     ("starlette.applications", "clew.instrumentation.starlette"),
+    ("fastapi.applications", "clew.instrumentation.starlette:patch_fastapi"),
     ("uvicorn.config", "clew.instrumentation.uvicorn"),
     ("gunicorn.workers.base", "clew.instrumentation.gunicorn"),
     ("aiohttp", "clew.instrumentation.aiohttp"),

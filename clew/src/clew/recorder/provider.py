@@ -22,7 +22,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from opentelemetry.util.types import Attributes
 
-from clew import environment, guard
+from clew import doubled, environment, guard
 from clew.otlp import encode
 from clew.recorder import _select, ending
 from clew.recorder._pure import CurrentSpan, Span, Tracer
@@ -35,6 +35,7 @@ from clew.recorder.resource import Resource, default_resource
 from clew.recorder.sampler import PARENT_BASED_ALWAYS_ON, Sampler, sampler_from_environment
 from clew.recorder.sdk.readable import Scope, as_text
 from clew.recorder.sdk.seen_as import seen_as
+from clew.recorder.sdk.shadowing import ShadowingTracer
 from clew.recorder.sdk.span_metrics import span_metrics
 
 if TYPE_CHECKING:
@@ -211,6 +212,8 @@ class TracerProvider(ApiTracerProvider):
             self._is_observed,
         )
         tracer: ApiTracer = made if self._metrics is None else self._metrics.counting(made)
+        if doubled.doubles(instrumenting_module_name):
+            tracer = ShadowingTracer(tracer, CurrentSpan)
         with self._lock:
             self._forget_gone()
             entry = _Made(made, self._gone.append)

@@ -34,7 +34,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from clew import __version__, guard, semconv
+from clew import __version__, doubled, guard, semconv
 from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
@@ -123,6 +123,7 @@ class Tracer:
         self._rules: Final = None if rules.are_none else rules
         #: Whether `call.reply_carrier` will be read at the end; else it need not be there.
         self.wants_reply_headers: Final = rules.wants_reply_headers
+        doubled.watch()
         self.kind: Final = kind
         self._is_server: Final = kind is SpanKind.SERVER
         self._extracts: Final = kind in (SpanKind.SERVER, SpanKind.CONSUMER)
@@ -171,6 +172,11 @@ class Tracer:
         one of its own.
         """
         context = _current()
+        family: doubled.Family | None = None
+        if doubled.state.is_on and transport is not None:
+            family = (transport.component if transport.kind == "messaging" else transport.kind, self._extracts)
+            if doubled.is_traced_by_another(context, family):
+                return INVALID_SPAN, context
         try:
             headers = as_carrier(carrier)
             propagator = self._propagator
@@ -190,6 +196,8 @@ class Tracer:
             else:
                 span = self._started(operation, context, transport, links)
             context = Context({**context, SPAN_KEY: span})
+            if family is not None:
+                context = doubled.with_ours(context, family, span)
         except Exception as failure:
             guard.swallow("starting a span", failure)
             return INVALID_SPAN, context

@@ -1,0 +1,345 @@
+"""A call that others trace too has one span: frameworks by themselves and OpenTelemetry's own instrumentations."""
+
+from __future__ import annotations
+
+import asyncio
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import requests
+from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.trace import SpanKind, StatusCode
+from starlette.applications import Starlette
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as StarletteMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+import clew.instrumentation.httpx
+import clew.instrumentation.redis
+import clew.instrumentation.requests
+import clew.instrumentation.starlette
+import clew.instrumentation.urllib3
+from clew.instrumentation.asgi import TracingMiddleware
+from clew.testing import SpanRecorder
+
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+WITH_PARENT = {"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"}
+
+
+def scope_of(span: Any) -> str:
+    return str(span.instrumentation_scope.name)
+
+
+def get(app: Any, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(main())
+
+
+def fastapi(tracer_provider: Any) -> FastAPI:
+    app = FastAPI(telemetry={"tracer_provider": tracer_provider})
+
+    @app.get("/items/{item}")
+    async def item(item: int) -> int:
+        trace.get_current_span().set_attribute("shop.item", item)
+        with tracer_provider.get_tracer("shop").start_as_current_span("look up"):
+            if item == 500:
+                raise ValueError("no such item")
+        return item
+
+    return app
+
+
+def one_server_span(recorder: SpanRecorder, scope: str) -> Any:
+    """The only SERVER span, of this scope; besides it there is the application's own span below it and no other."""
+    spans = recorder.spans
+    (server,) = [span for span in spans if span.kind is SpanKind.SERVER]
+    assert scope_of(server).startswith(scope)
+    others = [span for span in spans if span is not server]
+    assert [span.name for span in others] == ["look up"]
+    assert others[0].parent.span_id == server.context.span_id
+    return server
+
+
+@pytest.mark.parametrize("headers", [{}, WITH_PARENT], ids=["root", "child"])
+def test_fastapi_that_traces_itself_adds_no_span_to_clews(tracer_provider: Any, headers: dict[str, str]) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(fastapi(tracer_provider), tracer_provider=tracer_provider)
+    assert get(app, "/items/7", headers).json() == 7
+    server = one_server_span(recorder, "clew")
+    assert server.name == "GET /items/{item}"
+    assert server.attributes["shop.item"] == 7, "what the application says of the current span"
+    if headers:
+        assert f"{server.parent.span_id:016x}" == PARENT_ID
+    else:
+        assert server.parent is None
+
+
+def test_a_failure_in_fastapi_is_recorded_once(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(fastapi(tracer_provider), tracer_provider=tracer_provider)
+    assert get(app, "/items/500").status_code == 500
+    server = one_server_span(recorder, "clew")
+    assert server.status.status_code is StatusCode.ERROR
+    assert [event.name for event in server.events].count("exception") <= 1
+
+
+def test_the_first_request_after_instrument_has_one_span_too(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    undo = clew.instrumentation.starlette.patch(tracer_provider)
+    undo_fastapi = clew.instrumentation.starlette.patch_fastapi(tracer_provider)
+    try:
+        get(fastapi(tracer_provider), "/items/7", WITH_PARENT)
+    finally:
+        undo_fastapi()
+        undo()
+    one_server_span(recorder, "clew")
+
+
+def test_where_fastapi_begins_first_its_spans_stay(tracer_provider: Any) -> None:
+    app = fastapi(tracer_provider)
+    app.add_middleware(TracingMiddleware, tracer_provider=tracer_provider)
+    recorder = SpanRecorder(tracer_provider)
+    get(app, "/items/7", WITH_PARENT)
+    (server,) = [span for span in recorder.spans if span.kind is SpanKind.SERVER]
+    assert scope_of(server) == "fastapi"
+
+
+def test_fastapi_without_clew_traces_as_ever(tracer_provider: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    get(fastapi(tracer_provider), "/items/7", WITH_PARENT)
+    (server,) = [span for span in recorder.spans if span.kind is SpanKind.SERVER]
+    assert scope_of(server) == "fastapi"
+
+
+@pytest.mark.parametrize("headers", [{}, WITH_PARENT], ids=["root", "child"])
+def test_opentelemetrys_fastapi_instrumentation_inside_clews_adds_no_span(
+    tracer_provider: Any, headers: dict[str, str]
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    app = fastapi(tracer_provider)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=tracer_provider)
+    assert get(TracingMiddleware(app, tracer_provider=tracer_provider), "/items/7", headers).json() == 7
+    server = one_server_span(recorder, "clew")
+    assert server.attributes["shop.item"] == 7
+    get(TracingMiddleware(app, tracer_provider=tracer_provider), "/items/500", headers)
+    failed = [span for span in recorder.spans if span.kind is SpanKind.SERVER][-1]
+    assert [event.name for event in failed.events].count("exception") <= 1
+
+
+def plain(tracer_provider: Any) -> Starlette:
+    async def look_up(request: Any) -> PlainTextResponse:
+        with tracer_provider.get_tracer("shop").start_as_current_span("look up"):
+            return PlainTextResponse("ok")
+
+    return Starlette(routes=[Route("/items", look_up)])
+
+
+Middleware = Callable[..., Any]
+
+
+@pytest.mark.parametrize("other", [OpenTelemetryMiddleware, StarletteMiddleware], ids=["contrib", "starlette"])
+@pytest.mark.parametrize("headers", [{}, WITH_PARENT], ids=["root", "child"])
+def test_of_two_asgi_middlewares_the_outer_one_makes_the_span(
+    tracer_provider: Any, other: Middleware, headers: dict[str, str]
+) -> None:
+    inside = TracingMiddleware(
+        other(plain(tracer_provider), tracer_provider=tracer_provider), tracer_provider=tracer_provider
+    )
+    recorder = SpanRecorder(tracer_provider)
+    assert get(inside, "/items", headers).text == "ok"
+    one_server_span(recorder, "clew")
+
+    outside = other(
+        TracingMiddleware(plain(tracer_provider), tracer_provider=tracer_provider), tracer_provider=tracer_provider
+    )
+    recorder = SpanRecorder(tracer_provider)
+    assert get(outside, "/items", headers).text == "ok"
+    servers = [span for span in recorder.spans if span.kind is SpanKind.SERVER]
+    assert len(servers) == 1
+    assert not scope_of(servers[0]).startswith("clew")
+    (looked_up,) = [span for span in recorder.spans if span.name == "look up"]
+    assert looked_up.context.trace_id == servers[0].context.trace_id
+
+
+@contextmanager
+def instrumented(instrumentor: Any, tracer_provider: Any) -> Iterator[None]:
+    instrumentor.instrument(tracer_provider=tracer_provider, skip_dep_check=True)
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()
+
+
+@contextmanager
+def patched(module: Any, tracer_provider: Any) -> Iterator[None]:
+    undo = module.patch(tracer_provider)
+    try:
+        yield
+    finally:
+        undo()
+
+
+@pytest.fixture(params=[False, True], ids=["clew first", "clew last"])
+def both(request: pytest.FixtureRequest) -> Callable[[Any, Any, Any], ExitStack]:
+    """Applies both instrumentations of a library, in either order."""
+
+    def apply(instrumentor: Any, modules: Any, tracer_provider: Any) -> ExitStack:
+        stack = ExitStack()
+        ours = [lambda m=module: patched(m, tracer_provider) for module in modules]
+        theirs = [lambda: instrumented(instrumentor, tracer_provider)]
+        for make in [*theirs, *ours] if request.param else [*ours, *theirs]:
+            stack.enter_context(make())
+        return stack
+
+    return apply
+
+
+class Peer(socketserver.BaseRequestHandler):
+    """Answers every HTTP request with 200, and every Redis command with OK; remembers what was asked."""
+
+    def handle(self) -> None:
+        while True:
+            data = self.request.recv(65_536)
+            if not data:
+                return
+            self.server.asked.append(data)  # type: ignore[attr-defined]
+            if data.startswith(b"*"):
+                self.request.sendall(b"+OK\r\n" * sum(line.startswith(b"*") for line in data.split(b"\r\n")))
+            else:
+                self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Peer)
+        self.asked: list[bytes] = []
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+@pytest.fixture
+def peer() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def one_client_span(recorder: SpanRecorder, count: int = 1) -> list[Any]:
+    spans = [span for span in recorder.spans if span.kind is SpanKind.CLIENT]
+    assert len(spans) == count, [(scope_of(span), span.name) for span in spans]
+    return spans
+
+
+def test_requests_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, peer: Server
+) -> None:
+    modules = (clew.instrumentation.requests, clew.instrumentation.urllib3)
+    recorder = SpanRecorder(tracer_provider)
+    with both(RequestsInstrumentor(), modules, tracer_provider):
+        assert requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=10).text == "ok"
+        (span,) = one_client_span(recorder)
+        sent = peer.asked[-1].decode().lower()
+        assert sent.count("traceparent:") == 1
+        assert f"{span.context.span_id:016x}" in sent, "the span that is recorded is the one the server is told"
+        with tracer_provider.get_tracer("shop").start_as_current_span("in a call of its own"):
+            requests.get(f"http://127.0.0.1:{peer.port}/b", timeout=10)
+        one_client_span(recorder, 2)
+
+
+def test_httpx_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, peer: Server
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient() as client:
+            await client.get(f"http://127.0.0.1:{peer.port}/a")
+
+    with both(HTTPXClientInstrumentor(), (clew.instrumentation.httpx,), tracer_provider):
+        assert httpx.get(f"http://127.0.0.1:{peer.port}/a").text == "ok"
+        (span,) = one_client_span(recorder)
+        sent = peer.asked[-1].decode().lower()
+        assert sent.count("traceparent:") == 1
+        assert f"{span.context.span_id:016x}" in sent
+        asyncio.run(ask())
+        one_client_span(recorder, 2)
+
+
+def test_redis_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, peer: Server
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    with both(RedisInstrumentor(), (clew.instrumentation.redis,), tracer_provider):
+        client = redis.Redis(port=peer.port, protocol=2)
+        client.ping()
+        before = len([span for span in recorder.spans if span.kind is SpanKind.CLIENT])
+        client.set("a", 1)
+        assert len([span for span in recorder.spans if span.kind is SpanKind.CLIENT]) == before + 1
+        client.close()
+
+
+def test_a_call_made_while_a_request_is_answered_is_not_taken_for_it(tracer_provider: Any, peer: Server) -> None:
+    """A client span of others within clew's server span is another call."""
+
+    def ask(request: Any) -> PlainTextResponse:
+        return PlainTextResponse(requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=10).text)
+
+    app = TracingMiddleware(Starlette(routes=[Route("/ask", ask)]), tracer_provider=tracer_provider)
+    recorder = SpanRecorder(tracer_provider)
+    with instrumented(RequestsInstrumentor(), tracer_provider):
+        assert get(app, "/ask").text == "ok"
+    (client,) = one_client_span(recorder)
+    (server,) = [span for span in recorder.spans if span.kind is SpanKind.SERVER]
+    assert client.parent.span_id == server.context.span_id
+
+
+def test_what_was_started_within_a_call_and_outlives_it_is_traced_by_others(tracer_provider: Any) -> None:
+    """The context of a call that has ended still names clew's span; nobody is silent for its sake."""
+    other = tracer_provider.get_tracer("opentelemetry.instrumentation.asgi")
+    started = asyncio.Event()
+
+    async def later() -> None:
+        await started.wait()
+        with other.start_as_current_span("later", kind=SpanKind.SERVER):
+            pass
+
+    async def main() -> None:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def start(request: Any) -> PlainTextResponse:
+            tasks.append(asyncio.create_task(later()))
+            return PlainTextResponse("ok")
+
+        app = TracingMiddleware(Starlette(routes=[Route("/", start)]), tracer_provider=tracer_provider)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+            await client.get("/")
+        started.set()
+        await asyncio.gather(*tasks)
+
+    recorder = SpanRecorder(tracer_provider)
+    asyncio.run(main())
+    assert sorted(span.name for span in recorder.spans if span.kind is SpanKind.SERVER) == ["GET /", "later"]
