@@ -318,6 +318,23 @@ def test_a_message_asked_for_alone_is_handled_until_the_next_but_within_a_reques
     assert spans.open == 0
 
 
+def test_a_failure_after_which_the_consumer_is_stopped_is_that_of_the_last_message(
+    orders: Kafka, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    async def main() -> None:
+        sent = await (await orders.producer()).send_and_wait(orders.topic, b"tea")
+        consumer = clew.kafka.traced(await orders.consumer(sent.offset), tracer_provider=tracer_provider)
+        try:
+            await consumer.getone()
+            raise ValueError("no tea")
+        finally:
+            await consumer.stop()
+
+    with pytest.raises(ValueError, match="no tea"):
+        orders.run(main)
+    assert_span(spans.one(), status=StatusCode.ERROR, attributes={"error.type": "ValueError"})
+
+
 def test_a_message_that_cannot_be_sent_is_an_error_with_its_name(
     orders: Kafka, tracer_provider: Any, spans: SpanRecorder
 ) -> None:

@@ -227,6 +227,37 @@ def test_sender_and_what_is_done_until_the_next_poll_are_one_trace(
     assert spans.open == 0
 
 
+@pytest.mark.parametrize("way", ["finally", "with"])
+def test_a_failure_after_which_the_consumer_is_closed_is_that_of_the_last_message(
+    orders: Kafka, tracer_provider: Any, spans: SpanRecorder, way: str
+) -> None:
+    offset = orders.send()
+    consumer = orders.reader(offset, clew.kafka.traced(Consumer, tracer_provider=tracer_provider))
+
+    def read() -> None:
+        if way == "with":
+            with consumer:
+                polled(consumer)
+                raise ValueError("no tea")
+        try:
+            polled(consumer)
+            raise ValueError("no tea")
+        finally:
+            consumer.close()
+
+    with pytest.raises(ValueError, match="no tea"):
+        read()
+    assert_span(spans.one(), status=StatusCode.ERROR, attributes={"error.type": "ValueError"})
+    # One that was there before the message came is not its own.
+    another = orders.reader(offset, clew.kafka.traced(Consumer, tracer_provider=tracer_provider))
+    try:
+        raise ValueError("earlier")
+    except ValueError:
+        polled(another)
+        another.close()
+    assert_span(spans.spans[1], status=StatusCode.UNSET)
+
+
 def test_a_batch_is_one_span_linked_to_all_senders(orders: Kafka, tracer_provider: Any, spans: SpanRecorder) -> None:
     first = orders.send(b"before")
     producer = clew.kafka.traced(Producer, tracer_provider=tracer_provider)(orders.settings)
@@ -483,7 +514,7 @@ consumer = Consumer({{"bootstrap.servers": {orders.servers!r}, "group.id": "run"
 consumer.assign([TopicPartition({orders.topic!r}, 0, offsets[0])])
 while consumer.poll(20) is None:
     pass
-consumer.close()
+# It ends without closing the consumer.
 """
     )
     done = subprocess.run(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakSet
 
 from opentelemetry.context import attach, get_current
 
@@ -54,15 +57,29 @@ class Handling:
 current_handling: Final[ContextVar[Handling | None]] = ContextVar("clew_handling", default=None)
 
 
+_all: Final[WeakSet[Turns]] = WeakSet()
+
+
+# Registered after the provider is set up, so called before it is shut down.
+@atexit.register
+def _at_exit() -> None:
+    """End what is being handled by a program that ends without closing its consumers."""
+    for turns in list(_all):
+        turns.done()
+
+
 class Turns:
     """What a consumer gives out one by one, and the span of what it gave out last."""
 
-    __slots__ = ("_ended", "_last", "tracing")
+    __slots__ = ("__weakref__", "_ended", "_in_flight", "_last", "tracing")
 
     def __init__(self, tracing: MessageTracing) -> None:
         self.tracing: Final = tracing
         self._ended: list[Handling] = []
         self._last: Handling | None = None
+        # The identity of the exception that was being handled when the last message was given out.
+        self._in_flight = id(None)
+        _all.add(self)
 
     def again(self) -> Turns:
         """Another one for the same consumer."""
@@ -72,12 +89,17 @@ class Turns:
         """The handling of a message as a call. May raise."""
         raise NotImplementedError
 
-    def done(self) -> None:
+    def closed(self) -> None:
+        """The consumer is closed: in a `finally`, say, where what was done with the last message has failed."""
+        error = sys.exc_info()[1]
+        self.done(None if id(error) == self._in_flight else error)
+
+    def done(self, error: BaseException | None = None) -> None:
         """Whatever was given out last has been dealt with."""
         try:
             last, self._last = self._last, None
             if last is not None:
-                last.end()
+                last.end(error)
                 self._ended.append(last)
             # A span that the application began within one and ends later makes that one current once more.
             for one in list(self._ended):
@@ -90,6 +112,7 @@ class Turns:
         """`given` is dealt with from now until `done`."""
         try:
             self._last = Handling(self.tracing, self.call_of(given), given)
+            self._in_flight = id(sys.exc_info()[1])
             current_handling.set(self._last)
         except Exception as failure:
             guard.swallow("reading a message", failure)

@@ -109,13 +109,12 @@ def message_of(given: Any) -> Message:
     """Reads a `ConsumerRecord` of aiokafka or kafka-python, or a `Message` of confluent-kafka. Raises AttributeError."""
     if callable(given.topic):
         value = given.value()
-        size = len(value) if isinstance(value, (bytes, str)) else None
         return Message(
             given.topic(),
             given.partition(),
             given.offset(),
             _text(given.key()),
-            size,
+            _size_bytes(value),
             value is None,
             given.headers(),
         )
@@ -129,6 +128,13 @@ def message_of(given: Any) -> Message:
         given.value is None,
         given.headers,
     )
+
+
+def _size_bytes(value: Any) -> int | None:
+    """Of a value as it is on its way; None for what is not serialised yet, or no longer."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    return len(value) if isinstance(value, (bytes, bytearray)) else None
 
 
 def _text(key: Any) -> str | None:
@@ -181,7 +187,7 @@ def sending(
         partition=partition if isinstance(partition, int) and partition >= 0 else None,
         kafka_key=_text(key),
         kafka_is_tombstone=value is None,
-        body_size_bytes=len(value) if isinstance(value, (bytes, bytearray, memoryview, str)) else None,
+        body_size_bytes=_size_bytes(value),
         client_id=client.client_id,
     )
 

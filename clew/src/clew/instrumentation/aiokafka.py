@@ -161,7 +161,7 @@ def _aiter(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
 
 
 async def _stop(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
-    reader.done()
+    reader.closed()
     return await original(consumer)
 
 

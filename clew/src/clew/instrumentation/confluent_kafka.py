@@ -195,7 +195,7 @@ class _Reading:
 
     def close(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Around what ends the consumer."""
-        self.reader.done()
+        self.reader.closed()
         return original(*args, **kwargs)
 
     #: By the names of those they go around; each is given the original, bound.

@@ -102,7 +102,7 @@ def _next(consumer: Any, reader: Reader, original: Callable[..., Any]) -> Any:
 
 
 def _close(consumer: Any, reader: Reader, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    reader.done()
+    reader.closed()
     return original(consumer, *args, **kwargs)
 
 
