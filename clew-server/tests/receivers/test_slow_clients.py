@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
@@ -200,3 +204,119 @@ def test_out_of_memory_is_503_which_is_retried(
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert Status.FromString(answer.content).code == 14
+
+
+class CrawlingCall:
+    """A gRPC call over bare HTTP/2 whose message announces `length` bytes and lacks the last one."""
+
+    def __init__(self, address: str, length: int) -> None:
+        host, port = address.rsplit(":", 1)
+        self._socket = socket.create_connection((host, int(port)), timeout=30)
+        self.left = length + 5 - 1
+        self._start = b"\0" + length.to_bytes(4, "big")
+        self._rooms = {0: 65_535, 1: 65_535}
+        self._largest = 16_384
+        fields = {
+            ":method": "POST", ":scheme": "http", ":path": servers.EXPORT, ":authority": "localhost",
+            "content-type": "application/grpc", "te": "trailers",
+        }  # fmt: skip
+        block = b"".join(b"\0" + bytes([len(k)]) + k.encode() + _short(v.encode()) for k, v in fields.items())
+        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"") + _frame(1, 4, 1, block))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def crawl(self) -> bytes:
+        """Send what the server makes room for, then nothing; the headers of the answer, as they came, when the call is ended."""
+        answer = b""
+        while True:
+            while self.left and (size := min(self.left, self._largest, *self._rooms.values())) > 0:
+                self._socket.sendall(_frame(0, 0, 1, (self._start + bytes(size))[:size]))
+                self._start = b""
+                self.left -= size
+                self._rooms = {stream: room - size for stream, room in self._rooms.items()}
+            kind, flags, stream, payload = self._read_frame()
+            if kind == 8:
+                self._rooms[stream] += int.from_bytes(payload, "big")
+            elif kind == 4 and not flags & 1:
+                for at in range(0, len(payload), 6):
+                    number, value = (
+                        int.from_bytes(payload[at : at + 2], "big"),
+                        int.from_bytes(payload[at + 2 : at + 6], "big"),
+                    )
+                    if number == 4:
+                        self._rooms[1] += value - 65_535
+                self._socket.sendall(_frame(4, 1, 0, b""))
+            elif kind == 6 and not flags & 1:
+                self._socket.sendall(_frame(6, 1, 0, payload))
+            elif kind == 1 and stream == 1:
+                answer += payload
+            if (kind == 1 and flags & 1) or kind == 3:
+                return answer
+
+    def _read_frame(self) -> tuple[int, int, int, bytes]:
+        head = self._read(9)
+        return head[3], head[4], int.from_bytes(head[5:9], "big"), self._read(int.from_bytes(head[:3], "big"))
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = self._socket.recv(size - len(data))
+            assert part, "the connection ended"
+            data += part
+        return data
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def _short(text: bytes) -> bytes:
+    assert len(text) < 127
+    return bytes([len(text)]) + text
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
+    listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "GRPC_MESSAGE_WITHIN_S", 1.5)
+    server = listen()
+    before = 0
+    for turn in range(5):
+        calls = [CrawlingCall(server.grpc_address, 8 * MIB) for _ in range(4)]
+        with ThreadPoolExecutor(len(calls)) as pool:
+            answers = list(pool.map(CrawlingCall.crawl, calls))
+        for call, answer in zip(calls, answers, strict=True):
+            assert b"was not whole within" in answer
+            assert call.left == 0
+            call.close()
+        if turn == 0:
+            before = resident_bytes()
+    assert resident_bytes() - before < 64 * MIB, "four turns of 32 MiB"
+    assert server.grpc.state.refused_requests == 20
+    with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        assert channel.unary_unary(servers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
+    assert len(server.logged()) == 2
+
+
+def test_a_grpc_call_without_a_message_is_told_so(listen: Callable[..., Any]) -> None:
+    server = listen()
+    options = [("grpc.enable_http_proxy", 0)]
+    with (
+        grpc.insecure_channel(server.grpc_address, options=options) as channel,
+        pytest.raises(grpc.RpcError) as refusal,
+    ):
+        channel.stream_unary(servers.EXPORT)(iter(()), timeout=30)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "without a message" in str(refusal.value.details())
+
+
+def test_a_grpc_call_without_the_token_is_refused_before_its_message_has_come(listen: Callable[..., Any]) -> None:
+    server = listen(token="secret")
+    call = CrawlingCall(server.grpc_address, 8 * MIB)
+    assert b"a token is needed" in call.crawl()
+    call.close()

@@ -49,6 +49,8 @@ _OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/
 
 BODY_STEP_BYTES, BODY_STEP_WITHIN_S = 512, 10.0
 """A body may come slowly, but so much of it must come in so long."""
+GRPC_MESSAGE_WITHIN_S = 60.0
+"""A gRPC message must be whole by then: nobody can see how much of it has come."""
 _TOO_SLOW = f"less than {BODY_STEP_BYTES} bytes of the body came in {BODY_STEP_WITHIN_S:.0f} s; send the request again"
 _NO_MEMORY = "this machine is out of memory for a request of this size; send it again"
 _NO_MEMORY_RETRY_S = 2.0
@@ -314,17 +316,20 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
         if handler_call_details.method == EXPORT:
-            return grpc.unary_unary_rpc_method_handler(self._export)
+            # The method is unary; as a stream its handler starts before the message is there, and can end what crawls.
+            return grpc.stream_unary_rpc_method_handler(self._export)
         return None
 
-    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _export(self, _messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         self.state.saw(_peer(context.peer()), time.time_ns())
         if self._wanted is not None and not self._is_allowed(context):
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
         try:
+            body = await _read_message(context)
             # The message is in memory already; what the budget can still spare is everything that comes after it.
             with self._intake.reserve(len(body)) as reservation:
                 batch = await self._decoding.run(body, PROTOBUF, reservation)
+                del body
                 await self._intake.accept(batch)
         except Unavailable as error:
             await self._refuse_for_now(context, str(error), error.retry_after_s)
@@ -366,6 +371,21 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
         self.state.refused(message)
         self._intake.note_refused()
         await context.abort(code, message)
+
+
+async def _read_message(context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    """The call's one message. Raises Unavailable when it takes too long, BadInput when there is none.
+
+    Ending the call resets its stream, and grpc frees what had come.
+    """
+    try:
+        async with asyncio.timeout(GRPC_MESSAGE_WITHIN_S):
+            message = await context.read()
+    except TimeoutError:
+        raise Unavailable(f"the message was not whole within {GRPC_MESSAGE_WITHIN_S:.0f} s; send it again") from None
+    if not isinstance(message, bytes):
+        raise BadInput("the call ended without a message")
+    return message
 
 
 def _peer(peer: str) -> str:
