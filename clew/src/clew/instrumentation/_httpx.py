@@ -8,6 +8,7 @@ application may leave a body unread.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import ModuleType, TracebackType
@@ -18,6 +19,7 @@ from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
 from clew.carriers import HttpxCarrier
+from clew.instrumentation._http import ASKS_AGAIN, network_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.options import HttpOptions
@@ -30,8 +32,6 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 MARK: Final = "clew.traced"
 #: In a request's extensions once its answer asked for another: how often it was sent.
 SENT: Final = "clew.sent"
-# Redirects, and answers that ask for credentials.
-_ASKS_AGAIN: Final = frozenset((301, 302, 303, 307, 308, 401, 407))
 
 
 class HttpxTransport(Call):
@@ -82,10 +82,14 @@ class HttpxTransport(Call):
         if error is not None:
             return None
         self.reply_carrier = HttpxCarrier(reply.headers)
-        if reply.status_code in _ASKS_AGAIN:
+        if reply.status_code in ASKS_AGAIN:
             # A redirect's request takes the extensions over; for an authentication the same request is sent again.
             self.request.extensions[SENT] = self.resend_count + 1
-        return http_outcome(reply.status_code, server=False, reply=reply)
+        outcome = http_outcome(reply.status_code, server=False, reply=reply)
+        stream = reply.extensions.get("network_stream")
+        remote = None if stream is None else stream.get_extra_info("server_addr")
+        known = network_attributes(reply.http_version, remote)
+        return dataclasses.replace(outcome, attributes={**outcome.attributes, **known})
 
 
 def _send(tracer: Tracer, send: Callable[[Any], Any], request: Any) -> Any:

@@ -21,7 +21,7 @@ from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
 from clew.instrumentation._http_server import ServerCall, server_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import http_outcome
+from clew.tracing.attributes import OTHER, http_outcome
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
@@ -33,6 +33,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MARK: Final[Any] = web.RequestKey("clew.traced", bool) if hasattr(web, "RequestKey") else "clew.traced"
 #: On a trace configuration of ours.
 _OURS: Final = "_clew_ours"
+#: On a response: what its connection's socket is connected to.
+_REMOTE: Final = "_clew_remote"
 
 
 class MultiDictCarrier:
@@ -144,13 +146,15 @@ async def _answer(tracer: Tracer, request: web.Request, handler: Handler) -> web
 
 
 class _Exchange:
-    """The request of a session that is under way, and how often it was redirected."""
+    """The request of a session that is under way, and how often it was sent again."""
 
-    __slots__ = ("resend_count", "scope")
+    __slots__ = ("is_sent", "resend_count", "scope")
 
     def __init__(self, trace_request_ctx: object = None) -> None:
         self.scope: Scope | None = None
         self.resend_count = 0
+        #: Whether the headers of the current span's request were sent.
+        self.is_sent = False
 
 
 class _ClientTracing:
@@ -165,6 +169,7 @@ class _ClientTracing:
         factory: Any = _Exchange
         made: Any = aiohttp.TraceConfig(trace_config_ctx_factory=factory)
         made.on_request_start.append(self._started)
+        made.on_request_headers_sent.append(self._sending)
         made.on_request_redirect.append(self._redirected)
         made.on_request_end.append(self._ended)
         made.on_request_exception.append(self._failed)
@@ -173,6 +178,14 @@ class _ClientTracing:
 
     async def _started(self, session: Any, exchange: _Exchange, about: Any) -> None:
         self._begin(exchange, about.method, about.url, about.headers)
+
+    async def _sending(self, session: Any, exchange: _Exchange, about: Any) -> None:
+        """Headers are about to be written; a second time when aiohttp or a middleware of the session tries again."""
+        if exchange.is_sent and exchange.scope is not None:
+            exchange.scope.finish(Outcome(error_type=OTHER, message="sent again"))
+            exchange.resend_count += 1
+            self._begin(exchange, about.method, about.url, about.headers)
+        exchange.is_sent = True
 
     async def _redirected(self, session: Any, exchange: _Exchange, about: Any) -> None:
         self._end(exchange, about.response, None)
@@ -200,6 +213,7 @@ class _ClientTracing:
             # What is written here is what the session sends.
             call = RequestTransport(method, str(url), MultiDictCarrier(headers), resend_count=exchange.resend_count)
             exchange.scope = self._tracer.scope(call)
+            exchange.is_sent = False
         except Exception as failure:
             guard.swallow("reading a request of aiohttp", failure)
 
@@ -210,15 +224,40 @@ class _ClientTracing:
         outcome: Outcome | None = None
         if response is not None:
             scope.call.reply_carrier = MultiDictCarrier(response.headers)
+            call: Any = scope.call
+            call.version, call.remote = response.version, getattr(response, _REMOTE, None)
         elif isinstance(error, aiohttp.ClientResponseError) and error.status:
             # `raise_for_status=True`: there was a response, of which the exception keeps the status.
             outcome = http_outcome(error.status, server=False)
         scope.finish(response if outcome is None else outcome, error)
 
 
+def _note_remotes() -> Undo:
+    """Keep the other end of a response's connection, which may be given back or closed before the span ends."""
+
+    def make(original: Callable[..., Awaitable[Any]], switch: Switch) -> Callable[..., Awaitable[Any]]:
+        async def start(self: Any, connection: Any) -> Any:
+            if switch.on:
+                transport = getattr(connection, "transport", None)
+                setattr(self, _REMOTE, None if transport is None else transport.get_extra_info("peername"))
+            return await original(self, connection)
+
+        return start
+
+    return replace(aiohttp.ClientResponse, "start", make)
+
+
+_notes_remotes = False
+
+
 def trace_config(**options: Unpack[HttpOptions]) -> aiohttp.TraceConfig:
     """For `aiohttp.ClientSession(trace_configs=[…])`. Raises ValueError for an unknown convention."""
-    return _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", **options)).config()
+    global _notes_remotes
+    tracing = _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", **options))
+    if not _notes_remotes:
+        _notes_remotes = True
+        _note_remotes()
+    return tracing.config()
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
@@ -248,6 +287,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     undos = [
         replace(web.Application, "__init__", make_application),
         replace(aiohttp.ClientSession, "__init__", make_session),
+        _note_remotes(),
     ]
 
     def undo() -> None:

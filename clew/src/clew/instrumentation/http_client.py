@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
@@ -14,9 +15,10 @@ from opentelemetry.trace import SpanKind, TracerProvider
 
 from clew import guard
 from clew.carriers import DictCarrier
+from clew.hooks import when_imported
 from clew.instrumentation import _http
 from clew.instrumentation._calls import is_within
-from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport
+from clew.instrumentation._http import ASKS_AGAIN, DEFAULT_PORTS, RequestTransport, remote_of
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
@@ -31,14 +33,58 @@ Connection = TypeVar("Connection", bound=http.client.HTTPConnection)
 class _Exchange:
     """One request under way on a connection."""
 
-    __slots__ = ("headers", "scope")
+    __slots__ = ("call", "headers", "scope")
 
     def __init__(self, tracer: Tracer, connection: Any, method: str, url: str) -> None:
         self.headers: dict[str, str] = {}
-        self.scope = tracer.scope(RequestTransport(method, _url(connection, url), DictCarrier(self.headers)))
+        sender = _sender.get()
+        self.call: Final = RequestTransport(
+            method,
+            _url(connection, url),
+            DictCarrier(self.headers),
+            resend_count=0 if sender is None else sender.resend_count,
+        )
+        self.scope = tracer.scope(self.call)
+
+
+class _Sender:
+    """The request of urllib.request that is being sent."""
+
+    __slots__ = ("resend_count",)
+
+    def __init__(self, resend_count: int) -> None:
+        self.resend_count: Final = resend_count
+
+
+_sender: Final[ContextVar[_Sender | None]] = ContextVar("clew_urllib_sender", default=None)
+# What urllib.request hands on to the request that follows one whose answer asked for another, and how often it was sent.
+_asked: Final[ContextVar[tuple[object, int]]] = ContextVar("clew_urllib_asked", default=(None, 0))
+
+
+def _do_open(original: Callable[..., Any], handler: Any, http_class: Any, request: Any, **options: Any) -> Any:
+    """Around urllib.request's `do_open`, which sends one request: counts redirects and authentications."""
+    last, count = _asked.get()
+    # The same request once more, after an authentication; or a new one that knows where the last ones led.
+    is_again = last is not None and (
+        last is request
+        or (getattr(request, "redirect_dict", None) is not None and request.redirect_dict is _redirects_of(last))
+    )
+    resend_count = count if is_again else 0
+    token = _sender.set(_Sender(resend_count))
+    try:
+        response = original(handler, http_class, request, **options)
+    finally:
+        _sender.reset(token)
+    _asked.set((request, resend_count + 1) if getattr(response, "status", 0) in ASKS_AGAIN else (None, 0))
+    return response
+
+
+def _redirects_of(request: object) -> object:
+    return getattr(request, "redirect_dict", None)
 
 
 def _url(connection: Any, url: str) -> str:
+    url = url or "/"  # as http.client sends it
     if not url.startswith("/"):
         return url  # to a proxy, whole; or `*`
     # By a tunnel the connection is to the proxy.
@@ -72,6 +118,10 @@ class _Tracing:
         self._run(own, original, *args, **kwargs)
 
     def getresponse(self, own: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        exchange: _Exchange | None = vars(own).get(_OPEN)
+        if exchange is not None:
+            # Now, as a connection that ends with the response has no socket afterwards.
+            exchange.call.remote = remote_of(own.sock)
         response = self._run(own, original, *args, **kwargs)
         self._end(own, response, None)
         return response
@@ -129,7 +179,20 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return wrap
 
+    def make_do_open(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def do_open(self: Any, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
+            if not switch.on:
+                return original(self, http_class, req, **http_conn_args)
+            return _do_open(original, self, http_class, req, **http_conn_args)
+
+        return do_open
+
     undos = [replace(http.client.HTTPConnection, name, make(around)) for name, around in tracing.methods().items()]
+
+    def patch_urllib(module: Any) -> None:
+        undos.append(replace(module.AbstractHTTPHandler, "do_open", make_do_open))
+
+    undos.append(when_imported("urllib.request", patch_urllib))
 
     def undo() -> None:
         for one in undos:

@@ -1,4 +1,4 @@
-"""requests: a CLIENT span for each request an adapter sends; a redirect followed is a request of its own.
+"""requests: a CLIENT span for each request an adapter sends; a redirect followed and a retry are requests of their own.
 
     session = clew.requests.traced(requests.Session())
 
@@ -8,7 +8,10 @@ The span ends when the response's headers are there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
+from threading import get_ident
+from time import time_ns
 from typing import Any, Final, TypeVar, Unpack
 
 import requests
@@ -18,14 +21,118 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from clew import guard
 from clew.carriers import DictCarrier
 from clew.instrumentation import _http
-from clew.instrumentation._calls import is_within, traced_call
-from clew.instrumentation._http import RequestTransport
+from clew.instrumentation._calls import is_within
+from clew.instrumentation._http import ASKS_AGAIN, RequestTransport
 from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation.urllib3 import remote_of_connection, tell_of_tries
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
+from clew.transport import Outcome
 
 OPTIONS: Final = _http.OPTIONS
 Session = TypeVar("Session", bound=requests.Session)
+
+
+# Requests whose answer asked for another, by their hooks, which requests hands on to the next one, and how often they
+# were sent. A few, as a hook may send requests of its own in between.
+_asked: Final[ContextVar[tuple[tuple[object, int], ...]]] = ContextVar("clew_requests_asked", default=())
+_MAX_ASKED: Final = 4
+
+
+class _Try(RequestTransport):
+    """One try of a request; urllib3's pool tells of each."""
+
+    __slots__ = ("exchange", "failed_reply")
+
+    def __init__(self, exchange: _Exchange, carrier: DictCarrier, resend_count: int) -> None:
+        request = exchange.request
+        super().__init__(request.method or "GET", request.url or "", carrier, resend_count=resend_count)
+        self.exchange: Final = exchange
+        #: The answer that urllib3 has made an exception of: too many of them.
+        self.failed_reply: Any = None
+
+    def send_try(self, original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Around a pool's `_make_request`."""
+        return self.exchange.send_try(original, args, options)
+
+    def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
+        """The last answer counts where too many failed."""
+        if error is not None and self.failed_reply is not None:
+            reply, error = self.failed_reply, None
+        return super().outcome(reply, error)
+
+
+class _Exchange:
+    """What an adapter is asked to send, with a span for each time that urllib3 sends it."""
+
+    def __init__(self, tracer: Tracer, request: requests.PreparedRequest) -> None:
+        self._tracer: Final = tracer
+        self.request: Final = request
+        self._before: Final = next((count for hooks, count in _asked.get() if hooks is request.hooks), 0)
+        self._thread: Final = get_ident()
+        self._tries = 0
+        # What makes a second try of urllib3's one of the same: connection pools may be used for other things meanwhile.
+        self._sent: tuple[object, ...] = ()
+        self._is_trying = False
+        self._ended_at_ns = 0
+        self._error: BaseException | None = None
+        self._begin(DictCarrier(request.headers))
+
+    def _begin(self, carrier: DictCarrier) -> None:
+        self.call = _Try(self, carrier, self._before + self._tries)
+        self._scope = self._tracer.scope(self.call)
+        self._scope.enter()
+
+    def send_try(self, original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        sent = args[1:]
+        if self._is_trying or len(args) != 3 or get_ident() != self._thread or (self._tries and sent != self._sent):
+            return original(*args, **options)
+        if self._tries:
+            options = self._try_again(options)
+        self._sent = sent
+        self._tries += 1
+        self._is_trying = True
+        call = self.call
+        response: Any = None
+        self._error = None
+        try:
+            response = call.failed_reply = original(*args, **options)
+            call.version = getattr(response, "version", None)
+            if self._tracer.wants_reply_headers:
+                call.reply_carrier = DictCarrier(response.headers)
+            return response
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._is_trying = False
+            self._ended_at_ns = time_ns()
+            call.remote = remote_of_connection(args[0], response)
+
+    def _try_again(self, options: dict[str, Any]) -> dict[str, Any]:
+        """End the span of the try before, and begin the next one's."""
+        self._scope.leave()
+        reply, self.call.failed_reply = self.call.failed_reply, None
+        self._scope.finish(reply, self._error, end_time_unix_nano=self._ended_at_ns)
+        headers = options.get("headers")
+        # A copy, as the request keeps the headers it was sent with first.
+        own = self.request.headers.copy() if headers is None else headers.copy()
+        self._begin(DictCarrier(own))
+        return {**options, "headers": own}
+
+    def end(self, response: requests.Response | None, error: BaseException | None) -> None:
+        self._scope.leave()
+        call = self.call
+        self._error = None  # it would hold the frames that hold this
+        if response is not None:
+            call.failed_reply = None
+            if self._tracer.wants_reply_headers:
+                call.reply_carrier = DictCarrier(response.headers)
+            if response.status_code in ASKS_AGAIN:
+                others = [known for known in _asked.get() if known[0] is not self.request.hooks]
+                _asked.set(((self.request.hooks, call.resend_count + 1), *others[: _MAX_ASKED - 1]))
+        self._scope.finish(response, error)
+        call.failed_reply = None
 
 
 def _send(
@@ -34,18 +141,28 @@ def _send(
     if is_within("http"):
         return send(request, **options)
     try:
-        call = RequestTransport(request.method or "GET", request.url or "", DictCarrier(request.headers))
+        exchange = _Exchange(tracer, request)
     except Exception as failure:
         guard.swallow("reading a request of requests", failure)
         return send(request, **options)
-
-    def sent() -> requests.Response:
+    try:
         response = send(request, **options)
-        if tracer.wants_reply_headers:
-            call.reply_carrier = DictCarrier(response.headers)
-        return response
+    except BaseException as error:
+        exchange.end(None, error)
+        raise
+    exchange.end(response, None)
+    return response
 
-    return traced_call(tracer, call, sent)
+
+_tells_of_tries = False
+
+
+def _hear_of_tries() -> None:
+    """For adapters that are traced one by one: once, and for good."""
+    global _tells_of_tries
+    if not _tells_of_tries:
+        _tells_of_tries = True
+        tell_of_tries()
 
 
 class TracingAdapter(BaseAdapter):
@@ -56,6 +173,7 @@ class TracingAdapter(BaseAdapter):
         super().__init__()
         self.adapter: Final = HTTPAdapter() if adapter is None else adapter
         self._tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", **options)
+        _hear_of_tries()
 
     def __getattr__(self, name: str) -> Any:
         # What is asked of an adapter besides: `poolmanager`, `max_retries`, …
@@ -65,7 +183,11 @@ class TracingAdapter(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send one request."""
-        return _send(self._tracer, partial(_with_arguments, self.adapter.send, args), request, **kwargs)
+        response = _send(self._tracer, partial(_with_arguments, self.adapter.send, args), request, **kwargs)
+        made: Any = response
+        if getattr(made, "connection", None) is self.adapter:
+            made.connection = self  # by which an authentication sends the request again
+        return response
 
     def close(self) -> None:
         """Close the adapter inside."""
@@ -98,4 +220,10 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
         return send
 
-    return replace(HTTPAdapter, "send", make)
+    undos = [replace(HTTPAdapter, "send", make), tell_of_tries()]
+
+    def undo() -> None:
+        for one in undos:
+            one()
+
+    return undo

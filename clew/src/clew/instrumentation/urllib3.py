@@ -18,11 +18,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from clew import guard
 from clew.carriers import DictCarrier
 from clew.instrumentation import _http
-from clew.instrumentation._calls import is_within, traced_call
-from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport
+from clew.instrumentation._calls import traced_call
+from clew.instrumentation._http import DEFAULT_PORTS, RequestTransport, remote_of
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
+from clew.transport import current_client_transport
 
 OPTIONS: Final = _http.OPTIONS
 _MARK: Final = "_clew_tracer"
@@ -38,8 +39,13 @@ def _request(
     **options: Any,
 ) -> Any:
     """Around `_make_request(conn, method, url, …)`, which is called for each try; hands on what it was given."""
+    current: Any = current_client_transport()
+    if current is not None and current.kind == "http":
+        # A library above has the spans; some want to hear of each try.
+        send_try = getattr(current, "send_try", None)
+        return original(*args, **options) if send_try is None else send_try(original, args, options)
     headers: Mapping[str, str] | None = options.get("headers")
-    if is_within("http") or len(args) != 3:
+    if len(args) != 3:
         return original(*args, **options)
     try:
         # A copy, as the caller's headers may serve for several requests.
@@ -53,12 +59,40 @@ def _request(
 
     def sent() -> Any:
         # After the context was injected.
-        response = original(*args, **{**options, "headers": own})
+        try:
+            response = original(*args, **{**options, "headers": own})
+        except BaseException:
+            call.remote = remote_of_connection(args[0], None)
+            raise
+        call.remote = remote_of_connection(args[0], response)
         if tracer.wants_reply_headers:
             call.reply_carrier = DictCarrier(response.headers)
         return response
 
     return traced_call(tracer, call, sent)
+
+
+def remote_of_connection(connection: Any, response: Any) -> object:
+    """The other end of a pool's connection; one that ends with this response has handed its socket to that."""
+    socket = getattr(connection, "sock", None)
+    if socket is None and response is not None:
+        file = getattr(getattr(response, "_fp", None), "fp", None)
+        socket = getattr(getattr(file, "raw", None), "_sock", None)
+    return None if socket is None else remote_of(socket)
+
+
+def tell_of_tries() -> Undo:
+    """Let libraries above, whose call is current, hear of each try of a pool; makes no spans. Returns an undo function."""
+
+    def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+        def _make_request(self: Any, *args: Any, **options: Any) -> Any:
+            send_try = getattr(current_client_transport(), "send_try", None) if switch.on else None
+            function = partial(original, self)
+            return function(*args, **options) if send_try is None else send_try(function, args, options)
+
+        return _make_request
+
+    return replace(HTTPConnectionPool, "_make_request", make)
 
 
 def _url(pool: Any, url: str) -> str:
