@@ -1,4 +1,4 @@
-"""ASGI writes the bracket out, since it is in the way of every request; it does what `Scope` does."""
+"""What writes the bracket out, since its cost shows (ASGI, decorated functions), does what `Scope` does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 from opentelemetry import baggage
 from opentelemetry.trace import SpanKind, get_current_span
 
+import clew
 from clew.instrumentation.asgi import AsgiTransport, TracingMiddleware
 from clew.testing import SpanRecorder
 from clew.tracing import Tracer
-from clew.transport import current_server_transport
+from clew.transport import Call, current_server_transport
 
 HEADERS = [
     (b"host", b"shop:8080"),
@@ -127,3 +128,47 @@ def test_a_request_is_traced_alike_by_the_middleware_and_by_the_bracket(tracer_p
     assert vars(written_out) == vars(by_hand)
     assert current_server_transport() is None
     assert not get_current_span().is_recording()
+
+
+class Silent(Exception):
+    """Has no words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no tea"),
+        ValueError("http://u:pw@shop/?token=S"),
+        Silent(),
+        asyncio.CancelledError(),
+        KeyboardInterrupt(),
+    ],
+    ids=["error", "secret", "silent", "cancellation", "interrupt"],
+)
+def test_a_decorated_function_fails_as_a_call_in_the_bracket_does(tracer_provider: Any, error: BaseException) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    @clew.trace(tracer_provider=tracer_provider)
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        work()
+    with (
+        pytest.raises(type(error)),
+        Tracer(SpanKind.CLIENT, tracer_provider=tracer_provider).scope(Call("x", "X", "x")),
+    ):
+        raise error
+    decorated, bracketed = (
+        (
+            {key: value for key, value in span.attributes.items() if key in ("error.type", "clew.cancelled")},
+            span.status.status_code,
+            span.status.description,
+            [(event.name, event.attributes["exception.message"]) for event in span.events],
+        )
+        for span in recorder.spans
+    )
+    assert decorated == bracketed

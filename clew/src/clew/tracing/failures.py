@@ -38,7 +38,7 @@ def record(span: Span, error: BaseException, *, with_callers: bool = False) -> N
     try:
         if with_callers:
             span.record_exception(error, _attributes(error, _stack(error)))
-        elif any(may_hold_secrets(text) for text in _texts(error)):
+        elif any(text is None or may_hold_secrets(text) for text in _texts(error)):
             span.record_exception(error, _attributes(error))
         else:
             span.record_exception(error)
@@ -74,13 +74,16 @@ def _callers(error: BaseException) -> Iterator[traceback.FrameSummary]:
     return reversed(traceback.StackSummary.extract(traceback.walk_stack(frame.f_back), limit=MAX_CALLERS))
 
 
-def _texts(error: BaseException) -> Iterator[str]:
-    """The messages of an exception and of those that led to it, all of which its stack trace shows."""
+def _texts(error: BaseException) -> Iterator[str | None]:
+    """The messages of an exception and of those that led to it, all of which its stack trace shows.
+
+    None for one whose `__str__` fails.
+    """
     for _ in range(_MAX_CAUSES):
         try:
             yield str(error)
         except Exception:
-            yield ""
+            yield None
         before = error.__cause__ or error.__context__
         if before is None:
             return
