@@ -119,6 +119,29 @@ def test_flush_returns_when_both_forms_are_stored_and_the_segment_is_gone(
     asyncio.run(writer.flush(0.0))  # nothing to wait for
 
 
+def test_how_long_the_oldest_span_waits_does_not_jump_with_the_clock(
+    open_wal: Callable[..., Wal], request_of: Callable[..., bytes], store: ScriptedStore, start_writer: StartWriter
+) -> None:
+    """By the monotonic clock while the process lives; what an earlier process left has waited since its arrival."""
+    clock_ns, monotonic_s = [1_800_000_000 * 10**9], [100.0]
+    wal = open_wal(clock_ns=lambda: clock_ns[0], monotonic_s=lambda: monotonic_s[0])
+    store.gate.clear()
+    writer = start_writer(wal, store)
+    put(wal, request_of(1))
+    monotonic_s[0] += 3
+    for jump_s in (86_400 * 365, -86_400 * 700):
+        clock_ns[0] += jump_s * 10**9
+        assert writer.statistics().oldest_unstored_ms == 3_000
+    wal.seal()
+    wal.close()
+    clock_ns[0] = 1_800_000_007 * 10**9
+    again = open_wal(clock_ns=lambda: clock_ns[0], monotonic_s=lambda: monotonic_s[0])
+    assert again.statistics().oldest_unstored_s == 7
+    monotonic_s[0] += 2
+    assert again.statistics().oldest_unstored_s == 9
+    store.gate.set()
+
+
 def test_flush_says_when_its_time_is_over(
     open_wal: Callable[..., Wal], request_of: Callable[..., bytes], store: ScriptedStore, start_writer: StartWriter
 ) -> None:

@@ -99,12 +99,12 @@ class Segment:
 
 
 class WalStatistics(NamedTuple):
-    """What waits in the log. `oldest_unstored_unix_nano` is None when nothing does."""
+    """What waits in the log. `oldest_unstored_s`, how long the oldest has waited, is None when nothing does."""
 
     backlog_bytes: int
     backlog_spans: int
     segments: int
-    oldest_unstored_unix_nano: int | None
+    oldest_unstored_s: float | None
     remembered_requests: int
     last_error: str | None
     failing_since_unix_nano: int | None
@@ -266,12 +266,14 @@ class Wal:
     def statistics(self) -> WalStatistics:
         damaged_files, damaged_bytes = files.damage(self.folder)
         with self.changed:
+            now_s = self.monotonic_s()
             segments = self.segments()
             return WalStatistics(
                 backlog_bytes=sum(s.size_bytes for s in segments),
                 backlog_spans=sum(s.spans for s in segments),
                 segments=len(segments),
-                oldest_unstored_unix_nano=min((s.first_arrival_unix_nano for s in segments), default=None),
+                # By the monotonic clock: the wall clock may have jumped since.
+                oldest_unstored_s=max((now_s - s.first_durable_s for s in segments), default=None),
                 remembered_requests=len(self._hashes),
                 last_error=self._last_error,
                 failing_since_unix_nano=self._failing_since_ns,
@@ -359,7 +361,9 @@ class Wal:
                 file.truncate(found.end)
             self._fsync(file.fileno())
         segment = Segment(path, found.records[0].arrival_unix_nano // DAY_NS, heads=None)
-        segment.first_durable_s = segment.last_durable_s = self.monotonic_s()
+        segment.last_durable_s = self.monotonic_s()
+        waited_ns = max(0, self._clock_ns() - found.records[0].arrival_unix_nano)
+        segment.first_durable_s = segment.last_durable_s - waited_ns / 1e9
         for one in found.records:
             spans = count_spans(data[one.body : one.mark])
             segment.add(one.end - one.start, spans, data[one.mark : one.end], None, one.arrival_unix_nano)

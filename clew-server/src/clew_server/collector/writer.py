@@ -147,7 +147,7 @@ class Writer:
 
     def statistics(self) -> WriterStatistics:
         log = self._wal.statistics()
-        oldest = log.oldest_unstored_unix_nano
+        oldest_s = log.oldest_unstored_s
         with self._wal.changed:
             waiting = {segment.name for segment in self._wal.sealed()}
             failing = [
@@ -160,7 +160,7 @@ class Writer:
                 dead_letter_spans=self._dead_letter_spans,
                 backlog_bytes=log.backlog_bytes,
                 backlog_spans=log.backlog_spans,
-                oldest_unstored_ms=0 if oldest is None else max(0, (self._clock_ns() - oldest) // 1_000_000),
+                oldest_unstored_ms=0 if oldest_s is None else int(oldest_s * 1000),
                 failures=self._failures,
                 last_error=self._last_error,
                 failing_since_unix_nano=min(failing, default=None),
