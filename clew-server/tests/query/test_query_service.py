@@ -16,7 +16,7 @@ from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService, trace_id_from_text
-from clew_server.store.contract import Page, StoredSpan, StoredTrace
+from clew_server.store.contract import Names, Page, StoredSpan, StoredTrace
 
 TRACE_ID = bytes(range(16))
 
@@ -44,11 +44,11 @@ class FakeStore:
         self.may_answer.wait(30)
         return Page([], None)
 
-    def services(self) -> list[str]:
-        return ["cart"]
+    def services(self) -> Names[str]:
+        return Names(["cart"], None)
 
-    def operations(self, service: str) -> list[tuple[str, str]]:
-        return [("GET /", "server")] if service == "cart" else []
+    def operations(self, service: str) -> Names[tuple[str, str]]:
+        return Names([("GET /", "server")] if service == "cart" else [], "a part")
 
 
 def stored(span_id: bytes, received_unix_nano: int = 0) -> StoredSpan:
@@ -91,8 +91,8 @@ def test_stored_spans_and_those_still_in_the_log_are_one_trace() -> None:
 
 def test_names_and_searches_are_handed_on() -> None:
     async def body(service: QueryService) -> None:
-        assert await service.services() == ["cart"]
-        assert await service.operations("cart") == [("GET /", "server")]
+        assert await service.services() == (["cart"], None)
+        assert await service.operations("cart") == ([("GET /", "server")], "a part")
         assert (await service.search(Search())).complete
 
     run(body, FakeStore())
@@ -148,7 +148,7 @@ def test_searches_that_wait_hold_up_no_trace_by_its_id_and_no_list_of_services()
     async def body(service: QueryService) -> None:
         waiting = [asyncio.ensure_future(service.search(Search())) for _ in range(12)]
         await asyncio.sleep(0)
-        assert await service.services() == ["cart"]
+        assert await service.services() == (["cart"], None)
         assert len(await service.get_trace(TRACE_ID.hex())) == 1
         assert service.statistics().running == 12
         store.may_answer.set()

@@ -139,10 +139,14 @@ def test_a_trace_by_its_id_is_what_can_be_read_and_says_what_is_missing(halves: 
 
 
 @pytest.mark.usefixtures("mended")
-def test_names_come_from_the_parts_that_can_be_read(halves: Halves) -> None:
+def test_names_come_from_the_parts_that_can_be_read_and_say_what_is_missing(halves: Halves) -> None:
+    reader = halves.opened.store.reader
+    assert reader.services().missing is None
     halves.flip("red")
-    assert "damaged" in halves.opened.store.reader.services()
-    assert halves.opened.store.reader.operations("damaged") == [("GET /", "server")]
+    assert "damaged" in reader.services().found
+    assert reader.operations("damaged").found == [("GET /", "server")]
+    for names in (reader.services(), reader.operations("damaged")):
+        assert "of table red cannot be read" in str(names.missing)
 
 
 @pytest.mark.usefixtures("mended")

@@ -254,11 +254,11 @@ def test_the_whole_store_comes_in_pages_of_seven_without_a_gap(shop: Any) -> Non
 def test_services_and_operations_are_sorted_and_complete(shop: Any) -> None:
     reader, known = shop
     spans = [span for trace in known.traces.values() for span in trace]
-    assert reader.services() == sorted({span.service for span in spans})
+    assert reader.services().found == sorted({span.service for span in spans})
     for service in SERVICES:
         expected = {(span.name, KIND_WORDS[span.kind]) for span in spans if span.service == service}
-        assert reader.operations(service) == sorted(expected)
-    assert reader.operations("nobody") == []
+        assert reader.operations(service).found == sorted(expected)
+    assert reader.operations("nobody").found == []
 
 
 @pytest.mark.parametrize("cursor", ["made up", "", "MS4x", "MS4xLng", "é" * 4, "a" * 5000])

@@ -526,15 +526,15 @@ def test_a_folder_of_an_older_schema_shows_what_it_holds_and_takes_what_its_log_
         "store = ChdbStore(Path(folder) / 'chdb', schema_folder=Path(folder) / 'schema')\n"
         "store.open()\n"
         "one = SegmentFile(Path(second), Path(second).name)\n"
-        "assert store.reader.services() == ['old']\n"
-        "assert store.reader.operations('old') == [('GET /', 'server')]\n"
+        "assert store.reader.services().found == ['old']\n"
+        "assert store.reader.operations('old').found == [('GET /', 'server')]\n"
         "for is_missing in (True, False):\n"
         "    read = [store.reader.get(bytes.fromhex(i)) for i in ids]\n"
         "    assert [len(r) for r in read] == [2, 3], read\n"
         "    assert {InstrumentationScope.FromString(s.scope).name for r in read for s in r} == {'library'}\n"
         "    assert [b'old' in s.resource for r in read for s in r] == [True] * 5\n"
         "    assert [store.writer.ensure(one, form) for form in ('chunks', 'search')] == [is_missing] * 2\n"
-        "assert store.reader.services() == ['old', 'older']\n"
+        "assert store.reader.services().found == ['old', 'older']\n"
         "store.close()\n"
     )
     ids = [request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex() for request in (stored, half)]

@@ -72,8 +72,8 @@ def test_a_service_whose_name_is_of_any_type_has_one_name_everywhere(
     (trace,) = reader.find(Search((SpanCondition("name", "=", f"n{number}"),))).traces
     columns = skeleton(reader.get(trace_id))
     assert [trace.root_service] == list(trace.services) == columns["services"]
-    assert trace.root_service in reader.services()
-    assert (f"n{number}", "server") in reader.operations(trace.root_service)
+    assert trace.root_service in reader.services().found
+    assert (f"n{number}", "server") in reader.operations(trace.root_service).found
     same = Search((SpanCondition("service", "=", trace.root_service), SpanCondition("name", "=", f"n{number}")))
     assert [found.trace_id for found in reader.find(same).traces] == [trace_id.hex()]
 

@@ -84,14 +84,16 @@ class NativeApi:
         return JSONResponse({"flushed": True})
 
     async def services(self, request: Request) -> Response:
-        return JSONResponse({"services": await self._query.services()})
+        names = await self._query.services()
+        return JSONResponse({"services": names.found}, headers=_incomplete(names.missing))
 
     async def operations(self, request: Request) -> Response:
         service = _once(request, "service")
         if service is None:
             raise BadInput("say whose operations: ?service=NAME", code="missing_parameter")
-        found = await self._query.operations(service)
-        return JSONResponse({"operations": [{"name": name, "kind": kind} for name, kind in found]})
+        names = await self._query.operations(service)
+        found = [{"name": name, "kind": kind} for name, kind in names.found]
+        return JSONResponse({"operations": found}, headers=_incomplete(names.missing))
 
     async def traces(self, request: Request) -> Response:
         unknown = sorted(set(request.query_params) - _SEARCH_PARAMETERS)

@@ -19,7 +19,7 @@ from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.search import Search
 from clew_server.model.skeleton import skeleton
-from clew_server.store.contract import Page, StoredSpan, StoredTrace, TraceReader, TraceSearch, TraceStore
+from clew_server.store.contract import Names, Page, StoredSpan, StoredTrace, TraceReader, TraceSearch, TraceStore
 
 MAX_SPANS_ASKED: Final = 100
 SEARCH_THREADS: Final = 3
@@ -167,11 +167,11 @@ class QueryService:
         """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
         return await self._searches.run(lambda: self._search.find(search))
 
-    async def services(self) -> list[str]:
+    async def services(self) -> Names[str]:
         """Names of all services, sorted."""
         return await self._lookups.run(self._search.services)
 
-    async def operations(self, service: str) -> list[tuple[str, str]]:
+    async def operations(self, service: str) -> Names[tuple[str, str]]:
         """(name, kind word) of a service's operations, sorted; empty for an unknown service."""
         return await self._lookups.run(lambda: self._search.operations(service))
 

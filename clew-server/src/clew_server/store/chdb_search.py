@@ -14,7 +14,7 @@ from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondi
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import counted
 from clew_server.store.chdb_reader import ChdbReader
-from clew_server.store.contract import Page, TraceSummary
+from clew_server.store.contract import Names, Page, TraceSummary
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
 """Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""
@@ -27,18 +27,20 @@ _MAX_UINT64: Final = (1 << 64) - 1
 class ChdbTraces(ChdbReader):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
-    def services(self) -> list[str]:
+    def services(self) -> Names[str]:
         """See TraceSearch."""
-        return [row[0] for row in self._names("services", {})]
+        rows, missing = self._names("services", {})
+        return Names([name for (name,) in rows], missing)
 
-    def operations(self, service: str) -> list[tuple[str, str]]:
+    def operations(self, service: str) -> Names[tuple[str, str]]:
         """See TraceSearch."""
-        rows = self._names("operations", {"service": _hex(service)})
-        return sorted((name, KIND_WORDS[kind]) for name, kind in rows)
+        rows, missing = self._names("operations", {"service": _hex(service)})
+        return Names(sorted((name, KIND_WORDS[kind]) for name, kind in rows), missing)
 
-    def _names(self, name: str, parameters: dict[str, str]) -> list[list[Any]]:
+    def _names(self, name: str, parameters: dict[str, str]) -> tuple[list[list[Any]], str | None]:
+        question = self.question()
         try:
-            return self.question().rows(name, parameters)
+            return question.rows(name, parameters), question.missing()
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 

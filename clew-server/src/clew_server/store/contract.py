@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.search import Search
 
 Statement = Literal["chunks", "search"]
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,19 @@ class TraceStore(Protocol):
         ...
 
 
+class Names(NamedTuple, Generic[Name]):
+    """Names, sorted. `missing` says what of the store could not be read, so that some may lack; None when all could."""
+
+    found: list[Name]
+    missing: str | None
+
+
 class TraceSearch(Protocol):
     """Finds traces and names. Blocking."""
 
     def find(self, search: Search) -> Page: ...
-    def services(self) -> list[str]: ...
-    def operations(self, service: str) -> list[tuple[str, str]]:
+    def services(self) -> Names[str]: ...
+    def operations(self, service: str) -> Names[tuple[str, str]]:
         """(name, kind word) of the service, sorted."""
         ...
 
