@@ -74,6 +74,22 @@ async def ask():
         assert (await client.get("/price/tea")).json()["price"] == 12
 asyncio.run(ask())
 """,
+    "how-to/coming-from-opentelemetry.md": """
+import asyncio, httpx
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+async def price(request):
+    return PlainTextResponse("12")
+provider = clew.configure(service_name="page", endpoint="http://localhost:4318")
+app = Starlette(routes=[Route("/price", price), Route("/health", price)])
+async def ask():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        for path in ("/price", "/health"):
+            assert (await client.get(path, headers={"x-tenant": "acme"})).text == "12"
+asyncio.run(ask())
+clew.shutdown()
+""",
     "how-to/ids-in-logs.md": """
 clew.shutdown()
 """,
@@ -146,6 +162,7 @@ PROMISED = {
         ("shop", "SERVER", "GET /price/{article}", "HTTP", "UNSET"),
         ("shop", "INTERNAL", "rank offers", None, "UNSET"),
     },
+    "how-to/coming-from-opentelemetry.md": {("page", "SERVER", "GET /price", "HTTP", "UNSET")},
     "how-to/ids-in-logs.md": {("shop", "INTERNAL", "checkout", None, "UNSET")},
     "how-to/sample.md": {("shop", "INTERNAL", "GET /price", None, "UNSET")},
     "how-to/send-spans.md": {("shop", "INTERNAL", "sent", None, "UNSET")},
