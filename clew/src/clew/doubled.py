@@ -117,6 +117,8 @@ def is_traced_by_another(context: Context, family: Family) -> bool:
     """Whether the current span is another instrumentation's for the very call that is about to begin."""
     try:
         span = context.get(SPAN_KEY)
+        if span is None:
+            return False
         name = getattr(getattr(span, "instrumentation_scope", None), "name", None)
         if type(name) is not str or family not in _FAMILIES.get(name, ()):
             return False
@@ -130,11 +132,11 @@ def is_traced_by_another(context: Context, family: Family) -> bool:
 
 
 def with_ours(context: Context, family: Family, span: Span) -> Context:
-    """`context`, which says as well that clew traces such a call in it as `span`."""
+    """`context` with `span` as the current one, and with the word that clew traces such a call as that span."""
     ours = (family, span)
     if family[1]:
         _answering.set(ours)  # not reset: it counts as long as the span is recording
-    return Context({**context, _OURS_KEY: ours})
+    return Context({**context, SPAN_KEY: span, _OURS_KEY: ours})
 
 
 def _ours_in(context: Context, kind: object) -> tuple[Family, Span] | None:

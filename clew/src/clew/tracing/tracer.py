@@ -195,8 +195,9 @@ class Tracer:
                 span = _unrecorded(context)
             else:
                 span = self._started(operation, context, transport, links)
-            context = Context({**context, SPAN_KEY: span})
-            if family is not None:
+            if family is None:
+                context = Context({**context, SPAN_KEY: span})
+            else:
                 context = doubled.with_ours(context, family, span)
         except Exception as failure:
             guard.swallow("starting a span", failure)
