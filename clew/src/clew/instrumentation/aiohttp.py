@@ -19,7 +19,7 @@ from yarl import URL
 from clew import guard, semconv
 from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
-from clew.instrumentation._http_server import ServerCall, server_attributes
+from clew.instrumentation._http_server import ServerCall, note_peer, server_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import OTHER, http_outcome
 from clew.tracing.options import HttpOptions
@@ -101,6 +101,7 @@ class ServerTransport(ServerCall):
             request.remote,
             request.headers.get("user-agent"),
         )
+        note_peer(attributes, self.peer)
         if self.route is not None:
             attributes[semconv.HTTP_ROUTE] = self.route
         return attributes

@@ -19,7 +19,7 @@ from opentelemetry.util.types import AttributeValue
 from clew import guard
 from clew.carriers import AsgiCarrier, WsgiCarrier
 from clew.instrumentation import _http_server
-from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
+from clew.instrumentation._http_server import AFTERWARDS, ServerCall, note_peer, server_attributes
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
@@ -76,7 +76,7 @@ class WsgiTransport(ServerCall):
         if not host:
             port = str(environ.get("SERVER_PORT", ""))
             host = (environ.get("SERVER_NAME", ""), int(port) if port.isdecimal() else None)
-        return server_attributes(
+        attributes = server_attributes(
             self.method,
             environ.get("wsgi.url_scheme"),
             protocol[5:] if protocol.startswith("HTTP/") else None,
@@ -86,6 +86,16 @@ class WsgiTransport(ServerCall):
             environ.get("REMOTE_ADDR"),
             environ.get("HTTP_USER_AGENT"),
         )
+        note_peer(attributes, self._socket())
+        return attributes
+
+    def _socket(self) -> Peer | None:
+        # Werkzeug's ProxyFix replaces the address by that of the client behind the proxies, and keeps the first.
+        original: Any = self.environ.get("werkzeug.proxy_fix.orig")
+        peer = self.peer
+        if peer is not None and isinstance(original, Mapping) and (address := original.get("REMOTE_ADDR")):
+            return str(address), peer[1]
+        return peer
 
 
 class TracingMiddleware:

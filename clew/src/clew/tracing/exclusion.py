@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 #: Comma-separated regular expressions, searched for in the URL of each HTTP request a server answers.
 EXCLUDED_URLS: Final = "OTEL_PYTHON_EXCLUDED_URLS"
 _header: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):\s*(.*)", re.DOTALL).fullmatch
+# A parameter of a route: `{id}`, `{id:int}`, `<id>`, `<int:id>`; and those that take slashes too.
+_parameter: Final = re.compile(r"\{[^{}/]*\}|<[^<>/]*>").search
+_parameters: Final = re.compile(r"(\{[^{}/]*\}|<[^<>/]*>)").split
+_spans_slashes: Final = re.compile(r"\{.*:path\}|<path:.*>").fullmatch
 
 
 def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Call], bool] | None:
@@ -71,6 +75,19 @@ def path_of(transport: Call) -> str:
     return "/" + rest if slash and (not before or before.endswith(" ")) else "/" + operation
 
 
+def _template(rule: str) -> Callable[[str], object] | None:
+    """What matches the paths of a route template; None for a rule that is none."""
+    if _parameter(rule) is None:
+        return None
+    expression = ""
+    for number, piece in enumerate(_parameters(rule)):
+        if number % 2:
+            expression += ".+" if _spans_slashes(piece) else "[^/]+"
+        else:
+            expression += ".*".join(re.escape(part) for part in piece.split("*"))
+    return re.compile(expression, re.DOTALL).fullmatch
+
+
 def _check(rule: Exclusion) -> Callable[[Call], bool]:
     if callable(rule):
         return rule
@@ -78,7 +95,19 @@ def _check(rule: Exclusion) -> Callable[[Call], bool]:
         raise TypeError(f"a rule of exclude is a string or callable, not {type(rule).__name__}")
     if rule.startswith("/"):
         match = re.compile(translate(rule)).match
-        return lambda transport: match(path_of(transport)) is not None
+        template = _template(rule)
+        if template is None:
+            return lambda transport: match(path_of(transport)) is not None
+
+        def is_of_template(transport: Call) -> bool:
+            # A route that is known at the start decides; else a parameter stands for one part of the path.
+            route: Any = getattr(transport, "route", None)
+            if isinstance(route, str):
+                return route == rule or match(route) is not None
+            path = path_of(transport)
+            return match(path) is not None or template(path) is not None
+
+        return is_of_template
     header = _header(rule)
     if header is not None:
         name, matches = header[1].lower(), re.compile(translate(header[2].strip()), re.IGNORECASE).match
