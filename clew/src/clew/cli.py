@@ -69,7 +69,7 @@ def _main(words: list[str]) -> int:
             return _fail(f"command {name!r} cannot be loaded: {_one_line(error)}")
     if command is None:
         if name in _SERVER_COMMANDS:
-            return _fail(f"{name!r} belongs to the server: pip install clew-server")
+            return _fail(f"{name!r} belongs to the server: install clew-server")
         if name.startswith("-"):
             return _fail(f"no option {name!r} here; see clew --help")
         return _fail(f"no command {name!r}; see clew --help")
@@ -107,7 +107,7 @@ def _overview(plugins: dict[str, EntryPoint]) -> str:
             except Exception as error:
                 rows.append((name, f"(cannot be loaded: {_one_line(error)})"))
         else:
-            rows.append((name, f"{_SERVER_COMMANDS[name]} (pip install clew-server)"))
+            rows.append((name, f"{_SERVER_COMMANDS[name]} (in clew-server, not installed)"))
     width = max(len(name) for name, _ in rows)
     lines += [f"  {name:<{width}}  {text}" for name, text in rows]
     lines += ["", "clew COMMAND --help tells more about one of them."]

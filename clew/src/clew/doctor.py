@@ -94,7 +94,7 @@ def _check_recorder(report: _Report) -> None:
     name, reason = _select.selected.name, _select.reason
     advice = ""
     if name == "pure" and reason != _select.BY_CHOICE:
-        advice = "the native recorder costs a fraction: pip install --force-reinstall --no-binary clew clew, with a C compiler and Python's headers"
+        advice = "the native recorder costs a fraction: install clew from its sources, with a C compiler and Python's headers"
     report.say("recorder", True, f"clew {__version__}, recorder: {name}, {reason}", advice)
 
 
@@ -106,7 +106,7 @@ def _check_doubled(report: _Report) -> None:
         report.say(
             "doubled",
             True,
-            f"others may trace the same calls: {', '.join(installed)}; whoever begins first makes the span",
+            f"others may trace the same calls: {', '.join(installed)}; the one that begins first makes the span",
             "to have clew's only: " + "; ".join(dict.fromkeys(installed.values())),
         )
 

@@ -96,7 +96,7 @@ export function HelpDialog({ open, onClose }: { open: boolean; onClose: () => vo
         ))}
       </dl>
       <p className="muted">
-        Conditions are separated by blanks, and all of them hold for one span of the trace.
+        Conditions are separated by spaces, and all of them hold for one span of the trace.
       </p>
     </dialog>
   )

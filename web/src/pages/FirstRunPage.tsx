@@ -56,7 +56,7 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
               <span className="step">1</span> Three lines in a Python program
             </h2>
             <p>
-              After <code>pip install clew</code>. Servers and clients of the libraries you have are traced.
+              Install clew for it first. Servers and clients of the libraries you have are traced.
             </p>
             <CodeBlock
               text={pythonLines(http ? receiverAddress(http) : DEFAULT_ENDPOINT)}
