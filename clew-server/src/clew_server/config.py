@@ -303,7 +303,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
 
 
 def _check_ready_file(path: Path, data_dir: Path, problems: list[str]) -> None:
-    """Now rather than once everything has started: whoever waits for the file would wait for ever."""
+    """Checked now and not after the start: a process that waits for the file would wait for ever."""
     folder = path.parent
     if path.is_dir():
         problems.append(f"--ready-file {path}: is a folder; name a file")

@@ -1,4 +1,4 @@
-"""What the backend says no with: a leaf module, for every room. Each protocol maps these to its own status in its own file."""
+"""Exceptions by which every room refuses a request. Imports no other room; each protocol maps them to its own status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: an ASGI layer around every HTTP port. Host names, token, cross-site requests, security headers."""
+"""Access checks, an ASGI layer around every HTTP port: host names, token, cross-site requests, security headers."""
 
 from __future__ import annotations
 

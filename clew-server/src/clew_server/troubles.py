@@ -1,4 +1,4 @@
-"""What goes wrong while the server runs, kept until it is right again: status, metrics, readiness and the UI say it."""
+"""Failures of the running server, kept until they are over; shown by status, metrics, readiness and the UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as every dialect of ours answers them: one shape, the right status."""
+"""Error responses of every dialect: one JSON shape, the right status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashes of accepted request bodies, remembered for a while: the same body again is acknowledged and not written."""
+"""Hashes of recently accepted request bodies, so that a repeated body is acknowledged and not written again."""
 
 from __future__ import annotations
 

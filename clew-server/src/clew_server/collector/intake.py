@@ -1,4 +1,4 @@
-"""The one door: a decoded request is taken in, made durable by the log, and only then acknowledged."""
+"""Accepts decoded requests: each is written to the log durably and only then acknowledged. All receivers come through here."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Reservation:
 
     @property
     def gave_way(self) -> bool:
-        """Whether the room was taken back: whoever holds the bytes must drop them."""
+        """Whether the room was taken back: the holder of the bytes must drop them."""
         return self._is_gone
 
     def grow_to(self, size_bytes: int) -> None:
@@ -126,7 +126,7 @@ class Intake:
         disk_room: Callable[[], DiskRoom] | None = None,
         in_flight_bytes: int = IN_FLIGHT_BYTES,
     ) -> None:
-        """`reserve_bytes`: of a disk's size, what must stay free. `disk_room` stands in for the real disk in tests."""
+        """`reserve_bytes`: the share of a disk of this size that must stay free. `disk_room` replaces the real disk in tests."""
         self._wal = wal
         self._max_backlog_bytes = max_backlog_bytes
         self._reserve_bytes = reserve_bytes

@@ -1,4 +1,4 @@
-"""Spans by trace id out of the log: what is acknowledged and not yet stored, so that a trace is there at once."""
+"""Reads spans by trace id from the log, so that a trace can be shown before it is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a segment that the store refuses whole is divided, and which of its records are set aside: a file beside the segment.
+"""Divides a segment that the store refuses, and records which of its records are set aside, in a file beside the segment.
 
 What was decided is durable before the parts are inserted, so that after a crash the same parts are looked for: a part that
 is stored is never stored again inside a larger one.

@@ -1,4 +1,4 @@
-"""From the log to the store: seals segments in time, stores both forms of each, repeats what fails, deletes what is stored."""
+"""Moves segments from the log to the store: seals them in time, stores both forms, repeats failures, deletes what is stored."""
 
 from __future__ import annotations
 

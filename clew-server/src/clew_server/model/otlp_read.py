@@ -1,4 +1,4 @@
-"""Reads OTLP bytes back: a stored trace as OTLP and as OTLP JSON. No I/O.
+"""Converts stored OTLP bytes to a trace as OTLP and as OTLP JSON. No I/O.
 
 A span whose bytes do not parse (only a damaged disk or another writer makes one) is left out; `readable` counts them.
 """

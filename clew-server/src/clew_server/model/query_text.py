@@ -25,7 +25,7 @@ _MAX_CONDITIONS: Final = 32
 _MAX_NS: Final = (1 << 63) - 1
 
 _SUPPORTED: Final = (
-    "A query is conditions joined by blanks: KEY=VALUE for service, name, kind, status or an attribute, and"
+    "A query is conditions separated by spaces: KEY=VALUE for service, name, kind, status or an attribute, and"
     ' dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
 )
 _UNITS_NS: Final = {

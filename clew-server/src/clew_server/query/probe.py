@@ -1,4 +1,4 @@
-"""Does the store answer? Asked on a thread and a connection of its own, so that users' questions never stand in front of it."""
+"""Checks that the store answers, on a thread and a connection of its own, so that users' queries cannot delay the check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WITHIN_S: Final = 5.0
 
 
 class Probe:
-    """`call` returns when the store has answered and raises where it does not. One call runs at a time, whoever asks."""
+    """`call` returns when the store has answered and raises where it does not. Calls run one at a time."""
 
     def __init__(self, call: Callable[[], None], *, within_s: float = _WITHIN_S) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""What a receiver owes: a pure decoder from bytes to a batch, and a state that can be shown."""
+"""The interface of a receiver: a pure decoder from bytes to a batch, and a state that can be shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many attributes a request may hold for its bytes: the store's cost is by the attribute, not by the byte. No I/O.
+"""Limits the attributes of a request by its size, because the store's cost grows with attributes and not with bytes. No I/O.
 
 An attribute with a key and a value has at least nine bytes. Sixty-four MiB of empty ones, which gzip packs into 64 kB, would
 cost the store gigabytes, and so would many small requests of them in one segment of the log.
@@ -13,9 +13,9 @@ from clew_server.errors import TooLarge
 from clew_server.receivers.wire import fields
 
 _BYTES_AN_ATTRIBUTE = 16
-"""For so many bytes of a request one attribute may lack its key or its value."""
+"""One attribute without key or value is allowed for each of this many bytes of a request."""
 _SHORT_BYTES = 7
-"""An attribute up to this length, tag and length included, lacks one of them."""
+"""An attribute of at most this length, tag and length included, lacks its key or its value."""
 _ALWAYS = 16
 _WINDOWS, _WINDOW_BYTES = 32, 128
 

@@ -1,4 +1,4 @@
-"""Memory: what a large request took is given back, and a parser that had too little is not taken for a broken request."""
+"""Returns the memory of large requests to the system, and tells a parser that ran out of memory from a broken request."""
 
 from __future__ import annotations
 

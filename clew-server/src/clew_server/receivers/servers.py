@@ -44,13 +44,13 @@ TRACES = "/v1/traces"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 MAX_METADATA_BYTES = 16 << 10
 MAX_STREAMS = 16
-"""gRPC calls at once on one connection: a message is in memory before its handler is asked."""
+"""Concurrent gRPC calls of one connection, limited because a message is in memory before its handler is called."""
 _OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
 
 BODY_STEP_BYTES, BODY_STEP_WITHIN_S = 512, 10.0
-"""A body may come slowly, but so much of it must come in so long."""
+"""A body may arrive slowly, but at least this much of it within this time."""
 GRPC_MESSAGE_WITHIN_S = 60.0
-"""A gRPC message must be whole by then: nobody can see how much of it has come."""
+"""Time for a whole gRPC message, since gRPC does not say how much of it has arrived."""
 _TOO_SLOW = f"less than {BODY_STEP_BYTES} bytes of the body came in {BODY_STEP_WITHIN_S:.0f} s; send the request again"
 _NO_MEMORY = "this machine is out of memory for a request of this size; send it again"
 _NO_MEMORY_RETRY_S = 2.0

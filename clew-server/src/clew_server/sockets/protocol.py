@@ -15,15 +15,15 @@ MAX_PIPELINED = 32
 """Requests sent ahead on one connection, before the first is answered."""
 
 KEEP_ALIVE_S = 75
-"""An exporter that sends each 5, 10 or 60 s must find its connection open."""
+"""Longer than the 5, 10 or 60 s between two sends of an exporter, so that its connection stays open."""
 HEAD_WITHIN_S = 20.0
 BODY_PAUSE_S = 60.0
-"""Without `BODY_STEP_BYTES` in this time the connection is closed, whoever reads the body."""
+"""Without `BODY_STEP_BYTES` in this time the connection is closed, in every handler."""
 BODY_STEP_BYTES = 512
 DRAIN_WITHIN_S = 30.0
-"""What is left of a body after its request was answered (refused) is read and thrown away for so long."""
+"""How long the rest of a body is read and discarded after its request was refused."""
 SEND_PAUSE_S = 30.0
-"""A client that takes nothing of its answer for so long is left."""
+"""A connection whose client reads nothing of its answer for this long is closed."""
 
 # One byte of body costs five on the wire when each comes in a chunk of its own.
 _CHUNK_OVERHEAD = 16

@@ -1,4 +1,4 @@
-"""An HTTP port: uvicorn with our connections, our way of accepting them, and a sweep over them each second."""
+"""An HTTP port: uvicorn with our connection class, our accept loop, and a check of all connections each second."""
 
 from __future__ import annotations
 

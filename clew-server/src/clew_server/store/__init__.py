@@ -1,1 +1,1 @@
-"""Spans at rest. `contract.py` says what a store owes; an engine lives in a file of its own and is named only in `app.py`."""
+"""Stores spans. `contract.py` has the interfaces; each engine is in files of its own and is named only in `app.py`."""

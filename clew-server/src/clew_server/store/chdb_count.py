@@ -1,4 +1,4 @@
-"""How many spans a listed trace really has: the summaries count a span again that came again in another request.
+"""Counts the spans of listed traces exactly, since the summaries count a span again when another request repeats it.
 
 Counted in SQL over a page's traces at once, by the rule of a trace by its id: a span is all its bytes, resource and scope.
 """
@@ -15,7 +15,7 @@ from clew_server.store.chdb_reader import RowBinary
 from clew_server.store.contract import TraceSummary
 
 IDS: Final = "(SELECT arrayJoin(arrayMap(x->toFixedString(unhex(x),16),{ids:Array(String)})))"
-"""The traces a statement is about, in place of the word."""
+"""Replaces the placeholder in a statement by the traces it is about."""
 
 _SPANS_AT_ONCE: Final = 200_000
 _MAX_HOURS: Final = 2_000

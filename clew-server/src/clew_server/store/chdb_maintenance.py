@@ -1,4 +1,4 @@
-"""Figures and expiry: arrival days are dropped whole, and of the newest the oldest arrivals when the disk cap asks."""
+"""Figures and expiry: drops whole arrival days, and the oldest arrivals of the newest day when the disk cap requires it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clew_server.store.migrate import TABLES
 
 _KEEP_OF_CAP: Final = 0.9
 _LEAST_OF_CAP: Final = 0.1
-"""So much of the newest spans stays, whatever else fills the folder."""
+"""This much of the newest spans stays, even when other files fill the folder."""
 _ROUND_UP_TO_HOUR: Final = 0.1
 """A whole hour is deleted when that is at most this share of the day more than was asked for."""
 _PART: Final = re.compile(r"(\d{8}|all)_\d|tmp|delete_tmp|moving")

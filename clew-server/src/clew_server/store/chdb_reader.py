@@ -1,4 +1,4 @@
-"""A trace out of chDB: its rows of `chunks`, and the bytes of its resources and scopes, which are few and remembered."""
+"""Reads a trace from chDB: its rows of `chunks`, and the bytes of its resources and scopes, which are few and cached."""
 
 from __future__ import annotations
 

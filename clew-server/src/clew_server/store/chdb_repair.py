@@ -1,4 +1,4 @@
-"""Rows of a segment into some of its tables only: those in which an earlier attempt left nothing.
+"""Inserts a segment's rows into those of its tables in which an earlier attempt left nothing.
 
 The statement is run again over a copy of its tables and views. The copies of the missing tables keep their rows, the other
 copies keep nothing; then the parts of the former are attached to the real tables. Inserting into the real tables would

@@ -1,4 +1,4 @@
-"""Finds traces in chDB: newest first, in widening windows, exact pages, and honest about where it stopped."""
+"""Finds traces in chDB: newest first, in widening windows, with exact pages; says where it stopped."""
 
 from __future__ import annotations
 

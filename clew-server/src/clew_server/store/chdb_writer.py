@@ -1,4 +1,4 @@
-"""Segments into chDB: two statements, and the proof that what they wrote is in every table."""
+"""Inserts segments into chDB by two statements, and checks that what they wrote is in every table."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ChdbWriter:
         self._repair = Repair(pool)
         self._checking = threading.Lock()
         self._dropped = 0
-        """Parts found short so far: whoever inserted meanwhile cannot know that none was its own."""
+        """Number of parts found short so far. An insert during which it grew may have written one of them."""
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
             "search": f"{schemas[1].with_suffix('')}:Request",

@@ -1,4 +1,4 @@
-"""What a store owes to the collector (TraceWriter) and to the query (TraceReader, TraceSearch)."""
+"""The interfaces of a store: TraceWriter for the collector, TraceReader and TraceSearch for queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time that retention goes by: that of the wall clock as long as it runs on, never that of a jump.
+"""The clock of retention: follows the wall clock, but not its jumps.
 
 A clock may be wrong for seconds at a start, or for hours while the server runs. What it says of today does no harm; what is
 dropped because of it does. So a time that is further ahead than the time that has passed counts only when it has held for a
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 CONFIRM_S: Final = 86_400
-"""For so long a clock that jumped ahead must hold before anything is dropped by it."""
+"""How long a clock that jumped ahead must keep its time before retention follows it."""
 _TOLERANCE_NS: Final = 600 * 1_000_000_000
 
 
