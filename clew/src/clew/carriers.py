@@ -99,7 +99,7 @@ class AsgiCarrier:
         index = self._index
         if index is None:
             index = self._index = dict(self._pairs)
-            # ASGI wants lower-case names; whoever does not obey, and whoever repeats one, takes the slow way.
+            # ASGI wants lower-case names; upper-case and repeated names take the slow path.
             self.names = b"\n".join(index)
             self._is_plain = len(index) == len(self._pairs) and self.names.islower()
         return index

@@ -309,7 +309,7 @@ def _attribute_value(value: Any) -> AttributeValue:
     return str(value)
 
 
-# -- one wrapper for each colour of function ------------------------------------------------------------------------------
+# -- sync and async wrappers ----------------------------------------------------------------------------------------------
 
 
 def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:

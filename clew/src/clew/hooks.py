@@ -90,7 +90,7 @@ class _Finder:
 
 
 class _CallingLoader:
-    """The module's own loader, which then calls whoever waits. The module sees its own one."""
+    """Wraps the module's own loader and calls the waiting functions afterwards. The module itself sees its own loader."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

@@ -1,4 +1,4 @@
-"""The onion: a handler is one call, a middleware wraps it. Sync and async handlers alike."""
+"""Middleware: wraps a handler, sync or async, so that each call of it runs the middleware first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 #: One call: takes a request, returns (or awaits, or yields) its reply.
 Handler = Callable[[Any], Any]
-#: Wraps a handler in another of the same colour: a coroutine function in, a coroutine function out.
+#: Wraps a handler in another of the same kind: a coroutine function stays one, a plain function stays one.
 Middleware = Callable[[Handler], Handler]
 
 

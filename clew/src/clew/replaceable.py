@@ -1,4 +1,4 @@
-"""The global tracer provider under `clew run`, until the application sets its own: whoever kept a tracer of it follows."""
+"""The global tracer provider under `clew run`, until the application sets its own; tracers obtained before then use the new one."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ def trace_config(**options: Unpack[HttpOptions]) -> aiohttp.TraceConfig:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every application and every session that is made from now on; returns the way back."""
+    """Trace every application and every session that is made from now on; returns an undo function."""
     server = Tracer(SpanKind.SERVER, scope="clew.aiohttp", tracer_provider=tracer_provider, **options)
     client = _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", tracer_provider=tracer_provider, **options))
 

@@ -156,7 +156,7 @@ TracedConnection: Final = connection_class()
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every connection and prepared statement, made before or after; returns the way back."""
+    """Trace every connection and prepared statement, made before or after; returns an undo function."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     methods = _Methods(StatementTracing(chosen, "clew.asyncpg"))
 

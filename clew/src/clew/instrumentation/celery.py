@@ -155,7 +155,7 @@ class _Celery:
         return app is self._app if self._app is not None else _MARK not in vars(app)
 
     def connect(self) -> Undo:
-        """Hear of tasks; returns the way back."""
+        """Connect to the signals of tasks; returns an undo function."""
         heard = (
             (signals.task_prerun, self.prerun),
             (signals.task_failure, self.failed),
@@ -191,7 +191,7 @@ def traced(app: App, **options: Unpack[MessagingOptions]) -> App:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every application, made before or after; returns the way back."""
+    """Trace every application, made before or after; returns an undo function."""
     tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.celery")
     heard = _Celery(tracing, None)
 

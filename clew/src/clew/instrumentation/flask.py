@@ -17,7 +17,7 @@ OPTIONS: Final = wsgi.OPTIONS
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every Flask application, made before or after; returns the way back."""
+    """Trace every Flask application, made before or after; returns an undo function."""
     tracer = Tracer(SpanKind.SERVER, scope="clew.flask", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Iterable[bytes]], switch: Switch) -> Callable[..., Iterable[bytes]]:

@@ -404,7 +404,7 @@ class _Pending:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Give every server and channel made from now on our interceptor, unless it has it; returns the way back."""
+    """Give every server and channel made from now on our interceptor, unless it has it; returns an undo function."""
     chosen: TracerOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     on_server = server_interceptor(**chosen)
 

@@ -393,7 +393,7 @@ class _StreamStream(_ClientInterceptor, aio.StreamStreamClientInterceptor):  # t
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Give every server and channel made from now on our interceptors, unless it has them; returns the way back."""
+    """Give every server and channel made from now on our interceptors, unless it has them; returns an undo function."""
     chosen: TracerOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     on_server = server_interceptor(**chosen)
 

@@ -165,7 +165,7 @@ def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every connection, made before or after; returns the way back."""
+    """Trace every connection, made before or after; returns an undo function."""
     tracing = _Tracing(Tracer(SpanKind.CLIENT, scope="clew.http_client", tracer_provider=tracer_provider, **options))
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:

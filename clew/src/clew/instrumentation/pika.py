@@ -176,7 +176,7 @@ def traced(channel: AnyChannel, **options: Unpack[MessagingOptions]) -> AnyChann
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every channel, made before or after; returns the way back."""
+    """Trace every channel, made before or after; returns an undo function."""
     tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.pika")
     methods = _Methods(tracing)
 

@@ -254,7 +254,7 @@ def _place_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> Place:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every cursor of every connection, made before or after; returns the way back."""
+    """Trace every cursor of every connection, made before or after; returns an undo function."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     methods = _Methods(StatementTracing(chosen, "clew.psycopg"))
 

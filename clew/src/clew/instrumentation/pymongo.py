@@ -290,7 +290,7 @@ def _selecting(tracer: CommandTracer, original: Callable[..., Any], switch: Swit
 
 
 def patch(tracer_provider: Any = None, **options: Any) -> Undo:
-    """Trace every client made from now on, unless it has a `CommandTracer` of its own; returns the way back."""
+    """Trace every client made from now on, unless it has a `CommandTracer` of its own; returns an undo function."""
     tracer = CommandTracer(tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., None], switch: Switch) -> Callable[..., None]:

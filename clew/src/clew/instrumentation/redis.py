@@ -296,7 +296,7 @@ def _cluster_pipeline(tracing: _Tracing) -> type:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every client, those of a cluster too, made before or after; returns the way back."""
+    """Trace every client, those of a cluster too, made before or after; returns an undo function."""
     tracing = _Tracing(tracer_provider=tracer_provider, **options)
 
     def sync(run: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:

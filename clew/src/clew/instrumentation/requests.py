@@ -209,7 +209,7 @@ def traced(session: Session, **options: Unpack[HttpOptions]) -> Session:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace what requests' own adapter sends, in sessions already made too; returns the way back."""
+    """Trace what requests' own adapter sends, in sessions already made too; returns an undo function."""
     tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., requests.Response], switch: Switch) -> Callable[..., requests.Response]:

@@ -83,7 +83,7 @@ class _Listener:
             guard.swallow("ending a statement of SQLAlchemy", failure)
 
     def listen(self, target: Any) -> Undo:
-        """Hear the events of an engine or of all; returns the way back."""
+        """Listen to the events of one engine or of all; returns an undo function."""
         heard: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("do_connect", self.connecting),
             ("before_cursor_execute", self.before),
@@ -127,6 +127,6 @@ def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every engine, made before or after; returns the way back."""
+    """Trace every engine, made before or after; returns an undo function."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     return _Listener(StatementTracing(chosen, "clew.sqlalchemy"), is_explicit=False).listen(Engine)

@@ -169,7 +169,7 @@ connect: Final = connector()
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace connections that `sqlite3.connect` makes from now on; returns the way back."""
+    """Trace connections that `sqlite3.connect` makes from now on; returns an undo function."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     tracing = StatementTracing(chosen, "clew.sqlite3")
     original = sqlite3.connect

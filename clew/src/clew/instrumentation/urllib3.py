@@ -138,7 +138,7 @@ def pool_classes(**options: Unpack[HttpOptions]) -> dict[str, type[HTTPConnectio
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every pool, made before or after; returns the way back."""
+    """Trace every pool, made before or after; returns an undo function."""
     tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

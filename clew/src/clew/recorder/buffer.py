@@ -13,7 +13,7 @@ from typing import Any, Final
 from clew.otlp import encode
 from clew.recorder.oversize import shrink
 
-# So many spans are taken in one go; whoever ends a span meanwhile waits for no more than that.
+# Spans taken at once; a thread that ends a span meanwhile waits for at most that many.
 _SPANS_AT_ONCE: Final = 256
 
 

@@ -10,5 +10,5 @@ _random: Final = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
-# A bound method of the one generator: reseeding after a fork reaches whoever holds it.
+# A bound method of the one generator: reseeding after a fork reaches every holder of it.
 random_bits: Final = _random.getrandbits
