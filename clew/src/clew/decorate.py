@@ -345,7 +345,7 @@ def _coroutine(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _begun_coroutine(plan: _Plan, function: Callable[..., Any], span: Span) -> Callable[..., Any]:
-    # Not the wrapper above: whoever awaits may be in another context than whoever called.
+    # Not the wrapper above: the code that awaits may be in another context than the caller.
     async def traced() -> Any:
         token = attach(_context_of(span))
         try:

@@ -68,7 +68,7 @@ def install(tracer_provider: TracerProvider | None = None) -> None:
             return
         # Both places, since a class of loggers may override either without calling ours (absl does with `handle`).
         #
-        # Not a record factory, as OpenTelemetry's instrumentation has it: whoever sets a factory later replaces it,
+        # Not a record factory, as OpenTelemetry's instrumentation has it: a factory that is set later replaces it,
         # and `makeRecord` raises KeyError for an `extra` that names what the factory has set. Here the factory and
         # `extra` have had their turn. It is early enough for the filters of loggers, and for a QueueHandler, whose
         # listener runs in a thread without the span.

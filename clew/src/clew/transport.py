@@ -47,7 +47,7 @@ class Call:
     __slots__ = ("carrier", "component", "is_over", "kind", "operation", "peer", "reply_carrier", "values")
 
     if TYPE_CHECKING:
-        # Read-only for whoever is given a call; derived classes have constants, attributes or properties.
+        # Read-only for hooks and conventions that are given a call; derived classes have constants, attributes or properties.
 
         @property
         def kind(self) -> str:

@@ -11,7 +11,7 @@ Undo = Callable[[], None]
 
 
 class Switch:
-    """Off once what was replaced is taken back; whoever kept our function calls the original through it."""
+    """Off once what was replaced is taken back; code that kept our function then calls the original through it."""
 
     __slots__ = ("on",)
 

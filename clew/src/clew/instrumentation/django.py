@@ -41,7 +41,7 @@ class RouteMiddleware:
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self.get_response = get_response
-        # Over ASGI nobody else would hear of what Django answers itself.
+        # Over ASGI this is the only place that sees the exceptions Django answers itself.
         wsgi.listen_to_frameworks()
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)

@@ -366,7 +366,7 @@ class _Pending:
         self._span = span
         self._transport = transport
         self._state = call._state
-        # Whoever pops it ends the span.
+        # The caller that removes it ends the span.
         self._open = [True]
         self._call: weakref.ref[Any] | None = weakref.ref(call, self._dropped)
         if not call.add_callback(self._ended):

@@ -158,7 +158,7 @@ def _traced_class(base: type, methods: _Methods) -> type:
     if getattr(base, _MARK, None) is not None:
         return base
     members: dict[str, Any] = {_MARK: methods, "__module__": base.__module__, "__doc__": base.__doc__}
-    # To whoever asks, a cursor is of the class it would be of without tracing.
+    # `cursor.__class__` is the class that the cursor would have without tracing.
     members["__class__"] = property(lambda self: base)
     members["__qualname__"] = base.__qualname__
     made: type

@@ -438,6 +438,6 @@ def _refuse_what_is_no_sampler(sampler: object) -> None:
 
 
 def _is_sdk_exporter(exporter: object) -> TypeGuard[SpanExporter]:
-    # Whoever holds an SDK exporter has imported its module; nobody else shall.
+    # An SDK exporter can exist only once its module is imported, so it is not imported here.
     module = sys.modules.get("opentelemetry.sdk.trace.export")
     return module is not None and isinstance(exporter, module.SpanExporter)

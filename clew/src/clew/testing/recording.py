@@ -62,7 +62,7 @@ def recording(**options: Any) -> Iterator[Recording]:
 
 
 class _Switch(trace.TracerProvider):
-    """The global provider while something records: hands on to the innermost recording's, later to the real one."""
+    """The global provider while something records: delegates to the innermost recording's provider, afterwards to the real one."""
 
     def __init__(self) -> None:
         self.recording: list[TracerProvider] = []

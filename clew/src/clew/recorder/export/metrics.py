@@ -1,4 +1,4 @@
-"""What becomes of recorded spans as metrics, for whoever has set an OpenTelemetry meter provider.
+"""Metrics of recorded, sent and dropped spans, where an OpenTelemetry meter provider is set.
 
 Instruments and attributes are those of the semantic conventions for SDK metrics, 1.44.0, where they are in development
 and have no counts in bytes; those are ours. Everything is read from the recorder's own counters when a reader collects,

@@ -21,7 +21,7 @@ from clew.recorder.export.exporter import Exporter, Outcome
 from clew.recorder.export.splitting import Part, halves
 from clew.recorder.resource import Resource
 
-# Whoever tries clew for the first time looks for the first spans at once.
+# New users look for their first spans at once.
 _FIRST_DELAY_S: Final = 0.1
 _FIRST_BACKOFF_S: Final = 1.0
 _MAX_BACKOFF_S: Final = 30.0

@@ -395,7 +395,7 @@ class ReadableSpan:
         return self._tracer.span_processor
 
     def _readable_span(self) -> Any:
-        # Whoever wants the SDK's ReadableSpan has imported the SDK; nobody else shall.
+        # A caller that wants the SDK's ReadableSpan has imported the SDK, so it is not imported here.
         if _SDK_TRACE not in sys.modules:
             return self
         from clew.recorder.sdk.bridge import readable_span
