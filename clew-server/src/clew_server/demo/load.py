@@ -15,8 +15,13 @@ ROUND = ["alice", "bob", "carol", "dave"] * 2 + ["alice", "bob", "erin", "frank"
 
 
 def users(seed: int) -> Iterator[str]:
-    """Whose messages to ask for, without end; the same seed gives the same order."""
+    """Whose messages to ask for, without end; the same seed gives the same order.
+
+    The first two are the one that fails and the one that is slow, since somebody waits for their traces.
+    """
     order = random.Random(seed)
+    first = order.sample(ROUND, len(ROUND))
+    yield from sorted(first, key=lambda user: ("frank", "erin", user).index(user))
     while True:
         yield from order.sample(ROUND, len(ROUND))
 
