@@ -249,6 +249,26 @@ def test_every_arity_has_a_client_span_and_its_server_span(
     assert not get_current_span().get_span_context().is_valid
 
 
+def test_a_status_that_was_said_stays_when_the_handler_is_cancelled_afterwards(tracer_provider: Any) -> None:
+    # As `abort` is, where the caller has its status already and leaves.
+    recorder = SpanRecorder(tracer_provider)
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        context.set_code(grpc.StatusCode.UNAVAILABLE)
+        context.set_details("not today")
+        raise asyncio.CancelledError
+
+    async def speak(channel: aio.Channel) -> None:
+        with pytest.raises((aio.AioRpcError, asyncio.CancelledError)):
+            await channel.unary_unary(METHOD)(b"", timeout=5)
+
+    server = [grpc_aio.server_interceptor(tracer_provider=tracer_provider)]
+    talk(grpc.unary_unary_rpc_method_handler(answer), speak, server=server)
+    span = recorder.one(kind=SpanKind.SERVER)
+    assert_span(span, status=StatusCode.ERROR, attributes={"rpc.grpc.status_code": 14})
+    assert "clew.cancelled" not in span.attributes
+
+
 @pytest.mark.parametrize(
     ("code", "is_fault"), [(grpc.StatusCode.NOT_FOUND, False), (grpc.StatusCode.UNAVAILABLE, True)]
 )

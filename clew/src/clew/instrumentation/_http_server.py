@@ -54,7 +54,7 @@ class ServerCall(Call):
 
     def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
         """Status and route. Where there is an exception, it and not the status says what failed."""
-        known = _outcomes.get((self.status, self.route)) or server_outcome(self.status, self.route)
+        known = OUTCOMES.get((self.status, self.route)) or server_outcome(self.status, self.route)
         if error is not None and known.error_type is not None:
             return Outcome(known.attributes, code=known.code)
         return known
@@ -131,8 +131,8 @@ def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
     return host.strip("[]"), DEFAULT_PORTS.get(scheme)
 
 
-# Each is read only, and the same for all requests that end so.
-_outcomes: Final[dict[tuple[int, str | None], Outcome]] = {}
+#: Status and route to the outcome. Each is read only, and the same for all requests that end so.
+OUTCOMES: Final[dict[tuple[int, str | None], Outcome]] = {}
 
 
 def server_outcome(status: int, route: str | None) -> Outcome:
@@ -143,6 +143,6 @@ def server_outcome(status: int, route: str | None) -> Outcome:
     if route:
         attributes[semconv.HTTP_ROUTE] = route
     outcome = Outcome(attributes, str(status) if status >= _FIRST_FAULT else None, None, status or None)
-    if len(_outcomes) < _MAX_TEMPLATES:
-        _outcomes[status, route] = outcome
+    if len(OUTCOMES) < _MAX_TEMPLATES:
+        OUTCOMES[status, route] = outcome
     return outcome

@@ -19,7 +19,8 @@ from clew import guard
 from clew._otel import RUNTIME_CONTEXT
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
-from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
+from clew.instrumentation._http_server import AFTERWARDS, OUTCOMES, ServerCall, server_attributes
+from clew.tracing.attributes import METHODS, http_span_name
 from clew.tracing.options import HttpOptions
 from clew.tracing.outcome import client_has_left
 from clew.tracing.tracer import Tracer
@@ -42,10 +43,16 @@ class AsgiTransport(ServerCall):
     __slots__ = ("scope",)
 
     carrier: AsgiCarrier
+    scope: Scope
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(scope.get("method", "GET"), AsgiCarrier(scope["headers"]))
-        self.scope: Final = scope
+        # What `ServerCall` does, written out: this is made for every request.
+        own: Any = self
+        method = scope.get("method", "GET")
+        own.method, own.operation = method, method if method in METHODS else http_span_name(method, None)
+        own.carrier, own.reply_carrier = AsgiCarrier(scope["headers"]), None
+        own.route, own.error, own.status = None, None, 0
+        own.scope = scope
 
     @property
     def path(self) -> str:
@@ -178,8 +185,10 @@ def _end(
             if route:
                 transport.routed(route)
                 tracer.update_name(span, transport)
-            transport.status = status
-            outcome = transport.outcome(None, error)
+            outcome = OUTCOMES.get((status, transport.route)) if error is None else None
+            if outcome is None:
+                transport.status = status
+                outcome = transport.outcome(None, error)
         except Exception as failure:
             guard.swallow("describing an ASGI response", failure)
     tracer.end(span, reply=outcome, error=error, end_time_unix_nano=end_time_unix_nano, transport=transport)

@@ -123,10 +123,13 @@ class _Answer:
                 if isinstance(error, aio.AbortError):
                     # How a handler says a status, and no failure of its own.
                     error = None
+                code = code_number(context.code())
                 if error is not None and is_cancellation(error):
-                    outcome, error = given_up_outcome(context.time_remaining()), None
-                else:
-                    outcome, error = status_given(code_number(context.code()), context.details(), reply, error)
+                    # `abort` is cancelled where the caller has its status and leaves before the handler has ended.
+                    outcome = None if code else given_up_outcome(context.time_remaining())
+                    error = None
+                if outcome is None:
+                    outcome, error = status_given(code, context.details(), reply, error)
         except Exception as failure:
             guard.swallow("reading a gRPC status", failure)
         self._tracer.end(span, reply=outcome, error=error, transport=transport)

@@ -286,11 +286,12 @@ class Tracer:
         return [link for carrier in carriers if (link := self.link(carrier)) is not None]
 
     def _attributes(self, call: Call, context: Context) -> Mapping[str, AttributeValue]:
-        attributes: dict[str, AttributeValue] = {semconv.COMPONENT: call.component}
+        attributes: dict[str, AttributeValue] = {}
         try:
             if self._is_plain:
-                attributes.update(call.attributes())  # as `OTel.start` does
+                attributes = {semconv.COMPONENT: call.component, **call.attributes()}  # as `OTel.start` does
             else:
+                attributes[semconv.COMPONENT] = call.component
                 self._convention.start(attributes, call, call.attributes(), server=self._extracts)
             if self._extracts and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
@@ -298,6 +299,7 @@ class Tracer:
                 attributes.update(self._rules.attributes(call))
         except Exception as failure:
             guard.swallow(f"reading the attributes of {call.component}", failure)
+            attributes.setdefault(semconv.COMPONENT, call.component)
         return attributes
 
     def received(self, span: Span, message: object) -> None:
