@@ -18,8 +18,9 @@ RECORDS = """
 import logging
 logging.basicConfig(level=logging.INFO)
 from clew.recorder import _select
+from clew.recorder.export.exporter import ConsoleExporter
 from clew.recorder.provider import TracerProvider
-provider = TracerProvider(resource={}, exporter=__import__("clew.recorder.export.exporter").recorder.exporter.ConsoleExporter())
+provider = TracerProvider(resource={}, exporter=ConsoleExporter())
 with provider.get_tracer("t").start_as_current_span("works"):
     pass
 provider.shutdown()
