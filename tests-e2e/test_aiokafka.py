@@ -19,9 +19,10 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 import clew
 from clew.instrumentation import aiokafka as instrumentation
-from clew.testing import Body, ConsumerKit, ProducerKit, SpanRecorder, assert_span, exceptions_of
+from clew.testing import Body, SpanRecorder, assert_span, exceptions_of
 from clew.testing.kits.sameness import aoutcome, shape
 from harness.backends import Backend
+from harness.kafka_kits import KafkaHandling, KafkaSending
 
 T = TypeVar("T")
 TIMEOUT_S = 20
@@ -73,16 +74,7 @@ def orders(kafka: Backend) -> Kafka:
     return made
 
 
-class TestSending(ProducerKit):
-    component = "Kafka"
-    system = "kafka"
-    takes_options = True
-
-    @pytest.fixture(autouse=True)
-    def use(self, orders: Kafka) -> None:
-        self.orders = orders
-        type(self).span_name = f"send {orders.topic}"
-
+class TestSending(KafkaSending):
     def call(
         self, tracer_provider: Any, body: Body, propagator: TextMapPropagator | None = None, **options: Any
     ) -> tuple[list[tuple[str, str]], BaseException | None]:
@@ -105,18 +97,8 @@ class TestSending(ProducerKit):
         return [(name, value.decode()) for name, value in arrived.headers if value != b"of another"], None
 
 
-class TestIterating(ConsumerKit):
+class TestIterating(KafkaHandling):
     """A message in a loop over the consumer, whose handling `clew.kafka.processing` says the end of."""
-
-    component = "Kafka"
-    system = "kafka"
-    takes_options = True
-    sees_repeated_headers = True
-
-    @pytest.fixture(autouse=True)
-    def use(self, orders: Kafka) -> None:
-        self.orders = orders
-        type(self).span_name = f"process {orders.topic}"
 
     def call(
         self,

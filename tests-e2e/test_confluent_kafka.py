@@ -22,9 +22,10 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 import clew
 from clew.instrumentation import confluent_kafka as instrumentation
-from clew.testing import Body, ConsumerKit, ProducerKit, SpanRecorder, assert_span
+from clew.testing import Body, SpanRecorder, assert_span
 from clew.testing.kits.sameness import outcome
 from harness.backends import Backend
+from harness.kafka_kits import KafkaHandling, KafkaSending
 
 TIMEOUT_S = 20
 
@@ -100,16 +101,7 @@ def orders(topic: Kafka) -> Iterator[Kafka]:
         topic.consumers.pop().close()
 
 
-class TestProducing(ProducerKit):
-    component = "Kafka"
-    system = "kafka"
-    takes_options = True
-
-    @pytest.fixture(autouse=True)
-    def use(self, orders: Kafka) -> None:
-        self.orders = orders
-        type(self).span_name = f"send {orders.topic}"
-
+class TestProducing(KafkaSending):
     def producer(self, **options: Any) -> Any:
         return clew.kafka.traced(Producer, **options)(self.orders.settings)
 
@@ -135,18 +127,8 @@ class TestProducingByWhatWasMadeBefore(TestProducing):
         return clew.kafka.traced(Producer(self.orders.settings), **options)
 
 
-class TestPolling(ConsumerKit):
+class TestPolling(KafkaHandling):
     """A message polled alone, whose handling `clew.kafka.processing` says the end of."""
-
-    component = "Kafka"
-    system = "kafka"
-    takes_options = True
-    sees_repeated_headers = True
-
-    @pytest.fixture(autouse=True)
-    def use(self, orders: Kafka) -> None:
-        self.orders = orders
-        type(self).span_name = f"process {orders.topic}"
 
     def call(
         self,

@@ -14,7 +14,7 @@ from opentelemetry.trace import get_current_span
 
 from clew import guard, semconv
 from clew.instrumentation._handling import Around, Handling, Turns, current_handling, install
-from clew.instrumentation._messages import MessageTracing, MessageTransport
+from clew.instrumentation._messages import MessageTracing, MessageTransport, header_texts
 from clew.instrumentation._patching import Undo
 from clew.transport import Outcome, Peer, server_transport
 
@@ -39,14 +39,7 @@ class KafkaHeaders:
         self.headers: list[tuple[str, Any]] = [] if headers is None else list(headers)
 
     def get(self, key: str) -> list[str]:
-        found: list[str] = []
-        for name, value in self.headers:
-            if isinstance(name, str) and name.lower() == key.lower():
-                if isinstance(value, str):
-                    found.append(value)
-                elif isinstance(value, (bytes, bytearray)):
-                    found.append(bytes(value).decode("latin-1"))
-        return found
+        return header_texts(self.headers, key)
 
     def set(self, key: str, value: str) -> None:
         name = key.lower()
@@ -357,6 +350,44 @@ def with_argument(
     if len(args) > place:
         return (*args[:place], value, *args[place + 1 :]), kwargs
     return args, {**kwargs, name: value}
+
+
+class SendArguments(NamedTuple):
+    """The places of what a library's `send` takes; each has the name it has here, too."""
+
+    topic: int
+    value: int
+    key: int
+    partition: int
+    headers: int
+
+
+def begun(
+    tracing: MessageTracing,
+    client: Client,
+    places: SendArguments,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    can_carry: bool = True,
+) -> tuple[Sending, tuple[Any, ...], dict[str, Any]]:
+    """The span of a message that `send` is given, and the arguments with the context in the message's headers.
+
+    `can_carry` is false where the broker knows no headers.
+    """
+    carrier = own_headers(argument(args, kwargs, places.headers, "headers")) if can_carry else None
+    call = sending(
+        argument(args, kwargs, places.topic, "topic"),
+        argument(args, kwargs, places.value, "value"),
+        argument(args, kwargs, places.key, "key"),
+        carrier,
+        argument(args, kwargs, places.partition, "partition"),
+        client,
+    )
+    own = Sending(tracing, call)
+    if carrier is not None and carrier.headers:
+        args, kwargs = with_argument(args, kwargs, places.headers, "headers", carrier.headers)
+    return own, args, kwargs
 
 
 # -- what is traced by hand, and by `clew.instrument()` -----------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
 from opentelemetry.context import Context, attach, detach
@@ -24,6 +24,19 @@ OPTIONS: Final = MessagingOptions
 TEMPORARY: Final = "(temporary)"
 
 
+def header_texts(pairs: Iterable[tuple[Any, Any]], key: str) -> list[str]:
+    """The values of one header, in any case of its letters; those that are neither text nor bytes are left out."""
+    found: list[str] = []
+    wanted = key.lower()
+    for name, value in pairs:
+        if isinstance(name, str) and name.lower() == wanted:
+            if isinstance(value, str):
+                found.append(value)
+            elif isinstance(value, (bytes, bytearray)):
+                found.append(bytes(value).decode("latin-1"))
+    return found
+
+
 class HeadersCarrier:
     """Headers of a message whose values are text, bytes or anything else; what is no text is not read."""
 
@@ -33,14 +46,7 @@ class HeadersCarrier:
         self.headers: MutableMapping[str, Any] = {} if headers is None else headers
 
     def get(self, key: str) -> list[str]:
-        found: list[str] = []
-        for name, value in self.headers.items():
-            if isinstance(name, str) and (name == key or name.lower() == key.lower()):
-                if isinstance(value, str):
-                    found.append(value)
-                elif isinstance(value, (bytes, bytearray)):
-                    found.append(bytes(value).decode("latin-1"))
-        return found
+        return header_texts(self.headers.items(), key)
 
     def set(self, key: str, value: str) -> None:
         self.headers[key.lower()] = value

@@ -29,40 +29,17 @@ class Place(NamedTuple):
     port: int | None = None
 
 
-class StatementTransport(Call):
-    """A statement as a call.
+class _DatabaseCall(Call):
+    """Something asked of a database at one place."""
 
-    Names are not taken out of SQL for `db.operation.name` and `db.collection.name`, as the semantic conventions
-    advise: what can be made out is the summary, which names the span.
-    """
-
-    __slots__ = ("_batch_size", "_place", "_procedure", "_summary", "_text", "statement")
+    __slots__ = ("_place",)
 
     kind: Final = "db"
     carrier = None
     reply_carrier = None
 
-    def __init__(
-        self,
-        place: Place,
-        statement: str,
-        batch_size: int | None,
-        with_statement: bool,
-        procedure: str | None = None,
-    ) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
-        self._batch_size = batch_size
-        self._procedure = procedure
-        #: As the application wrote it, with whatever it wrote into it.
-        self.statement: Final = statement
-        summary, text = described(statement, place.system)
-        if batch_size is not None and batch_size > 1:
-            summary = f"BATCH {summary}".rstrip()
-        self._summary = summary or None
-        self._text = text if with_statement else None
-        # The name of a file is no better than none.
-        namespace = None if place.system == "sqlite" else place.namespace
-        self.operation: Final = summary or namespace or place.system
 
     @property
     def component(self) -> str:
@@ -75,60 +52,70 @@ class StatementTransport(Call):
         place = self._place
         return None if place.host is None else (place.host, place.port or 0)
 
+    @property
+    def _shown_namespace(self) -> str | None:
+        # The name of a file is no better in a span's name than none.
+        return None if self._place.system == "sqlite" else self._place.namespace
+
+    def _described(self, **details: Any) -> Mapping[str, AttributeValue]:
+        place = self._place
+        return db_attributes(place.system, namespace=place.namespace, host=place.host, port=place.port, **details)
+
+    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
+        """The database's own code of an error."""
+        code = None if error is None else status_code(error)
+        return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
+
+
+class StatementTransport(_DatabaseCall):
+    """A statement as a call.
+
+    Names are not taken out of SQL for `db.operation.name` and `db.collection.name`, as the semantic conventions
+    advise: what can be made out is the summary, which names the span.
+    """
+
+    __slots__ = ("_batch_size", "_procedure", "_summary", "_text")
+
+    def __init__(
+        self,
+        place: Place,
+        statement: str,
+        batch_size: int | None,
+        with_statement: bool,
+        procedure: str | None = None,
+    ) -> None:
+        super().__init__(place)
+        self._batch_size = batch_size
+        self._procedure = procedure
+        summary, text = described(statement, place.system)
+        if batch_size is not None and batch_size > 1:
+            summary = f"BATCH {summary}".rstrip()
+        self._summary = summary or None
+        self._text = text if with_statement else None
+        self.operation: Final = summary or self._shown_namespace or place.system
+
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of a database client."""
-        place = self._place
-        return db_attributes(
-            place.system,
-            namespace=place.namespace,
+        return self._described(
             query_text=self._text,
             query_summary=self._summary,
             batch_size=self._batch_size,
             stored_procedure=self._procedure,
-            host=place.host,
-            port=place.port,
         )
 
-    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
-        """The database's own code of an error."""
-        if error is None:
-            return None
-        code = status_code(error)
-        return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
 
-
-class _ConnectTransport(Call):
+class _ConnectTransport(_DatabaseCall):
     """A connection that could not be made."""
 
-    __slots__ = ("_place",)
-
-    kind: Final = "db"
-    carrier = None
-    reply_carrier = None
+    __slots__ = ()
 
     def __init__(self, place: Place) -> None:
-        self._place = place
-        namespace = None if place.system == "sqlite" else place.namespace
-        self.operation: Final = db_span_name("CONNECT", namespace, place.system)
-
-    @property
-    def component(self) -> str:
-        return _COMPONENTS.get(self._place.system, self._place.system)
-
-    @property
-    def peer(self) -> Peer | None:
-        place = self._place
-        return None if place.host is None else (place.host, place.port or 0)
+        super().__init__(place)
+        self.operation: Final = db_span_name("CONNECT", self._shown_namespace, place.system)
 
     def attributes(self) -> Mapping[str, AttributeValue]:
-        place = self._place
-        return db_attributes(
-            place.system, operation="CONNECT", namespace=place.namespace, host=place.host, port=place.port
-        )
-
-    def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
-        code = None if error is None else status_code(error)
-        return None if code is None else Outcome({semconv.DB_RESPONSE_STATUS_CODE: code})
+        """What the semantic conventions ask of a database client."""
+        return self._described(operation="CONNECT")
 
 
 _COMPONENTS: Final = {

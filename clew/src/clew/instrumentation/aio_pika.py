@@ -21,9 +21,9 @@ from opentelemetry.trace import TracerProvider
 
 from clew import guard
 from clew.instrumentation import _messages
-from clew.instrumentation._amqp import COMPONENT, SYSTEM, destinations
+from clew.instrumentation._amqp import publishing, received
 from clew.instrumentation._handling import Around, Messages, Turns, current_handling, inside, install
-from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
+from clew.instrumentation._messages import MessageTracing, MessageTransport
 from clew.instrumentation._patching import Undo
 from clew.tracing.options import MessagingOptions
 from clew.transport import Peer
@@ -70,21 +70,8 @@ async def _publish(
         return await original(exchange, *args, **kwargs)  # which says what is wrong
     try:
         message = _WithHeaders(given[0])
-        destination, shown = destinations(exchange.name, routing_key)
-        call = MessageTransport(
-            SYSTEM,
-            COMPONENT,
-            "send",
-            "publish",
-            destination,
-            HeadersCarrier(message.properties.headers),
-            shown_destination=shown,
-            peer=_peer(exchange.channel),
-            message_id=message.message_id,
-            conversation_id=message.correlation_id,
-            body_size_bytes=len(message.body),
-            rabbitmq_routing_key=routing_key,
-        )
+        headers = message.properties.headers
+        call = publishing(message, headers, exchange.name, routing_key, len(message.body), _peer(exchange.channel))
     except Exception as failure:
         guard.swallow("reading a message of aio-pika", failure)
         return await original(exchange, *args, **kwargs)
@@ -99,22 +86,8 @@ async def _publish(
 
 
 def _received(queue: Any, message: IncomingMessage, what: Any) -> MessageTransport:
-    destination, shown = destinations(message.exchange or "", message.routing_key or "", queue.name)
-    return MessageTransport(
-        SYSTEM,
-        COMPONENT,
-        what,
-        what,
-        destination,
-        HeadersCarrier(dict(message.headers)),
-        shown_destination=shown,
-        peer=_peer(queue.channel),
-        message_id=message.message_id,
-        conversation_id=message.correlation_id,
-        body_size_bytes=len(message.body),
-        rabbitmq_routing_key=message.routing_key,
-        rabbitmq_delivery_tag=message.delivery_tag,
-    )
+    headers = dict(message.headers)
+    return received(what, message, message, headers, queue.name, len(message.body), _peer(queue.channel))
 
 
 async def _consume(queue: Any, tracing: MessageTracing, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

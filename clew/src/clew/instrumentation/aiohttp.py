@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, Final, Unpack
 
 import aiohttp
@@ -248,16 +249,16 @@ def _note_remotes() -> Undo:
     return replace(aiohttp.ClientResponse, "start", make)
 
 
-_notes_remotes = False
+@cache
+def _note_remotes_for_good() -> None:
+    """For sessions that are traced one by one."""
+    _note_remotes()
 
 
 def trace_config(**options: Unpack[HttpOptions]) -> aiohttp.TraceConfig:
     """For `aiohttp.ClientSession(trace_configs=[…])`. Raises ValueError for an unknown convention."""
-    global _notes_remotes
     tracing = _ClientTracing(Tracer(SpanKind.CLIENT, scope="clew.aiohttp", **options))
-    if not _notes_remotes:
-        _notes_remotes = True
-        _note_remotes()
+    _note_remotes_for_good()
     return tracing.config()
 
 

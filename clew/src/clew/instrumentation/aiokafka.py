@@ -21,20 +21,18 @@ from clew.instrumentation._kafka import (
     SYSTEM,
     Client,
     Reader,
+    SendArguments,
     Sending,
     Tracings,
     argument,
+    begun,
     client_from_settings,
-    own_headers,
-    sending,
-    with_argument,
 )
 from clew.instrumentation._messages import MessageTracing, MessageTransport
 from clew.instrumentation._patching import Undo
 
 OPTIONS: Final = _messages.OPTIONS
-# Places of arguments of `send`.
-_TOPIC, _VALUE, _KEY, _PARTITION, _HEADERS = 0, 1, 2, 3, 5
+_SEND: Final = SendArguments(topic=0, value=1, key=2, partition=3, headers=5)
 
 
 def client_of(client: Any) -> Client:
@@ -53,18 +51,7 @@ def client_of(client: Any) -> Client:
 async def _send(producer: Any, tracing: MessageTracing, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     own = None
     try:
-        carrier = own_headers(argument(args, kwargs, _HEADERS, "headers"))
-        call = sending(
-            argument(args, kwargs, _TOPIC, "topic"),
-            argument(args, kwargs, _VALUE, "value"),
-            argument(args, kwargs, _KEY, "key"),
-            carrier,
-            argument(args, kwargs, _PARTITION, "partition"),
-            client_of(producer),
-        )
-        own = Sending(tracing, call)
-        if carrier is not None and carrier.headers:
-            args, kwargs = with_argument(args, kwargs, _HEADERS, "headers", carrier.headers)
+        own, args, kwargs = begun(tracing, client_of(producer), _SEND, args, kwargs)
     except Exception as failure:
         guard.swallow("reading a message of aiokafka", failure)
     return await _handed_over(own, original, producer, *args, **kwargs)

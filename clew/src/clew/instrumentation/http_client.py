@@ -37,26 +37,17 @@ class _Exchange:
 
     def __init__(self, tracer: Tracer, connection: Any, method: str, url: str) -> None:
         self.headers: dict[str, str] = {}
-        sender = _sender.get()
         self.call: Final = RequestTransport(
             method,
             _url(connection, url),
             DictCarrier(self.headers),
-            resend_count=0 if sender is None else sender.resend_count,
+            resend_count=_resend_count.get(),
         )
         self.scope = tracer.scope(self.call)
 
 
-class _Sender:
-    """The request of urllib.request that is being sent."""
-
-    __slots__ = ("resend_count",)
-
-    def __init__(self, resend_count: int) -> None:
-        self.resend_count: Final = resend_count
-
-
-_sender: Final[ContextVar[_Sender | None]] = ContextVar("clew_urllib_sender", default=None)
+# How often the request that urllib.request is sending was sent before.
+_resend_count: Final[ContextVar[int]] = ContextVar("clew_urllib_resend_count", default=0)
 # What urllib.request hands on to the request that follows one whose answer asked for another, and how often it was sent.
 _asked: Final[ContextVar[tuple[object, int]]] = ContextVar("clew_urllib_asked", default=(None, 0))
 
@@ -65,16 +56,14 @@ def _do_open(original: Callable[..., Any], handler: Any, http_class: Any, reques
     """Around urllib.request's `do_open`, which sends one request: counts redirects and authentications."""
     last, count = _asked.get()
     # The same request once more, after an authentication; or a new one that knows where the last ones led.
-    is_again = last is not None and (
-        last is request
-        or (getattr(request, "redirect_dict", None) is not None and request.redirect_dict is _redirects_of(last))
-    )
+    redirects = _redirects_of(request)
+    is_again = last is request or (redirects is not None and redirects is _redirects_of(last))
     resend_count = count if is_again else 0
-    token = _sender.set(_Sender(resend_count))
+    token = _resend_count.set(resend_count)
     try:
         response = original(handler, http_class, request, **options)
     finally:
-        _sender.reset(token)
+        _resend_count.reset(token)
     _asked.set((request, resend_count + 1) if getattr(response, "status", 0) in ASKS_AGAIN else (None, 0))
     return response
 

@@ -18,21 +18,17 @@ from clew.instrumentation._handling import Messages, inside
 from clew.instrumentation._kafka import (
     Client,
     Reader,
-    Sending,
+    SendArguments,
     Tracings,
-    argument,
+    begun,
     client_from_settings,
     is_elsewhere,
-    own_headers,
-    sending,
-    with_argument,
 )
 from clew.instrumentation._messages import MessageTracing
 from clew.instrumentation._patching import Undo
 
 OPTIONS: Final = _messages.OPTIONS
-# Places of arguments of `send`.
-_TOPIC, _VALUE, _KEY, _HEADERS, _PARTITION = range(5)
+_SEND: Final = SendArguments(topic=0, value=1, key=2, headers=3, partition=4)
 # Brokers before this one have no headers.
 _WITH_HEADERS: Final = (0, 11)
 
@@ -51,18 +47,7 @@ def _send(producer: Any, tracing: MessageTracing, original: Callable[..., Any], 
     try:
         version = producer.config.get("api_version")
         can_carry = not isinstance(version, tuple) or version >= _WITH_HEADERS
-        carrier = own_headers(argument(args, kwargs, _HEADERS, "headers")) if can_carry else None
-        call = sending(
-            argument(args, kwargs, _TOPIC, "topic"),
-            argument(args, kwargs, _VALUE, "value"),
-            argument(args, kwargs, _KEY, "key"),
-            carrier,
-            argument(args, kwargs, _PARTITION, "partition"),
-            client_of(producer),
-        )
-        own = Sending(tracing, call)
-        if carrier is not None and carrier.headers:
-            args, kwargs = with_argument(args, kwargs, _HEADERS, "headers", carrier.headers)
+        own, args, kwargs = begun(tracing, client_of(producer), _SEND, args, kwargs, can_carry=can_carry)
     except Exception as failure:
         guard.swallow("reading a message of kafka-python", failure)
     if own is None:

@@ -17,8 +17,8 @@ from pika.channel import Channel
 
 from clew import guard
 from clew.instrumentation import _messages
-from clew.instrumentation._amqp import COMPONENT, SYSTEM, destinations
-from clew.instrumentation._messages import HeadersCarrier, MessageTracing, MessageTransport
+from clew.instrumentation._amqp import publishing, received
+from clew.instrumentation._messages import MessageTracing, MessageTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.options import MessagingOptions
 from clew.transport import Peer
@@ -55,21 +55,8 @@ class _Methods:
             # A copy, as the application's own may serve for several messages.
             own = pika.BasicProperties() if properties is None else copy.copy(properties)
             own.headers = dict(own.headers or {})
-            destination, shown = destinations(exchange, routing_key)
-            call = MessageTransport(
-                SYSTEM,
-                COMPONENT,
-                "send",
-                "publish",
-                destination,
-                HeadersCarrier(own.headers),
-                shown_destination=shown,
-                peer=_peer(channel),
-                message_id=own.message_id,
-                conversation_id=own.correlation_id,
-                body_size_bytes=len(body) if isinstance(body, (bytes, str)) else None,
-                rabbitmq_routing_key=routing_key,
-            )
+            size = len(body) if isinstance(body, (bytes, str)) else None
+            call = publishing(own, own.headers, exchange, routing_key, size, _peer(channel))
         except Exception as failure:
             guard.swallow("reading a message of pika", failure)
             return original(exchange, routing_key, body, properties, mandatory)
@@ -135,22 +122,8 @@ class _Methods:
 
 def _received(channel: Any, queue: str, method: Any, properties: Any, body: Any, what: Any) -> MessageTransport | None:
     try:
-        destination, shown = destinations(method.exchange, method.routing_key, queue)
-        return MessageTransport(
-            SYSTEM,
-            COMPONENT,
-            what,
-            what,
-            destination,
-            HeadersCarrier(properties.headers),
-            shown_destination=shown,
-            peer=_peer(channel),
-            message_id=properties.message_id,
-            conversation_id=properties.correlation_id,
-            body_size_bytes=len(body) if isinstance(body, bytes) else None,
-            rabbitmq_routing_key=method.routing_key,
-            rabbitmq_delivery_tag=method.delivery_tag,
-        )
+        size = len(body) if isinstance(body, bytes) else None
+        return received(what, method, properties, properties.headers, queue, size, _peer(channel))
     except Exception as failure:
         guard.swallow("reading a message of pika", failure)
         return None

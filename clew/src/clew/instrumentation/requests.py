@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
+from functools import cache, partial
 from threading import get_ident
 from time import time_ns
 from typing import Any, Final, TypeVar, Unpack
@@ -154,15 +154,10 @@ def _send(
     return response
 
 
-_tells_of_tries = False
-
-
+@cache
 def _hear_of_tries() -> None:
     """For adapters that are traced one by one: once, and for good."""
-    global _tells_of_tries
-    if not _tells_of_tries:
-        _tells_of_tries = True
-        tell_of_tries()
+    tell_of_tries()
 
 
 class TracingAdapter(BaseAdapter):

@@ -39,7 +39,7 @@ from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INST
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
 from clew.tracing.attributes import redacted_text
-from clew.tracing.conventions import Convention, Kratos, OTel, convention_from_names
+from clew.tracing.conventions import Convention, Ending, Kratos, OTel, convention_from_names
 from clew.tracing.failures import message_of
 from clew.tracing.options import Conventions, Exclusion
 from clew.tracing.outcome import client_has_left, is_cancellation, type_name
@@ -374,7 +374,7 @@ class Tracer:
             message = message or message_of(error)
         if error_type is not None:
             span.set_status(StatusCode.ERROR, message or None)
-        self._convention.conclude(span, outcome, error, error_type, message, reply, server=self._extracts)
+        self._convention.conclude(span, Ending(outcome, reply, error, error_type, message, self._extracts))
 
     def note_failure(
         self,

@@ -5,7 +5,6 @@ Names and attributes are those of the semantic conventions for SDK metrics (`ote
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.context import get_current
@@ -13,14 +12,11 @@ from opentelemetry.trace import Span, Tracer
 
 from clew import environment, guard
 from clew._otel import SPAN_KEY
-from clew.recorder.sdk.readable import TracerSurface
+from clew.recorder.sdk.wrapping import CurrentSpan, WrappingTracer
 
 _ENABLED: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 _ORIGIN: Final = "otel.span.parent.origin"
 _RESULT: Final = "otel.span.sampling_result"
-
-# The class of the hot path that makes a span current: of (tracer, the arguments of start_span, whether it ends).
-CurrentSpan = Callable[[Any, tuple[Any, ...], bool], Any]
 
 
 class SpanMetrics:
@@ -72,15 +68,12 @@ def _result_of(span: Span) -> str:
     return "RECORD_AND_SAMPLE" if span.get_span_context().trace_flags.sampled else "RECORD_ONLY"
 
 
-class CountingTracer(TracerSurface, Tracer):
+class CountingTracer(WrappingTracer):
     """A tracer of either twin whose spans are counted."""
 
     def __init__(self, tracer: Any, metrics: SpanMetrics) -> None:
-        self._tracer = tracer
+        super().__init__(tracer, metrics.current_span)
         self._metrics = metrics
-        self.sink = tracer.sink
-        self.scope = tracer.scope
-        self.limits = tracer.limits
 
     def start_span(self, name: str, context: Any = None, *arguments: Any, **options: Any) -> Span:
         """As the tracer's own."""
@@ -88,22 +81,6 @@ class CountingTracer(TracerSurface, Tracer):
         span: Span = self._tracer.start_span(name, context, *arguments, **options)
         self._metrics.started(span, current)
         return span
-
-    def start_as_current_span(
-        self,
-        name: str,
-        context: Any = None,
-        kind: Any = None,
-        attributes: Any = None,
-        links: Any = None,
-        start_time: Any = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-        end_on_exit: bool = True,
-    ) -> Any:
-        """As the tracer's own."""
-        arguments = (name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception)
-        return self._metrics.current_span(self, arguments, end_on_exit)
 
 
 def span_metrics(meter_provider: Any, current_span: CurrentSpan) -> SpanMetrics | None:

@@ -9,6 +9,7 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from clew.carriers import Carrier
+from clew.tracing.conventions.ending import Ending
 from clew.tracing.conventions.kratos import Kratos
 from clew.tracing.conventions.otel import OTel
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from clew.tracing.options import Conventions
     from clew.transport import Call, Outcome
 
-__all__ = ["Convention", "Kratos", "OTel", "convention_from_names"]
+__all__ = ["Convention", "Ending", "Kratos", "OTel", "convention_from_names"]
 
 
 class Convention(Protocol):
@@ -39,18 +40,8 @@ class Convention(Protocol):
     def cancelled(self, span: Span, outcome: Outcome) -> None:
         """Say that the call was given up, which is no error."""
 
-    def conclude(
-        self,
-        span: Span,
-        outcome: Outcome,
-        error: BaseException | None,
-        error_type: str | None,
-        message: str | None,
-        reply: object,
-        *,
-        server: bool,
-    ) -> None:
-        """Say how the call ended. `error_type` is None for success; the span's status is set already."""
+    def conclude(self, span: Span, ending: Ending) -> None:
+        """Say how the call ended; the span's status is set already."""
 
 
 _KNOWN: Final = ("otel", "kratos")
@@ -98,16 +89,6 @@ class _Both:
         self._otel.cancelled(span, outcome)
         self._kratos.cancelled(span, outcome)
 
-    def conclude(
-        self,
-        span: Span,
-        outcome: Outcome,
-        error: BaseException | None,
-        error_type: str | None,
-        message: str | None,
-        reply: object,
-        *,
-        server: bool,
-    ) -> None:
-        self._otel.conclude(span, outcome, error, error_type, message, reply, server=server)
-        self._kratos.conclude(span, outcome, error, error_type, message, reply, server=server)
+    def conclude(self, span: Span, ending: Ending) -> None:
+        self._otel.conclude(span, ending)
+        self._kratos.conclude(span, ending)

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 from clew import semconv
 from clew.carriers import Carrier
 from clew.propagation.tracecontext import TRACEPARENT
+from clew.tracing.conventions.ending import Ending
 from clew.tracing.outcome import type_name
 from clew.transport import Call, Outcome
 
@@ -65,18 +66,9 @@ class Kratos:
         """The code Kratos has for it."""
         span.set_attribute(semconv.KRATOS_RPC_STATUS_CODE, _CLIENT_CLOSED)
 
-    def conclude(
-        self,
-        span: Span,
-        outcome: Outcome,
-        error: BaseException | None,
-        error_type: str | None,
-        message: str | None,
-        reply: object,
-        *,
-        server: bool,
-    ) -> None:
+    def conclude(self, span: Span, ending: Ending) -> None:
         """Status, error and size; OK on success, an error for every code that is one to its caller."""
+        outcome, error = ending.outcome, ending.error
         route = outcome.attributes.get(semconv.HTTP_ROUTE)
         if route is not None:
             # Known only now.
@@ -84,9 +76,9 @@ class Kratos:
         failed, code = _failure(outcome, error)
         if not failed:
             span.set_status(StatusCode.OK)
-            self.message(span, reply, received=not server)
+            self.message(span, ending.reply, received=not ending.is_server)
             return
-        text = message or outcome.message or outcome.error_type or str(code)
+        text = ending.message or outcome.message or outcome.error_type or str(code)
         span.set_attributes(
             {
                 semconv.KRATOS_RPC_STATUS_CODE: code,
@@ -99,7 +91,7 @@ class Kratos:
             span.add_event("exception", {"exception.type": kind, "exception.message": text})
         span.set_status(StatusCode.ERROR, text)
         # Over gRPC an empty message has a size.
-        self.message(span, reply, received=not server)
+        self.message(span, ending.reply, received=not ending.is_server)
 
 
 def span_name(call: Call, *, server: bool) -> str:

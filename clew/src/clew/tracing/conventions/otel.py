@@ -13,6 +13,7 @@ from clew.carriers import Carrier
 from clew.tracing.failures import record
 
 if TYPE_CHECKING:
+    from clew.tracing.conventions.ending import Ending
     from clew.transport import Call, Outcome
 
 
@@ -42,22 +43,12 @@ class OTel:
         if outcome.attributes:
             span.set_attributes(outcome.attributes)
 
-    def conclude(
-        self,
-        span: Span,
-        outcome: Outcome,
-        error: BaseException | None,
-        error_type: str | None,
-        message: str | None,
-        reply: object,
-        *,
-        server: bool,
-    ) -> None:
+    def conclude(self, span: Span, ending: Ending) -> None:
         """The outcome's attributes, the exception, `error.type`."""
-        if outcome.attributes:
-            span.set_attributes(outcome.attributes)
-        if error is not None:
-            # A server is called by a framework, of whose frames nobody learns anything.
-            record(span, error, with_callers=not server)
-        if error_type is not None:
-            span.set_attribute(semconv.ERROR_TYPE, error_type)
+        if ending.outcome.attributes:
+            span.set_attributes(ending.outcome.attributes)
+        if ending.error is not None:
+            # A server is called by a framework, whose frames explain nothing.
+            record(span, ending.error, with_callers=not ending.is_server)
+        if ending.error_type is not None:
+            span.set_attribute(semconv.ERROR_TYPE, ending.error_type)
