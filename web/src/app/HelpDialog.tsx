@@ -33,7 +33,7 @@ const SYNTAX: [string, string][] = [
   ['status=error', 'failed spans'],
   ['dur>500ms', 'spans that took longer'],
   ['trace.duration>2s', 'traces that took longer'],
-  ['http.route="/pay now"', 'any attribute; quote values with blanks'],
+  ['http.route="/pay now"', 'any attribute; quote values with spaces'],
   ['4bf92f3577b34da6a3ce929d0e0e4736', 'a trace id opens the trace'],
 ]
 

@@ -55,7 +55,10 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
             <h2>
               <span className="step">1</span> Three lines in a Python program
             </h2>
-            <p>Install clew for it first. Servers and clients of the libraries you have are traced.</p>
+            <p>
+              After <code>pip install ./clew</code> in the folder of clew&apos;s sources. Servers and clients
+              of the libraries you have are traced.
+            </p>
             <CodeBlock
               text={pythonLines(http ? receiverAddress(http) : DEFAULT_ENDPOINT)}
               name="Copy the Python lines"
