@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
 from clew.carriers import Carrier
-from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
+from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name, note_peer
 from clew.tracing.options import HttpOptions
 from clew.transport import Call, Outcome, Peer
 
@@ -39,10 +39,9 @@ def network_attributes(version: object, remote: object) -> dict[str, AttributeVa
     if name:
         attributes[semconv.NETWORK_PROTOCOL_VERSION] = name.removesuffix(".0") if name in ("2.0", "3.0") else name
     if isinstance(remote, tuple) and len(remote) >= 2:
-        attributes[semconv.NETWORK_PEER_ADDRESS] = str(remote[0])
-        attributes[semconv.NETWORK_PEER_PORT] = int(remote[1])
+        note_peer(attributes, (str(remote[0]), int(remote[1])))
     elif remote and isinstance(remote, str):
-        attributes[semconv.NETWORK_PEER_ADDRESS] = remote
+        note_peer(attributes, (remote, 0))
     return attributes
 
 

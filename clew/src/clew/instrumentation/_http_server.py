@@ -10,7 +10,7 @@ from clew import semconv
 from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
 from clew.tracing.options import HttpOptions
 from clew.tracing.outcome import client_has_left
-from clew.transport import Call, Outcome, Peer
+from clew.transport import Call, Outcome
 
 OPTIONS: Final = HttpOptions
 DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -86,15 +86,6 @@ def server_attributes(
     if agent:
         attributes[semconv.USER_AGENT_ORIGINAL] = agent
     return attributes
-
-
-def note_peer(attributes: dict[str, AttributeValue], peer: Peer | None) -> None:
-    """Write down the other end of the socket, where it is known. ASGI tells only of the client, so its calls have none."""
-    if peer is not None:
-        address, port = peer
-        attributes[semconv.NETWORK_PEER_ADDRESS] = address
-        if port:
-            attributes[semconv.NETWORK_PEER_PORT] = port
 
 
 # Method, scheme, version, host.

@@ -19,7 +19,7 @@ from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
 from clew.carriers import HttpxCarrier
-from clew.instrumentation._http import ASKS_AGAIN, network_attributes
+from clew.instrumentation._http import ASKS_AGAIN, DEFAULT_PORTS, network_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import http_client_attributes, http_outcome, http_span_name
 from clew.tracing.options import HttpOptions
@@ -27,7 +27,6 @@ from clew.tracing.tracer import Tracer
 from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = HttpOptions
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 #: In a request's extensions while a transport of ours sends it, so that no other traces it again.
 MARK: Final = "clew.traced"
 #: In a request's extensions once its answer asked for another: how often it was sent.
@@ -66,12 +65,12 @@ class HttpxTransport(Call):
     def peer(self) -> Peer | None:
         """The host asked for."""
         url = self.request.url
-        return url.host, url.port or _DEFAULT_PORTS.get(url.scheme, 0)
+        return url.host, url.port or DEFAULT_PORTS.get(url.scheme, 0)
 
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an HTTP client."""
         url = self.request.url
-        port = url.port or _DEFAULT_PORTS.get(url.scheme)
+        port = url.port or DEFAULT_PORTS.get(url.scheme)
         attributes = http_client_attributes(self.method, str(url), url.host, port)
         if self.resend_count:
             attributes[semconv.HTTP_REQUEST_RESEND_COUNT] = self.resend_count

@@ -20,9 +20,9 @@ from yarl import URL
 from clew import guard, semconv
 from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
-from clew.instrumentation._http_server import ServerCall, note_peer, server_attributes
+from clew.instrumentation._http_server import ServerCall, server_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import OTHER, http_outcome
+from clew.tracing.attributes import OTHER, http_outcome, note_peer
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer

@@ -19,7 +19,8 @@ from opentelemetry.util.types import AttributeValue
 from clew import guard
 from clew.carriers import AsgiCarrier, WsgiCarrier
 from clew.instrumentation import _http_server
-from clew.instrumentation._http_server import AFTERWARDS, ServerCall, note_peer, server_attributes
+from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
+from clew.tracing.attributes import note_peer
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from opentelemetry.util.types import AttributeValue
 
 from clew import semconv
-from clew.transport import Outcome
+from clew.transport import Outcome, Peer
 
 METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"))
 OTHER: Final = "_OTHER"
@@ -78,6 +78,15 @@ def http_method_attributes(method: str) -> dict[str, AttributeValue]:
     if method in METHODS:
         return {semconv.HTTP_REQUEST_METHOD: method}
     return {semconv.HTTP_REQUEST_METHOD: OTHER, semconv.HTTP_REQUEST_METHOD_ORIGINAL: method}
+
+
+def note_peer(attributes: dict[str, AttributeValue], peer: Peer | None) -> None:
+    """Write down the other end of the socket, where it is known; its port where it has one."""
+    if peer is not None:
+        address, port = peer
+        attributes[semconv.NETWORK_PEER_ADDRESS] = address
+        if port:
+            attributes[semconv.NETWORK_PEER_PORT] = port
 
 
 def http_client_attributes(method: str, url: str, host: str, port: int | None) -> dict[str, AttributeValue]:

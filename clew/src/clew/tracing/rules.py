@@ -9,6 +9,7 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
+from clew.tracing.attributes import note_peer
 from clew.tracing.exclusion import exclusion_from_environment, exclusion_from_rules
 from clew.tracing.headers import TrustedProxies, capture_from_names
 
@@ -105,11 +106,8 @@ class Rules:
             return {}
         attributes = {} if self._request_headers is None else self._request_headers.attributes(carrier)
         if self._proxies is not None and self._is_server and (peer := call.peer) is not None:
-            host, port = peer
-            attributes[semconv.CLIENT_ADDRESS] = self._proxies.client(host, carrier)
-            attributes[semconv.NETWORK_PEER_ADDRESS] = host
-            if port:
-                attributes[semconv.NETWORK_PEER_PORT] = port
+            attributes[semconv.CLIENT_ADDRESS] = self._proxies.client(peer[0], carrier)
+            note_peer(attributes, peer)
         return attributes
 
     def reply_attributes(self, call: Call) -> dict[str, AttributeValue]:
