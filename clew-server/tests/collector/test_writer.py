@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.collector import record
+from clew_server.collector.splitting import Splits
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
 from clew_server.errors import Unavailable
@@ -255,8 +256,19 @@ def test_a_record_refused_for_unknown_reasons_is_set_aside_once_another_goes_in_
 
 
 def test_of_a_request_only_the_span_that_is_refused_is_set_aside(
-    open_wal: Callable[..., Wal], store: ScriptedStore, start_writer: StartWriter, tmp_path: Path
+    open_wal: Callable[..., Wal],
+    store: ScriptedStore,
+    start_writer: StartWriter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    remove = Splits.remove
+
+    def remove_late(splits: Splits) -> None:
+        time.sleep(0.2)  # a disk that is slow just here: `flush` must wait for it all the same
+        remove(splits)
+
+    monkeypatch.setattr(Splits, "remove", remove_late)
     wal = open_wal()
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()

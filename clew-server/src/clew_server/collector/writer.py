@@ -137,7 +137,8 @@ class Writer:
         self._wal.seal()
         names = {segment.name for segment in self._wal.sealed()}
         with self._wal.changed:
-            while names := names & {segment.name for segment in self._wal.sealed()}:
+            # A segment is gone from the log a moment before the files beside it are: wait for its thread too.
+            while names := names & ({segment.name for segment in self._wal.sealed()} | self._busy):
                 left_s = end_s - time.monotonic()
                 if left_s <= 0:
                     raise Unavailable(
