@@ -78,8 +78,9 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "store": LEAVES | {"model"},
     "receivers": LEAVES | {"collector", "model"},  # sockets hand batches to the intake: see test_receivers_do_no_io
     "collector": LEAVES | {"model", "store"},
-    "query": LEAVES | {"model", "store"},
-    "api": LEAVES | {"query", "model", "store"},
+    "analysis": {"model"},
+    "query": LEAVES | {"model", "store", "analysis"},
+    "api": LEAVES | {"query", "model", "store", "analysis"},
     "cli": LEAVES | {"app", "datafolder", "store", "demo"},
     "demo": LEAVES,
     "app": {"*"},

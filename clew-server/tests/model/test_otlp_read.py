@@ -18,7 +18,7 @@ from clew_server.model.otlp_read import (
     trace_as_otlp,
     trace_as_otlp_json,
 )
-from clew_server.store.contract import StoredSpan
+from clew_server.model.stored import StoredSpan
 
 BROKEN = b"\x0a\xff"
 

@@ -12,11 +12,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
+from clew_server.model.stored import StoredSpan
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService, trace_id_from_text
-from clew_server.store.contract import Names, Page, StoredSpan, StoredTrace
+from clew_server.store.contract import Names, Page, StoredTrace
 
 TRACE_ID = bytes(range(16))
 
@@ -76,7 +78,7 @@ def test_stored_spans_and_those_still_in_the_log_are_one_trace() -> None:
         assert len(await service.get_trace(TRACE_ID.hex())) == 3
         otlp = ExportTraceServiceRequest.FromString((await service.trace_otlp(TRACE_ID.hex().upper())).body)
         assert len(otlp.resource_spans[0].scope_spans[0].spans) == 3
-        skeleton = await service.skeleton(TRACE_ID.hex())
+        skeleton = await service.trace(TRACE_ID.hex(), skeleton_from_trace)
         assert json.loads(skeleton.json)["total"] == 3
         assert json.loads(skeleton.json)["etag"] == skeleton.etag
         asked = json.loads((await service.spans(TRACE_ID.hex(), [b"two-----"])).body)
@@ -100,7 +102,12 @@ def test_names_and_searches_are_handed_on() -> None:
 
 def test_an_unknown_trace_is_not_found() -> None:
     async def body(service: QueryService) -> None:
-        for ask in (service.get_trace, service.skeleton, service.trace_otlp, service.trace_json):
+        for ask in (
+            service.get_trace,
+            lambda trace_id: service.trace(trace_id, len),
+            service.trace_otlp,
+            service.trace_json,
+        ):
             with pytest.raises(NotFound, match="ff" * 16):
                 await ask("ff" * 16)
 
@@ -159,21 +166,26 @@ def test_searches_that_wait_hold_up_no_trace_by_its_id_and_no_list_of_services()
 
 def test_a_trace_that_search_knows_and_nobody_can_read_is_damaged_not_unknown() -> None:
     async def lost(service: QueryService) -> None:
-        for ask in (service.get_trace, service.skeleton, service.trace_otlp, service.trace_json):
+        for ask in (
+            service.get_trace,
+            lambda trace_id: service.trace(trace_id, len),
+            service.trace_otlp,
+            service.trace_json,
+        ):
             with pytest.raises(Damaged, match=f"Search knows 7 spans of trace {TRACE_ID.hex()}.*missing"):
                 await ask(TRACE_ID.hex())
 
     async def unreadable(service: QueryService) -> None:
         with pytest.raises(Damaged, match="cannot be read: part 3 is damaged"):
-            await service.skeleton(TRACE_ID.hex())
+            await service.trace(TRACE_ID.hex(), len)
 
     async def neither(service: QueryService) -> None:
         with pytest.raises(Damaged, match=r"Nothing can be said .*part 3 is damaged"):
-            await service.skeleton(TRACE_ID.hex())
+            await service.trace(TRACE_ID.hex(), len)
 
     async def broken(service: QueryService) -> None:
         with pytest.raises(Damaged, match="none of its 1 spans"):
-            await service.skeleton(TRACE_ID.hex())
+            await service.trace(TRACE_ID.hex(), len)
 
     store = FakeStore()
     store.known = 7
@@ -189,7 +201,7 @@ def test_a_trace_that_search_knows_and_nobody_can_read_is_damaged_not_unknown() 
 def test_a_trace_of_which_a_part_is_damaged_is_answered_and_says_so() -> None:
     async def body(service: QueryService) -> None:
         assert (await service.trace_json(TRACE_ID.hex())).incomplete == "part 3 is damaged"
-        assert (await service.skeleton(TRACE_ID.hex())).incomplete == "part 3 is damaged"
+        assert await service.trace(TRACE_ID.hex(), lambda trace: trace.unreadable) == "part 3 is damaged"
         assert (await service.spans(TRACE_ID.hex(), [b"one-----"])).incomplete == "part 3 is damaged"
 
     store = FakeStore(stored(b"one-----"))

@@ -10,8 +10,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
+from clew_server.api.skeleton import columns_of
 from clew_server.model.search import Search, SpanCondition
-from clew_server.model.skeleton import skeleton
+from clew_server.model.trace import trace_from_spans
 
 VALUES = {
     "text": AnyValue(string_value="süd \u2028 \x85 \N{GRINNING FACE}"),
@@ -70,7 +71,7 @@ def test_a_service_whose_name_is_of_any_type_has_one_name_everywhere(
     number, trace_id = list(VALUES).index(kind), trace_ids[kind]
     reader = opened.store.reader
     (trace,) = reader.find(Search((SpanCondition("name", "=", f"n{number}"),))).traces
-    columns = skeleton(reader.get(trace_id))
+    columns = columns_of(trace_from_spans(reader.get(trace_id)))
     assert [trace.root_service] == list(trace.services) == columns["services"]
     assert trace.root_service in reader.services().found
     assert (f"n{number}", "server") in reader.operations(trace.root_service).found

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from clew_server.api.openapi import DOCUMENT
+from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.query_text import search_from_parameters
 from clew_server.query.service import QueryService
@@ -136,7 +137,7 @@ class NativeApi:
         return Response(answer.body, media_type=kind, headers={"Vary": "Accept", **_incomplete(answer.incomplete)})
 
     async def skeleton(self, request: Request) -> Response:
-        skeleton = await self._query.skeleton(request.path_params["trace_id"])
+        skeleton = await self._query.trace(request.path_params["trace_id"], skeleton_from_trace)
         etag = f'"{skeleton.etag}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache", **_incomplete(skeleton.incomplete)}
         if etag in request.headers.get("if-none-match", ""):

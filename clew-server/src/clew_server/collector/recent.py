@@ -10,7 +10,7 @@ from clew_server.collector import record
 from clew_server.collector.wal import Segment, Wal
 from clew_server.errors import BadInput
 from clew_server.model.otlp_raw import parse_raw
-from clew_server.store.contract import StoredSpan
+from clew_server.model.stored import StoredSpan
 
 _READ_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -19,34 +19,15 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp.encode import varint
+from clew_server.model.stored import StoredSpan
 from clew_server.model.unknown import around, whole
 
 _ERROR: Final = 2
 
 
-class SpanBytes(Protocol):
-    """What is read of a stored span (store.contract.StoredSpan)."""
-
-    @property
-    def resource(self) -> bytes: ...
-    @property
-    def resource_schema_url(self) -> str: ...
-    @property
-    def scope(self) -> bytes: ...
-    @property
-    def scope_schema_url(self) -> str: ...
-    @property
-    def span(self) -> bytes: ...
-    @property
-    def received_unix_nano(self) -> int: ...
-
-
-S = TypeVar("S", bound=SpanBytes)
-
-
-def deduplicated(spans: Iterable[S]) -> list[S]:
+def deduplicated(spans: Iterable[StoredSpan]) -> list[StoredSpan]:
     """Each span once. Equal means: resource, scope, both schema URLs and every byte of the span."""
-    unique: dict[tuple[bytes, bytes, bytes, str, str], S] = {}
+    unique: dict[tuple[bytes, bytes, bytes, str, str], StoredSpan] = {}
     for span in spans:
         key = (span.span, span.resource, span.scope, span.resource_schema_url, span.scope_schema_url)
         kept = unique.get(key)
@@ -55,9 +36,9 @@ def deduplicated(spans: Iterable[S]) -> list[S]:
     return list(unique.values())
 
 
-def readable(spans: Iterable[S]) -> tuple[list[S], int]:
+def readable(spans: Iterable[StoredSpan]) -> tuple[list[StoredSpan], int]:
     """The spans whose bytes parse, and how many do not."""
-    good: list[S] = []
+    good: list[StoredSpan] = []
     broken = 0
     parse = Span.FromString
     for span in spans:
@@ -78,7 +59,7 @@ def failed(span: bytes) -> bool:
         return False
 
 
-def trace_as_otlp(spans: Iterable[SpanBytes]) -> bytes:
+def trace_as_otlp(spans: Iterable[StoredSpan]) -> bytes:
     """One serialized `ExportTraceServiceRequest` of the spans, each once, every field as it came, unknown ones too.
 
     The bytes of spans, scopes and resources are put together as they came (`model.unknown`); spans of one resource and
@@ -106,7 +87,7 @@ def trace_as_otlp(spans: Iterable[SpanBytes]) -> bytes:
     return bytes(out)
 
 
-def trace_as_otlp_json(spans: Iterable[SpanBytes]) -> bytes:
+def trace_as_otlp_json(spans: Iterable[StoredSpan]) -> bytes:
     """The spans, each once, as OTLP JSON: ids in hex, 64-bit integers as strings, enumerations as numbers.
 
     Unknown fields have no JSON form and are left out; absent and default fields are too.
@@ -128,7 +109,7 @@ def trace_as_otlp_json(spans: Iterable[SpanBytes]) -> bytes:
     return text.encode("utf-8")
 
 
-def spans_as_otlp_json(spans: Iterable[SpanBytes], span_ids: Iterable[bytes]) -> bytes:
+def spans_as_otlp_json(spans: Iterable[StoredSpan], span_ids: Iterable[bytes]) -> bytes:
     """As `trace_as_otlp_json`, only the spans with these ids (8 bytes each; two spans may share one)."""
     wanted = set(span_ids)
     return trace_as_otlp_json([span for span in spans if _span_id(span.span) in wanted])
@@ -143,7 +124,7 @@ def _span_id(span: bytes) -> bytes:
         return b""
 
 
-def _grouped(spans: Iterable[SpanBytes]) -> dict[tuple[bytes, str], dict[tuple[bytes, str], list[bytes]]]:
+def _grouped(spans: Iterable[StoredSpan]) -> dict[tuple[bytes, str], dict[tuple[bytes, str], list[bytes]]]:
     """Span bytes by resource, then by scope, each span once and only those that parse."""
     groups: dict[tuple[bytes, str], dict[tuple[bytes, str], list[bytes]]] = {}
     for span in readable(deduplicated(spans))[0]:

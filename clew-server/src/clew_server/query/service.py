@@ -7,7 +7,6 @@ have a pool of their own, so that many of them do not hold up a trace by its id.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -18,8 +17,9 @@ from typing import Final, NamedTuple, TypeVar
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.search import Search
-from clew_server.model.skeleton import skeleton
-from clew_server.store.contract import Names, Page, StoredSpan, StoredTrace, TraceReader, TraceSearch, TraceStore
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import Trace, trace_from_spans
+from clew_server.store.contract import Names, Page, StoredTrace, TraceReader, TraceSearch, TraceStore
 
 MAX_SPANS_ASKED: Final = 100
 SEARCH_THREADS: Final = 3
@@ -33,15 +33,6 @@ class Answer(NamedTuple):
     """The bytes of a trace in some form; `incomplete` is a sentence about what damage took from it, None when nothing."""
 
     body: bytes
-    incomplete: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Skeleton:
-    """The columns of ui.md's trace page as JSON text; `etag` changes when they do."""
-
-    json: bytes
-    etag: str
     incomplete: str | None
 
 
@@ -134,15 +125,13 @@ class QueryService:
         wanted = trace_id_from_text(trace_id)
         return list((await self._lookups.run(lambda: self._get(wanted))).spans)
 
-    async def skeleton(self, trace_id: str) -> Skeleton:
-        """What the trace page draws. Raises as `get_trace`."""
+    async def trace(self, trace_id: str, view: Callable[[Trace], T]) -> T:
+        """What `view` makes of the trace, on a thread of this service. Raises as `get_trace`, and what `view` raises."""
         wanted = trace_id_from_text(trace_id)
 
-        def build() -> Skeleton:
+        def build() -> T:
             trace = self._get(wanted)
-            columns = skeleton(trace.spans)
-            body = json.dumps(columns, separators=(",", ":")).encode()
-            return Skeleton(body, columns["etag"], trace.unreadable)
+            return view(trace_from_spans(trace.spans, unreadable=trace.unreadable))
 
         return await self._lookups.run(build)
 

@@ -12,9 +12,10 @@ from itertools import accumulate
 from typing import Final
 
 from clew_server.errors import Unavailable
+from clew_server.model.stored import StoredSpan
 from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
 from clew_server.store.connections import Pool
-from clew_server.store.contract import StoredSpan, StoredTrace
+from clew_server.store.contract import StoredTrace
 
 _REMEMBERED_BYTES: Final = 64 << 20
 _IDS_AT_ONCE: Final = 5_000

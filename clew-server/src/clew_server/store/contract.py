@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.search import Search
+from clew_server.model.stored import StoredSpan
 
 Statement = Literal["chunks", "search"]
 Name = TypeVar("Name")
@@ -65,18 +66,6 @@ class TraceWriter(Protocol):
         Returns whether anything was missing. Raises as `write`.
         """
         ...
-
-
-class StoredSpan(NamedTuple):
-    """One span as it came: serialized OTLP `Span`, `Resource` and `InstrumentationScope` bytes, untouched."""
-
-    resource: bytes
-    resource_schema_url: str
-    scope: bytes
-    scope_schema_url: str
-    span: bytes
-    received_unix_nano: int
-    """Arrival; whole seconds when it comes from the store."""
 
 
 class TraceReader(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,19 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.model.skeleton import (
-    ADJUSTED,
-    EVENTS,
-    FAILED,
-    LINKS,
-    MISPLACED,
-    MISSING,
-    ORIGIN,
-    ROOT,
-    SAME_ID,
-    skeleton,
-)
-from clew_server.store.contract import StoredSpan
+from clew_server.api.skeleton import ORIGIN, columns_of
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ROOT, SAME_ID, trace_from_spans
 
 T0 = 1_795_000_000_000_000_000
 ARRIVAL = T0 + 5_000_000_000
@@ -61,6 +52,10 @@ def stored(
     resource = Resource()
     resource.attributes.add(key="service.name").value.string_value = service
     return StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), ARRIVAL)
+
+
+def skeleton(spans: Iterable[StoredSpan]) -> dict[str, Any]:
+    return columns_of(trace_from_spans(spans))
 
 
 def rows(columns: dict[str, Any]) -> list[int]:
@@ -126,21 +121,25 @@ def test_events_and_links_are_marked() -> None:
     assert marks == {1: EVENTS, 2: EVENTS | LINKS}
 
 
-def test_a_span_outside_its_parent_or_that_ends_before_it_begins_is_marked() -> None:
-    backwards = Span.FromString(stored(5, 1, start=4).span)
+def test_a_span_outside_its_parent_by_more_than_the_noise_of_clocks_or_that_ends_before_it_begins_is_marked() -> None:
+    ms = 1_000_000
+    backwards = Span.FromString(stored(8, 1, start=4).span)
     backwards.end_time_unix_nano -= 11
     marks = flags(
         skeleton(
             [
-                stored(1, start=1, duration=10),
-                stored(2, 1, start=0, duration=2),
-                stored(3, 1, start=10, duration=2),
-                stored(4, 1, start=1, duration=10),
-                stored(5)._replace(span=backwards.SerializeToString()),
+                stored(1, start=0, duration=500 * ms),  # 1 % of it: 5 ms
+                stored(2, 1, start=-5 * ms, duration=20 * ms),
+                stored(3, 1, start=-5 * ms - 1, duration=20 * ms),
+                stored(4, 1, start=495 * ms, duration=10 * ms),
+                stored(5, 1, start=495 * ms, duration=10 * ms + 1),
+                stored(6, 2, start=-6 * ms, duration=ms),
+                stored(7, 2, start=-6 * ms - 1, duration=ms),
+                stored(8)._replace(span=backwards.SerializeToString()),
             ]
         )
     )
-    assert marks == {1: 0, 2: MISPLACED, 3: MISPLACED, 4: 0, 5: MISPLACED}
+    assert marks == {1: 0, 2: 0, 3: MISPLACED, 4: 0, 5: MISPLACED, 6: 0, 7: MISPLACED, 8: MISPLACED}
 
 
 @pytest.mark.parametrize("start_unix_nano", [0, 1, 946_684_799_999_999_999, 4_102_444_800_000_000_000, 2**64 - 11])

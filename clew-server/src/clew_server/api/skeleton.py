@@ -1,0 +1,67 @@
+"""The columns the trace page draws: a view of a trace, as docs/reference/api.md describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from clew_server.analysis.failure import origins
+from clew_server.model.trace import MISSING, Trace
+
+ORIGIN: Final = 2
+"""Bit of `flags`: a failed span with no failed descendant. The others are those of `model.trace`."""
+
+
+class Skeleton(NamedTuple):
+    """The columns as JSON text; `etag` changes when they do; `incomplete` is a sentence about what damage took, or None."""
+
+    json: bytes
+    etag: str
+    incomplete: str | None
+
+
+def skeleton_from_trace(trace: Trace) -> Skeleton:
+    """The columns of a trace as JSON."""
+    columns = columns_of(trace)
+    return Skeleton(json.dumps(columns, separators=(",", ":")).encode(), columns["etag"], trace.unreadable)
+
+
+def columns_of(trace: Trace) -> dict[str, Any]:
+    """JSON-ready columns, the same for the same spans. `t0` decimal text of ns since the epoch; `start[]` and `dur[]` ns."""
+    flags = list(trace.flags)
+    for row in origins(trace):
+        flags[row] |= ORIGIN
+    columns: dict[str, Any] = {
+        "t0": str(trace.t0_unix_nano),
+        "services": list(trace.services),
+        "names": list(trace.names),
+        "span_id": b"".join(span_id[:8].ljust(8, b"\0") for span_id in trace.span_ids).hex(),
+        "parent": list(trace.parent),
+        "missing": [[row, trace.parent_ids[row].hex()] for row, parent in enumerate(trace.parent) if parent == MISSING],
+        "start": list(trace.start_ns),
+        "dur": list(trace.duration_ns),
+        "svc": list(trace.service),
+        "name": list(trace.name),
+        "kind": list(trace.kind),
+        "flags": flags,
+        "critical": [],
+        "total": len(trace),
+    }
+    columns["etag"] = _hash(columns)
+    return columns
+
+
+def _hash(columns: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for key in ("t0", "services", "names", "span_id", "missing"):
+        digest.update(repr(columns[key]).encode("utf-8", "surrogatepass"))
+    for key in ("parent", "start", "dur", "svc", "name", "kind", "flags"):
+        digest.update(_as_bytes(columns[key]))
+    return digest.hexdigest()
+
+
+def _as_bytes(values: Sequence[int]) -> bytes:
+    return array("Q", [value & 0xFFFFFFFFFFFFFFFF for value in values]).tobytes()
