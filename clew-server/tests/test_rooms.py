@@ -81,7 +81,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "analysis": {"model"},
     "query": LEAVES | {"model", "store", "analysis"},
     "api": LEAVES | {"query", "model", "store", "analysis"},
-    "cli": LEAVES | {"app", "datafolder", "store", "demo"},
+    "cli": LEAVES | {"app", "datafolder", "store", "demo", "model"},
     "demo": LEAVES,
     "app": {"*"},
 }

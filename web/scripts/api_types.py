@@ -1,4 +1,4 @@
-"""Writes `src/api/types.ts` from the server's OpenAPI document: `python web/scripts/api_types.py`."""
+"""Writes `src/api/types.ts` and `src/api/flags.ts` from the server's OpenAPI document: `python web/scripts/api_types.py`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from clew_server.api.openapi import DOCUMENT
 
-TARGET = Path(__file__).parents[1] / "src" / "api" / "types.ts"
-HEAD = "/** Shapes of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */\n"
+_API = Path(__file__).parents[1] / "src" / "api"
+_GENERATED = "Generated from its OpenAPI document by scripts/api_types.py; do not edit."
+HEAD = f"/** Shapes of the query API. {_GENERATED} */\n"
+FLAGS_HEAD = f"/** Bits of `Skeleton.flags` of the query API. {_GENERATED} */\n"
 _PRINT_WIDTH = 110
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 # TypeScript has a global of this name.
@@ -21,6 +23,17 @@ def render(document: dict[str, Any]) -> str:
     return HEAD + "".join(
         f"\nexport interface {_name(name)} {_object(schema, depth=0)}\n" for name, schema in schemas.items()
     )
+
+
+def render_flags(document: dict[str, Any]) -> str:
+    """The text of the file with the bits of a span's flags."""
+    bits = document["components"]["schemas"]["Skeleton"]["properties"]["flags"]["x-bits"]
+    lines = "".join(f"  {name}: {bit},\n" for name, bit in bits.items())
+    return f"{FLAGS_HEAD}export const FLAG = {{\n{lines}}} as const\n"
+
+
+FILES = {_API / "types.ts": render, _API / "flags.ts": render_flags}
+"""What is written where."""
 
 
 def _name(schema: str) -> str:
@@ -62,4 +75,5 @@ def _type(schema: dict[str, Any], *, depth: int) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(render(DOCUMENT), encoding="utf-8")
+    for target, text_of in FILES.items():
+        target.write_text(text_of(DOCUMENT), encoding="utf-8")

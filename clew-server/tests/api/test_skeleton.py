@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.api.skeleton import ORIGIN, columns_of
+from clew_server.api.skeleton import columns_of
+from clew_server.model.columns import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ORIGIN, ROOT, SAME_ID
 from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ROOT, SAME_ID, trace_from_spans
+from clew_server.model.trace import trace_from_spans
 
 T0 = 1_795_000_000_000_000_000
 ARRIVAL = T0 + 5_000_000_000

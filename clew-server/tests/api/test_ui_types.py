@@ -5,16 +5,28 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
 from clew_server.api.openapi import DOCUMENT
+from clew_server.model.columns import FLAGS
 
 SCRIPT = Path(__file__).parents[3] / "web" / "scripts" / "api_types.py"
 
 
-def test_the_types_of_the_ui_are_made_from_the_current_document() -> None:
-    script = runpy.run_path(str(SCRIPT))
-    assert script["TARGET"].read_text(encoding="utf-8") == script["render"](DOCUMENT), (
+@pytest.mark.parametrize("name", ["types.ts", "flags.ts"])
+def test_what_the_ui_knows_of_the_api_is_made_from_the_current_document(name: str) -> None:
+    ((target, text_of),) = [item for item in runpy.run_path(str(SCRIPT))["FILES"].items() if item[0].name == name]
+    assert target.read_text(encoding="utf-8") == text_of(DOCUMENT), (
         "The API has changed: run python web/scripts/api_types.py and look at what the UI makes of it."
     )
+
+
+def test_every_bit_of_the_flags_is_a_bit_of_its_own_and_is_in_the_document() -> None:
+    assert sum(flag.bit for flag in FLAGS) == 2 ** len(FLAGS) - 1
+    assert len({flag.name for flag in FLAGS}) == len(FLAGS)
+    described = DOCUMENT["components"]["schemas"]["Skeleton"]["properties"]["flags"]
+    assert described["x-bits"] == {flag.name: flag.bit for flag in FLAGS}
+    assert all(f"{flag.bit} {flag.meaning}" in described["description"] for flag in FLAGS)
 
 
 def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from clew_server.cli.show import FAILED, ORIGIN, waterfall
+from clew_server.cli.show import waterfall
+from clew_server.model.columns import FAILED, ORIGIN
 
 
 def skeleton() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-/** Bits of `Skeleton.flags`. */
+/** Bits of `Skeleton.flags` of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */
 export const FLAG = {
   failed: 1,
   origin: 2,

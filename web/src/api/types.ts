@@ -98,7 +98,7 @@ export interface Skeleton {
   name: number[]
   /** OTLP's numbers */
   kind: number[]
-  /** 1 failed, 2 origin, 4 events, 8 links, 16 outside its parent, 32 another span has this id, 64 time adjusted */
+  /** bits: 1 failed; 2 failed, and no descendant is; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival */
   flags: number[]
   critical: number[][]
   total: number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew_server.model.columns import FLAGS
 from clew_server.troubles import KINDS
 
 _DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
@@ -128,7 +129,8 @@ _SCHEMAS: dict[str, Any] = {
         kind={**_INTS, "description": "OTLP's numbers"},
         flags={
             **_INTS,
-            "description": "1 failed, 2 origin, 4 events, 8 links, 16 outside its parent, 32 another span has this id, 64 time adjusted",
+            "description": "bits: " + "; ".join(f"{flag.bit} {flag.meaning}" for flag in FLAGS),
+            "x-bits": {flag.name: flag.bit for flag in FLAGS},
         },
         critical=_list(_INTS),
         total={"type": "integer"},

@@ -6,13 +6,11 @@ import hashlib
 import json
 from array import array
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from clew_server.analysis.failure import origins
-from clew_server.model.trace import MISSING, Trace
-
-ORIGIN: Final = 2
-"""Bit of `flags`: a failed span with no failed descendant. The others are those of `model.trace`."""
+from clew_server.model.columns import MISSING, ORIGIN
+from clew_server.model.trace import Trace
 
 
 class Skeleton(NamedTuple):

@@ -12,14 +12,10 @@ from clew.cli import Command
 from clew.terminal import columns, has_colours, json_line, typed
 from clew_server.cli._client import FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._text import clean, duration_text, time_text
+from clew_server.model.columns import ADJUSTED, FAILED, FLAGS, MISPLACED, ORIGIN, SAME_ID, depths
 
-FAILED, ORIGIN, OUTSIDE, SAME_ID, ADJUSTED = 1, 2, 16, 32, 64
 _USUAL_WIDTH, _MIN_WIDTH, _NARROW = 100, 30, 60
-_MARKS = (
-    (OUTSIDE, "outside its parent"),
-    (SAME_ID, "another span has this id"),
-    (ADJUSTED, "no usable start time: placed at its arrival"),
-)
+_MARKS = tuple((flag.bit, flag.meaning) for flag in FLAGS if flag.bit in (MISPLACED, SAME_ID, ADJUSTED))
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,14 +57,6 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
 def _say_incomplete(client: Client) -> None:
     if client.incomplete:
         print(f"clew show: not all of the trace is here: {client.incomplete}", file=sys.stderr)
-
-
-def depths(parent: list[int]) -> list[int]:
-    """Depth of each row; rows are depth-first, so a parent stands before its children."""
-    found: list[int] = []
-    for above in parent:
-        found.append(found[above] + 1 if above >= 0 else 0)
-    return found
 
 
 def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bool) -> list[str]:

@@ -17,18 +17,43 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.attributes import text_of
+from clew_server.model.columns import (
+    ADJUSTED,
+    CLIENT,
+    CONSUMER,
+    EVENTS,
+    FAILED,
+    INTERNAL,
+    LINKS,
+    MISPLACED,
+    MISSING,
+    PRODUCER,
+    ROOT,
+    SAME_ID,
+    SERVER,
+    depths,
+)
 from clew_server.model.failed import is_failed
 from clew_server.model.otlp_read import deduplicated
 from clew_server.model.stored import StoredSpan
 
-FAILED, EVENTS, LINKS, MISPLACED, SAME_ID, ADJUSTED = 1, 4, 8, 16, 32, 64
-"""Bits of `Trace.flags`. 2 is the origin of a failure (`analysis.failure`); the UI gets all of them as `Skeleton.flags`."""
-
-ROOT, MISSING = -1, -2
-"""In `Trace.parent`: the span has none, or names one that is not there."""
-
-INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
-"""OTLP's kinds; 0 is none given."""
+__all__ = [
+    "ADJUSTED",
+    "CLIENT",
+    "CONSUMER",
+    "EVENTS",
+    "FAILED",
+    "INTERNAL",
+    "LINKS",
+    "MISPLACED",
+    "MISSING",
+    "PRODUCER",
+    "ROOT",
+    "SAME_ID",
+    "SERVER",
+    "Trace",
+    "trace_from_spans",
+]
 
 # The store places the same starts at the arrival (schema 0002).
 _FIRST_START_NS: Final = 946_684_800_000_000_000
@@ -192,7 +217,7 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
         t0_unix_nano=t0,
         parent=parent,
         end_row=_end_rows(parent),
-        depth=_depths(parent),
+        depth=depths(parent),
         start_ns=[starts[i] - t0 for i in order],
         duration_ns=[durations[i] for i in order],
         service=row_services,
@@ -304,13 +329,6 @@ def _end_rows(parent: list[int]) -> list[int]:
         if above >= 0 and ends[row] > ends[above]:
             ends[above] = ends[row]
     return ends
-
-
-def _depths(parent: list[int]) -> list[int]:
-    depths: list[int] = []
-    for above in parent:
-        depths.append(depths[above] + 1 if above >= 0 else 0)
-    return depths
 
 
 def _renumbered(numbers: Iterable[int], texts: list[str]) -> tuple[array[int], list[str]]:
