@@ -426,3 +426,28 @@ def test_stop_does_not_wait_for_a_store_that_fails_for_ever(
     writer.stop()
     assert time.monotonic() - began < 5
     assert len(wal.sealed()) == 1
+
+
+def test_segments_that_are_large_together_are_stored_one_after_the_other(
+    open_wal: Callable[..., Wal], request_of: Callable[..., bytes], start_writer: StartWriter
+) -> None:
+    class Counting(ScriptedStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.now: set[str] = set()
+            self.together: set[frozenset[str]] = set()
+
+        def _write(self, segment: SegmentFile, statement: Statement, how: str) -> None:
+            self.now.add(segment.token)
+            time.sleep(0.02)  # so that the other thread would have come, were it let
+            self.together.add(frozenset(self.now))
+            super()._write(segment, statement, how)
+            self.now.discard(segment.token)
+
+    wal, store = open_wal(), Counting()
+    for seed in range(8):
+        put(wal, request_of(seed))
+        wal.seal()
+    asyncio.run(start_writer(wal, store, at_once_bytes=1).flush(20))
+    assert store.together == {frozenset({token}) for token, _ in store.calls}
+    assert len({trace_id for _, trace_id, _ in store.spans}) == 8

@@ -78,20 +78,26 @@ class Writer:
         flush_after_s: float = 2.5,
         flush_spans: int = 100_000,
         threads: int = 2,
+        at_once_bytes: int = 96 << 20,
         first_retry_s: float = 0.2,
         longest_retry_s: float = 30.0,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """A segment is sealed `flush_after_s` after its first record or with `flush_spans` spans, whichever is first."""
+        """A segment is sealed `flush_after_s` after its first record or with `flush_spans` spans, whichever is first.
+
+        Segments are stored at the same time only while they have `at_once_bytes` together: a large one takes the engine ten
+        times its size in memory.
+        """
         self._wal = wal
         self._store = store_writer
         self._dead_letters = DeadLetters(dead_letter_folder)
         self._flush_after_s = flush_after_s
         self._threads_wanted = threads
+        self._at_once_bytes = at_once_bytes
         self._first_retry_s = first_retry_s
         self._longest_retry_s = longest_retry_s
         self._clock_ns = clock_ns
-        self._busy: set[str] = set()
+        self._busy: dict[str, int] = {}  # bytes of the segments that are being stored, by name
         self._progress: dict[str, _Progress] = {}
         self._halted_until_s = 0.0
         self._halt_s = 0.0
@@ -138,7 +144,7 @@ class Writer:
         names = {segment.name for segment in self._wal.sealed()}
         with self._wal.changed:
             # A segment is gone from the log a moment before the files beside it are: wait for its thread too.
-            while names := names & ({segment.name for segment in self._wal.sealed()} | self._busy):
+            while names := names & ({segment.name for segment in self._wal.sealed()} | self._busy.keys()):
                 left_s = end_s - time.monotonic()
                 if left_s <= 0:
                     raise Unavailable(
@@ -180,7 +186,7 @@ class Writer:
                 self._failed(segment, progress, error)
             finally:
                 with self._wal.changed:
-                    self._busy.discard(segment.name)
+                    self._busy.pop(segment.name, None)
                     self._wal.changed.notify_all()
 
     def _next(self) -> tuple[Segment, _Progress] | None:
@@ -197,7 +203,9 @@ class Writer:
                     progress = self._progress.setdefault(segment.name, _Progress(tried=set()))
                     ready_s = max(self._halted_until_s, progress.next_try_s)
                     if ready_s <= now_s:
-                        self._busy.add(segment.name)
+                        if self._busy and sum(self._busy.values()) + segment.size_bytes > self._at_once_bytes:
+                            break  # it is the oldest: younger ones must not keep it waiting
+                        self._busy[segment.name] = segment.size_bytes
                         return segment, progress
                     wait_s = min(wait_s, ready_s - now_s)
                 growing = self._wal.unsealed()
