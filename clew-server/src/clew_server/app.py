@@ -158,7 +158,11 @@ class App:
         self._writer.start()
         stack.push_async_callback(self._blocking, self._writer.stop)
         self._query = QueryService(
-            self._store.reader, self._store.reader, RecentReader(self._wal), on_failure=self._note_failed_query
+            self._store.reader,
+            self._store.reader,
+            RecentReader(self._wal),
+            usual=self._store.usual,
+            on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
         self._probe = Probe(self._store.probe)

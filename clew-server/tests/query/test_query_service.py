@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +16,11 @@ from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import Trace
+from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService, trace_id_from_text
-from clew_server.store.contract import Names, Page, StoredTrace
+from clew_server.store.contract import Names, Page, StoredTrace, StoreFailed, UsualDurations
 
 TRACE_ID = bytes(range(16))
 
@@ -267,3 +269,77 @@ def test_a_malformed_trace_id_is_refused(text: str) -> None:
     with pytest.raises(BadInput) as refused:
         trace_id_from_text(text)
     assert refused.value.code == "bad_id"
+
+
+class FakeUsual:
+    """Answers that every operation it is asked for takes as many ns as it was asked for operations."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[list[Operation], int]] = []
+        self._error = error
+
+    def durations(self, operations: Sequence[Operation], at_unix_nano: int) -> UsualDurations:
+        self.asked.append((list(operations), at_unix_nano))
+        if self._error is not None:
+            raise self._error
+        count = len(operations)
+        found: dict[tuple[Operation, int | None], Durations] = {
+            (operation, kind): Durations(count, 0, None, None, None, 0, at_unix_nano)
+            for operation in operations
+            for kind in (None, Span.SPAN_KIND_UNSPECIFIED)
+        }
+        return UsualDurations(found, None)
+
+
+def explained(spans: list[StoredSpan], usual: FakeUsual | None) -> tuple[Trace, Usual]:
+    async def body() -> tuple[Trace, Usual]:
+        return await service.explain(TRACE_ID.hex(), lambda trace, usual: (trace, usual))
+
+    store = FakeStore(*spans)
+    service = QueryService(store, store, FakeStore(), usual=usual)
+    try:
+        return asyncio.run(body())
+    finally:
+        service.close()
+
+
+def named(number: int, name: str, duration_ns: int, parent: bytes = b"") -> StoredSpan:
+    span = Span(
+        trace_id=TRACE_ID,
+        span_id=number.to_bytes(8, "big"),
+        parent_span_id=parent,
+        name=name,
+        start_time_unix_nano=10**18 + number,
+        end_time_unix_nano=10**18 + number + duration_ns,
+    )
+    return StoredSpan(b"", "", b"", "", span.SerializeToString(), 0)
+
+
+def test_what_is_usual_is_asked_at_the_roots_start_for_every_operation_once() -> None:
+    usual = FakeUsual()
+    root = (1).to_bytes(8, "big")
+    spans = [named(1, "GET /", 100), *(named(n, f"SELECT {n % 3}", n, root) for n in range(2, 12))]
+    _, found = explained(spans, usual)
+    [(operations, at)] = usual.asked
+    assert at == 10**18 + 1
+    assert operations[0] == ("", "GET /")
+    assert sorted(operations) == [("", "GET /"), ("", "SELECT 0"), ("", "SELECT 1"), ("", "SELECT 2")]
+    assert found.root == found.operations[Operation("", "GET /")] == Durations(4, 0, None, None, None, 0, at)
+    assert found.missing is None
+
+
+def test_of_many_operations_those_with_most_time_are_compared() -> None:
+    usual = FakeUsual()
+    root = (1).to_bytes(8, "big")
+    explained([named(1, "GET /", 0), *(named(n, f"{n:04}", n, root) for n in range(2, 502))], usual)
+    [(operations, _)] = usual.asked
+    assert [operation.name for operation in operations] == ["GET /", *(f"{n:04}" for n in range(501, 302, -1))]
+
+
+@pytest.mark.parametrize("error", [Unavailable("it took too long"), StoreFailed("a disk")])
+def test_a_store_that_does_not_say_what_is_usual_still_shows_the_trace(error: Exception) -> None:
+    trace, usual = explained([named(1, "GET /", 100)], FakeUsual(error))
+    assert len(trace) == 1
+    assert usual.missing is not None
+    assert (usual.root, usual.operations) == (None, {})
+    assert explained([named(1, "GET /", 100)], None)[1] == NOTHING

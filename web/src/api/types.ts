@@ -72,6 +72,16 @@ export interface TraceSummary {
   services: string[]
 }
 
+export interface Baseline {
+  count: number
+  failed: number
+  p50_ns: string | null
+  p95_ns: string | null
+  p99_ns: string | null
+  from: string
+  to: string
+}
+
 export interface Page {
   traces: TraceSummary[]
   complete: boolean

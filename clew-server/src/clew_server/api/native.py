@@ -14,11 +14,14 @@ from starlette.routing import Match, Route
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
-from clew_server.model.query_text import search_from_parameters
+from clew_server.model.query_text import search_from_parameters, time_from_text
+from clew_server.model.search import KIND_WORDS
+from clew_server.model.usual import Operation
 from clew_server.query.service import QueryService
 from clew_server.store.contract import TraceSummary
 
 _MAX_BODY_BYTES = 64 * 1024
+_BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
 _SEARCH_PARAMETERS = frozenset(
     (
         "q",
@@ -62,6 +65,7 @@ class NativeApi:
             Route("/api/v1/flush", self.flush, methods=["POST"]),
             Route("/api/v1/services", self.services),
             Route("/api/v1/operations", self.operations),
+            Route("/api/v1/baseline", self.baseline),
             Route("/api/v1/traces", self.traces),
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
@@ -96,10 +100,31 @@ class NativeApi:
         found = [{"name": name, "kind": kind} for name, kind in names.found]
         return JSONResponse({"operations": found}, headers=_incomplete(names.missing))
 
+    async def baseline(self, request: Request) -> Response:
+        _refuse_unknown(request, _BASELINE_PARAMETERS, "a baseline")
+        service, operation, kind = (_once(request, name) for name in ("service", "operation", "kind"))
+        if service is None or operation is None:
+            raise BadInput("say of what: ?service=NAME&operation=NAME", code="missing_parameter")
+        if kind is not None and kind not in KIND_WORDS:
+            raise BadInput(f"kind={kind[:60]!r}: wants one of {', '.join(KIND_WORDS)}.", code="bad_parameter")
+        at_unix_nano = time_from_text("at", _once(request, "at") or "now", self._clock_ns())
+        kind_number = None if kind is None else KIND_WORDS.index(kind)
+        usual, missing = await self._query.baseline(Operation(service, operation), kind_number, at_unix_nano)
+        return JSONResponse(
+            {
+                "count": usual.count,
+                "failed": usual.failed,
+                "p50_ns": _text(usual.p50_ns),
+                "p95_ns": _text(usual.p95_ns),
+                "p99_ns": _text(usual.p99_ns),
+                "from": str(usual.from_unix_nano),
+                "to": str(usual.to_unix_nano),
+            },
+            headers={"Cache-Control": "no-store", **_incomplete(missing)},
+        )
+
     async def traces(self, request: Request) -> Response:
-        unknown = sorted(set(request.query_params) - _SEARCH_PARAMETERS)
-        if unknown:
-            raise BadInput(f"{unknown[0][:80]!r} is not a parameter of a search", code="unknown_parameter")
+        _refuse_unknown(request, _SEARCH_PARAMETERS, "a search")
         given = {name: _once(request, name) for name in _SEARCH_PARAMETERS if name != "attr"}
         if (given["sort"] or "-start") != "-start":
             raise BadInput("sort: this version sorts by -start (newest first) only", code="unsupported")
@@ -166,6 +191,17 @@ def _once(request: Request, name: str) -> str | None:
     if len(values) > 1:
         raise BadInput(f"{name} came {len(values)} times and can be given once", code="repeated_parameter")
     return values[0] if values else None
+
+
+def _refuse_unknown(request: Request, known: frozenset[str], what: str) -> None:
+    """Raise BadInput where a parameter is not one of `known`."""
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        raise BadInput(f"{unknown[0][:80]!r} is not a parameter of {what}", code="unknown_parameter")
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _incomplete(reason: str | None) -> dict[str, str]:

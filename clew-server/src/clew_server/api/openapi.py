@@ -109,6 +109,14 @@ _SCHEMAS: dict[str, Any] = {
         has_root={"type": "boolean"},
         services=_STRINGS,
     ),
+    "Baseline": _object(
+        count={"type": "integer"},
+        failed={"type": "integer"},
+        p50_ns={"type": ["string", "null"]},
+        p95_ns={"type": ["string", "null"]},
+        p99_ns={"type": ["string", "null"]},
+        **{"from": _DECIMAL, "to": _DECIMAL},
+    ),
     "Page": _object(
         traces=_list(_ref("TraceSummary")),
         complete={"type": "boolean"},
@@ -156,6 +164,18 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Operations of a service",
                 "parameters": [_query("service", "whose", required=True)],
                 "responses": _answers(_object(operations=_list(_object(name={"type": "string"}, kind={"type": "string"})))),
+            }
+        },
+        "/api/v1/baseline": {
+            "get": {
+                "summary": "What is usual for an operation: the hour before and the same hour a day earlier; below 30 spans no percentiles",
+                "parameters": [
+                    _query("service", "whose", required=True),
+                    _query("operation", "name of the span", required=True),
+                    _query("kind", "of one kind of span only: server, client, …"),
+                    _query("at", "the hour before this: now, now-1h, ISO time with zone, or ns since the epoch", default="now"),
+                ],
+                "responses": _answers(_ref("Baseline")),
             }
         },
         "/api/v1/traces": {

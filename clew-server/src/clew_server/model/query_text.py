@@ -89,8 +89,8 @@ def search_from_parameters(
     return Search(
         span=tuple(span),
         trace=tuple(trace),
-        from_unix_nano=_time("from", from_, now_unix_nano) if from_ else None,
-        to_unix_nano=_time("to", to, now_unix_nano) if to else None,
+        from_unix_nano=time_from_text("from", from_, now_unix_nano) if from_ else None,
+        to_unix_nano=time_from_text("to", to, now_unix_nano) if to else None,
         limit=_limit(limit),
         cursor=cursor or None,
     )
@@ -208,7 +208,11 @@ def _milliseconds(name: str, text: str) -> int:
     return int(min(value, Decimal(_MAX_NS // 1_000_000)) * 1_000_000)
 
 
-def _time(name: str, text: str, now_unix_nano: int) -> int:
+def time_from_text(name: str, text: str, now_unix_nano: int) -> int:
+    """Nanoseconds since 1970 of `now`, `now-15m`, an ISO time with its zone, or digits; `name` is the parameter's.
+
+    Raises BadInput, code `bad_parameter`.
+    """
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
         number, unit = relative.groups()

@@ -19,7 +19,9 @@ from clew_server.model import otlp_read
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace, trace_from_spans
-from clew_server.store.contract import Names, Page, StoredTrace, TraceReader, TraceSearch, TraceStore
+from clew_server.model.usual import NOTHING, Durations, Operation, Usual
+from clew_server.query.usual import usual_for
+from clew_server.store.contract import Names, Page, StoredTrace, TraceReader, TraceSearch, TraceStore, TraceUsual
 
 MAX_SPANS_ASKED: Final = 100
 SEARCH_THREADS: Final = 3
@@ -34,6 +36,13 @@ class Answer(NamedTuple):
 
     body: bytes
     incomplete: str | None
+
+
+class Baseline(NamedTuple):
+    """What is usual for one operation; `missing` says what of the store could not be read, None when all could."""
+
+    durations: Durations
+    missing: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +109,20 @@ class QueryService:
         search: TraceSearch,
         recent: TraceReader,
         *,
+        usual: TraceUsual | None = None,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`max_waiting` searches wait at most, and as many other questions.
+        """`max_waiting` searches wait at most, and as many other questions. Without `usual` nothing is compared.
 
         `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
         """
         self._store = store
         self._search = search
         self._recent = recent
+        self._usual = usual
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._unreadable = 0
@@ -134,6 +145,31 @@ class QueryService:
             return view(trace_from_spans(trace.spans, unreadable=trace.unreadable))
 
         return await self._lookups.run(build)
+
+    async def explain(self, trace_id: str, view: Callable[[Trace, Usual], T]) -> T:
+        """What `view` makes of the trace and what is usual around it, on a thread of this service.
+
+        Where the store does not say what is usual, `view` gets that nothing is known. Raises as `trace`.
+        """
+
+        def compared(trace: Trace) -> T:
+            return view(trace, NOTHING if self._usual is None else usual_for(trace, self._usual))
+
+        return await self.trace(trace_id, compared)
+
+    async def baseline(self, operation: Operation, kind: int | None, at_unix_nano: int) -> Baseline:
+        """Durations of an operation, of one kind (OTLP's number) or of all, in the hour before and the same hour a day earlier."""
+        usual = self._usual
+        if usual is None:
+            raise Unavailable("This server has no store that says what is usual.")
+
+        def ask() -> Baseline:
+            found, missing = usual.durations([operation], at_unix_nano)
+            of_all = found[operation, None]
+            nothing = Durations(0, 0, None, None, None, of_all.from_unix_nano, of_all.to_unix_nano)
+            return Baseline(of_all if kind is None else found.get((operation, kind), nothing), missing)
+
+        return await self._lookups.run(ask)
 
     async def trace_otlp(self, trace_id: str) -> Answer:
         """The whole trace as a serialized ExportTraceServiceRequest, every field as it came. Raises as `get_trace`."""

@@ -9,6 +9,7 @@ from clew_server.store.asking import GUARD_RAILS, Tables
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
@@ -21,11 +22,13 @@ class ChdbStore:
     `open` and everything it gives block: call them from worker threads, never from the event loop or the main
     thread of a server. The parts:
 
-    `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `maintenance`: StoreMaintenance
+    `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
+    `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
     reader: ChdbTraces
+    usual: ChdbUsual
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -64,6 +67,7 @@ class ChdbStore:
         tables = Tables(connections.read)
         self.writer = ChdbWriter(connections.write, schemas, tables)
         self.reader = ChdbTraces(connections.read, tables=tables)
+        self.usual = ChdbUsual(connections.read, tables)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:

@@ -1,14 +1,15 @@
-"""The interfaces of a store: TraceWriter for the collector, TraceReader and TraceSearch for queries."""
+"""The interfaces of a store: TraceWriter for the collector, TraceReader, TraceSearch and TraceUsual for queries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
+from clew_server.model.usual import Durations, Operation
 
 Statement = Literal["chunks", "search"]
 Name = TypeVar("Name")
@@ -134,6 +135,27 @@ class TraceSearch(Protocol):
     def services(self) -> Names[str]: ...
     def operations(self, service: str) -> Names[tuple[str, str]]:
         """(name, kind word) of the service, sorted."""
+        ...
+
+
+class UsualDurations(NamedTuple):
+    """Durations by operation and kind (OTLP's number; None: all kinds together, there for every operation asked for).
+
+    `missing` says what of the store could not be read, None when all could.
+    """
+
+    found: Mapping[tuple[Operation, int | None], Durations]
+    missing: str | None
+
+
+class TraceUsual(Protocol):
+    """What is usual for operations. Blocking."""
+
+    def durations(self, operations: Sequence[Operation], at_unix_nano: int) -> UsualDurations:
+        """Of spans that start in the hour before `at_unix_nano` or in the same hour a day earlier.
+
+        The hour begins with a whole minute, so it has up to 61 of them. Raises StoreFailed, Unavailable.
+        """
         ...
 
 

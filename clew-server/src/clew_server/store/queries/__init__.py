@@ -31,6 +31,7 @@ NAMES: Final = (
     "traces_known",
     "table_ids",
     "probe",
+    "durations",
     "services",
     "operations",
     "parts",
