@@ -9,6 +9,7 @@ import './styles/shell.css'
 import './styles/search.css'
 import './styles/first-run.css'
 import './styles/trace.css'
+import './styles/verdict.css'
 
 startTheme()
 

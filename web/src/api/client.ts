@@ -1,4 +1,5 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
+import type { Explanation } from './explanation'
 import type { TracesData } from './otlp'
 import type { ErrorAnswer, Page, Skeleton, Status } from './types'
 
@@ -118,4 +119,13 @@ export const api = {
   spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>
     call<TracesData>(`traces/${traceId}/spans`, { signal, body: { span_ids: spanIds } }),
   trace: (traceId: string, signal?: AbortSignal) => call<TracesData>(`traces/${traceId}`, { signal }),
+  /** Null from a server that does not explain traces. */
+  explanation: async (traceId: string, signal?: AbortSignal): Promise<Explanation | null> => {
+    try {
+      return await call<Explanation>(`traces/${traceId}/explain`, { signal })
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null
+      throw error
+    }
+  },
 }

@@ -1,5 +1,5 @@
 /** One trace: what it is, its rows over time, and the details of the selected span. */
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { Link, Redirect } from 'wouter'
 import { ApiError, api } from '../api/client'
@@ -43,6 +43,14 @@ function LoadedTrace({ traceId }: { traceId: string }) {
   useEffect(() => {
     document.title = `Trace ${traceId.slice(0, 8)} · clew`
   }, [traceId])
+  // What the server says about the spans that are there by now, shown or not.
+  const explained = useQuery({
+    queryKey: ['explanation', traceId, trace.data?.etag],
+    queryFn: ({ signal }) => api.explanation(traceId, signal),
+    enabled: trace.data !== undefined,
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+  })
   const isMissing = trace.error instanceof ApiError && trace.error.status === 404
   useReady(shown !== null || trace.error !== null)
 
@@ -61,7 +69,19 @@ function LoadedTrace({ traceId }: { traceId: string }) {
             </button>
           </p>
         ) : null}
-        <TraceView traceId={traceId} skeleton={shown} young={isYoung(shown)} />
+        <TraceView
+          traceId={traceId}
+          skeleton={shown}
+          newest={trace.data ?? shown}
+          young={isYoung(shown)}
+          explanation={{
+            value: explained.data ?? null,
+            isLoading: explained.isPending || explained.isPlaceholderData,
+            error: explained.error,
+            onRetry: () => void explained.refetch(),
+          }}
+          onShowNewest={() => setShown(trace.data ?? shown)}
+        />
       </>
     )
   }

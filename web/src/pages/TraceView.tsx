@@ -7,6 +7,7 @@ import { useShortcuts, type Shortcuts } from '../app/shortcuts'
 import { TRACE_FIELDS, type Collapse, type TimeWindow, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
+import { firstSpan, originsIn } from '../model/explanation'
 import { serviceColours } from '../model/colours'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
@@ -16,6 +17,7 @@ import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { SpanPane } from '../parts/SpanPane'
 import { TraceHeader } from '../parts/TraceHeader'
 import { TraceToolbar } from '../parts/TraceToolbar'
+import { VerdictPanels, type ExplanationState } from '../parts/VerdictPanels'
 import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
 
 const URL_REST_MS = 200
@@ -28,10 +30,14 @@ function isForControl({ target }: KeyboardEvent): boolean {
 interface Props {
   traceId: string
   skeleton: Skeleton
+  /** The spans that are there by now; the rows follow when the reader asks. */
+  newest: Skeleton
   young: boolean
+  explanation: ExplanationState
+  onShowNewest: () => void
 }
 
-export function TraceView({ traceId, skeleton, young }: Props) {
+export function TraceView({ traceId, skeleton, newest, young, explanation, onShowNewest }: Props) {
   const model = useMemo(() => new TraceModel(skeleton), [skeleton])
   const colours = useMemo(() => serviceColours(model), [model])
   const { state, ignored, change } = useUrlState(TRACE_FIELDS)
@@ -44,8 +50,10 @@ export function TraceView({ traceId, skeleton, young }: Props) {
 
   const closed = useMemo(() => closedNodes(model, collapse), [model, collapse])
   const groups = useMemo(() => new Groups(model), [model])
+  const explained = explanation.value
+  const first = useFirstSpan(explanation, model)
   const asked = state.span === '' ? -1 : model.nodeOf(state.span)
-  const selected = state.span === '' ? (model.origins[0] ?? -1) : asked
+  const selected = state.span === '' ? model.nodeOf(first) : asked
   const folded = useMemo(() => {
     const byAddress = foldedHeads(model, groups, siblings)
     // What an address points at is never folded away.
@@ -64,6 +72,7 @@ export function TraceView({ traceId, skeleton, young }: Props) {
     return marks
   }, [model, filter, found])
 
+  const hasPanels = explained !== null || explanation.isLoading || explanation.error !== null
   const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
   const isOpen = detailsOpen && span >= 0
   const unknown = state.span !== '' && asked < 0 ? [`span=${state.span}`] : []
@@ -115,6 +124,53 @@ export function TraceView({ traceId, skeleton, young }: Props) {
     const next = rows[row < 0 ? (by > 0 ? 0 : rows.length - 1) : row + by]
     if (next !== undefined) select(next, { open: false })
   }
+  /** The row that stands for a node now. */
+  const rowFor = (node: number) => {
+    const head = groups.head[node]!
+    return head >= 0 && folded[head] === 1 ? head : node
+  }
+  /** Selects the first of some spans, or the one after the selected one. */
+  const selectSpans = (spanIds: readonly string[]) => {
+    const nodes = [
+      ...new Set(
+        spanIds
+          .map((id) => model.nodeOf(id))
+          .filter((node) => node >= 0)
+          .map(rowFor),
+      ),
+    ]
+    const next = nodes[(nodes.indexOf(selected) + 1) % nodes.length]
+    if (next !== undefined) return select(next, { speak: true })
+    if (spanIds[0] === undefined) return
+    // It arrived after the rows were drawn.
+    onShowNewest()
+    change({ span: spanIds[0] }, { replace: true })
+    setDetailsOpen(true)
+  }
+  const origins = useMemo(() => originsIn(explained, model), [explained, model])
+  const originAt = origins.findIndex(({ spanId }) => model.nodeOf(spanId) === selected)
+  const stepOrigin = (by: 1 | -1) => {
+    const to = (originAt < 0 ? (by > 0 ? 0 : -1) : originAt + by) + origins.length
+    const next = origins[to % origins.length]
+    if (next !== undefined) selectSpans([next.spanId])
+  }
+  const critical = useMemo(() => explained?.critical_path.map((part) => part.span_id) ?? [], [explained])
+  const criticalAt = useRef(-1)
+  /** One row further along the critical path, which may pass a row several times. */
+  const stepCritical = (by: 1 | -1) => {
+    const path = critical
+      .map((id) => model.nodeOf(id))
+      .filter((node) => node >= 0)
+      .map(rowFor)
+    if (path.length === 0) return
+    let at = path[criticalAt.current] === selected ? criticalAt.current : path.indexOf(selected)
+    if (at < 0 && by < 0) at = 0
+    const from = at
+    do at = (at + by + path.length) % path.length
+    while (path[at] === selected && at !== from)
+    criticalAt.current = at
+    select(path[at]!, { speak: true })
+  }
   const jump = (nodes: Int32Array, by: 1 | -1) => {
     if (nodes.length === 0) return
     const next = by > 0 ? nodes.find((node) => node > selected) : nodes.findLast((node) => node < selected)
@@ -160,8 +216,10 @@ export function TraceView({ traceId, skeleton, young }: Props) {
     ArrowRight: (event) => (isForControl(event) ? false : openUp()),
     Enter: (event) => (isForControl(event) ? false : select(selected)),
     Escape: escape,
-    e: () => jump(model.origins, 1),
-    E: () => jump(model.origins, -1),
+    e: () => stepOrigin(1),
+    E: () => stepOrigin(-1),
+    c: () => stepCritical(1),
+    C: () => stepCritical(-1),
     f: () => document.getElementById('find')?.focus(),
     n: () => jump(found, 1),
     N: () => jump(found, -1),
@@ -190,13 +248,29 @@ export function TraceView({ traceId, skeleton, young }: Props) {
   return (
     <div className="trace-page">
       <IgnoredNotice ignored={[...ignored, ...unknown]} />
-      <TraceHeader traceId={traceId} model={model} colours={colours} />
+      <TraceHeader
+        traceId={traceId}
+        model={model}
+        newest={newest}
+        explanation={explanation}
+        colours={colours}
+      />
+      <VerdictPanels
+        explanation={explanation}
+        model={model}
+        colours={colours}
+        origins={origins}
+        at={Math.max(0, originAt)}
+        onOrigin={stepOrigin}
+        onCritical={stepCritical}
+        onSpans={selectSpans}
+      />
       <TraceToolbar
         model={model}
         only={only}
         onOnly={(value) => change({ only: value })}
-        selected={selected}
-        onOrigin={(by) => jump(model.origins, by)}
+        origins={hasPanels ? null : { at: originAt, count: origins.length }}
+        onOrigin={stepOrigin}
         onZoom={zoom}
         onFit={() => setWindow(null)}
         isZoomed={window !== null}
@@ -252,6 +326,21 @@ export function TraceView({ traceId, skeleton, young }: Props) {
       </div>
     </div>
   )
+}
+
+/**
+ * The span that is selected until the reader selects one: it is chosen once, when the explanation is there or will not
+ * come, so that a growing trace does not move the selection. Empty for none.
+ */
+function useFirstSpan({ value, isLoading }: ExplanationState, model: TraceModel): string {
+  const [first, setFirst] = useState<string | null>(null)
+  if (first !== null) return first
+  if (isLoading && value === null) return ''
+  const origin = model.origins[0]
+  const chosen =
+    value === null ? (origin === undefined ? '' : model.spanId(origin)) : (firstSpan(value) ?? '')
+  setFirst(chosen)
+  return chosen
 }
 
 /** The shown part of time: moves at once, and is written to the address when it rests. */

@@ -6,11 +6,16 @@ import { announce } from '../app/announce'
 import { zoneStore } from '../app/preferences'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
-import { exactDuration, formatDuration, formatFullTime, isoTime, plural } from '../model/format'
+import { exactDuration, formatCount, formatDuration, formatFullTime, isoTime, plural } from '../model/format'
+import type { Explanation } from '../api/explanation'
+import { FLAG } from '../api/flags'
+import type { Skeleton } from '../api/types'
+import { handledFailures, isSlow, unseenNotes } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { copyText, CopyButton } from './CopyButton'
-import { FailedMark, Icon } from './icons'
+import { FailedMark, Icon, PassedOnMark } from './icons'
 import { ServiceChip } from './ServiceChip'
+import type { ExplanationState } from './VerdictPanels'
 
 /** The node the page is named after: the first root, else the earliest span. */
 function headNode(model: TraceModel): number {
@@ -47,21 +52,26 @@ async function saveJson(traceId: string): Promise<void> {
 interface Props {
   traceId: string
   model: TraceModel
+  /** The spans that are there by now: what the header says is never older than the notice of new spans. */
+  newest: Skeleton
+  explanation: ExplanationState
   colours: Uint8Array
 }
 
-export function TraceHeader({ traceId, model, colours }: Props) {
+export function TraceHeader({ traceId, model, newest, explanation, colours }: Props) {
+  const explained = explanation.value
   const zone = useStore(zoneStore)
   const search = useStore(searchStore)
   const head = headNode(model)
   const service = head < 0 ? '' : model.serviceName(head)
   const name = (head < 0 ? '' : model.spanName(head)) || 'no name'
   const start = String(BigInt(model.skeleton.t0) + BigInt(Math.round(model.earliest)))
-  const services = new Set(model.service)
-  services.delete(-1)
+  const duration = explained?.root ? Number(explained.root.duration_ns) : head < 0 ? 0 : model.duration[head]!
+  const missing = new Set(newest.missing.map(([, parentId]) => parentId)).size
+  const notes = explained === null ? [] : unseenNotes(explained)
   useEffect(() => {
-    document.title = `${name} ${service} · ${formatDuration(model.length)} · clew`
-  }, [name, service, model])
+    document.title = `${name} ${service} · ${formatDuration(duration)} · clew`
+  }, [name, service, duration])
   return (
     <header className="trace-header">
       <div className="trace-what">
@@ -75,17 +85,7 @@ export function TraceHeader({ traceId, model, colours }: Props) {
             <ServiceChip colour={head < 0 ? 0 : (colours[model.service[head]!] ?? 0)} />
             {service || 'no service'}
           </span>
-          {model.failedCount > 0 ? (
-            <span className="verdict verdict-failed">
-              <FailedMark />
-              failed
-            </span>
-          ) : (
-            <span className="verdict verdict-ok">
-              <Icon name="check" size={14} />
-              no span failed
-            </span>
-          )}
+          <Outcome outcome={outcomeOf(explanation, newest)} />
         </div>
         <p className="trace-facts">
           <span className="mono">{traceId}</span>
@@ -94,18 +94,28 @@ export function TraceHeader({ traceId, model, colours }: Props) {
             {formatFullTime(start, zone)}
           </time>
           <span>
-            {plural(model.skeleton.total, 'span')} · {plural(services.size, 'service')}
+            {plural(newest.total, 'span')} · {plural(newest.services.length, 'service')}
           </span>
-          {model.missingCount > 0 ? (
-            <span className="missing">
+          {missing > 0 ? (
+            <span className="missing" title={notes.join('\n') || undefined}>
               <Icon name="warning" size={14} />
-              {plural(model.missingCount, 'parent')} not received
+              {plural(missing, 'parent')} not received
             </span>
           ) : null}
+          {explained?.completeness.young ? <span title={notes.join('\n')}>may still grow</span> : null}
         </p>
       </div>
       <div className="trace-length">
-        <strong title={exactDuration(model.length)}>{formatDuration(model.length)}</strong>
+        <strong
+          title={
+            model.length > duration
+              ? `${exactDuration(duration)}; from the first start to the last end ${formatDuration(model.length)}`
+              : exactDuration(duration)
+          }
+        >
+          {formatDuration(duration)}
+        </strong>
+        {explained === null ? null : <AgainstUsual explanation={explained} />}
       </div>
       <div className="trace-actions">
         <button type="button" className="button" title="Copy link (y)" onClick={() => void share()}>
@@ -119,4 +129,68 @@ export function TraceHeader({ traceId, model, colours }: Props) {
       </div>
     </header>
   )
+}
+
+type OutcomeWord = 'failed' | 'handled' | 'fine'
+
+/** How the trace went as far as it is known by now: failures that arrived since count too. */
+function outcomeOf({ value, isLoading }: ExplanationState, newest: Skeleton): OutcomeWord {
+  if (value !== null && !isLoading) {
+    if (value.origin.length > 0) return 'failed'
+    return handledFailures(value).length > 0 ? 'handled' : 'fine'
+  }
+  return newest.flags.some((flags) => (flags & FLAG.failed) !== 0) ? 'failed' : 'fine'
+}
+
+function Outcome({ outcome }: { outcome: OutcomeWord }) {
+  if (outcome === 'failed') {
+    return (
+      <span className="verdict verdict-failed">
+        <FailedMark />
+        failed
+      </span>
+    )
+  }
+  if (outcome === 'handled') {
+    return (
+      <span className="verdict verdict-handled" title="Something failed, and the request went on well">
+        <PassedOnMark />
+        failure handled
+      </span>
+    )
+  }
+  return (
+    <span className="verdict verdict-ok">
+      <Icon name="check" size={14} />
+      no span failed
+    </span>
+  )
+}
+
+/** `6.7 × usual`, `usual`, or that there is too little to compare with. */
+function AgainstUsual({ explanation }: { explanation: Explanation }) {
+  const { root } = explanation
+  if (root === null) return null
+  if (root.p50_ns === null) {
+    return (
+      <span className="muted">{root.count === 0 ? 'nothing to compare with' : 'too few to compare'}</span>
+    )
+  }
+  const usual = Number(root.p50_ns)
+  const words = `usually p50 ${formatDuration(usual)}${
+    root.p95_ns === null ? '' : ` · p95 ${formatDuration(Number(root.p95_ns))}`
+  }`
+  const slow = isSlow(explanation)
+  return (
+    <span className="trace-usual" title={`${words}, of ${plural(root.count, 'trace')} of ${root.operation}`}>
+      <span className={slow ? 'slow' : 'usual'}>
+        {slow ? `${timesUsual(Number(root.duration_ns) / usual)} × usual` : 'usual'}
+      </span>
+      <span className="muted">{words}</span>
+    </span>
+  )
+}
+
+function timesUsual(ratio: number): string {
+  return ratio < 9.95 ? ratio.toFixed(1) : formatCount(Math.round(ratio))
 }

@@ -8,7 +8,8 @@ interface Props {
   model: TraceModel
   only: '' | 'err'
   onOnly: (only: '' | 'err') => void
-  selected: number
+  /** How many first failures there are, and which is selected (-1 for none); null where the panels say it. */
+  origins: { at: number; count: number } | null
   onOrigin: (by: 1 | -1) => void
   onZoom: (factor: number) => void
   onFit: () => void
@@ -25,7 +26,7 @@ export function TraceToolbar(props: Props) {
     model,
     only,
     onOnly,
-    selected,
+    origins,
     onOrigin,
     onZoom,
     onFit,
@@ -35,7 +36,6 @@ export function TraceToolbar(props: Props) {
     groups,
     onGroups,
   } = props
-  const at = model.origins.indexOf(selected)
   return (
     <div className="toolbar trace-toolbar">
       <Segments
@@ -47,11 +47,11 @@ export function TraceToolbar(props: Props) {
         ]}
         onChange={onOnly}
       />
-      {model.origins.length > 0 ? (
+      {origins !== null && origins.count > 0 ? (
         <div role="group" aria-label="First failures" className="stepper">
           <FailedMark />
           <span>
-            {at >= 0 ? `${at + 1} of ${model.origins.length}` : `${model.origins.length} failed first`}
+            {origins.at >= 0 ? `${origins.at + 1} of ${origins.count}` : `${origins.count} failed first`}
           </span>
           <button
             type="button"

@@ -1,0 +1,192 @@
+/** *Where it failed*: the cause with its message, what came before it, and the way it took to the root. */
+import type { ExplainedFailure, Explanation } from '../api/explanation'
+import { plural } from '../model/format'
+import { contextOf, handledFailures, type Origin } from '../model/explanation'
+import type { TraceModel } from '../model/trace'
+import { FailedMark, Icon, PassedOnMark } from './icons'
+import { ServiceChip } from './ServiceChip'
+
+const MOST_STEPS = 6
+const MOST_MESSAGE = 600
+
+interface Props {
+  explanation: Explanation | null
+  model: TraceModel
+  colours: Uint8Array
+  /** Where it failed, the cause first. */
+  origins: readonly Origin[]
+  /** Index of the one that is shown. */
+  at: number
+  onStep: (by: 1 | -1) => void
+  /** Selects the first of the spans, or the one after the selected one. */
+  onSpans: (spanIds: readonly string[]) => void
+}
+
+export function FailurePanel(props: Props) {
+  const { explanation, origins } = props
+  if (origins.length > 0) return <Failed {...props} />
+  const handled = explanation === null ? [] : handledFailures(explanation)
+  return handled.length > 0 ? (
+    <Handled {...props} handled={handled} />
+  ) : (
+    <section className="panel panel-line panel-ok" aria-label="Where it failed">
+      <Icon name="check" />
+      <h2>No span failed</h2>
+    </section>
+  )
+}
+
+function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: Props) {
+  const { spanId, service, operation, type, message } = origins[at] ?? origins[0]!
+  // A span that arrived after the rows were drawn has none yet.
+  const node = model.nodeOf(spanId)
+  const context = explanation === null ? [] : contextOf(explanation, spanId)
+  const handled = explanation === null ? [] : handledFailures(explanation)
+  return (
+    <section className="panel panel-failed" aria-label="Where it failed">
+      <div className="panel-head">
+        <h2>Where it failed</h2>
+        {origins.length > 1 ? (
+          <div role="group" aria-label="First failures" className="stepper">
+            <span>
+              {at + 1} of {origins.length}
+            </span>
+            <button
+              type="button"
+              className="icon-button icon-button-small"
+              aria-label="Previous first failure"
+              title="Previous first failure (E)"
+              onClick={() => onStep(-1)}
+            >
+              <Icon name="left" size={14} />
+            </button>
+            <button
+              type="button"
+              className="icon-button icon-button-small"
+              aria-label="Next first failure"
+              title="Next first failure (e)"
+              onClick={() => onStep(1)}
+            >
+              <Icon name="right" size={14} />
+            </button>
+          </div>
+        ) : (
+          <span className="stepper">1 of 1</span>
+        )}
+        <kbd aria-hidden="true">e</kbd>
+      </div>
+      <p className="panel-headline">
+        <FailedMark size={16} />
+        <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
+          {service || 'no service'} · {operation || 'no name'}
+        </button>{' '}
+        {type === '' ? null : <span className="error-type">{type}</span>}
+      </p>
+      {message === '' ? null : (
+        <p className="panel-message mono" title={shortened(message)}>
+          {shortened(message)}
+        </p>
+      )}
+      {context.map((finding) => (
+        <p key={`${finding.kind} ${finding.text}`} className="panel-context">
+          <Icon name="clock" size={14} />
+          <button type="button" className="panel-link" onClick={() => onSpans(finding.span_ids)}>
+            {finding.text}
+          </button>
+          {finding.certainty === 'certain' ? null : <span className="muted"> {finding.certainty}</span>}
+        </p>
+      ))}
+      <div className="panel-foot">
+        {node < 0 ? (
+          <span className="muted">arrived just now</span>
+        ) : (
+          <Path model={model} colours={colours} node={node} onSpans={onSpans} />
+        )}
+        {handled.length > 0 ? (
+          <button
+            type="button"
+            className="link-button"
+            title={handled.map(inWords).join('\n')}
+            onClick={() => onSpans(handled.map((one) => one.span_id))}
+          >
+            {plural(handled.length, 'other failure')} handled
+          </button>
+        ) : null}
+      </div>
+    </section>
+  )
+}
+
+/** Something failed, and the request went on well. */
+function Handled({ handled, onSpans }: Props & { handled: readonly ExplainedFailure[] }) {
+  const [first] = handled
+  return (
+    <section className="panel panel-line panel-handled" aria-label="Where it failed">
+      <PassedOnMark size={16} />
+      <h2>
+        {handled.length === 1 ? '1 failure, handled' : `${plural(handled.length, 'failure')}, all handled`}
+      </h2>
+      {first === undefined ? null : (
+        <p>
+          <button
+            type="button"
+            className="panel-link"
+            onClick={() => onSpans(handled.map((one) => one.span_id))}
+          >
+            {first.service || 'no service'} · {first.operation || 'no name'}
+          </button>{' '}
+          <span className="error-type">{first.type}</span>{' '}
+          <span className="muted">{shortened(first.message)}</span>
+        </p>
+      )}
+    </section>
+  )
+}
+
+function shortened(text: string): string {
+  return text.length > MOST_MESSAGE ? `${text.slice(0, MOST_MESSAGE)}…` : text
+}
+
+function inWords({ service, operation, type, message }: ExplainedFailure): string {
+  return `${service} · ${operation}  ${[type, shortened(message)].filter(Boolean).join(': ')}`
+}
+
+/** The services from the root to the failure; a service stands once for its spans in a row. */
+function Path({
+  model,
+  colours,
+  node,
+  onSpans,
+}: {
+  model: TraceModel
+  colours: Uint8Array
+  node: number
+  onSpans: (spanIds: readonly string[]) => void
+}) {
+  const steps: number[] = []
+  for (let one = node; one >= 0; one = model.parent[one]!) {
+    if (model.isPlaceholder(one)) continue
+    const below = steps.at(-1)
+    if (below !== undefined && model.service[below] === model.service[one]) steps.pop()
+    steps.push(one)
+  }
+  const path = steps.toReversed()
+  const left = Math.max(0, path.length - MOST_STEPS)
+  const shown = left === 0 ? path : [...path.slice(0, 2), ...path.slice(2 + left)]
+  return (
+    <ol className="panel-path" aria-label="From the root to the failure">
+      {shown.map((step, index) => (
+        <li key={step}>
+          {index > 0 ? <span aria-hidden="true">›</span> : null}
+          {left > 0 && index === 2 ? (
+            <span className="muted">{plural(left, 'service')} between ›</span>
+          ) : null}
+          <button type="button" className="panel-step" onClick={() => onSpans([model.spanId(step)])}>
+            <ServiceChip colour={colours[model.service[step]!] ?? 0} />
+            {model.serviceName(step) || 'no service'}
+          </button>
+        </li>
+      ))}
+    </ol>
+  )
+}

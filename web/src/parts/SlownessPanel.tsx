@@ -1,0 +1,279 @@
+/** *Why it was slow*: the shares of the critical path, each with what was found about it and its usual length. */
+import { useState } from 'react'
+import type { Explanation, Finding, Share } from '../api/explanation'
+import { exactDuration, formatCount, formatDuration, formatPercent, plural } from '../model/format'
+import { isSlow, timeRows, unseenNotes, type TimeRow } from '../model/explanation'
+import type { TraceModel } from '../model/trace'
+import { Icon } from './icons'
+import { ServiceChip } from './ServiceChip'
+
+const FIRST_ROWS = 3
+const SERVICES_IN_LINE = 4
+
+interface Props {
+  explanation: Explanation
+  model: TraceModel
+  colours: Uint8Array
+  onSpans: (spanIds: readonly string[]) => void
+  /** One step along the critical path. */
+  onStep: (by: 1 | -1) => void
+}
+
+export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: Props) {
+  const [isOpen, setOpen] = useState(false)
+  const { rows, others } = timeRows(explanation)
+  const colourOf = colourByOwner(model, colours)
+  const slow = isSlow(explanation)
+  const hasFindings = others.length > 0 || rows.some((row) => row.findings.length > 0)
+  const notes = unseenNotes(explanation)
+  if (!slow && !hasFindings && !isOpen) {
+    return (
+      <section className="panel panel-line" aria-label="Why it was slow">
+        <h2>{headline(explanation)}</h2>
+        <p className="muted">{comparison(explanation)}</p>
+        <ShareBar shares={explanation.shares} colourOf={colourOf} />
+        <ul className="panel-owners">
+          {owners(explanation.shares)
+            .slice(0, SERVICES_IN_LINE)
+            .map(({ owner, share, spanIds }) => (
+              <li key={owner}>
+                <ServiceChip colour={colourOf(owner)} />
+                <b>{formatPercent(share)}</b>
+                <button type="button" className="panel-step" onClick={() => onSpans(spanIds)}>
+                  {owner || 'no service'}
+                </button>
+              </li>
+            ))}
+        </ul>
+        {rows.length > 0 ? (
+          <button type="button" className="link-button" onClick={() => setOpen(true)}>
+            all {formatCount(rows.length)}
+          </button>
+        ) : null}
+        <Uncertain explanation={explanation} />
+      </section>
+    )
+  }
+  const first = withFindings(rows, FIRST_ROWS)
+  const shown = isOpen ? rows : first
+  const rest = rows.filter((row) => !first.includes(row))
+  const restNs = rest.reduce((sum, row) => sum + Number(row.share.critical_ns), 0)
+  const restShare = rest.reduce((sum, row) => sum + row.share.share, 0)
+  return (
+    <section className="panel" aria-label="Why it was slow">
+      <div className="panel-head">
+        <h2>{slow ? 'Why it was slow' : headline(explanation)}</h2>
+        <span className="muted panel-sub">
+          share of the critical path
+          {explanation.root === null ? '' : `, ${formatDuration(Number(explanation.root.duration_ns))}`}
+          {slow ? '' : ` · ${comparison(explanation)}`}
+        </span>
+        <Uncertain explanation={explanation} />
+        {explanation.critical_path.length > 0 ? (
+          <button
+            type="button"
+            className="link-button"
+            title="Next span on the critical path (c)"
+            onClick={() => onStep(1)}
+          >
+            step through
+          </button>
+        ) : null}
+        <kbd aria-hidden="true">c</kbd>
+      </div>
+      <ShareBar shares={explanation.shares} colourOf={colourOf} />
+      <ul className="panel-rows">
+        {shown.map((row) => (
+          <ShareRow
+            key={`${row.share.owner}\0${row.share.operation}`}
+            row={row}
+            colour={colourOf(row.share.owner)}
+            onSpans={onSpans}
+          />
+        ))}
+        {others.map((finding) => (
+          <FindingRow key={`${finding.kind} ${finding.text}`} finding={finding} onSpans={onSpans} />
+        ))}
+        {rest.length > 0 ? (
+          <li className="panel-row">
+            {isOpen ? null : (
+              <>
+                <span className="chip chip-rest" aria-hidden="true" />
+                <span className="panel-percent muted">{formatPercent(restShare)}</span>
+                <span className="panel-time muted">{formatDuration(restNs)}</span>
+              </>
+            )}
+            <button type="button" className="link-button panel-what" onClick={() => setOpen(!isOpen)}>
+              {isOpen
+                ? 'show less'
+                : `${formatCount(rest.length)} more, none above ${formatPercent(
+                    Math.max(...rest.map((row) => row.share.share)),
+                  )}`}
+            </button>
+          </li>
+        ) : isOpen && !slow && !hasFindings ? (
+          <li className="panel-row">
+            <button type="button" className="link-button panel-what" onClick={() => setOpen(false)}>
+              show less
+            </button>
+          </li>
+        ) : null}
+      </ul>
+      {notes.length > 0 ? (
+        <ul className="panel-notes">
+          {notes.map((note) => (
+            <li key={note}>
+              <Icon name="warning" size={14} />
+              {note}
+            </li>
+          ))}
+        </ul>
+      ) : null}
+    </section>
+  )
+}
+
+/** The largest rows, and those that something was found about. */
+function withFindings(rows: readonly TimeRow[], most: number): TimeRow[] {
+  return rows.filter((row, index) => index < most || row.findings.length > 0)
+}
+
+function headline(explanation: Explanation): string {
+  if (explanation.root === null || explanation.root.percentile === null) return 'Where the time went'
+  return isSlow(explanation) ? 'Why it was slow' : 'Not slow'
+}
+
+/** `slower than 61 % of GET /cart`, or why nothing can be compared. */
+function comparison({ root }: Explanation): string {
+  if (root === null) return 'no root span: nothing to compare with'
+  const operation = root.operation || 'this operation'
+  if (root.percentile !== null) return `slower than ${Math.floor(root.percentile)} % of ${operation}`
+  return root.count === 0
+    ? `no other ${operation} to compare with`
+    : `only ${plural(root.count, 'trace')} of ${operation} to compare with, too few`
+}
+
+function Uncertain({ explanation }: { explanation: Explanation }) {
+  if (!explanation.path_uncertain) return null
+  return (
+    <span
+      className="badge badge-warning"
+      title="Calls overlap or clocks disagree, so this critical path is one of several"
+    >
+      uncertain
+    </span>
+  )
+}
+
+function ShareRow({
+  row: { share, findings },
+  colour,
+  onSpans,
+}: {
+  row: TimeRow
+  colour: number
+  onSpans: (spanIds: readonly string[]) => void
+}) {
+  const ns = Number(share.critical_ns)
+  return (
+    <li className="panel-row">
+      <ServiceChip colour={colour} />
+      <span className="panel-percent">{formatPercent(share.share)}</span>
+      <span className="panel-time" title={exactDuration(ns)}>
+        {formatDuration(ns)}
+      </span>
+      <span className="panel-what">
+        <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
+          {share.owner || 'no service'} · {share.operation || 'no name'}
+        </button>
+        {findings.map((finding) => (
+          <FindingText key={`${finding.kind} ${finding.text}`} finding={finding} onSpans={onSpans} />
+        ))}
+      </span>
+      <span className="panel-usual">
+        {share.usual_ns === null ? '' : `usually ${formatDuration(Number(share.usual_ns))}`}
+      </span>
+    </li>
+  )
+}
+
+function FindingRow({
+  finding,
+  onSpans,
+}: {
+  finding: Finding
+  onSpans: (spanIds: readonly string[]) => void
+}) {
+  return (
+    <li className="panel-row">
+      <span className="chip chip-rest" aria-hidden="true" />
+      <span className="panel-percent">{formatPercent(finding.share)}</span>
+      <span className="panel-time" />
+      <span className="panel-what">
+        <FindingText finding={finding} onSpans={onSpans} />
+      </span>
+      <span className="panel-usual" />
+    </li>
+  )
+}
+
+function FindingText({
+  finding,
+  onSpans,
+}: {
+  finding: Finding
+  onSpans: (spanIds: readonly string[]) => void
+}) {
+  return (
+    <span className="panel-finding">
+      {finding.span_ids.length > 0 ? (
+        <button type="button" className="panel-step" onClick={() => onSpans(finding.span_ids)}>
+          {finding.text}
+        </button>
+      ) : (
+        finding.text
+      )}
+      {finding.certainty === 'certain' ? null : <span className="muted"> ({finding.certainty})</span>}
+    </span>
+  )
+}
+
+/** The shares side by side; the list beside it says the same in words. */
+function ShareBar({ shares, colourOf }: { shares: readonly Share[]; colourOf: (owner: string) => number }) {
+  return (
+    <div className="share-bar" aria-hidden="true">
+      {shares
+        .filter(({ share }) => share >= 0.005)
+        .map(({ owner, operation, share }) => (
+          <span
+            key={`${owner}\0${operation}`}
+            title={`${owner} · ${operation}: ${formatPercent(share)}`}
+            style={{ width: `${share * 100}%`, background: `var(--service-${colourOf(owner) || 'other'})` }}
+          />
+        ))}
+    </div>
+  )
+}
+
+interface OwnerShare {
+  owner: string
+  share: number
+  spanIds: string[]
+}
+
+function owners(shares: readonly Share[]): OwnerShare[] {
+  const found = new Map<string, OwnerShare>()
+  for (const { owner, share, span_ids } of shares) {
+    const known = found.get(owner) ?? { owner, share: 0, spanIds: [] }
+    known.share += share
+    known.spanIds.push(...span_ids)
+    found.set(owner, known)
+  }
+  return [...found.values()].toSorted((a, b) => b.share - a.share)
+}
+
+/** The colour of an owner that is a service of the trace; 0 for others. */
+function colourByOwner(model: TraceModel, colours: Uint8Array): (owner: string) => number {
+  const numbers = new Map(model.skeleton.services.map((name, service) => [name, colours[service] ?? 0]))
+  return (owner) => numbers.get(owner) ?? 0
+}
