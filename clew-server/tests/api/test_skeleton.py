@@ -174,8 +174,43 @@ def test_children_of_an_id_that_client_and_server_share_hang_on_the_server() -> 
             stored(3, 2, start=3),
         ]
     )
-    child = rows(columns).index(3)
-    assert columns["names"][columns["name"][columns["parent"][child]]] == "server"
+    assert rows(columns) == [1, 2, 2, 3]
+    assert columns["names"][columns["name"][2]] == "server"
+    assert columns["parent"] == [ROOT, 0, 1, 2]
+
+
+@pytest.mark.parametrize("server_parent", [1, 2, 0, 99])
+def test_a_server_hangs_on_the_client_whose_id_it_shares_whatever_parent_it_names_and_even_when_it_starts_first(
+    server_parent: int,
+) -> None:
+    columns = skeleton(
+        [
+            stored(1, duration=100),
+            stored(2, 1, start=5, duration=50, kind=Span.SPAN_KIND_CLIENT, name="client"),
+            stored(2, server_parent, start=2, duration=40, kind=Span.SPAN_KIND_SERVER, name="server"),
+            stored(2, server_parent, start=60, duration=5, kind=Span.SPAN_KIND_SERVER, name="server again"),
+        ]
+    )
+    assert columns["parent"] == [ROOT, 0, 1, 1]
+    assert [columns["names"][name] for name in columns["name"]][1:] == ["client", "server", "server again"]
+
+
+def test_two_servers_or_two_consumers_with_one_id_do_not_hang_on_each_other() -> None:
+    for kind in (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER):
+        columns = skeleton([stored(1), stored(2, 1, kind=kind, name="one"), stored(2, 1, kind=kind, name="other")])
+        assert columns["parent"] == [ROOT, 0, 0]
+
+
+def test_a_client_below_the_span_that_its_own_server_calls_is_a_ring_and_loses_nothing() -> None:
+    columns = skeleton(
+        [
+            stored(2, 3, start=1, kind=Span.SPAN_KIND_CLIENT),
+            stored(2, 3, start=2, kind=Span.SPAN_KIND_SERVER),
+            stored(3, 2, start=3),
+        ]
+    )
+    assert rows(columns) == [2, 2, 3]
+    assert columns["parent"] == [ROOT, 0, 1]
 
 
 def test_rings_of_parents_lose_nothing_and_open_at_their_earliest_span() -> None:

@@ -1,19 +1,111 @@
-"""Where a trace failed: the failed spans without a failed descendant."""
+"""Where a trace failed: the failed spans without a failed descendant, how far each failure came, and why it failed."""
 
 from __future__ import annotations
 
-from clew_server.model.trace import FAILED, Trace
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from clew_server.analysis.answers import Failure, Role
+from clew_server.analysis.tree import Tree
+from clew_server.model.attributes import text_of
+from clew_server.model.failed import failing_code
+from clew_server.model.trace import CONSUMER, FAILED, ROOT, Trace
+
+_ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
+
+# What differs between two occurrences of one failure. A quote inside a word is an apostrophe.
+_VARIABLE: Final = re.compile(
+    r"""(?<!\w)[bru]?'[^'\n]*'(?!\w) | (?<!\w)[bru]?"[^"\n]*"(?!\w) | `[^`\n]*`
+      | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b
+      | \b0x[0-9a-f]+\b
+      | \b(?=[a-f]*[0-9])[0-9a-f]{8,}\b
+      | \b(?=[a-z_-]*[0-9])[0-9a-z_-]{16,}\b
+      | [0-9]+(?:[.,:][0-9]+)*
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_MASKED: Final = "*"
+_MESSAGE_LENGTH: Final = 1_000
 
 
 def origins(trace: Trace) -> list[int]:
     """Rows of the failed spans with no failed span anywhere below them, in the order of the rows."""
+    failed_below = _failed_below(trace)
+    return [row for row, flag in enumerate(trace.flags) if flag & FAILED and not failed_below[row]]
+
+
+def failures(tree: Tree) -> list[Failure]:
+    """Every failed span and every span above one: causes first, the earliest to end before others, then the deepest.
+
+    An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
+    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there.
+    """
+    trace = tree.trace
+    below = _failed_below(trace)
+    flags, parents = trace.flags, trace.parent
+    # Whether the span and all above it succeeded, up to a root that is there.
+    succeeded = bytearray(len(trace))
+    found: list[Failure] = []
+    for row, above in enumerate(parents):
+        failed = flags[row] & FAILED
+        begins = above == ROOT or (trace.kind[row] == CONSUMER)
+        if not failed and (begins or (above >= 0 and succeeded[above])):
+            succeeded[row] = 1
+        role: Role
+        if not failed:
+            if not below[row]:
+                continue
+            role = "absorbed"
+        elif below[row]:
+            role = "propagated"
+        else:
+            role = "handled" if not begins and above >= 0 and succeeded[above] else "origin"
+        found.append(Failure(row, role, *(reason(trace, row) if failed else ("", ""))))
+    depth, end = trace.depth, tree.end_ns
+    found.sort(key=lambda failure: (_ORDER[failure.role], end[failure.row], -depth[failure.row], failure.row))
+    return found
+
+
+def causes(failures: Iterable[Failure]) -> list[int]:
+    """Rows of the origins that were not handled, in the order given: the first is the cause."""
+    return [failure.row for failure in failures if failure.role == "origin"]
+
+
+def reason(trace: Trace, row: int) -> tuple[str, str]:
+    """Exception type and message of a failed span, as they came; either is empty where there is none.
+
+    Of the last exception event; without one (or without its message) the message is that of the status, else the name of the
+    code, `HTTP 503`; the type is then `error.type`, unless that only says the code again.
+    """
+    span = trace.span(row)
+    type_ = message = ""
+    exception = next((event for event in reversed(span.events) if event.name == "exception"), None)
+    if exception is not None:
+        type_ = text_of(exception.attributes, "exception.type")
+        message = text_of(exception.attributes, "exception.message")
+    code = failing_code(span)
+    if exception is None and code is None:
+        type_ = text_of(span.attributes, "error.type")
+    return type_, message or span.status.message or code or ""
+
+
+def group_key(service: str, operation: str, type: str, message: str) -> str:
+    """The same for failures that differ only in numbers, ids, quoted and hexadecimal parts of the message."""
+    return "\x1f".join((service, operation, type, masked(message)))
+
+
+def masked(text: str) -> str:
+    """The text with numbers, ids, quoted and hexadecimal parts as `*`; of a long one the beginning."""
+    return _VARIABLE.sub(_MASKED, text[:_MESSAGE_LENGTH])
+
+
+def _failed_below(trace: Trace) -> bytearray:
+    """By row, whether a span below it failed."""
     failed_below = bytearray(len(trace))
-    found = []
-    for row in range(len(trace) - 1, -1, -1):
-        failed = trace.flags[row] & FAILED
-        if failed and not failed_below[row]:
-            found.append(row)
-        above = trace.parent[row]
-        if above >= 0 and (failed or failed_below[row]):
+    parents, flags = trace.parent, trace.flags
+    for row in range(len(trace) - 1, 0, -1):
+        above = parents[row]
+        if above >= 0 and (flags[row] & FAILED or failed_below[row]):
             failed_below[above] = 1
-    return found[::-1]
+    return failed_below

@@ -248,20 +248,32 @@ def _origin(resource: bytes) -> tuple[str, str]:
 def _parents(
     ids: list[bytes], parent_ids: list[bytes], kinds: list[int], by_start: list[int], flags: list[int]
 ) -> list[int]:
-    """The span each one hangs on. Of several with one id, the server's side, else the earliest; both are marked."""
+    """The span each one hangs on. Of several with one id, the server's side, else the earliest; all of them are marked.
+
+    Zipkin's client and server may share one id, and then name the same parent: the server's side hangs on the client's.
+    """
     by_id: dict[bytes, int] = {}
+    same: dict[bytes, list[int]] = {}
     for i in by_start:
         other = by_id.setdefault(ids[i], i)
         if other != i:
+            same.setdefault(ids[i], [other]).append(i)
             flags[i] |= SAME_ID
             flags[other] |= SAME_ID
             if kinds[i] == SERVER and kinds[other] != SERVER:
                 by_id[ids[i]] = i
     none = b"\0" * 8
-    return [
+    parents = [
         ROOT if len(parent) != 8 or parent == none or parent == ids[i] else by_id.get(parent, MISSING)
         for i, parent in enumerate(parent_ids)
     ]
+    for sharing in same.values():
+        client = next((i for i in sharing if kinds[i] == CLIENT), None)
+        if client is not None:
+            for i in sharing:
+                if kinds[i] == SERVER:
+                    parents[i] = client
+    return parents
 
 
 def _depth_first(parents: list[int], by_start: list[int]) -> tuple[list[int], list[int]]:

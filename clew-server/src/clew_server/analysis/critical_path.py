@@ -1,0 +1,112 @@
+"""The critical path: of each instant of a root, the span that everything waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from clew_server.analysis.answers import Section
+from clew_server.analysis.tree import Tree, is_asynchronous, resolution_ns
+from clew_server.model.trace import ADJUSTED
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalPath:
+    """The path, and how sure it is."""
+
+    sections: Sequence[Section]
+    """In time order. They touch, and sum to the root's duration."""
+    uncertain: bool
+    """Siblings overlapped: the path is one of several."""
+    slack_ns: Mapping[int, int]
+    """Of the siblings that overlapped one on the path, by row: how much later each could have ended without being on it."""
+
+
+def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
+    """The path of a root, by default `tree.root`, found backwards from its end.
+
+    Of a span's children, clipped to the span as it was clipped itself, the last that ended at or before the cursor is on the
+    path, the cursor moves to its start, and so on; what no child has is the span's own. A child that overlaps the cursor by less than
+    1 % of the span, or by no more than a tick of the clocks, is clipped too. A consumer below another span is not followed: nobody
+    waits for it. A span whose start is not known (ADJUSTED) is passed over, not its children.
+    """
+    root = tree.root if root is None else root
+    if root < 0:
+        return CriticalPath((), False, {})
+    tick = resolution_ns(tree.trace)
+    backwards: list[Section] = []
+    slack: dict[int, int] = {}
+
+    def add(row: int, start_ns: int, end_ns: int) -> None:
+        if backwards and backwards[-1].row == row:
+            backwards[-1] = Section(row, start_ns, backwards[-1].end_ns)
+        elif end_ns > start_ns:
+            backwards.append(Section(row, start_ns, end_ns))
+
+    walk = [_Walk(tree, root, tree.start_ns[root], tree.end_ns[root], tick)]
+    while walk:
+        at = walk[-1]
+        step = at.step(slack)
+        add(at.row, step.end_ns if step is not None else at.start_ns, at.cursor)
+        if step is None:
+            walk.pop()
+            continue
+        at.cursor = step.start_ns
+        walk.append(_Walk(tree, step.row, step.start_ns, step.end_ns, tick))
+    if not backwards:
+        backwards.append(Section(root, tree.start_ns[root], tree.end_ns[root]))
+    return CriticalPath(backwards[::-1], bool(slack), slack)
+
+
+class _Walk:
+    """One span on the path, walked from its end to its start."""
+
+    __slots__ = ("_children", "_last", "_noise_ns", "_tick_ns", "cursor", "row", "start_ns")
+
+    def __init__(self, tree: Tree, row: int, start_ns: int, end_ns: int, tick_ns: int) -> None:
+        self.row = row
+        self.start_ns = start_ns
+        self.cursor = end_ns
+        # `100 * overlap < length` is `overlap < 1 %` in whole numbers.
+        self._noise_ns = end_ns - start_ns
+        self._tick_ns = tick_ns
+        self._children = iter(_last_first(tree, row, start_ns, end_ns))
+        self._last = end_ns
+
+    def step(self, slack: dict[int, int]) -> Section | None:
+        """The child before the cursor, clipped to it; None when there is no more. Those that overlap get their slack."""
+        for child, start, end in self._children:
+            over = end - self.cursor
+            if over > self._tick_ns and 100 * over >= self._noise_ns:
+                slack[child] = max(self._last - end, 0)
+                continue
+            end = min(end, self.cursor)
+            if end > start:
+                self._last = end
+                return Section(child, start, end)
+        return None
+
+
+def _last_first(tree: Tree, row: int, start_ns: int, end_ns: int) -> list[tuple[int, int, int]]:
+    """The children that count, clipped, the last to end first; of those that end together, the longest."""
+    trace = tree.trace
+    found = []
+    for child in _children(tree, row):
+        start, end = max(tree.start_ns[child], start_ns), min(tree.end_ns[child], end_ns)
+        if end > start:
+            found.append((child, start, end))
+    found.sort(key=lambda one: (-one[2], one[1], trace.service_of(one[0]), trace.name_of(one[0])))
+    return found
+
+
+def _children(tree: Tree, row: int) -> Iterator[int]:
+    trace = tree.trace
+    below, end = row + 1, trace.end_row[row]
+    while below < end:
+        if is_asynchronous(trace, below):
+            below = trace.end_row[below]
+        elif trace.flags[below] & ADJUSTED:
+            below += 1  # its children come next
+        else:
+            yield below
+            below = trace.end_row[below]

@@ -1,0 +1,163 @@
+"""A trace with its clocks aligned: the intervals that everything else here computes with. The trace itself keeps its times."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from clew_server.analysis.answers import ClockShift
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, ROOT, SERVER, Trace
+
+_NOISE_NS: Final = 1_000_000
+_RESOLUTIONS_NS: Final = (1_000_000, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A trace and the interval of each of its rows, ns from `t0_unix_nano`, clocks aligned, no end before its start."""
+
+    trace: Trace
+    root: int
+    """Row of the first root: the earliest without a parent, else the earliest whose parent is missing; -1 without spans."""
+    start_ns: Sequence[int]
+    end_ns: Sequence[int]
+    shifts: Sequence[ClockShift]
+    """The hosts whose spans were moved."""
+    shift_ns: Mapping[int, int]
+    """By row, how far it was moved; rows that stayed are not in it."""
+
+    def duration_ns(self, row: int) -> int:
+        """Length of the row's interval."""
+        return self.end_ns[row] - self.start_ns[row]
+
+
+def tree_of(trace: Trace) -> Tree:
+    """The trace with the spans of hosts whose clock is off moved; see `_host_shifts` for which those are."""
+    tops = trace.roots()
+    root = next((row for row in tops if trace.parent[row] == ROOT), tops[0] if tops else -1)
+    starts = list(trace.start_ns)
+    by_host = _host_shifts(trace, root)
+    shift_ns: dict[int, int] = {}
+    if by_host:
+        for row, host in enumerate(trace.host):
+            shift = by_host.get(host)
+            if shift is not None and not trace.flags[row] & ADJUSTED:
+                shift_ns[row] = shift
+                starts[row] += shift
+    ends = [start + duration for start, duration in zip(starts, trace.duration_ns, strict=True)]
+    shifts = [ClockShift(trace.hosts[host], by_host[host]) for host in sorted(by_host)]
+    return Tree(trace, root, starts, ends, shifts, shift_ns)
+
+
+def is_asynchronous(trace: Trace, row: int) -> bool:
+    """Whether it is work that nobody above it waits for: a consumer below another span."""
+    return trace.kind[row] == CONSUMER and trace.parent[row] >= 0
+
+
+def resolution_ns(trace: Trace) -> int:
+    """The tick of the trace's clocks: 1 ms or 1 µs where all of its times are multiples of that, else 1 ns."""
+    common = math.gcd(trace.t0_unix_nano, *trace.start_ns, *trace.duration_ns)
+    return next((tick for tick in _RESOLUTIONS_NS if common % tick == 0), 1)
+
+
+class _Call(NamedTuple):
+    """A server span in its client's span, on two hosts. `lead_ns` and `tail_ns` are negative where it lies outside."""
+
+    lead_ns: int
+    tail_ns: int
+    client_ns: int
+
+    def offset_ns(self) -> int:
+        """How far to move the server span so that it lies in the middle."""
+        return (self.tail_ns - self.lead_ns) // 2
+
+    def is_outside(self, shift_ns: int, tick_ns: int) -> bool:
+        """Outside by more than the noise of clocks, or not touching at all, once it is moved by `shift_ns`."""
+        lead, tail = self.lead_ns + shift_ns, self.tail_ns - shift_ns
+        noise = max(self.client_ns // 100, _NOISE_NS)
+        apart = self.client_ns + tick_ns
+        return lead < -noise or tail < -noise or lead > apart or tail > apart
+
+
+def _host_shifts(trace: Trace, root: int) -> dict[int, int]:
+    """By host, how far its spans are moved; hosts that stay are not in it. The root's host stays.
+
+    Clocks of two hosts differ where a server span lies outside the client span above it. A server span over 1.01 times
+    as long is no evidence: it went on after its client gave up. The difference is the median over all calls between the two
+    hosts of what puts the server span in the middle of the client span; it is used only where it leaves fewer outside.
+    From the root's host it is carried from host to host: also a host whose calls lie inside moves with the other one.
+    """
+    if len(trace.hosts) < 2 or root < 0:
+        return {}
+    calls: dict[tuple[int, int], list[_Call]] = {}
+    inside: dict[tuple[int, int], None] = {}
+    hosts, kinds, flags = trace.host, trace.kind, trace.flags
+    starts, durations = trace.start_ns, trace.duration_ns
+    for row, above in enumerate(trace.parent):
+        if above < 0 or hosts[row] == hosts[above] or (flags[row] | flags[above]) & ADJUSTED:
+            continue
+        lead = starts[row] - starts[above]
+        tail = durations[above] - durations[row] - lead
+        pair = hosts[above], hosts[row]
+        if kinds[row] == SERVER and kinds[above] == CLIENT:
+            if 100 * durations[row] <= 101 * durations[above]:
+                calls.setdefault(pair, []).append(_Call(lead, tail, durations[above]))
+        elif lead >= 0 and tail >= 0:
+            inside[pair] = None
+    offsets = _offsets(calls, resolution_ns(trace))
+    if not any(offsets.values()):
+        return {}
+    shifts = _carried(offsets, inside, [hosts[root], *range(len(trace.hosts))])
+    return {host: shift for host, shift in shifts.items() if shift}
+
+
+def _offsets(calls: Mapping[tuple[int, int], Sequence[_Call]], tick_ns: int) -> dict[tuple[int, int], int]:
+    """By two hosts that call each other, what to add to the second one's times; 0 where the clocks agree."""
+    both_ways: dict[tuple[int, int], list[tuple[_Call, int]]] = {}
+    for (caller, callee), some in calls.items():
+        pair, sign = ((caller, callee), 1) if caller < callee else ((callee, caller), -1)
+        both_ways.setdefault(pair, []).extend((call, sign) for call in some)
+    offsets = {}
+    for pair, signed in both_ways.items():
+        before = sum(call.is_outside(0, tick_ns) for call, _ in signed)
+        offset = 0
+        if before:
+            offset = _median([sign * call.offset_ns() for call, sign in signed])
+            if sum(call.is_outside(sign * offset, tick_ns) for call, sign in signed) >= before:
+                offset = 0
+        offsets[pair] = offset
+    return offsets
+
+
+def _carried(
+    offsets: Mapping[tuple[int, int], int], inside: Mapping[tuple[int, int], None], hosts: Sequence[int]
+) -> dict[int, int]:
+    """Shift of each host, from the first of `hosts` on: along calls, then along other spans that lay inside their parent."""
+    called: dict[int, list[tuple[int, int]]] = {}
+    for (one, other), offset in offsets.items():
+        called.setdefault(one, []).append((other, offset))
+        called.setdefault(other, []).append((one, -offset))
+    beside: dict[int, list[int]] = {}
+    for one, other in inside:
+        beside.setdefault(one, []).append(other)
+        beside.setdefault(other, []).append(one)
+    shifts: dict[int, int] = {}
+    for first in hosts:
+        certain, likely = deque([(first, 0)]), deque[tuple[int, int]]()
+        while certain or likely:
+            host, shift = certain.popleft() if certain else likely.popleft()
+            if host in shifts:
+                continue
+            shifts[host] = shift
+            certain.extend((other, shift + offset) for other, offset in called.get(host, ()))
+            likely.extend((other, shift) for other in beside.get(host, ()))
+    return shifts
+
+
+def _median(values: list[int]) -> int:
+    values.sort()
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) // 2
