@@ -38,7 +38,7 @@ def rows() -> list[str]:
 def test_the_documentation_has_every_variable_with_its_default_and_meaning() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
     section = text.split("## Variables", 1)[1].split("\n## ", 1)[0]
-    assert [line for line in section.splitlines() if line.startswith("| `OTEL_")] == rows()
+    assert [line for line in section.splitlines() if line.startswith(("| `OTEL_", "| `CLEW_"))] == rows()
     for name in environment.UNSUPPORTED:
         assert name in section
 
@@ -185,6 +185,7 @@ def test_percent_encoded_pairs_come_back(values: dict[str, str]) -> None:
 TOUCH_THE_ENVIRONMENT = {
     "environment.py": "the tables",
     "run.py": "writes the environment of the program it starts",
+    "instrumentation/auto.py": "runs in every process before anything may be imported",
     "startup.py": "runs in every process before anything may be imported",
     "_startup/sitecustomize.py": "runs in every process before anything may be imported",
     "guard.py": "is imported by what runs in every process",

@@ -196,6 +196,12 @@ VARIABLES: Final = (
     Variable("OTEL_SPAN_LINK_COUNT_LIMIT", "links of a span", "`128`", _count),
     Variable("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "attributes of an event", "`128`", _count),
     Variable("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "attributes of a link", "`128`", _count),
+    Variable(
+        "CLEW_DISABLED_INSTRUMENTATIONS",
+        "libraries that `clew.instrument()` and `clew run` leave alone: `redis,httpx`",
+        "",
+        _names,
+    ),
     Variable("OTEL_PYTHON_ID_GENERATOR", "an installed id generator", "`random`", _lower),
     Variable("OTEL_ID_GENERATOR", "the same, where that is not set", "", _lower),
     Variable(

@@ -32,13 +32,14 @@ _OPTIONS: Final = (
     ("--resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "key=value,… about the service"),
     ("--exporter", "OTEL_TRACES_EXPORTER", "otlp, console or none"),
     ("--exclude-urls", "OTEL_PYTHON_EXCLUDED_URLS", "regular expressions of requests not to trace"),
+    ("--without", "CLEW_DISABLED_INSTRUMENTATIONS", "libraries not to trace, separated by commas: redis,httpx"),
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Fill the parser of `clew run`."""
     parser.usage = "clew run [OPTION ...] (FILE.py | -m MODULE | PROGRAM) [ARGUMENT ...]"
-    parser.epilog = "Each option goes before the variable of its kind; what is not given comes from OTEL_* variables."
+    parser.epilog = "Each option goes before the variable of its kind; what is not given comes from the variables."
     for option, variable, meaning in _OPTIONS:
         parser.add_argument(option, metavar="TEXT", dest=variable, help=f"{meaning} ({variable})")
     parser.add_argument("-m", dest="module", nargs=REMAINDER, metavar="MODULE", help="run a module, as python -m does")

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -142,3 +143,36 @@ def test_what_is_put_in_a_functions_place_looks_like_it(monkeypatch: pytest.Monk
     instrument()
     assert len(replaced) > 30
     assert [name for name, before, after in replaced if shape(before) != shape(after)] == []
+
+
+def same(one: list[Any], other: list[Any]) -> list[bool]:
+    return [a is b for a, b in zip(one, other, strict=True)]
+
+
+def test_libraries_that_are_to_be_left_alone_are_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = patched()
+    instrument(without=["httpx"])
+    assert same(patched(), before) == [False, True, True, False, False, False]
+    uninstrument()
+    monkeypatch.setenv("CLEW_DISABLED_INSTRUMENTATIONS", "HTTPX, grpc")
+    instrument(without="starlette")
+    assert same(patched(), before) == [True] * 6
+
+
+def test_a_library_that_nobody_knows_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = patched()
+    with pytest.raises(ValueError, match=r"no such library: redsi; known are aio_pika, .*redis"):
+        instrument(without=["redis", "redsi"])
+    assert patched() == before
+    monkeypatch.setenv("CLEW_DISABLED_INSTRUMENTATIONS", "kafka-pythn,kafka-python")
+    instrument()
+    assert "CLEW_DISABLED_INSTRUMENTATIONS=kafka_pythn is ignored: known are" in caplog.text
+    assert all(ours is not theirs for ours, theirs in zip(patched(), before, strict=True))
+
+
+def test_every_name_of_a_library_stands_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/choose-what-is-traced.md").read_text(encoding="utf-8")
+    section = page[page.index("## Leave a library alone") :]
+    assert [name for name in auto.libraries() if f"`{name}`" not in section] == []

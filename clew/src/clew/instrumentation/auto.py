@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from threading import Lock
 from types import ModuleType
@@ -50,23 +51,30 @@ _LIBRARIES: Final = (
 )
 # These make no spans, so that nothing is set up for them.
 _WITHOUT_SPANS: Final = frozenset(("threading", "concurrent.futures.thread"))
+_DISABLED: Final = "CLEW_DISABLED_INSTRUMENTATIONS"
 _lock: Final = Lock()
 _undos: Final[list[Undo]] = []
 
 
 def instrument(
-    tracer_provider: TracerProvider | None = None, *, before: Callable[[], None] | None = None, **options: Any
+    tracer_provider: TracerProvider | None = None,
+    *,
+    without: Iterable[str] = (),
+    before: Callable[[], None] | None = None,
+    **options: Any,
 ) -> None:
     """Trace servers and clients of every library the program imports, or has imported; a second call changes nothing.
 
     Nothing is imported for it: each library is patched when its import is done. Starlette and FastAPI applications and
     httpx clients are traced even if they were made before, gRPC servers and channels if they are made after. What is
-    traced explicitly is not traced twice. A library that cannot be traced is logged and left alone. `options` are those
-    of `clew.tracing.options`; each library gets those it has a use for. `before` is called before a library is patched
-    whose spans are to go somewhere. Raises TypeError for an unknown option.
+    traced explicitly is not traced twice. A library that cannot be traced is logged and left alone. `without` names
+    libraries to leave alone (`libraries()`), besides those of `CLEW_DISABLED_INSTRUMENTATIONS`. `options` are those of
+    `clew.tracing.options`; each library gets those it has a use for. `before` is called before a library is patched whose
+    spans are to go somewhere. Raises TypeError for an unknown option, ValueError for an unknown library.
     """
     if options:
         _refuse_unknown(options)
+    left_alone = _left_alone(without)
     with _lock:
         if _undos:
             return
@@ -74,9 +82,38 @@ def instrument(
         _undos.append(lambda: None)
     run = _Run(tracer_provider, before, options)
     for awaited, target in _LIBRARIES:
-        run.wait_for(awaited, target)
+        if _library(target) not in left_alone:
+            run.wait_for(awaited, target)
     with _lock:
         _undos.append(run.undo)
+
+
+def libraries() -> list[str]:
+    """The names by which `instrument(without=…)` knows what it traces."""
+    return sorted({_library(target) for _, target in _LIBRARIES})
+
+
+def _library(target: str) -> str:
+    if target.endswith(":patch_fastapi"):
+        return "fastapi"
+    name = target.partition(":")[0].rpartition(".")[2]
+    return "grpc" if name == "grpc_aio" else name
+
+
+def _left_alone(without: Iterable[str]) -> set[str]:
+    """Names of libraries that are not to be traced. Raises ValueError for an unknown one of `without`."""
+    known = libraries()
+    asked = {name.strip().lower().replace("-", "_") for name in ([without] if isinstance(without, str) else without)}
+    if unknown := sorted(asked.difference(known)):
+        raise ValueError(f"no such library: {', '.join(unknown)}; known are {', '.join(known)}")
+    if not os.environ.get(_DISABLED):
+        return asked
+    from clew import environment  # a fifth of what `clew run` costs a program that traces nothing
+
+    disabled = {name.replace("-", "_") for name in environment.read(_DISABLED) or ()}
+    if unknown := sorted(disabled.difference(known)):
+        environment.ignore(_DISABLED, ",".join(unknown), f"known are {', '.join(known)}")
+    return asked | disabled
 
 
 class _Run:
