@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from clew_server.cli._text import clean, duration_text, time_text
+from clew_server.cli._text import clean, time_text
+from clew_server.model.words import count_text, counted, duration_text, listed, percent_text, times_text
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,15 @@ def test_a_time_beyond_the_calendar_is_still_printed() -> None:
 
 def test_control_characters_of_a_name_never_reach_the_terminal() -> None:
     assert clean("a\x1b[2Jb\nc") == "a\ufffd[2Jb\ufffdc"
+
+
+def test_numbers_in_sentences_read_as_in_the_ui() -> None:
+    assert [count_text(n) for n in (0, 205, 183_402, 1_830_000, 2.5)] == ["0", "205", "183,402", "1.8 M", "2.5"]
+    assert [percent_text(n) for n in (0, 0.0634, 0.0996, 0.81, 1)] == ["0 %", "6.3 %", "10 %", "81 %", "100 %"]
+    assert [times_text(n) for n in (6.72, 12.3)] == ["6.7 times", "12 times"]
+    assert [counted(n, "retry", "retries") for n in (1, 2)] == ["1 retry", "2 retries"]
+    assert counted(1200, "span") == "1,200 spans"
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert duration_text(-1_500_000) == "−1.50 ms"

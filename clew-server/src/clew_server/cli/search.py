@@ -10,7 +10,8 @@ from typing import Any
 from clew.cli import Command
 from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
-from clew_server.cli._text import clean, duration_text, time_text
+from clew_server.cli._text import clean, time_text
+from clew_server.model.words import duration_text
 
 _PAGE = 1000
 # A shell takes the quotes off name="GET /cart"; a value with blanks and nothing that looks like a second condition had some.

@@ -11,8 +11,9 @@ from typing import Any
 from clew.cli import Command
 from clew.terminal import columns, has_colours, json_line, typed
 from clew_server.cli._client import FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
-from clew_server.cli._text import clean, duration_text, time_text
+from clew_server.cli._text import clean, time_text
 from clew_server.model.columns import ADJUSTED, FAILED, FLAGS, MISPLACED, ORIGIN, SAME_ID, depths
+from clew_server.model.words import duration_text
 
 _USUAL_WIDTH, _MIN_WIDTH, _NARROW = 100, 30, 60
 _MARKS = tuple((flag.bit, flag.meaning) for flag in FLAGS if flag.bit in (MISPLACED, SAME_ID, ADJUSTED))

@@ -1,0 +1,111 @@
+"""What the patterns look at: a trace, when its spans ran, whose time was whose, and what is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
+
+from clew_server.analysis.answers import Section
+from clew_server.analysis.usual import ENOUGH, Operation, Usual, Within
+from clew_server.model.trace import Trace
+
+
+class Evidence:
+    """One request of a trace: the root's row and all below it. Times in ns from the trace's `t0_unix_nano`, clocks aligned.
+
+    `own_ns` and `owners` have an entry a row; `path` is the critical path of the root, in time order.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        root: int,
+        start_ns: Sequence[int],
+        end_ns: Sequence[int],
+        *,
+        own_ns: Sequence[int],
+        owners: Sequence[str],
+        path: Sequence[Section],
+        usual: Usual,
+    ) -> None:
+        self.trace = trace
+        self.root = root
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.own_ns = own_ns
+        self.owners = owners
+        self.path = path
+        self.usual = usual
+        self.rows = range(root, trace.end_row[root])
+        self.root_ns = end_ns[root] - start_ns[root]
+
+    @cached_property
+    def critical_ns(self) -> Sequence[int]:
+        """Time on the critical path, a row."""
+        found = [0] * len(self.trace)
+        for row, start_ns, end_ns in self.path:
+            found[row] += end_ns - start_ns
+        return found
+
+    @cached_property
+    def _critical_before(self) -> list[int]:
+        return list(accumulate(self.critical_ns, initial=0))
+
+    @cached_property
+    def sections(self) -> Mapping[int, Sequence[Section]]:
+        """The sections of the critical path, by row; in time order."""
+        found: dict[int, list[Section]] = {}
+        for section in self.path:
+            found.setdefault(section.row, []).append(section)
+        return found
+
+    def critical_below_ns(self, row: int) -> int:
+        """Time on the critical path of the span and all its descendants."""
+        return self._critical_before[self.trace.end_row[row]] - self._critical_before[row]
+
+    def share(self, duration_ns: float) -> float:
+        """The part of the root's duration, 0 to 1."""
+        return min(1.0, max(0.0, duration_ns / self.root_ns)) if self.root_ns > 0 else 0.0
+
+    def length_ns(self, row: int) -> int:
+        """The span's duration."""
+        return self.end_ns[row] - self.start_ns[row]
+
+    def operation(self, row: int) -> Operation:
+        """The service and the name of the span."""
+        return Operation(self.trace.service_of(row), self.trace.name_of(row))
+
+    def within(self, row: int) -> Within | None:
+        """What is usual for the operation under this root; None where it was seen in too few traces."""
+        found = self.usual.within.get(self.operation(row))
+        return found if found is not None and found.traces >= ENOUGH else None
+
+    def usual_duration(self, row: int) -> tuple[int, int] | None:
+        """The usual duration of the operation, p50 and p95: under this root, else wherever it is called; None: too few."""
+        within = self.usual.within.get(self.operation(row))
+        if within is not None and within.spans >= ENOUGH:
+            return within.p50_ns, within.p95_ns
+        found = self.usual.operations.get(self.operation(row))
+        if found is None or found.count < ENOUGH or found.p50_ns is None or found.p95_ns is None:
+            return None
+        return found.p50_ns, found.p95_ns
+
+    def label(self, row: int) -> str:
+        """`service · operation`, as a heading has it."""
+        service = self.trace.service_of(row)
+        return f"{service} · {self.trace.name_of(row)}" if service else self.trace.name_of(row)
+
+    @cached_property
+    def equal_siblings(self) -> list[tuple[int, list[int]]]:
+        """(parent, rows) of the spans that have service, name and parent in common, two or more, by start."""
+        parent, service, name = self.trace.parent, self.trace.service, self.trace.name
+        groups: dict[tuple[int, int, int], list[int]] = {}
+        for row in self.rows:
+            if row != self.root:
+                groups.setdefault((parent[row], service[row], name[row]), []).append(row)
+        return [
+            (above, sorted(rows, key=self.start_ns.__getitem__))
+            for (above, _, _), rows in groups.items()
+            if len(rows) > 1
+        ]

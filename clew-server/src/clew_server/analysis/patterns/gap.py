@@ -1,0 +1,97 @@
+"""Time inside a span in which none of its children ran: work that is not instrumented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from clew_server.analysis.answers import Certainty, Finding
+from clew_server.analysis.evidence import Evidence
+from clew_server.model.trace import CLIENT, PRODUCER
+from clew_server.model.words import duration_text
+
+_MIN_SHARE: Final = 0.10
+_MIN_NS: Final = 5_000_000
+
+
+def gap(evidence: Evidence) -> Iterator[Finding]:
+    """A stretch of the critical path, a tenth of the root and 5 ms long, in a span that has children and none at that time.
+
+    A span without any child is no gap: it is itself what was instrumented.
+    """
+    least_ns = max(_MIN_NS, evidence.root_ns * _MIN_SHARE)
+    for row, sections in evidence.sections.items():
+        if evidence.trace.end_row[row] == row + 1:
+            continue
+        for section in sections:
+            if section.end_ns - section.start_ns < least_ns:
+                continue
+            for start_ns, end_ns in _without_child(evidence, row, section.start_ns, section.end_ns):
+                if end_ns - start_ns >= least_ns:
+                    certainty = _certainty(evidence, row, end_ns - start_ns)
+                    if certainty is not None:
+                        yield _finding(evidence, row, start_ns, end_ns, certainty)
+
+
+def _without_child(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
+    """The stretches between the two instants in which no child runs."""
+    at_ns = start_ns
+    children = evidence.trace.children(row)
+    for begin_ns, ended_ns in sorted((evidence.start_ns[child], evidence.end_ns[child]) for child in children):
+        if begin_ns >= end_ns:
+            break
+        if begin_ns > at_ns:
+            yield at_ns, begin_ns
+        at_ns = max(at_ns, ended_ns)
+    if at_ns < end_ns:
+        yield at_ns, end_ns
+
+
+def _certainty(evidence: Evidence, row: int, gap_ns: int) -> Certainty | None:
+    """None where the span takes as long as ever: then so does what it does unseen."""
+    usual = evidence.usual_duration(row)
+    if usual is None:
+        return "likely"
+    _, p95_ns = usual
+    if gap_ns > p95_ns:
+        return "certain"
+    return "likely" if evidence.length_ns(row) > p95_ns else None
+
+
+def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty: Certainty) -> Finding:
+    trace = evidence.trace
+    before = after = None
+    for child in trace.children(row):
+        if evidence.end_ns[child] <= start_ns and (before is None or evidence.end_ns[child] > evidence.end_ns[before]):
+            before = child
+        if evidence.start_ns[child] >= end_ns and (
+            after is None or evidence.start_ns[child] < evidence.start_ns[after]
+        ):
+            after = child
+    gap_ns = end_ns - start_ns
+    where = (
+        f"between {trace.name_of(before)} and {trace.name_of(after)}"
+        if before is not None and after is not None
+        else f"before {trace.name_of(after)}"
+        if after is not None
+        else f"after {trace.name_of(before)}"
+        if before is not None
+        else "beside its children"
+    )
+    callee = _callee(evidence, row)
+    if callee is None:
+        text = f"{duration_text(gap_ns)} in {evidence.label(row)} without a child span, {where}: work there is not instrumented"
+    else:
+        text = f"{duration_text(gap_ns)} of {evidence.label(row)} outside {callee}, {where}: network, or waiting to be accepted"
+    numbers = {"gap_ns": gap_ns, "start_ns": start_ns, "end_ns": end_ns}
+    rows = [row, *(child for child in (before, after) if child is not None)]
+    return Finding("gap", text, evidence.share(gap_ns), certainty, rows, numbers)
+
+
+def _callee(evidence: Evidence, row: int) -> str | None:
+    """The service that a CLIENT or PRODUCER span called; None for other spans."""
+    trace = evidence.trace
+    if trace.kind[row] not in (CLIENT, PRODUCER):
+        return None
+    others = (trace.service_of(child) for child in trace.children(row) if trace.service[child] != trace.service[row])
+    return next(others, None)

@@ -1,0 +1,75 @@
+"""The same call again after it failed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from clew_server.analysis.answers import Finding
+from clew_server.analysis.evidence import Evidence
+from clew_server.analysis.patterns.statements import target
+from clew_server.model.trace import FAILED
+from clew_server.model.words import count_text, counted, duration_text
+
+
+def retries(evidence: Evidence) -> Iterator[Finding]:
+    """Two or more siblings of one operation, each but the last failed and ended before the next began."""
+    flags = evidence.trace.flags
+    for parent, rows in evidence.equal_siblings:
+        if not any(flags[row] & FAILED for row in rows[:-1]):
+            continue
+        for run in _runs(evidence, rows):
+            if len(run) > 1:
+                yield _finding(evidence, parent, run)
+
+
+def _runs(evidence: Evidence, rows: Sequence[int]) -> Iterator[list[int]]:
+    run: list[int] = []
+    for row in rows:
+        if run and not _is_retry(evidence, run[-1], row):
+            yield run
+            run = []
+        run.append(row)
+    yield run
+
+
+def _is_retry(evidence: Evidence, before: int, row: int) -> bool:
+    trace = evidence.trace
+    if not trace.flags[before] & FAILED or evidence.start_ns[row] < evidence.end_ns[before]:
+        return False
+    if evidence.owners[row] != evidence.owners[before]:
+        return False
+    asked, again = target(trace, before), target(trace, row)
+    return not asked or not again or asked == again
+
+
+def _finding(evidence: Evidence, parent: int, run: Sequence[int]) -> Finding:
+    trace = evidence.trace
+    pauses = [evidence.start_ns[row] - evidence.end_ns[before] for before, row in itertools.pairwise(run)]
+    failed = sum(1 for row in run if trace.flags[row] & FAILED)
+    pause_ns = sum(pauses)
+    took_ns = evidence.end_ns[run[-1]] - evidence.start_ns[run[0]]
+    # The pauses count where the parent itself is on the critical path meanwhile.
+    critical_ns = sum(map(evidence.critical_below_ns, run)) + _on_path_ns(evidence, parent, run)
+    end = "all failed" if failed == len(run) else "the last one succeeded"
+    waited = f", {duration_text(pause_ns)} of it waiting in between" if pause_ns > 0 else ""
+    text = (
+        f"{count_text(len(run))} attempts at {evidence.label(run[0])}, {end}: "
+        f"{counted(len(run) - 1, 'retry', 'retries')}, {duration_text(took_ns)}{waited}"
+    )
+    numbers = {"attempts": len(run), "failed": failed, "total_ns": took_ns, "back_off_ns": pause_ns}
+    return Finding("retries", text, evidence.share(critical_ns), "certain", run, numbers)
+
+
+def _on_path_ns(evidence: Evidence, parent: int, run: Sequence[int]) -> int:
+    """Time of the pauses that the parent itself has on the critical path."""
+    pauses = [(evidence.end_ns[before], evidence.start_ns[row]) for before, row in itertools.pairwise(run)]
+    found_ns, at = 0, 0
+    for _, start_ns, end_ns in evidence.sections.get(parent, ()):
+        while at < len(pauses) and pauses[at][1] <= start_ns:
+            at += 1
+        for pause_start_ns, pause_end_ns in pauses[at:]:
+            if pause_start_ns >= end_ns:
+                break
+            found_ns += min(end_ns, pause_end_ns) - max(start_ns, pause_start_ns)
+    return found_ns

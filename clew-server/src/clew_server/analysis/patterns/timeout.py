@@ -1,0 +1,73 @@
+"""Failed calls that took as long as people set time-outs to, and the words by which a failure says that time ran out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from clew_server.analysis.answers import Finding
+from clew_server.analysis.evidence import Evidence
+from clew_server.model.failed import failing_code
+from clew_server.model.trace import FAILED
+from clew_server.model.words import duration_text
+
+_LIMITS_NS: Final = tuple(round(limit_s * 1e9) for limit_s in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60))
+_NEAR: Final = 0.02
+_WORDS: Final = re.compile(r"time[\s_-]?d?[\s_-]?out|deadline|cancel", re.IGNORECASE)
+_CODES: Final = frozenset(("HTTP 408", "HTTP 499", "HTTP 504", "gRPC DEADLINE_EXCEEDED", "gRPC CANCELLED"))
+
+
+def limit_of_ns(duration_ns: int) -> int | None:
+    """The round limit that a duration is within 2 % of; None where there is none."""
+    return next((limit for limit in _LIMITS_NS if abs(duration_ns - limit) <= limit * _NEAR), None)
+
+
+def says_timeout(evidence: Evidence, row: int) -> bool:
+    """Whether the span's exception, message or code speaks of a time-out or a cancellation."""
+    span = evidence.trace.span(row)
+    if _WORDS.search(span.status.message) or failing_code(span) in _CODES:
+        return True
+    texts = (
+        pair.value.string_value
+        for event in span.events
+        if event.name == "exception"
+        for pair in event.attributes
+        if pair.key in ("exception.type", "exception.message")
+    )
+    return any(_WORDS.search(text) for text in texts)
+
+
+def timeout(evidence: Evidence) -> Iterator[Finding]:
+    """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set."""
+    trace = evidence.trace
+    below: dict[int, set[int]] = {}
+    for row in reversed(evidence.rows):
+        limits = below.pop(row, None)
+        if trace.flags[row] & FAILED:
+            limit_ns = limit_of_ns(evidence.length_ns(row))
+            if limit_ns is not None and (limits is None or limit_ns not in limits):
+                yield _finding(evidence, row, limit_ns)
+                limits = {*(limits or ()), limit_ns}
+        above = trace.parent[row]
+        if limits and above >= 0:
+            below.setdefault(above, set()).update(limits)
+
+
+def _finding(evidence: Evidence, row: int, limit_ns: int) -> Finding:
+    trace = evidence.trace
+    said = says_timeout(evidence, row)
+    took = duration_text(evidence.length_ns(row))
+    limit = duration_text(limit_ns)
+    text = f"{evidence.label(row)} failed after {took}: {'the' if said else 'probably a'} time-out of {limit}"
+    numbers: dict[str, float] = {"duration_ns": evidence.length_ns(row), "limit_ns": limit_ns}
+    rows = [row]
+    late = max(trace.children(row), key=evidence.end_ns.__getitem__, default=None)
+    if late is not None:
+        over_ns = evidence.end_ns[late] - evidence.end_ns[row]
+        if over_ns * 100 > evidence.length_ns(row):
+            text += f"; {evidence.label(late)} went on for another {duration_text(over_ns)}"
+            numbers["over_ns"] = over_ns
+            rows.append(late)
+    share = evidence.share(evidence.length_ns(row))
+    return Finding("timeout", text, share, "certain" if said else "likely", rows, numbers)

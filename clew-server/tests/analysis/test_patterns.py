@@ -1,0 +1,455 @@
+"""Each pattern on a drawn trace: what it says with and without usual values, and that it is silent where its rule does not hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.analysis import patterns
+from clew_server.analysis.answers import Finding, Section
+from clew_server.analysis.evidence import Evidence
+from clew_server.analysis.patterns.statements import masked
+from clew_server.analysis.usual import NOTHING, Operation, Usual, Within
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Trace, trace_from_spans
+
+T0 = 1_795_000_000_000_000_000
+MS = 1_000_000
+
+
+@dataclass
+class Drawn:
+    """A span: its times in milliseconds, the spans below it."""
+
+    name: str
+    start: float
+    end: float
+    below: list[Drawn] = field(default_factory=list)
+    service: str = "shop"
+    kind: int = INTERNAL
+    failed: str = ""
+    """The message of its exception."""
+    links: Iterable[str] = ()
+    """Names of spans."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stored(top: Drawn) -> list[StoredSpan]:
+    spans: list[StoredSpan] = []
+    ids: dict[str, bytes] = {}
+    waiting = [(top, b"")]
+    while waiting:
+        drawn, parent_id = waiting.pop()
+        span = Span(
+            trace_id=b"t" * 16,
+            span_id=(len(spans) + 1).to_bytes(8, "big"),
+            parent_span_id=parent_id,
+            name=drawn.name,
+            kind=drawn.kind,  # type: ignore[arg-type]
+            start_time_unix_nano=T0 + round(drawn.start * MS),
+            end_time_unix_nano=T0 + round(drawn.end * MS),
+        )
+        ids.setdefault(drawn.name, span.span_id)
+        for key, value in drawn.attributes.items():
+            kept = AnyValue(string_value=value) if isinstance(value, str) else AnyValue(double_value=value)
+            span.attributes.append(KeyValue(key=key, value=kept))
+        for name in drawn.links:
+            span.links.add(span_id=ids[name])
+        if drawn.failed:
+            span.status.code = 2  # type: ignore[assignment]
+            event = span.events.add(name="exception")
+            event.attributes.add(key="exception.message").value.string_value = drawn.failed
+        resource = Resource()
+        resource.attributes.add(key="service.name").value.string_value = drawn.service
+        spans.append(StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), T0))
+        waiting.extend((below, span.span_id) for below in reversed(drawn.below))
+    return spans
+
+
+def evidence(top: Drawn, usual: Usual = NOTHING) -> Evidence:
+    trace = trace_from_spans(stored(top))
+    ends = [trace.end_ns(row) for row in range(len(trace))]
+    return Evidence(
+        trace,
+        0,
+        trace.start_ns,
+        ends,
+        own_ns=_own(trace, ends),
+        owners=_owners(trace),
+        path=_path(trace, ends),
+        usual=usual,
+    )
+
+
+def _own(trace: Trace, ends: list[int]) -> list[int]:
+    own = [0] * len(trace)
+    instants = sorted({*trace.start_ns, *ends})
+    for begin, end in itertools.pairwise(instants):
+        active = [row for row in range(len(trace)) if trace.start_ns[row] <= begin and end <= ends[row]]
+        if active and end <= ends[0]:
+            own[max(active, key=lambda row: (trace.start_ns[row], trace.depth[row]))] += end - begin
+    return own
+
+
+def _owners(trace: Trace) -> list[str]:
+    owners = [trace.service_of(row) for row in range(len(trace))]
+    for row in range(len(trace)):
+        if trace.kind[row] == CLIENT:
+            named = [pair.value.string_value for pair in trace.span(row).attributes if pair.key == "server.address"]
+            owners[row] = next(iter([*named, *(trace.service_of(child) for child in trace.children(row))]), owners[row])
+    return owners
+
+
+def _path(trace: Trace, ends: list[int]) -> list[Section]:
+    found: list[Section] = []
+
+    def walk(row: int, begin: int, end: int) -> None:
+        for child in sorted(trace.children(row), key=lambda child: ends[child], reverse=True):
+            if trace.kind[child] != CONSUMER and ends[child] <= end and trace.start_ns[child] < end:
+                if ends[child] < end:
+                    found.append(Section(row, ends[child], end))
+                walk(child, max(begin, trace.start_ns[child]), ends[child])
+                end = max(begin, trace.start_ns[child])
+        if begin < end:
+            found.append(Section(row, begin, end))
+
+    walk(0, 0, ends[0])
+    return found[::-1]
+
+
+def within(
+    *, calls: float = 1, p50_ms: float = 1, p95_ms: float = 2, delay_ms: float = 1, traces: int = 100, spans: int = 100
+) -> Within:
+    return Within(
+        traces=traces,
+        spans=spans,
+        failed=0,
+        p50_ns=round(p50_ms * MS),
+        p95_ns=round(p95_ms * MS),
+        calls_p50=calls,
+        calls_p95=calls,
+        delay_p50_ns=round(delay_ms * MS),
+        delay_p95_ns=round(2 * delay_ms * MS),
+    )
+
+
+def usually(name: str, value: Within, service: str = "shop") -> Usual:
+    return Usual(within={Operation(service, name): value}, sampled=100)
+
+
+def found(top: Drawn, usual: Usual = NOTHING, kind: str | None = None) -> list[Finding]:
+    findings = patterns.find(evidence(top, usual))
+    return [finding for finding in findings if kind is None or finding.kind == kind]
+
+
+def kinds(top: Drawn, usual: Usual = NOTHING) -> list[str]:
+    return [finding.kind for finding in found(top, usual)]
+
+
+def calls(name: str, times: list[tuple[float, float]], **given: Any) -> list[Drawn]:
+    return [Drawn(name, start, end, **given) for start, end in times]
+
+
+def row(count: int, length: float, start: float = 0, pause: float = 0) -> list[tuple[float, float]]:
+    return [(start + n * (length + pause), start + n * (length + pause) + length) for n in range(count)]
+
+
+# --- repeated calls
+
+
+def test_equal_calls_in_a_row_are_named_with_their_usual_number() -> None:
+    top = Drawn("GET /cart", 0, 100, calls("SELECT rates", row(8, 10)))
+    [finding] = found(top, usually("SELECT rates", within(calls=3, p50_ms=10, p95_ms=20)), "repeated_calls")
+    assert (
+        finding.text == "8 equal calls in a row, usually 3: shop · SELECT rates under shop · GET /cart, 80 ms together"
+    )
+    assert finding.share == 0.8
+    assert finding.certainty == "certain"
+    assert finding.numbers == {"calls": 8, "total_ns": 80 * MS, "critical_ns": 80 * MS, "usual_calls": 3}
+    assert list(finding.rows) == list(range(1, 9))
+
+
+def test_without_samples_equal_calls_are_not_compared() -> None:
+    top = Drawn("GET /cart", 0, 100, calls("SELECT rates", row(8, 10)))
+    [finding] = found(top, kind="repeated_calls")
+    assert finding.text == "8 equal calls in a row: shop · SELECT rates under shop · GET /cart, 80 ms together"
+    assert "usual_calls" not in finding.numbers
+    few = usually("SELECT rates", within(calls=3, traces=29))
+    assert "usually" not in found(top, Usual(within=few.within, sampled=29), "repeated_calls")[0].text
+    assert "usually none" in found(top, few, "repeated_calls")[0].text, "100 traces were looked at, 29 have it"
+
+
+def test_four_calls_and_calls_at_once_are_not_repeated_calls() -> None:
+    assert "repeated_calls" not in kinds(Drawn("r", 0, 100, calls("q", row(4, 20))))
+    assert "repeated_calls" not in kinds(Drawn("r", 0, 100, calls("q", [(0, 90)] * 8)))
+    half = [(0.0, 50.0)] * 4 + row(4, 10, start=50)
+    assert "repeated_calls" not in kinds(Drawn("r", 0, 100, calls("q", half))), "half is not more than half"
+    assert "repeated_calls" in kinds(Drawn("r", 0, 100, calls("q", [(0.0, 50.0)] * 3 + row(4, 10, start=50))))
+
+
+def test_equal_calls_that_take_less_than_a_tenth_are_not_worth_a_sentence() -> None:
+    assert kinds(Drawn("r", 0, 1000, [Drawn("work", 0, 901), *calls("q", row(9, 10, start=905))])) == []
+
+
+def test_calls_of_one_name_with_other_statements_are_other_calls() -> None:
+    statements = ["SELECT a FROM t WHERE id = 17", "SELECT b FROM t WHERE id = 4"]
+    queries = [
+        Drawn("SELECT t", start, end, attributes={"db.query.text": statements[n % 2]})
+        for n, (start, end) in enumerate(row(8, 10))
+    ]
+    assert "repeated_calls" not in kinds(Drawn("r", 0, 100, queries))
+    for n, query in enumerate(queries):
+        query.attributes = {"db.query.text": f"SELECT a FROM t WHERE id = {n} AND name = 'it''s {n}'"}
+    assert "repeated_calls" in kinds(Drawn("r", 0, 100, queries))
+
+
+def test_a_masked_statement_has_a_mark_for_every_value_and_keeps_its_names() -> None:
+    assert (
+        masked("SELECT  c1 FROM t2\nWHERE id IN (1, 2, 3) AND x = -1.5e3")
+        == "SELECT c1 FROM t2 WHERE id IN (?) AND x = ?"
+    )
+    assert masked("SELECT c FROM t WHERE id IN (1)") == masked("SELECT c FROM t WHERE id IN (7, 8)")
+    assert masked("INSERT INTO t VALUES (1, 'a'), (2, 'b''c')") == "INSERT INTO t VALUES (?)"
+    assert masked("SELECT $1, :2, %s, 0xff") == "SELECT ?, ?, ?, ?"
+
+
+# --- sequential calls
+
+
+def sequential(*names: str, pause: float = 0, length: float = 20, **given: Any) -> Drawn:
+    steps = [
+        Drawn(f"GET {name}", start, end, kind=CLIENT, attributes={"server.address": name}, **given)
+        for name, (start, end) in zip(names, row(len(names), length, pause=pause), strict=True)
+    ]
+    return Drawn("GET /page", 0, steps[-1].end + 2, steps)
+
+
+def test_calls_to_different_targets_one_after_another_could_run_at_once() -> None:
+    [finding] = found(sequential("cart", "stock", "price"))
+    assert finding.kind == "sequential_calls"
+    assert finding.text == (
+        "3 calls one after another under shop · GET /page, to cart, stock and price: "
+        "at once they would take 40 ms less, if none needs the answer of another"
+    )
+    assert finding.numbers["saving_ns"] == 40 * MS
+    assert round(finding.share, 3) == round(60 / 62, 3)
+
+
+def test_calls_with_pauses_or_to_one_target_or_that_overlap_are_no_sequence() -> None:
+    assert kinds(sequential("cart", "stock", "price", pause=1.5)) == []
+    assert kinds(sequential("cart", "stock", "cart")) == []
+    assert kinds(sequential("cart", "stock")) == []
+    overlapping = sequential("cart", "stock", "price")
+    overlapping.below[1].start -= 5
+    assert "sequential_calls" not in kinds(overlapping)
+
+
+def test_a_call_that_follows_from_another_could_not_run_at_once() -> None:
+    linked = sequential("cart", "stock", "price")
+    linked.below[2].links = ["GET cart"]
+    assert kinds(linked) == []
+
+
+# --- retries
+
+
+def test_a_retry_is_told_with_its_attempts_and_the_time_between() -> None:
+    attempts = [
+        Drawn("POST bank", 10, 20, kind=CLIENT, failed="refused"),
+        Drawn("POST bank", 30, 40, kind=CLIENT, failed="refused"),
+        Drawn("POST bank", 60, 90, kind=CLIENT),
+    ]
+    [finding] = found(Drawn("POST /pay", 0, 100, attempts), kind="retries")
+    assert finding.text == (
+        "3 attempts at shop · POST bank, the last one succeeded: 2 retries, 80 ms, 30 ms of it waiting in between"
+    )
+    assert finding.share == 0.8
+    assert finding.numbers == {"attempts": 3, "failed": 2, "total_ns": 80 * MS, "back_off_ns": 30 * MS}
+    attempts[-1].failed = "refused"
+    [finding] = found(Drawn("POST /pay", 0, 100, attempts), kind="retries")
+    assert "all failed" in finding.text
+
+
+def test_a_call_after_a_success_or_of_something_else_is_no_retry() -> None:
+    good = [Drawn("POST bank", 0, 40), Drawn("POST bank", 40, 90, failed="refused")]
+    assert "retries" not in kinds(Drawn("r", 0, 100, good))
+    other = [
+        Drawn("SELECT t", 0, 40, failed="locked", attributes={"db.query.text": "SELECT 1"}),
+        Drawn("SELECT t", 40, 90, attributes={"db.query.text": "SELECT 2"}),
+    ]
+    assert "retries" not in kinds(Drawn("r", 0, 100, other))
+    at_once = [Drawn("POST bank", 0, 40, failed="refused"), Drawn("POST bank", 10, 90)]
+    assert "retries" not in kinds(Drawn("r", 0, 100, at_once))
+
+
+# --- gap
+
+
+def gapped(gap_ms: float) -> Drawn:
+    return Drawn("r", 0, 40 + gap_ms, [Drawn("read", 0, 20), Drawn("write", 20 + gap_ms, 40 + gap_ms)])
+
+
+def test_time_without_a_child_is_a_gap_with_the_spans_around_it() -> None:
+    [finding] = found(gapped(60))
+    assert finding.kind == "gap"
+    assert (
+        finding.text == "60 ms in shop · r without a child span, between read and write: work there is not instrumented"
+    )
+    assert (finding.share, finding.certainty) == (0.6, "likely")
+    assert list(finding.rows) == [0, 1, 2]
+
+
+def test_a_gap_that_is_short_or_usual_is_not_told() -> None:
+    assert kinds(gapped(4.4)) == [], "a tenth of the root, and not 5 ms"
+    assert kinds(Drawn("r", 0, 1000, [Drawn("read", 0, 950)])) == [], "5 ms, and not a tenth of the root"
+    assert kinds(gapped(60), usually("r", within(p50_ms=90, p95_ms=110))) == []
+    [finding] = found(gapped(60), usually("r", within(p50_ms=40, p95_ms=50)), "gap")
+    assert finding.certainty == "certain"
+
+
+def test_a_span_without_children_has_no_gap() -> None:
+    assert kinds(Drawn("r", 0, 100)) == []
+    assert kinds(Drawn("r", 0, 100, [Drawn("leaf", 0, 100)])) == []
+
+
+def test_time_between_a_call_and_its_server_is_told_as_such() -> None:
+    call = Drawn("POST bank", 0, 100, [Drawn("POST /charge", 60, 100, service="bank", kind=SERVER)], kind=CLIENT)
+    [finding] = found(Drawn("r", 0, 100, [call]))
+    assert (
+        finding.text
+        == "60 ms of shop · POST bank outside bank, before POST /charge: network, or waiting to be accepted"
+    )
+
+
+# --- late start
+
+
+def late() -> Drawn:
+    return Drawn("POST /charge", 0, 200, [*calls("SELECT rates", row(18, 10)), Drawn("POST bank", 182, 200)])
+
+
+def test_a_late_start_says_what_took_the_time_before() -> None:
+    [finding] = found(late(), usually("POST bank", within(delay_ms=8)), "late_start")
+    assert finding.text == (
+        "shop · POST bank started late, 182 ms into POST /charge (usually 8 ms): 180 ms went to SELECT rates (18 calls)"
+    )
+    assert finding.share == 0.91
+    assert finding.rows[0] == 19
+
+
+def test_a_failed_span_that_started_late_is_the_one_that_is_told() -> None:
+    top = late()
+    top.below[-1].failed = "deadline"
+    [finding] = found(top, usually("POST bank", within(delay_ms=8)), "late_start")
+    assert finding.text.startswith("Started late, 182 ms into POST /charge (usually 8 ms): 180 ms went to SELECT rates")
+
+
+def test_without_samples_or_at_a_usual_moment_no_start_is_late() -> None:
+    assert "late_start" not in kinds(late())
+    assert "late_start" not in kinds(late(), usually("POST bank", within(delay_ms=170)))
+    early = Drawn("POST /charge", 0, 200, [Drawn("SELECT rates", 0, 90), Drawn("POST bank", 99, 200)])
+    assert "late_start" not in kinds(early, usually("POST bank", within(delay_ms=8)))
+
+
+# --- queue wait
+
+
+def queued(wait: float, **given: Any) -> Drawn:
+    publish = Drawn("publish", 10, 20, kind=PRODUCER)
+    publish.below = [Drawn("handle", 20 + wait, 30 + wait, kind=CONSUMER, service="worker", **given)]
+    return Drawn("r", 0, 100, [publish])
+
+
+def test_the_wait_between_producer_and_consumer_is_told() -> None:
+    [finding] = found(queued(50), kind="queue_wait")
+    assert finding.text == "The message for worker · handle, sent by shop · publish, waited 50 ms to be handled"
+    assert (finding.share, finding.numbers["wait_ns"]) == (0.5, 50 * MS)
+    assert "queue_wait" not in kinds(queued(9))
+    assert "queue_wait" not in kinds(queued(50), usually("handle", within(delay_ms=60), service="worker"))
+
+
+def test_a_consumer_that_links_to_its_producer_waited_as_well() -> None:
+    top = Drawn("r", 0, 100, [Drawn("publish", 0, 10, kind=PRODUCER)])
+    top.below.append(Drawn("handle", 60, 70, kind=CONSUMER, links=["publish"]))
+    [finding] = found(top, kind="queue_wait")
+    assert finding.numbers["wait_ns"] == 50 * MS
+
+
+def test_waits_that_attributes_say_are_told() -> None:
+    enqueued_s = (T0 + 10 * MS) / 1e9
+    handled = Drawn(
+        "handle", 60, 70, kind=CONSUMER, attributes={"messaging.servicebus.message.enqueued_time": enqueued_s}
+    )
+    [finding] = found(Drawn("r", 0, 100, [handled]), kind="queue_wait")
+    assert abs(finding.numbers["wait_ns"] - 50 * MS) < MS
+    pooled = Drawn("SELECT t", 0, 90, kind=CLIENT, attributes={"db.client.connection.wait_time": 0.08})
+    [finding] = found(Drawn("r", 0, 100, [pooled]), kind="queue_wait")
+    assert finding.text == "shop · SELECT t waited 80 ms for a connection of the pool"
+
+
+# --- time-out
+
+
+def test_a_failure_after_a_round_time_is_a_time_out() -> None:
+    call = Drawn("GET stock", 0, 2010, kind=CLIENT, failed="no answer")
+    call.below = [Drawn("GET /stock", 5, 5000, service="stock", kind=SERVER)]
+    [finding] = found(Drawn("r", 0, 2012, [call], failed="no answer"), kind="timeout")
+    assert finding.text == (
+        "shop · GET stock failed after 2.01 s: probably a time-out of 2 s; stock · GET /stock went on for another 2.99 s"
+    )
+    assert finding.certainty == "likely"
+    call.failed = "TimeoutError: deadline passed"
+    [finding] = found(Drawn("r", 0, 2012, [call], failed="no answer"), kind="timeout")
+    assert finding.certainty == "certain"
+    assert "the time-out of 2 s" in finding.text
+
+
+def test_a_success_after_a_round_time_and_a_failure_after_another_are_no_time_out() -> None:
+    assert "timeout" not in kinds(Drawn("r", 0, 2000, [Drawn("call", 0, 2000)]))
+    assert "timeout" not in kinds(Drawn("r", 0, 2000, [Drawn("call", 0, 1700, failed="no")]))
+
+
+# --- slow call
+
+
+def test_a_call_of_three_times_its_usual_p95_is_slow() -> None:
+    top = Drawn("r", 0, 100, [Drawn("SELECT t", 0, 60)])
+    [finding] = found(top, usually("SELECT t", within(p50_ms=10, p95_ms=20)), "slow_call")
+    assert finding.text == (
+        "shop · SELECT t took 60 ms by itself, usually 10 ms (19 of 20 within 20 ms): 3.0 times as long as that"
+    )
+    assert finding.share == 0.6
+    assert "slow_call" not in kinds(top, usually("SELECT t", within(p50_ms=10, p95_ms=21)))
+    assert "slow_call" not in kinds(top, usually("SELECT t", within(p50_ms=10, p95_ms=20, spans=29)))
+    assert "slow_call" not in kinds(top)
+
+
+# --- fan-out
+
+
+def test_one_of_several_calls_at_once_that_takes_twice_the_median_is_waited_for() -> None:
+    top = Drawn("r", 0, 100, calls("GET shard", [(0, 20), (0, 30), (1, 30), (2, 90)]))
+    [finding] = found(top, kind="fan_out_straggler")
+    assert finding.text == (
+        "4 calls at once of shop · GET shard under shop · r waited for one: it took 88 ms, half of them 29.5 ms or less"
+    )
+    assert finding.rows[0] == 4
+    assert finding.numbers["alone_ns"] == 60 * MS
+
+
+def test_even_calls_and_three_calls_have_no_straggler() -> None:
+    assert "fan_out_straggler" not in kinds(Drawn("r", 0, 100, calls("q", [(0, 50), (0, 50), (0, 50), (0, 90)])))
+    assert "fan_out_straggler" not in kinds(Drawn("r", 0, 100, calls("q", [(0, 20), (0, 20), (0, 90)])))
+    one_by_one = [*row(3, 10), (30.0, 90.0)]
+    assert "fan_out_straggler" not in kinds(Drawn("r", 0, 100, calls("q", one_by_one)))
+
+
+def test_an_ordinary_request_has_nothing_to_say() -> None:
+    top = Drawn("GET /cart", 0, 100, [Drawn("auth", 0, 20), Drawn("SELECT cart", 20, 70), Drawn("render", 70, 100)])
+    assert found(top) == []
