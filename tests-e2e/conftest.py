@@ -14,10 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # the stories import `harness`; 
 
 from harness import backends
 from harness.backends import Backend
+from harness.pages import OpenPage, wait_ready
 from harness.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
     from clew.testing import SpanRecorder
 
@@ -60,6 +61,34 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address in a context of its own and waits until the first view has its data; no script may fail."""
+    contexts, wrong = [], []
+
+    def heard(message: Any) -> None:
+        if message.type == "error" and "status of 401" not in message.text:
+            wrong.append(message.text)
+
+    def open_in(server: Server, path: str, theme: str = "light", width: int = 1440, awaits_data: bool = True) -> Page:
+        context = browser.new_context(
+            color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", heard)
+        page.goto(server.http + path)
+        if awaits_data:
+            wait_ready(page)
+        return page
+
+    yield open_in
+    for context in contexts:
+        context.close()
+    assert wrong == []
 
 
 def _backend(name: str) -> Callable[[], Iterator[Backend]]:

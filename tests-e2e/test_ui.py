@@ -4,69 +4,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.sync_api import expect
 
+from harness.pages import OpenPage, row, violations
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    pass
 
-AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 MS = 1_000_000
 ORIGIN = "SELECT messages_7"
-OpenPage = Callable[..., "Page"]
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens an address in a context of its own and waits until the first view has its data; no script may fail."""
-    contexts, wrong = [], []
-
-    def heard(message: Any) -> None:
-        if message.type == "error" and "status of 401" not in message.text:
-            wrong.append(message.text)
-
-    def open_in(server: Server, path: str, theme: str = "light", width: int = 1440, awaits_data: bool = True) -> Page:
-        context = browser.new_context(
-            color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
-        )  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", heard)
-        page.goto(server.http + path)
-        if awaits_data:
-            wait_ready(page)
-        return page
-
-    yield open_in
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def wait_ready(page: Page) -> None:
-    page.locator("html[data-ready='true']").wait_for(state="attached", timeout=20_000)
-
-
-def violations(page: Page) -> list[str]:
-    """What axe objects to on the page as it stands."""
-    if not AXE.exists():
-        pytest.fail("axe-core is missing: run npm ci in web/.", pytrace=False)
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run()")
-    return [
-        f"{rule['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 class Story:
@@ -137,11 +91,6 @@ class Story:
 @pytest.fixture(scope="module")
 def story(server: Server) -> Story:
     return Story(server)
-
-
-def row(page: Page, service: str, name: str, more: str) -> Any:
-    """A row of the waterfall by the start of its sentence."""
-    return page.get_by_role("treegrid").get_by_role("row", name=f"{service}, {name}, {more}")
 
 
 def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(

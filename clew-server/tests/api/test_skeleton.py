@@ -87,6 +87,7 @@ def test_rows_are_depth_first_with_children_by_start() -> None:
         "missing": [],
         "start": [0, 1, 2, 5],
         "dur": [10, 3, 1, 2],
+        "negative": [],
         "svc": [0, 0, 0, 1],
         "name": [0, 0, 0, 1],
         "kind": [1, 3, 1, 1],
@@ -95,6 +96,24 @@ def test_rows_are_depth_first_with_children_by_start() -> None:
         "total": 4,
     }
     assert len(etag) == 32
+
+
+def test_a_span_that_ends_before_it_begins_is_marked_with_its_negative_length() -> None:
+    columns = skeleton(
+        [stored(1, duration=1_000), stored(2, parent=1, start=5, duration=-200), stored(3, parent=1, duration=0)]
+    )
+    by_row = dict(columns["negative"])
+    assert {rows(columns)[row]: length for row, length in by_row.items()} == {2: -200}
+    assert flags(columns)[2] & MISPLACED
+    assert not flags(columns)[3] & MISPLACED
+    other = skeleton(
+        [stored(1, duration=1_000), stored(2, parent=1, start=5, duration=-201), stored(3, parent=1, duration=0)]
+    )
+    assert other["etag"] != columns["etag"]
+
+
+def test_a_span_without_an_end_has_no_negative_length() -> None:
+    assert skeleton([stored(1, duration=-T0)])["negative"] == []
 
 
 def test_the_origin_is_the_failed_span_without_a_failed_descendant() -> None:

@@ -102,6 +102,8 @@ export interface Skeleton {
   start: number[]
   /** ns */
   dur: number[]
+  /** row and negative length in ns of spans that end before they begin; their dur is 0 */
+  negative: number[][]
   /** index into services */
   svc: number[]
   /** index into names */

@@ -17,6 +17,7 @@ const EVERYWHERE: [string[], string][] = [
 
 const TRACE: [string[], string][] = [
   [['↑', '↓', 'k', 'j'], 'Previous, next row'],
+  [['Home', 'End', 'PageUp', 'PageDown'], 'First, last row; a page of rows up, down'],
   [['←', '→'], 'Collapse, expand; again: parent, first child'],
   [['Enter', 'Esc'], 'Open, close the details; Esc then clears find'],
   [['e', 'E'], 'Next, previous first failure'],

@@ -1,19 +1,21 @@
 import { describe, expect, it } from 'vitest'
 import { foldedHeads, Groups } from '../model/groups'
 import { TraceModel } from '../model/trace'
-import { skeletonOf } from '../model/traces.fixture'
+import { skeletonOf, type DrawnSpan } from '../model/traces.fixture'
 import {
   MAX_SCROLL_PX,
   columnsOf,
   geometryFor,
   hitTest,
   indentOf,
+  indented,
   offsetOf,
   rowWindow,
   scrollFor,
   scrollHeight,
   timeAt,
   xOf,
+  type Geometry,
 } from './layout'
 
 const wide = geometryFor(1100, 600, 1440)
@@ -43,6 +45,36 @@ describe('row windows', () => {
         const offset = Math.min(most, row * wide.rowHeight)
         expect(offsetOf(scrollFor(offset, rows, wide), rows, wide)).toBeCloseTo(offset, 3)
       }
+    }
+  })
+})
+
+describe('indent', () => {
+  const chainOf = (length: number) => {
+    let chain: DrawnSpan = { service: 'a', name: 'leaf', start: 0, duration: 1 }
+    for (let level = 1; level < length; level++)
+      chain = { service: 'a', name: `level ${level}`, start: 0, duration: level, children: [chain] }
+    return new TraceModel(skeletonOf([chain]))
+  }
+  const rowsOf = (model: TraceModel) => Int32Array.from({ length: model.count }, (_, row) => row)
+  const nameRoom = (geometry: Geometry, depth: number) =>
+    columnsOf(geometry).badges - indentOf(geometry, depth) - 54
+
+  it('is the usual one while every level fits', () => {
+    const model = chainOf(8)
+    expect(indented(wide, model, rowsOf(model), { first: 0, last: 8 })).toBe(wide)
+  })
+
+  it.each([12, 13, 25, 100, 5000])('leaves names room at level %d', (level) => {
+    const model = chainOf(level)
+    for (const geometry of [wide, phone]) {
+      const first = Math.max(0, level - 25)
+      const shown = indented(geometry, model, rowsOf(model), { first, last: level })
+      for (let row = first; row < level; row++) expect(nameRoom(shown, row)).toBeGreaterThanOrEqual(110)
+      // A child is never left of its parent, and the outermost and the innermost row are apart.
+      for (let row = first + 1; row < level; row++)
+        expect(indentOf(shown, row)).toBeGreaterThanOrEqual(indentOf(shown, row - 1))
+      expect(indentOf(shown, level - 1) - indentOf(shown, first)).toBeGreaterThan(30)
     }
   })
 })
@@ -119,5 +151,31 @@ describe('hit test', () => {
     expect(partAt(columnsOf(wide).badges - 4)).toBe('group')
     expect(partAt(xOf(625, window, wide))).toBe('bar')
     expect(partAt(xOf(700, window, wide))).toBe('chart')
+  })
+
+  it('finds the close mark of an open group at its first member, and the mark of unusual times', () => {
+    const children = Array.from({ length: 5 }, (_, index) => ({
+      service: 'db',
+      name: 'SELECT',
+      start: index * 200,
+      duration: 50,
+    }))
+    const late = { service: 'b', name: 'late', start: 1500, duration: 5, flags: 16 }
+    const many = new TraceModel(
+      skeletonOf([{ service: 'a', name: 'root', start: 0, duration: 1000, children: [...children, late] }]),
+    )
+    const scene = {
+      model: many,
+      rows: Int32Array.from([0, 1, 2, 3, 4, 5, 6]),
+      closed: new Uint8Array(many.count),
+      groups: new Groups(many),
+      folded: new Uint8Array(many.count),
+      window,
+    }
+    const partAt = (x: number, row: number) => hitTest(x, row * 24 + 12, 0, scene, wide)?.part
+    expect(partAt(indentOf(wide, 1) + 4, 1)).toBe('toggle')
+    expect(partAt(columnsOf(wide).badges - 4, 1)).toBe('group')
+    expect(partAt(indentOf(wide, 1) + 4, 2)).toBe('name')
+    expect(partAt(columnsOf(wide).badges - 4, 6)).toBe('note')
   })
 })

@@ -1,6 +1,8 @@
 /** Where things are in the waterfall, as plain arithmetic: rows, columns, what lies under the pointer. */
 import type { TimeWindow } from '../app/url'
+import { formatCount } from '../model/format'
 import type { Groups } from '../model/groups'
+import { hasNotes } from '../model/notes'
 import type { TraceModel } from '../model/trace'
 
 /** Browsers limit how tall an element may be; above this the scroll bar is mapped to the rows. */
@@ -15,13 +17,26 @@ export interface Geometry {
   stacked: boolean
   rowHeight: number
   namesWidth: number
+  /** Pixels a level. */
   indentStep: number
-  maxIndent: number
+  /** Levels left out at the left, so that deep rows keep room for their names. */
+  indentBase: number
+  /** Most pixels that indent may take. */
+  indentRoom: number
   /** Where the time axis begins and how long it is, in pixels. */
   chartLeft: number
   chartWidth: number
   barTop: number
 }
+
+/** Pixels that a name keeps, whatever its level. */
+const NAME_PX = 120
+/** Expand mark, colour chip and failure mark before a name, and the left margin. */
+const BEFORE_NAME_PX = 66
+/** Below this width of the names, the column of self times is left out. */
+const SELF_FROM_PX = 300
+/** Pixels a level, from the usual to the least. */
+const INDENT_STEPS = [14, 10, 7, 5, 3, 2] as const
 
 export const BAR_PX = 10
 export const MIN_BAR_PX = 2
@@ -35,8 +50,9 @@ export function geometryFor(width: number, height: number, viewport: number): Ge
       stacked: true,
       rowHeight: 48,
       namesWidth: width,
-      indentStep: 8,
-      maxIndent: Math.max(0, Math.min(96, width - 260)),
+      indentStep: 10,
+      indentBase: 0,
+      indentRoom: Math.max(20, Math.min(96, width - 260)),
       chartLeft: 16,
       chartWidth: Math.max(1, width - 32),
       barTop: 30,
@@ -49,8 +65,9 @@ export function geometryFor(width: number, height: number, viewport: number): Ge
     stacked: false,
     rowHeight: 24,
     namesWidth,
-    indentStep: 14,
-    maxIndent: Math.max(0, namesWidth - 250),
+    indentStep: INDENT_STEPS[0],
+    indentBase: 0,
+    indentRoom: Math.max(28, badgesRight(namesWidth) - BEFORE_NAME_PX - NAME_PX),
     chartLeft: namesWidth + 5,
     chartWidth: Math.max(1, width - namesWidth - 16),
     barTop: 5,
@@ -59,7 +76,33 @@ export function geometryFor(width: number, height: number, viewport: number): Ge
 
 /** Left edge of a row's expand mark. */
 export function indentOf(geometry: Geometry, depth: number): number {
-  return 12 + Math.min(depth * geometry.indentStep, geometry.maxIndent)
+  const wanted = (depth - geometry.indentBase) * geometry.indentStep
+  return 12 + Math.min(Math.max(0, wanted), geometry.indentRoom)
+}
+
+/**
+ * The geometry with an indent that suits the visible rows: the usual steps while they fit, else levels that no visible
+ * row needs are left out at the left, and the steps become smaller. Names keep their room at any depth.
+ */
+export function indented(
+  geometry: Geometry,
+  model: TraceModel,
+  rows: Int32Array,
+  { first, last }: RowWindow,
+): Geometry {
+  let least = Infinity
+  let most = 0
+  for (let row = first; row < last; row++) {
+    const depth = model.depth[rows[row]!]!
+    least = Math.min(least, depth)
+    most = Math.max(most, depth)
+  }
+  if (most * geometry.indentStep <= geometry.indentRoom) return geometry
+  // The parent of the outermost row keeps its level, so that the row is seen to be below something.
+  const indentBase = Math.max(0, least - 1)
+  const fits = (step: number) => (most - indentBase) * step <= geometry.indentRoom
+  const steps = INDENT_STEPS.filter((step) => step <= geometry.indentStep)
+  return { ...geometry, indentBase, indentStep: steps.find(fits) ?? INDENT_STEPS.at(-1)! }
 }
 
 /** Height of the scrolled element and the first visible pixel of all rows, whatever the browser can hold. */
@@ -105,7 +148,7 @@ export function timeAt(x: number, window: TimeWindow, geometry: Geometry): numbe
   return window.from + ((x - geometry.chartLeft) / geometry.chartWidth) * (window.to - window.from)
 }
 
-export type HitPart = 'toggle' | 'flag' | 'group' | 'name' | 'bar' | 'chart'
+export type HitPart = 'toggle' | 'flag' | 'group' | 'note' | 'name' | 'bar' | 'chart'
 
 export interface Hit {
   row: number
@@ -113,26 +156,61 @@ export interface Hit {
   part: HitPart
 }
 
-/** Right edges of the number columns and of the badges left of them. */
+/** Right edges of the number columns and of the badges left of them; `self` is 0 where that column is left out. */
 export function columnsOf(geometry: Geometry): { self: number; duration: number; badges: number } {
   if (geometry.stacked) {
     return { self: 0, duration: geometry.width - 16, badges: geometry.width - 84 }
   }
+  const { namesWidth } = geometry
+  const hasSelf = namesWidth >= SELF_FROM_PX
   return {
-    self: geometry.namesWidth - 9,
-    duration: geometry.namesWidth - 72,
-    badges: geometry.namesWidth - 134,
+    self: hasSelf ? namesWidth - 9 : 0,
+    duration: hasSelf ? namesWidth - 72 : namesWidth - 9,
+    badges: badgesRight(namesWidth),
   }
 }
 
-/** Width of the badge `n below`, from its text; the hit test and the drawing agree on it. */
-export function flagWidth(count: number): number {
-  return 62 + String(count).length * 7
+function badgesRight(namesWidth: number): number {
+  return namesWidth - (namesWidth >= SELF_FROM_PX ? 134 : 71)
 }
 
-/** Width of the badge `×n` of a group. */
-export function groupWidth(count: number): number {
-  return 20 + String(count).length * 7
+export interface Badge {
+  part: 'group' | 'flag' | 'note'
+  label: string
+  left: number
+  right: number
+}
+
+const CHARACTER_PX = 7
+const NOTE_PX = 16
+const BADGE_GAP_PX = 6
+
+/** Badges of a row from the right: size of its group, failures hidden below, mark of what is unusual about its times. */
+export function badgesOf(scene: Rows, geometry: Geometry, node: number): Badge[] {
+  const { model, closed, groups, folded } = scene
+  const badges: Badge[] = []
+  let right = columnsOf(geometry).badges
+  const add = (part: Badge['part'], label: string, width: number) => {
+    badges.push({ part, label, left: right - width, right })
+    right -= width + BADGE_GAP_PX
+  }
+  if (groups.head[node] === node) {
+    const label = `×${formatCount(groups.membersOf(node).length)}`
+    add('group', label, 13 + label.length * CHARACTER_PX)
+  }
+  if (folded[node] === 1) return badges
+  const hidden = closed[node] === 1 ? model.failuresBelow[node]! : 0
+  if (hidden > 0) {
+    const label = `⚑ ${formatCount(hidden)} below`
+    add('flag', label, 13 + label.length * CHARACTER_PX)
+  }
+  if (hasNotes(model, node)) add('note', '', NOTE_PX)
+  return badges
+}
+
+/** Whether the row has an expand mark: over its children, or over the equal siblings that it stands for or opens. */
+export function hasToggle(scene: Rows, node: number): boolean {
+  return scene.model.childCount[node]! > 0 || scene.groups.head[node] === node
 }
 
 /** What the rows are made of. */
@@ -147,7 +225,7 @@ export interface Rows {
 
 /** What lies at a point of the surface, or null below the last row. */
 export function hitTest(x: number, y: number, offset: number, scene: Rows, geometry: Geometry): Hit | null {
-  const { model, rows, closed, groups, folded, window } = scene
+  const { model, rows, groups, folded, window } = scene
   const row = Math.floor((y + offset) / geometry.rowHeight)
   const node = rows[row]
   if (node === undefined || y < 0 || x < 0 || x >= geometry.width) return null
@@ -155,16 +233,9 @@ export function hitTest(x: number, y: number, offset: number, scene: Rows, geome
   const inNames = geometry.stacked ? within < 26 : x < geometry.namesWidth
   if (inNames) {
     const left = indentOf(geometry, model.depth[node]!)
-    if ((model.childCount[node]! > 0 || folded[node] === 1) && x >= left - 6 && x < left + 18)
-      return { row, node, part: 'toggle' }
-    const hidden = closed[node] === 1 ? model.failuresBelow[node]! : 0
-    const right = columnsOf(geometry).badges
-    if (groups.head[node] === node) {
-      const width = groupWidth(groups.membersOf(node).length)
-      if (x <= right && x >= right - width) return { row, node, part: 'group' }
-    }
-    if (hidden > 0 && x <= right && x >= right - flagWidth(hidden)) return { row, node, part: 'flag' }
-    return { row, node, part: 'name' }
+    if (hasToggle(scene, node) && x >= left - 6 && x < left + 18) return { row, node, part: 'toggle' }
+    const badge = badgesOf(scene, geometry, node).find((one) => x >= one.left && x <= one.right)
+    return { row, node, part: badge?.part ?? 'name' }
   }
   if (folded[node] === 1) {
     const at = timeAt(x, window, geometry)

@@ -1,8 +1,8 @@
 /** The transparent twin of the painted rows: a treegrid for screen readers, tests and text selection. */
-import { formatDuration } from '../model/format'
+import { formatCount, formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'
 import { groupSentence, rowSentence } from '../model/sentence'
-import { columnsOf, indentOf, rowWindow, type Geometry } from './layout'
+import { columnsOf, hasToggle, indentOf, indented, rowWindow, type Geometry } from './layout'
 import type { Scene } from './painter'
 
 const COLUMNS = ['Service and operation', 'Duration', 'Self time']
@@ -40,10 +40,12 @@ export class Mirror {
   }
 
   /** Writes the visible rows anew. */
-  refresh(scene: Scene, geometry: Geometry, offset: number): void {
+  refresh(scene: Scene, plain: Geometry, offset: number): void {
     const { rows } = scene
     this.offset = offset
-    const { first, last } = rowWindow(offset, rows.length, geometry)
+    const shown = rowWindow(offset, rows.length, plain)
+    const { first, last } = shown
+    const geometry = indented(plain, scene.model, rows, shown)
     const elements: HTMLDivElement[] = []
     let active = ''
     for (let row = first; row < last; row++) {
@@ -77,7 +79,7 @@ export class Mirror {
     element.setAttribute('aria-selected', String(node === scene.selected))
     const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
     if (group !== null) element.setAttribute('aria-expanded', 'false')
-    else if (model.childCount[node]! > 0) element.setAttribute('aria-expanded', String(!closed))
+    else if (hasToggle(scene, node)) element.setAttribute('aria-expanded', String(!closed))
     element.setAttribute(
       'aria-label',
       group !== null
@@ -90,8 +92,8 @@ export class Mirror {
     const texts = model.isPlaceholder(node)
       ? [`parent not received ${model.spanId(node)}`, '', '']
       : [
-          `${model.serviceName(node)} ${model.spanName(node)}${group ? ` ×${group.count}` : ''}`,
-          formatDuration(group ? group.total : model.duration[node]),
+          `${model.serviceLabel(node)} ${model.spanLabel(node)}${group ? ` ×${formatCount(group.count)}` : ''}`,
+          formatDuration(group ? group.total : model.sentDuration(node)),
           formatDuration(group ? group.selfTime : model.selfTime[node]),
         ]
     const left = indentOf(geometry, model.depth[node]!) + (model.isFailed(node) ? 54 : 34)

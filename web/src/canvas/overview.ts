@@ -1,6 +1,7 @@
 /** Above the rows: the whole trace in small, the time axis, and the part that is shown. */
 import type { TimeWindow } from '../app/url'
 import type { TraceModel } from '../model/trace'
+import { densityOf } from './density'
 import { clampWindow, ticks } from './scale'
 import { readTheme, type CanvasTheme } from './theme'
 
@@ -8,7 +9,7 @@ const MAP_PX = 40
 const AXIS_PX = 24
 const LANES = 10
 const DRAG_PX = 4
-/** More bars than this cannot be told apart in so few pixels; long ones are painted first. */
+/** More bars than this cannot be told apart in so few pixels; short ones are then painted as a density. */
 const MOST_BARS = 20_000
 
 export interface OverviewScene {
@@ -100,10 +101,10 @@ export class Overview {
     if (context !== null) {
       context.scale(scale, scale)
       const perPixel = scene.width / model.length
-      // With many spans only those that are a quarter of a pixel or longer can be seen apart.
       const shortest = model.count > MOST_BARS ? 0.25 / perPixel : 0
       const lanes = Math.min(LANES, model.maxDepth + 1)
       const step = Math.min(5, (MAP_PX - 6) / lanes)
+      if (shortest > 0) this.paintDensity(context, scene, theme, shortest, lanes, step)
       for (let node = 0; node < model.count; node++) {
         if (model.isPlaceholder(node) || model.duration[node]! < shortest) continue
         const lane = Math.min(LANES - 1, model.depth[node]!)
@@ -120,6 +121,29 @@ export class Overview {
     }
     this.map = { canvas: image, key }
     return image
+  }
+
+  private paintDensity(
+    context: CanvasRenderingContext2D,
+    { model, colours, left, width }: OverviewScene,
+    theme: CanvasTheme,
+    shortest: number,
+    lanes: number,
+    step: number,
+  ): void {
+    const pixels = Math.max(1, Math.ceil(width))
+    const { covered, sample } = densityOf(model, shortest, width / model.length, pixels, lanes, (node) =>
+      model.isPlaceholder(node),
+    )
+    for (let at = 0; at < sample.length; at++) {
+      const node = sample[at]!
+      if (node < 0) continue
+      // Never fainter than this: a single short span among many pixels is still to be seen.
+      context.globalAlpha = Math.min(1, 0.4 + covered[at]! * 0.6)
+      context.fillStyle = theme.services[colours[model.service[node]!] ?? 0] ?? theme.edge
+      context.fillRect(left + (at % pixels), 4 + Math.floor(at / pixels) * step, 1, 2)
+    }
+    context.globalAlpha = 1
   }
 
   private paintWindow(

@@ -1,15 +1,15 @@
 /** Paints the visible rows of a trace: names and numbers at the left, bars over time at the right. */
-import { FLAG } from '../api/flags'
-import { formatDuration } from '../model/format'
+import { formatCount, formatDuration } from '../model/format'
 import { isCollapsed } from '../model/rows'
 import type { TraceModel } from '../model/trace'
 import {
   BAR_PX,
   MIN_BAR_PX,
+  badgesOf,
   columnsOf,
-  flagWidth,
-  groupWidth,
+  hasToggle,
   indentOf,
+  indented,
   rowWindow,
   xOf,
   type Geometry,
@@ -47,13 +47,15 @@ export class RowPainter {
   }
 
   /** Paints all rows that are visible at `offset`; `hovered` is a row index or -1. */
-  paint(scene: Scene, geometry: Geometry, offset: number, hovered: number): void {
+  paint(scene: Scene, plain: Geometry, offset: number, hovered: number): void {
     const { context, theme } = this
+    const shown = rowWindow(offset, scene.rows.length, plain)
+    const { first, last } = shown
+    const geometry = indented(plain, scene.model, scene.rows, shown)
     context.setTransform(this.scale, 0, 0, this.scale, 0, 0)
     context.fillStyle = theme.surface
     context.fillRect(0, 0, geometry.width, geometry.height)
     context.textBaseline = 'middle'
-    const { first, last } = rowWindow(offset, scene.rows.length, geometry)
     for (let row = first; row < last; row++)
       this.paintGround(scene, geometry, row, row * geometry.rowHeight - offset, hovered)
     if (!geometry.stacked)
@@ -117,7 +119,7 @@ export class RowPainter {
 
     context.fillStyle = theme.line
     if (!geometry.stacked) {
-      for (let level = 0; level < depth; level++) {
+      for (let level = geometry.indentBase; level < depth; level++) {
         const x = indentOf(geometry, level) + 6
         if (x >= left) break
         context.fillRect(x, y, 1, geometry.rowHeight)
@@ -125,8 +127,7 @@ export class RowPainter {
     }
     const closed = isCollapsed(model, node, scene.closed)
     const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
-    if (group !== null) this.paintChevron(left + 6, middle, true)
-    else if (model.childCount[node]! > 0) this.paintChevron(left + 6, middle, closed)
+    if (hasToggle(scene, node)) this.paintChevron(left + 6, middle, group !== null || closed)
     let x = left + 18
 
     if (model.isPlaceholder(node)) {
@@ -159,15 +160,16 @@ export class RowPainter {
 
     context.textAlign = 'right'
     context.font = geometry.stacked ? `600 13px ${theme.sans}` : `400 13px ${theme.sans}`
-    context.fillStyle = theme.text
-    context.fillText(formatDuration(group ? group.total : model.duration[node]), columns.duration, middle)
-    if (!geometry.stacked) {
+    const length = group ? group.total : model.sentDuration(node)
+    context.fillStyle = length < 0 ? theme.warning : theme.text
+    context.fillText(formatDuration(length), columns.duration, middle)
+    if (columns.self > 0) {
       context.fillStyle = theme.muted
       context.fillText(formatDuration(group ? group.selfTime : model.selfTime[node]), columns.self, middle)
     }
     context.textAlign = 'left'
 
-    const right = this.paintBadges(scene, geometry, node, closed, middle)
+    const right = this.paintBadges(scene, geometry, node, middle)
     const most = right - 8
     if (scene.matches?.[node] === 1) {
       // A line below, so that a match shows without any colour of its own.
@@ -177,46 +179,50 @@ export class RowPainter {
     context.fillStyle = origin ? theme.errorText : theme.text
     if (!model.repeatsService(node)) {
       context.font = `600 13px ${theme.sans}`
-      x = text.draw(`${model.serviceName(node) || 'no service'} `, x, middle, most - x)
+      x = text.draw(`${model.serviceLabel(node)} `, x, middle, most - x)
     }
     context.font = `${origin ? 600 : 400} 13px ${theme.sans}`
-    text.draw(model.spanName(node) || 'no name', x, middle, most - x)
+    text.draw(model.spanLabel(node), x, middle, most - x)
   }
 
   /** Badges right of the name; returns where the leftmost begins. */
-  private paintBadges(
-    scene: Scene,
-    geometry: Geometry,
-    node: number,
-    closed: boolean,
-    middle: number,
-  ): number {
+  private paintBadges(scene: Scene, geometry: Geometry, node: number, middle: number): number {
     const { context, theme } = this
-    const { model } = scene
-    let right = columnsOf(geometry).badges
-    const badge = (label: string, width: number, ground: string, colour: string) => {
-      context.fillStyle = ground
+    const badges = badgesOf(scene, geometry, node)
+    for (const { part, label, left, right } of badges) {
+      if (part === 'note') {
+        this.paintNote((left + right) / 2, middle)
+        continue
+      }
+      context.fillStyle = part === 'flag' ? theme.errorGround : theme.hover
       context.beginPath()
-      context.roundRect(right - width, middle - 8, width, 16, 4)
+      context.roundRect(left, middle - 8, right - left, 16, 4)
       context.fill()
-      context.fillStyle = colour
+      context.fillStyle = part === 'flag' ? theme.errorText : theme.text
       context.font = `600 11px ${theme.sans}`
       context.textAlign = 'center'
-      context.fillText(label, right - width / 2, middle + 0.5)
+      context.fillText(label, (left + right) / 2, middle + 0.5)
       context.textAlign = 'left'
-      right -= width + 6
     }
-    if (scene.groups.head[node] === node) {
-      const count = scene.groups.membersOf(node).length
-      badge(`×${count}`, groupWidth(count), theme.hover, theme.text)
-    }
-    if (scene.folded[node] === 1) return right
-    const hidden = closed ? model.failuresBelow[node]! : 0
-    if (hidden > 0) badge(`⚑ ${hidden} below`, flagWidth(hidden), theme.errorGround, theme.errorText)
-    if (model.hasFlag(node, FLAG.outside)) badge('outside parent', 92, theme.hover, theme.warning)
-    if (model.hasFlag(node, FLAG.adjusted)) badge('time adjusted', 86, theme.hover, theme.warning)
-    if (model.hasFlag(node, FLAG.duplicate)) badge('same id', 54, theme.hover, theme.warning)
-    return right
+    return badges.length === 0 ? columnsOf(geometry).badges + 6 : badges.at(-1)!.left
+  }
+
+  /** A triangle: something about the row's times is unusual, and the tooltip says what. */
+  private paintNote(x: number, y: number): void {
+    const { context, theme } = this
+    context.strokeStyle = theme.warning
+    context.lineWidth = 1.4
+    context.lineJoin = 'round'
+    context.beginPath()
+    context.moveTo(x, y - 6)
+    context.lineTo(x + 6.5, y + 5)
+    context.lineTo(x - 6.5, y + 5)
+    context.closePath()
+    context.stroke()
+    context.lineWidth = 1
+    context.fillStyle = theme.warning
+    context.fillRect(x - 0.75, y - 2.5, 1.5, 3.5)
+    context.fillRect(x - 0.75, y + 2, 1.5, 1.5)
   }
 
   private paintChevron(x: number, y: number, closed: boolean): void {
@@ -326,7 +332,7 @@ export class RowPainter {
     context.fillRect(left, top + BAR_PX, right - left, 1)
     if (geometry.stacked) return
     const { count, median } = groups.summaryOf(head)
-    const label = `${count} × ${formatDuration(median)}`
+    const label = `${formatCount(count)} × ${formatDuration(median)}`
     context.font = `400 11px ${theme.sans}`
     context.fillStyle = theme.muted
     const width = text.width(label)
@@ -410,7 +416,7 @@ export class RowPainter {
     const { context, theme, text } = this
     context.font = `400 11px ${theme.sans}`
     context.fillStyle = model.isFailed(node) ? theme.errorText : theme.muted
-    const label = formatDuration(model.duration[node])
+    const label = formatDuration(model.sentDuration(node))
     const width = text.width(label)
     const middle = top + BAR_PX / 2 + 0.5
     if (right + 6 + width <= geometry.chartLeft + geometry.chartWidth)

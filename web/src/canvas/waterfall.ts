@@ -1,11 +1,14 @@
 /** The waterfall: one canvas for the visible rows, its mirror over it, scrolling, hovering, zooming. */
-import { formatDuration, exactDuration, formatPercent } from '../model/format'
+import { exactDuration, formatCount, formatDuration, formatPercent } from '../model/format'
+import { notesOf } from '../model/notes'
 import { rowOf } from '../model/rows'
 import type { TimeWindow } from '../app/url'
 import {
   geometryFor,
   hitTest,
+  indented,
   offsetOf,
+  rowWindow,
   scrollFor,
   scrollHeight,
   timeAt,
@@ -125,6 +128,11 @@ export class Waterfall {
     this.requestPaint()
   }
 
+  /** How many rows are wholly visible, at least one. */
+  pageRows(): number {
+    return Math.max(1, Math.floor(this.geometry.height / this.geometry.rowHeight))
+  }
+
   private offset(): number {
     return this.scene === null ? 0 : offsetOf(this.scroller.scrollTop, this.scene.rows.length, this.geometry)
   }
@@ -165,13 +173,10 @@ export class Waterfall {
   private hitAt(event: MouseEvent): Hit | null {
     if (this.scene === null) return null
     const box = this.sticky.getBoundingClientRect()
-    return hitTest(
-      event.clientX - box.left,
-      event.clientY - box.top,
-      this.offset(),
-      this.scene,
-      this.geometry,
-    )
+    const offset = this.offset()
+    const { model, rows } = this.scene
+    const geometry = indented(this.geometry, model, rows, rowWindow(offset, rows.length, this.geometry))
+    return hitTest(event.clientX - box.left, event.clientY - box.top, offset, this.scene, geometry)
   }
 
   private readonly onScroll = () => {
@@ -233,27 +238,9 @@ export class Waterfall {
 
   private showTip(hit: Hit | null, event: PointerEvent): void {
     const scene = this.scene
-    const wanted = hit !== null && scene !== null && hit.part === 'bar' && event.pointerType === 'mouse'
-    this.tip.hidden = !wanted
-    if (!wanted) return
-    const { model } = scene
-    const { node } = hit
-    const group = scene.folded[node] === 1 ? scene.groups.summaryOf(node) : null
-    const lines: string[] = group
-      ? [
-          `${model.serviceName(node)}  ${model.spanName(node)}  ×${group.count}`,
-          `${formatDuration(group.total)} in total · self ${formatDuration(group.selfTime)}`,
-          `shortest ${formatDuration(group.min)} · median ${formatDuration(group.median)} · longest ${formatDuration(group.max)}`,
-        ]
-      : model.isPlaceholder(node)
-        ? ['parent not received', model.spanId(node), scene.missingReason]
-        : [
-            `${model.serviceName(node)}  ${model.spanName(node)}`,
-            `${formatDuration(model.duration[node])}  ${exactDuration(model.duration[node]!)}  ${formatPercent(
-              model.duration[node]! / model.length,
-            )} of the trace`,
-            `starts at ${formatDuration(model.start[node])} · self ${formatDuration(model.selfTime[node])}`,
-          ]
+    const lines = hit !== null && scene !== null && event.pointerType === 'mouse' ? tipOf(scene, hit) : []
+    this.tip.hidden = lines.length === 0
+    if (lines.length === 0) return
     this.tip.replaceChildren(
       ...lines.map((line) => {
         const element = document.createElement('p')
@@ -268,4 +255,33 @@ export class Waterfall {
     const y = fits ? below : event.clientY - box.top - this.tip.offsetHeight - 10
     this.tip.style.transform = `translate(${Math.max(0, x)}px, ${y}px)`
   }
+}
+
+/** The lines of the tooltip at a place; none where there is nothing to say. */
+export function tipOf(scene: Scene, { node, part }: Hit): string[] {
+  const { model, groups } = scene
+  if (part === 'note') return notesOf(model, node)
+  if (part === 'group') {
+    const count = formatCount(groups.membersOf(node).length)
+    return scene.folded[node] === 1
+      ? [`Show the ${count} equal calls one by one`]
+      : [`Show the ${count} equal calls as one row`]
+  }
+  if (part !== 'bar') return []
+  if (scene.folded[node] === 1) {
+    const group = groups.summaryOf(node)
+    return [
+      `${model.serviceLabel(node)}  ${model.spanLabel(node)}  ×${formatCount(group.count)}`,
+      `${formatDuration(group.total)} in total · self ${formatDuration(group.selfTime)}`,
+      `shortest ${formatDuration(group.min)} · median ${formatDuration(group.median)} · longest ${formatDuration(group.max)}`,
+    ]
+  }
+  if (model.isPlaceholder(node)) return ['parent not received', model.spanId(node), scene.missingReason]
+  const duration = model.duration[node]!
+  return [
+    `${model.serviceLabel(node)}  ${model.spanLabel(node)}`,
+    `${formatDuration(duration)}  ${exactDuration(duration)}  ${formatPercent(duration / model.length)} of the trace`,
+    `starts at ${formatDuration(model.start[node])} · self ${formatDuration(model.selfTime[node])}`,
+    ...notesOf(model, node),
+  ]
 }

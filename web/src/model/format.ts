@@ -76,6 +76,14 @@ export function plural(count: number, word: string): string {
   return `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`
 }
 
+const UNSEEN = /^[\s\p{Cc}\p{Cf}]*$/u
+
+/** A name that can be seen: `␣` for one made of blanks only, `empty` for none. */
+export function visibleName(text: string, empty: string): string {
+  if (text === '') return empty
+  return UNSEEN.test(text) ? '␣'.repeat(Math.min(3, text.length)) : text
+}
+
 /** A length with every nanosecond: `9,800,412 ns`. */
 export function exactDuration(ns: number): string {
   return `${groupDigits(Math.round(ns))} ns`

@@ -1,6 +1,7 @@
 /** A trace as typed arrays: the skeleton's rows plus a placeholder for each parent that was not received. */
 import { FLAG } from '../api/flags'
 import type { Skeleton } from '../api/types'
+import { visibleName } from './format'
 
 const ROOT = -1
 const NOT_RECEIVED = -2
@@ -34,6 +35,7 @@ export class TraceModel {
   /** The first start, relative to the skeleton's `t0`; usually 0. */
   readonly earliest: number
   readonly maxDepth: number
+  private readonly negative: ReadonlyMap<number, number>
   private readonly missingIds: ReadonlyMap<number, string>
   private readonly nodeById: ReadonlyMap<string, number>
 
@@ -45,6 +47,7 @@ export class TraceModel {
     this.row = order.row
     this.parent = order.parent
     this.missingIds = order.missingIds
+    this.negative = new Map(skeleton.negative as [number, number][])
     this.missingCount = order.missingIds.size
     this.start = new Float64Array(count)
     this.duration = new Float64Array(count)
@@ -182,6 +185,21 @@ export class TraceModel {
 
   spanName(node: number): string {
     return this.skeleton.names[this.name[node]!] ?? ''
+  }
+
+  /** The length as it was sent: negative for a span that ends before it begins, whose `duration` is 0. */
+  sentDuration(node: number): number {
+    return this.negative.get(this.row[node]!) ?? this.duration[node]!
+  }
+
+  /** The service as it is shown: never empty, never only blanks. */
+  serviceLabel(node: number): string {
+    return visibleName(this.serviceName(node), 'no service')
+  }
+
+  /** The span's name as it is shown: never empty, never only blanks. */
+  spanLabel(node: number): string {
+    return visibleName(this.spanName(node), 'no name')
   }
 
   /** Whether the row leaves its service out, because the row above it in the tree says the same. */

@@ -37,6 +37,7 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     missing: [],
     start: [],
     dur: [],
+    negative: [],
     svc: [],
     name: [],
     kind: [],
@@ -55,7 +56,8 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     if (span.missingParent !== undefined) skeleton.missing.push([row, span.missingParent])
     skeleton.span_id += idOfRow(row)
     skeleton.start.push(span.start)
-    skeleton.dur.push(span.duration)
+    skeleton.dur.push(Math.max(0, span.duration))
+    if (span.duration < 0) skeleton.negative.push([row, span.duration])
     skeleton.svc.push(index(skeleton.services, span.service))
     skeleton.name.push(index(skeleton.names, span.name))
     skeleton.kind.push(1)

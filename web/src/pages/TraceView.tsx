@@ -77,6 +77,11 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const isOpen = detailsOpen && span >= 0
   const unknown = state.span !== '' && asked < 0 ? [`span=${state.span}`] : []
 
+  // The keys of the rows work at once; a control that already has the focus keeps it.
+  useEffect(() => {
+    if (document.activeElement === null || document.activeElement === document.body) handle.current?.focus()
+  }, [])
+
   useEffect(() => {
     if (selected >= 0) handle.current?.reveal(selected)
   }, [selected])
@@ -107,8 +112,9 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     change(patch, { replace: true })
   }
   const toggleAllGroups = () => change({ siblings: { all: !siblings.all, toggled: [] } }, { replace: true })
+  /** An open group is closed at its first member, by the mark of the row where that has no children of its own. */
   const toggle = (node: number) =>
-    folded[node] === 1
+    folded[node] === 1 || (groups.head[node] === node && model.childCount[node] === 0)
       ? toggleGroup(node)
       : change({ collapse: toggled(model, collapse, [node]) }, { replace: true })
   const showBelow = (node: number) => {
@@ -119,9 +125,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     change({ collapse: opened(model, collapse, failed) }, { replace: true })
   }
   const expandTo = (level: number | null) => change({ collapse: { level, toggled: [] } }, { replace: true })
-  const step = (by: 1 | -1) => {
-    const row = rowOf(rows, selected)
-    const next = rows[row < 0 ? (by > 0 ? 0 : rows.length - 1) : row + by]
+  const selectRow = (row: number) => {
+    const next = rows[Math.min(rows.length - 1, Math.max(0, row))]
     if (next !== undefined) select(next, { open: false })
   }
   /** The row that stands for a node now. */
@@ -171,6 +176,11 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     criticalAt.current = at
     select(path[at]!, { speak: true })
   }
+  const step = (by: number) => {
+    const row = rowOf(rows, selected)
+    selectRow(row < 0 ? (by > 0 ? 0 : rows.length - 1) : row + by)
+  }
+  const page = () => handle.current?.pageRows() ?? 1
   const jump = (nodes: Int32Array, by: 1 | -1) => {
     if (nodes.length === 0) return
     const next = by > 0 ? nodes.find((node) => node > selected) : nodes.findLast((node) => node < selected)
@@ -210,6 +220,10 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const shortcuts: Shortcuts = {
     ArrowDown: (event) => (isForControl(event) ? false : step(1)),
     ArrowUp: (event) => (isForControl(event) ? false : step(-1)),
+    Home: (event) => (isForControl(event) ? false : selectRow(0)),
+    End: (event) => (isForControl(event) ? false : selectRow(rows.length - 1)),
+    PageDown: (event) => (isForControl(event) ? false : step(page())),
+    PageUp: (event) => (isForControl(event) ? false : step(-page())),
     j: () => step(1),
     k: () => step(-1),
     ArrowLeft: (event) => (isForControl(event) ? false : closeUp()),

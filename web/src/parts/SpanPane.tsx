@@ -14,6 +14,7 @@ import {
   formatPercent,
 } from '../model/format'
 import { failureOf, kindWord, spansOf, type Failure, type SpanDetails } from '../model/otlp'
+import { notesOf } from '../model/notes'
 import type { TraceModel } from '../model/trace'
 import { Attributes } from './Attributes'
 import { CopyButton } from './CopyButton'
@@ -214,9 +215,12 @@ function OverviewTab({
           {model.hasFlag(node, FLAG.adjusted)
             ? 'time adjusted: it cannot be right as sent, so the span stands at its arrival'
             : 'as sent'}
-          {model.hasFlag(node, FLAG.outside) ? '; lies outside its parent or ends before it begins' : ''}
         </p>
-        {model.hasFlag(node, FLAG.duplicate) ? <p className="muted">Another span has the same id.</p> : null}
+        {notesOf(model, node).map((note) => (
+          <p key={note} className="note-warning">
+            {note}
+          </p>
+        ))}
       </section>
       {scope.name ? (
         <section>

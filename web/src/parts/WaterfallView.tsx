@@ -11,6 +11,7 @@ import { FindBox, type Find } from './FindBox'
 export interface WaterfallHandle {
   reveal(node: number): void
   focus(): void
+  pageRows(): number
 }
 
 interface Props {
@@ -82,6 +83,7 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
     () => ({
       reveal: (node: number) => waterfall.current?.reveal(node),
       focus: () => waterfall.current?.focus(),
+      pageRows: () => waterfall.current?.pageRows() ?? 1,
     }),
     [],
   )

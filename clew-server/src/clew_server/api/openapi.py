@@ -132,6 +132,10 @@ _SCHEMAS: dict[str, Any] = {
         missing=_list({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
         start={**_INTS, "description": "ns from t0"},
         dur={**_INTS, "description": "ns"},
+        negative={
+            **_list(_INTS),
+            "description": "row and negative length in ns of spans that end before they begin; their dur is 0",
+        },
         svc={**_INTS, "description": "index into services"},
         name={**_INTS, "description": "index into names"},
         kind={**_INTS, "description": "OTLP's numbers"},

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from clew_server.analysis.failure import origins
-from clew_server.model.columns import MISSING, ORIGIN
+from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
 
 
@@ -41,6 +41,7 @@ def columns_of(trace: Trace) -> dict[str, Any]:
         "missing": [[row, trace.parent_ids[row].hex()] for row, parent in enumerate(trace.parent) if parent == MISSING],
         "start": list(trace.start_ns),
         "dur": list(trace.duration_ns),
+        "negative": _negative(trace),
         "svc": list(trace.service),
         "name": list(trace.name),
         "kind": list(trace.kind),
@@ -52,9 +53,20 @@ def columns_of(trace: Trace) -> dict[str, Any]:
     return columns
 
 
+def _negative(trace: Trace) -> list[list[int]]:
+    """Row and negative length of the spans that end before they begin: `duration_ns` is 0 there."""
+    found = []
+    for row, flag in enumerate(trace.flags):
+        if flag & MISPLACED and trace.duration_ns[row] == 0:
+            span = trace.span(row)
+            if 0 < span.end_time_unix_nano < span.start_time_unix_nano:
+                found.append([row, span.end_time_unix_nano - span.start_time_unix_nano])
+    return found
+
+
 def _hash(columns: dict[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for key in ("t0", "services", "names", "span_id", "missing"):
+    for key in ("t0", "services", "names", "span_id", "missing", "negative"):
         digest.update(repr(columns[key]).encode("utf-8", "surrogatepass"))
     for key in ("parent", "start", "dur", "svc", "name", "kind", "flags"):
         digest.update(_as_bytes(columns[key]))

@@ -1,0 +1,38 @@
+"""The UI in a browser: when a page is ready, what axe objects to, rows of the waterfall by what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+OpenPage = Callable[..., "Page"]
+"""`open_page(server, path, theme="light", width=1440, awaits_data=True)`: the fixture of conftest.py."""
+
+
+def wait_ready(page: Page) -> None:
+    page.locator("html[data-ready='true']").wait_for(state="attached", timeout=20_000)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe objects to on the page as it stands."""
+    if not AXE.exists():
+        pytest.fail("axe-core is missing: run npm ci in web/.", pytrace=False)
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")
+    return [
+        f"{rule['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+def row(page: Page, service: str, name: str, more: str) -> Any:
+    """A row of the waterfall by the start of its sentence."""
+    return page.get_by_role("treegrid").get_by_role("row", name=f"{service}, {name}, {more}")
