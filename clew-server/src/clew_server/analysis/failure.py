@@ -63,7 +63,12 @@ def failures(tree: Tree) -> list[Failure]:
             role = "handled" if not begins and above >= 0 and succeeded[above] else "origin"
         found.append(Failure(row, role, *(reason(trace, row) if failed else ("", ""))))
     depth, end = trace.depth, tree.end_ns
-    found.sort(key=lambda failure: (_ORDER[failure.role], end[failure.row], -depth[failure.row], failure.row))
+
+    def order(failure: Failure) -> tuple[int, int, int, str, str, int]:
+        row = failure.row
+        return _ORDER[failure.role], end[row], -depth[row], trace.service_of(row), trace.name_of(row), row
+
+    found.sort(key=order)
     return found
 
 

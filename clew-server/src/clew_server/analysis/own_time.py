@@ -36,16 +36,18 @@ def owners(tree: Tree) -> list[str]:
     """By row, the service that its own time is charged to.
 
     The own time of a CLIENT or PRODUCER span whose child is in another service is the way there: network, queue, accepting. It
-    is charged to that service. A CLIENT span without a child is charged to what it calls, by `peer.service`, else
+    is charged to that service (of several, to the first that was reached). A CLIENT span without a child is charged to what it calls, by `peer.service`, else
     `server.address`, else `db.namespace`: a service that is not instrumented. All others are charged to their own service.
     """
     trace = tree.trace
-    services, service, kinds, parents = trace.services, trace.service, trace.kind, trace.parent
+    services, service, kinds, parents, starts = trace.services, trace.service, trace.kind, trace.parent, trace.start_ns
     owner = [services[number] for number in service]
     callee: dict[int, int] = {}
     for row, above in enumerate(parents):
         if above >= 0 and service[row] != service[above] and kinds[above] in (CLIENT, PRODUCER):
-            callee.setdefault(above, row)
+            first = callee.setdefault(above, row)
+            if starts[row] == starts[first] and services[service[row]] < services[service[first]]:
+                callee[above] = row
     for row, child in callee.items():
         owner[row] = services[service[child]]
     for row, kind in enumerate(kinds):

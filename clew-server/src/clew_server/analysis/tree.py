@@ -48,7 +48,7 @@ def tree_of(trace: Trace) -> Tree:
                 shift_ns[row] = shift
                 starts[row] += shift
     ends = [start + duration for start, duration in zip(starts, trace.duration_ns, strict=True)]
-    shifts = [ClockShift(trace.hosts[host], by_host[host]) for host in sorted(by_host)]
+    shifts = [ClockShift(trace.hosts[host], by_host[host]) for host in sorted(by_host, key=trace.hosts.__getitem__)]
     return Tree(trace, root, starts, ends, shifts, shift_ns)
 
 
@@ -107,18 +107,23 @@ def _host_shifts(trace: Trace, root: int) -> dict[int, int]:
                 calls.setdefault(pair, []).append(_Call(lead, tail, durations[above]))
         elif lead >= 0 and tail >= 0:
             inside[pair] = None
-    offsets = _offsets(calls, resolution_ns(trace))
+    # By name from here on: which ids and rows the spans have must not show.
+    by_name = sorted(range(len(trace.hosts)), key=trace.hosts.__getitem__)
+    rank = {host: at for at, host in enumerate(by_name)}
+    offsets = _offsets(calls, resolution_ns(trace), rank)
     if not any(offsets.values()):
         return {}
-    shifts = _carried(offsets, inside, [hosts[root], *range(len(trace.hosts))])
+    shifts = _carried(offsets, inside, rank, [hosts[root], *by_name])
     return {host: shift for host, shift in shifts.items() if shift}
 
 
-def _offsets(calls: Mapping[tuple[int, int], Sequence[_Call]], tick_ns: int) -> dict[tuple[int, int], int]:
+def _offsets(
+    calls: Mapping[tuple[int, int], Sequence[_Call]], tick_ns: int, rank: Mapping[int, int]
+) -> dict[tuple[int, int], int]:
     """By two hosts that call each other, what to add to the second one's times; 0 where the clocks agree."""
     both_ways: dict[tuple[int, int], list[tuple[_Call, int]]] = {}
     for (caller, callee), some in calls.items():
-        pair, sign = ((caller, callee), 1) if caller < callee else ((callee, caller), -1)
+        pair, sign = ((caller, callee), 1) if rank[caller] < rank[callee] else ((callee, caller), -1)
         both_ways.setdefault(pair, []).extend((call, sign) for call in some)
     offsets = {}
     for pair, signed in both_ways.items():
@@ -133,7 +138,10 @@ def _offsets(calls: Mapping[tuple[int, int], Sequence[_Call]], tick_ns: int) -> 
 
 
 def _carried(
-    offsets: Mapping[tuple[int, int], int], inside: Mapping[tuple[int, int], None], hosts: Sequence[int]
+    offsets: Mapping[tuple[int, int], int],
+    inside: Mapping[tuple[int, int], None],
+    rank: Mapping[int, int],
+    hosts: Sequence[int],
 ) -> dict[int, int]:
     """Shift of each host, from the first of `hosts` on: along calls, then along other spans that lay inside their parent."""
     called: dict[int, list[tuple[int, int]]] = {}
@@ -144,6 +152,10 @@ def _carried(
     for one, other in inside:
         beside.setdefault(one, []).append(other)
         beside.setdefault(other, []).append(one)
+    for offered in called.values():
+        offered.sort(key=lambda to: rank[to[0]])
+    for others in beside.values():
+        others.sort(key=rank.__getitem__)
     shifts: dict[int, int] = {}
     for first in hosts:
         certain, likely = deque([(first, 0)]), deque[tuple[int, int]]()

@@ -1,0 +1,202 @@
+"""Where a trace failed: roles, the order of causes, and what is said about each."""
+
+from __future__ import annotations
+
+import pytest
+from drawn import Drawing, drawn
+
+from clew_server.analysis.failure import causes, failures, group_key, masked, reason
+
+
+def roles(drawing: Drawing) -> dict[str, str]:
+    return {drawing.names[failure.row]: failure.role for failure in failures(drawing.tree)}
+
+
+def cause_names(drawing: Drawing) -> list[str]:
+    return [drawing.names[row] for row in causes(failures(drawing.tree))]
+
+
+def test_the_origin_has_no_failed_descendant_even_where_the_spans_between_are_not_marked() -> None:
+    # By "no failed child" web:get would be an origin too.
+    drawing = drawn("""
+        web:get       S  [------------]   !
+          web:call    C    [--------]
+            pay:post  S      [----]
+              pay:db  C       [-]         !boom
+          web:other   C              []
+    """)
+    assert roles(drawing) == {
+        "pay:db": "origin",
+        "web:get": "propagated",
+        "pay:post": "absorbed",
+        "web:call": "absorbed",
+    }
+    assert cause_names(drawing) == ["pay:db"]
+
+
+def test_of_several_origins_the_earliest_to_end_is_first_then_the_deepest() -> None:
+    drawing = drawn("""
+        web:get       S  [------------]   !
+          a:late      C    [--------]     !
+          b:early     C    [---]          !
+          web:in      I   [----]
+            c:deep    C    [---]          !
+    """)
+    assert cause_names(drawing) == ["c:deep", "b:early", "a:late"]
+
+
+def test_a_retry_that_succeeded_and_a_fallback_are_handled_and_never_the_cause() -> None:
+    drawing = drawn("""
+        web:get       S  [------------]
+          web:first   C    [--]            !refused
+          web:again   C        [--]
+    """)
+    assert roles(drawing) == {"web:first": "handled", "web:get": "absorbed"}
+    assert cause_names(drawing) == []
+
+
+def test_a_handled_failure_under_a_failed_root_is_an_origin() -> None:
+    assert (
+        roles(
+            drawn("""
+        web:get       S  [------------]    !
+          web:in      I    [------]
+            web:call  C     [--]           !refused
+    """)
+        )["web:call"]
+        == "origin"
+    )
+
+
+def test_a_failure_that_reached_a_span_on_the_way_up_is_an_origin_though_the_root_succeeded() -> None:
+    drawing = drawn("""
+        web:get       S  [------------]
+          web:in      I    [------]        !
+            web:mid   I     [----]
+              web:sql C     [--]           !locked
+          web:first   C             []     !refused
+    """)
+    assert roles(drawing) == {
+        "web:sql": "origin",
+        "web:in": "propagated",
+        "web:first": "handled",
+        "web:mid": "absorbed",
+        "web:get": "absorbed",
+    }
+
+
+def test_a_root_that_failed_itself_is_an_origin() -> None:
+    assert roles(drawn("web:get S [---] !")) == {"web:get": "origin"}
+
+
+def test_without_a_root_to_be_seen_nothing_counts_as_handled() -> None:
+    assert roles(
+        drawn("""
+        pay:post      S  [------------]    ^99
+          pay:sql     C    [--]            !locked
+    """)
+    ) == {"pay:sql": "origin", "pay:post": "absorbed"}
+
+
+def test_what_fails_in_a_consumer_is_not_handled_by_its_producer_but_may_be_by_the_consumer() -> None:
+    drawing = drawn("""
+        web:get        S  [----------]
+          web:send     P    []
+            job:run    K      [------]     !ValueError:no_such_user
+          web:more     P    []
+            job:other  K      [------]
+              job:try  C       [-]         !refused
+    """)
+    assert roles(drawing) == {
+        "job:run": "origin",
+        "job:try": "handled",
+        "web:send": "absorbed",
+        "web:more": "absorbed",
+        "job:other": "absorbed",
+        "web:get": "absorbed",
+    }
+
+
+def test_the_order_of_causes_uses_aligned_clocks() -> None:
+    drawing = drawn("""
+        web:get       S  [------------------]   !   @a
+          web:one     C   [----]                    @a
+            pay:one   S    [--]                 !   @b   +30
+          web:two     C            [--]         !   @a
+    """)
+    assert cause_names(drawing) == ["pay:one", "web:two"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "marks", "expected"),
+    [
+        ("I", "!ValueError:no_such_user", ("ValueError", "no such user")),
+        ("I", "!ValueError:", ("ValueError", "")),
+        ("I", "!the_disk_is_full", ("", "the disk is full")),
+        ("S", "http.response.status_code=503", ("", "HTTP 503")),
+        ("C", "http.response.status_code=404 error.type=404", ("", "HTTP 404")),
+        ("C", "rpc.grpc.status_code=14", ("", "gRPC UNAVAILABLE")),
+        ("S", "! http.response.status_code=500", ("", "HTTP 500")),
+        ("S", "!no_money http.response.status_code=500", ("", "no money")),
+        ("C", "! error.type=TimeoutError", ("TimeoutError", "")),
+        ("C", "!gave_up error.type=TimeoutError", ("TimeoutError", "gave up")),
+        ("I", "!", ("", "")),
+    ],
+)
+def test_the_reason_is_the_exception_else_the_status_else_the_code(
+    kind: str, marks: str, expected: tuple[str, str]
+) -> None:
+    drawing = drawn(f"web:get {kind} [---] {marks}")
+    assert reason(drawing.tree.trace, 0) == expected
+    (failure,) = failures(drawing.tree)
+    assert (failure.type, failure.message) == expected
+
+
+def test_a_trace_without_failures_has_none() -> None:
+    assert failures(drawn("web:get [---] http.response.status_code=404").tree) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("user 17 not found", "user 4711 not found"),
+        ("took 1.5 s, limit 1,000", "took 20 s, limit 2"),
+        ("no key 'a b' here", "no key 'c' here"),
+        ('no key "a" here', 'no key "it\'s" here'),
+        ("request 550e8400-e29b-41d4-a716-446655440000 failed", "request 6BA7B810-9DAD-11D1-80B4-00C04FD430C8 failed"),
+        ("at 0x7f3a1c", "at 0xDEADBEEF"),
+        ("commit deadbeef1 is gone", "commit 0123456789abcdef is gone"),
+        ("session s_9aKq3LmPqRsTuVwX ended", "session s_1bTr7ZzYyXxWwVvU ended"),
+        ("10.0.0.1:5432 refused", "192.168.178.20:80 refused"),
+        ("b'abc' is no utf-8", "b'' is no utf-8"),
+    ],
+)
+def test_failures_that_differ_in_numbers_ids_quotes_and_hexadecimal_parts_are_one_group(one: str, other: str) -> None:
+    assert group_key("web", "GET /", "E", one) == group_key("web", "GET /", "E", other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("can't open the user's file", "can't read the user's file"),
+        ("bad face", "bad cafe"),
+        ("connection refused", "connection reset"),
+    ],
+)
+def test_failures_that_differ_in_words_are_two_groups(one: str, other: str) -> None:
+    assert group_key("web", "GET /", "E", one) != group_key("web", "GET /", "E", other)
+
+
+def test_service_operation_and_type_make_groups_too() -> None:
+    keys = {
+        group_key("web", "a", "E", "m"),
+        group_key("web", "a", "F", "m"),
+        group_key("web", "b", "E", "m"),
+        group_key("db", "a", "E", "m"),
+    }
+    assert len(keys) == 4
+
+
+def test_masking_takes_time_by_the_length_of_what_it_reads_and_reads_the_beginning_only() -> None:
+    for hostile in ("'" * 100_000, "a" * 100_000, "0" * 100_000, "a_" * 50_000 + "!", '"x' * 50_000):
+        assert len(masked(hostile)) <= 1_000

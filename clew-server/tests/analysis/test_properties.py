@@ -1,0 +1,225 @@
+"""Of any trace: sections tile the root, own times sum to it, a slow twin agrees, and ids, order and requests do not show."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import brute
+import pytest
+from drawn import MS, RECEIVED, T0
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.analysis.critical_path import critical_path
+from clew_server.analysis.failure import causes, failures, origins
+from clew_server.analysis.own_time import after_root_ns, own_ns, owners
+from clew_server.analysis.tree import Tree, resolution_ns, tree_of
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import CLIENT, SERVER, trace_from_spans
+
+
+class Drawn(NamedTuple):
+    """A span at random. `parent` is the place in the list of one before it; of the first, and where it is -1, there is none."""
+
+    parent: int
+    start: int
+    duration: int
+    kind: int
+    service: int
+    host: int
+    failed: bool
+    lost: bool
+
+
+def resource(**attributes: str) -> bytes:
+    return Resource(
+        attributes=[
+            KeyValue(key=key.replace("_", "."), value=AnyValue(string_value=text)) for key, text in attributes.items()
+        ]
+    ).SerializeToString()
+
+
+RESOURCES = [[resource(service_name=f"s{one}", host_name=f"h{host}") for host in range(4)] for one in range(4)]
+
+
+def spans_of(some: Iterable[Drawn], ids: list[int], unit_ns: int = 1) -> list[StoredSpan]:
+    """With names that are all different, and the given ids."""
+    spans = []
+    for at, one in enumerate(some):
+        parent = ids[one.parent % at] if at and one.parent >= 0 else (999_999 if at else 0)
+        start = T0 + one.start * unit_ns
+        span = Span(
+            trace_id=b"t" * 16,
+            span_id=ids[at].to_bytes(8, "big"),
+            parent_span_id=parent.to_bytes(8, "big") if parent else b"",
+            name=f"n{at}",
+            kind=one.kind,  # type: ignore[arg-type]
+            start_time_unix_nano=0 if one.lost else start,
+            end_time_unix_nano=start + one.duration * unit_ns,
+        )
+        span.status.code = 2 if one.failed else 0  # type: ignore[assignment]
+        spans.append(StoredSpan(RESOURCES[one.service][one.host], "", b"", "", span.SerializeToString(), RECEIVED))
+    return spans
+
+
+ONE = st.builds(
+    Drawn,
+    parent=st.sampled_from([-1, *range(12), *range(12)]),
+    start=st.integers(0, 40),
+    duration=st.integers(0, 40),
+    kind=st.integers(0, 5),
+    service=st.integers(0, 3),
+    host=st.integers(0, 3),
+    failed=st.booleans(),
+    lost=st.sampled_from([False] * 9 + [True]),
+)
+SOME = st.lists(ONE, min_size=1, max_size=14)
+UNITS = st.sampled_from([1, 7])
+
+
+def check(tree: Tree) -> None:
+    for root in tree.trace.roots():
+        own, after = own_ns(tree, root), after_root_ns(tree, root)
+        assert min(own) >= 0
+        assert min(after) >= 0
+        assert sum(own) == tree.duration_ns(root)
+        found = critical_path(tree, root)
+        at = tree.start_ns[root]
+        for section in found.sections:
+            assert section.start_ns == at
+            assert section.end_ns > at or tree.duration_ns(root) == 0
+            assert section.start_ns >= tree.start_ns[section.row]
+            assert section.end_ns <= tree.end_ns[section.row]
+            at = section.end_ns
+        assert at == tree.end_ns[root]
+        assert all(one.row != other.row for one, other in zip(found.sections, found.sections[1:], strict=False))
+        assert all(slack >= 0 for slack in found.slack_ns.values())
+        assert found.uncertain == bool(found.slack_ns)
+    assert all(end >= start for start, end in zip(tree.start_ns, tree.end_ns, strict=True))
+
+
+def twins(tree: Tree) -> None:
+    for root in tree.trace.roots():
+        start, end = tree.start_ns[root], tree.end_ns[root]
+        last = max(tree.end_ns[row] for row in brute.within(tree, root))
+        assert own_ns(tree, root) == brute.own_ns(tree, root, start, end)
+        assert after_root_ns(tree, root) == brute.own_ns(tree, root, end, last)
+        instants = [one.row for one in critical_path(tree, root).sections for _ in range(one.start_ns, one.end_ns)]
+        assert instants == brute.critical_path(tree, root, resolution_ns(tree.trace))
+    assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
+
+
+@settings(max_examples=250, deadline=None)
+@given(SOME, UNITS)
+def test_the_slow_twin_agrees(some: list[Drawn], unit_ns: int) -> None:
+    tree = tree_of(trace_from_spans(spans_of(some, list(range(1, 99)), unit_ns)))
+    check(tree)
+    if max(tree.end_ns) - min(tree.start_ns) < 1_000:  # a lost start is seconds away: too many instants
+        twins(tree)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SOME, st.integers(1, 3 * MS), st.randoms(use_true_random=False))
+def test_sections_tile_the_root_and_own_times_sum_to_it_in_any_unit(
+    some: list[Drawn], unit_ns: int, chance: random.Random
+) -> None:
+    noisy = [one._replace(start=one.start + chance.randrange(5)) for one in some]
+    check(tree_of(trace_from_spans(spans_of(noisy, list(range(1, 99)), unit_ns))))
+
+
+def answers(spans: list[StoredSpan]) -> dict[str, Any]:
+    """All there is to say, by the names of the spans."""
+    tree = tree_of(trace_from_spans(spans))
+    names = [tree.trace.name_of(row) for row in range(len(tree.trace))]
+    path = critical_path(tree)
+    found = failures(tree)
+    return {
+        "own": dict(zip(names, own_ns(tree), strict=True)),
+        "after": dict(zip(names, after_root_ns(tree), strict=True)),
+        "owners": dict(zip(names, owners(tree), strict=True)),
+        "path": [(names[one.row], one.start_ns, one.end_ns) for one in path.sections],
+        "slack": {names[row]: slack for row, slack in path.slack_ns.items()},
+        "failures": [(names[failure.row], failure.role) for failure in found],
+        "causes": [names[row] for row in causes(found)],
+        "origins": {names[row] for row in origins(tree.trace)},
+        "shifts": tree.shifts,
+        "starts": dict(zip(names, tree.start_ns, strict=True)),
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(SOME, st.sampled_from([1, 7, MS]), st.randoms(use_true_random=False))
+def test_new_ids_another_order_and_other_requests_change_nothing(
+    some: list[Drawn], unit_ns: int, chance: random.Random
+) -> None:
+    some[0] = some[0]._replace(lost=False)
+    ids = list(range(1, 99))
+    expected = answers(spans_of(some, ids, unit_ns))
+    chance.shuffle(ids)
+    spans = spans_of(some, ids, unit_ns)
+    again = [span._replace(received_unix_nano=RECEIVED) for span in chance.sample(spans, len(spans) // 2)]
+    spans += again
+    chance.shuffle(spans)
+    assert answers(spans) == expected
+
+
+def test_twenty_thousand_levels_are_borne() -> None:
+    levels = 20_000
+    some = [Drawn(-1, 0, 2 * levels, 1, 0, 0, False, False)] + [
+        Drawn(
+            level - 1, level, 2 * (levels - level), SERVER if level % 2 else CLIENT, level % 4, level % 4, True, False
+        )
+        for level in range(1, levels)
+    ]
+    tree = tree_of(trace_from_spans(spans_of(some, list(range(1, levels + 1)))))
+    assert sum(own_ns(tree)) == sum(after_root_ns(tree)) + 2 * levels
+    assert len(critical_path(tree).sections) == 2 * levels - 1
+    assert [failure.row for failure in failures(tree) if failure.role == "origin"] == [levels - 1]
+    assert len(owners(tree)) == levels
+
+
+def analysed(tree: Tree) -> None:
+    again = tree_of(tree.trace)
+    own_ns(again)
+    after_root_ns(again)
+    owners(again)
+    critical_path(again)
+    failures(again)
+
+
+@pytest.mark.parametrize("shape", ["random", "flat", "deep", "hosts"])
+def test_the_time_grows_with_the_spans_and_not_with_their_square(shape: str) -> None:
+    """Against its own time for a tenth of the spans, in the same run: ten times as long, a hundred if it were the square."""
+    chance = random.Random(1)
+
+    def some(count: int) -> list[Drawn]:
+        def parent(at: int) -> int:
+            return {"flat": 0, "deep": at - 1}.get(shape, chance.randrange(at) if at else 0)
+
+        return [
+            Drawn(parent(at), at, 10**6, chance.randrange(6), at % 4, at % 4, at % 50 == 0, False)
+            for at in range(count)
+        ]
+
+    def cpu_s(tree: Tree) -> float:
+        best = float("inf")
+        for _ in range(3):
+            before = time.thread_time()
+            analysed(tree)
+            best = min(best, time.thread_time() - before)
+        return best
+
+    def tree(count: int) -> Tree:
+        spans = spans_of(some(count), list(range(1, count + 1)))
+        if shape == "hosts":
+            spans = [span._replace(resource=resource(host_name=str(at))) for at, span in enumerate(spans)]
+        return tree_of(trace_from_spans(spans))
+
+    few, many = tree(3_000), tree(30_000)
+    assert cpu_s(many) < 40 * cpu_s(few)
