@@ -17,10 +17,18 @@ from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace
-from clew_server.model.usual import NOTHING, Durations, Operation, Usual
+from clew_server.model.usual import ENOUGH, NOTHING, Durations, Operation, Usual, Within
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService, trace_id_from_text
-from clew_server.store.contract import Names, Page, StoredTrace, StoreFailed, UsualDurations
+from clew_server.store.contract import (
+    Names,
+    Page,
+    StoredTrace,
+    StoreFailed,
+    TracesLike,
+    UsualDurations,
+    UsualWithin,
+)
 
 TRACE_ID = bytes(range(16))
 
@@ -272,23 +280,33 @@ def test_a_malformed_trace_id_is_refused(text: str) -> None:
 
 
 class FakeUsual:
-    """Answers that every operation it is asked for takes as many ns as it was asked for operations."""
+    """Answers that there are `count` spans of every operation it is asked for, and as many traces."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(
+        self, *, count: int = 100, error: Exception | None = None, within_error: Exception | None = None
+    ) -> None:
         self.asked: list[tuple[list[Operation], int]] = []
+        self.asked_within: list[TracesLike] = []
+        self._count = count
         self._error = error
+        self._within_error = within_error
 
     def durations(self, operations: Sequence[Operation], at_unix_nano: int) -> UsualDurations:
         self.asked.append((list(operations), at_unix_nano))
         if self._error is not None:
             raise self._error
-        count = len(operations)
         found: dict[tuple[Operation, int | None], Durations] = {
-            (operation, kind): Durations(count, 0, None, None, None, 0, at_unix_nano)
+            (operation, kind): Durations(self._count, 0, None, None, None, 0, at_unix_nano)
             for operation in operations
             for kind in (None, Span.SPAN_KIND_UNSPECIFIED)
         }
         return UsualDurations(found, None)
+
+    def within(self, like: TracesLike, operations: Sequence[Operation], at_unix_nano: int) -> UsualWithin:
+        self.asked_within.append(like)
+        if self._within_error is not None:
+            raise self._within_error
+        return UsualWithin({like.operation: Within(9, 9, 0, 1, 1, 1.0, 1.0, 0, 0)}, 9, "a part")
 
 
 def explained(spans: list[StoredSpan], usual: FakeUsual | None) -> tuple[Trace, Usual]:
@@ -324,8 +342,27 @@ def test_what_is_usual_is_asked_at_the_roots_start_for_every_operation_once() ->
     assert at == 10**18 + 1
     assert operations[0] == ("", "GET /")
     assert sorted(operations) == [("", "GET /"), ("", "SELECT 0"), ("", "SELECT 1"), ("", "SELECT 2")]
-    assert found.root == found.operations[Operation("", "GET /")] == Durations(4, 0, None, None, None, 0, at)
-    assert found.missing is None
+    assert found.root == found.operations[Operation("", "GET /")] == Durations(100, 0, None, None, None, 0, at)
+    [like] = usual.asked_within
+    assert like == TracesLike(Operation("", "GET /"), 0, True, TRACE_ID, 100)
+    assert (list(found.within), found.sampled, found.missing) == ([Operation("", "GET /")], 9, "a part")
+
+
+def test_the_root_is_the_span_without_a_parent_also_after_one_whose_parent_is_missing() -> None:
+    usual = FakeUsual()
+    explained([named(1, "orphan", 100, b"missing-"), named(2, "GET /", 5)], usual)
+    assert usual.asked[0][0][0] == Operation("", "GET /")
+    assert usual.asked_within[0].is_root
+    alone = FakeUsual()
+    explained([named(1, "orphan", 100, b"missing-")], alone)
+    assert not alone.asked_within[0].is_root
+
+
+def test_where_the_root_has_few_samples_no_traces_are_looked_at() -> None:
+    usual = FakeUsual(count=ENOUGH - 1)
+    _, found = explained([named(1, "GET /", 100)], usual)
+    assert (usual.asked_within, found.within, found.sampled) == ([], {}, 0)
+    assert found.root is not None
 
 
 def test_of_many_operations_those_with_most_time_are_compared() -> None:
@@ -338,8 +375,12 @@ def test_of_many_operations_those_with_most_time_are_compared() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable("it took too long"), StoreFailed("a disk")])
 def test_a_store_that_does_not_say_what_is_usual_still_shows_the_trace(error: Exception) -> None:
-    trace, usual = explained([named(1, "GET /", 100)], FakeUsual(error))
+    trace, usual = explained([named(1, "GET /", 100)], FakeUsual(error=error))
     assert len(trace) == 1
     assert usual.missing is not None
     assert (usual.root, usual.operations) == (None, {})
+    _, usual = explained([named(1, "GET /", 100)], FakeUsual(within_error=error))
+    assert usual.missing is not None
+    assert usual.root is not None
+    assert usual.within == {}
     assert explained([named(1, "GET /", 100)], None)[1] == NOTHING

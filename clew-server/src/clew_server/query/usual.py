@@ -1,14 +1,15 @@
-"""What is usual around one trace, asked of the store in one statement however many operations the trace has."""
+"""What is usual around one trace, asked of the store in a fixed number of statements however many operations the trace has."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 from clew_server.errors import Unavailable
-from clew_server.model.trace import Trace
-from clew_server.model.usual import Operation, Usual
-from clew_server.store.contract import StoreFailed, TraceUsual
+from clew_server.model.trace import ROOT, Trace
+from clew_server.model.usual import ENOUGH, Operation, Usual
+from clew_server.store.contract import StoreFailed, TracesLike, TraceUsual
 
 _log = logging.getLogger(__name__)
 
@@ -21,19 +22,33 @@ def usual_for(trace: Trace, store: TraceUsual) -> Usual:
 
     Where the store does not answer nothing is known: that is said in `Usual.missing`, and the trace can still be shown.
     """
-    root = trace.roots()[0]
-    of_root = Operation(trace.service_of(root), trace.name_of(root))
+    tops = trace.roots()
+    root = next((row for row in tops if trace.parent[row] == ROOT), tops[0])
+    of_root, kind = Operation(trace.service_of(root), trace.name_of(root)), trace.kind[root]
     at_unix_nano = trace.t0_unix_nano + trace.start_ns[root]
+    operations = _operations(trace, of_root)
     try:
-        found, missing = store.durations(_operations(trace, of_root), at_unix_nano)
+        found, unread = store.durations(operations, at_unix_nano)
     except (Unavailable, StoreFailed) as error:
-        _log.warning("what is usual around a trace cannot be told: %s", error)
-        return Usual(missing="the store did not say what is usual")
-    return Usual(
-        root=found.get((of_root, trace.kind[root])),
-        operations={operation: durations for (operation, kind), durations in found.items() if kind is None},
-        missing=missing,
+        return Usual(missing=_unknown(error))
+    known = Usual(
+        root=found.get((of_root, kind)),
+        operations={operation: durations for (operation, of), durations in found.items() if of is None},
+        missing=unread,
     )
+    if known.root is None or known.root.count < ENOUGH:
+        return known
+    like = TracesLike(of_root, kind, trace.parent[root] == ROOT, trace.span(root).trace_id, known.root.count)
+    try:
+        within, sampled, unread = store.within(like, operations, at_unix_nano)
+    except (Unavailable, StoreFailed) as error:
+        return replace(known, missing=known.missing or _unknown(error))
+    return replace(known, within=within, sampled=sampled, missing=known.missing or unread)
+
+
+def _unknown(error: Exception) -> str:
+    _log.warning("what is usual around a trace cannot be told: %s", error)
+    return "the store did not say what is usual"
 
 
 def _operations(trace: Trace, first: Operation) -> list[Operation]:

@@ -9,7 +9,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
-from clew_server.model.usual import Durations, Operation
+from clew_server.model.usual import Durations, Operation, Within
 
 Statement = Literal["chunks", "search"]
 Name = TypeVar("Name")
@@ -148,6 +148,28 @@ class UsualDurations(NamedTuple):
     missing: str | None
 
 
+class TracesLike(NamedTuple):
+    """Traces of one root operation: those whose root has this name and kind (OTLP's number), but not this one trace.
+
+    `is_root`: their root has no parent; else it has one, as where the caller sends no spans. `roots` is about how many spans the
+    root operation has in the hours that are looked at.
+    """
+
+    operation: Operation
+    kind: int
+    is_root: bool
+    but: bytes
+    roots: int
+
+
+class UsualWithin(NamedTuple):
+    """What operations usually do inside traces, of `sampled` traces; nothing below `ENOUGH` of them. `missing` as above."""
+
+    found: Mapping[Operation, Within]
+    sampled: int
+    missing: str | None
+
+
 class TraceUsual(Protocol):
     """What is usual for operations. Blocking."""
 
@@ -155,6 +177,13 @@ class TraceUsual(Protocol):
         """Of spans that start in the hour before `at_unix_nano` or in the same hour a day earlier.
 
         The hour begins with a whole minute, so it has up to 61 of them. Raises StoreFailed, Unavailable.
+        """
+        ...
+
+    def within(self, like: TracesLike, operations: Sequence[Operation], at_unix_nano: int) -> UsualWithin:
+        """Of these operations in a sample of such traces that start in the hours of `durations`.
+
+        A delay counts where the parent is a span of one of `operations` too. Raises StoreFailed, Unavailable.
         """
         ...
 

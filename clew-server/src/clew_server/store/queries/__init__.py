@@ -32,6 +32,8 @@ NAMES: Final = (
     "table_ids",
     "probe",
     "durations",
+    "sampled_traces",
+    "within",
     "services",
     "operations",
     "parts",
