@@ -41,6 +41,7 @@ def test_every_answer_has_the_shape_that_is_described(server: Server, trace_id: 
     check(server, "/api/v1/traces", "get", server.get_json("/api/v1/traces", service="described"))
     check(server, one, "get", server.get_json(f"/api/v1/traces/{trace_id}"))
     check(server, one + "/skeleton", "get", server.get_json(f"/api/v1/traces/{trace_id}/skeleton"))
+    check(server, one + "/explain", "get", server.get_json(f"/api/v1/traces/{trace_id}/explain"))
     check(server, "/api/v1/traces", "get", json.loads(server.get("/api/v1/traces", limit=0).content), 400)
     check(server, one, "get", json.loads(server.get("/api/v1/traces/" + "ab" * 16).content), 404)
 
@@ -57,6 +58,9 @@ def test_no_field_is_answered_that_is_not_described(server: Server, trace_id: st
     assert set(page["traces"][0]) == set(schemas["TraceSummary"]["properties"])
     skeleton = server.get_json(f"/api/v1/traces/{trace_id}/skeleton")
     assert set(skeleton) == set(schemas["Skeleton"]["properties"])
+    explanation = server.get_json(f"/api/v1/traces/{trace_id}/explain")
+    assert set(explanation) == set(schemas["Explanation"]["properties"])
+    assert set(explanation["completeness"]) == set(schemas["Explanation"]["properties"]["completeness"]["properties"])
 
 
 def test_a_skeleton_that_did_not_change_is_not_sent_again(server: Server, trace_id: str) -> None:

@@ -2,145 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from nested import MS, T0, Drawn, calls, evidence, row, usually, within
 
 from clew_server.analysis import patterns
-from clew_server.analysis.answers import Finding, Section
-from clew_server.analysis.evidence import Evidence
+from clew_server.analysis.answers import Finding
 from clew_server.analysis.patterns.statements import masked
-from clew_server.analysis.usual import NOTHING, Operation, Usual, Within
-from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Trace, trace_from_spans
-
-T0 = 1_795_000_000_000_000_000
-MS = 1_000_000
-
-
-@dataclass
-class Drawn:
-    """A span: its times in milliseconds, the spans below it."""
-
-    name: str
-    start: float
-    end: float
-    below: list[Drawn] = field(default_factory=list)
-    service: str = "shop"
-    kind: int = INTERNAL
-    failed: str = ""
-    """The message of its exception."""
-    links: Iterable[str] = ()
-    """Names of spans."""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def stored(top: Drawn) -> list[StoredSpan]:
-    spans: list[StoredSpan] = []
-    ids: dict[str, bytes] = {}
-    waiting = [(top, b"")]
-    while waiting:
-        drawn, parent_id = waiting.pop()
-        span = Span(
-            trace_id=b"t" * 16,
-            span_id=(len(spans) + 1).to_bytes(8, "big"),
-            parent_span_id=parent_id,
-            name=drawn.name,
-            kind=drawn.kind,  # type: ignore[arg-type]
-            start_time_unix_nano=T0 + round(drawn.start * MS),
-            end_time_unix_nano=T0 + round(drawn.end * MS),
-        )
-        ids.setdefault(drawn.name, span.span_id)
-        for key, value in drawn.attributes.items():
-            kept = AnyValue(string_value=value) if isinstance(value, str) else AnyValue(double_value=value)
-            span.attributes.append(KeyValue(key=key, value=kept))
-        for name in drawn.links:
-            span.links.add(span_id=ids[name])
-        if drawn.failed:
-            span.status.code = 2  # type: ignore[assignment]
-            event = span.events.add(name="exception")
-            event.attributes.add(key="exception.message").value.string_value = drawn.failed
-        resource = Resource()
-        resource.attributes.add(key="service.name").value.string_value = drawn.service
-        spans.append(StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), T0))
-        waiting.extend((below, span.span_id) for below in reversed(drawn.below))
-    return spans
-
-
-def evidence(top: Drawn, usual: Usual = NOTHING) -> Evidence:
-    trace = trace_from_spans(stored(top))
-    ends = [trace.end_ns(row) for row in range(len(trace))]
-    return Evidence(
-        trace,
-        0,
-        trace.start_ns,
-        ends,
-        own_ns=_own(trace, ends),
-        owners=_owners(trace),
-        path=_path(trace, ends),
-        usual=usual,
-    )
-
-
-def _own(trace: Trace, ends: list[int]) -> list[int]:
-    own = [0] * len(trace)
-    instants = sorted({*trace.start_ns, *ends})
-    for begin, end in itertools.pairwise(instants):
-        active = [row for row in range(len(trace)) if trace.start_ns[row] <= begin and end <= ends[row]]
-        if active and end <= ends[0]:
-            own[max(active, key=lambda row: (trace.start_ns[row], trace.depth[row]))] += end - begin
-    return own
-
-
-def _owners(trace: Trace) -> list[str]:
-    owners = [trace.service_of(row) for row in range(len(trace))]
-    for row in range(len(trace)):
-        if trace.kind[row] == CLIENT:
-            named = [pair.value.string_value for pair in trace.span(row).attributes if pair.key == "server.address"]
-            owners[row] = next(iter([*named, *(trace.service_of(child) for child in trace.children(row))]), owners[row])
-    return owners
-
-
-def _path(trace: Trace, ends: list[int]) -> list[Section]:
-    found: list[Section] = []
-
-    def walk(row: int, begin: int, end: int) -> None:
-        for child in sorted(trace.children(row), key=lambda child: ends[child], reverse=True):
-            if trace.kind[child] != CONSUMER and ends[child] <= end and trace.start_ns[child] < end:
-                if ends[child] < end:
-                    found.append(Section(row, ends[child], end))
-                walk(child, max(begin, trace.start_ns[child]), ends[child])
-                end = max(begin, trace.start_ns[child])
-        if begin < end:
-            found.append(Section(row, begin, end))
-
-    walk(0, 0, ends[0])
-    return found[::-1]
-
-
-def within(
-    *, calls: float = 1, p50_ms: float = 1, p95_ms: float = 2, delay_ms: float = 1, traces: int = 100, spans: int = 100
-) -> Within:
-    return Within(
-        traces=traces,
-        spans=spans,
-        failed=0,
-        p50_ns=round(p50_ms * MS),
-        p95_ns=round(p95_ms * MS),
-        calls_p50=calls,
-        calls_p95=calls,
-        delay_p50_ns=round(delay_ms * MS),
-        delay_p95_ns=round(2 * delay_ms * MS),
-    )
-
-
-def usually(name: str, value: Within, service: str = "shop") -> Usual:
-    return Usual(within={Operation(service, name): value}, sampled=100)
+from clew_server.model.trace import CLIENT, CONSUMER, PRODUCER, SERVER
+from clew_server.model.usual import NOTHING, Usual
 
 
 def found(top: Drawn, usual: Usual = NOTHING, kind: str | None = None) -> list[Finding]:
@@ -152,23 +22,13 @@ def kinds(top: Drawn, usual: Usual = NOTHING) -> list[str]:
     return [finding.kind for finding in found(top, usual)]
 
 
-def calls(name: str, times: list[tuple[float, float]], **given: Any) -> list[Drawn]:
-    return [Drawn(name, start, end, **given) for start, end in times]
-
-
-def row(count: int, length: float, start: float = 0, pause: float = 0) -> list[tuple[float, float]]:
-    return [(start + n * (length + pause), start + n * (length + pause) + length) for n in range(count)]
-
-
 # --- repeated calls
 
 
 def test_equal_calls_in_a_row_are_named_with_their_usual_number() -> None:
     top = Drawn("GET /cart", 0, 100, calls("SELECT rates", row(8, 10)))
     [finding] = found(top, usually("SELECT rates", within(calls=3, p50_ms=10, p95_ms=20)), "repeated_calls")
-    assert (
-        finding.text == "8 equal calls in a row, usually 3: shop · SELECT rates under shop · GET /cart, 80 ms together"
-    )
+    assert finding.text == "8 equal calls in a row, usually 3: SELECT rates under shop · GET /cart"
     assert finding.share == 0.8
     assert finding.certainty == "certain"
     assert finding.numbers == {"calls": 8, "total_ns": 80 * MS, "critical_ns": 80 * MS, "usual_calls": 3}
@@ -178,7 +38,7 @@ def test_equal_calls_in_a_row_are_named_with_their_usual_number() -> None:
 def test_without_samples_equal_calls_are_not_compared() -> None:
     top = Drawn("GET /cart", 0, 100, calls("SELECT rates", row(8, 10)))
     [finding] = found(top, kind="repeated_calls")
-    assert finding.text == "8 equal calls in a row: shop · SELECT rates under shop · GET /cart, 80 ms together"
+    assert finding.text == "8 equal calls in a row: SELECT rates under shop · GET /cart"
     assert "usual_calls" not in finding.numbers
     few = usually("SELECT rates", within(calls=3, traces=29))
     assert "usually" not in found(top, Usual(within=few.within, sampled=29), "repeated_calls")[0].text

@@ -116,3 +116,107 @@ export interface Skeleton {
   total: number
   etag: string
 }
+
+export interface Failure {
+  /** 16 hex digits */
+  span_id: string
+  role: 'origin' | 'propagated' | 'handled'
+  /** of the exception; empty where there is none, as is the message */
+  type: string
+  message: string
+  service: string
+  operation: string
+}
+
+export interface PathSection {
+  /** 16 hex digits */
+  span_id: string
+  start_unix_nano: string
+  end_unix_nano: string
+}
+
+export interface Share {
+  /** the service that answers for the time */
+  owner: string
+  operation: string
+  critical_ns: string
+  /** of the root's duration, 0 to 1 */
+  share: number
+  /** null: too few samples */
+  usual_ns: string | null
+  /** up to 20, the longest first */
+  span_ids: string[]
+}
+
+export interface Finding {
+  kind:
+    | 'failure'
+    | 'handled_failure'
+    | 'repeated_calls'
+    | 'sequential_calls'
+    | 'retries'
+    | 'gap'
+    | 'late_start'
+    | 'queue_wait'
+    | 'timeout'
+    | 'slow_call'
+    | 'fan_out_straggler'
+    | 'missing'
+  text: string
+  /** of the root's duration, 0 to 1 */
+  share: number
+  numbers: Record<string, number>
+  /** the most telling first */
+  span_ids: string[]
+  certainty: 'certain' | 'likely' | 'uncertain'
+}
+
+export interface UsualOperation {
+  service: string
+  operation: string
+  count: number
+  p50_ns: string | null
+  p95_ns: string | null
+}
+
+export interface Explanation {
+  verdict: 'failed' | 'slow' | 'usual' | 'unknown'
+  summary: string
+  /** span ids, the cause first; handled failures are not in it */
+  origin: string[]
+  failures: Failure[]
+  /** in time order; sections touch and sum to the root's duration */
+  critical_path: PathSection[]
+  /** siblings overlapped: the path is one of several */
+  path_uncertain: boolean
+  /** of the critical path, largest first */
+  shares: Share[]
+  /** failures first, then by share */
+  findings: Finding[]
+  usual: UsualOperation[]
+  root: {
+    /** 16 hex digits */
+    span_id: string
+    service: string
+    operation: string
+    duration_ns: string
+    /** samples of the operation */
+    count: number
+    /** percent of the samples that were shorter, null: too few */
+    percentile: number | null
+    p50_ns: string | null
+    p95_ns: string | null
+  }
+  completeness: {
+    missing_parents: number
+    roots: number
+    /** spans came less than 30 s ago */
+    young: boolean
+    notes: string[]
+  }
+  clock_shifts: {
+    host: string
+    shift_ns: string
+  }[]
+  etag: string
+}

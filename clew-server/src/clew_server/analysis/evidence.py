@@ -7,8 +7,10 @@ from functools import cached_property
 from itertools import accumulate
 
 from clew_server.analysis.answers import Section
-from clew_server.analysis.usual import ENOUGH, Operation, Usual, Within
-from clew_server.model.trace import Trace
+from clew_server.analysis.critical_path import critical_path
+from clew_server.analysis.own_time import own_ns, owners
+from clew_server.analysis.tree import Tree
+from clew_server.model.usual import ENOUGH, Operation, Usual, Within
 
 
 class Evidence:
@@ -17,28 +19,21 @@ class Evidence:
     `own_ns` and `owners` have an entry a row; `path` is the critical path of the root, in time order.
     """
 
-    def __init__(
-        self,
-        trace: Trace,
-        root: int,
-        start_ns: Sequence[int],
-        end_ns: Sequence[int],
-        *,
-        own_ns: Sequence[int],
-        owners: Sequence[str],
-        path: Sequence[Section],
-        usual: Usual,
-    ) -> None:
-        self.trace = trace
-        self.root = root
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.own_ns = own_ns
-        self.owners = owners
-        self.path = path
+    def __init__(self, tree: Tree, usual: Usual) -> None:
+        """Of a tree that has a root."""
+        found = critical_path(tree)
+        self.tree = tree
+        self.trace = tree.trace
+        self.root = tree.root
+        self.start_ns = tree.start_ns
+        self.end_ns = tree.end_ns
+        self.own_ns = own_ns(tree)
+        self.owners = owners(tree)
+        self.path = found.sections
+        self.path_is_uncertain = found.uncertain
         self.usual = usual
-        self.rows = range(root, trace.end_row[root])
-        self.root_ns = end_ns[root] - start_ns[root]
+        self.rows = range(tree.root, tree.trace.end_row[tree.root])
+        self.root_ns = tree.duration_ns(tree.root)
 
     @cached_property
     def critical_ns(self) -> Sequence[int]:

@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from clew_server.api.explain import Explanation, explanation
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.query_text import search_from_parameters, time_from_text
 from clew_server.model.search import KIND_WORDS
-from clew_server.model.usual import Operation
+from clew_server.model.trace import Trace
+from clew_server.model.usual import Operation, Usual
 from clew_server.query.service import QueryService
 from clew_server.store.contract import TraceSummary
 
@@ -69,6 +71,7 @@ class NativeApi:
             Route("/api/v1/traces", self.traces),
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
+            Route("/api/v1/traces/{trace_id}/explain", self.explain),
             Route("/api/v1/traces/{trace_id}/spans", self.spans, methods=["POST"]),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/api/v1/{path:path}", self.nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -163,11 +166,14 @@ class NativeApi:
 
     async def skeleton(self, request: Request) -> Response:
         skeleton = await self._query.trace(request.path_params["trace_id"], skeleton_from_trace)
-        etag = f'"{skeleton.etag}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache", **_incomplete(skeleton.incomplete)}
-        if etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(skeleton.json, media_type="application/json", headers=headers)
+        return _unless_known(request, skeleton.json, skeleton.etag, skeleton.incomplete)
+
+    async def explain(self, request: Request) -> Response:
+        def view(trace: Trace, usual: Usual) -> Explanation:
+            return explanation(trace, usual, self._clock_ns())
+
+        explained = await self._query.explain(request.path_params["trace_id"], view)
+        return _unless_known(request, explained.json, explained.etag, explained.incomplete)
 
     async def spans(self, request: Request) -> Response:
         span_ids = await _span_ids(request)
@@ -202,6 +208,15 @@ def _refuse_unknown(request: Request, known: frozenset[str], what: str) -> None:
 
 def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
+
+
+def _unless_known(request: Request, body: bytes, etag: str, incomplete: str | None) -> Response:
+    """The JSON with its etag; 304 where the asker has it already."""
+    quoted = f'"{etag}"'
+    headers = {"ETag": quoted, "Cache-Control": "no-cache", **_incomplete(incomplete)}
+    if quoted in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _incomplete(reason: str | None) -> dict[str, str]:

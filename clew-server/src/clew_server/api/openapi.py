@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+from clew_server.analysis.answers import Certainty, FindingKind, Word
 from clew_server.model.columns import FLAGS
 from clew_server.troubles import KINDS
 
@@ -150,6 +151,73 @@ _SCHEMAS: dict[str, Any] = {
     ),
 }
 
+_SPAN_ID = {"type": "string", "description": "16 hex digits"}
+_DECIMAL_OR_NULL = {"type": ["string", "null"], "pattern": "^-?[0-9]+$"}
+_SHARE = {"type": "number", "description": "of the root's duration, 0 to 1"}
+_SCHEMAS |= {
+    "Failure": _object(
+        span_id=_SPAN_ID,
+        role={"enum": ["origin", "propagated", "handled"]},
+        type={"type": "string", "description": "of the exception; empty where there is none, as is the message"},
+        message={"type": "string"},
+        service={"type": "string"},
+        operation={"type": "string"},
+    ),
+    "PathSection": _object(span_id=_SPAN_ID, start_unix_nano=_DECIMAL, end_unix_nano=_DECIMAL),
+    "Share": _object(
+        owner={"type": "string", "description": "the service that answers for the time"},
+        operation={"type": "string"},
+        critical_ns=_DECIMAL,
+        share=_SHARE,
+        usual_ns={**_DECIMAL_OR_NULL, "description": "null: too few samples"},
+        span_ids={**_STRINGS, "description": "up to 20, the longest first"},
+    ),
+    "Finding": _object(
+        kind={"enum": list(get_args(FindingKind))},
+        text={"type": "string"},
+        share=_SHARE,
+        numbers={"type": "object", "additionalProperties": {"type": "number"}},
+        span_ids={**_STRINGS, "description": "the most telling first"},
+        certainty={"enum": list(get_args(Certainty))},
+    ),
+    "UsualOperation": _object(
+        service={"type": "string"},
+        operation={"type": "string"},
+        count={"type": "integer"},
+        p50_ns=_DECIMAL_OR_NULL,
+        p95_ns=_DECIMAL_OR_NULL,
+    ),
+    "Explanation": _object(
+        verdict={"enum": list(get_args(Word))},
+        summary={"type": "string"},
+        origin={**_STRINGS, "description": "span ids, the cause first; handled failures are not in it"},
+        failures=_list(_ref("Failure")),
+        critical_path={**_list(_ref("PathSection")), "description": "in time order; sections touch and sum to the root's duration"},
+        path_uncertain={"type": "boolean", "description": "siblings overlapped: the path is one of several"},
+        shares={**_list(_ref("Share")), "description": "of the critical path, largest first"},
+        findings={**_list(_ref("Finding")), "description": "failures first, then by share"},
+        usual=_list(_ref("UsualOperation")),
+        root=_object(
+            span_id=_SPAN_ID,
+            service={"type": "string"},
+            operation={"type": "string"},
+            duration_ns=_DECIMAL,
+            count={"type": "integer", "description": "samples of the operation"},
+            percentile={"type": ["integer", "null"], "description": "percent of the samples that were shorter, null: too few"},
+            p50_ns=_DECIMAL_OR_NULL,
+            p95_ns=_DECIMAL_OR_NULL,
+        ),
+        completeness=_object(
+            missing_parents={"type": "integer"},
+            roots={"type": "integer"},
+            young={"type": "boolean", "description": "spans came less than 30 s ago"},
+            notes=_STRINGS,
+        ),
+        clock_shifts=_list(_object(host={"type": "string"}, shift_ns=_DECIMAL)),
+        etag={"type": "string"},
+    ),
+}  # fmt: skip
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "clew", "version": "1", "description": "Traces: search, read, and how the collector is doing."},
@@ -211,6 +279,13 @@ DOCUMENT: dict[str, Any] = {
         },
         "/api/v1/traces/{trace_id}/skeleton": {
             "get": {"summary": "The tree as columns", "parameters": [_TRACE_ID], "responses": _answers(_ref("Skeleton"), errors=(400, 404, 500, 503))}
+        },
+        "/api/v1/traces/{trace_id}/explain": {
+            "get": {
+                "summary": "The verdict: where it failed, what made it slow, what could not be seen",
+                "parameters": [_TRACE_ID],
+                "responses": _answers(_ref("Explanation"), errors=(400, 404, 500, 503)),
+            }
         },
         "/api/v1/traces/{trace_id}/spans": {
             "post": {

@@ -8,8 +8,8 @@ from typing import Final
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.patterns.statements import by_statement
-from clew_server.analysis.usual import ENOUGH
-from clew_server.model.words import count_text, duration_text
+from clew_server.model.usual import ENOUGH
+from clew_server.model.words import count_text
 
 _FEWEST: Final = 5
 
@@ -55,10 +55,8 @@ def _finding(evidence: Evidence, parent: int, rows: Sequence[int]) -> Finding:
     elif evidence.usual.sampled >= ENOUGH and _seen_in(evidence, rows[0]) * 2 < evidence.usual.sampled:
         numbers["usual_calls"] = 0
         usually = ", usually none"
-    text = (
-        f"{count_text(len(rows))} equal calls in a row{usually}: {evidence.label(rows[0])} under {evidence.label(parent)}, "
-        f"{duration_text(critical_ns)} together"
-    )
+    calls = f"{count_text(len(rows))} equal calls in a row{usually}"
+    text = f"{calls}: {evidence.trace.name_of(rows[0])} under {evidence.label(parent)}"
     return Finding("repeated_calls", text, evidence.share(critical_ns), "certain", rows, numbers)
 
 

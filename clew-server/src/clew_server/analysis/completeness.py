@@ -1,0 +1,113 @@
+"""What an analysis could not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from clew_server.analysis.answers import Completeness, Finding
+from clew_server.analysis.evidence import Evidence
+from clew_server.analysis.own_time import after_root_ns
+from clew_server.analysis.tree import Tree
+from clew_server.model.trace import ADJUSTED, MISSING, SAME_ID
+from clew_server.model.usual import ENOUGH, Usual
+from clew_server.model.words import count_text, counted, duration_text, listed, percent_text
+
+YOUNG_NS: Final = 30_000_000_000
+"""After the last arrival, how long more spans are expected."""
+
+_NEARLY_ALL: Final = 0.95
+
+
+def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
+    """What is not there, and what that means for the answer, a sentence each."""
+    trace = tree.trace
+    missing_parents = len({trace.parent_ids[row] for row, parent in enumerate(trace.parent) if parent == MISSING})
+    arrived_unix_nano = max((stored.received_unix_nano for stored in trace.stored), default=0)
+    young = now_unix_nano - arrived_unix_nano < YOUNG_NS
+    return Completeness(
+        missing_parents,
+        len(trace.roots()),
+        young,
+        list(_notes(tree, usual, missing_parents, young)),
+    )
+
+
+def missing(evidence: Evidence) -> Iterator[Finding]:
+    """Spans that others name as their parent and that did not come; services that nearly all such traces have."""
+    trace = evidence.trace
+    orphans = [row for row, parent in enumerate(trace.parent) if parent == MISSING]
+    if orphans:
+        parents = len({trace.parent_ids[row] for row in orphans})
+        what = "1 parent span was" if parents == 1 else f"{count_text(parents)} parent spans were"
+        labels = listed(list(dict.fromkeys(map(evidence.label, orphans))))
+        yield Finding(
+            "missing",
+            f"{what} not received: who called {labels}, and what else ran there, cannot be seen",
+            0.0,
+            "certain",
+            orphans,
+            {"parents": parents, "spans": len(orphans)},
+        )
+    usual = evidence.usual
+    if usual.sampled < ENOUGH:
+        return
+    here = set(trace.services)
+    absent: dict[str, int] = {}
+    for operation, within in usual.within.items():
+        if operation.service not in here and within.traces >= usual.sampled * _NEARLY_ALL:
+            absent[operation.service] = max(absent.get(operation.service, 0), within.traces)
+    for service, traces in absent.items():
+        yield Finding(
+            "missing",
+            f"No span came from {service}, which {percent_text(traces / usual.sampled)} of these traces have: "
+            "it was not called, or its spans were sampled away or lost",
+            0.0,
+            "uncertain",
+            [evidence.root],
+            {"traces": traces, "sampled": usual.sampled},
+        )
+
+
+def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Iterator[str]:
+    trace = tree.trace
+    if trace.unreadable is not None:
+        yield f"Not all of the trace can be read: {trace.unreadable}."
+    if missing_parents:
+        were = "1 parent span was" if missing_parents == 1 else f"{count_text(missing_parents)} parent spans were"
+        yield f"{were} not received; {'it' if missing_parents == 1 else 'they'} may have been lost or sampled away{', or may still come' if young else ''}."
+    if young:
+        yield f"The last spans came less than {duration_text(YOUNG_NS)} ago: more may follow."
+    roots = trace.roots()
+    if len(roots) > 1:
+        first = trace.name_of(tree.root)
+        yield f"The trace has {count_text(len(roots))} roots: time is told of the first, {first}, failures of all."
+    late = after_root_ns(tree)
+    late_rows = [row for row, own in enumerate(late) if own > 0]
+    if late_rows:
+        longest_ns = max(tree.end_ns[row] for row in late_rows) - tree.end_ns[tree.root]
+        yield (
+            f"{counted(len(late_rows), 'span')} went on after {trace.name_of(tree.root)} had ended, for up to "
+            f"{duration_text(longest_ns)}: nobody waited for that, and it is in no share."
+        )
+    for shift in tree.shifts:
+        way = "forward" if shift.shift_ns > 0 else "back"
+        yield f"The clock of {shift.host} differs: its spans were moved {way} by {duration_text(abs(shift.shift_ns))}."
+    adjusted = sum(1 for flag in trace.flags if flag & ADJUSTED)
+    if adjusted:
+        yield f"{counted(adjusted, 'span')} without a usable start time: placed at the arrival, not counted in any time."
+    same = sum(1 for flag in trace.flags if flag & SAME_ID)
+    if same:
+        yield f"{counted(same, 'span')} share an id with another one."
+    yield from _about_usual(tree, usual)
+
+
+def _about_usual(tree: Tree, usual: Usual) -> Iterator[str]:
+    if usual.missing is not None:
+        yield f"Comparing was not possible, or not with everything: {usual.missing}."
+    count = 0 if usual.root is None else usual.root.count
+    if count < ENOUGH and not (usual.missing is not None and count == 0):
+        yield (
+            f"Too few samples to say what is usual for {tree.trace.name_of(tree.root)}: {count_text(count)} in the hour before and "
+            f"the same hour a day earlier, {ENOUGH} are needed."
+        )

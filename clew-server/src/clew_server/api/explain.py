@@ -1,0 +1,152 @@
+"""The verdict on a trace as JSON: a view of it, as docs/reference/api.md describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from clew_server.analysis.answers import Finding, Section, Share, Verdict
+from clew_server.analysis.slowness import percentile
+from clew_server.analysis.tree import Tree, tree_of
+from clew_server.analysis.verdict import verdict
+from clew_server.model.trace import Trace
+from clew_server.model.usual import ENOUGH, Usual
+
+_SPANS_OF_A_SHARE: Final = 20
+_SPANS_OF_A_FINDING: Final = 1_000
+
+
+class Explanation(NamedTuple):
+    """The verdict as JSON text; `etag` changes when it does; `incomplete` is a sentence about what damage took, or None."""
+
+    json: bytes
+    etag: str
+    incomplete: str | None
+
+
+def explanation(trace: Trace, usual: Usual, now_unix_nano: int) -> Explanation:
+    """The verdict on a trace that has spans, as JSON."""
+    tree = tree_of(trace)
+    fields = explained(tree, verdict(tree, usual, now_unix_nano), usual)
+    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    etag = hashlib.blake2b(body, digest_size=16).hexdigest()
+    return Explanation(body[:-1] + f',"etag":"{etag}"}}'.encode(), etag, trace.unreadable)
+
+
+def explained(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
+    """JSON-ready, without the etag. Spans by their ids, times and lengths as decimal texts."""
+    trace = tree.trace
+    return {
+        "verdict": answer.word,
+        "summary": answer.summary,
+        "origin": _ids(trace, answer.origin),
+        "failures": [
+            {
+                "span_id": trace.span_ids[failure.row].hex(),
+                "role": failure.role,
+                "type": failure.type,
+                "message": failure.message,
+                "service": trace.service_of(failure.row),
+                "operation": trace.name_of(failure.row),
+            }
+            for failure in answer.failures
+            if failure.role != "absorbed"
+        ],
+        "critical_path": _path(trace, answer.critical_path),
+        "path_uncertain": answer.path_is_uncertain,
+        "shares": [_share(trace, share) for share in answer.shares],
+        "findings": [_finding(trace, finding) for finding in answer.findings],
+        "usual": _usual(usual),
+        "root": _root(tree, usual),
+        "completeness": {
+            "missing_parents": answer.completeness.missing_parents,
+            "roots": answer.completeness.roots,
+            "young": answer.completeness.young,
+            "notes": list(answer.completeness.notes),
+        },
+        "clock_shifts": [{"host": shift.host, "shift_ns": str(shift.shift_ns)} for shift in answer.clock_shifts],
+    }
+
+
+def _ids(trace: Trace, rows: Iterable[int]) -> list[str]:
+    return [trace.span_ids[row].hex() for row in rows]
+
+
+def _path(trace: Trace, sections: Sequence[Section]) -> list[dict[str, str]]:
+    t0, ids = trace.t0_unix_nano, trace.span_ids
+    return [
+        {"span_id": ids[row].hex(), "start_unix_nano": str(t0 + start_ns), "end_unix_nano": str(t0 + end_ns)}
+        for row, start_ns, end_ns in sections
+    ]
+
+
+def _share(trace: Trace, share: Share) -> dict[str, Any]:
+    return {
+        "owner": share.owner,
+        "operation": share.operation,
+        "critical_ns": str(share.critical_ns),
+        "share": share.share,
+        "usual_ns": None if share.usual_ns is None else str(share.usual_ns),
+        "span_ids": _ids(trace, share.rows[:_SPANS_OF_A_SHARE]),
+    }
+
+
+def _finding(trace: Trace, finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "text": finding.text,
+        "share": finding.share,
+        "numbers": _numbers(finding.numbers),
+        "span_ids": _ids(trace, finding.rows[:_SPANS_OF_A_FINDING]),
+        "certainty": finding.certainty,
+    }
+
+
+def _numbers(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: int(value) if value == int(value) else value for name, value in numbers.items()}
+
+
+def _usual(usual: Usual) -> list[dict[str, Any]]:
+    """What is usual for the operations of the trace: under this root where that is known, else wherever they are called."""
+    found = []
+    for operation in sorted({*usual.operations, *usual.within}):
+        within, durations = usual.within.get(operation), usual.operations.get(operation)
+        if within is not None and within.spans >= ENOUGH:
+            count = within.spans
+            p50_ns: int | None = within.p50_ns
+            p95_ns: int | None = within.p95_ns
+        elif durations is not None:
+            count, p50_ns, p95_ns = durations.count, durations.p50_ns, durations.p95_ns
+        else:
+            continue
+        found.append(
+            {
+                "service": operation.service,
+                "operation": operation.name,
+                "count": count,
+                "p50_ns": _text(p50_ns),
+                "p95_ns": _text(p95_ns),
+            }
+        )
+    return found
+
+
+def _root(tree: Tree, usual: Usual) -> dict[str, Any]:
+    trace, root = tree.trace, tree.root
+    durations = usual.root
+    return {
+        "span_id": trace.span_ids[root].hex(),
+        "service": trace.service_of(root),
+        "operation": trace.name_of(root),
+        "duration_ns": str(tree.duration_ns(root)),
+        "count": 0 if durations is None else durations.count,
+        "percentile": percentile(tree.duration_ns(root), durations),
+        "p50_ns": None if durations is None else _text(durations.p50_ns),
+        "p95_ns": None if durations is None else _text(durations.p95_ns),
+    }
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)

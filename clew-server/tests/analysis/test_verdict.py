@@ -1,0 +1,208 @@
+"""The verdict on a trace: its word, its summary, and its findings in their order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from nested import MS, T0, Drawn, calls, of_root, row, stored, tree, usually, within
+
+from clew_server.analysis.answers import Verdict
+from clew_server.analysis.tree import tree_of
+from clew_server.analysis.verdict import verdict
+from clew_server.model.trace import CLIENT, CONSUMER, SERVER, trace_from_spans
+from clew_server.model.usual import NOTHING, Usual
+
+OLD = T0 + 3_600_000_000_000
+
+
+def judged(*tops: Drawn, usual: Usual = NOTHING, now_unix_nano: int = OLD) -> Verdict:
+    return verdict(tree(*tops), usual, now_unix_nano)
+
+
+def texts(answer: Verdict) -> list[str]:
+    return [finding.text for finding in answer.findings]
+
+
+def slow() -> Drawn:
+    return Drawn("GET /cart", 0, 100, calls("SELECT rates", row(9, 10), service="db"))
+
+
+def test_a_slow_trace_names_the_calls_that_took_the_time_beside_what_is_usual() -> None:
+    usual = replace(usually("SELECT rates", within(calls=3, p50_ms=10), service="db"), root=of_root())
+    answer = judged(slow(), usual=usual)
+    assert answer.word == "slow"
+    assert answer.summary == (
+        "Slow: GET /cart took 100 ms, 10 times the usual 10 ms. 90 % of it went to db · SELECT rates: "
+        "9 equal calls in a row, usually 3: SELECT rates under shop · GET /cart."
+    )
+    assert [(share.owner, share.operation, share.share, share.usual_ns) for share in answer.shares] == [
+        ("db", "SELECT rates", 0.9, 30 * MS),
+        ("shop", "GET /cart", 0.1, None),
+    ]
+    assert sum(share.critical_ns for share in answer.shares) == 100 * MS
+
+
+def test_without_samples_the_verdict_is_unknown_and_says_how_many_there_are() -> None:
+    answer = judged(slow(), usual=Usual(root=of_root(count=12)))
+    assert answer.word == "unknown"
+    assert answer.summary == "No span failed. GET /cart took 100 ms; too few samples to say whether that is slow."
+    assert answer.completeness.notes == [
+        "Too few samples to say what is usual for GET /cart: 12 in the hour before and the same hour a day earlier, 30 are needed."
+    ]
+    assert judged(slow()).word == "unknown"
+
+
+def test_a_usual_trace_has_nothing_else_to_say() -> None:
+    answer = judged(Drawn("GET /cart", 0, 20), usual=Usual(root=of_root()))
+    assert (answer.word, answer.summary) == ("usual", "No span failed. GET /cart took 20 ms, which is usual.")
+    assert answer.findings == []
+    assert answer.completeness.notes == []
+
+
+def test_the_failure_comes_first_with_type_and_message_as_they_came() -> None:
+    message = "no answer from 'bank':\n  deadline of 2 s passed"
+    bank = Drawn("POST bank", 95, 100, failed=f"TimeoutError: {message}", kind=CLIENT)
+    charge = Drawn(
+        "POST /charge", 0, 110, [*calls("SELECT rates", row(9, 10), service="db"), bank], failed="bad gateway"
+    )
+    answer = judged(charge)
+    assert answer.word == "failed"
+    assert texts(answer)[0] == f"shop · POST bank failed: TimeoutError: {message}"
+    assert answer.summary == (
+        "Failed in shop · POST bank: TimeoutError: no answer from 'bank': deadline of 2 s passed. POST /charge took 110 ms."
+    )
+    assert answer.origin == [10]
+    # Neither a repeated call nor anything else stands above what led to the failure.
+    assert texts(answer)[1] == "Started late, 95 ms into POST /charge: 90 ms went to SELECT rates (9 calls)"
+    assert answer.findings[1].certainty == "likely", "without samples nobody knows whether that is late"
+    assert [finding.kind for finding in answer.findings].index("repeated_calls") == 2
+
+
+def test_a_late_start_of_a_failure_is_told_once_with_its_usual_delay() -> None:
+    bank = Drawn("POST bank", 95, 100, failed="TimeoutError: no answer")
+    charge = Drawn("POST /charge", 0, 100, [*calls("SELECT rates", row(9, 10)), bank], failed="bad gateway")
+    answer = judged(charge, usual=usually("POST bank", within(delay_ms=8)))
+    late = [finding for finding in answer.findings if finding.kind == "late_start"]
+    assert [finding.text for finding in late] == [
+        "Started late, 95 ms into POST /charge (usually 8 ms): 90 ms went to SELECT rates (9 calls)"
+    ]
+    assert answer.findings.index(late[0]) == 1
+
+
+def test_a_failure_that_is_no_time_out_is_nobodys_victim() -> None:
+    save = Drawn("INSERT", 95, 97, failed="IntegrityError: duplicate key")
+    answer = judged(Drawn("POST /save", 0, 97, [Drawn("SELECT", 0, 94), save], failed="bad"))
+    assert [finding.kind for finding in answer.findings] == ["failure"]
+
+
+def test_a_call_cut_off_by_its_parents_deadline_says_so() -> None:
+    bank = Drawn("POST bank", 1880, 2010, failed="CancelledError: cancelled", kind=CLIENT)
+    charge = Drawn(
+        "POST /charge", 0, 2010, [Drawn("SELECT rates", 0, 1875), bank], failed="TimeoutError: 2 s", kind=SERVER
+    )
+    answer = judged(Drawn("POST /pay", 0, 2020, [charge], failed="bad gateway"))
+    assert texts(answer)[:2] == [
+        "shop · POST bank failed: CancelledError: cancelled (cut off after 130 ms, as POST /charge ended)",
+        "Started late, 1.88 s into POST /charge: 1.88 s went to SELECT rates",
+    ]
+
+
+def test_a_late_wrapper_of_the_failed_call_is_found_within_the_service() -> None:
+    bank = Drawn("POST bank", 1901, 2000, failed="TimeoutError: no answer", kind=CLIENT)
+    charge = Drawn("charge", 1900, 2000, [bank], failed="TimeoutError: no answer")
+    answer = judged(
+        Drawn("POST /pay", 0, 2000, [Drawn("SELECT rates", 0, 1890), charge], failed="TimeoutError: no answer")
+    )
+    assert texts(answer)[1] == "Started late, 1.90 s into POST /pay: 1.89 s went to SELECT rates"
+
+
+def test_a_handled_failure_is_named_and_is_not_the_verdict() -> None:
+    attempts = [Drawn("POST bank", 0, 40, failed="refused"), Drawn("POST bank", 40, 100)]
+    answer = judged(Drawn("POST /pay", 0, 100, attempts), usual=Usual(root=of_root(p50_ms=100, p95_ms=200)))
+    assert (answer.word, answer.origin) == ("usual", [])
+    assert answer.summary.endswith("1 failure on the way was handled.")
+    assert [finding.kind for finding in answer.findings] == ["retries", "handled_failure"]
+    assert texts(answer)[1] == "shop · POST bank failed: refused; the request went on and succeeded"
+
+
+def test_a_trace_that_failed_and_was_slow_says_both() -> None:
+    answer = judged(Drawn("GET /cart", 0, 110, failed="KeyError: 'sku'"), usual=Usual(root=of_root()))
+    assert answer.word == "failed"
+    assert answer.summary == (
+        "Failed in shop · GET /cart: KeyError: 'sku'. It was slow too: GET /cart took 110 ms, 11 times the usual 10 ms. "
+        "100 % of it went to shop · GET /cart."
+    )
+
+
+def test_more_failures_than_one_are_counted() -> None:
+    both = [Drawn("a", 0, 10, failed="one"), Drawn("b", 10, 20, failed="two")]
+    answer = judged(Drawn("r", 0, 20, both, failed="both"))
+    assert answer.summary.startswith("Failed in shop · a: one. 1 more failure began elsewhere.")
+    assert [finding.text for finding in answer.findings if finding.kind == "failure"] == [
+        "shop · a failed: one",
+        "shop · b failed: two",
+    ]
+
+
+def test_a_long_message_is_whole_in_the_finding_and_short_in_the_summary() -> None:
+    message = "x" * 9_000
+    answer = judged(Drawn("r", 0, 20, failed=f"E: {message}"))
+    assert texts(answer)[0] == f"shop · r failed: E: {message}"
+    assert len(answer.summary) < 300
+
+
+# --- what could not be seen
+
+
+def test_missing_parents_are_counted_and_found() -> None:
+    spans = stored(slow())[1:]
+    answer = verdict(tree_of(trace_from_spans(spans)), NOTHING, OLD)
+    assert (answer.completeness.missing_parents, answer.completeness.roots) == (1, 9)
+    [finding] = [finding for finding in answer.findings if finding.kind == "missing"]
+    assert finding.text == (
+        "1 parent span was not received: who called db · SELECT rates, and what else ran there, cannot be seen"
+    )
+    assert answer.completeness.notes[:2] == [
+        "1 parent span was not received; it may have been lost or sampled away.",
+        "The trace has 9 roots: time is told of the first, SELECT rates, failures of all.",
+    ]
+
+
+def test_a_trace_whose_spans_came_just_now_is_young() -> None:
+    young = judged(slow(), now_unix_nano=T0 + 29_000_000_000).completeness
+    assert young.young
+    assert young.notes[0] == "The last spans came less than 30 s ago: more may follow."
+    assert not judged(slow(), now_unix_nano=T0 + 30_000_000_000).completeness.young
+    assert not [one for one in judged(slow(), now_unix_nano=T0).findings if one.kind == "missing"], (
+        "that alone is no finding"
+    )
+
+
+def test_work_after_the_roots_end_is_told_apart() -> None:
+    top = Drawn("r", 0, 20, [Drawn("send", 0, 10, [Drawn("handle", 15, 320, kind=CONSUMER)])])
+    assert judged(top).completeness.notes[0] == (
+        "1 span went on after r had ended, for up to 300 ms: nobody waited for that, and it is in no share."
+    )
+
+
+def test_a_service_that_nearly_all_such_traces_have_is_missed() -> None:
+    usual = Usual(within=dict(usually("GET /stock", within(traces=97), service="stock").within), sampled=100)
+    [finding] = judged(Drawn("r", 0, 20), usual=usual).findings
+    assert finding.text == (
+        "No span came from stock, which 97 % of these traces have: it was not called, or its spans were sampled away or lost"
+    )
+    assert finding.certainty == "uncertain"
+    assert judged(Drawn("r", 0, 20), usual=replace(usual, sampled=103)).findings == [], "94 % are not nearly all"
+
+
+def test_what_the_store_could_not_say_is_told() -> None:
+    notes = judged(Drawn("r", 0, 20), usual=Usual(missing="the store did not say what is usual")).completeness.notes
+    assert notes == ["Comparing was not possible, or not with everything: the store did not say what is usual."]
+
+
+@pytest.mark.parametrize("duration_ms", [0, 0.000001])
+def test_a_request_without_length_has_an_answer(duration_ms: float) -> None:
+    answer = judged(Drawn("r", 0, duration_ms, [Drawn("q", 0, 0, failed="no")]))
+    assert all(0 <= finding.share <= 1 for finding in answer.findings)
+    assert sum(section.end_ns - section.start_ns for section in answer.critical_path) == round(duration_ms * MS)
