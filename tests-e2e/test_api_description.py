@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -38,6 +39,10 @@ def test_every_answer_has_the_shape_that_is_described(server: Server, trace_id: 
     check(server, "/api/v1/operations", "get", server.get_json("/api/v1/operations", service="described"))
     usual = server.get_json("/api/v1/baseline", service="described", operation="GET /cart")
     check(server, "/api/v1/baseline", "get", usual)
+    answers = httpx.post(f"{server.http}/api/v1/traces/answers", json={"trace_ids": [trace_id, "ab" * 16]}).json()
+    check(server, "/api/v1/traces/answers", "post", answers)
+    schemas = server.get_json("/api/v1/openapi.json")["components"]["schemas"]
+    assert {key for answer in answers["answers"] for key in answer} == set(schemas["TraceAnswer"]["properties"])
     check(server, "/api/v1/traces", "get", server.get_json("/api/v1/traces", service="described"))
     check(server, one, "get", server.get_json(f"/api/v1/traces/{trace_id}"))
     check(server, one + "/skeleton", "get", server.get_json(f"/api/v1/traces/{trace_id}/skeleton"))

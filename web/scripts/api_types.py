@@ -57,6 +57,8 @@ def _object(schema: dict[str, Any], *, depth: int) -> str:
 def _type(schema: dict[str, Any], *, depth: int) -> str:
     if "$ref" in schema:
         return _name(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " | ".join(_type(one, depth=depth) for one in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(f"'{value}'" for value in schema["enum"])
     kind = schema["type"]

@@ -40,9 +40,10 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
             "states": {"type": "array", "items": {"enum": ["a", "b"]}},
             "pairs": {"type": "array", "items": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "cause": {"anyOf": [{"$ref": "#/components/schemas/Cause"}, {"type": "null"}]},
             "inner": {"type": "object", "properties": {"error": {"$ref": "#/components/schemas/Error"}}},
         },
-        "required": ["id", "parent", "state", "long", "states", "pairs", "counts"],
+        "required": ["id", "parent", "state", "long", "states", "pairs", "counts", "cause"],
     }  # fmt: skip
     text = runpy.run_path(str(SCRIPT))["render"]({"components": {"schemas": {"Span": schema}}})
     assert text.partition("\n\n")[2] == (
@@ -60,6 +61,7 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
         "  states: ('a' | 'b')[]\n"
         "  pairs: [number, string][]\n"
         "  counts: Record<string, number>\n"
+        "  cause: Cause | null\n"
         "  inner?: {\n"
         "    error?: ErrorAnswer\n"
         "  }\n"

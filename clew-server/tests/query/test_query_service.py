@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from clew_server.analysis.brief import Brief
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import Search
@@ -19,7 +20,7 @@ from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace
 from clew_server.model.usual import ENOUGH, NOTHING, Durations, Operation, Usual, Within
 from clew_server.query.probe import Probe
-from clew_server.query.service import QueryService, trace_id_from_text
+from clew_server.query.service import MAX_SPANS_OF_A_BRIEF, QueryService, Skipped, trace_id_from_text
 from clew_server.store.contract import (
     Names,
     Page,
@@ -384,3 +385,48 @@ def test_a_store_that_does_not_say_what_is_usual_still_shows_the_trace(error: Ex
     assert usual.root is not None
     assert usual.within == {}
     assert explained([named(1, "GET /", 100)], None)[1] == NOTHING
+
+
+def test_the_two_answers_about_a_trace_for_a_list() -> None:
+    root = Span.FromString(named(1, "GET /", 100).span)
+    root.status.code = Status.STATUS_CODE_ERROR
+    failed = StoredSpan(b"", "", b"", "", root.SerializeToString(), 0)
+
+    async def body(service: QueryService) -> None:
+        def names(trace: Trace, brief: Brief) -> tuple[str | None, int]:
+            return brief.origin and trace.name_of(brief.origin.row), len(brief.shares)
+
+        assert await service.brief(TRACE_ID.hex(), names) == ("GET /", 1)
+        missing = await service.brief("ff" * 16, names)
+        assert isinstance(missing, Skipped)
+        assert "There is no trace" in missing.reason
+        with pytest.raises(BadInput):
+            await service.brief("no id", names)
+
+    # What is only in the log counts too.
+    run(body, FakeStore(), FakeStore(failed, named(2, "SELECT", 60, root.span_id)))
+
+
+def test_a_large_trace_is_not_read_for_a_list() -> None:
+    def never(trace: Trace, brief: Brief) -> None:
+        raise AssertionError("it was read")
+
+    async def body(service: QueryService) -> None:
+        skipped = await service.brief(TRACE_ID.hex(), never)
+        assert isinstance(skipped, Skipped)
+        assert f"{MAX_SPANS_OF_A_BRIEF + 1:,} spans" in skipped.reason
+
+    store = FakeStore(stored(b"one-----"))
+    store.known = MAX_SPANS_OF_A_BRIEF
+    run(body, store, FakeStore(stored(b"two-----")))
+
+
+def test_a_trace_whose_bytes_are_gone_says_so_in_a_list() -> None:
+    async def body(service: QueryService) -> None:
+        skipped = await service.brief(TRACE_ID.hex(), lambda trace, brief: None)
+        assert isinstance(skipped, Skipped)
+        assert "bytes are missing" in skipped.reason
+
+    store = FakeStore()
+    store.known = 5
+    run(body, store)

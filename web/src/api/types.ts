@@ -72,6 +72,34 @@ export interface TraceSummary {
   services: string[]
 }
 
+export interface TraceOrigin {
+  service: string
+  operation: string
+  type: string
+  message: string
+  span_id: string
+}
+
+export interface OwnerShare {
+  owner: string
+  share: number
+}
+
+export interface TraceAnswer {
+  trace_id: string
+  origin: TraceOrigin | null
+  /** how many failures began in the trace that were not handled */
+  origins: number
+  /** how many were */
+  handled: number
+  /** of the critical path, largest first */
+  shares: OwnerShare[]
+  /** the share of all others */
+  other: number
+  /** why there is no answer */
+  skipped: string | null
+}
+
 export interface Baseline {
   count: number
   failed: number

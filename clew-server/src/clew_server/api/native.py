@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from clew_server.api.briefs import NO_ANSWER, brief_as_json
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import skeleton_from_trace
@@ -19,10 +20,11 @@ from clew_server.model.query_text import search_from_parameters, time_from_text
 from clew_server.model.search import KIND_WORDS
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
-from clew_server.query.service import QueryService
+from clew_server.query.service import QueryService, Skipped, trace_id_from_text
 from clew_server.store.contract import TraceSummary
 
 _MAX_BODY_BYTES = 64 * 1024
+_MAX_ANSWERS = 50
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
 _SEARCH_PARAMETERS = frozenset(
     (
@@ -69,6 +71,7 @@ class NativeApi:
             Route("/api/v1/operations", self.operations),
             Route("/api/v1/baseline", self.baseline),
             Route("/api/v1/traces", self.traces),
+            Route("/api/v1/traces/answers", self.answers, methods=["POST"]),
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
             Route("/api/v1/traces/{trace_id}/explain", self.explain),
@@ -180,6 +183,20 @@ class NativeApi:
         answer = await self._query.spans(request.path_params["trace_id"], span_ids)
         return Response(answer.body, media_type="application/json", headers=_incomplete(answer.incomplete))
 
+    async def answers(self, request: Request) -> Response:
+        """Where each trace failed and where its time went. Stops when nobody waits for the answer any more."""
+        answers: list[dict[str, Any]] = []
+        for trace_id in await _trace_ids(request):
+            if await request.is_disconnected():
+                break
+            answer = await self._query.brief(trace_id, brief_as_json)
+            answers.append(
+                {"trace_id": trace_id, **NO_ANSWER, "skipped": answer.reason}
+                if isinstance(answer, Skipped)
+                else {"trace_id": trace_id, **answer}
+            )
+        return JSONResponse({"answers": answers}, headers={"Cache-Control": "no-store"})
+
     async def nothing(self, request: Request) -> Response:
         """Asked for what is not there: another path, or another method of one that is (the UI's route would take it for a page)."""
         for route in self.routes()[:-1]:
@@ -239,16 +256,38 @@ def _summary(trace: TraceSummary) -> dict[str, Any]:
 
 
 async def _span_ids(request: Request) -> list[bytes]:
+    wants = 'wants a JSON body {"span_ids": ["00f067aa0ba902b7", …]}'
+    span_ids = await _ids(request, "span_ids", wants)
+    try:
+        parsed = [bytes.fromhex(span_id) for span_id in span_ids]
+    except ValueError:
+        raise BadInput(wants, code="bad_body") from None
+    if any(len(span_id) != 8 for span_id in parsed):
+        raise BadInput("a span id has 16 hex digits", code="bad_id")
+    return parsed
+
+
+async def _trace_ids(request: Request) -> list[str]:
+    """Ids of traces in lower-case hex, each once."""
+    trace_ids = await _ids(
+        request, "trace_ids", 'wants a JSON body {"trace_ids": ["4bf92f3577b34da6a3ce929d0e0e4736", …]}'
+    )
+    if len(trace_ids) > _MAX_ANSWERS:
+        raise BadInput(f"At most {_MAX_ANSWERS} traces at once, not {len(trace_ids)}.", code="too_many")
+    return list(dict.fromkeys(trace_id_from_text(trace_id).hex() for trace_id in trace_ids))
+
+
+async def _ids(request: Request, name: str, wants: str) -> list[str]:
+    """The list of texts that is `name` in the JSON body. Raises BadInput, code `bad_body`, which says what it `wants`."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_BODY_BYTES:
-            raise BadInput("the body is too long for 100 span ids", code="bad_body")
+            raise BadInput(f"the body is longer than {_MAX_BODY_BYTES >> 10} KiB", code="bad_body")
     try:
-        span_ids = json.loads(body)["span_ids"]
-        parsed = [bytes.fromhex(span_id) for span_id in span_ids]
+        ids = json.loads(body)[name]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BadInput('wants a JSON body {"span_ids": ["00f067aa0ba902b7", …]}', code="bad_body") from None
-    if not isinstance(span_ids, list) or any(len(span_id) != 8 for span_id in parsed):
-        raise BadInput("a span id has 16 hex digits", code="bad_id")
-    return parsed
+        raise BadInput(wants, code="bad_body") from None
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise BadInput(wants, code="bad_body")
+    return ids

@@ -110,6 +110,23 @@ _SCHEMAS: dict[str, Any] = {
         has_root={"type": "boolean"},
         services=_STRINGS,
     ),
+    "TraceOrigin": _object(
+        service={"type": "string"},
+        operation={"type": "string"},
+        type={"type": "string"},
+        message={"type": "string"},
+        span_id={"type": "string"},
+    ),
+    "OwnerShare": _object(owner={"type": "string"}, share={"type": "number"}),
+    "TraceAnswer": _object(
+        trace_id={"type": "string"},
+        origin={"anyOf": [_ref("TraceOrigin"), {"type": "null"}]},
+        origins={"type": "integer", "description": "how many failures began in the trace that were not handled"},
+        handled={"type": "integer", "description": "how many were"},
+        shares={**_list(_ref("OwnerShare")), "description": "of the critical path, largest first"},
+        other={"type": "number", "description": "the share of all others"},
+        skipped={**_or_null("string"), "description": "why there is no answer"},
+    ),
     "Baseline": _object(
         count={"type": "integer"},
         failed={"type": "integer"},
@@ -268,6 +285,13 @@ DOCUMENT: dict[str, Any] = {
                     _query("attr", "key:value, may be repeated", type="array", items={"type": "string"}),
                 ],
                 "responses": _answers(_ref("Page")),
+            }
+        },
+        "/api/v1/traces/answers": {
+            "post": {
+                "summary": "Of up to 50 traces: where each failed, and its critical path by service",
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _object(trace_ids=_STRINGS)}}},
+                "responses": _answers(_object(answers=_list(_ref("TraceAnswer")))),
             }
         },
         "/api/v1/traces/{trace_id}": {

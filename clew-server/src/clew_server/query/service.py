@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
+from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.search import Search
@@ -24,6 +25,8 @@ from clew_server.query.usual import usual_for
 from clew_server.store.contract import Names, Page, StoredTrace, TraceReader, TraceSearch, TraceStore, TraceUsual
 
 MAX_SPANS_ASKED: Final = 100
+MAX_SPANS_OF_A_BRIEF: Final = 10_000
+"""Traces with more spans are not read for a list of results, in which there are many."""
 SEARCH_THREADS: Final = 3
 LOOKUP_THREADS: Final = 2
 _MAX_WAITING: Final = 64
@@ -36,6 +39,12 @@ class Answer(NamedTuple):
 
     body: bytes
     incomplete: str | None
+
+
+class Skipped(NamedTuple):
+    """Why nothing is said of a trace, in a sentence."""
+
+    reason: str
 
 
 class Baseline(NamedTuple):
@@ -125,6 +134,7 @@ class QueryService:
         self._usual = usual
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
+        self._briefs = _Lane("brief", 1, max_waiting, on_failure)
         self._unreadable = 0
         self._lock = threading.Lock()
 
@@ -156,6 +166,26 @@ class QueryService:
             return view(trace, NOTHING if self._usual is None else usual_for(trace, self._usual))
 
         return await self.trace(trace_id, compared)
+
+    async def brief(self, trace_id: str, view: Callable[[Trace, Brief], T]) -> T | Skipped:
+        """What `view` makes of the trace and the two answers about it, or why there is none; on a thread for these alone.
+
+        Raises BadInput for a malformed id, Unavailable, StoreFailed, and what `view` raises.
+        """
+        wanted = trace_id_from_text(trace_id)
+
+        def build() -> T | Skipped:
+            count = len(self._recent.get(wanted)) + self._store.spans_known(wanted)
+            if count > MAX_SPANS_OF_A_BRIEF:
+                return Skipped(f"It has {count:,} spans; up to {MAX_SPANS_OF_A_BRIEF:,} are read for a list.")
+            try:
+                stored = self._get(wanted)
+            except (NotFound, Damaged) as error:
+                return Skipped(str(error))
+            trace = trace_from_spans(stored.spans, unreadable=stored.unreadable)
+            return view(trace, brief(trace))
+
+        return await self._briefs.run(build)
 
     async def baseline(self, operation: Operation, kind: int | None, at_unix_nano: int) -> Baseline:
         """Durations of an operation, of one kind (OTLP's number) or of all, in the hour before and the same hour a day earlier."""
@@ -202,7 +232,7 @@ class QueryService:
 
     def statistics(self) -> QueryStatistics:
         """What runs or waits now, what was refused, and spans that could not be read."""
-        lanes = (self._searches, self._lookups)
+        lanes = (self._searches, self._lookups, self._briefs)
         return QueryStatistics(
             sum(lane.running for lane in lanes), sum(lane.refused for lane in lanes), self._unreadable
         )
@@ -211,6 +241,7 @@ class QueryService:
         """Take no more questions. Those that run end by themselves; the store waits for them when it closes."""
         self._searches.close()
         self._lookups.close()
+        self._briefs.close()
 
     async def _answer(self, trace_id: str, form: Callable[[Sequence[StoredSpan]], bytes]) -> Answer:
         wanted = trace_id_from_text(trace_id)

@@ -1,0 +1,38 @@
+"""The two answers about a trace as `POST /api/v1/traces/answers` gives them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from clew_server.analysis.brief import Brief
+from clew_server.model.trace import Trace
+
+NO_ANSWER: Final[dict[str, Any]] = {"origin": None, "origins": 0, "handled": 0, "shares": [], "other": 0.0}
+"""Of a trace that was skipped."""
+
+_SHOWN: Final = 300
+
+
+def brief_as_json(trace: Trace, brief: Brief) -> dict[str, Any]:
+    """All but the id of the trace. Of a long name or message the beginning: it is for one line."""
+    origin = brief.origin
+    return {
+        "origin": None
+        if origin is None
+        else {
+            "service": _cut(trace.service_of(origin.row)),
+            "operation": _cut(trace.name_of(origin.row)),
+            "type": _cut(origin.type),
+            "message": _cut(origin.message),
+            "span_id": trace.span_ids[origin.row].hex(),
+        },
+        "origins": brief.origins,
+        "handled": brief.handled,
+        "shares": [{"owner": _cut(share.owner), "share": round(share.share, 6)} for share in brief.shares],
+        "other": round(brief.other, 6),
+        "skipped": None,
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
