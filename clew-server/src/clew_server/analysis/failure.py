@@ -43,33 +43,27 @@ def failures(tree: Tree) -> list[Failure]:
     """
     trace = tree.trace
     below = _failed_below(trace)
-    flags, parents = trace.flags, trace.parent
+    flags, parents, kinds, depth, end = trace.flags, trace.parent, trace.kind, trace.depth, tree.end_ns
     # Whether the span and all above it succeeded, up to a root that is there.
     succeeded = bytearray(len(trace))
-    found: list[Failure] = []
+    found: list[tuple[int, Role]] = []
     for row, above in enumerate(parents):
-        failed = flags[row] & FAILED
-        begins = above == ROOT or (trace.kind[row] == CONSUMER)
-        if not failed and (begins or (above >= 0 and succeeded[above])):
-            succeeded[row] = 1
-        role: Role
-        if not failed:
-            if not below[row]:
-                continue
-            role = "absorbed"
+        begins = above == ROOT or kinds[row] == CONSUMER
+        if not flags[row] & FAILED:
+            if begins or (above >= 0 and succeeded[above]):
+                succeeded[row] = 1
+            if below[row]:
+                found.append((row, "absorbed"))
         elif below[row]:
-            role = "propagated"
+            found.append((row, "propagated"))
         else:
-            role = "handled" if not begins and above >= 0 and succeeded[above] else "origin"
-        found.append(Failure(row, role, *(reason(trace, row) if failed else ("", ""))))
-    depth, end = trace.depth, tree.end_ns
+            found.append((row, "handled" if not begins and above >= 0 and succeeded[above] else "origin"))
+    found.sort(key=lambda one: (_ORDER[one[1]], end[one[0]], -depth[one[0]], *_words(trace, one[0])))
+    return [Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row))) for row, role in found]
 
-    def order(failure: Failure) -> tuple[int, int, int, str, str, int]:
-        row = failure.row
-        return _ORDER[failure.role], end[row], -depth[row], trace.service_of(row), trace.name_of(row), row
 
-    found.sort(key=order)
-    return found
+def _words(trace: Trace, row: int) -> tuple[str, str]:
+    return trace.services[trace.service[row]], trace.names[trace.name[row]]
 
 
 def causes(failures: Iterable[Failure]) -> list[int]:

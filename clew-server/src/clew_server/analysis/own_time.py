@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, overload
 
 from clew_server.analysis.tree import Tree
 from clew_server.model.attributes import text_of
 from clew_server.model.trace import ADJUSTED, CLIENT, PRODUCER, Trace
 
-_PEER_KEYS = ("peer.service", "server.address", "db.namespace")
+_PEER_KEYS: Final = ("peer.service", "server.address", "db.namespace")
 
 
 def own_ns(tree: Tree, root: int | None = None) -> list[int]:
@@ -32,35 +33,54 @@ def after_root_ns(tree: Tree, root: int | None = None) -> list[int]:
     return _swept(tree, root, tree.end_ns[root], max(tree.end_ns[root : tree.trace.end_row[root]]))
 
 
-def owners(tree: Tree) -> list[str]:
-    """By row, the service that its own time is charged to.
+def owners(tree: Tree) -> Sequence[str]:
+    """By row, the service that its own time is charged to, found when it is asked for.
 
     The own time of a CLIENT or PRODUCER span whose child is in another service is the way there: network, queue, accepting. It
-    is charged to that service (of several, to the first that was reached). A CLIENT span without a child is charged to what it calls, by `peer.service`, else
-    `server.address`, else `db.namespace`: a service that is not instrumented. All others are charged to their own service.
+    is charged to that service (of several, to the first that was reached). A CLIENT span without a child is charged to what it
+    calls, by `peer.service`, else `server.address`, else `db.namespace`: a service that is not instrumented. All others are
+    charged to their own service.
     """
-    trace = tree.trace
-    services, service, kinds, parents, starts = trace.services, trace.service, trace.kind, trace.parent, trace.start_ns
-    owner = [services[number] for number in service]
-    callee: dict[int, int] = {}
-    for row, above in enumerate(parents):
-        if above >= 0 and service[row] != service[above] and kinds[above] in (CLIENT, PRODUCER):
-            first = callee.setdefault(above, row)
-            if starts[row] == starts[first] and services[service[row]] < services[service[first]]:
-                callee[above] = row
-    for row, child in callee.items():
-        owner[row] = services[service[child]]
-    for row, kind in enumerate(kinds):
-        if kind == CLIENT and trace.end_row[row] == row + 1:
-            owner[row] = _peer(trace, row) or owner[row]
-    return owner
+    return _Owners(tree.trace)
+
+
+class _Owners(Sequence[str]):
+    """Most rows are never asked for, and what a span calls costs parsing it."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._known: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._trace)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[str]: ...
+    def __getitem__(self, row: int | slice) -> str | Sequence[str]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        owner = self._known.get(row)
+        if owner is None:
+            owner = self._known[row] = _owner(self._trace, range(len(self))[row])
+        return owner
+
+
+def _owner(trace: Trace, row: int) -> str:
+    if trace.kind[row] in (CLIENT, PRODUCER):
+        if trace.end_row[row] > row + 1:
+            service = trace.service[row]
+            elsewhere = (child for child in trace.children(row) if trace.service[child] != service)
+            first = min(elsewhere, key=lambda child: (trace.start_ns[child], trace.service_of(child)), default=row)
+            return trace.service_of(first)
+        if trace.kind[row] == CLIENT:
+            return _peer(trace, row) or trace.service_of(row)
+    return trace.service_of(row)
 
 
 def _peer(trace: Trace, row: int) -> str:
     """What the span says it calls; empty where it does not say."""
-    raw = trace.stored[row].span
-    if b"peer.service" not in raw and b"server.address" not in raw and b"db.namespace" not in raw:
-        return ""
     return text_of(trace.span(row).attributes, *_PEER_KEYS)
 
 
@@ -76,19 +96,19 @@ def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:
         return own
     parents, flags = trace.parent, trace.flags
     starts, ends = list(tree.start_ns), tree.end_ns
-    rows = []
-    for row in range(root, trace.end_row[root]):
-        if row != root:
-            above = starts[parents[row]]
-            if flags[row] & ADJUSTED:
-                starts[row] = above
-                continue
-            if starts[row] < above:
-                starts[row] = above
-        if ends[row] > from_ns and ends[row] > starts[row] and starts[row] < to_ns:
+    rows = [root]
+    for row in range(root + 1, trace.end_row[root]):
+        start, above = starts[row], starts[parents[row]]
+        if flags[row] & ADJUSTED:
+            starts[row] = above
+            continue
+        if start < above:
+            starts[row] = start = above
+        end = ends[row]
+        if end > from_ns and end > start and start < to_ns:
             rows.append(row)
-    depth, rank = trace.depth, _ranks(trace)
-    rows.sort(key=lambda row: (starts[row], depth[row], rank[row]))
+    rows.sort(key=starts.__getitem__)
+    _sort_ties(trace, rows, starts)
     stack: list[int] = []
     now = from_ns
     for row in rows:
@@ -115,10 +135,15 @@ def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:
     return own
 
 
-def _ranks(trace: Trace) -> Sequence[int]:
-    """By row, the rank of its service and name among all of the trace: which of two equal spans wins must not hang on ids."""
-    width = len(trace.names)
-    pairs = [service * width + name for service, name in zip(trace.service, trace.name, strict=True)]
-    texts = sorted(set(pairs), key=lambda pair: (trace.services[pair // width], trace.names[pair % width]))
-    rank = {pair: at for at, pair in enumerate(texts)}
-    return [rank[pair] for pair in pairs]
+def _sort_ties(trace: Trace, rows: list[int], starts: Sequence[int]) -> None:
+    """Sort those that start together: by depth, then service and name, as which of two wins must not depend on their ids."""
+
+    def key(row: int) -> tuple[int, str, str]:
+        return trace.depth[row], trace.service_of(row), trace.name_of(row)
+
+    first, count = 0, len(rows)
+    for at in range(1, count + 1):
+        if at == count or starts[rows[at]] != starts[rows[first]]:
+            if at - first > 1:
+                rows[first:at] = sorted(rows[first:at], key=key)
+            first = at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def tree_of(trace: Trace) -> Tree:
             if shift is not None and not trace.flags[row] & ADJUSTED:
                 shift_ns[row] = shift
                 starts[row] += shift
-    ends = [start + duration for start, duration in zip(starts, trace.duration_ns, strict=True)]
+    ends = list(map(operator.add, starts, trace.duration_ns))
     shifts = [ClockShift(trace.hosts[host], by_host[host]) for host in sorted(by_host, key=trace.hosts.__getitem__)]
     return Tree(trace, root, starts, ends, shifts, shift_ns)
 
@@ -92,29 +93,61 @@ def _host_shifts(trace: Trace, root: int) -> dict[int, int]:
     """
     if len(trace.hosts) < 2 or root < 0:
         return {}
+    hosts, starts, durations = trace.host, trace.start_ns, trace.duration_ns
+    rows = _call_rows(trace)
+    tick_ns = resolution_ns(trace)
+    for row, above in rows:
+        if (starts[row] < starts[above] or trace.end_ns(row) > trace.end_ns(above)) and _call(
+            trace, row, above
+        ).is_outside(0, tick_ns):
+            break
+    else:
+        return {}
     calls: dict[tuple[int, int], list[_Call]] = {}
+    for row, above in rows:
+        calls.setdefault((hosts[above], hosts[row]), []).append(_call(trace, row, above))
     inside: dict[tuple[int, int], None] = {}
-    hosts, kinds, flags = trace.host, trace.kind, trace.flags
-    starts, durations = trace.start_ns, trace.duration_ns
+    measured = {row for row, _ in rows}
     for row, above in enumerate(trace.parent):
-        if above < 0 or hosts[row] == hosts[above] or (flags[row] | flags[above]) & ADJUSTED:
-            continue
-        lead = starts[row] - starts[above]
-        tail = durations[above] - durations[row] - lead
-        pair = hosts[above], hosts[row]
-        if kinds[row] == SERVER and kinds[above] == CLIENT:
-            if 100 * durations[row] <= 101 * durations[above]:
-                calls.setdefault(pair, []).append(_Call(lead, tail, durations[above]))
-        elif lead >= 0 and tail >= 0:
-            inside[pair] = None
+        if (
+            above >= 0
+            and hosts[row] != hosts[above]
+            and row not in measured
+            and not (trace.flags[row] | trace.flags[above]) & ADJUSTED
+            and 0 <= starts[row] - starts[above] <= durations[above] - durations[row]
+        ):
+            inside[hosts[above], hosts[row]] = None
     # By name from here on: which ids and rows the spans have must not show.
     by_name = sorted(range(len(trace.hosts)), key=trace.hosts.__getitem__)
     rank = {host: at for at, host in enumerate(by_name)}
-    offsets = _offsets(calls, resolution_ns(trace), rank)
+    offsets = _offsets(calls, tick_ns, rank)
     if not any(offsets.values()):
         return {}
     shifts = _carried(offsets, inside, rank, [hosts[root], *by_name])
     return {host: shift for host, shift in shifts.items() if shift}
+
+
+def _call_rows(trace: Trace) -> list[tuple[int, int]]:
+    """Server spans below a client span on another host that can be inside it, each with the client span's row."""
+    parents, hosts, kinds, flags, durations = trace.parent, trace.host, trace.kind, trace.flags, trace.duration_ns
+    found = []
+    for row, kind in enumerate(kinds):
+        if kind == SERVER:
+            above = parents[row]
+            if (
+                above >= 0
+                and kinds[above] == CLIENT
+                and hosts[row] != hosts[above]
+                and 100 * durations[row] <= 101 * durations[above]
+                and not (flags[row] | flags[above]) & ADJUSTED
+            ):
+                found.append((row, above))
+    return found
+
+
+def _call(trace: Trace, row: int, above: int) -> _Call:
+    lead = trace.start_ns[row] - trace.start_ns[above]
+    return _Call(lead, trace.duration_ns[above] - trace.duration_ns[row] - lead, trace.duration_ns[above])
 
 
 def _offsets(
