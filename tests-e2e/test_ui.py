@@ -209,20 +209,6 @@ def test_axe_objects_to_nothing_on_any_page(
     assert empty.stop() == 0
 
 
-def test_the_first_span_turns_the_first_run_page_into_search(
-    make_server: Callable[..., Server], open_page: OpenPage
-) -> None:
-    server = make_server().start()
-    page = open_page(server, "/")
-    page.get_by_role("heading", name="No spans yet").wait_for()
-    page.get_by_role("region", name="Addresses for agents you already run").get_by_text(server.otlp_grpc).wait_for()
-    server.export(request("first", [span(name="GET /first")]))
-    server.flush()
-    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=15_000)
-    page.close()
-    assert server.stop() == 0
-
-
 def test_with_a_token_the_page_asks_for_it_and_then_shows_the_traces(
     make_server: Callable[..., Server], open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS
+from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS, _reached_from_here
 
 FREE_PORTS = [f"--{name}=0" for name in SERVICE_PORTS | SERVER_PORTS]
 TRACE_LINE = re.compile(r"trace (http://\S+)/trace/([0-9a-f]{32})  (\w+): (.+)\n")
@@ -120,6 +120,40 @@ def test_a_chosen_port_that_is_taken_is_exit_code_3() -> None:
             said, _ = process.communicate(timeout=30)
     assert process.returncode == 3
     assert said == f"clew demo: --http-port {port}: that port is taken; another one, or 0 for any free one, will do\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--server=http://127.0.0.1:9"], 7, "no clew answers at http://127.0.0.1:9"),
+        (["--server=nowhere"], 2, "'nowhere': wants an address such as"),
+        (["--server=http://127.0.0.1:9", "--data-dir=/tmp/x"], 2, "--data-dir is for a server that the demo starts"),
+        (["--server=http://127.0.0.1:9", "--http-port=0"], 2, "--http-port is for a server that the demo starts"),
+        (["--token-file=FILE"], 2, "--token-file goes with --server URL"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_said_before_anything_starts(
+    options: list[str], code: int, sentence: str
+) -> None:
+    with demo("--no-open", *options) as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert sentence in said
+    assert "starting" not in said
+
+
+@pytest.mark.parametrize(
+    ("address", "server", "url"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:16686", "http://127.0.0.1:4318"),
+        ("http://0.0.0.0:4318", "http://box.example:16686", "http://box.example:4318"),
+        ("http://127.0.0.1:4318", "https://box.example/clew", "http://box.example:4318"),
+        ("http://10.0.0.7:4318", "http://box.example:16686", "http://10.0.0.7:4318"),
+        ("[::]:4318", "http://[::1]:16686", "http://[::1]:4318"),
+    ],
+)
+def test_the_receiver_of_another_machine_is_reached_at_that_machine(address: str, server: str, url: str) -> None:
+    assert _reached_from_here(address, server) == url
 
 
 def test_a_server_that_cannot_start_is_named_with_its_own_exit_code(tmp_path: Path) -> None:

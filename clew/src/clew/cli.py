@@ -16,7 +16,7 @@ OK, USAGE, UNREACHABLE, INTERRUPTED = 0, 2, 7, 130
 # Commands of distribution clew-server, so that their absence can be explained.
 _SERVER_COMMANDS: Final = {
     "serve": "run the server: collector, store, query API and UI",
-    "demo": "run the server and two traced services to look at",
+    "demo": "run a server and two traced services to look at",
     "search": "find traces",
     "show": "print one trace as a waterfall",
 }

@@ -36,6 +36,16 @@ export function keepToken(token: string): void {
   sessionStorage.setItem(TOKEN_KEY, token)
 }
 
+/** Whether this tab has given a token. */
+export function hasToken(): boolean {
+  return sessionStorage.getItem(TOKEN_KEY) !== null
+}
+
+/** The address of this server, as commands want it. */
+export function serverUrl(): string {
+  return new URL('.', document.baseURI).href.replace(/\/$/, '')
+}
+
 /** The address of an API path, whatever prefix the page is served under. */
 export function apiUrl(path: string): string {
   return new URL(`api/v1/${path}`, document.baseURI).href

@@ -191,7 +191,13 @@ it('shows how to send spans while there is none, and turns into Search with the 
   open('/')
   expect(await screen.findByRole('heading', { name: 'No spans yet' })).toBeTruthy()
   expect(screen.getByText('http://127.0.0.1:4318')).toBeTruthy()
+  const traces = answers['traces']!
+  answers['traces'] = { body: { ...PAGE, traces: [] } }
+  answers['status'] = { body: { ...STATUS, accepted_spans: 1, stored_spans: 0 } }
+  expect(await screen.findByText('spans, being stored', {}, { timeout: 4000 })).toBeTruthy()
+  expect(screen.queryByText('No trace matches')).toBeNull()
   answers['status'] = { body: STATUS }
+  answers['traces'] = traces
   expect(await screen.findByRole('table', { name: 'Traces' }, { timeout: 4000 })).toBeTruthy()
 })
 
@@ -199,7 +205,7 @@ it('names the address in the Python lines when it is not the default', async () 
   const receivers = STATUS.receivers.map((one) => ({ ...one, address: '127.0.0.1:40123' }))
   answers['status'] = { body: { ...STATUS, accepted_spans: 0, stored_spans: 0, receivers } }
   open('/')
-  const way = await screen.findByRole('region', { name: 'Three lines in a Python program' })
+  const way = await screen.findByRole('region', { name: 'Or three lines in it' })
   expect(way.textContent).toContain('configure(service_name="shop", endpoint="http://127.0.0.1:40123")')
 })
 

@@ -1,5 +1,6 @@
 /** Before the first span: three ways to send one, every address, and a counter that waits. */
 import { useEffect, useState } from 'react'
+import { hasToken, serverUrl } from '../api/client'
 import type { Receiver, Status } from '../api/types'
 import { formatBytes, formatCount, formatDuration, formatRetention, plural } from '../model/format'
 import { CopyButton } from '../parts/CopyButton'
@@ -8,19 +9,36 @@ import { receiverAddress, receiverInfo } from '../parts/receivers'
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:4318'
 
+/** The command that runs a program traced; the address only where it is not the one that is used anyway. */
+function runLines(endpoint: string): string {
+  const more = endpoint === DEFAULT_ENDPOINT ? '' : ` --endpoint ${endpoint}`
+  return `clew run --service-name shop${more} app.py`
+}
+
+/** The demo with its spans in this server; a server with a token wants it from the demo too. */
+function demoCommand(): string {
+  return `clew demo --server ${serverUrl()}${hasToken() ? ' --token-file FILE' : ''}`
+}
+
 /** The lines for a program; the address only where it is not the one that is used anyway. */
 function pythonLines(endpoint: string): string {
   const more = endpoint === DEFAULT_ENDPOINT ? '' : `, endpoint="${endpoint}"`
   return `import clew\nclew.configure(service_name="shop"${more})\nclew.instrument()`
 }
 
-export function FirstRunPage({ status, problem }: { status: Status; problem: Error | null }) {
+interface Props {
+  status: Status
+  problem: Error | null
+}
+
+export function FirstRunPage({ status, problem }: Props) {
   useEffect(() => {
     document.title = 'No spans yet · clew'
   }, [])
   const open = status.receivers.filter((receiver) => receiver.state === 'open')
   const closed = status.receivers.filter((receiver) => receiver.state !== 'open')
   const http = status.receivers.find((receiver) => receiver.name === 'otlp-http' && receiver.state === 'open')
+  const endpoint = http ? receiverAddress(http) : DEFAULT_ENDPOINT
   const hosts = [...new Set(open.map((receiver) => hostOf(receiver.address)))]
   const isLocal = hosts.length > 0 && hosts.every((host) => /^(127\.|localhost$|\[?::1)/.test(host))
   return (
@@ -29,8 +47,8 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
         <div>
           <h1>No spans yet</h1>
           <p>
-            clew is listening. Send it spans from what you already run, or try the demo. The first span that
-            arrives turns this page into Search.
+            clew is listening. Send it spans from what you already run, or try the demo. The first trace that
+            can be read turns this page into Search.
           </p>
         </div>
         <section className="card counter" aria-label="Listening">
@@ -45,29 +63,32 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
           </div>
           <div className="count">
             <strong>{formatCount(status.accepted_spans)}</strong>
-            <span>spans</span>
+            <span role="status">{status.accepted_spans === 0 ? 'spans' : 'spans, being stored'}</span>
           </div>
         </section>
       </header>
       <div className="first-run-columns">
         <div className="ways">
-          <section className="card way" aria-label="Three lines in a Python program">
+          <section className="card way" aria-label="A Python program, nothing to change">
             <h2>
-              <span className="step">1</span> Three lines in a Python program
+              <span className="step">1</span> A Python program, nothing to change
             </h2>
             <p>
               After <code>pip install ./clew</code> in the folder of clew&apos;s sources. Servers and clients
               of the libraries you have are traced.
             </p>
-            <CodeBlock
-              text={pythonLines(http ? receiverAddress(http) : DEFAULT_ENDPOINT)}
-              name="Copy the Python lines"
-            />
+            <CodeBlock text={runLines(endpoint)} name="Copy the command" />
+          </section>
+          <section className="card way" aria-label="Or three lines in it">
+            <h2>
+              <span className="step">2</span> Or three lines in it
+            </h2>
+            <CodeBlock text={pythonLines(endpoint)} name="Copy the Python lines" />
           </section>
           {http ? (
             <section className="card way" aria-label="Or a program with OpenTelemetry">
               <h2>
-                <span className="step">2</span> Or a program with OpenTelemetry, nothing to change
+                <span className="step">3</span> Or a program with OpenTelemetry, nothing to change
               </h2>
               <CodeBlock
                 text={`export OTEL_EXPORTER_OTLP_ENDPOINT=${receiverAddress(http)}\nexport OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`}
@@ -77,10 +98,13 @@ export function FirstRunPage({ status, problem }: { status: Status; problem: Err
           ) : null}
           <section className="card way" aria-label="Or look around first">
             <h2>
-              <span className="step">{http ? 3 : 2}</span> Or look around first
+              <span className="step">{http ? 4 : 3}</span> Or look around first
             </h2>
-            <p>Two small services, one request that fails and one that is slow, stored for you to open.</p>
-            <CodeBlock text="clew demo" name="Copy the demo command" />
+            <p>
+              Two small services, one request that fails and one that is slow, stored in this server for you
+              to open.
+            </p>
+            <CodeBlock text={demoCommand()} name="Copy the demo command" />
           </section>
         </div>
         <section className="card addresses" aria-label="Addresses for agents you already run">

@@ -1,6 +1,6 @@
 /** Search: which traces match, newest first; before the first span, how to send one. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { useEffect } from 'react'
+import { useEffect, useState } from 'react'
 import { Link } from 'wouter'
 import { ApiError, api } from '../api/client'
 import type { Status } from '../api/types'
@@ -22,9 +22,11 @@ import { FirstRunPage } from './FirstRunPage'
 
 const PAGE_ROWS = 50
 const STATUS_POLL_MS = 2000
+const FIRST_TRACE_POLL_MS = 500
 
-function hasNoSpans(status: Status): boolean {
-  return status.accepted_spans + status.stored_spans === 0
+/** Whether nothing has been stored: what was accepted only may not be found by a search yet. */
+function hasStoredNothing(status: Status): boolean {
+  return status.stored_spans === 0
 }
 
 export function SearchPage() {
@@ -38,9 +40,21 @@ export function SearchPage() {
   const status = useQuery({
     queryKey: ['status'],
     queryFn: ({ signal }) => api.status(signal),
-    refetchInterval: (query) => (query.state.data && hasNoSpans(query.state.data) ? STATUS_POLL_MS : false),
+    refetchInterval: (query) =>
+      query.state.data && hasStoredNothing(query.state.data) ? STATUS_POLL_MS : false,
   })
-  const isEmpty = status.data ? hasNoSpans(status.data) : null
+  // The first span is accepted before a search finds it. Search would say that there is none, so it waits for the search.
+  const mayBeEmpty = status.data ? hasStoredNothing(status.data) : null
+  const wasEmpty = useWas(mayBeEmpty === true)
+  const isAsked = status.data !== undefined && status.data.accepted_spans + status.data.stored_spans > 0
+  const first = useQuery({
+    queryKey: ['first-trace'],
+    queryFn: ({ signal }) => api.traces({ q: '', from: 'all', to: 'now', limit: 1 }, signal),
+    enabled: wasEmpty && isAsked,
+    refetchInterval: (query) => (query.state.data?.traces.length ? false : FIRST_TRACE_POLL_MS),
+  })
+  const isFound = (first.data?.traces.length ?? 0) > 0
+  const isEmpty = mayBeEmpty === null ? null : wasEmpty && !isFound
 
   useReady(isEmpty === true)
   if (isEmpty === true && status.data) return <FirstRunPage status={status.data} problem={status.error} />
@@ -52,6 +66,13 @@ export function SearchPage() {
       <Results state={state} onQuery={(query) => change({ q: query })} />
     </>
   )
+}
+
+/** Whether this was ever so while the page was shown. */
+function useWas(now: boolean): boolean {
+  const [was, setWas] = useState(now)
+  if (now && !was) setWas(true)
+  return was || now
 }
 
 function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) => void }) {

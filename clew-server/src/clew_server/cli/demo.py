@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from clew import ask
 from clew.cli import Command
+from clew_server.cli._client import USAGE, Client, CommandFailed
 from clew_server.config import OPTIONS
 from clew_server.demo import ports
 
 if TYPE_CHECKING:
-    from clew_server.demo.run import Found
+    from clew_server.demo.run import Found, Running
 
 FAILED, PORT_TAKEN = 1, 3
 
@@ -34,6 +37,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", type=_port, metavar="PORT", help=f"default: {usual}, or a free one where that is taken; 0 takes a free one"
         )  # fmt: skip
+    parser.add_argument(
+        "--server", metavar="URL", help="send the services' spans to the clew that runs there, and start none"
+    )
+    parser.add_argument("--token-file", metavar="FILE", help="file with the token of that server")
     parser.add_argument(
         "--duration", type=_seconds, metavar="S", help="stop after so many seconds of load (default: Ctrl+C)"
     )
@@ -68,16 +75,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
     try:
         with _stopping_on_signals():
+            server = _running_server(arguments)
             plan = Plan(
                 data_dir=arguments.data_dir and arguments.data_dir.expanduser().absolute(),
                 duration_s=arguments.duration,
                 seed=arguments.seed,
+                server=server,
                 **_choose_ports(arguments),
             )
-            _say("starting clew, user and message; Ctrl+C stops them")
+            _say(f"starting {'' if server else 'clew, '}user and message; Ctrl+C stops them")
             run(plan, say=_say, found=_Shown(arguments.open))
     except KeyboardInterrupt:
         _say("stopped")
+    except CommandFailed as error:
+        return _fail(error.code, str(error))
     except _PortTaken as error:
         return _fail(PORT_TAKEN, str(error))
     except ChildEnded as error:
@@ -91,10 +102,40 @@ class _PortTaken(Exception):
     """Another program listens on a port that was asked for by name."""
 
 
+def _running_server(arguments: argparse.Namespace) -> Running | None:
+    """The server of `--server`, None without that option. Raises CommandFailed where none answers or it takes no OTLP over HTTP."""
+    from clew_server.demo.run import Running
+
+    if arguments.server is None:
+        if arguments.token_file is not None:
+            raise CommandFailed(USAGE, "--token-file goes with --server URL: the demo's own server wants no token")
+        return None
+    for name in ("data-dir", *SERVER_PORTS):
+        if getattr(arguments, name.replace("-", "_")) is not None:
+            raise CommandFailed(USAGE, f"--{name} is for a server that the demo starts; with --server it starts none")
+    client = Client(arguments)
+    status = client.get("/api/v1/status", wants="receivers")
+    for receiver in status["receivers"]:
+        if receiver["name"] == "otlp-http" and receiver["state"] == "open":
+            otlp_url = _reached_from_here(receiver["address"], client.server)
+            return Running(client.server, otlp_url, ask.authorization(arguments.token_file))
+    raise CommandFailed(FAILED, f"{client.server} takes no OTLP over HTTP now: its receiver otlp-http is not open")
+
+
+def _reached_from_here(address: str, server: str) -> str:
+    """The URL of a receiver. One that names only the server's own machine, or all its addresses, is at the server's host."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    host = parts.hostname or ""
+    if host in ("", "0.0.0.0", "::") or ask.is_local(parts.geturl()):
+        host = urlsplit(server).hostname or host
+    return f"http://{f'[{host}]' if ':' in host else host}:{parts.port}"
+
+
 def _choose_ports(arguments: argparse.Namespace) -> dict[str, Any]:
     """The ports of a Plan. A usual port that is taken becomes a free one, and that is said; a chosen one must be free."""
     chosen: dict[str, int] = {}
-    for name, usual in (SERVICE_PORTS | SERVER_PORTS).items():
+    wanted = SERVICE_PORTS if arguments.server is not None else SERVICE_PORTS | SERVER_PORTS
+    for name, usual in wanted.items():
         asked: int | None = getattr(arguments, name.replace("-", "_"))
         port = usual if asked is None else asked
         if port and (port in chosen.values() or not ports.is_free(port)):
@@ -109,7 +150,7 @@ def _choose_ports(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "user_port": chosen["user-port"],
         "message_port": chosen["message-port"],
-        "server_ports": {name: chosen[name] for name in SERVER_PORTS},
+        "server_ports": {name: chosen[name] for name in SERVER_PORTS if name in chosen},
     }
 
 
@@ -155,7 +196,7 @@ def _fail(code: int, sentence: str) -> int:
 
 command = Command(
     name="demo",
-    help="start the server, two services that call each other and a little load; print a failing and a slow trace",
+    help="start a server (or use --server URL), two services that call each other and a little load; print two traces",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -60,6 +60,10 @@ class Children:
                 lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
                 raise ChildEnded(name, exit_code, "\n".join(lines[-LOG_LINES_SHOWN:]))
 
+    def names(self) -> tuple[str, ...]:
+        """The children that were started and not stopped, the earliest first."""
+        return tuple(self._running)
+
     def has_ended(self, name: str) -> bool:
         return self._running[name].poll() is not None
 

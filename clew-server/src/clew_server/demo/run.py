@@ -1,4 +1,5 @@
-"""Runs the demo: server, `user`, `message` and load as child processes, until two traces worth a look are stored and beyond."""
+"""Runs the demo: `user`, `message` and load as child processes, and the server unless one runs already, until two traces worth a
+look are stored and beyond."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -24,8 +26,20 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A server that runs already: where it is asked, where it takes spans, and the headers that both want."""
+
+    url: str
+    otlp_url: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start where. `server_ports` are options of `clew serve` (`http-port`, …) with the port each gets, none 0."""
+    """What to start where. `server_ports` are options of `clew serve` (`http-port`, …) with the port each gets, none 0.
+
+    With `server`, none is started: the services send their spans to that one, and `data_dir` and `server_ports` are not used.
+    """
 
     data_dir: Path | None
     user_port: int
@@ -33,6 +47,7 @@ class Plan:
     server_ports: dict[str, int]
     duration_s: float | None
     seed: int
+    server: Running | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +76,30 @@ def run(plan: Plan, *, say: Callable[[str], None], found: Callable[[Found], None
             say(f"user on http://127.0.0.1:{plan.user_port} asks message on 127.0.0.1:{plan.message_port}, {RATE_PER_S} requests a second")  # fmt: skip
             say(f"clew on {server_url}")
             _start_load(plan, children)
-            with httpx.Client(base_url=server_url, trust_env=False, timeout=10) as client:
+            headers = plan.server.headers if plan.server else {}
+            with httpx.Client(base_url=server_url, headers=headers, trust_env=False, timeout=10) as client:
                 _find(client, start_unix_ns, children, found)
             while not children.has_ended("load"):
-                children.check("server", "user", "message")
+                _check(children)
                 time.sleep(POLL_S)
 
 
 def _environ(plan: Plan) -> dict[str, str]:
-    """For the children: none of the reader's own settings for clew, OpenTelemetry and proxies, spans to the demo's server at once."""
+    """For the children: none of the reader's own settings for clew, OpenTelemetry and proxies, spans to the server at once."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("CLEW_", "OTEL_")) and not name.lower().endswith("_proxy")
     }
+    if plan.server is None:
+        endpoint = f"http://127.0.0.1:{plan.server_ports['otlp-http-port']}"
+    else:
+        endpoint = plan.server.otlp_url
+        if plan.server.headers:
+            pairs = (f"{name.lower()}={quote(value)}" for name, value in plan.server.headers.items())
+            kept["OTEL_EXPORTER_OTLP_HEADERS"] = ",".join(pairs)
     return kept | {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{plan.server_ports['otlp-http-port']}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "PYTHONUNBUFFERED": "1",
     }
@@ -85,9 +108,12 @@ def _environ(plan: Plan) -> dict[str, str]:
 def _start(plan: Plan, folder: Path, children: Children) -> str:
     """Starts server and services together, returns the server's address when all three answer."""
     ready_file = folder / "ready.json"
-    server_options = [f"--{option}={port}" for option, port in plan.server_ports.items()]
-    server_options += [f"--data-dir={plan.data_dir or folder / 'data'}", f"--ready-file={ready_file}"]
-    children.start("server", "clew.cli", "serve", *server_options)
+    if plan.server is None:
+        server_options = [f"--{option}={port}" for option, port in plan.server_ports.items()]
+        server_options += [f"--data-dir={plan.data_dir or folder / 'data'}", f"--ready-file={ready_file}"]
+        children.start("server", "clew.cli", "serve", *server_options)
+    else:
+        ready_file.write_text(json.dumps({"http": plan.server.url}), encoding="utf-8")
     children.start(
         "message",
         "clew_server.demo.message",
@@ -108,6 +134,11 @@ def _start(plan: Plan, folder: Path, children: Children) -> str:
     return url
 
 
+def _check(children: Children) -> None:
+    """Raises ChildEnded if the server or a service has ended; the load may end."""
+    children.check(*(name for name in children.names() if name != "load"))
+
+
 def _start_load(plan: Plan, children: Children) -> None:
     options = [f"--url=http://127.0.0.1:{plan.user_port}", f"--seed={plan.seed}", f"--rate={RATE_PER_S}"]
     if plan.duration_s is not None:
@@ -123,7 +154,7 @@ def _find(client: httpx.Client, since_unix_ns: int, children: Children, found: C
     }  # both whatever else fails on a slow machine
     deadline_s = time.monotonic() + TRACES_TIMEOUT_S
     while wanted:
-        children.check("server", "user", "message")
+        _check(children)
         for condition, why in list(wanted.items()):
             try:
                 trace_id, trace = _newest_whole(client, condition, since_unix_ns)
