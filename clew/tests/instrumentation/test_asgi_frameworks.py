@@ -11,11 +11,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
-from litestar import Litestar, Router, get
+from litestar import Litestar, Router, get, post, websocket
+from litestar import Request as LitestarRequest
+from litestar import WebSocket as LitestarSocket
+from litestar.exceptions import WebSocketException
 from litestar.logging import LoggingConfig
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
@@ -271,3 +275,70 @@ def test_what_a_bare_application_raises_is_the_500_that_servers_answer(tracer_pr
             "server.port": 81,
         },
     )
+
+
+def litestar_app(*handlers: Any) -> Litestar:
+    return Litestar(list(handlers), logging_config=LoggingConfig(configure_root_logger=False), openapi_config=None)
+
+
+@websocket("/rooms")
+async def failing_room(socket: LitestarSocket[Any, Any, Any]) -> None:
+    await socket.accept()
+    raise ValueError("no tea")
+
+
+@websocket("/rooms")
+async def closing_room(socket: LitestarSocket[Any, Any, Any]) -> None:
+    await socket.accept()
+    raise WebSocketException(detail="not you", code=4403)
+
+
+@pytest.mark.parametrize(("room", "status"), [(failing_room, StatusCode.ERROR), (closing_room, StatusCode.UNSET)])
+def test_a_websocket_whose_handler_failed_is_an_error_where_the_framework_closes_it(
+    tracer_provider: Any, room: Any, status: StatusCode
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(litestar_app(room), tracer_provider=tracer_provider)
+    assert _ask(app, {"type": "websocket", "path": "/rooms", "scheme": "ws"}, [{"type": "websocket.connect"}]) is None
+    assert_span(recorder.one(), name="GET /rooms", status=status, attributes={"http.response.status_code": 101})
+    assert len(recorder.one().events) == (status is StatusCode.ERROR)
+
+
+def test_an_upload_to_litestar_that_its_client_cuts_is_no_error(tracer_provider: Any) -> None:
+    @post("/files")
+    async def upload(request: LitestarRequest[Any, Any, Any]) -> int:
+        return len(await request.body())
+
+    recorder = SpanRecorder(tracer_provider)
+    app = TracingMiddleware(litestar_app(upload), tracer_provider=tracer_provider)
+    scope = {"type": "http", "method": "POST", "path": "/files", "scheme": "http"}
+    _ask(app, scope, [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+    assert_span(recorder.one(), name="POST /files", status=StatusCode.UNSET)
+    assert recorder.one().events == ()
+
+
+@pytest.mark.parametrize(
+    ("failure", "error_type"), [(KeyError("tea"), "KeyError"), (HTTPException(503), "503"), (None, "503")]
+)
+def test_an_exception_that_is_answered_by_a_5xx_is_on_the_span_unless_it_is_the_answer(
+    tracer_provider: Any, failure: Exception | None, error_type: str
+) -> None:
+    async def sold_out(request: Any, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("later", status_code=503)
+
+    async def tea(request: Any) -> PlainTextResponse:
+        if failure is not None:
+            raise failure
+        return PlainTextResponse("later", status_code=503)
+
+    recorder = SpanRecorder(tracer_provider)
+    app = Starlette(routes=[Route("/tea", tea)], exception_handlers={KeyError: sold_out})
+    scope = {"type": "http", "method": "GET", "path": "/tea", "scheme": "http"}
+    try:
+        raise ImportError("no uvloop")
+    except ImportError:  # as of a program that starts its server here
+        _ask(TracingMiddleware(app, tracer_provider=tracer_provider), scope, [{"type": "http.request"}])
+    span = recorder.one()
+    attributes = {"error.type": error_type, "http.response.status_code": 503}
+    assert_span(span, name="GET /tea", status=StatusCode.ERROR, attributes=attributes)
+    assert len(span.events) == isinstance(failure, KeyError)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import io
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import Thread
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
-import waitress
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
@@ -20,19 +19,9 @@ import clew
 from clew.testing import Body, ServerKit, SpanRecorder, assert_span, exceptions_of
 from clew.transport import current_server_transport
 
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-@contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """Waitress on a port of its own."""
-    server: Any = waitress.create_server(app, host="127.0.0.1", port=0, threads=2)  # type: ignore[no-untyped-call]
-    thread = Thread(target=server.run)
-    thread.start()
-    try:
-        yield int(server.effective_port)
-    finally:
-        # It looks at its sockets each second unless it is woken, and stops when it has none.
-        server.trigger.pull_trigger(server.close)
-        thread.join(10)
+from http_server import waitress_serving
 
 
 def called(app: Any, headers: Sequence[tuple[str, str]] = (), **environ: Any) -> list[Any]:
@@ -102,7 +91,7 @@ def hello(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
 def test_over_a_real_server_the_span_says_what_was_asked(tracer_provider: Any) -> None:
     recorder = SpanRecorder(tracer_provider)
     app = clew.wsgi.TracingMiddleware(hello, tracer_provider=tracer_provider, response_headers=["x-answer"])
-    with serving(app) as port:
+    with waitress_serving(app) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request("GET", "/tea%C3%A9?token=secret&page=2", headers={"User-Agent": "kettle/1"})
         assert connection.getresponse().read() == b"hello"

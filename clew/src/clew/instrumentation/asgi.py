@@ -2,11 +2,13 @@
 
 Pure ASGI: works for Starlette, FastAPI and anything else, and never touches a body. The span ends with the
 last body message; when that carries a 5xx, only after the application returned, at that message's time, so
-that the exception behind it is on the span.
+that the exception behind it is on the span. That is the one that leaves the application, or the one that a framework
+handles while it sends the 5xx, as Litestar does.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import time_ns
 from typing import Any, Final, Unpack
@@ -33,6 +35,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _MARK: Final = "clew.traced"
+# What a WebSocket is closed with when its handler failed: RFC 6455's code, and Litestar's.
+_INTERNAL_ERRORS: Final = frozenset((1011, 4500))
 # What `attach` calls, without its own call.
 _attach: Final = RUNTIME_CONTEXT.attach
 
@@ -127,6 +131,7 @@ class TracingMiddleware:
             if open_ and end_time_unix_nano is None:
                 if status >= 500:
                     end_time_unix_nano = time_ns()
+                    _note_handled(transport, status)
                 else:
                     open_ = False
                     _end(tracer, span, transport, status, None, None)
@@ -142,9 +147,12 @@ class TracingMiddleware:
                     transport.reply_carrier = AsgiCarrier(message.get("headers") or ())
             elif name == "websocket.accept":
                 status = 101
-            elif name == "websocket.close" and not status:
-                # Closed before it was accepted: servers answer the handshake so.
-                status = 403
+            elif name == "websocket.close":
+                if not status:
+                    # Closed before it was accepted: servers answer the handshake so.
+                    status = 403
+                if message.get("code") in _INTERNAL_ERRORS:
+                    _note_handled(transport, status)
             return send(message)
 
         transport_token = server_transport.set(transport)
@@ -163,9 +171,21 @@ class TracingMiddleware:
             raise
         finally:
             if open_:
+                if transport.error is not None and transport.error is sys.exc_info()[1]:
+                    # It is handled around the application, not in it: a server may be started in an `except` block.
+                    transport.error = None
                 _end(tracer, span, transport, status, None, end_time_unix_nano)
             detach(token)
             server_transport.reset(transport_token)
+
+
+def _note_handled(transport: AsgiTransport, status: int) -> None:
+    # The exception that is being handled while the application says that it failed. One that has the status itself, as
+    # `HTTPException(503)`, is a way to answer.
+    error = sys.exc_info()[1]
+    if transport.error is None and isinstance(error, Exception):
+        is_the_answer = getattr(error, "status_code", None) == status and not client_has_left(error)
+        transport.error = None if is_the_answer else error
 
 
 def _end(
@@ -177,8 +197,9 @@ def _end(
     end_time_unix_nano: int | None,
 ) -> None:
     outcome: Outcome | None = None
-    if error is None and transport.error is not None:
-        error, transport.error = transport.error, None
+    if transport.error is not None:
+        # It would hold the frames that hold the transport.
+        error, transport.error = error or transport.error, None
     if span.is_recording():
         try:
             route = transport.route or starlette_routes.template(transport.scope)

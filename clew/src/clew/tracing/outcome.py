@@ -37,6 +37,8 @@ _DISCONNECTS: Final = frozenset(
         ("aiohttp", "ClientConnectionResetError"),
     )
 )
+# Litestar has no class for an upload that is cut.
+_LITESTAR_DISCONNECT: Final = "client disconnected prematurely"
 # Normal closure, going away, no status: RFC 6455, 7.4.1.
 _NORMAL_CLOSES: Final = frozenset((1000, 1001, 1005))
 
@@ -49,7 +51,7 @@ def client_has_left(error: BaseException) -> bool:
     for cls in type(error).__mro__:
         if (cls.__module__.partition(".")[0], cls.__name__) in _DISCONNECTS:
             return cls.__name__ != "WebSocketDisconnect" or getattr(error, "code", 1006) in _NORMAL_CLOSES
-    return False
+    return type(error).__name__ == "InternalServerException" and getattr(error, "detail", "") == _LITESTAR_DISCONNECT
 
 
 def type_name(error: BaseException) -> str:
