@@ -10,7 +10,6 @@ import './styles/search.css'
 import './styles/first-run.css'
 import './styles/trace.css'
 import './styles/verdict.css'
-import './styles/details.css'
 
 startTheme()
 

@@ -1,7 +1,5 @@
 /** Reads spans of OTLP JSON for the details: values as text, the exception, the span's surroundings. */
-import type { AnyValue, KeyValue, Span, SpanEvent, TracesData } from '../api/otlp'
-
-const MOST_JSON = 500_000
+import type { AnyValue, KeyValue, Span, TracesData } from '../api/otlp'
 
 export interface SpanDetails {
   span: Span
@@ -27,7 +25,7 @@ export function spansOf(data: TracesData): SpanDetails[] {
 }
 
 /** A plain JavaScript value; integers stay exact as text where a number could not hold them. */
-export function plainValue(value: AnyValue | undefined): unknown {
+function plain(value: AnyValue | undefined): unknown {
   if (value === undefined) return null
   if (value.stringValue !== undefined) return value.stringValue
   if (value.boolValue !== undefined) return value.boolValue
@@ -37,18 +35,16 @@ export function plainValue(value: AnyValue | undefined): unknown {
   }
   if (value.doubleValue !== undefined) return value.doubleValue
   if (value.bytesValue !== undefined) return value.bytesValue
-  if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plainValue)
+  if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plain)
   if (value.kvlistValue !== undefined) {
-    return Object.fromEntries(
-      (value.kvlistValue.values ?? []).map((item) => [item.key, plainValue(item.value)]),
-    )
+    return Object.fromEntries((value.kvlistValue.values ?? []).map((item) => [item.key, plain(item.value)]))
   }
   return null
 }
 
 /** A value as it is shown and copied; lists and maps as indented JSON. */
 export function valueText(value: AnyValue | undefined): string {
-  const bare = plainValue(value)
+  const bare = plain(value)
   if (bare === null) return ''
   return typeof bare === 'object' ? JSON.stringify(bare, null, 2) : String(bare)
 }
@@ -108,20 +104,4 @@ export function webAddress(text: string): string | null {
   } catch {
     return null
   }
-}
-
-/** Text that holds a JSON object or list, indented; null for any other text, and for what is too long to be worth it. */
-export function prettyJson(text: string): string | null {
-  if (text.length > MOST_JSON || !/^\s*[[{]/.test(text)) return null
-  try {
-    const pretty = JSON.stringify(JSON.parse(text), null, 2)
-    return pretty === text ? null : pretty
-  } catch {
-    return null
-  }
-}
-
-/** Whether an event came as a log record of the span. */
-export function isFromLog(event: SpanEvent): boolean {
-  return attribute(event.attributes, 'clew.from') === 'log'
 }
