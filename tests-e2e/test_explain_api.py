@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import time
 from typing import Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from harness.server import Server
-from harness.wire import attributes, fresh_name, new_trace_id, request, span
+from harness.shop import MS, Shop
+from harness.wire import new_trace_id, request, span
 
-MS = 1_000_000
-SECOND = 1_000_000_000
 KEYS = {
     "verdict", "summary", "origin", "failures", "critical_path", "path_uncertain", "shares", "findings", "usual", "root",
     "completeness", "clock_shifts", "etag",
 }  # fmt: skip
-
-
-class Shop:
-    """30 quick traces of `GET /cart` with one query each, and later a slow one with 40 and a failed one."""
-
-    def __init__(self, server: Server) -> None:
-        self.service = fresh_name("shop")
-        self.server = server
-        now = time.time_ns()
-        for n in range(30):
-            self.trace(now - (n + 2) * 60 * SECOND, queries=1)
-        self.slow, self.slow_ids = self.trace(now - 60 * SECOND, queries=40)
-        self.failed, self.failed_ids = self.trace(
-            now - 60 * SECOND, queries=1, message="no such table: 'carts'\n  LINE 1"
-        )
-        server.flush()
-
-    def trace(self, start: int, *, queries: int, message: str = "") -> tuple[str, list[str]]:
-        """Its id, and those of its spans: the root first."""
-        trace_id = new_trace_id()
-        root = span(trace_id, name="GET /cart", start_unix_nano=start, duration_ns=(queries * 10 + 2) * MS)
-        calls = [
-            span(
-                trace_id,
-                parent_id=root.span_id,
-                name="SELECT carts",
-                kind=Span.SPAN_KIND_CLIENT,
-                start_unix_nano=start + (1 + n * 10) * MS,
-                duration_ns=10 * MS,
-                values={"db.namespace": "carts", "db.query.text": f"SELECT * FROM carts WHERE id = {n}"},
-            )
-            for n in range(queries)
-        ]
-        if message:
-            root.status.code = 2  # type: ignore[assignment]
-            given = {"exception.type": "OperationalError", "exception.message": message}
-            calls[0].events.add(name="exception", attributes=attributes(given), time_unix_nano=start)
-        self.server.export(request(self.service, [root, *calls]))
-        return trace_id.hex(), [one.span_id.hex() for one in (root, *calls)]
-
-    def explained(self, trace_id: str) -> Any:
-        return self.server.get_json(f"/api/v1/traces/{trace_id}/explain")
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +22,12 @@ def shop(server: Server) -> Shop:
     return Shop(server)
 
 
+def explained(shop: Shop, trace_id: str) -> Any:
+    return shop.server.get_json(f"/api/v1/traces/{trace_id}/explain")
+
+
 def test_a_slow_trace_is_explained_with_its_path_its_shares_and_what_is_usual(shop: Shop) -> None:
-    answer = shop.explained(shop.slow)
+    answer = explained(shop, shop.slow)
     assert set(answer) == KEYS
     assert answer["verdict"] == "slow"
     assert answer["summary"].startswith("Slow: GET /cart took 402 ms, 34 times the usual 12 ms.")
@@ -94,7 +53,7 @@ def test_a_slow_trace_is_explained_with_its_path_its_shares_and_what_is_usual(sh
 
 
 def test_a_failed_trace_names_its_origin_with_type_and_message_as_they_came(shop: Shop) -> None:
-    answer = shop.explained(shop.failed)
+    answer = explained(shop, shop.failed)
     root, call = shop.failed_ids
     assert answer["verdict"] == "failed"
     assert answer["origin"] == [call]
@@ -131,7 +90,7 @@ def test_a_trace_whose_root_did_not_come_is_explained_all_the_same(shop: Shop) -
     orphan = span(trace_id, parent_id=b"unknown!", name="GET /lost", duration_ns=5 * MS)
     shop.server.export(request(shop.service, [orphan]))
     shop.server.flush()
-    answer = shop.explained(trace_id.hex())
+    answer = explained(shop, trace_id.hex())
     assert answer["completeness"]["missing_parents"] == 1
     assert answer["completeness"]["young"]
     assert answer["root"]["span_id"] == orphan.span_id.hex()

@@ -10,6 +10,7 @@ import './styles/search.css'
 import './styles/first-run.css'
 import './styles/trace.css'
 import './styles/verdict.css'
+import './styles/details.css'
 
 startTheme()
 

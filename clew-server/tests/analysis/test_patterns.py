@@ -183,7 +183,7 @@ def test_time_between_a_call_and_its_server_is_told_as_such() -> None:
     [finding] = found(Drawn("r", 0, 100, [call]))
     assert (
         finding.text
-        == "60 ms of shop · POST bank outside bank, before POST /charge: network, or waiting to be accepted"
+        == "60 ms of shop · POST bank were spent outside bank, before it began: network, or waiting to be accepted"
     )
 
 

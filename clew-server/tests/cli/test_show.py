@@ -40,9 +40,52 @@ def test_a_waterfall_draws_each_span_where_it_ran() -> None:
 
 def test_what_is_left_out_is_said() -> None:
     lines = waterfall(skeleton(), width=100, max_rows=1, colour=False)
-    assert lines[-1] == "… 2 more spans: --max-rows 0 prints all"
+    assert lines[-1] == "… 2 more rows: --max-rows 0 prints all"
 
 
 def test_failed_rows_are_red_in_a_terminal_only() -> None:
     assert "\x1b[31m" in waterfall(skeleton(), width=100, max_rows=9, colour=True)[2]
     assert "\x1b" not in "".join(waterfall(skeleton(), width=100, max_rows=9, colour=False))
+
+
+def siblings(count: int, *, failed: int | None = None) -> dict[str, Any]:
+    """A root with equal children of 1, 2, … ns one after another, each with a child of its own."""
+    parent, start, dur, flags, name = [-1], [0], [count * (count + 1) // 2], [0], [0]
+    for number in range(1, count + 1):
+        begin = number * (number - 1) // 2
+        for above, length, which in ((0, number, 1), (len(parent), 0, 0)):
+            parent.append(above)
+            start.append(begin)
+            dur.append(length)
+            flags.append(FAILED | ORIGIN if number == failed and which else 0)
+            name.append(which)
+    return skeleton() | {
+        "span_id": "00" * 8 * len(parent), "parent": parent, "missing": [], "start": start, "dur": dur, "flags": flags,
+        "svc": [0] * len(parent), "name": name, "total": len(parent),
+    }  # fmt: skip
+
+
+def test_equal_siblings_are_one_row_with_their_sum_least_median_and_most() -> None:
+    _, _, root, group, note, left = waterfall(siblings(200), width=100, max_rows=10, colour=False)
+    assert "×" not in root
+    assert "SELECT rates ×200" in group
+    assert "20.1 µs" in group, "the sum"
+    assert group.count("█") == root.count("█"), "they fill the time of the root"
+    assert note.strip() == "(together; each 1 ns to 200 ns, half of them 101 ns or less)"
+    assert left == "399 rows of equal spans left out: --ungrouped prints them"
+
+
+def test_a_failed_one_of_many_keeps_its_own_row() -> None:
+    lines = waterfall(siblings(9, failed=4), width=100, max_rows=99, colour=False)
+    assert [line for line in lines if "SELECT rates ×8" in line]
+    assert len([line for line in lines if "✖ SELECT rates" in line]) == 1
+
+
+def test_four_equal_siblings_and_an_ungrouped_picture_have_a_row_each() -> None:
+    assert len(waterfall(siblings(4), width=100, max_rows=99, colour=False)) == 2 + 9
+    assert len(waterfall(siblings(20), width=100, max_rows=99, colour=False, grouped=False)) == 2 + 41
+    assert waterfall(siblings(20), width=100, max_rows=1, colour=False)[-2] == "… 1 more row: --max-rows 0 prints all"
+
+
+def test_a_group_fits_a_narrow_terminal() -> None:
+    assert max(map(len, waterfall(siblings(2000), width=40, max_rows=99, colour=False))) <= 40

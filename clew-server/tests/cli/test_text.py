@@ -37,7 +37,14 @@ def test_control_characters_of_a_name_never_reach_the_terminal() -> None:
 
 def test_numbers_in_sentences_read_as_in_the_ui() -> None:
     assert [count_text(n) for n in (0, 205, 183_402, 1_830_000, 2.5)] == ["0", "205", "183,402", "1.8 M", "2.5"]
-    assert [percent_text(n) for n in (0, 0.0634, 0.0996, 0.81, 1)] == ["0 %", "6.3 %", "10 %", "81 %", "100 %"]
+    assert [percent_text(n) for n in (0, 0.0004, 0.0634, 0.0996, 0.81, 1)] == [
+        "0 %",
+        "< 0.1 %",
+        "6.3 %",
+        "10 %",
+        "81 %",
+        "100 %",
+    ]
     assert [times_text(n) for n in (6.72, 12.3)] == ["6.7 times", "12 times"]
     assert [counted(n, "retry", "retries") for n in (1, 2)] == ["1 retry", "2 retries"]
     assert counted(1200, "span") == "1,200 spans"

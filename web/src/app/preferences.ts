@@ -7,6 +7,9 @@ export type Theme = 'light' | 'dark'
 const THEME_KEY = 'clew.theme'
 const ZONE_KEY = 'clew.zone'
 const LETTERS_KEY = 'clew.letters'
+const PINS_KEY = 'clew.pins'
+const PANE_KEY = 'clew.pane'
+const MOST_PINS = 50
 
 function stored<T extends string>(key: string, allowed: readonly T[]): T | null {
   const value = localStorage.getItem(key)
@@ -22,6 +25,33 @@ function currentTheme(): Theme {
 export const themeStore = createStore<Theme>(currentTheme())
 export const zoneStore = createStore<Zone>(stored<Zone>(ZONE_KEY, ['local', 'utc']) ?? 'utc')
 export const lettersStore = createStore<boolean>(localStorage.getItem(LETTERS_KEY) !== 'off')
+
+/** Keys of attributes that stand first in the details of every span. */
+export const pinsStore = createStore<readonly string[]>(storedPins())
+/** Width of the details in pixels, null while the reader has not changed it. */
+export const paneStore = createStore<number | null>(Number(localStorage.getItem(PANE_KEY)) || null)
+
+function storedPins(): string[] {
+  try {
+    const pins: unknown = JSON.parse(localStorage.getItem(PINS_KEY) ?? '[]')
+    return Array.isArray(pins) ? pins.filter((pin) => typeof pin === 'string') : []
+  } catch {
+    return []
+  }
+}
+
+export function togglePin(key: string): void {
+  const pins = pinsStore.get()
+  const next = pins.includes(key) ? pins.filter((pin) => pin !== key) : [...pins, key].slice(-MOST_PINS)
+  localStorage.setItem(PINS_KEY, JSON.stringify(next))
+  pinsStore.set(next)
+}
+
+export function choosePaneWidth(width: number | null): void {
+  if (width === null) localStorage.removeItem(PANE_KEY)
+  else localStorage.setItem(PANE_KEY, String(Math.round(width)))
+  paneStore.set(width === null ? null : Math.round(width))
+}
 
 /** Puts the theme on the page and follows the system until the reader has chosen. */
 export function startTheme(): void {

@@ -1,5 +1,6 @@
 /** Reads the server's explanation of a trace for the panels: which of its parts belong together. It judges nothing itself. */
 import type { ExplainedFailure, Explanation, Finding, Share, UsualOperation } from '../api/explanation'
+import { formatDuration } from './format'
 import type { TraceModel } from './trace'
 
 /** Kinds of findings that tell how a failure came about, and so stand beside it. */
@@ -117,4 +118,12 @@ export class UsualValues {
     if (known === undefined || known.p50_ns === null) return null
     return { p50: Number(known.p50_ns), p95: known.p95_ns === null ? null : Number(known.p95_ns) }
   }
+}
+
+/** By how much clocks were moved before anything was computed; empty where none was. */
+export function clockShiftText(explanation: Explanation | null): string {
+  const shifts = explanation?.clock_shifts ?? []
+  if (shifts.length === 0) return ''
+  const words = shifts.map(({ host, shift_ns }) => `${host} by ${formatDuration(Number(shift_ns))}`)
+  return `for the analysis clocks were moved: ${words.join(', ')}`
 }

@@ -1,5 +1,7 @@
 /** Reads spans of OTLP JSON for the details: values as text, the exception, the span's surroundings. */
-import type { AnyValue, KeyValue, Span, TracesData } from '../api/otlp'
+import type { AnyValue, KeyValue, Span, SpanEvent, TracesData } from '../api/otlp'
+
+const MOST_JSON = 500_000
 
 export interface SpanDetails {
   span: Span
@@ -25,7 +27,7 @@ export function spansOf(data: TracesData): SpanDetails[] {
 }
 
 /** A plain JavaScript value; integers stay exact as text where a number could not hold them. */
-function plain(value: AnyValue | undefined): unknown {
+export function plainValue(value: AnyValue | undefined): unknown {
   if (value === undefined) return null
   if (value.stringValue !== undefined) return value.stringValue
   if (value.boolValue !== undefined) return value.boolValue
@@ -35,16 +37,18 @@ function plain(value: AnyValue | undefined): unknown {
   }
   if (value.doubleValue !== undefined) return value.doubleValue
   if (value.bytesValue !== undefined) return value.bytesValue
-  if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plain)
+  if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plainValue)
   if (value.kvlistValue !== undefined) {
-    return Object.fromEntries((value.kvlistValue.values ?? []).map((item) => [item.key, plain(item.value)]))
+    return Object.fromEntries(
+      (value.kvlistValue.values ?? []).map((item) => [item.key, plainValue(item.value)]),
+    )
   }
   return null
 }
 
 /** A value as it is shown and copied; lists and maps as indented JSON. */
 export function valueText(value: AnyValue | undefined): string {
-  const bare = plain(value)
+  const bare = plainValue(value)
   if (bare === null) return ''
   return typeof bare === 'object' ? JSON.stringify(bare, null, 2) : String(bare)
 }
@@ -104,4 +108,20 @@ export function webAddress(text: string): string | null {
   } catch {
     return null
   }
+}
+
+/** Text that holds a JSON object or list, indented; null for any other text, and for what is too long to be worth it. */
+export function prettyJson(text: string): string | null {
+  if (text.length > MOST_JSON || !/^\s*[[{]/.test(text)) return null
+  try {
+    const pretty = JSON.stringify(JSON.parse(text), null, 2)
+    return pretty === text ? null : pretty
+  } catch {
+    return null
+  }
+}
+
+/** Whether an event came as a log record of the span. */
+export function isFromLog(event: SpanEvent): boolean {
+  return attribute(event.attributes, 'clew.from') === 'log'
 }

@@ -7,7 +7,7 @@ import { useShortcuts, type Shortcuts } from '../app/shortcuts'
 import { TRACE_FIELDS, type Collapse, type TimeWindow, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
-import { firstSpan, originsIn } from '../model/explanation'
+import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
 import { serviceColours } from '../model/colours'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
@@ -72,6 +72,11 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     return marks
   }, [model, filter, found])
 
+  const usual = useMemo(() => new UsualValues(explained), [explained])
+  const handled = useMemo(
+    () => new Set(explained === null ? [] : handledFailures(explained).map((failure) => failure.span_id)),
+    [explained],
+  )
   const hasPanels = explained !== null || explanation.isLoading || explanation.error !== null
   const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
   const isOpen = detailsOpen && span >= 0
@@ -202,6 +207,15 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     else if (isCollapsed(model, selected, closed)) toggle(selected)
     else select(rows[rowOf(rows, selected) + 1] ?? -1, { open: false })
   }
+  const paneHead = span < 0 ? -1 : groups.head[span]!
+  const paneGroup =
+    paneHead < 0
+      ? null
+      : {
+          summary: groups.summaryOf(paneHead),
+          isFolded: folded[paneHead] === 1,
+          onToggle: () => toggleGroup(paneHead),
+        }
   const shown = window ?? { from: 0, to: model.length }
   const zoom = (factor: number) => {
     const middle = (shown.from + shown.to) / 2
@@ -332,6 +346,10 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
               model={model}
               node={span}
               colours={colours}
+              usual={usual}
+              isHandled={handled.has(model.spanId(span))}
+              group={paneGroup}
+              shift={clockShiftText(explained)}
               onClose={escape}
               onEvents={setEventTimes}
             />

@@ -183,7 +183,7 @@ function Path({
           ) : null}
           <button type="button" className="panel-step" onClick={() => onSpans([model.spanId(step)])}>
             <ServiceChip colour={colours[model.service[step]!] ?? 0} />
-            {model.serviceName(step) || 'no service'}
+            {model.serviceLabel(step)}
           </button>
         </li>
       ))}

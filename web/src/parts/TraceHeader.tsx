@@ -63,14 +63,14 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
   const zone = useStore(zoneStore)
   const search = useStore(searchStore)
   const head = headNode(model)
-  const service = head < 0 ? '' : model.serviceName(head)
-  const name = (head < 0 ? '' : model.spanName(head)) || 'no name'
+  const service = head < 0 ? 'no service' : model.serviceLabel(head)
+  const name = head < 0 ? 'no name' : model.spanLabel(head)
   const start = String(BigInt(model.skeleton.t0) + BigInt(Math.round(model.earliest)))
   const duration = explained?.root ? Number(explained.root.duration_ns) : head < 0 ? 0 : model.duration[head]!
   const missing = new Set(newest.missing.map(([, parentId]) => parentId)).size
   const notes = explained === null ? [] : unseenNotes(explained)
   useEffect(() => {
-    document.title = `${name} ${service} · ${formatDuration(duration)} · clew`
+    document.title = `${name.slice(0, 100)} ${service.slice(0, 100)} · ${formatDuration(duration)} · clew`
   }, [name, service, duration])
   return (
     <header className="trace-header">
@@ -80,10 +80,10 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
             <Icon name="left" size={12} />
             results
           </Link>
-          <h1>{name}</h1>
+          <h1 title={name.slice(0, 300)}>{name}</h1>
           <span className="trace-service">
             <ServiceChip colour={head < 0 ? 0 : (colours[model.service[head]!] ?? 0)} />
-            {service || 'no service'}
+            {service}
           </span>
           <Outcome outcome={outcomeOf(explanation, newest)} />
         </div>

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,34 +22,38 @@ class Skeleton(NamedTuple):
 
 def skeleton_from_trace(trace: Trace) -> Skeleton:
     """The columns of a trace as JSON."""
-    columns = columns_of(trace)
-    return Skeleton(json.dumps(columns, separators=(",", ":")).encode(), columns["etag"], trace.unreadable)
+    text = _text(_columns(trace))
+    etag = _hash(text)
+    return Skeleton(f'{text[:-1]},"etag":"{etag}"}}'.encode(), etag, trace.unreadable)
 
 
 def columns_of(trace: Trace) -> dict[str, Any]:
     """JSON-ready columns, the same for the same spans. `t0` decimal text of ns since the epoch; `start[]` and `dur[]` ns."""
+    columns = _columns(trace)
+    return {**columns, "etag": _hash(_text(columns))}
+
+
+def _columns(trace: Trace) -> dict[str, Any]:
     flags = list(trace.flags)
     for row in origins(trace):
         flags[row] |= ORIGIN
-    columns: dict[str, Any] = {
+    return {
         "t0": str(trace.t0_unix_nano),
-        "services": list(trace.services),
-        "names": list(trace.names),
-        "span_id": b"".join(span_id[:8].ljust(8, b"\0") for span_id in trace.span_ids).hex(),
-        "parent": list(trace.parent),
+        "services": trace.services,
+        "names": trace.names,
+        "span_id": _joined(trace.span_ids).hex(),
+        "parent": trace.parent,
         "missing": [[row, trace.parent_ids[row].hex()] for row, parent in enumerate(trace.parent) if parent == MISSING],
-        "start": list(trace.start_ns),
-        "dur": list(trace.duration_ns),
+        "start": trace.start_ns,
+        "dur": trace.duration_ns,
         "negative": _negative(trace),
-        "svc": list(trace.service),
-        "name": list(trace.name),
-        "kind": list(trace.kind),
+        "svc": trace.service,
+        "name": trace.name,
+        "kind": trace.kind,
         "flags": flags,
         "critical": [],
         "total": len(trace),
     }
-    columns["etag"] = _hash(columns)
-    return columns
 
 
 def _negative(trace: Trace) -> list[list[int]]:
@@ -64,14 +67,14 @@ def _negative(trace: Trace) -> list[list[int]]:
     return found
 
 
-def _hash(columns: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for key in ("t0", "services", "names", "span_id", "missing", "negative"):
-        digest.update(repr(columns[key]).encode("utf-8", "surrogatepass"))
-    for key in ("parent", "start", "dur", "svc", "name", "kind", "flags"):
-        digest.update(_as_bytes(columns[key]))
-    return digest.hexdigest()
+def _joined(span_ids: Sequence[bytes]) -> bytes:
+    """Eight bytes a span, whatever lengths came."""
+    return b"".join(span_id if len(span_id) == 8 else span_id[:8].ljust(8, b"\0") for span_id in span_ids)
 
 
-def _as_bytes(values: Sequence[int]) -> bytes:
-    return array("Q", [value & 0xFFFFFFFFFFFFFFFF for value in values]).tobytes()
+def _text(columns: dict[str, Any]) -> str:
+    return json.dumps(columns, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 
 from clew import ask
 from clew.ask import DEFAULT_SERVER
+from clew.terminal import typed
 
 _TIMEOUT_S = 30.0
 FOUND, NOT_FOUND, USAGE, NOT_REACHABLE = 0, 1, 2, 7
@@ -96,6 +97,14 @@ class Client:
         if ours is None:
             return self._no_clew(message)
         return CommandFailed(NOT_FOUND if error.code == 404 else USAGE, message)
+
+
+def quoted_id(text: str) -> str:
+    """A trace id of the command line, as it stands in an address. A text that is none is a CommandFailed."""
+    try:
+        return urllib.parse.quote(typed(text.strip()), safe="")
+    except ValueError as error:
+        raise CommandFailed(USAGE, str(error)) from error
 
 
 def run_reading(name: str, work: Any, arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -38,14 +39,19 @@ _OF_THE_SERVER: Final = frozenset((2, 4, 12, 13, 14, 15))
 def is_failed(span: Span, raw: bytes) -> bool:
     """Status error; with no status an `exception` event, or a failing code. `raw` are the span's bytes.
 
-    Codes are read only where the bytes hold the name of one: attributes are most of what a span costs to read.
+    Codes are read only where the bytes may hold one that fails: attributes are most of what a span costs to read.
     """
     status = span.status.code
     if status != _UNSET:
         return status == _ERROR
-    if b"exception" in raw and any(event.name == "exception" for event in span.events):
+    if span.events and b"exception" in raw and any(event.name == "exception" for event in span.events):
         return True
-    return b"status_code" in raw and failing_code(span) is not None
+    at = raw.find(b"status_code")
+    while at >= 0:
+        if not _is_harmless(raw[max(0, at - 14) : at + 18]):
+            return failing_code(span) is not None
+        at = raw.find(b"status_code", at + 11)
+    return False
 
 
 def failing_code(span: Span) -> str | None:
@@ -70,6 +76,23 @@ def failing_code(span: Span) -> str | None:
             elif code in _OF_THE_SERVER or (code > 0 and span.kind != _SERVER):
                 return f"gRPC {_GRPC_CODES[code]}" if code < len(_GRPC_CODES) else f"gRPC {code}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_harmless(around: bytes) -> bool:
+    """Whether the attribute in these bytes cannot fail a span: HTTP's code from 100 to 399, gRPC's 0 or OK. False when in doubt.
+
+    `around` are at most 14 bytes before `status_code` and 7 after it. The spans of a trace have the same few, so each is looked at
+    once. A value is field 2 (tag 18) of its attribute, with a text (tag 10) or a number (tag 24) in it.
+    """
+    key, _, value = around.partition(b"status_code")
+    is_http = key.endswith((b"http.response.", b"http."))
+    if value.startswith((b"\x12\x05\x0a\x03", b"\x12\x04\x0a\x02")):
+        text = value[4 : 4 + value[3]]
+        return text[:1] in (b"1", b"2", b"3") and text.isdigit() and len(text) == 3 if is_http else text == b"OK"
+    if value.startswith(b"\x12\x03\x18") and len(value) > 4:
+        return is_http and 100 <= (value[3] & 127) + (value[4] << 7) <= 399
+    return not is_http and value.startswith(b"\x12\x02\x18\x00")
 
 
 def _http_fails(code: int, kind: int) -> bool:

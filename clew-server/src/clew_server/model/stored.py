@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
 
 
 class StoredSpan(NamedTuple):
@@ -15,3 +16,91 @@ class StoredSpan(NamedTuple):
     span: bytes
     received_unix_nano: int
     """Arrival; whole seconds when it comes from the store."""
+
+
+class Origin(NamedTuple):
+    """What many spans share: the bytes of a resource and of a scope, and their schema URLs."""
+
+    resource: bytes
+    resource_schema_url: str
+    scope: bytes
+    scope_schema_url: str
+
+
+class StoredSpans(Sequence[StoredSpan]):
+    """Many spans as columns: of 100,000 spans as objects of their own the collector of garbage would look at each, again and again.
+
+    `raw`, `origin` (an index in `origins`, in which nothing is twice) and `received_unix_nano` have one entry a span.
+    """
+
+    __slots__ = ("_numbers", "origin", "origins", "raw", "received_unix_nano")
+
+    def __init__(self, spans: Iterable[StoredSpan] = ()) -> None:
+        self.raw: list[bytes] = []
+        self.origin: list[int] = []
+        self.received_unix_nano: list[int] = []
+        self.origins: list[Origin] = []
+        self._numbers: dict[Origin, int] = {}
+        self.extend(spans)
+
+    def extend(self, spans: Iterable[StoredSpan]) -> None:
+        """Add spans at the end."""
+        if isinstance(spans, StoredSpans):
+            here = [self.number_of(origin) for origin in spans.origins]
+            self.add(spans.raw, [here[number] for number in spans.origin], spans.received_unix_nano)
+            return
+        for resource, resource_url, scope, scope_url, raw, received in spans:
+            self.raw.append(raw)
+            self.origin.append(self.number_of(Origin(resource, resource_url, scope, scope_url)))
+            self.received_unix_nano.append(received)
+
+    def add(self, raw: Sequence[bytes], origin: Sequence[int], received_unix_nano: Sequence[int]) -> None:
+        """Add columns at the end. `origin`: numbers from `number_of`."""
+        self.raw += raw
+        self.origin += origin
+        self.received_unix_nano += received_unix_nano
+
+    def number_of(self, origin: Origin) -> int:
+        """The number of an origin here, which gets one if it had none."""
+        number = self._numbers.setdefault(origin, len(self.origins))
+        if number == len(self.origins):
+            self.origins.append(origin)
+        return number
+
+    def take(self, order: Sequence[int]) -> StoredSpans:
+        """The spans at these places, in this order."""
+        taken = StoredSpans()
+        taken.origins, taken._numbers = self.origins[:], self._numbers.copy()
+        raw, origin, received = self.raw, self.origin, self.received_unix_nano
+        taken.raw = list(map(raw.__getitem__, order))
+        taken.origin = list(map(origin.__getitem__, order))
+        taken.received_unix_nano = list(map(received.__getitem__, order))
+        return taken
+
+    def distinct(self) -> StoredSpans:
+        """Each span once, with its first arrival. Equal means: resource, scope, both schema URLs and every byte of the span."""
+        if len(set(self.raw)) == len(self.raw):
+            return self
+        first: dict[tuple[bytes, int], int] = {}
+        received = self.received_unix_nano
+        for at, key in enumerate(zip(self.raw, self.origin, strict=True)):
+            other = first.setdefault(key, at)
+            if received[at] < received[other]:
+                first[key] = at
+        return self.take(list(first.values()))
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @overload
+    def __getitem__(self, at: int) -> StoredSpan: ...
+    @overload
+    def __getitem__(self, at: slice) -> StoredSpans: ...
+    def __getitem__(self, at: int | slice) -> StoredSpan | StoredSpans:
+        if isinstance(at, slice):
+            return self.take(range(*at.indices(len(self))))
+        resource, resource_url, scope, scope_url = self.origins[self.origin[at]]
+        return StoredSpan(resource, resource_url, scope, scope_url, self.raw[at], self.received_unix_nano[at])
+
+    def __iter__(self) -> Iterator[StoredSpan]:
+        return (self[at] for at in range(len(self)))

@@ -7,10 +7,9 @@ trace is. Questions about it are answered in `clew_server.analysis`.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -34,8 +33,7 @@ from clew_server.model.columns import (
     depths,
 )
 from clew_server.model.failed import is_failed
-from clew_server.model.otlp_read import deduplicated
-from clew_server.model.stored import StoredSpan
+from clew_server.model.stored import StoredSpan, StoredSpans
 
 __all__ = [
     "ADJUSTED",
@@ -55,6 +53,8 @@ __all__ = [
     "trace_from_spans",
 ]
 
+T = TypeVar("T")
+
 # The store places the same starts at the arrival (schema 0002).
 _FIRST_START_NS: Final = 946_684_800_000_000_000
 _LAST_START_NS: Final = 4_102_444_799_999_999_999
@@ -65,7 +65,7 @@ _HOST_KEYS: Final = ("host.name", "host.id", "k8s.pod.uid", "k8s.pod.name", "con
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The spans of one trace. Every sequence but the last four has one entry a row."""
+    """The spans of one trace. Every sequence but the last three has one entry a row."""
 
     t0_unix_nano: int
     """The earliest start; `start_ns` counts from here."""
@@ -89,15 +89,15 @@ class Trace:
     span_ids: Sequence[bytes]
     parent_ids: Sequence[bytes]
     """As they came, also where nothing has that id."""
-    stored: Sequence[StoredSpan]
+    stored: StoredSpans
     services: Sequence[str]
     names: Sequence[str]
     hosts: Sequence[str]
     """Host, pod, container or instance of the resource; where it names none, its service."""
     unreadable: str | None
     """A sentence about what damage took from the trace; None when nothing."""
-    awaited: int = 0
-    """Events that came as log records and whose span is not here."""
+    broken: int
+    """Spans whose bytes do not parse: they are left out."""
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -123,7 +123,7 @@ class Trace:
 
     def span(self, row: int) -> Span:
         """The whole span, parsed anew at each call."""
-        return Span.FromString(self.stored[row].span)
+        return Span.FromString(self.stored.raw[row])
 
     def service_of(self, row: int) -> str:
         """Its `service.name`; empty where it names none."""
@@ -134,108 +134,98 @@ class Trace:
         return self.names[self.name[row]]
 
 
-class _Words:
-    """Texts by number, each once."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def number(self, text: str) -> int:
-        number = self._numbers.get(text)
-        if number is None:
-            number = self._numbers[text] = len(self.texts)
-            self.texts.append(text)
-        return number
-
-
-def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = None, awaited: int = 0) -> Trace:
+def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = None) -> Trace:
     """The trace of these spans: the same for the same spans in any order and however often they come.
 
     A span that names itself as its parent is a root; of a ring of parents the earliest span is. Spans whose bytes do not
-    parse are left out.
+    parse are left out and counted in `Trace.broken`.
     """
-    services, names, hosts = _Words(), _Words(), _Words()
-    origins: dict[bytes, tuple[int, int]] = {}
-    ids: list[bytes] = []
-    parent_ids: list[bytes] = []
-    starts: list[int] = []
-    durations: list[int] = []
-    service: list[int] = []
-    host: list[int] = []
-    name: list[int] = []
-    kinds: list[int] = []
-    flags: list[int] = []
-    came: list[StoredSpan] = []
-    parse = Span.FromString
-    for stored in deduplicated(spans):
-        try:
-            span = parse(stored.span)
-        except DecodeError:
-            continue
-        begin, end = span.start_time_unix_nano, span.end_time_unix_nano
-        flag = FAILED if is_failed(span, stored.span) else 0
-        if span.events:
-            flag |= EVENTS
-        if span.links:
-            flag |= LINKS
-        if end < begin:
-            flag |= MISPLACED
-        if _FIRST_START_NS <= begin <= _LAST_START_NS:
-            starts.append(begin)
-        else:
-            # Whole seconds, as the store has the arrival: the same before and after it is stored.
-            starts.append(stored.received_unix_nano // _SECOND_NS * _SECOND_NS)
-            flag |= ADJUSTED
-        durations.append(end - begin if end > begin > 0 else 0)
-        origin = origins.get(stored.resource)
-        if origin is None:
-            service_name, host_name = _origin(stored.resource)
-            origin = origins[stored.resource] = services.number(service_name), hosts.number(host_name)
-        service.append(origin[0])
-        host.append(origin[1])
-        name.append(names.number(span.name))
-        kind = span.kind
-        kinds.append(kind if 0 <= kind <= 5 else 0)
-        flags.append(flag)
-        ids.append(span.span_id)
-        parent_ids.append(span.parent_span_id)
-        came.append(stored)
-
-    by_start = sorted(range(len(ids)), key=lambda i: (starts[i], -durations[i], ids[i], came[i].span))
-    parents = _parents(ids, parent_ids, kinds, by_start, flags)
-    order, parents = _depth_first(parents, by_start)
+    came = (spans if isinstance(spans, StoredSpans) else StoredSpans(spans)).distinct()
+    read = _Read(came)
+    if len(read.ids) < len(came):
+        came = came.take(read.places)
+    by_start = _by_start(read, came)
+    order, parents = _depth_first(_parents(read, by_start), by_start)
+    _mark_misplaced(parents, read)
     row_of = [0] * len(order)
     for row, i in enumerate(order):
         row_of[i] = row
-    _mark_misplaced(parents, starts, durations, flags)
-    parent = [row_of[parents[i]] if parents[i] >= 0 else parents[i] for i in order]
-    t0 = min(starts, default=0)
-    # Numbered anew in order of appearance: the order in which spans came must not show.
-    row_services, service_texts = _renumbered((service[i] for i in order), services.texts)
-    row_names, name_texts = _renumbered((name[i] for i in order), names.texts)
-    row_hosts, host_texts = _renumbered((host[i] for i in order), hosts.texts)
+    parent = [row_of[above] if above >= 0 else above for above in map(parents.__getitem__, order)]
+    t0 = min(read.starts, default=0)
+    stored = came.take(order)
+    origins = [_origin(origin.resource) for origin in stored.origins]
+    # Numbered in order of appearance: the order in which spans came must not show.
+    service, services = _numbered(stored.origin, [service for service, _ in origins])
+    host, hosts = _numbered(stored.origin, [host for _, host in origins])
+    names = _in_order(read.names, order)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return Trace(
         t0_unix_nano=t0,
         parent=parent,
         end_row=_end_rows(parent),
         depth=depths(parent),
-        start_ns=[starts[i] - t0 for i in order],
-        duration_ns=[durations[i] for i in order],
-        service=row_services,
-        name=row_names,
-        host=row_hosts,
-        kind=[kinds[i] for i in order],
-        flags=[flags[i] for i in order],
-        span_ids=[ids[i] for i in order],
-        parent_ids=[parent_ids[i] for i in order],
-        stored=[came[i] for i in order],
-        services=service_texts,
-        names=name_texts,
-        hosts=host_texts,
+        start_ns=[start - t0 for start in map(read.starts.__getitem__, order)],
+        duration_ns=_in_order(read.durations, order),
+        service=service,
+        name=list(map(numbers.__getitem__, names)),
+        host=host,
+        kind=_in_order(read.kinds, order),
+        flags=_in_order(read.flags, order),
+        span_ids=_in_order(read.ids, order),
+        parent_ids=_in_order(read.parent_ids, order),
+        stored=stored,
+        services=services,
+        names=list(numbers),
+        hosts=hosts,
         unreadable=unreadable,
-        awaited=awaited,
+        broken=read.broken,
     )
+
+
+class _Read:
+    """The columns that come from the bytes of each span, in the order of the spans, those left out that do not parse."""
+
+    def __init__(self, came: StoredSpans) -> None:
+        self.places: list[int] = []
+        self.ids: list[bytes] = []
+        self.parent_ids: list[bytes] = []
+        self.names: list[str] = []
+        self.starts: list[int] = []
+        self.durations: list[int] = []
+        self.kinds: list[int] = []
+        self.flags: list[int] = []
+        self.broken = 0
+        places, ids, parent_ids, names = self.places, self.ids, self.parent_ids, self.names
+        starts, durations, kinds, flags = self.starts, self.durations, self.kinds, self.flags
+        one_name: dict[str, str] = {}
+        parse = Span.FromString
+        for place, raw in enumerate(came.raw):
+            try:
+                span = parse(raw)
+            except DecodeError:
+                self.broken += 1
+                continue
+            begin, end, kind, name = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.name
+            flag = FAILED if is_failed(span, raw) else 0
+            if span.events:
+                flag |= EVENTS
+            if span.links:
+                flag |= LINKS
+            if end < begin:
+                flag |= MISPLACED
+            if _FIRST_START_NS <= begin <= _LAST_START_NS:
+                starts.append(begin)
+            else:
+                # Whole seconds, as the store has the arrival: the same before and after it is stored.
+                starts.append(came.received_unix_nano[place] // _SECOND_NS * _SECOND_NS)
+                flag |= ADJUSTED
+            durations.append(end - begin if end > begin > 0 else 0)
+            names.append(one_name.setdefault(name, name))
+            kinds.append(kind if 0 <= kind <= 5 else 0)
+            flags.append(flag)
+            ids.append(span.span_id)
+            parent_ids.append(span.parent_span_id)
+            places.append(place)
 
 
 def _origin(resource: bytes) -> tuple[str, str]:
@@ -248,29 +238,39 @@ def _origin(resource: bytes) -> tuple[str, str]:
     return service, text_of(attributes, *_HOST_KEYS) or service
 
 
-def _parents(
-    ids: list[bytes], parent_ids: list[bytes], kinds: list[int], by_start: list[int], flags: list[int]
-) -> list[int]:
+def _by_start(read: _Read, came: StoredSpans) -> list[int]:
+    """The spans by start; of those that start together the longest first, then by id, then by what else they hold."""
+    starts, durations, ids = read.starts, read.durations, read.ids
+    order = sorted(range(len(starts)), key=starts.__getitem__)
+    at = 0
+    while at < len(order) - 1:
+        upto = at + 1
+        if starts[order[at]] == starts[order[upto]]:
+            while upto < len(order) and starts[order[upto]] == starts[order[at]]:
+                upto += 1
+            order[at:upto] = sorted(
+                order[at:upto],
+                key=lambda i: (-durations[i], ids[i], came.raw[i], came.origins[came.origin[i]]),
+            )
+        at = upto
+    return order
+
+
+def _parents(read: _Read, by_start: list[int]) -> list[int]:
     """The span each one hangs on. Of several with one id, the server's side, else the earliest; all of them are marked.
 
     Zipkin's client and server may share one id, and then name the same parent: the server's side hangs on the client's.
     """
-    by_id: dict[bytes, int] = {}
-    same: dict[bytes, list[int]] = {}
-    for i in by_start:
-        other = by_id.setdefault(ids[i], i)
-        if other != i:
-            same.setdefault(ids[i], [other]).append(i)
-            flags[i] |= SAME_ID
-            flags[other] |= SAME_ID
-            if kinds[i] == SERVER and kinds[other] != SERVER:
-                by_id[ids[i]] = i
+    ids, kinds = read.ids, read.kinds
+    by_id = {ids[i]: i for i in reversed(by_start)}
+    same = _same_ids(read, by_start, by_id) if len(by_id) < len(by_start) else []
+    found = by_id.get
     none = b"\0" * 8
     parents = [
-        ROOT if len(parent) != 8 or parent == none or parent == ids[i] else by_id.get(parent, MISSING)
-        for i, parent in enumerate(parent_ids)
+        ROOT if len(parent) != 8 or parent in (none, own) else found(parent, MISSING)
+        for parent, own in zip(read.parent_ids, ids, strict=True)
     ]
-    for sharing in same.values():
+    for sharing in same:
         client = next((i for i in sharing if kinds[i] == CLIENT), None)
         if client is not None:
             for i in sharing:
@@ -279,33 +279,41 @@ def _parents(
     return parents
 
 
+def _same_ids(read: _Read, by_start: list[int], by_id: dict[bytes, int]) -> list[list[int]]:
+    """The spans of each id that several have, by start. They are marked, and `by_id` gets the one to hang on."""
+    ids, kinds, flags = read.ids, read.kinds, read.flags
+    same: dict[bytes, list[int]] = {}
+    for i in by_start:
+        other = by_id[ids[i]]
+        if other != i:
+            same.setdefault(ids[i], [other]).append(i)
+            flags[i] |= SAME_ID
+            flags[other] |= SAME_ID
+            if kinds[i] == SERVER and kinds[other] != SERVER:
+                by_id[ids[i]] = i
+    return list(same.values())
+
+
 def _depth_first(parents: list[int], by_start: list[int]) -> tuple[list[int], list[int]]:
     """Rows in order, and the parents with rings cut open where they are entered."""
-    children: dict[int, list[int]] = {}
-    tops = []
-    for i in by_start:
-        if parents[i] >= 0:
-            children.setdefault(parents[i], []).append(i)
+    first_child = [-1] * len(parents)
+    next_sibling = [-1] * len(parents)
+    first_top = -1
+    for i in reversed(by_start):
+        above = parents[i]
+        if above >= 0:
+            next_sibling[i] = first_child[above]
+            first_child[above] = i
         else:
-            tops.append(i)
-    seen = bytearray(len(parents))
+            next_sibling[i] = first_top
+            first_top = i
     order: list[int] = []
-
-    def visit(tops: list[int]) -> None:
-        stack = tops[::-1]
-        while stack:
-            i = stack.pop()
-            if seen[i]:
-                continue
-            seen[i] = 1
-            order.append(i)
-            below = children.get(i)
-            if below is not None:
-                stack.extend(reversed(below))
-
-    visit(tops)
+    _visit(first_top, first_child, next_sibling, order)
     if len(order) < len(parents):
         parents = list(parents)
+        seen = bytearray(len(parents))
+        for i in order:
+            seen[i] = 1
         rank = {i: at for at, i in enumerate(by_start)}
         for i in by_start:
             if not seen[i]:
@@ -320,19 +328,53 @@ def _depth_first(parents: list[int], by_start: list[int]) -> tuple[list[int], li
                 while parents[ring[-1]] != ring_start:
                     ring.append(parents[ring[-1]])
                 top = min(ring, key=rank.__getitem__)
+                _unlink(top, parents[top], first_child, next_sibling)
                 parents[top] = ROOT
-                visit([top])
+                begin = len(order)
+                _visit(top, first_child, next_sibling, order)
+                for reached in order[begin:]:
+                    seen[reached] = 1
     return order, parents
 
 
-def _mark_misplaced(parents: list[int], starts: list[int], durations: list[int], flags: list[int]) -> None:
+def _visit(top: int, first_child: list[int], next_sibling: list[int], order: list[int]) -> None:
+    """Append `top`, its siblings after it and all their descendants, depth first."""
+    waiting = [top]
+    while waiting:
+        i = waiting.pop()
+        while i >= 0:
+            order.append(i)
+            after = next_sibling[i]
+            if after >= 0:
+                waiting.append(after)
+            i = first_child[i]
+
+
+def _unlink(child: int, above: int, first_child: list[int], next_sibling: list[int]) -> None:
+    """Take a child from the list of its parent's children."""
+    if first_child[above] == child:
+        first_child[above] = next_sibling[child]
+    else:
+        before = first_child[above]
+        while next_sibling[before] != child:
+            before = next_sibling[before]
+        next_sibling[before] = next_sibling[child]
+    next_sibling[child] = -1
+
+
+def _mark_misplaced(parents: list[int], read: _Read) -> None:
     """Set MISPLACED where a span lies outside its parent by more than the noise of clocks."""
+    starts, durations, flags = read.starts, read.durations, read.flags
     for i, above in enumerate(parents):
-        if above < 0 or flags[i] & ADJUSTED or flags[above] & ADJUSTED:
+        if above < 0:
+            continue
+        before = starts[above] - starts[i]
+        after = durations[i] - durations[above] - before
+        if before <= _CLOCK_NOISE_NS and after <= _CLOCK_NOISE_NS:
+            continue
+        if flags[i] & ADJUSTED or flags[above] & ADJUSTED:
             continue  # a start that was placed at the arrival says nothing
         noise = max(durations[above] // 100, _CLOCK_NOISE_NS)
-        before = starts[above] - starts[i]
-        after = starts[i] + durations[i] - starts[above] - durations[above]
         if before > noise or after > noise:
             flags[i] |= MISPLACED
 
@@ -346,12 +388,12 @@ def _end_rows(parent: list[int]) -> list[int]:
     return ends
 
 
-def _renumbered(numbers: Iterable[int], texts: list[str]) -> tuple[array[int], list[str]]:
-    words = _Words()
-    new = [-1] * len(texts)
-    rows = array("l")
-    for number in numbers:
-        if new[number] < 0:
-            new[number] = words.number(texts[number])
-        rows.append(new[number])
-    return rows, words.texts
+def _in_order(values: list[T], order: list[int]) -> list[T]:
+    return list(map(values.__getitem__, order))
+
+
+def _numbered(origin: list[int], texts: list[str]) -> tuple[list[int], list[str]]:
+    """For each row the number of the text of its origin, and the texts by number, in order of appearance."""
+    found: dict[str, int] = {}
+    numbers = {one: found.setdefault(texts[one], len(found)) for one in dict.fromkeys(origin)}
+    return list(map(numbers.__getitem__, origin)), list(found)

@@ -38,8 +38,10 @@ def count_text(count: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """`0.81` → `81 %`, below ten percent `6.3 %`."""
+    """`0.81` → `81 %`, below ten percent `6.3 %`, what would be `0.0 %` is `< 0.1 %`."""
     percent = share * 100
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
     return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.1f} %"
 
 

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple, TypeVar
 
 from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
-from clew_server.model import fragments, otlp_read
+from clew_server.model import otlp_read
 from clew_server.model.search import Search
-from clew_server.model.stored import StoredSpan
+from clew_server.model.stored import StoredSpan, StoredSpans
 from clew_server.model.trace import Trace, trace_from_spans
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.usual import usual_for
@@ -39,14 +39,6 @@ class Answer(NamedTuple):
 
     body: bytes
     incomplete: str | None
-
-
-class _Whole(NamedTuple):
-    """A trace from the log and the store, its fragments merged; `unreadable` as in StoredTrace, `awaited` as in Trace."""
-
-    spans: Sequence[StoredSpan]
-    unreadable: str | None
-    awaited: int
 
 
 class Skipped(NamedTuple):
@@ -152,17 +144,12 @@ class QueryService:
         Raises NotFound when there is none, Damaged when search knows some and none can be read, BadInput for a malformed id.
         """
         wanted = trace_id_from_text(trace_id)
-        return list((await self._lookups.run(lambda: self._get(wanted))).spans)
+        return list((await self._lookups.run(lambda: self._get(wanted))).stored)
 
     async def trace(self, trace_id: str, view: Callable[[Trace], T]) -> T:
         """What `view` makes of the trace, on a thread of this service. Raises as `get_trace`, and what `view` raises."""
         wanted = trace_id_from_text(trace_id)
-
-        def build() -> T:
-            trace = self._get(wanted)
-            return view(trace_from_spans(trace.spans, unreadable=trace.unreadable, awaited=trace.awaited))
-
-        return await self._lookups.run(build)
+        return await self._lookups.run(lambda: view(self._get(wanted)))
 
     async def explain(self, trace_id: str, view: Callable[[Trace, Usual], T]) -> T:
         """What `view` makes of the trace and what is usual around it, on a thread of this service.
@@ -187,10 +174,9 @@ class QueryService:
             if count > MAX_SPANS_OF_A_BRIEF:
                 return Skipped(f"It has {count:,} spans; up to {MAX_SPANS_OF_A_BRIEF:,} are read for a list.")
             try:
-                stored = self._get(wanted)
+                trace = self._get(wanted)
             except (NotFound, Damaged) as error:
                 return Skipped(str(error))
-            trace = trace_from_spans(stored.spans, unreadable=stored.unreadable, awaited=stored.awaited)
             return view(trace, brief(trace))
 
         return await self._briefs.run(build)
@@ -256,23 +242,22 @@ class QueryService:
 
         def build() -> Answer:
             trace = self._get(wanted)
-            return Answer(form(trace.spans), trace.unreadable)
+            return Answer(form(trace.stored), trace.unreadable)
 
         return await self._lookups.run(build)
 
-    def _get(self, trace_id: bytes) -> _Whole:
+    def _get(self, trace_id: bytes) -> Trace:
         # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
-        spans = self._recent.get(trace_id)
+        spans = StoredSpans(self._recent.get(trace_id))
         stored = self._store.read(trace_id)
-        spans = otlp_read.deduplicated([*spans, *stored.spans])
-        good, broken = otlp_read.readable(spans)
-        if broken:
+        spans.extend(stored.spans)
+        trace = trace_from_spans(spans, unreadable=stored.unreadable)
+        if trace.broken:
             with self._lock:
-                self._unreadable += broken
-        whole, awaited = fragments.merged(good)
-        if not whole:
-            raise self._nothing(trace_id, broken, stored.unreadable)
-        return _Whole(whole, stored.unreadable, awaited)
+                self._unreadable += trace.broken
+        if not len(trace):
+            raise self._nothing(trace_id, trace.broken, stored.unreadable)
+        return trace
 
     def _nothing(self, trace_id: bytes, broken: int, unreadable: str | None) -> Exception:
         """What to say of a trace of which there is no span to show: was there never one, or was it lost?"""

@@ -16,15 +16,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_SPANS
 from clew_server.receivers.json_walk import JsonWalk
-from clew_server.receivers.signals import TRACES, Signal
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
 _DOUBLE = re.compile(r"-?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|Infinity|inf|NaN|nan)\Z")
@@ -37,31 +36,29 @@ _Json = dict[str, Any]
 _JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
 
-def request_from_json(body: bytes, rejected: Counter[str], signal: Signal = TRACES) -> bytes:
+def request_from_json(body: bytes, rejected: Counter[str]) -> bytes:
     """The request in protobuf. An id that is not hex is left empty, so that it costs its span only.
 
-    A span or log record with any other wrong value is left out and counted as `signal.malformed`, and so are all of a resource
-    or scope that has one. Raises BadInput where the text is no JSON, has no request's structure, or holds wrong spans only;
-    TooLarge for absurdly many containers.
+    A span with any other wrong value is left out and counted as `malformed`, and so are all spans of a resource or scope that
+    has one. Raises BadInput where the text is no JSON, has no request's structure, or holds wrong spans only; TooLarge for
+    absurdly many containers.
     """
     if body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
         raise TooLarge("too many objects in one JSON request")
-    reading = _Reading(JsonWalk(body.decode("utf-8-sig", "replace")), rejected, signal)
+    reading = _Reading(JsonWalk(body.decode("utf-8-sig", "replace")), rejected)
     request = reading.request()
-    if reading.first_problem is not None and not reading.items:
+    if reading.first_problem is not None and not reading.spans:
         raise reading.first_problem
     return request
 
 
 class _Reading:
-    """One request being read. `items` counts the spans or log records that were taken."""
+    """One request being read. `spans` are those that were taken."""
 
-    def __init__(self, walk: JsonWalk, rejected: Counter[str], signal: Signal) -> None:
+    def __init__(self, walk: JsonWalk, rejected: Counter[str]) -> None:
         self._walk = walk
         self._rejected = rejected
-        self._signal = signal
-        self._read = _span if signal is TRACES else _log_record
-        self.items = self._scopes = 0
+        self.spans = self._scopes = 0
         self.first_problem: BadInput | None = None
 
     def request(self) -> bytes:
@@ -70,14 +67,14 @@ class _Reading:
         if walk.starts() != "{":
             raise _wrong("the request", "an object", walk.value())
         for key in walk.members():
-            if key != self._signal.resources_json:
+            if key != "resourceSpans":
                 walk.value()
                 continue
             for _ in self._array(key):
                 if len(done) >= MAX_REQUEST_SPANS:
                     raise TooLarge(f"more than {MAX_REQUEST_SPANS} resources in one request")
-                one = self._signal.request()
-                self._resource(self._signal.resources_of(one).add())
+                one = ExportTraceServiceRequest()
+                self._resource_spans(one.resource_spans.add())
                 done.append(one.SerializeToString())
         walk.end()
         return b"".join(done)
@@ -91,50 +88,50 @@ class _Reading:
         if walk.starts() != "[":
             raise _wrong(key, "an array", walk.value())
         for _ in walk.elements():
-            if walk.starts() != "{" and key != self._signal.items_json:
+            if walk.starts() != "{" and key != "spans":
                 raise _wrong(key, "an array of objects", walk.value())
             yield
 
-    def _resource(self, target: Any) -> None:
+    def _resource_spans(self, target: ResourceSpans) -> None:
         walk, problem = self._walk, None
         for key in walk.members():
-            if key == self._signal.scopes_json:
+            if key == "scopeSpans":
                 for _ in self._array(key):
                     self._scopes += 1
                     if self._scopes > MAX_REQUEST_SPANS:
                         raise TooLarge(f"more than {MAX_REQUEST_SPANS} scopes in one request")
-                    self._scope(self._signal.scopes_of(target).add())
+                    self._scope_spans(target.scope_spans.add())
                 continue
             problem = self._head(target, key, walk.value(), _resource) or problem
         if problem is not None:
-            self._reject(problem, sum(len(self._signal.items_of(scope)) for scope in self._signal.scopes_of(target)))
+            self._reject(problem, sum(len(scope.spans) for scope in target.scope_spans))
             target.Clear()
 
-    def _scope(self, target: Any) -> None:
+    def _scope_spans(self, target: ScopeSpans) -> None:
         walk, problem = self._walk, None
         for key in walk.members():
-            if key == self._signal.items_json:
+            if key == "spans":
                 for _ in self._array(key):
-                    self._item(self._signal.items_of(target))
+                    self._one_span(target)
                 continue
             problem = self._head(target, key, walk.value(), _scope) or problem
         if problem is not None:
-            self._reject(problem, len(self._signal.items_of(target)))
+            self._reject(problem, len(target.spans))
             target.Clear()
 
-    def _item(self, items: Any) -> None:
-        if self.items + self._rejected[self._signal.malformed] >= MAX_REQUEST_SPANS:
-            raise TooLarge(f"more than {MAX_REQUEST_SPANS} {self._signal.one}s in one request")
+    def _one_span(self, target: ScopeSpans) -> None:
+        if self.spans + self._rejected["malformed"] >= MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
         source = self._walk.value()
-        self.items += 1
+        self.spans += 1
         try:
-            self._read(items.add(), _object(source, f"a {self._signal.one}"))
+            _span(target.spans.add(), _object(source, "a span"))
         except BadInput as error:
-            del items[-1]
+            del target.spans[-1]
             self._reject(error, 1)
 
     def _head(self, target: Any, key: str, value: Any, read: Callable[[Any, _Json], None]) -> BadInput | None:
-        """Read the resource of a Resource…, the scope of a Scope…, or their schemaUrl; what is wrong with it."""
+        """Read the resource of a ResourceSpans, the scope of a ScopeSpans, or their schemaUrl; what is wrong with it."""
         name = read.__name__.removeprefix("_")
         try:
             if key == "schemaUrl":
@@ -147,10 +144,10 @@ class _Reading:
             return error
         return None
 
-    def _reject(self, why: BadInput, items: int) -> None:
+    def _reject(self, why: BadInput, spans: int) -> None:
         self.first_problem = self.first_problem or why
-        self.items -= items
-        self._rejected[self._signal.malformed] += items
+        self.spans -= spans
+        self._rejected["malformed"] += spans
 
 
 def _resource(target: Resource, source: _Json) -> None:
@@ -201,22 +198,6 @@ def _span(target: Span, source: _Json) -> None:
         target.status.SetInParent()
         target.status.message = _text(status, "message")
         target.status.code = _enum(status, "code", Status.StatusCode)  # type: ignore[assignment]
-
-
-def _log_record(target: LogRecord, source: _Json) -> None:
-    target.time_unix_nano = _unsigned(source, "timeUnixNano", 64)
-    target.observed_time_unix_nano = _unsigned(source, "observedTimeUnixNano", 64)
-    target.severity_number = _enum(source, "severityNumber", SeverityNumber)  # type: ignore[assignment]
-    target.severity_text = _text(source, "severityText")
-    if (body := _optional(source, "body")) is not None:
-        target.body.SetInParent()
-        _any_value(target.body, body, 0)
-    _attributes(target.attributes, source)
-    target.dropped_attributes_count = _unsigned(source, "droppedAttributesCount", 32)
-    target.flags = _unsigned(source, "flags", 32)
-    target.trace_id = _hex(source, "traceId")
-    target.span_id = _hex(source, "spanId")
-    target.event_name = _text(source, "eventName")
 
 
 def _attributes(target: Any, source: _Json, key: str = "attributes", depth: int = 0) -> None:

@@ -8,11 +8,11 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 from clew_server.errors import Unavailable
-from clew_server.model.stored import StoredSpan
+from clew_server.model.stored import Origin, StoredSpan, StoredSpans
 from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
 from clew_server.store.connections import Pool
 from clew_server.store.contract import StoredTrace
@@ -137,21 +137,21 @@ class ChdbReader:
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
-    def _read(self, trace_id: bytes, question: Question) -> list[StoredSpan]:
+    def _read(self, trace_id: bytes, question: Question) -> StoredSpans:
         rows = RowBinary(question.ask("trace_chunks", {"id": trace_id.hex()}, "RowBinary"))
         pieces = []
         while rows.more():
             pieces.append((rows.uint32(), rows.uint64s(), rows.uint64s(), rows.uint64s(), rows.string()))
         origins = self._origin_bytes({key for piece in pieces for ids in (piece[1], piece[2]) for key in ids}, question)
-        found: list[StoredSpan] = []
+        found = StoredSpans()
+        numbers: dict[tuple[int, int], int] = {}
         for received_s, of_resource, of_scope, lengths, raw in pieces:
-            received_ns = received_s * 1_000_000_000
-            start = 0
-            for resource_id, scope_id, end in zip(of_resource, of_scope, accumulate(lengths), strict=True):
-                resource, resource_url = origins[resource_id]
-                scope, scope_url = origins[scope_id]
-                found.append(StoredSpan(resource, resource_url, scope, scope_url, raw[start:end], received_ns))
-                start = end
+            pairs = list(zip(of_resource, of_scope, strict=True))
+            for pair in set(pairs) - numbers.keys():
+                (resource, resource_url), (scope, scope_url) = origins[pair[0]], origins[pair[1]]
+                numbers[pair] = found.number_of(Origin(resource, resource_url, scope, scope_url))
+            spans = [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
+            found.add(spans, list(map(numbers.__getitem__, pairs)), [received_s * 1_000_000_000] * len(pairs))
         return found
 
     def _origin_bytes(self, ids: set[int], question: Question) -> dict[int, tuple[bytes, str]]:

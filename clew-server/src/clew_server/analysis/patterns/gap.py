@@ -69,23 +69,29 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
         ):
             after = child
     gap_ns = end_ns - start_ns
-    where = (
-        f"between {trace.name_of(before)} and {trace.name_of(after)}"
-        if before is not None and after is not None
-        else f"before {trace.name_of(after)}"
-        if after is not None
-        else f"after {trace.name_of(before)}"
-        if before is not None
-        else "beside its children"
-    )
     callee = _callee(evidence, row)
     if callee is None:
+        where = _where(evidence, before, after)
         text = f"{duration_text(gap_ns)} in {evidence.label(row)} without a child span, {where}: work there is not instrumented"
     else:
-        text = f"{duration_text(gap_ns)} of {evidence.label(row)} outside {callee}, {where}: network, or waiting to be accepted"
+        why = (
+            "before it began: network, or waiting to be accepted"
+            if before is None
+            else "after it had ended: network, or a busy caller"
+        )
+        text = f"{duration_text(gap_ns)} of {evidence.label(row)} were spent outside {callee}, {why}"
     numbers = {"gap_ns": gap_ns, "start_ns": start_ns, "end_ns": end_ns}
     rows = [row, *(child for child in (before, after) if child is not None)]
     return Finding("gap", text, evidence.share(gap_ns), certainty, rows, numbers)
+
+
+def _where(evidence: Evidence, before: int | None, after: int | None) -> str:
+    trace = evidence.trace
+    if before is not None and after is not None:
+        return f"between {trace.name_of(before)} and {trace.name_of(after)}"
+    if before is not None:
+        return f"after {trace.name_of(before)}"
+    return f"before {trace.name_of(after)}" if after is not None else "beside its children"
 
 
 def _callee(evidence: Evidence, row: int) -> str | None:

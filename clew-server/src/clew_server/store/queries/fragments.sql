@@ -1,2 +1,0 @@
--- Rows of `spans` that are no spans of their own.
-SELECT count() FROM spans WHERE IS_FRAGMENT

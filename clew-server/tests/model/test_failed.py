@@ -1,0 +1,40 @@
+"""Whether a span failed is read from its bytes first; the answer is that of its attributes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.model.failed import failing_code, is_failed
+
+KEYS = (
+    "http.response.status_code",
+    "http.status_code",
+    "rpc.grpc.status_code",
+    "rpc.response.status_code",
+    "rpc.status_code",
+    "my.http.status_code",
+    "http.status_code_class",
+    "status_code",
+)
+NUMBERS = (-1, 0, 1, 2, 14, 16, 99, 100, 127, 128, 200, 302, 399, 400, 404, 499, 500, 503, 1000, 16_584, 2**40)
+TEXTS = ("", "OK", "ok", "0", "2", "14", "20", "200", "404", "503", "UNAVAILABLE", "unavailable", "\x12\x03\x18")
+
+
+@given(
+    st.sampled_from(range(6)),
+    st.sampled_from(["GET /", "http.status_code", "rpc.status_code\x12\x02\x18"]),
+    st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from([*NUMBERS, *TEXTS])), max_size=3),
+)
+def test_a_code_found_in_the_bytes_says_what_the_attributes_say(
+    kind: int, name: str, values: list[tuple[str, int | str]]
+) -> None:
+    span = Span(name=name, kind=kind)  # type: ignore[arg-type]
+    for key, value in values:
+        pair = span.attributes.add(key=key)
+        if isinstance(value, int):
+            pair.value.int_value = value
+        else:
+            pair.value.string_value = value
+    assert is_failed(span, span.SerializeToString()) == (failing_code(span) is not None)
