@@ -127,6 +127,20 @@ def test_the_order_of_causes_uses_aligned_clocks() -> None:
     assert cause_names(drawing) == ["pay:one", "web:two"]
 
 
+def test_a_span_whose_start_is_not_known_is_not_the_first_cause() -> None:
+    # Its arrival stands for its end, a whole second, which may well be before all others.
+    drawing = drawn(
+        """
+        web:get       S  [------------------]   !
+          web:one     C   [----]                !   lost
+          web:two     C            [--]         !
+    """,
+        column_ns=10**9,
+    )
+    assert drawing.tree.end_ns[drawing.row("web:one")] < drawing.tree.end_ns[drawing.row("web:two")]
+    assert cause_names(drawing) == ["web:two", "web:one"]
+
+
 @pytest.mark.parametrize(
     ("kind", "marks", "expected"),
     [

@@ -61,14 +61,13 @@ def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
 class _Walk:
     """One span on the path, walked from its end to its start."""
 
-    __slots__ = ("_children", "_last", "_noise_ns", "_tick_ns", "cursor", "row", "start_ns")
+    __slots__ = ("_children", "_last", "_length_ns", "_tick_ns", "cursor", "row", "start_ns")
 
     def __init__(self, tree: Tree, row: int, start_ns: int, end_ns: int, tick_ns: int) -> None:
         self.row = row
         self.start_ns = start_ns
         self.cursor = end_ns
-        # `100 * overlap < length` is `overlap < 1 %` in whole numbers.
-        self._noise_ns = end_ns - start_ns
+        self._length_ns = end_ns - start_ns
         self._tick_ns = tick_ns
         self._children = iter(_last_first(tree, row, start_ns, end_ns))
         self._last = end_ns
@@ -77,7 +76,7 @@ class _Walk:
         """The child before the cursor, clipped to it; None when there is no more. Those that overlap get their slack."""
         for child, start, end in self._children:
             over = end - self.cursor
-            if over > self._tick_ns and 100 * over >= self._noise_ns:
+            if over > self._tick_ns and over * 100 >= self._length_ns:
                 slack[child] = max(self._last - end, 0)
                 continue
             end = min(end, self.cursor)

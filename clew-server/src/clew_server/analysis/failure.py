@@ -10,7 +10,7 @@ from clew_server.analysis.answers import Failure, Role
 from clew_server.analysis.tree import Tree
 from clew_server.model.attributes import text_of
 from clew_server.model.failed import failing_code
-from clew_server.model.trace import CONSUMER, FAILED, ROOT, Trace
+from clew_server.model.trace import ADJUSTED, CONSUMER, FAILED, ROOT, Trace
 
 _ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
 
@@ -39,7 +39,8 @@ def failures(tree: Tree) -> list[Failure]:
     """Every failed span and every span above one: causes first, the earliest to end before others, then the deepest.
 
     An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
-    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there.
+    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there. Spans without a
+    usable start come last.
     """
     trace = tree.trace
     below = _failed_below(trace)
@@ -58,12 +59,14 @@ def failures(tree: Tree) -> list[Failure]:
             found.append((row, "propagated"))
         else:
             found.append((row, "handled" if not begins and above >= 0 and succeeded[above] else "origin"))
-    found.sort(key=lambda one: (_ORDER[one[1]], end[one[0]], -depth[one[0]], *_words(trace, one[0])))
+
+    def order(one: tuple[int, Role]) -> tuple[int, int, int, int, str, str]:
+        row, role = one
+        # When a span without a usable start ended is not known.
+        return _ORDER[role], flags[row] & ADJUSTED, end[row], -depth[row], trace.service_of(row), trace.name_of(row)
+
+    found.sort(key=order)
     return [Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row))) for row, role in found]
-
-
-def _words(trace: Trace, row: int) -> tuple[str, str]:
-    return trace.services[trace.service[row]], trace.names[trace.name[row]]
 
 
 def causes(failures: Iterable[Failure]) -> list[int]:
@@ -82,11 +85,13 @@ def reason(trace: Trace, row: int) -> tuple[str, str]:
     exception = next((event for event in reversed(span.events) if event.name == "exception"), None)
     if exception is not None:
         type_ = text_of(exception.attributes, "exception.type")
-        message = text_of(exception.attributes, "exception.message")
+        message = text_of(exception.attributes, "exception.message") or span.status.message
+        if message:
+            return type_, message
     code = failing_code(span)
     if exception is None and code is None:
         type_ = text_of(span.attributes, "error.type")
-    return type_, message or span.status.message or code or ""
+    return type_, span.status.message or code or ""
 
 
 def group_key(service: str, operation: str, type: str, message: str) -> str:
