@@ -71,6 +71,7 @@ def test_every_kind_of_trouble_is_a_metric_whether_it_lasts_or_not() -> None:
     status = {
         **dict.fromkeys((*COUNTERS, *GAUGES), 0),
         "rejected_spans": {},
+        "dropped_signals": {"log": 0},
         "receivers": [],
         "troubles": [t.as_dict() for t in troubles.now()],
     }

@@ -383,6 +383,7 @@ class App:
             "accepted_spans": intake.accepted_spans,
             "stored_spans": stored.stored_spans,
             "rejected_spans": dict(intake.rejected_spans),
+            "dropped_signals": {"log": 0, **intake.dropped_signals},
             "duplicate_requests": intake.duplicate_requests,
             "dead_letter_spans": writer.dead_letter_spans,
             "backlog_bytes": writer.backlog_bytes,

@@ -21,6 +21,9 @@ class Batch:
     spans: int = 1
     heads: bytes | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    fragments: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    signal: str = "traces"
 
     @property
     def request(self) -> bytes:

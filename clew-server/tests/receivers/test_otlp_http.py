@@ -133,10 +133,10 @@ def test_other_types_encodings_methods_and_signals(client: httpx.Client) -> None
     assert (answer.headers["content-type"], answer.json()["code"]) == ("application/json", 3)
     answer = client.get("/v1/traces")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    for signal in ("metrics", "logs"):
-        answer = client.post(f"/v1/{signal}", content=b"", headers=PROTOBUF)
+    for path in ("/v1/metrics", "/v1development/profiles"):
+        answer = client.post(path, content=b"", headers=PROTOBUF)
         assert answer.status_code == 404
-        assert f"not {signal}" in Status.FromString(answer.content).message
+        assert f"no {path.rpartition('/')[2]}" in Status.FromString(answer.content).message
     assert client.get("/elsewhere").status_code == 404
 
 

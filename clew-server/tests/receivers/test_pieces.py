@@ -105,7 +105,7 @@ def test_one_broken_span_of_a_large_request_costs_itself() -> None:
 
 def test_a_large_request_of_broken_spans_only_is_bad_input() -> None:
     span = length_delimited(2, ids(1) + length_delimited(5, b"\xff" * 1000))
-    with pytest.raises(BadInput, match="not an OTLP trace request"):
+    with pytest.raises(BadInput, match="not an OTLP request"):
         decode_otlp(length_delimited(1, length_delimited(2, span * 2000)), PROTOBUF)
 
 
@@ -228,8 +228,8 @@ def test_what_is_small_but_in_order_is_taken(content: bytes) -> None:
 
 def test_fields_are_counted_with_what_is_nested_in_them() -> None:
     content = b"\x4a\x09\x0a\x03key\x12\x02\x18\x05" * 3 + length_delimited(11, b"\x1a\x00" * 2)
-    assert count_fields(content, 0, len(content), "span", 1000) == 3 * 4 + 1 + 2
-    assert count_fields(content, 0, len(content), "span", 5) == 6
+    assert count_fields(content, 0, len(content), "spans", 1000) == 3 * 4 + 1 + 2
+    assert count_fields(content, 0, len(content), "spans", 5) == 6
     assert MAX_PART_FIELDS == PIECE_BYTES // 2
 
 

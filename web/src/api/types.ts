@@ -45,6 +45,7 @@ export interface Status {
   accepted_spans: number
   stored_spans: number
   rejected_spans: Record<string, number>
+  dropped_signals: Record<string, number>
   duplicate_requests: number
   dead_letter_spans: number
   backlog_bytes: number

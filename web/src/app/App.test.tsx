@@ -12,6 +12,7 @@ const STATUS: Status = {
   accepted_spans: 10,
   stored_spans: 10,
   rejected_spans: {},
+  dropped_signals: {},
   duplicate_requests: 0,
   dead_letter_spans: 0,
   backlog_bytes: 0,

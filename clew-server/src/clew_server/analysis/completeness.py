@@ -76,6 +76,13 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
     if missing_parents:
         were = "1 parent span was" if missing_parents == 1 else f"{count_text(missing_parents)} parent spans were"
         yield f"{were} not received; {'it' if missing_parents == 1 else 'they'} may have been lost or sampled away{', or may still come' if young else ''}."
+    if trace.awaited:
+        what = (
+            "1 event that came as a log record belongs to a span that was"
+            if trace.awaited == 1
+            else (f"{count_text(trace.awaited)} events that came as log records belong to spans that were")
+        )
+        yield f"{what} not received{', and may still come' if young else ''}."
     if young:
         yield f"The last spans came less than {duration_text(YOUNG_NS)} ago: more may follow."
     roots = trace.roots()

@@ -53,6 +53,12 @@ class _StatusCollector:
         for reason, count in status["rejected_spans"].items():
             rejected.add_metric([reason], count)
         yield rejected
+        dropped = CounterMetricFamily(
+            "clew_dropped_signals", "What was well formed, acknowledged and not kept, by kind", labels=["kind"]
+        )
+        for kind, count in status["dropped_signals"].items():
+            dropped.add_metric([kind], count)
+        yield dropped
         received = CounterMetricFamily("clew_receiver_spans", "Spans acknowledged, by receiver", labels=["receiver"])
         refused = CounterMetricFamily(
             "clew_receiver_refused_requests", "Requests refused, by receiver", labels=["receiver"]

@@ -85,6 +85,7 @@ _SCHEMAS: dict[str, Any] = {
         accepted_spans={"type": "integer"},
         stored_spans={"type": "integer"},
         rejected_spans={"type": "object", "additionalProperties": {"type": "integer"}},
+        dropped_signals={"type": "object", "additionalProperties": {"type": "integer"}},
         duplicate_requests={"type": "integer"},
         dead_letter_spans={"type": "integer"},
         backlog_bytes={"type": "integer"},

@@ -47,6 +47,21 @@ class Batch(Protocol):
         """Spans left out, by reason."""
         ...
 
+    @property
+    def fragments(self) -> int:
+        """How many of `spans` belong to spans of other requests and count as none."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What is well formed and not kept, by kind."""
+        ...
+
+    @property
+    def signal(self) -> str:
+        """`traces` or `logs`: the same bytes may mean something else as another signal."""
+        ...
+
 
 class Accepted(NamedTuple):
     """The request is durable; `duplicate` when it was before and nothing was written."""
@@ -64,6 +79,7 @@ class IntakeStatistics:
     duplicate_requests: int = 0
     refused_requests: int = 0
     rejected_spans: Mapping[str, int] = field(default_factory=dict)
+    dropped_signals: Mapping[str, int] = field(default_factory=dict)
     in_flight_bytes: int = 0
 
 
@@ -137,6 +153,7 @@ class Intake:
         self._lock = threading.Lock()
         self._pending: dict[bytes, asyncio.Future[None]] = {}
         self._rejected: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
         self._accepted_spans = self._accepted_requests = self._duplicates = self._refused = 0
         self._room_checked_s = -1.0
         self._room_problem: str | None = None
@@ -178,7 +195,7 @@ class Intake:
             self._count(batch)
             return Accepted(0, duplicate=False)
         self.check_room()
-        request_hash = self._wal.body_hash(batch.received)
+        request_hash = self._wal.body_hash(batch.received, batch.signal)
         first = self._pending.get(request_hash)
         if first is None and not self._wal.remembers(request_hash):
             done = asyncio.wrap_future(self._wal.append(batch.request, batch.spans, request_hash, batch.heads))
@@ -205,6 +222,7 @@ class Intake:
                 duplicate_requests=self._duplicates,
                 refused_requests=self._refused,
                 rejected_spans=dict(self._rejected),
+                dropped_signals=dict(self._dropped),
                 in_flight_bytes=self._in_flight_bytes,
             )
 
@@ -215,9 +233,10 @@ class Intake:
 
     def _count(self, batch: Batch) -> None:
         with self._lock:
-            self._accepted_spans += batch.spans
+            self._accepted_spans += batch.spans - batch.fragments
             self._accepted_requests += 1
             self._rejected.update(batch.rejected)
+            self._dropped.update(batch.dropped)
 
     def _take(self, reservation: Reservation, more_bytes: int) -> None:
         gone: list[Reservation] = []

@@ -212,9 +212,13 @@ class Wal:
 
     # -- writing
 
-    def body_hash(self, body: bytes) -> bytes:
-        """16 bytes for a request body as it was sent, keyed so that nobody can make two bodies collide."""
-        return hashlib.blake2b(body, digest_size=16, key=self._key).digest()
+    def body_hash(self, body: bytes, signal: str = "traces") -> bytes:
+        """16 bytes for a request body as it was sent, keyed so that nobody can make two bodies collide.
+
+        The same bytes sent as another `signal` are another request.
+        """
+        person = b"" if signal == "traces" else signal.encode()
+        return hashlib.blake2b(body, digest_size=16, key=self._key, person=person).digest()
 
     def remembers(self, request_hash: bytes) -> bool:
         """Whether a body with this hash became durable in the last 15 minutes, also before a restart."""

@@ -76,7 +76,7 @@ def parse_raw(request: bytes) -> RawRequest:
     try:
         return _Request.FromString(request)
     except Exception as error:  # upb's DecodeError, whose module differs between protobuf versions
-        raise BadInput(f"the bytes are not an OTLP trace request: {error}", code="malformed") from error
+        raise BadInput(f"the bytes are not an OTLP request: {error}", code="malformed") from error
 
 
 def count_spans(request: bytes) -> int:

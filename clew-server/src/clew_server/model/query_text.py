@@ -25,7 +25,7 @@ _MAX_CONDITIONS: Final = 32
 _MAX_NS: Final = (1 << 63) - 1
 
 _SUPPORTED: Final = (
-    "A query is conditions separated by spaces: KEY=VALUE for service, name, kind, status or an attribute, and"
+    "A query is conditions separated by spaces: KEY=VALUE for service, name, kind, status, event, event.KEY or an attribute, and"
     ' dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
 )
 _UNITS_NS: Final = {
@@ -188,6 +188,10 @@ def _equality(key: str, quoted: bool, value: str, value_at: int) -> SpanConditio
         if value.lower() not in STATUS_WORDS:
             raise _bad_query(f"{value!r} is not a status; they are {', '.join(STATUS_WORDS)}.", value_at)
         return SpanCondition("status", "=", value.lower())
+    if key == "event":
+        return SpanCondition("event", "=", value)
+    if key.startswith("event.") and key != "event.":
+        return SpanCondition("event", "=", value, key.removeprefix("event."))
     return SpanCondition("attr", "=", value, key)
 
 

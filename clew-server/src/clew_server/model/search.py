@@ -12,10 +12,11 @@ Compare = Literal["=", ">", ">=", "<", "<="]
 class SpanCondition:
     """Holds for one span; all of a search's conditions hold for the same span.
 
-    `field`: `service`, `name`, `kind`, `status`, `dur` (ns in `value`), or `attr` with `key`.
+    `field`: `service`, `name`, `kind`, `status`, `dur` (ns in `value`), `attr` with `key`, or `event`: the name of some event,
+    or with `key` an attribute of one.
     """
 
-    field: Literal["service", "name", "kind", "status", "dur", "attr"]
+    field: Literal["service", "name", "kind", "status", "dur", "attr", "event"]
     op: Compare
     value: str | int
     key: str = ""

@@ -33,6 +33,7 @@ from clew_server.model.columns import (
     depths,
 )
 from clew_server.model.failed import is_failed
+from clew_server.model.fragments import merged
 from clew_server.model.stored import StoredSpan, StoredSpans
 
 __all__ = [
@@ -98,6 +99,8 @@ class Trace:
     """A sentence about what damage took from the trace; None when nothing."""
     broken: int
     """Spans whose bytes do not parse: they are left out."""
+    awaited: int = 0
+    """Events that came as log records and whose span is not here."""
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -137,10 +140,11 @@ class Trace:
 def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = None) -> Trace:
     """The trace of these spans: the same for the same spans in any order and however often they come.
 
-    A span that names itself as its parent is a root; of a ring of parents the earliest span is. Spans whose bytes do not
-    parse are left out and counted in `Trace.broken`.
+    Fragments are merged into their spans. A span that names itself as its parent is a root; of a ring of parents the earliest
+    span is. Spans whose bytes do not parse are left out and counted in `Trace.broken`.
     """
     came = (spans if isinstance(spans, StoredSpans) else StoredSpans(spans)).distinct()
+    came, awaited = merged(came)
     read = _Read(came)
     if len(read.ids) < len(came):
         came = came.take(read.places)
@@ -179,6 +183,7 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
         hosts=hosts,
         unreadable=unreadable,
         broken=read.broken,
+        awaited=awaited,
     )
 
 

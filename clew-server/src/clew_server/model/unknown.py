@@ -7,12 +7,13 @@ scope. Every protobuf reader skips both, the store's too: what it is given holds
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 WHOLE_FIELD: Final = 1001
 AROUND_FIELD: Final = 1002
@@ -74,6 +75,13 @@ def around(data: bytes) -> bytes:
     """Unknown fields of the `ResourceSpans` or `ScopeSpans` that the stored resource or scope was in; usually none."""
     kept = _kept(data)
     return kept.around if kept is not None else b""
+
+
+def rewritten(data: bytes, change: Callable[[Span], None]) -> bytes:
+    """A stored span, changed, with its unknown fields kept. Raises DecodeError where the bytes do not parse."""
+    span = Span.FromString(whole(data))
+    change(span)
+    return _kept_form(span)
 
 
 def _kept(data: bytes) -> _Kept | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
+
+from clew_server.receivers.signals import SignalName
 
 MAX_REQUEST_BYTES = 64 << 20
 """After decompression; more is 413, RESOURCE_EXHAUSTED."""
@@ -24,13 +27,19 @@ class OtlpBatch(NamedTuple):
     heads: bytes | None
     """The first 28 bytes of each span (0a 10, trace id, 12 08, span id), in order."""
     rejected: Mapping[str, int]
-    """Spans left out, by reason: `trace_id`, `span_id`, `malformed`."""
+    """Spans left out, by reason: `trace_id`, `span_id`, `malformed`; `log_record` for broken log records."""
+    fragments: int = 0
+    """How many of `spans` are no spans of their own (`model.fragments`)."""
+    dropped: Mapping[str, int] = MappingProxyType({})
+    """What was well formed and is not kept, by kind: `log`."""
+    signal: SignalName = "traces"
 
     @property
     def rejection(self) -> str:
         """One sentence for the sender about what was left out; empty when nothing was."""
+        one = "log record" if self.signal == "logs" else "span"
         return "; ".join(
-            f"{count} span{'s' * (count != 1)} rejected: {_REASONS.get(why, why)}"
+            f"{count} {one}{'s' * (count != 1)} rejected: {_REASONS.get(why, why)}"
             for why, count in self.rejected.items()
         )
 
@@ -39,6 +48,7 @@ _REASONS = {
     "trace_id": "a trace id is 16 bytes, not all zero",
     "span_id": "a span id is 8 bytes, not all zero",
     "malformed": "the span, its scope or its resource holds a value that OTLP does not allow there",
+    "log_record": "the record, its scope or its resource holds a value that OTLP does not allow there",
 }
 
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError, EncodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew.otlp.encode import delimited
 from clew_server.errors import BadInput, TooLarge, Unsupported
-from clew_server.model.otlp_raw import RawResourceSpans, RawScopeSpans, parse_raw
+from clew_server.model.otlp_raw import parse_raw
 from clew_server.model.unknown import known_fields_only
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.density import check_density, is_sparse
-from clew_server.receivers.memory import check_memory, memory_errors
+from clew_server.receivers.memory import memory_errors
 from clew_server.receivers.otlp_json import request_from_json
+from clew_server.receivers.otlp_logs import spans_from_logs
 from clew_server.receivers.pieces import PIECE_BYTES, pieces
+from clew_server.receivers.salvage import parsed
+from clew_server.receivers.signals import TRACES, Signal
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -107,85 +110,81 @@ def is_quick(body: bytes, content_type: str) -> bool:
     return len(body) <= _QUICK_BYTES and is_sparse(body)
 
 
-def decode_otlp(body: bytes, content_type: str) -> OtlpBatch:
+def decode_otlp(body: bytes, content_type: str, signal: Signal = TRACES) -> OtlpBatch:
     """Decode a decompressed OTLP request; see `contract.Decoder` for what it raises. MemoryError where memory is short."""
     if len(body) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
     with memory_errors():
         rejected: Counter[str] = Counter()
+        encoded = body
         if media_type(content_type) == JSON:
-            return _decode_protobuf(request_from_json(body, rejected), rejected)._replace(received=body)
-        return _decode_protobuf(body, rejected)
+            encoded = request_from_json(body, rejected, signal)
+        decode = _whole if len(encoded) <= PIECE_BYTES else _in_pieces
+        return decode(encoded, rejected, signal)._replace(received=body)
 
 
-def _decode_protobuf(body: bytes, rejected: Counter[str]) -> OtlpBatch:
-    if len(body) > PIECE_BYTES:
-        return _in_pieces(body, rejected)
-    message, error = _parsed(body, rejected)
-    if error is not None and not _count(message):
+def _whole(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch:
+    message, error = parsed(body, rejected, signal)
+    if error is not None and not signal.count(message):
         raise _not_otlp(error) from error
-    return _checked(body, message, rejected, None if error else body)
+    return _checked(message, rejected, signal, None if error else body)
 
 
-def _in_pieces(body: bytes, rejected: Counter[str]) -> OtlpBatch:
+def _in_pieces(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch:
     """A large body, a part of it at a time: see `pieces`."""
     batches: list[OtlpBatch] = []
-    size = scopes = spans = 0
+    size = scopes = items = 0
     broken: DecodeError | None = None
-    for piece in pieces(body):
-        message, error = _parsed(piece, rejected)
+    for piece in pieces(body, signal):
+        message, error = parsed(piece, rejected, signal)
         broken = error or broken
-        scopes += sum(len(resource.scope_spans) for resource in message.resource_spans)
+        scopes += sum(1 for _ in signal.every_scope(message))
         if scopes > MAX_REQUEST_SPANS:
             raise TooLarge(f"more than {MAX_REQUEST_SPANS} scopes in one request")
-        spans += _count(message)
-        if spans > MAX_REQUEST_SPANS:
-            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
-        batches.append(_checked(piece, message, rejected, None if error else piece)._replace(received=b""))
+        items += signal.count(message)
+        if items > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} {signal.one}s in one request")
+        batches.append(_checked(message, rejected, signal, None if error else piece))
         size += len(batches[-1].request)
         if size > MAX_REQUEST_BYTES + _PIECES_MAY_ADD_BYTES:
             raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
-    if broken is not None and not spans:
+    if broken is not None and not items:
         raise _not_otlp(broken) from broken
+    dropped: Counter[str] = Counter()
+    for batch in batches:
+        dropped.update(batch.dropped)
     return OtlpBatch(
         body,
         b"".join(batch.request for batch in batches),
         sum(batch.spans for batch in batches),
         b"".join(batch.heads or b"" for batch in batches),
         dict(rejected),
+        sum(batch.fragments for batch in batches),
+        dict(dropped),
+        signal.name,
     )
 
 
-def _parsed(body: bytes, rejected: Counter[str]) -> tuple[ExportTraceServiceRequest, DecodeError | None]:
-    """The message, and what the parser said where it took only some of the spans."""
-    try:
-        return ExportTraceServiceRequest.FromString(body), None
-    except DecodeError as error:
-        check_memory(error)
-        return _salvage(body, rejected), error
-
-
 def _not_otlp(error: DecodeError) -> BadInput:
-    return BadInput(f"the bytes are not an OTLP trace request: {error}", code="malformed")
+    return BadInput(f"the bytes are not an OTLP request: {error}", code="malformed")
 
 
-def _checked(
-    body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None = None
-) -> OtlpBatch:
-    batch = _check(body, message, rejected, encoded)
+def _checked(message: Any, rejected: Counter[str], signal: Signal, encoded: bytes | None) -> OtlpBatch:
+    """The batch of a parsed request. `encoded`: protobuf bytes of the message where there are some already."""
+    if signal.count(message) > MAX_REQUEST_SPANS:
+        raise TooLarge(f"more than {MAX_REQUEST_SPANS} {signal.one}s in one request")
+    if signal is TRACES:
+        batch = _canonical(message, rejected, encoded)
+    else:
+        spans, others = spans_from_logs(message)
+        batch = _canonical(spans, rejected, None)
+        batch = batch._replace(fragments=batch.spans, dropped={"log": others} if others else {}, signal=signal.name)
     check_density(batch.request)
     return batch
 
 
-def _check(
-    body: bytes, message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None = None
-) -> OtlpBatch:
-    """Count, make canonical, look at every id; take out the spans OTLP forbids.
-
-    `encoded`: protobuf bytes of the message where there are some already.
-    """
-    if _count(message) > MAX_REQUEST_SPANS:
-        raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+def _canonical(message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None) -> OtlpBatch:
+    """Make canonical, look at every id; take out the spans OTLP forbids."""
     try:
         # Without unknown fields at the top: among them is field 1000, which is the log's own mark.
         message, request = known_fields_only(message, message.SerializeToString() if encoded is None else encoded)
@@ -198,11 +197,7 @@ def _check(
         raise BadInput(f"the request cannot be written again: {error}", code="malformed") from error
     if len(request) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
-    return OtlpBatch(body, request, len(heads or b"") // _HEAD_BYTES, heads, dict(rejected))
-
-
-def _count(message: ExportTraceServiceRequest) -> int:
-    return sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
+    return OtlpBatch(b"", request, len(heads or b"") // _HEAD_BYTES, heads, dict(rejected))
 
 
 def _heads(request: bytes) -> bytes | None:
@@ -243,48 +238,3 @@ def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]
             if len(kept) != before:
                 del scope.spans[:]
                 scope.spans.extend(kept)
-
-
-def _salvage(body: bytes, rejected: Counter[str]) -> ExportTraceServiceRequest:
-    """The parser refused the whole: leave out the spans it refuses alone, and what hangs on a refused scope or resource."""
-    raw = parse_raw(body)
-    total = sum(len(scope.spans) for resource in raw.resource_spans for scope in resource.scope_spans)
-    if total > MAX_REQUEST_SPANS:
-        raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
-    message = ExportTraceServiceRequest()
-    for resource in raw.resource_spans:
-        _merge_good_scopes(message, resource)
-    rejected["malformed"] += total - _count(message)
-    return message
-
-
-def _merge_good_scopes(message: ExportTraceServiceRequest, resource: RawResourceSpans) -> None:
-    head = _field(1, resource.resource) + _field(3, resource.schema_url)
-    if not _parses(_field(1, head)):
-        return
-    scopes = b"".join(_field(2, _good_spans(scope)) for scope in resource.scope_spans if _parses(_scope_alone(scope)))
-    # Every part parsed at the depth it has here, so the whole does too.
-    message.MergeFromString(_field(1, head + scopes))
-
-
-def _scope_alone(scope: RawScopeSpans) -> bytes:
-    return _field(1, _field(2, _field(1, scope.scope) + _field(3, scope.schema_url)))
-
-
-def _good_spans(scope: RawScopeSpans) -> bytes:
-    spans = b"".join(_field(2, span) for span in scope.spans if _parses(_field(1, _field(2, _field(2, span)))))
-    return _field(1, scope.scope) + spans + _field(3, scope.schema_url)
-
-
-def _parses(request: bytes) -> bool:
-    try:
-        ExportTraceServiceRequest.FromString(request)
-    except DecodeError as error:
-        check_memory(error)
-        return False
-    return True
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field; nothing at all for empty content."""
-    return delimited(number, content) if content else b""

@@ -16,14 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_SPANS
 from clew_server.receivers.json_walk import JsonWalk
+from clew_server.receivers.signals import TRACES, Signal
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
 _DOUBLE = re.compile(r"-?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|Infinity|inf|NaN|nan)\Z")
@@ -36,29 +37,31 @@ _Json = dict[str, Any]
 _JSON_NAMES: dict[type, str] = {dict: "object", list: "array"}
 
 
-def request_from_json(body: bytes, rejected: Counter[str]) -> bytes:
+def request_from_json(body: bytes, rejected: Counter[str], signal: Signal = TRACES) -> bytes:
     """The request in protobuf. An id that is not hex is left empty, so that it costs its span only.
 
-    A span with any other wrong value is left out and counted as `malformed`, and so are all spans of a resource or scope that
-    has one. Raises BadInput where the text is no JSON, has no request's structure, or holds wrong spans only; TooLarge for
-    absurdly many containers.
+    A span or log record with any other wrong value is left out and counted as `signal.malformed`, and so are all of a resource
+    or scope that has one. Raises BadInput where the text is no JSON, has no request's structure, or holds wrong spans only;
+    TooLarge for absurdly many containers.
     """
     if body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
         raise TooLarge("too many objects in one JSON request")
-    reading = _Reading(JsonWalk(body.decode("utf-8-sig", "replace")), rejected)
+    reading = _Reading(JsonWalk(body.decode("utf-8-sig", "replace")), rejected, signal)
     request = reading.request()
-    if reading.first_problem is not None and not reading.spans:
+    if reading.first_problem is not None and not reading.items:
         raise reading.first_problem
     return request
 
 
 class _Reading:
-    """One request being read. `spans` are those that were taken."""
+    """One request being read. `items` counts the spans or log records that were taken."""
 
-    def __init__(self, walk: JsonWalk, rejected: Counter[str]) -> None:
+    def __init__(self, walk: JsonWalk, rejected: Counter[str], signal: Signal) -> None:
         self._walk = walk
         self._rejected = rejected
-        self.spans = self._scopes = 0
+        self._signal = signal
+        self._read = _span if signal is TRACES else _log_record
+        self.items = self._scopes = 0
         self.first_problem: BadInput | None = None
 
     def request(self) -> bytes:
@@ -67,14 +70,14 @@ class _Reading:
         if walk.starts() != "{":
             raise _wrong("the request", "an object", walk.value())
         for key in walk.members():
-            if key != "resourceSpans":
+            if key != self._signal.resources_json:
                 walk.value()
                 continue
             for _ in self._array(key):
                 if len(done) >= MAX_REQUEST_SPANS:
                     raise TooLarge(f"more than {MAX_REQUEST_SPANS} resources in one request")
-                one = ExportTraceServiceRequest()
-                self._resource_spans(one.resource_spans.add())
+                one = self._signal.request()
+                self._resource(self._signal.resources_of(one).add())
                 done.append(one.SerializeToString())
         walk.end()
         return b"".join(done)
@@ -88,50 +91,50 @@ class _Reading:
         if walk.starts() != "[":
             raise _wrong(key, "an array", walk.value())
         for _ in walk.elements():
-            if walk.starts() != "{" and key != "spans":
+            if walk.starts() != "{" and key != self._signal.items_json:
                 raise _wrong(key, "an array of objects", walk.value())
             yield
 
-    def _resource_spans(self, target: ResourceSpans) -> None:
+    def _resource(self, target: Any) -> None:
         walk, problem = self._walk, None
         for key in walk.members():
-            if key == "scopeSpans":
+            if key == self._signal.scopes_json:
                 for _ in self._array(key):
                     self._scopes += 1
                     if self._scopes > MAX_REQUEST_SPANS:
                         raise TooLarge(f"more than {MAX_REQUEST_SPANS} scopes in one request")
-                    self._scope_spans(target.scope_spans.add())
+                    self._scope(self._signal.scopes_of(target).add())
                 continue
             problem = self._head(target, key, walk.value(), _resource) or problem
         if problem is not None:
-            self._reject(problem, sum(len(scope.spans) for scope in target.scope_spans))
+            self._reject(problem, sum(len(self._signal.items_of(scope)) for scope in self._signal.scopes_of(target)))
             target.Clear()
 
-    def _scope_spans(self, target: ScopeSpans) -> None:
+    def _scope(self, target: Any) -> None:
         walk, problem = self._walk, None
         for key in walk.members():
-            if key == "spans":
+            if key == self._signal.items_json:
                 for _ in self._array(key):
-                    self._one_span(target)
+                    self._item(self._signal.items_of(target))
                 continue
             problem = self._head(target, key, walk.value(), _scope) or problem
         if problem is not None:
-            self._reject(problem, len(target.spans))
+            self._reject(problem, len(self._signal.items_of(target)))
             target.Clear()
 
-    def _one_span(self, target: ScopeSpans) -> None:
-        if self.spans + self._rejected["malformed"] >= MAX_REQUEST_SPANS:
-            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+    def _item(self, items: Any) -> None:
+        if self.items + self._rejected[self._signal.malformed] >= MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} {self._signal.one}s in one request")
         source = self._walk.value()
-        self.spans += 1
+        self.items += 1
         try:
-            _span(target.spans.add(), _object(source, "a span"))
+            self._read(items.add(), _object(source, f"a {self._signal.one}"))
         except BadInput as error:
-            del target.spans[-1]
+            del items[-1]
             self._reject(error, 1)
 
     def _head(self, target: Any, key: str, value: Any, read: Callable[[Any, _Json], None]) -> BadInput | None:
-        """Read the resource of a ResourceSpans, the scope of a ScopeSpans, or their schemaUrl; what is wrong with it."""
+        """Read the resource of a Resource…, the scope of a Scope…, or their schemaUrl; what is wrong with it."""
         name = read.__name__.removeprefix("_")
         try:
             if key == "schemaUrl":
@@ -144,10 +147,10 @@ class _Reading:
             return error
         return None
 
-    def _reject(self, why: BadInput, spans: int) -> None:
+    def _reject(self, why: BadInput, items: int) -> None:
         self.first_problem = self.first_problem or why
-        self.spans -= spans
-        self._rejected["malformed"] += spans
+        self.items -= items
+        self._rejected[self._signal.malformed] += items
 
 
 def _resource(target: Resource, source: _Json) -> None:
@@ -198,6 +201,22 @@ def _span(target: Span, source: _Json) -> None:
         target.status.SetInParent()
         target.status.message = _text(status, "message")
         target.status.code = _enum(status, "code", Status.StatusCode)  # type: ignore[assignment]
+
+
+def _log_record(target: LogRecord, source: _Json) -> None:
+    target.time_unix_nano = _unsigned(source, "timeUnixNano", 64)
+    target.observed_time_unix_nano = _unsigned(source, "observedTimeUnixNano", 64)
+    target.severity_number = _enum(source, "severityNumber", SeverityNumber)  # type: ignore[assignment]
+    target.severity_text = _text(source, "severityText")
+    if (body := _optional(source, "body")) is not None:
+        target.body.SetInParent()
+        _any_value(target.body, body, 0)
+    _attributes(target.attributes, source)
+    target.dropped_attributes_count = _unsigned(source, "droppedAttributesCount", 32)
+    target.flags = _unsigned(source, "flags", 32)
+    target.trace_id = _hex(source, "traceId")
+    target.span_id = _hex(source, "spanId")
+    target.event_name = _text(source, "eventName")
 
 
 def _attributes(target: Any, source: _Json, key: str = "attributes", depth: int = 0) -> None:

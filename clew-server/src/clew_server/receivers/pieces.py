@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from clew_server.errors import TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_SPANS
+from clew_server.receivers.signals import TRACES, Signal
 from clew_server.receivers.wire import broken, count_fields, fields, length_delimited, varint
 
 PIECE_BYTES = 512 << 10
@@ -24,13 +25,13 @@ _MAX_FIELDS_OF_LONG_PIECE = 1_000_000
 _Edges = tuple[int, int]
 
 
-def pieces(body: bytes) -> Iterator[bytes]:
+def pieces(body: bytes, signal: Signal = TRACES) -> Iterator[bytes]:
     """Requests that hold together what `body` holds, in its order; unknown fields at the top are left out.
 
     Unknown fields beside a resource or a scope stand in one piece only. Raises BadInput where the bytes are no request,
-    TooLarge for too many resources, scopes or spans, or too much in one of them.
+    TooLarge for too many resources, scopes, spans or log records, or too much in one of them.
     """
-    cut = _Cut(body)
+    cut = _Cut(body, signal)
     _, _, resources = cut.split(0, len(body), child=0x0A, name="resources")
     for run in cut.runs(resources, PIECE_BYTES):
         if len(run) > 1 or run[0][1] - run[0][0] <= PIECE_BYTES:
@@ -44,7 +45,7 @@ def _of_resource(cut: _Cut, at: _Edges) -> Iterator[bytes]:
     cut.check_head(head, "resource")
     for run in cut.runs(scopes, max(PIECE_BYTES, _HEAD_SHARE * len(head))):
         if len(run) > 1 or run[0][1] - run[0][0] <= PIECE_BYTES:
-            cut.check_long(run, "scope_spans")
+            cut.check_long(run, cut.signal.scopes)
             yield length_delimited(1, head + unknown + cut.join(run))
         else:
             yield from _of_scope(cut, run[0], head, unknown)
@@ -52,10 +53,10 @@ def _of_resource(cut: _Cut, at: _Edges) -> Iterator[bytes]:
 
 
 def _of_scope(cut: _Cut, at: _Edges, resource: bytes, unknown_of_resource: bytes) -> Iterator[bytes]:
-    head, unknown, spans = cut.split(*cut.content(at), child=0x12, name="spans")
+    head, unknown, spans = cut.split(*cut.content(at), child=0x12, name=f"{cut.signal.one}s")
     cut.check_head(head, "scope")
     for run in cut.runs(spans, max(PIECE_BYTES, _HEAD_SHARE * (len(head) + len(resource)))):
-        cut.check_long(run, "span")
+        cut.check_long(run, cut.signal.items)
         scope = length_delimited(2, head + unknown + cut.join(run))
         yield length_delimited(1, resource + unknown_of_resource + scope)
         unknown = unknown_of_resource = b""
@@ -64,9 +65,10 @@ def _of_scope(cut: _Cut, at: _Edges, resource: bytes, unknown_of_resource: bytes
 class _Cut:
     """The body, and how much of it was counted."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, signal: Signal) -> None:
         self._body = body
-        self._counts = {"resources": 0, "scopes": 0, "spans": 0}
+        self.signal = signal
+        self._counts = {"resources": 0, "scopes": 0, f"{signal.one}s": 0}
 
     def content(self, field: _Edges) -> _Edges:
         """A field without its tag and its length."""
@@ -150,4 +152,6 @@ class _Cut:
         for child in run:
             left -= count_fields(self._body, *self.content(child), kind, left)
             if left < 0:
-                raise TooLarge(f"more than {MAX_PART_FIELDS} attributes, events and other fields in one span")
+                raise TooLarge(
+                    f"more than {MAX_PART_FIELDS} attributes, events and other fields in one {self.signal.one}"
+                )

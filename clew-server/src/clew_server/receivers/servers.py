@@ -32,6 +32,7 @@ from clew_server.receivers.otlp import (
     media_type,
     says_it_is_small,
 )
+from clew_server.receivers.signals import LOGS, TRACES, Signal
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,14 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
-TRACES = "/v1/traces"
+PATHS = {"/v1/traces": TRACES, "/v1/logs": LOGS}
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT_LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+METHODS = {EXPORT: TRACES, EXPORT_LOGS: LOGS}
 MAX_METADATA_BYTES = 16 << 10
 MAX_STREAMS = 16
 """Concurrent gRPC calls of one connection, limited because a message is in memory before its handler is called."""
-_OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles"}
+_OTHER_SIGNALS = {"/v1/metrics": "metrics", "/v1development/profiles": "profiles"}
 
 BODY_STEP_BYTES, BODY_STEP_WITHIN_S = 512, 10.0
 """A body may arrive slowly, but at least this much of it within this time."""
@@ -71,42 +74,46 @@ class _Decoding:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="clew-decode")
 
-    async def run(self, body: bytes, media: str, reservation: Reservation, *, is_gzip: bool = False) -> OtlpBatch:
+    async def run(
+        self, body: bytes, media: str, signal: Signal, reservation: Reservation, *, is_gzip: bool = False
+    ) -> OtlpBatch:
         if is_gzip:
             if not says_it_is_small(body, _UNPACK_INLINE_BYTES):
-                return await self._in_thread(body, media, reservation, True)
+                return await self._in_thread(body, media, signal, reservation, True)
             try:
                 unpacked = gunzip(body, grow_to=reservation.grow_to, most_bytes=_UNPACK_INLINE_BYTES)
             except TooLarge:  # it lied about its size
-                return await self._in_thread(body, media, reservation, True)
+                return await self._in_thread(body, media, signal, reservation, True)
             body = unpacked
         if is_quick(body, media):
-            return decode_otlp(body, media)
-        return await self._in_thread(body, media, reservation, False)
+            return decode_otlp(body, media, signal)
+        return await self._in_thread(body, media, signal, reservation, False)
 
-    async def _in_thread(self, body: bytes, media: str, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
-        call = functools.partial(_unpack_and_decode, body, media, reservation, is_gzip)
+    async def _in_thread(
+        self, body: bytes, media: str, signal: Signal, reservation: Reservation, is_gzip: bool
+    ) -> OtlpBatch:
+        call = functools.partial(_unpack_and_decode, body, media, signal, reservation, is_gzip)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _unpack_and_decode(body: bytes, media: str, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
+def _unpack_and_decode(body: bytes, media: str, signal: Signal, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
     is_large = len(body) > LARGE_BYTES
     try:
         if is_gzip:
             # The packed bytes stay in memory beside the unpacked ones.
             body = gunzip(body, grow_to=reservation.grow_to)
             is_large |= len(body) > LARGE_BYTES
-        return decode_otlp(body, media)
+        return decode_otlp(body, media, signal)
     finally:
         if is_large:
             give_back()
 
 
 class OtlpHttpReceiver:
-    """OTLP/HTTP as an ASGI app: `POST /v1/traces`, protobuf and JSON, gzip and plain; other paths go to `fallback`."""
+    """OTLP/HTTP as an ASGI app: `POST` to one of `PATHS`, protobuf and JSON, gzip and plain; other paths go to `fallback`."""
 
     def __init__(self, intake: Intake, *, fallback: AsgiApp | None = None, address: str = "") -> None:
         self._intake = intake
@@ -117,8 +124,8 @@ class OtlpHttpReceiver:
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
-            if path == TRACES:
-                await self._traces(scope, receive, send)
+            if path in PATHS:
+                await self._export(scope, receive, send, PATHS[path])
                 return
             if path in _OTHER_SIGNALS:
                 await self._other_signal(scope, path, send)
@@ -126,7 +133,7 @@ class OtlpHttpReceiver:
         if self._fallback is not None:
             await self._fallback(scope, receive, send)
         elif scope["type"] == "http":
-            await _answer(send, 404, b"clew receives traces here: POST " + TRACES.encode(), "text/plain")
+            await _answer(send, 404, b"clew receives traces here: POST /v1/traces", "text/plain")
         elif scope["type"] == "lifespan":
             await _live(receive, send)
 
@@ -135,18 +142,18 @@ class OtlpHttpReceiver:
         self.state.state = "off"
         self._decoding.close()
 
-    async def _traces(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+    async def _export(self, scope: _Scope, receive: _Receive, send: _Send, signal: Signal) -> None:
         headers = dict(scope["headers"])
         client = scope.get("client")
         self.state.saw(f"{client[0]}:{client[1]}" if client else "unix", time.time_ns())
         asked = headers.get(b"content-type", b"").decode("latin-1")
         if scope["method"] != "POST":
-            await self._refuse(send, 405, asked, f"{scope['method']} {TRACES}: use POST", [(b"allow", b"POST")])
+            await self._refuse(send, 405, asked, f"{scope['method']} {scope['path']}: use POST", [(b"allow", b"POST")])
             return
         try:
             media = media_type(asked)
             is_gzip = check_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
-            batch = await self._receive(receive, headers, media, is_gzip)
+            batch = await self._receive(receive, headers, media, is_gzip, signal)
         except _Gone:
             self.state.refused("the client left before its request was whole")
             self._intake.note_refused()
@@ -164,11 +171,13 @@ class OtlpHttpReceiver:
             logger.exception("a request failed in a way nobody foresaw")
             await self._refuse(send, 500, asked, _UNFORESEEN)
         else:
-            self.state.spans += batch.spans
+            self.state.spans += batch.spans - batch.fragments
             respond = status.response_json if media == JSON else status.response_protobuf
-            await _answer(send, 200, respond(sum(batch.rejected.values()), batch.rejection), media)
+            await _answer(send, 200, respond(batch), media)
 
-    async def _receive(self, receive: _Receive, headers: dict[bytes, bytes], media: str, is_gzip: bool) -> OtlpBatch:
+    async def _receive(
+        self, receive: _Receive, headers: dict[bytes, bytes], media: str, is_gzip: bool, signal: Signal
+    ) -> OtlpBatch:
         declared = headers.get(b"content-length", b"0")
         size = int(declared) if declared.isdigit() else 0
         if size > MAX_REQUEST_BYTES:
@@ -176,7 +185,7 @@ class OtlpHttpReceiver:
         async with _arriving(self._intake) as (reservation, patience):
             body = await _read_body(receive, reservation, patience)
             patience.reschedule(None)
-            batch = await self._decoding.run(body, media, reservation, is_gzip=is_gzip)
+            batch = await self._decoding.run(body, media, signal, reservation, is_gzip=is_gzip)
             del body
             await self._intake.accept(batch)
         return batch
@@ -191,7 +200,7 @@ class OtlpHttpReceiver:
 
     async def _other_signal(self, scope: _Scope, path: str, send: _Send) -> None:
         asked = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        sentence = f"clew takes traces, not {_OTHER_SIGNALS[path]}: send only traces here, to {TRACES}"
+        sentence = f"clew takes no {_OTHER_SIGNALS[path]}: send traces and logs only, to {' and '.join(PATHS)}"
         await self._refuse(send, 404, asked, sentence)
 
 
@@ -265,7 +274,7 @@ async def _live(receive: _Receive, send: _Send) -> None:
 
 
 class OtlpGrpcReceiver(grpc.GenericRpcHandler):
-    """OTLP/gRPC on its own port: one unary method over raw bytes, every other method UNIMPLEMENTED.
+    """OTLP/gRPC on its own port: the unary `METHODS` over raw bytes, every other method UNIMPLEMENTED.
 
     Nothing may fork this process after `start`: grpcio's threads do not survive it.
     """
@@ -315,12 +324,17 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
-        if handler_call_details.method == EXPORT:
-            # The method is unary; as a stream its handler starts before the message is there, and can end what crawls.
-            return grpc.stream_unary_rpc_method_handler(self._export)
-        return None
+        signal = METHODS.get(handler_call_details.method)
+        if signal is None:
+            return None
 
-    async def _export(self, _messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        async def export(_messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            return await self._export(context, signal)
+
+        # The methods are unary; as a stream their handler starts before the message is there, and can end what crawls.
+        return grpc.stream_unary_rpc_method_handler(export)
+
+    async def _export(self, context: grpc.aio.ServicerContext[bytes, bytes], signal: Signal) -> bytes:
         self.state.saw(_peer(context.peer()), time.time_ns())
         if self._wanted is not None and not self._is_allowed(context):
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
@@ -328,7 +342,7 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
             body = await _read_message(context)
             # The message is in memory already; what the budget can still spare is everything that comes after it.
             with self._intake.reserve(len(body)) as reservation:
-                batch = await self._decoding.run(body, PROTOBUF, reservation)
+                batch = await self._decoding.run(body, PROTOBUF, signal, reservation)
                 del body
                 await self._intake.accept(batch)
         except Unavailable as error:
@@ -342,8 +356,8 @@ class OtlpGrpcReceiver(grpc.GenericRpcHandler):
         except Exception:
             logger.exception("a request failed in a way nobody foresaw")
             await self._refuse(context, grpc.StatusCode.INTERNAL, _UNFORESEEN)
-        self.state.spans += batch.spans
-        return status.response_protobuf(sum(batch.rejected.values()), batch.rejection)
+        self.state.spans += batch.spans - batch.fragments
+        return status.response_protobuf(batch)
 
     def _is_allowed(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> bool:
         for key, value in context.invocation_metadata() or ():

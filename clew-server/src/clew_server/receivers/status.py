@@ -7,6 +7,7 @@ import json
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from clew.otlp.encode import delimited, varint
+from clew_server.receivers.contract import OtlpBatch
 
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
@@ -60,17 +61,24 @@ def refusal_body(http_status: int, code: str, message: str, content_type: str) -
     return "application/json", status_json(number, message)
 
 
-def response_protobuf(rejected_spans: int, message: str) -> bytes:
-    """ExportTraceServiceResponse; zero bytes when all is well."""
-    if not rejected_spans and not message:
+def response_protobuf(batch: OtlpBatch) -> bytes:
+    """The response of the batch's service; zero bytes when all is well.
+
+    ExportTraceServiceResponse and ExportLogsServiceResponse are the same bytes: how many were rejected, and why.
+    """
+    rejected = sum(batch.rejected.values())
+    if not rejected:
         return b""
     response = ExportTraceServiceResponse()
-    response.partial_success.rejected_spans = rejected_spans
-    response.partial_success.error_message = message
+    response.partial_success.rejected_spans = rejected
+    response.partial_success.error_message = batch.rejection
     return response.SerializeToString()
 
 
-def response_json(rejected_spans: int, message: str) -> bytes:
-    if not rejected_spans and not message:
+def response_json(batch: OtlpBatch) -> bytes:
+    """The same in JSON."""
+    rejected = sum(batch.rejected.values())
+    if not rejected:
         return b"{}"
-    return json.dumps({"partialSuccess": {"rejectedSpans": str(rejected_spans), "errorMessage": message}}).encode()
+    key = "rejectedLogRecords" if batch.signal == "logs" else "rejectedSpans"
+    return json.dumps({"partialSuccess": {key: str(rejected), "errorMessage": batch.rejection}}).encode()

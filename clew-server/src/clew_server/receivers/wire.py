@@ -21,7 +21,7 @@ class Field(NamedTuple):
 
 
 def broken(what: str) -> BadInput:
-    return BadInput(f"the bytes are not an OTLP trace request: {what}", code="malformed")
+    return BadInput(f"the bytes are not an OTLP request: {what}", code="malformed")
 
 
 def varint(body: bytes, at: int, end: int) -> tuple[int, int]:
@@ -97,7 +97,7 @@ def _end_of_group(body: bytes, number: int, at: int, end: int) -> int:
 def count_fields(body: bytes, at: int, end: int, kind: str, limit: int) -> int:
     """Fields of a message and of the messages in it, as far as OTLP's schema goes; stops one beyond `limit`.
 
-    `kind` is `scope_spans`, `span`, `resource` or `scope`.
+    `kind` is `scope_spans`, `spans`, `scope_logs`, `log_records`, `resource` or `scope`.
     """
     count = 0
     waiting = [(at, end, kind, 0)]
@@ -114,10 +114,12 @@ def count_fields(body: bytes, at: int, end: int, kind: str, limit: int) -> int:
     return count
 
 
-# OTLP's messages below spans, resources and scopes: field number → message. Strings and numbers are left out.
+# OTLP's messages below spans, log records, resources and scopes: field number → message. Strings and numbers are left out.
 _MESSAGES: dict[str, dict[int, str]] = {
-    "scope_spans": {1: "scope", 2: "span"},
-    "span": {9: "attribute", 11: "event", 13: "link"},
+    "scope_spans": {1: "scope", 2: "spans"},
+    "scope_logs": {1: "scope", 2: "log_records"},
+    "spans": {9: "attribute", 11: "event", 13: "link"},
+    "log_records": {5: "value", 6: "attribute"},
     "event": {3: "attribute"},
     "link": {4: "attribute"},
     "resource": {1: "attribute", 3: "entity"},

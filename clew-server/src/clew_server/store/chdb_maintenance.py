@@ -25,8 +25,14 @@ _PART: Final = re.compile(r"(\d{8}|all)_\d|tmp|delete_tmp|moving")
 """Folders of a table that hold parts, live or on their way in or out."""
 _DELETION_WITHIN_S: Final = 600.0
 _LAST_S: Final = (1 << 32) - 1
-_SPANS_OF: Final = {"chunks": "sum(length(raw))", "spans": "count()", "traces": "sum(spans)", "red": "sum(n)"}
-"""How each table that counts all spans counts them."""
+_SPANS_OF: Final = {
+    "chunks": ("chunks", "sum(length(raw))"),
+    "spans": ("spans", "count()"),
+    "whole": ("spans", "countIf(start!=FRAGMENT)"),
+    "traces": ("traces", "sum(spans)"),
+    "red": ("red", "sum(n)"),
+}
+"""How each table that counts all spans counts them. `whole`: without fragments, as the tables after it."""
 
 
 class _Partition(NamedTuple):
@@ -70,10 +76,11 @@ class ChdbMaintenance:
         """See StoreMaintenance. Spans are those of the search form; bytes those of live parts."""
         partitions = [p for p in self._partitions() if p.live]
         count, oldest_s = self._rows("oldest_arrival")[0]
+        fragments = self._rows("fragments")[0][0]
         damaged_parts, damaged_bytes = self._rows("detached_parts")[0]
         unreadable = self._unreadable()
         return StoreStatistics(
-            stored_spans=sum(p.rows for p in partitions if p.table == "spans"),
+            stored_spans=max(0, sum(p.rows for p in partitions if p.table == "spans") - fragments),
             disk_bytes=sum(p.size_bytes for p in partitions),
             oldest_received_unix_nano=oldest_s * 1_000_000_000 if count else None,
             damaged_parts=damaged_parts + len(unreadable),
@@ -96,13 +103,13 @@ class ChdbMaintenance:
     def losses(self, unsettled_days: Iterable[int]) -> list[str]:
         """See StoreMaintenance."""
         found, counts = [], {}
-        for table, how_many in _SPANS_OF.items():
+        for name, (table, how_many) in _SPANS_OF.items():
             try:
                 rows = self._rows("spans_by_day", TABLE_NAME=table, HOW_MANY=how_many)
             except StoreFailed as error:
                 found.append(f"the table {table} cannot be read: {_first_line(error)}")
                 continue
-            counts[table] = {f"{day[:4]}-{day[4:6]}-{day[6:]}": int(spans) for day, spans in rows}
+            counts[name] = {f"{day[:4]}-{day[4:6]}-{day[6:]}": int(spans) for day, spans in rows}
         skipped = {datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d") for day in unsettled_days}
         thinned = " ".join(command for (command,) in self._rows("thinned_days"))
         for day in sorted({day for of_table in counts.values() for day in of_table} - skipped):
@@ -270,10 +277,11 @@ def _losses_of_a_day(day: str, there: dict[str, int], *, is_thinned: bool) -> li
         found.append(
             f"{chunks - searchable} spans of {day} can be shown by id but not found: parts of spans are gone or damaged"
         )
+    whole = there.get("whole", searchable)
     for table, what in (("traces", "summaries"), ("red", "rates")):
-        if there.get(table, searchable) < searchable:
+        if there.get(table, whole) < whole:
             found.append(
-                f"{searchable - there[table]} spans of {day} are not in the {what}: parts of {table} are gone or damaged"
+                f"{whole - there[table]} spans of {day} are not in the {what}: parts of {table} are gone or damaged"
             )
     return found
 

@@ -134,6 +134,8 @@ class ChdbTraces(ChdbReader):
         value = _text(bound, str(condition.value))
         if condition.field in ("service", "name"):
             return f"{condition.field}={value}"
+        if condition.field == "event":
+            return _event_condition(condition, bound, value)
         key = _text(bound, condition.key)
         of_span = f"EQ({key},{value})"
         hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
@@ -153,6 +155,15 @@ class ChdbTraces(ChdbReader):
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
+
+
+def _event_condition(condition: SpanCondition, bound: dict[str, str], value: str) -> str:
+    """A condition on some event of the span, or of a fragment of it, wherever and whenever that came."""
+    some = f"has(event_names,{value})"
+    if condition.key:
+        of_one = f"arrayExists((k,v)->k={_text(bound, condition.key)} AND v={value}, mapKeys(e), mapValues(e))"
+        some = f"arrayExists(e->{of_one},event_attrs)"
+    return f"({some} OR (trace_id,span_id) IN (SELECT trace_id,span_id FROM spans WHERE IS_FRAGMENT AND {some}))"
 
 
 def _hex(text: str) -> str:

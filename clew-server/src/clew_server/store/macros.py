@@ -78,6 +78,13 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "(indexHint(has(ITEMS, concat(key,'=',value)))"
         " AND arrayExists((k,v)->k=key AND v=value, mapKeys(attrs), mapValues(attrs)))",
     ),
+    # Where rows of fragments stand in `spans` (schema step 9): after all starts there can be, so that nothing that looks for
+    # spans by their start meets them, and together, so that they are found by the sort key.
+    "FRAGMENT_NS": ((), "4260211200000000000"),
+    "FRAGMENT": ((), "fromUnixTimestamp64Nano(4260211200000000000,'UTC')"),
+    "IS_FRAGMENT": ((), "(toStartOfHour(start)=toStartOfHour(FRAGMENT) AND start=FRAGMENT)"),
+    # The same of the bytes of a span: the key of the attribute, then its value (one in an event or inside a value counts too).
+    "OF_FRAGMENT": (("c",), r"(position(c,'\x0a\x0dclew.fragment\x12')>0)"),
     "NS": (("t",), "fromUnixTimestamp64Nano(t,'UTC')"),
 }
 

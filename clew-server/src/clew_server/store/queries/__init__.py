@@ -29,6 +29,7 @@ NAMES: Final = (
     "repeated_failures",
     "spans_by_id",
     "traces_known",
+    "fragments",
     "table_ids",
     "probe",
     "durations",

@@ -1,1 +1,1 @@
-SELECT DISTINCT toString(service) AS s FROM red ORDER BY s
+SELECT DISTINCT toString(service) AS s FROM red WHERE red.n>0 ORDER BY s

@@ -1,0 +1,2 @@
+-- Rows of `spans` that are no spans of their own.
+SELECT count() FROM spans WHERE IS_FRAGMENT
