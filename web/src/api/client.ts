@@ -1,7 +1,6 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
-import type { Explanation } from './explanation'
 import type { TracesData } from './otlp'
-import type { ErrorAnswer, Page, Skeleton, Status } from './types'
+import type { ErrorAnswer, Explanation, Page, Skeleton, Status } from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
 export class ApiError extends Error {

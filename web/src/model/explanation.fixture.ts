@@ -1,5 +1,5 @@
 /** An explanation for tests, and the trace it is about. */
-import type { Explanation } from '../api/explanation'
+import type { Explanation } from '../api/types'
 import { idOfRow, skeletonOf, type DrawnSpan } from './traces.fixture'
 
 const MS = 1e6
@@ -117,7 +117,7 @@ export function payExplanation(patch: Partial<Explanation> = {}): Explanation {
     findings: [
       {
         kind: 'failure',
-        text: 'POST bank /v1/charges in payment failed: TimeoutError: no answer from bank: deadline of 2 s passed',
+        text: 'payment · POST bank /v1/charges failed: TimeoutError: no answer from bank: deadline of 2 s passed (cut off after 128 ms, as POST /charge ended)',
         share: 0.055,
         numbers: {},
         span_ids: [ORIGIN_ID],
@@ -129,6 +129,14 @@ export function payExplanation(patch: Partial<Explanation> = {}): Explanation {
         share: 0.806,
         numbers: { delay_ns: 1.88e9 },
         span_ids: [ORIGIN_ID, idOfRow(2)],
+        certainty: 'likely',
+      },
+      {
+        kind: 'timeout',
+        text: 'payment · POST /charge failed after 2.01 s: probably a time-out of 2 s',
+        share: 0.8,
+        numbers: { duration_ns: 2.01e9, limit_ns: 2e9 },
+        span_ids: [idOfRow(1)],
         certainty: 'likely',
       },
       {

@@ -1,5 +1,5 @@
 /** Reads the server's explanation of a trace for the panels: which of its parts belong together. It judges nothing itself. */
-import type { ExplainedFailure, Explanation, Finding, Share, UsualOperation } from '../api/explanation'
+import type { Failure, Explanation, Finding, Share, UsualOperation } from '../api/types'
 import { formatDuration } from './format'
 import type { TraceModel } from './trace'
 
@@ -8,7 +8,7 @@ const FAILURE_CONTEXT: readonly string[] = ['timeout', 'late_start', 'retries']
 const ABOUT_FAILURES: readonly string[] = ['failure', 'handled_failure']
 
 /** The failures where it began, the cause first. */
-export function originsOf(explanation: Explanation): ExplainedFailure[] {
+export function originsOf(explanation: Explanation): Failure[] {
   const byId = new Map(explanation.failures.map((failure) => [failure.span_id, failure]))
   return explanation.origin.flatMap((id) => byId.get(id) ?? [])
 }
@@ -37,15 +37,31 @@ export function originsIn(explanation: Explanation | null, model: TraceModel): O
 }
 
 /** Failures after which the request went on well: a retry that succeeded, a fallback. */
-export function handledFailures(explanation: Explanation): ExplainedFailure[] {
+export function handledFailures(explanation: Explanation): Failure[] {
   return explanation.failures.filter((failure) => failure.role === 'handled')
 }
 
-/** What is to be said about one failure beyond its type and message: late start, time-out, retries. */
-export function contextOf(explanation: Explanation, spanId: string): Finding[] {
+/**
+ * What is to be said about one failure beyond its type and message: late start, time-out and retries of the span itself or
+ * of one that failed because of it.
+ */
+export function contextOf(explanation: Explanation, model: TraceModel, spanId: string): Finding[] {
+  const concerned = new Set([spanId])
+  for (let node = model.nodeOf(spanId); node >= 0; node = model.parent[node]!) {
+    if (model.isFailed(node)) concerned.add(model.spanId(node))
+  }
   return explanation.findings.filter(
-    (finding) => FAILURE_CONTEXT.includes(finding.kind) && finding.span_ids.includes(spanId),
+    (finding) => FAILURE_CONTEXT.includes(finding.kind) && finding.span_ids.some((id) => concerned.has(id)),
   )
+}
+
+/** What the finding about a failure says after its message: that it was cut off, say. Empty for nothing. */
+export function afterMessage(explanation: Explanation, { spanId, message }: Origin): string {
+  const finding = explanation.findings.find(
+    ({ kind, span_ids }) => kind === 'failure' && span_ids.includes(spanId),
+  )
+  const at = finding === undefined || message === '' ? -1 : finding.text.lastIndexOf(message)
+  return finding === undefined || at < 0 ? '' : finding.text.slice(at + message.length).trim()
 }
 
 export interface TimeRow {
@@ -61,21 +77,29 @@ export interface TimeRows {
 }
 
 /** The shares in their order, each with the findings about its spans; a finding stands once. */
-export function timeRows(explanation: Explanation): TimeRows {
+export function timeRows(explanation: Explanation, model: TraceModel): TimeRows {
   const rows: TimeRow[] = explanation.shares.map((share) => ({ share, findings: [] }))
   const rowOf = new Map<string, TimeRow>()
   for (const row of rows.toReversed()) for (const id of row.share.span_ids) rowOf.set(id, row)
-  const shownAbove = new Set(explanation.origin.flatMap((id) => contextOf(explanation, id)))
+  const shownAbove = new Set(explanation.origin.flatMap((id) => contextOf(explanation, model, id)))
   const others: Finding[] = []
   for (const finding of explanation.findings) {
     if (ABOUT_FAILURES.includes(finding.kind) || finding.kind === 'missing' || shownAbove.has(finding))
       continue
     const id = finding.span_ids.find((one) => rowOf.has(one))
-    const row = id === undefined ? undefined : rowOf.get(id)
+    const row = id === undefined ? rowOfOperation(rows, model, finding) : rowOf.get(id)
     if (row === undefined) others.push(finding)
     else row.findings.push(finding)
   }
   return { rows, others }
+}
+
+/** A share names its longest spans only: the others are known by their operation. */
+function rowOfOperation(rows: readonly TimeRow[], model: TraceModel, finding: Finding): TimeRow | undefined {
+  const node = model.nodeOf(finding.span_ids[0] ?? '')
+  if (node < 0) return undefined
+  const same = rows.filter(({ share }) => share.operation === model.spanName(node))
+  return same.find(({ share }) => share.owner === model.serviceName(node)) ?? same[0]
 }
 
 /** What the analysis could not see: its notes, and findings that say what is missing, each once. */
@@ -87,7 +111,7 @@ export function unseenNotes(explanation: Explanation): string[] {
 /** Whether the root took longer than it does at most in 95 of 100 traces. */
 export function isSlow({ verdict, root }: Explanation): boolean {
   if (verdict === 'slow') return true
-  return root !== null && root.p95_ns !== null && Number(root.duration_ns) > Number(root.p95_ns)
+  return root.p95_ns !== null && Number(root.duration_ns) > Number(root.p95_ns)
 }
 
 /** The span that is shown first: the cause of the failure, in a slow trace the largest finding, else none. */

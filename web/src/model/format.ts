@@ -217,3 +217,8 @@ export function formatAgo(unixNano: string, nowMs: number = Date.now()): string 
 export function durationBetween(fromUnixNano: string, toUnixNano: string): number {
   return Number(BigInt(toUnixNano) - BigInt(fromUnixNano))
 }
+
+/** Text of at most so many characters; what is left out is shown as an ellipsis. */
+export function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text
+}

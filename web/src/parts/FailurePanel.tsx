@@ -1,13 +1,14 @@
 /** *Where it failed*: the cause with its message, what came before it, and the way it took to the root. */
-import type { ExplainedFailure, Explanation } from '../api/explanation'
-import { plural } from '../model/format'
-import { contextOf, handledFailures, type Origin } from '../model/explanation'
+import type { Failure, Explanation } from '../api/types'
+import { plural, shortened } from '../model/format'
+import { afterMessage, contextOf, handledFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { ServiceChip } from './ServiceChip'
 
 const MOST_STEPS = 6
 const MOST_MESSAGE = 600
+const MOST_NAME = 120
 
 interface Props {
   explanation: Explanation | null
@@ -37,10 +38,12 @@ export function FailurePanel(props: Props) {
 }
 
 function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: Props) {
-  const { spanId, service, operation, type, message } = origins[at] ?? origins[0]!
+  const origin = origins[at] ?? origins[0]!
+  const { spanId, service, operation, type, message } = origin
+  const more = explanation === null ? '' : afterMessage(explanation, origin)
   // A span that arrived after the rows were drawn has none yet.
   const node = model.nodeOf(spanId)
-  const context = explanation === null ? [] : contextOf(explanation, spanId)
+  const context = explanation === null ? [] : contextOf(explanation, model, spanId)
   const handled = explanation === null ? [] : handledFailures(explanation)
   return (
     <section className="panel panel-failed" aria-label="Where it failed">
@@ -78,13 +81,14 @@ function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: P
       <p className="panel-headline">
         <FailedMark size={16} />
         <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
-          {service || 'no service'} · {operation || 'no name'}
+          {shortened(service || 'no service', MOST_NAME)} · {shortened(operation || 'no name', MOST_NAME)}
         </button>{' '}
         {type === '' ? null : <span className="error-type">{type}</span>}
       </p>
       {message === '' ? null : (
-        <p className="panel-message mono" title={shortened(message)}>
-          {shortened(message)}
+        <p className="panel-message mono" title={shortened(message, MOST_MESSAGE)}>
+          {shortened(message, MOST_MESSAGE)}
+          {more === '' ? null : <span className="muted"> {more}</span>}
         </p>
       )}
       {context.map((finding) => (
@@ -118,7 +122,7 @@ function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: P
 }
 
 /** Something failed, and the request went on well. */
-function Handled({ handled, onSpans }: Props & { handled: readonly ExplainedFailure[] }) {
+function Handled({ handled, onSpans }: Props & { handled: readonly Failure[] }) {
   const [first] = handled
   return (
     <section className="panel panel-line panel-handled" aria-label="Where it failed">
@@ -133,22 +137,19 @@ function Handled({ handled, onSpans }: Props & { handled: readonly ExplainedFail
             className="panel-link"
             onClick={() => onSpans(handled.map((one) => one.span_id))}
           >
-            {first.service || 'no service'} · {first.operation || 'no name'}
+            {shortened(first.service || 'no service', MOST_NAME)} ·{' '}
+            {shortened(first.operation || 'no name', MOST_NAME)}
           </button>{' '}
           <span className="error-type">{first.type}</span>{' '}
-          <span className="muted">{shortened(first.message)}</span>
+          <span className="muted">{shortened(first.message, MOST_MESSAGE)}</span>
         </p>
       )}
     </section>
   )
 }
 
-function shortened(text: string): string {
-  return text.length > MOST_MESSAGE ? `${text.slice(0, MOST_MESSAGE)}…` : text
-}
-
-function inWords({ service, operation, type, message }: ExplainedFailure): string {
-  return `${service} · ${operation}  ${[type, shortened(message)].filter(Boolean).join(': ')}`
+function inWords({ service, operation, type, message }: Failure): string {
+  return `${service} · ${operation}  ${[type, shortened(message, MOST_MESSAGE)].filter(Boolean).join(': ')}`
 }
 
 /** The services from the root to the failure; a service stands once for its spans in a row. */
@@ -183,7 +184,7 @@ function Path({
           ) : null}
           <button type="button" className="panel-step" onClick={() => onSpans([model.spanId(step)])}>
             <ServiceChip colour={colours[model.service[step]!] ?? 0} />
-            {model.serviceLabel(step)}
+            {shortened(model.serviceLabel(step), MOST_NAME)}
           </button>
         </li>
       ))}

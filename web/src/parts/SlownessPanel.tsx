@@ -1,13 +1,14 @@
 /** *Why it was slow*: the shares of the critical path, each with what was found about it and its usual length. */
 import { useState } from 'react'
-import type { Explanation, Finding, Share } from '../api/explanation'
-import { exactDuration, formatCount, formatDuration, formatPercent, plural } from '../model/format'
+import type { Explanation, Finding, Share } from '../api/types'
+import { exactDuration, formatCount, formatDuration, formatPercent, shortened } from '../model/format'
 import { isSlow, timeRows, unseenNotes, type TimeRow } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
-import { Icon } from './icons'
 import { ServiceChip } from './ServiceChip'
 
 const FIRST_ROWS = 3
+const MOST_NAME = 120
+const MOST_TEXT = 400
 const SERVICES_IN_LINE = 4
 
 interface Props {
@@ -21,7 +22,7 @@ interface Props {
 
 export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: Props) {
   const [isOpen, setOpen] = useState(false)
-  const { rows, others } = timeRows(explanation)
+  const { rows, others } = timeRows(explanation, model)
   const colourOf = colourByOwner(model, colours)
   const slow = isSlow(explanation)
   const hasFindings = others.length > 0 || rows.some((row) => row.findings.length > 0)
@@ -30,8 +31,9 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
     return (
       <section className="panel panel-line" aria-label="Why it was slow">
         <h2>{headline(explanation)}</h2>
-        <p className="muted">{comparison(explanation)}</p>
+        {comparison(explanation) === '' ? null : <p className="muted">{comparison(explanation)}</p>}
         <ShareBar shares={explanation.shares} colourOf={colourOf} />
+        <Uncertain explanation={explanation} />
         <ul className="panel-owners">
           {owners(explanation.shares)
             .slice(0, SERVICES_IN_LINE)
@@ -40,7 +42,7 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
                 <ServiceChip colour={colourOf(owner)} />
                 <b>{formatPercent(share)}</b>
                 <button type="button" className="panel-step" onClick={() => onSpans(spanIds)}>
-                  {owner || 'no service'}
+                  {shortened(owner || 'no service', MOST_NAME)}
                 </button>
               </li>
             ))}
@@ -50,7 +52,7 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
             all {formatCount(rows.length)}
           </button>
         ) : null}
-        <Uncertain explanation={explanation} />
+        <Notes notes={notes} />
       </section>
     )
   }
@@ -64,9 +66,12 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
       <div className="panel-head">
         <h2>{slow ? 'Why it was slow' : headline(explanation)}</h2>
         <span className="muted panel-sub">
-          share of the critical path
-          {explanation.root === null ? '' : `, ${formatDuration(Number(explanation.root.duration_ns))}`}
-          {slow ? '' : ` · ${comparison(explanation)}`}
+          {[
+            `share of the critical path, ${formatDuration(Number(explanation.root.duration_ns))}`,
+            slow ? '' : comparison(explanation),
+          ]
+            .filter(Boolean)
+            .join(' · ')}
         </span>
         <Uncertain explanation={explanation} />
         {explanation.critical_path.length > 0 ? (
@@ -119,17 +124,20 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
           </li>
         ) : null}
       </ul>
-      {notes.length > 0 ? (
-        <ul className="panel-notes">
-          {notes.map((note) => (
-            <li key={note}>
-              <Icon name="warning" size={14} />
-              {note}
-            </li>
-          ))}
-        </ul>
-      ) : null}
+      <Notes notes={notes} />
     </section>
+  )
+}
+
+/** What could not be seen or compared, in the server's words. */
+function Notes({ notes }: { notes: readonly string[] }) {
+  if (notes.length === 0) return null
+  return (
+    <ul className="panel-notes">
+      {notes.map((note) => (
+        <li key={note}>{shortened(note, MOST_TEXT)}</li>
+      ))}
+    </ul>
   )
 }
 
@@ -139,18 +147,14 @@ function withFindings(rows: readonly TimeRow[], most: number): TimeRow[] {
 }
 
 function headline(explanation: Explanation): string {
-  if (explanation.root === null || explanation.root.percentile === null) return 'Where the time went'
+  if (explanation.root.percentile === null) return 'Where the time went'
   return isSlow(explanation) ? 'Why it was slow' : 'Not slow'
 }
 
-/** `slower than 61 % of GET /cart`, or why nothing can be compared. */
+/** `slower than 61 % of GET /cart`; empty where there is too little to compare with, which is one of the notes. */
 function comparison({ root }: Explanation): string {
-  if (root === null) return 'no root span: nothing to compare with'
-  const operation = root.operation || 'this operation'
-  if (root.percentile !== null) return `slower than ${Math.floor(root.percentile)} % of ${operation}`
-  return root.count === 0
-    ? `no other ${operation} to compare with`
-    : `only ${plural(root.count, 'trace')} of ${operation} to compare with, too few`
+  if (root.percentile === null) return ''
+  return `slower than ${Math.floor(root.percentile)} % of ${shortened(root.operation || 'this operation', MOST_NAME)}`
 }
 
 function Uncertain({ explanation }: { explanation: Explanation }) {
@@ -184,7 +188,8 @@ function ShareRow({
       </span>
       <span className="panel-what">
         <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
-          {share.owner || 'no service'} · {share.operation || 'no name'}
+          {shortened(share.owner || 'no service', MOST_NAME)} ·{' '}
+          {shortened(share.operation || 'no name', MOST_NAME)}
         </button>
         {findings.map((finding) => (
           <FindingText key={`${finding.kind} ${finding.text}`} finding={finding} onSpans={onSpans} />
@@ -228,10 +233,10 @@ function FindingText({
     <span className="panel-finding">
       {finding.span_ids.length > 0 ? (
         <button type="button" className="panel-step" onClick={() => onSpans(finding.span_ids)}>
-          {finding.text}
+          {shortened(finding.text, MOST_TEXT)}
         </button>
       ) : (
-        finding.text
+        shortened(finding.text, MOST_TEXT)
       )}
       {finding.certainty === 'certain' ? null : <span className="muted"> ({finding.certainty})</span>}
     </span>

@@ -140,9 +140,9 @@ function OverviewTab({
             : 'as sent'}
           {shift === '' ? '' : `; ${shift}`}
         </p>
-        {notesOf(model, node).map((note) => (
-          <p key={note} className="note-warning">
-            {note}
+        {notesOf(model, node).map((odd) => (
+          <p key={odd} className="note-warning">
+            {odd}
           </p>
         ))}
       </section>

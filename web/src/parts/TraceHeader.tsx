@@ -7,9 +7,8 @@ import { zoneStore } from '../app/preferences'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
 import { exactDuration, formatCount, formatDuration, formatFullTime, isoTime, plural } from '../model/format'
-import type { Explanation } from '../api/explanation'
 import { FLAG } from '../api/flags'
-import type { Skeleton } from '../api/types'
+import type { Explanation, Skeleton } from '../api/types'
 import { handledFailures, isSlow, unseenNotes } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { copyText, CopyButton } from './CopyButton'
@@ -66,7 +65,8 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
   const service = head < 0 ? 'no service' : model.serviceLabel(head)
   const name = head < 0 ? 'no name' : model.spanLabel(head)
   const start = String(BigInt(model.skeleton.t0) + BigInt(Math.round(model.earliest)))
-  const duration = explained?.root ? Number(explained.root.duration_ns) : head < 0 ? 0 : model.duration[head]!
+  const duration =
+    explained !== null ? Number(explained.root.duration_ns) : head < 0 ? 0 : model.duration[head]!
   const missing = new Set(newest.missing.map(([, parentId]) => parentId)).size
   const notes = explained === null ? [] : unseenNotes(explained)
   useEffect(() => {
@@ -170,7 +170,6 @@ function Outcome({ outcome }: { outcome: OutcomeWord }) {
 /** `6.7 × usual`, `usual`, or that there is too little to compare with. */
 function AgainstUsual({ explanation }: { explanation: Explanation }) {
   const { root } = explanation
-  if (root === null) return null
   if (root.p50_ns === null) {
     return (
       <span className="muted">{root.count === 0 ? 'nothing to compare with' : 'too few to compare'}</span>

@@ -1,5 +1,5 @@
 /** The two panels above the waterfall. They never hold it up: they stand in their place while the server thinks. */
-import type { Explanation } from '../api/explanation'
+import type { Explanation } from '../api/types'
 import type { Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { ErrorBoundary } from '../app/ErrorBoundary'
