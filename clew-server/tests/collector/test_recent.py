@@ -91,3 +91,24 @@ def test_beyond_the_bound_older_segments_lose_their_index_and_are_still_found(
         wal.seal()
     assert [segment.heads is None for segment in wal.sealed()] == [True, True, True, False]
     assert [len(RecentReader(wal).get(trace_id(seed))) for seed in range(4)] == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_the_state_of_a_trace_changes_with_its_records_only(
+    indexed: bool, open_wal: Callable[..., Wal], request_of: Callable[..., bytes]
+) -> None:
+    wal = open_wal()
+    reader = RecentReader(wal)
+    states = [reader.state(trace_id(1))]
+    put(wal, request_of(1, 2), indexed=indexed)
+    states.append(reader.state(trace_id(1)))
+    put(wal, request_of(7, 1), indexed=indexed)
+    assert reader.state(trace_id(1)) == states[-1]
+    wal.seal()
+    put(wal, request_of(1, 2), indexed=indexed)
+    states.append(reader.state(trace_id(1)))
+    assert reader.read(trace_id(1)).state == states[-1]
+    for segment in wal.sealed():
+        wal.delete(segment)
+    states.append(reader.state(trace_id(1)))
+    assert len(set(states)) == 4

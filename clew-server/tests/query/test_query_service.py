@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any
 
 import pytest
@@ -43,12 +43,17 @@ class FakeStore:
         self.may_answer.set()
         self.unreadable: str | None = None
         self.known = 0
+        self.readings = 0
 
     def get(self, trace_id: bytes) -> list[StoredSpan]:
         return [one for one in self.spans if Span.FromString(one.span[:18]).trace_id == trace_id]
 
     def read(self, trace_id: bytes) -> StoredTrace:
-        return StoredTrace(self.get(trace_id), self.unreadable)
+        self.readings += 1
+        return StoredTrace(self.get(trace_id), self.unreadable, self.state(trace_id))
+
+    def state(self, trace_id: bytes) -> Hashable:
+        return len(self.get(trace_id)), self.unreadable
 
     def spans_known(self, trace_id: bytes) -> int:
         return self.known

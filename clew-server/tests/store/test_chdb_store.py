@@ -540,3 +540,19 @@ def test_a_folder_of_an_older_schema_shows_what_it_holds_and_takes_what_its_log_
     ids = [request.resource_spans[0].scope_spans[0].spans[0].trace_id.hex() for request in (stored, half)]
     arguments = [str(tmp_path), *(str(segment.path) for segment in segments), *ids]
     subprocess.run([sys.executable, "-c", check, *arguments], check=True, timeout=120)
+
+
+def test_the_state_of_a_trace_changes_when_its_spans_do_and_not_by_merges(opened: Any) -> None:
+    request = simple()
+    trace = id_of(request)
+    reader = opened.store.reader
+    states = [reader.state(trace)]
+    for _ in range(3):
+        opened.put([request])
+        states.append(reader.state(trace))
+        opened.put([simple()])
+        assert reader.state(trace) == states[-1]
+    assert len(set(states)) == 4
+    assert reader.read(trace).state == states[-1]
+    opened.ask("OPTIMIZE TABLE chunks FINAL")
+    assert reader.state(trace) == states[-1]

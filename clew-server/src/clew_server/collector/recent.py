@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from clew_server.collector import record
 from clew_server.collector.wal import Segment, Wal
 from clew_server.errors import BadInput
 from clew_server.model.otlp_raw import parse_raw
 from clew_server.model.stored import StoredSpan
+from clew_server.store.contract import StoredTrace
 
 _READ_BYTES = 1 << 20
 
@@ -23,8 +24,26 @@ class RecentReader:
 
     def get(self, trace_id: bytes) -> list[StoredSpan]:
         """Every span of the trace that the log still holds, repeated ones included; empty when there is none."""
-        needle = b"\x0a\x10" + trace_id
+        return list(self.read(trace_id).spans)
+
+    def read(self, trace_id: bytes) -> StoredTrace:
+        """See TraceReader.read."""
         found: list[StoredSpan] = []
+        state: list[tuple[str, int]] = []
+        for segment, file, numbers in self._records(b"\x0a\x10" + trace_id):
+            for number in numbers:
+                start, end = segment.record_range(number)
+                found += _spans(os.pread(file, end - start, start), b"\x0a\x10" + trace_id)
+                state.append((segment.path.name, number))
+        return StoredTrace(found, None, tuple(state))
+
+    def state(self, trace_id: bytes) -> Hashable:
+        """See TraceReader.state: the records in which the trace is."""
+        records = self._records(b"\x0a\x10" + trace_id)
+        return tuple((segment.path.name, number) for segment, _, numbers in records for number in numbers)
+
+    def _records(self, needle: bytes) -> Iterator[tuple[Segment, int, Iterable[int]]]:
+        """Segments with the trace: its file, open until the next one is asked for, and the numbers of its records in it."""
         for segment in self._wal.segments():
             # Under the log's lock only for a segment that still grows; found numbers stay true, records never move.
             with self._wal.changed:
@@ -37,12 +56,9 @@ class RecentReader:
             except FileNotFoundError:
                 continue  # stored since: the store has it
             try:
-                for number in _search(file, segment, needle) if numbers is None else numbers:
-                    start, end = segment.record_range(number)
-                    found += _spans(os.pread(file, end - start, start), needle)
+                yield segment, file, _search(file, segment, needle) if numbers is None else numbers
             finally:
                 os.close(file)
-        return found
 
 
 def _search(file: int, segment: Segment, needle: bytes) -> Iterator[int]:

@@ -18,9 +18,10 @@ from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.search import Search
-from clew_server.model.stored import StoredSpan, StoredSpans
-from clew_server.model.trace import Trace, trace_from_spans
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
+from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
 from clew_server.store.contract import Names, Page, TraceReader, TraceSearch, TraceStore, TraceUsual
 
@@ -128,15 +129,13 @@ class QueryService:
 
         `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
         """
-        self._store = store
+        self._traces = Traces(store, recent)
         self._search = search
-        self._recent = recent
         self._usual = usual
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
-        self._unreadable = 0
-        self._lock = threading.Lock()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def get_trace(self, trace_id: str) -> list[StoredSpan]:
         """Every span of the trace once, in no order.
@@ -144,12 +143,12 @@ class QueryService:
         Raises NotFound when there is none, Damaged when search knows some and none can be read, BadInput for a malformed id.
         """
         wanted = trace_id_from_text(trace_id)
-        return list((await self._lookups.run(lambda: self._get(wanted))).stored)
+        return list((await self._look_up(lambda: self._traces.get(wanted))).stored)
 
     async def trace(self, trace_id: str, view: Callable[[Trace], T]) -> T:
         """What `view` makes of the trace, on a thread of this service. Raises as `get_trace`, and what `view` raises."""
         wanted = trace_id_from_text(trace_id)
-        return await self._lookups.run(lambda: view(self._get(wanted)))
+        return await self._look_up(lambda: view(self._traces.get(wanted)))
 
     async def explain(self, trace_id: str, view: Callable[[Trace, Usual], T]) -> T:
         """What `view` makes of the trace and what is usual around it, on a thread of this service.
@@ -170,16 +169,16 @@ class QueryService:
         wanted = trace_id_from_text(trace_id)
 
         def build() -> T | Skipped:
-            count = len(self._recent.get(wanted)) + self._store.spans_known(wanted)
+            count = self._traces.count(wanted)
             if count > MAX_SPANS_OF_A_BRIEF:
                 return Skipped(f"It has {count:,} spans; up to {MAX_SPANS_OF_A_BRIEF:,} are read for a list.")
             try:
-                trace = self._get(wanted)
+                trace = self._traces.get(wanted)
             except (NotFound, Damaged) as error:
                 return Skipped(str(error))
             return view(trace, brief(trace))
 
-        return await self._briefs.run(build)
+        return await self._look_up(build, lane=self._briefs)
 
     async def baseline(self, operation: Operation, kind: int | None, at_unix_nano: int) -> Baseline:
         """Durations of an operation, of one kind (OTLP's number) or of all, in the hour before and the same hour a day earlier."""
@@ -228,7 +227,7 @@ class QueryService:
         """What runs or waits now, what was refused, and spans that could not be read."""
         lanes = (self._searches, self._lookups, self._briefs)
         return QueryStatistics(
-            sum(lane.running for lane in lanes), sum(lane.refused for lane in lanes), self._unreadable
+            sum(lane.running for lane in lanes), sum(lane.refused for lane in lanes), self._traces.broken
         )
 
     def close(self) -> None:
@@ -241,38 +240,24 @@ class QueryService:
         wanted = trace_id_from_text(trace_id)
 
         def build() -> Answer:
-            trace = self._get(wanted)
+            trace = self._traces.get(wanted)
             return Answer(form(trace.stored), trace.unreadable)
 
-        return await self._lookups.run(build)
+        return await self._look_up(build)
 
-    def _get(self, trace_id: bytes) -> Trace:
-        # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
-        spans = StoredSpans(self._recent.get(trace_id))
-        stored = self._store.read(trace_id)
-        spans.extend(stored.spans)
-        trace = trace_from_spans(spans, unreadable=stored.unreadable)
-        if trace.broken:
-            with self._lock:
-                self._unreadable += trace.broken
-        if not len(trace):
-            raise self._nothing(trace_id, trace.broken, stored.unreadable)
-        return trace
+    async def _look_up(self, call: Callable[[], T], *, lane: _Lane | None = None) -> T:
+        """As `_Lane.run`; the traces that it leaves in memory are given back when nobody asks for them any more."""
+        try:
+            return await (lane or self._lookups).run(call)
+        finally:
+            if self._sweep is None:
+                self._sweep = asyncio.get_running_loop().call_later(KEPT_FOR_S, self._forget_unused)
 
-    def _nothing(self, trace_id: bytes, broken: int, unreadable: str | None) -> Exception:
-        """What to say of a trace of which there is no span to show: was there never one, or was it lost?"""
-        name = f"trace {trace_id.hex()}"
-        if broken:
-            return Damaged(f"The bytes of {name} are damaged: none of its {broken} spans can be read.")
-        known = self._store.spans_known(trace_id)
-        if not known and unreadable is None:
-            return NotFound(f"There is no {name}.")
-        if not known:
-            return Damaged(f"Nothing can be said of {name}: {unreadable}.")
-        found = f"Search knows {known} spans of {name}"
-        if unreadable is None:
-            return Damaged(f"{found}, but their bytes are missing: files of the store were lost or removed.")
-        return Damaged(f"{found}, but their bytes cannot be read: {unreadable}.")
+    def _forget_unused(self) -> None:
+        self._sweep = None
+        self._traces.forget_unused()
+        if self._traces.size_bytes:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT_FOR_S, self._forget_unused)
 
 
 def trace_id_from_text(text: str) -> bytes:

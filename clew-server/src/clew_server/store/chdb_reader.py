@@ -7,7 +7,7 @@ import threading
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -19,6 +19,7 @@ from clew_server.store.contract import StoredTrace
 
 _REMEMBERED_BYTES: Final = 64 << 20
 _IDS_AT_ONCE: Final = 5_000
+_SECOND_NS: Final = 1_000_000_000
 
 
 class RowBinary:
@@ -118,17 +119,27 @@ class ChdbReader:
         return Question(self._pool, self._tables, seconds=seconds, clock_s=self._clock_s)
 
     def get(self, trace_id: bytes) -> list[StoredSpan]:
-        """See TraceReader.get. Raises StoreFailed, Unavailable."""
+        """Every span of the trace that can be read. Raises StoreFailed, Unavailable."""
         return list(self.read(trace_id).spans)
 
     def read(self, trace_id: bytes) -> StoredTrace:
-        """See TraceStore.read."""
+        """See TraceReader.read."""
         question = self.question()
         try:
-            found = self._read(trace_id, question)
+            found, rows = self._read(trace_id, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        return StoredTrace(found, question.missing())
+        return StoredTrace(found, question.missing(), (len(rows), len(found), sum(rows)))
+
+    def state(self, trace_id: bytes) -> Hashable:
+        """See TraceReader.state: rows of the trace, spans in them, sum of their arrivals; and what is damaged."""
+        question = self.question()
+        try:
+            (found,) = question.rows("trace_state", {"id": trace_id.hex()})
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        missing = question.missing()
+        return (*map(int, found), missing) if missing else tuple(map(int, found))
 
     def spans_known(self, trace_id: bytes) -> int:
         """See TraceStore.spans_known."""
@@ -137,7 +148,8 @@ class ChdbReader:
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
-    def _read(self, trace_id: bytes, question: Question) -> StoredSpans:
+    def _read(self, trace_id: bytes, question: Question) -> tuple[StoredSpans, list[int]]:
+        """The spans, and the arrival in seconds of each row of `chunks` they stand in."""
         rows = RowBinary(question.ask("trace_chunks", {"id": trace_id.hex()}, "RowBinary"))
         pieces = []
         while rows.more():
@@ -151,8 +163,8 @@ class ChdbReader:
                 (resource, resource_url), (scope, scope_url) = origins[pair[0]], origins[pair[1]]
                 numbers[pair] = found.number_of(Origin(resource, resource_url, scope, scope_url))
             spans = [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
-            found.add(spans, list(map(numbers.__getitem__, pairs)), [received_s * 1_000_000_000] * len(pairs))
-        return found
+            found.add(spans, list(map(numbers.__getitem__, pairs)), [received_s * _SECOND_NS] * len(pairs))
+        return found, [piece[0] for piece in pieces]
 
     def _origin_bytes(self, ids: set[int], question: Question) -> dict[int, tuple[bytes, str]]:
         """Bytes and schema_url of resources and scopes by their ids, which are hashes of both."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -69,11 +69,26 @@ class TraceWriter(Protocol):
         ...
 
 
+class StoredTrace(NamedTuple):
+    """What a reader has of a trace; `unreadable` is a sentence about what damage took from it, None when nothing.
+
+    `state` is the state (`TraceReader.state`) at which this was read.
+    """
+
+    spans: Sequence[StoredSpan]
+    unreadable: str | None
+    state: Hashable
+
+
 class TraceReader(Protocol):
     """Spans by trace id. Implemented by the store and by the collector's log (what is not stored yet). Blocking."""
 
-    def get(self, trace_id: bytes) -> list[StoredSpan]:
-        """Every span of the trace, in no order, repeated ones included; empty when there is none."""
+    def read(self, trace_id: bytes) -> StoredTrace:
+        """Every span of the trace that can be read, repeated ones included, in no order. Raises StoreFailed, Unavailable."""
+        ...
+
+    def state(self, trace_id: bytes) -> Hashable:
+        """A value that is another one as soon as `read` may find other spans; far cheaper than `read`. Raises as `read`."""
         ...
 
 
@@ -102,19 +117,8 @@ class Page:
     reason: str | None = None
 
 
-class StoredTrace(NamedTuple):
-    """What the store has of a trace; `unreadable` is a sentence about what damage took from it, None when nothing."""
-
-    spans: Sequence[StoredSpan]
-    unreadable: str | None
-
-
-class TraceStore(Protocol):
+class TraceStore(TraceReader, Protocol):
     """The store's side of a trace by its id. Blocking."""
-
-    def read(self, trace_id: bytes) -> StoredTrace:
-        """Every span of the trace that can be read, repeated ones included. Raises StoreFailed, Unavailable."""
-        ...
 
     def spans_known(self, trace_id: bytes) -> int:
         """How many spans of the trace the search form counts: more than none where `read` has none is a loss."""

@@ -1,0 +1,163 @@
+"""Traces by id, from the log and the store as one. The last ones are kept while nothing about them changes.
+
+A page asks for a trace several times: columns, explanation, one span's details after the other. Reading it is most of the cost.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from clew_server.errors import Damaged, NotFound
+from clew_server.model.stored import StoredSpans
+from clew_server.model.trace import Trace, trace_from_spans
+from clew_server.store.contract import TraceReader, TraceStore
+
+KEPT_BYTES: Final = 256 << 20
+KEPT_FOR_S: Final = 60.0
+_BYTES_A_SPAN: Final = 450  # beside the bytes that came: ids, columns, what a bytes object takes
+
+
+@dataclass(slots=True)
+class _Kept:
+    trace: Trace
+    state: tuple[Hashable, Hashable]
+    size_bytes: int
+    used_s: float
+
+
+class Traces:
+    """Reads traces. Blocking, safe for several threads; one trace is read by one thread at a time, the others wait for it.
+
+    A trace that was read is given again only while the states of log and store (`TraceReader.state`) are those it was read
+    at, so nothing that arrived, expired or was damaged since is passed over. What damage took something from is not kept.
+    """
+
+    def __init__(
+        self,
+        store: TraceStore,
+        recent: TraceReader,
+        *,
+        kept_bytes: int = KEPT_BYTES,
+        kept_for_s: float = KEPT_FOR_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`kept_bytes`: about what the kept ones may take together; `kept_for_s` after its last use one is forgotten."""
+        self._store = store
+        self._recent = recent
+        self._kept_bytes = kept_bytes
+        self._kept_for_s = kept_for_s
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._turns: dict[bytes, tuple[threading.Lock, int]] = {}
+        self.size_bytes = 0
+        """About what the kept ones take."""
+        self.broken = 0
+        """Spans whose bytes did not parse, counted at each reading."""
+
+    def get(self, trace_id: bytes) -> Trace:
+        """The trace as it is now.
+
+        Raises NotFound when there is none, Damaged when search knows spans of it and none can be read, StoreFailed, Unavailable.
+        """
+        with self._turn(trace_id):
+            kept = self._look_up(trace_id)
+            if kept is not None and kept.state == (self._recent.state(trace_id), self._store.state(trace_id)):
+                return kept.trace
+            self._drop(trace_id)
+            return self._read(trace_id)
+
+    def count(self, trace_id: bytes) -> int:
+        """About how many spans the trace has, repeated ones included, without reading it. Raises StoreFailed, Unavailable."""
+        return len(self._recent.read(trace_id).spans) + self._store.spans_known(trace_id)
+
+    def forget_unused(self) -> None:
+        """Drop what was not asked for in the last `kept_for_s`."""
+        with self._lock:
+            until_s = self._clock_s() - self._kept_for_s
+            for trace_id in [trace_id for trace_id, kept in self._kept.items() if kept.used_s <= until_s]:
+                self._remove(trace_id)
+
+    def _read(self, trace_id: bytes) -> Trace:
+        # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
+        recent = self._recent.read(trace_id)
+        stored = self._store.read(trace_id)
+        spans = StoredSpans(recent.spans)
+        spans.extend(stored.spans)
+        trace = trace_from_spans(spans, unreadable=stored.unreadable)
+        if trace.broken:
+            with self._lock:
+                self.broken += trace.broken
+        if not len(trace):
+            raise self._nothing(trace_id, trace.broken, stored.unreadable)
+        if trace.unreadable is None and not trace.broken:
+            self._keep(trace_id, trace, (recent.state, stored.state))
+        return trace
+
+    def _nothing(self, trace_id: bytes, broken: int, unreadable: str | None) -> Exception:
+        """What to say of a trace of which there is no span to show: was there never one, or was it lost?"""
+        name = f"trace {trace_id.hex()}"
+        if broken:
+            return Damaged(f"The bytes of {name} are damaged: none of its {broken} spans can be read.")
+        known = self._store.spans_known(trace_id)
+        if not known and unreadable is None:
+            return NotFound(f"There is no {name}.")
+        if not known:
+            return Damaged(f"Nothing can be said of {name}: {unreadable}.")
+        found = f"Search knows {known} spans of {name}"
+        if unreadable is None:
+            return Damaged(f"{found}, but their bytes are missing: files of the store were lost or removed.")
+        return Damaged(f"{found}, but their bytes cannot be read: {unreadable}.")
+
+    @contextmanager
+    def _turn(self, trace_id: bytes) -> Iterator[None]:
+        """One thread at a time for each trace."""
+        with self._lock:
+            turn, users = self._turns.get(trace_id, (threading.Lock(), 0))
+            self._turns[trace_id] = turn, users + 1
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                turn, users = self._turns[trace_id]
+                if users == 1:
+                    del self._turns[trace_id]
+                else:
+                    self._turns[trace_id] = turn, users - 1
+
+    def _look_up(self, trace_id: bytes) -> _Kept | None:
+        with self._lock:
+            kept = self._kept.get(trace_id)
+            if kept is not None:
+                kept.used_s = self._clock_s()
+                self._kept.move_to_end(trace_id)
+            return kept
+
+    def _keep(self, trace_id: bytes, trace: Trace, state: tuple[Hashable, Hashable]) -> None:
+        size = sum(map(len, trace.stored.raw)) + _BYTES_A_SPAN * len(trace)
+        size += sum(len(origin.resource) + len(origin.scope) for origin in trace.stored.origins)
+        if size > self._kept_bytes:
+            return
+        with self._lock:
+            self._remove(trace_id)
+            self._kept[trace_id] = _Kept(trace, state, size, self._clock_s())
+            self.size_bytes += size
+            while self.size_bytes > self._kept_bytes:
+                self._remove(next(iter(self._kept)))
+
+    def _drop(self, trace_id: bytes) -> None:
+        with self._lock:
+            self._remove(trace_id)
+
+    def _remove(self, trace_id: bytes) -> None:
+        """Under the lock."""
+        kept = self._kept.pop(trace_id, None)
+        if kept is not None:
+            self.size_bytes -= kept.size_bytes
