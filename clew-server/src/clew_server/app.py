@@ -22,10 +22,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 from clew_server import __version__
+from clew_server.api.forms import Gzip
 from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
 from clew_server.api.native import NativeApi
@@ -201,7 +201,7 @@ class App:
         api = Starlette(
             routes=routes,
             exception_handlers=EXCEPTION_HANDLERS,
-            middleware=[Middleware(GZipMiddleware, minimum_size=2048, compresslevel=3)],
+            middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)],
         )
         await self._serve_http(
             Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open), listener

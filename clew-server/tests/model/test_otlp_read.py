@@ -11,14 +11,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 from clew_server.model.otlp_read import (
-    deduplicated,
     failed,
-    readable,
+    otlp_json_pieces,
+    otlp_pieces,
     spans_as_otlp_json,
     trace_as_otlp,
     trace_as_otlp_json,
 )
-from clew_server.model.stored import StoredSpan
+from clew_server.model.stored import StoredSpan, StoredSpans
 
 BROKEN = b"\x0a\xff"
 
@@ -101,19 +101,6 @@ def test_unknown_fields_stay() -> None:
     assert trace_as_otlp(spans).count(b"\xc2\x3e\x03new") == len(spans) + 2
 
 
-def test_spans_are_equal_only_with_equal_resource_scope_and_urls() -> None:
-    span = stored(example())[0]
-    others = [
-        span._replace(resource=b""),
-        span._replace(resource_schema_url="x"),
-        span._replace(scope=b""),
-        span._replace(scope_schema_url="x"),
-        span._replace(span=b""),
-    ]
-    assert deduplicated([span, *others, *others]) == [span, *others]
-    assert deduplicated([span, span._replace(received_unix_nano=1)]) == [span._replace(received_unix_nano=1)]
-
-
 def test_the_json_form_says_the_same_as_the_protobuf_form() -> None:
     request = example()
     parsed = json.loads(trace_as_otlp_json(stored(request)))
@@ -176,7 +163,36 @@ def test_asked_spans_only_also_where_the_bytes_are_in_another_order() -> None:
 def test_a_span_that_does_not_parse_costs_only_itself_and_is_counted() -> None:
     request = example()
     spans = [*stored(request), stored(request)[0]._replace(span=BROKEN)]
-    assert readable(spans) == (spans[:-1], 1)
     assert trace_as_otlp(spans) == request.SerializeToString()
     assert json.loads(trace_as_otlp_json(spans)) == json.loads(trace_as_otlp_json(spans[:-1]))
     assert [failed(span.span) for span in spans] == [True] * 8 + [False]
+
+
+def test_a_large_trace_comes_in_pieces_that_are_its_whole_put_together() -> None:
+    spans = []
+    for number in range(3_000):
+        span = Span(trace_id=b"t" * 16, span_id=number.to_bytes(8, "big"), name="n" * 200, kind=3)
+        span.attributes.add(key="url.path").value.string_value = f"/{number}"
+        resource = stored(example())[number % 2 * 4].resource
+        spans.append(StoredSpan(resource, "", b"", "", span.SerializeToString(), 0))
+    for form, least in ((otlp_pieces, 3), (otlp_json_pieces, 4)):
+        pieces = list(form(StoredSpans(spans)))
+        assert len(pieces) >= least
+        assert max(map(len, pieces)) < 300_000
+    request = ExportTraceServiceRequest.FromString(b"".join(otlp_pieces(StoredSpans(spans))))
+    parsed = json.loads(b"".join(otlp_json_pieces(StoredSpans(spans))))
+    names = [
+        [span["spanId"] for scope in group["scopeSpans"] for span in scope["spans"]]
+        for group in parsed["resourceSpans"]
+    ]
+    assert names == [
+        [span.span_id.hex() for scope in group.scope_spans for span in scope.spans] for group in request.resource_spans
+    ]
+    assert sorted(name for some in names for name in some) == sorted(
+        Span.FromString(span.span).span_id.hex() for span in spans
+    )
+
+
+def test_no_spans_are_an_empty_request() -> None:
+    assert trace_as_otlp([]) == b""
+    assert json.loads(trace_as_otlp_json([])) == {"resourceSpans": []}

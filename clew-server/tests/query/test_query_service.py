@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable, Iterator, Sequence
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -15,8 +15,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from clew_server.analysis.brief import Brief
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
+from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
 from clew_server.model.search import Search
-from clew_server.model.stored import StoredSpan
+from clew_server.model.stored import StoredSpan, StoredSpans
 from clew_server.model.trace import Trace
 from clew_server.model.usual import ENOUGH, NOTHING, Durations, Operation, Usual, Within
 from clew_server.query.probe import Probe
@@ -88,23 +89,70 @@ def run(
         service.close()
 
 
+async def whole(service: QueryService, trace_id: str, form: Callable[[StoredSpans], Iterator[bytes]]) -> bytes:
+    found = await service.pieces(trace_id, lambda trace: form(trace.stored))
+    assert found.incomplete is None
+    return b"".join([piece async for piece in found.pieces])
+
+
 def test_stored_spans_and_those_still_in_the_log_are_one_trace() -> None:
     async def body(service: QueryService) -> None:
         # The second one is being stored just now: it is in both.
         assert len(await service.get_trace(TRACE_ID.hex())) == 3
-        otlp = ExportTraceServiceRequest.FromString((await service.trace_otlp(TRACE_ID.hex().upper())).body)
+        otlp = ExportTraceServiceRequest.FromString(await whole(service, TRACE_ID.hex().upper(), otlp_pieces))
         assert len(otlp.resource_spans[0].scope_spans[0].spans) == 3
         skeleton = await service.trace(TRACE_ID.hex(), skeleton_from_trace)
         assert json.loads(skeleton.json)["total"] == 3
         assert json.loads(skeleton.json)["etag"] == skeleton.etag
         asked = json.loads((await service.spans(TRACE_ID.hex(), [b"two-----"])).body)
         assert [span["spanId"] for span in asked["resourceSpans"][0]["scopeSpans"][0]["spans"]] == [b"two-----".hex()]
-        whole = await service.trace_json(TRACE_ID.hex())
-        assert len(json.loads(whole.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 3
-        assert whole.incomplete is None
+        text = await whole(service, TRACE_ID.hex(), otlp_json_pieces)
+        assert len(json.loads(text)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 3
 
     store = FakeStore(stored(b"one-----"), stored(b"two-----", 5_000_000_000))
     run(body, store, FakeStore(stored(b"two-----", 5_123_456_789), stored(b"three---")))
+
+
+def test_pieces_are_made_when_they_are_asked_for_and_no_more_when_the_asker_goes_away() -> None:
+    made: list[int] = []
+
+    def form(trace: Trace) -> Iterator[bytes]:
+        for number in range(5):
+            made.append(number)
+            yield bytes([number])
+
+    async def body(service: QueryService) -> None:
+        found = await service.pieces(TRACE_ID.hex(), form)
+        assert made == []
+        assert [await anext(found.pieces), await anext(found.pieces)] == [b"\0", b"\1"]
+        assert made == [0, 1]
+        assert service.statistics().running == 0
+        await cast("AsyncGenerator[bytes]", found.pieces).aclose()
+        with pytest.raises(StopAsyncIteration):
+            await anext(found.pieces)
+        assert made == [0, 1]
+
+    run(body, FakeStore(stored(b"one-----")))
+
+
+def test_an_answer_that_has_begun_goes_on_while_new_questions_are_refused() -> None:
+    store = FakeStore(stored(b"one-----"))
+
+    async def body(service: QueryService) -> None:
+        found = await service.pieces(TRACE_ID.hex(), lambda trace: iter([b"a", b"b"]))
+        assert await anext(found.pieces) == b"a"
+        may_go_on = threading.Event()
+        waiting = [asyncio.ensure_future(service.trace(TRACE_ID.hex(), lambda trace: may_go_on.wait(30)))]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await service.services()
+        last = asyncio.ensure_future(anext(found.pieces))
+        await asyncio.sleep(0)
+        may_go_on.set()
+        assert await last == b"b"
+        await asyncio.gather(*waiting)
+
+    run(body, store, lookup_threads=1, max_waiting=0)
 
 
 def test_names_and_searches_are_handed_on() -> None:
@@ -121,8 +169,7 @@ def test_an_unknown_trace_is_not_found() -> None:
         for ask in (
             service.get_trace,
             lambda trace_id: service.trace(trace_id, len),
-            service.trace_otlp,
-            service.trace_json,
+            lambda trace_id: service.pieces(trace_id, lambda trace: otlp_pieces(trace.stored)),
         ):
             with pytest.raises(NotFound, match="ff" * 16):
                 await ask("ff" * 16)
@@ -185,8 +232,7 @@ def test_a_trace_that_search_knows_and_nobody_can_read_is_damaged_not_unknown() 
         for ask in (
             service.get_trace,
             lambda trace_id: service.trace(trace_id, len),
-            service.trace_otlp,
-            service.trace_json,
+            lambda trace_id: service.pieces(trace_id, lambda trace: otlp_pieces(trace.stored)),
         ):
             with pytest.raises(Damaged, match=f"Search knows 7 spans of trace {TRACE_ID.hex()}.*missing"):
                 await ask(TRACE_ID.hex())
@@ -216,7 +262,7 @@ def test_a_trace_that_search_knows_and_nobody_can_read_is_damaged_not_unknown() 
 
 def test_a_trace_of_which_a_part_is_damaged_is_answered_and_says_so() -> None:
     async def body(service: QueryService) -> None:
-        assert (await service.trace_json(TRACE_ID.hex())).incomplete == "part 3 is damaged"
+        assert (await service.pieces(TRACE_ID.hex(), lambda trace: iter(()))).incomplete == "part 3 is damaged"
         assert await service.trace(TRACE_ID.hex(), lambda trace: trace.unreadable) == "part 3 is damaged"
         assert (await service.spans(TRACE_ID.hex(), [b"one-----"])).incomplete == "part 3 is damaged"
 

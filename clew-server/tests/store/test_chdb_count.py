@@ -11,8 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import Unavailable
-from clew_server.model.otlp_read import deduplicated, failed
+from clew_server.model.otlp_read import failed
 from clew_server.model.search import Search, SpanCondition
+from clew_server.model.stored import StoredSpans
 from clew_server.store import chdb_count
 from clew_server.store.contract import TraceSummary
 
@@ -48,7 +49,7 @@ def listed(store: Any, service: str, **more: Any) -> dict[str, tuple[int, int]]:
 
 
 def by_id(store: Any, trace_id: bytes) -> tuple[int, int]:
-    spans = deduplicated(store.reader.get(trace_id))
+    spans = StoredSpans(store.reader.get(trace_id)).distinct()
     return len(spans), sum(failed(span.span) for span in spans)
 
 

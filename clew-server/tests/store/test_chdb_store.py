@@ -17,8 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from clew_server.model.otlp_read import deduplicated, trace_as_otlp
+from clew_server.model.otlp_read import trace_as_otlp
 from clew_server.model.search import Search, SpanCondition
+from clew_server.model.stored import StoredSpans
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.chdb_writer import proof_of
@@ -315,7 +316,7 @@ def test_the_same_span_in_two_requests_counts_once_by_id_and_in_a_listed_trace(o
     more.resource_spans[0].scope_spans[0].spans.extend(once.resource_spans[0].scope_spans[0].spans)
     opened.put([once])
     opened.put([more])
-    assert len(deduplicated(opened.store.reader.get(id_of(once)))) == 3
+    assert len(StoredSpans(opened.store.reader.get(id_of(once))).distinct()) == 3
     (trace,) = opened.store.reader.find(Search(span=(SpanCondition("service", "=", "twice"),))).traces
     assert (trace.spans, trace.errors) == (3, 2)
 
@@ -327,7 +328,7 @@ def test_two_different_spans_with_one_id_both_stay(opened: Any) -> None:
     second.CopyFrom(first)
     second.name = "another"
     opened.put([request])
-    assert len(deduplicated(opened.store.reader.get(first.trace_id))) == 2
+    assert len(StoredSpans(opened.store.reader.get(first.trace_id)).distinct()) == 2
 
 
 def broken_inside() -> bytes:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Match, Route
 
 from clew_server.api.briefs import NO_ANSWER, brief_as_json
 from clew_server.api.explain import Explanation, explanation
+from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
+from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
 from clew_server.model.query_text import search_from_parameters, time_from_text
 from clew_server.model.search import KIND_WORDS
 from clew_server.model.trace import Trace
@@ -23,6 +25,7 @@ from clew_server.model.usual import Operation, Usual
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
 from clew_server.store.contract import TraceSummary
 
+_JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
@@ -160,12 +163,23 @@ class NativeApi:
         )
 
     async def trace(self, request: Request) -> Response:
-        trace_id = request.path_params["trace_id"]
-        if "application/x-protobuf" in request.headers.get("accept", ""):
-            answer, kind = await self._query.trace_otlp(trace_id), "application/x-protobuf"
-        else:
-            answer, kind = await self._query.trace_json(trace_id), "application/json"
-        return Response(answer.body, media_type=kind, headers={"Vary": "Accept", **_incomplete(answer.incomplete)})
+        is_protobuf = preferred(request.headers.get("accept", ""), (_JSON, _PROTOBUF)) == _PROTOBUF
+        form = otlp_pieces if is_protobuf else otlp_json_pieces
+        zips = accepts_gzip(request.headers.get("accept-encoding", ""))
+        headers = {"Vary": "Accept", **({"Content-Encoding": "gzip"} if zips else {})}
+
+        def pieces(trace: Trace) -> Iterator[bytes]:
+            made = form(trace.stored)
+            return gzipped(made) if zips else made
+
+        found = await self._query.pieces(request.path_params["trace_id"], pieces)
+        headers.update(_incomplete(found.incomplete))
+        kind = _PROTOBUF if is_protobuf else _JSON
+        if request.method == "HEAD":
+            empty = Response(headers=headers, media_type=kind)
+            del empty.headers["Content-Length"]
+            return empty
+        return StreamingResponse(found.pieces, headers=headers, media_type=kind)
 
     async def skeleton(self, request: Request) -> Response:
         skeleton = await self._query.trace(request.path_params["trace_id"], skeleton_from_trace)

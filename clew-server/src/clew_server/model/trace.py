@@ -120,6 +120,11 @@ class Trace:
             yield child
             child = self.end_row[child]
 
+    def rows_of(self, span_ids: Iterable[bytes]) -> list[int]:
+        """Rows of the spans with these ids; two may share one, and unknown ones have none."""
+        wanted = set(span_ids)
+        return [row for row, span_id in enumerate(self.span_ids) if span_id in wanted]
+
     def end_ns(self, row: int) -> int:
         """The span's end, from `t0_unix_nano`."""
         return self.start_ns[row] + self.duration_ns[row]

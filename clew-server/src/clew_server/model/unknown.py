@@ -67,6 +67,8 @@ def known_fields_only(message: ExportTraceServiceRequest, body: bytes) -> tuple[
 
 def whole(data: bytes) -> bytes:
     """A stored span, resource or scope as it came."""
+    if _TAGS[0] not in data and _TAGS[1] not in data:
+        return data
     kept = _kept(data)
     return kept.whole if kept is not None and kept.HasField("whole") else _known_part(data, kept)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
@@ -48,6 +48,13 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class Pieces(NamedTuple):
+    """The bytes of a trace in some form, in pieces; `incomplete` as in `Answer`."""
+
+    pieces: AsyncIterator[bytes]
+    incomplete: str | None
+
+
 class Baseline(NamedTuple):
     """What is usual for one operation; `missing` says what of the store could not be read, None when all could."""
 
@@ -77,9 +84,10 @@ class _Lane:
         self.running = 0
         self.refused = 0
 
-    async def run(self, call: Callable[[], T]) -> T:
+    async def run(self, call: Callable[[], T], *, waits: bool = False) -> T:
+        """What the call returns. Raises Unavailable when too many wait; not with `waits`, for an answer that has begun."""
         with self._lock:
-            if self.running >= self._most:
+            if self.running >= self._most and not waits:
                 self.refused += 1
                 raise Unavailable("Too many questions are waiting.")
             self.running += 1
@@ -194,13 +202,18 @@ class QueryService:
 
         return await self._lookups.run(ask)
 
-    async def trace_otlp(self, trace_id: str) -> Answer:
-        """The whole trace as a serialized ExportTraceServiceRequest, every field as it came. Raises as `get_trace`."""
-        return await self._answer(trace_id, otlp_read.trace_as_otlp)
+    async def pieces(self, trace_id: str, form: Callable[[Trace], Iterator[bytes]]) -> Pieces:
+        """What `form` makes of the trace, piece after piece, each made on a thread of this service when it is asked for.
 
-    async def trace_json(self, trace_id: str) -> Answer:
-        """The whole trace as OTLP JSON. Raises as `get_trace`."""
-        return await self._answer(trace_id, otlp_read.trace_as_otlp_json)
+        So a slow asker holds no thread, and one that goes away ends it. Raises as `get_trace`, before the first piece.
+        """
+        wanted = trace_id_from_text(trace_id)
+        trace = await self._look_up(lambda: self._traces.get(wanted))
+        return Pieces(self._made(form(trace)), trace.unreadable)
+
+    async def _made(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while (piece := await self._lookups.run(lambda: next(pieces, None), waits=True)) is not None:
+            yield piece
 
     async def spans(self, trace_id: str, span_ids: Sequence[bytes]) -> Answer:
         """These spans of the trace (ids of 8 bytes, at most 100; unknown ones are left out) as OTLP JSON.
@@ -209,7 +222,12 @@ class QueryService:
         """
         if len(span_ids) > MAX_SPANS_ASKED:
             raise BadInput(f"At most {MAX_SPANS_ASKED} spans at once, not {len(span_ids)}.", code="too_many")
-        return await self._answer(trace_id, lambda spans: otlp_read.spans_as_otlp_json(spans, span_ids))
+
+        def found(trace: Trace) -> Answer:
+            asked = trace.stored.take(trace.rows_of(span_ids))
+            return Answer(b"".join(otlp_read.otlp_json_pieces(asked)), trace.unreadable)
+
+        return await self.trace(trace_id, found)
 
     async def search(self, search: Search) -> Page:
         """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
@@ -235,15 +253,6 @@ class QueryService:
         self._searches.close()
         self._lookups.close()
         self._briefs.close()
-
-    async def _answer(self, trace_id: str, form: Callable[[Sequence[StoredSpan]], bytes]) -> Answer:
-        wanted = trace_id_from_text(trace_id)
-
-        def build() -> Answer:
-            trace = self._traces.get(wanted)
-            return Answer(form(trace.stored), trace.unreadable)
-
-        return await self._look_up(build)
 
     async def _look_up(self, call: Callable[[], T], *, lane: _Lane | None = None) -> T:
         """As `_Lane.run`; the traces that it leaves in memory are given back when nobody asks for them any more."""
