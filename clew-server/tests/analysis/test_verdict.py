@@ -206,3 +206,10 @@ def test_a_request_without_length_has_an_answer(duration_ms: float) -> None:
     answer = judged(Drawn("r", 0, duration_ms, [Drawn("q", 0, 0, failed="no")]))
     assert all(0 <= finding.share <= 1 for finding in answer.findings)
     assert sum(section.end_ns - section.start_ns for section in answer.critical_path) == round(duration_ms * MS)
+
+
+def test_very_long_names_do_not_fill_the_sentences() -> None:
+    name = "SELECT " + "x" * 5_000
+    answer = judged(Drawn(name, 0, 100, calls(name, row(9, 10)), failed="no", service="s" * 5_000))
+    assert answer.shares[0].operation == name
+    assert all(len(text) < 1_000 for text in [answer.summary, *texts(answer), *answer.completeness.notes])

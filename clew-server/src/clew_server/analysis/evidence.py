@@ -11,6 +11,7 @@ from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.own_time import own_ns, owners
 from clew_server.analysis.tree import Tree
 from clew_server.model.usual import ENOUGH, Operation, Usual, Within
+from clew_server.model.words import shortened
 
 
 class Evidence:
@@ -86,10 +87,14 @@ class Evidence:
             return None
         return found.p50_ns, found.p95_ns
 
+    def name(self, row: int) -> str:
+        """The operation for a sentence: of a very long name the beginning."""
+        return shortened(self.trace.name_of(row))
+
     def label(self, row: int) -> str:
         """`service · operation`, as a heading has it."""
-        service = self.trace.service_of(row)
-        return f"{service} · {self.trace.name_of(row)}" if service else self.trace.name_of(row)
+        service = shortened(self.trace.service_of(row))
+        return f"{service} · {self.name(row)}" if service else self.name(row)
 
     @cached_property
     def equal_siblings(self) -> list[tuple[int, list[int]]]:

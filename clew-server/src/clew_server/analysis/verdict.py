@@ -16,7 +16,7 @@ from clew_server.analysis.slowness import Speed, shares, speed
 from clew_server.analysis.tree import Tree
 from clew_server.model.trace import FAILED
 from clew_server.model.usual import Usual
-from clew_server.model.words import count_text, counted, duration_text, percent_text, times_text
+from clew_server.model.words import count_text, counted, duration_text, percent_text, shortened, times_text
 
 _MOST_FAILURES: Final = 5
 _MESSAGE_LENGTH: Final = 10_000
@@ -76,7 +76,7 @@ def _failure(evidence: Evidence, failure: Failure) -> Finding:
     text = f"{evidence.label(failure.row)} failed" + (f": {reason}" if reason else ", without saying why")
     cut = _cut_off(evidence, failure.row)
     if cut is not None:
-        length_ns, parent = evidence.length_ns(failure.row), evidence.trace.name_of(cut)
+        length_ns, parent = evidence.length_ns(failure.row), evidence.name(cut)
         text += f" (cut off after {duration_text(length_ns)}, as {parent} ended)"
     share = evidence.share(evidence.length_ns(failure.row))
     return Finding("failure", text, share, "certain", [failure.row], {"duration_ns": evidence.length_ns(failure.row)})
@@ -167,9 +167,7 @@ def _summary(
 
 def _failed_sentence(evidence: Evidence, failed: Sequence[Failure], origins: int) -> str:
     cause = failed[0]
-    reason = " ".join(_reason(cause).split())
-    if len(reason) > _IN_SUMMARY:
-        reason = reason[: _IN_SUMMARY - 1] + "…"
+    reason = shortened(" ".join(_reason(cause).split()), _IN_SUMMARY)
     sentence = f"Failed in {evidence.label(cause.row)}" + (f": {reason}" if reason else "")
     if not sentence.endswith((".", "!", "?", "…")):
         sentence += "."
@@ -179,7 +177,7 @@ def _failed_sentence(evidence: Evidence, failed: Sequence[Failure], origins: int
 def _time_sentences(
     evidence: Evidence, how_fast: Speed, divided: Sequence[Share], findings: Sequence[Finding], *, failed: bool
 ) -> Iterator[str]:
-    name = evidence.trace.name_of(evidence.root)
+    name = evidence.name(evidence.root)
     took = duration_text(evidence.root_ns)
     usual = evidence.usual.root
     if how_fast == "unknown" or usual is None or usual.p50_ns is None or usual.p95_ns is None:
@@ -199,7 +197,7 @@ def _time_sentences(
     yield f"{'It was slow too' if failed else 'Slow'}: {name} took {took}, {ratio}."
     if divided:
         largest = divided[0]
-        where = f"{largest.owner} · {largest.operation}" if largest.owner else largest.operation
+        where = " · ".join(shortened(part) for part in (largest.owner, largest.operation) if part)
         sentence = f"{percent_text(largest.share)} of it went to {where}"
         about = next((one for one in findings if one.kind in _EXPLAINS and set(one.rows) & set(largest.rows)), None)
         if about is not None:

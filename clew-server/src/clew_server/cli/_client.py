@@ -27,7 +27,7 @@ class CommandFailed(Exception):
         self.code = code
 
 
-def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+def add_server_arguments(parser: argparse.ArgumentParser, *, with_json: bool = True) -> None:
     parser.add_argument(
         "--server",
         metavar="URL",
@@ -37,7 +37,8 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", metavar="FILE", default=os.environ.get("CLEW_TOKEN_FILE"), help="file with the server's token"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON lines in the API's shapes")
+    if with_json:
+        parser.add_argument("--json", action="store_true", help="print JSON lines in the API's shapes")
 
 
 class Client:

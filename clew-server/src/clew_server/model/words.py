@@ -60,3 +60,8 @@ def listed(words: Sequence[str], *, most: int = 3) -> str:
     if len(words) > most:
         return f"{', '.join(words[:most])} and {count_text(len(words) - most)} more"
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def shortened(text: str, length: int = 120) -> str:
+    """The text, of one that is longer the beginning and a mark."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -86,12 +86,11 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
 
 
 def _where(evidence: Evidence, before: int | None, after: int | None) -> str:
-    trace = evidence.trace
     if before is not None and after is not None:
-        return f"between {trace.name_of(before)} and {trace.name_of(after)}"
+        return f"between {evidence.name(before)} and {evidence.name(after)}"
     if before is not None:
-        return f"after {trace.name_of(before)}"
-    return f"before {trace.name_of(after)}" if after is not None else "beside its children"
+        return f"after {evidence.name(before)}"
+    return f"before {evidence.name(after)}" if after is not None else "beside its children"
 
 
 def _callee(evidence: Evidence, row: int) -> str | None:

@@ -67,11 +67,11 @@ def finding_about(evidence: Evidence, row: int, parent: int) -> Finding | None:
         numbers["usual_delay_p95_ns"] = within.delay_p95_ns
         usually = f" (usually {duration_text(within.delay_p50_ns)})"
     calls = f" ({count_text(len(before.rows))} calls)" if len(before.rows) > 1 else ""
-    went_to = f"{trace.name_of(parent)} itself" if before.rows[0] == parent else trace.name_of(before.rows[0]) + calls
+    went_to = f"{evidence.name(parent)} itself" if before.rows[0] == parent else evidence.name(before.rows[0]) + calls
     # Of a failed span this stands right under its failure, which names it.
     who = "Started" if trace.flags[row] & FAILED else f"{evidence.label(row)} started"
     text = (
-        f"{who} late, {duration_text(delay_ns)} into {trace.name_of(parent)}{usually}: "
+        f"{who} late, {duration_text(delay_ns)} into {evidence.name(parent)}{usually}: "
         f"{duration_text(before.critical_ns)} went to {went_to}"
     )
     certainty: Certainty = "certain" if within is not None and delay_ns > within.delay_p95_ns else "likely"

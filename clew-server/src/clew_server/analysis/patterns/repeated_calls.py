@@ -56,7 +56,7 @@ def _finding(evidence: Evidence, parent: int, rows: Sequence[int]) -> Finding:
         numbers["usual_calls"] = 0
         usually = ", usually none"
     calls = f"{count_text(len(rows))} equal calls in a row{usually}"
-    text = f"{calls}: {evidence.trace.name_of(rows[0])} under {evidence.label(parent)}"
+    text = f"{calls}: {evidence.name(rows[0])} under {evidence.label(parent)}"
     return Finding("repeated_calls", text, evidence.share(critical_ns), "certain", rows, numbers)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
 from clew_server.model.trace import CLIENT, LINKS
-from clew_server.model.words import counted, duration_text, listed
+from clew_server.model.words import counted, duration_text, listed, shortened
 
 _FEWEST: Final = 3
 _MOST_PAUSE: Final = 0.05
@@ -63,7 +63,7 @@ def _linked(evidence: Evidence, run: Sequence[int]) -> bool:
 def _finding(evidence: Evidence, parent: int, run: Sequence[int]) -> Finding:
     lengths = [evidence.length_ns(row) for row in run]
     saving_ns = sum(lengths) - max(lengths)
-    targets = listed([evidence.owners[row] or evidence.trace.name_of(row) for row in run])
+    targets = listed([shortened(evidence.owners[row]) or evidence.name(row) for row in run])
     text = (
         f"{counted(len(run), 'call')} one after another under {evidence.label(parent)}, to {targets}: "
         f"at once they would take {duration_text(saving_ns)} less, if none needs the answer of another"
