@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.api.skeleton import columns_of
+from clew_server.api.skeleton import columns_of, skeleton_from_trace
 from clew_server.model.columns import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ORIGIN, ROOT, SAME_ID
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import trace_from_spans
@@ -92,7 +93,8 @@ def test_rows_are_depth_first_with_children_by_start() -> None:
         "name": [0, 0, 0, 1],
         "kind": [1, 3, 1, 1],
         "flags": [0, 0, 0, 0],
-        "critical": [],
+        "shifted": [],
+        "critical": [(0, 0, 1), (1, 1, 2), (2, 2, 3), (1, 3, 4), (0, 4, 5), (3, 5, 7), (0, 7, 10)],
         "total": 4,
     }
     assert len(etag) == 32
@@ -303,3 +305,30 @@ def test_the_time_of_a_skeleton_grows_with_the_spans_and_not_with_their_square()
         return best
 
     assert cpu_s(spans) < 40 * cpu_s(spans[:10_000])
+
+
+def test_the_critical_path_and_the_shifts_of_clocks_are_columns_and_the_etag_covers_them() -> None:
+    def trace(late_ns: int) -> dict[str, Any]:
+        ms = 1_000_000
+        return skeleton(
+            [
+                stored(1, duration=100 * ms),
+                stored(2, 1, start=10 * ms, duration=50 * ms, kind=Span.SPAN_KIND_CLIENT),
+                stored(3, 2, start=20 * ms + late_ns, duration=30 * ms, kind=Span.SPAN_KIND_SERVER, service="pay"),
+            ]
+        )
+
+    there, late = trace(0), trace(3_000_000_000)
+    assert there["shifted"] == []
+    assert late["shifted"] == [[2, -3_000_000_000]]
+    assert late["critical"] == there["critical"]
+    assert late["start"][2] == 3_020_000_000
+    assert sum(upto - begin for _, begin, upto in late["critical"]) == 100_000_000
+    assert late["etag"] != there["etag"]
+
+
+def test_a_trace_without_a_length_has_a_path_of_its_root_and_columns_are_json() -> None:
+    trace = trace_from_spans([stored(1, duration=0)])
+    parsed = json.loads(skeleton_from_trace(trace).json)
+    assert parsed["critical"] == [[0, 0, 0]]
+    assert parsed == json.loads(json.dumps(columns_of(trace)))

@@ -141,6 +141,9 @@ export interface Skeleton {
   kind: number[]
   /** bits: 1 failed; 2 failed, and no descendant is; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival */
   flags: number[]
+  /** row and ns by which the analysis moves spans whose host's clock is off; start is as it was sent */
+  shifted: number[][]
+  /** the critical path of the first root in time order: row, from, to in ns from t0, with spans moved as in shifted */
   critical: number[][]
   total: number
   etag: string

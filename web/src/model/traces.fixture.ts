@@ -42,6 +42,7 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     name: [],
     kind: [],
     flags: [],
+    shifted: [],
     critical: [],
     total: 0,
     etag: '',

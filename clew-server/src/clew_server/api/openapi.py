@@ -163,7 +163,14 @@ _SCHEMAS: dict[str, Any] = {
             "description": "bits: " + "; ".join(f"{flag.bit} {flag.meaning}" for flag in FLAGS),
             "x-bits": {flag.name: flag.bit for flag in FLAGS},
         },
-        critical=_list(_INTS),
+        shifted={
+            **_list(_INTS),
+            "description": "row and ns by which the analysis moves spans whose host's clock is off; start is as it was sent",
+        },
+        critical={
+            **_list(_INTS),
+            "description": "the critical path of the first root in time order: row, from, to in ns from t0, with spans moved as in shifted",
+        },
         total={"type": "integer"},
         etag={"type": "string"},
     ),

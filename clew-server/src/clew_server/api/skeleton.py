@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.failure import origins
+from clew_server.analysis.tree import tree_of
 from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
 
@@ -34,6 +36,7 @@ def columns_of(trace: Trace) -> dict[str, Any]:
 
 
 def _columns(trace: Trace) -> dict[str, Any]:
+    tree = tree_of(trace)
     flags = list(trace.flags)
     for row in origins(trace):
         flags[row] |= ORIGIN
@@ -51,7 +54,8 @@ def _columns(trace: Trace) -> dict[str, Any]:
         "name": trace.name,
         "kind": trace.kind,
         "flags": flags,
-        "critical": [],
+        "shifted": [[row, shift] for row, shift in sorted(tree.shift_ns.items())],
+        "critical": critical_path(tree).sections,
         "total": len(trace),
     }
 
