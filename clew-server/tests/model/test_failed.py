@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.model.failed import failing_code, is_failed
+from clew_server.model.failed import exceptions, failing_code, is_failed
+from clew_server.model.fragments import write_fragment
 
 KEYS = (
     "http.response.status_code",
@@ -38,3 +41,36 @@ def test_a_code_found_in_the_bytes_says_what_the_attributes_say(
         else:
             pair.value.string_value = value
     assert is_failed(span, span.SerializeToString()) == (failing_code(span) is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "fails"),
+    [
+        ("", 17, True),
+        ("", 21, True),
+        ("", 0, True),
+        ("", 13, False),
+        ("", 16, False),
+        ("db.client.operation.exception", 17, True),
+        ("db.client.operation.exception", 9, False),
+    ],
+)
+def test_an_exception_in_a_log_record_fails_its_span_unless_it_was_logged_below_error(
+    name: str, severity: int, fails: bool
+) -> None:
+    record = LogRecord(trace_id=b"t" * 16, span_id=b"s" * 8, severity_number=severity, event_name=name)  # type: ignore[arg-type]
+    record.attributes.add(key="exception.type").value.string_value = "ValueError"
+    span = Span()
+    write_fragment(span, record, "")
+    del span.attributes[:]
+    assert is_failed(span, span.SerializeToString()) == fails
+    assert len(exceptions(span)) == fails
+    span.status.code = 1  # type: ignore[assignment]
+    assert not is_failed(span, span.SerializeToString())
+
+
+def test_an_event_of_a_log_record_without_an_exception_fails_nothing() -> None:
+    record = LogRecord(trace_id=b"t" * 16, span_id=b"s" * 8, severity_number=17, event_name="payment.exception")  # type: ignore[arg-type]
+    span = Span()
+    write_fragment(span, record, "")
+    assert not is_failed(span, span.SerializeToString())

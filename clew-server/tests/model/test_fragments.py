@@ -144,14 +144,14 @@ def test_an_event_that_the_span_has_already_is_not_doubled() -> None:
 
 def test_one_exception_written_down_twice_a_moment_apart_is_one_event() -> None:
     """As an SDK that sends both forms does: the clock is read for each. An exception raised again is another one."""
-    own = [event(at, exception_escaped="False", **EXCEPTION) for at in (10, 10 + SECOND)]
-    records = [stored(log(1, at + 1000, **EXCEPTION)) for at in (10, 10 + SECOND)]
+    own = [event(at, exception_escaped="False", **EXCEPTION) for at in (10, 10 + 9 * SECOND)]
+    records = [stored(log(1, at + 1000, **EXCEPTION)) for at in (10, 10 + 9 * SECOND)]
     assert events_of(merged([stored(span(1, own)), *records]).spans) == [
-        [("exception", 10, False), ("exception", 10 + SECOND, False)]
+        [("exception", 10, False), ("exception", 10 + 9 * SECOND, False)]
     ]
     third = stored(log(1, 2000, **EXCEPTION))
     assert len(events_of(merged([stored(span(1, own)), *records, third]).spans)[0]) == 3
-    late = stored(log(1, 10 + SECOND // 2, **EXCEPTION))
+    late = stored(log(1, 11 + SECOND, **EXCEPTION))
     assert len(events_of(merged([stored(span(1, own[:1])), late]).spans)[0]) == 2
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from clew_server.analysis.answers import Failure, Role
 from clew_server.analysis.tree import Tree
 from clew_server.model.attributes import text_of
-from clew_server.model.failed import failing_code
+from clew_server.model.failed import exceptions, failing_code
 from clew_server.model.trace import ADJUSTED, CONSUMER, FAILED, ROOT, Trace
 
 _ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
@@ -82,7 +82,7 @@ def reason(trace: Trace, row: int) -> tuple[str, str]:
     """
     span = trace.span(row)
     type_ = message = ""
-    exception = next((event for event in reversed(span.events) if event.name == "exception"), None)
+    exception = next(reversed(exceptions(span)), None)
     if exception is not None:
         type_ = text_of(exception.attributes, "exception.type")
         message = text_of(exception.attributes, "exception.message") or span.status.message

@@ -7,10 +7,14 @@ from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew_server.model.fragments import FROM, SEVERITY
+
 _UNSET: Final = 0
 _ERROR: Final = 2
 _SERVER: Final = 2
 _CLIENT: Final = 3
+_EXCEPTION_KEYS: Final = ("exception.type", "exception.message")
+_SEVERITY_ERROR: Final = 17
 _HTTP_KEYS: Final = ("http.response.status_code", "http.status_code")
 _GRPC_KEYS: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
 _GRPC_CODES: Final = (
@@ -37,14 +41,14 @@ _OF_THE_SERVER: Final = frozenset((2, 4, 12, 13, 14, 15))
 
 
 def is_failed(span: Span, raw: bytes) -> bool:
-    """Status error; with no status an `exception` event, or a failing code. `raw` are the span's bytes.
+    """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes.
 
     Codes are read only where the bytes may hold one that fails: attributes are most of what a span costs to read.
     """
     status = span.status.code
     if status != _UNSET:
         return status == _ERROR
-    if span.events and b"exception" in raw and any(event.name == "exception" for event in span.events):
+    if span.events and b"exception" in raw and exceptions(span):
         return True
     at = raw.find(b"status_code")
     while at >= 0:
@@ -52,6 +56,27 @@ def is_failed(span: Span, raw: bytes) -> bool:
             return failing_code(span) is not None
         at = raw.find(b"status_code", at + 11)
     return False
+
+
+def exceptions(span: Span) -> list[Span.Event]:
+    """The events that tell of an exception by which the span failed, in their order.
+
+    Those named `exception`; of those that came as log records also any other with `exception.type` or `exception.message`
+    (the conventions name each kind of call's own), but none that was logged below ERROR: such an exception was dealt with.
+    """
+    return [event for event in span.events if _tells_of_failure(event)]
+
+
+def _tells_of_failure(event: Span.Event) -> bool:
+    is_log = has_exception = is_minor = False
+    for pair in event.attributes:
+        if pair.key in _EXCEPTION_KEYS:
+            has_exception = True
+        elif pair.key == FROM:
+            is_log = True
+        elif is_log and pair.key == SEVERITY:
+            is_minor = 0 < pair.value.int_value < _SEVERITY_ERROR
+    return not is_minor and (event.name == "exception" or (is_log and has_exception))
 
 
 def failing_code(span: Span) -> str | None:

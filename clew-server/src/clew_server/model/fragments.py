@@ -26,6 +26,7 @@ KEY: Final = "clew.fragment"
 LOG: Final = "log"
 FROM: Final = "clew.from"
 """Attribute of an event that was a log record. It and all attributes behind it were added here; those before are the record's."""
+SEVERITY: Final = "log.severity_number"
 
 _NEEDLE: Final = KEY.encode()
 _NO_TRACE_ID: Final = bytes(16)
@@ -33,7 +34,7 @@ _NO_SPAN_ID: Final = bytes(8)
 _MAX_INT64: Final = (1 << 63) - 1
 _EXCEPTION: Final = ("exception.type", "exception.message", "exception.stacktrace")
 _ESCAPED: Final = "exception.escaped"
-_SAME_EXCEPTION_NS: Final = 100_000_000
+_SAME_EXCEPTION_NS: Final = 1_000_000_000
 
 
 class Merged(NamedTuple):
@@ -68,7 +69,7 @@ def write_fragment(target: Span, record: LogRecord, scope_name: str) -> None:
     event.attributes.MergeFrom(record.attributes)
     event.attributes.add(key=FROM).value.string_value = LOG
     if record.severity_number:
-        event.attributes.add(key="log.severity_number").value.int_value = record.severity_number
+        event.attributes.add(key=SEVERITY).value.int_value = record.severity_number
     if record.severity_text:
         event.attributes.add(key="log.severity_text").value.string_value = record.severity_text
     if record.HasField("body"):

@@ -8,7 +8,7 @@ from typing import Final
 
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
-from clew_server.model.failed import failing_code
+from clew_server.model.failed import exceptions, failing_code
 from clew_server.model.trace import FAILED
 from clew_server.model.words import duration_text
 
@@ -30,8 +30,7 @@ def says_timeout(evidence: Evidence, row: int) -> bool:
         return True
     texts = (
         pair.value.string_value
-        for event in span.events
-        if event.name == "exception"
+        for event in exceptions(span)
         for pair in event.attributes
         if pair.key in ("exception.type", "exception.message")
     )
