@@ -140,15 +140,17 @@ def test_a_consumer_at_the_top_has_a_path_like_any_other() -> None:
 
 
 def test_an_overlap_under_a_hundredth_of_the_parent_is_clipped_and_kept() -> None:
-    # 301 columns; the overlap is 2 of them, then 4.
+    # Of 300 columns the overlap is 2, then 3, which is a hundredth, then 4.
     parent, first = "[" + "-" * 299 + "]", " " * 10 + "[" + "-" * 99 + "]"
     kept = f"""
         web:get  {parent}
           a:one  {first}
           b:two  {" " * 108}[{"-" * 99}]
     """
+    edge = kept.replace(f"b:two  {' ' * 108}", f"b:two  {' ' * 107}")
     lost = kept.replace(f"b:two  {' ' * 108}", f"b:two  {' ' * 106}")
     assert path(kept, column_ns=977) == "web:get 0-10, a:one 10-108, b:two 108-208, web:get 208-300"
+    assert path(edge, column_ns=977) == "web:get 0-107, b:two 107-207, web:get 207-300"
     assert path(lost, column_ns=977) == "web:get 0-106, b:two 106-206, web:get 206-300"
 
 

@@ -23,7 +23,7 @@ def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
     """What is not there, and what that means for the answer, a sentence each."""
     trace = tree.trace
     missing_parents = len({trace.parent_ids[row] for row, parent in enumerate(trace.parent) if parent == MISSING})
-    arrived_unix_nano = max((stored.received_unix_nano for stored in trace.stored), default=0)
+    arrived_unix_nano = max(trace.stored.received_unix_nano, default=0)
     young = now_unix_nano - arrived_unix_nano < YOUNG_NS
     return Completeness(
         missing_parents,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -99,13 +100,22 @@ class Evidence:
     @cached_property
     def equal_siblings(self) -> list[tuple[int, list[int]]]:
         """(parent, rows) of the spans that have service, name and parent in common, two or more, by start."""
-        parent, service, name = self.trace.parent, self.trace.service, self.trace.name
-        groups: dict[tuple[int, int, int], list[int]] = {}
-        for row in self.rows:
-            if row != self.root:
-                groups.setdefault((parent[row], service[row], name[row]), []).append(row)
-        return [
-            (above, sorted(rows, key=self.start_ns.__getitem__))
-            for (above, _, _), rows in groups.items()
-            if len(rows) > 1
+        trace = self.trace
+        services, names = len(trace.services), len(trace.names)
+        below = range(self.root + 1, self.rows.stop)
+        keys = [
+            (above * services + service) * names + name
+            for above, service, name in zip(
+                trace.parent[below.start : below.stop],
+                trace.service[below.start : below.stop],
+                trace.name[below.start : below.stop],
+                strict=True,
+            )
         ]
+        # Most have no sibling that is equal: no list is made for those.
+        several = {key for key, count in Counter(keys).items() if count > 1}
+        groups: dict[int, list[int]] = {}
+        for row, key in zip(below, keys, strict=True):
+            if key in several:
+                groups.setdefault(key, []).append(row)
+        return [(trace.parent[rows[0]], sorted(rows, key=self.start_ns.__getitem__)) for rows in groups.values()]

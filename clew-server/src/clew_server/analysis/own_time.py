@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Final, overload
 
@@ -94,25 +95,27 @@ def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:
     own = [0] * len(trace)
     if to_ns <= from_ns:
         return own
-    parents, flags = trace.parent, trace.flags
     starts, ends = list(tree.start_ns), tree.end_ns
+    below = range(root + 1, trace.end_row[root])
     rows = [root]
-    for row in range(root + 1, trace.end_row[root]):
-        start, above = starts[row], starts[parents[row]]
-        if flags[row] & ADJUSTED:
-            starts[row] = above
+    for row, above, flag in zip(
+        below, trace.parent[below.start : below.stop], trace.flags[below.start : below.stop], strict=True
+    ):
+        start, least = starts[row], starts[above]
+        if flag & ADJUSTED:
+            starts[row] = least
             continue
-        if start < above:
-            starts[row] = start = above
-        end = ends[row]
-        if end > from_ns and end > start and start < to_ns:
+        if start < least:
+            starts[row] = start = least
+        if start < to_ns and ends[row] > from_ns and ends[row] > start:
             rows.append(row)
     rows.sort(key=starts.__getitem__)
-    _sort_ties(trace, rows, starts)
+    begins = [starts[row] for row in rows]
+    if any(map(operator.eq, begins, begins[1:])):
+        _sort_ties(trace, rows, begins)
     stack: list[int] = []
     now = from_ns
-    for row in rows:
-        start = starts[row]
+    for row, start in zip(rows, begins, strict=True):
         while now < start and stack:
             top = stack[-1]
             end = ends[top]
@@ -135,7 +138,7 @@ def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:
     return own
 
 
-def _sort_ties(trace: Trace, rows: list[int], starts: Sequence[int]) -> None:
+def _sort_ties(trace: Trace, rows: list[int], begins: Sequence[int]) -> None:
     """Sort those that start together: by depth, then service and name, as which of two wins must not depend on their ids."""
 
     def key(row: int) -> tuple[int, str, str]:
@@ -143,7 +146,7 @@ def _sort_ties(trace: Trace, rows: list[int], starts: Sequence[int]) -> None:
 
     first, count = 0, len(rows)
     for at in range(1, count + 1):
-        if at == count or starts[rows[at]] != starts[rows[first]]:
+        if at == count or begins[at] != begins[first]:
             if at - first > 1:
                 rows[first:at] = sorted(rows[first:at], key=key)
             first = at

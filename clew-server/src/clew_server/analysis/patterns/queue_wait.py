@@ -16,6 +16,9 @@ from clew_server.model.words import duration_text
 _ENQUEUED_S_KEYS: Final = ("messaging.servicebus.message.enqueued_time", "messaging.eventhubs.message.enqueued_time")
 _CONNECTION_S_KEY: Final = "db.client.connection.wait_time"
 _CONNECTION_MS_KEY: Final = "db.client.connections.wait_time"
+_CONNECTION: Final = b"db.client.connection"
+"""In the bytes of a span that has either; few have, and this is asked of all."""
+
 _MIN_SHARE: Final = 0.10
 
 
@@ -23,6 +26,7 @@ def queue_wait(evidence: Evidence) -> Iterator[Finding]:
     """From the end of a PRODUCER to the start of its CONSUMER, and waits that the conventions' attributes say."""
     trace = evidence.trace
     least_ns = max(1, evidence.root_ns * _MIN_SHARE)
+    stored = trace.stored.raw
     producers: dict[bytes, int] | None = None
     for row in evidence.rows:
         if trace.kind[row] == CONSUMER:
@@ -38,7 +42,7 @@ def queue_wait(evidence: Evidence) -> Iterator[Finding]:
             )
             if wait_ns >= least_ns and not _is_usual(evidence, row, wait_ns):
                 yield _in_a_queue(evidence, row, producer, wait_ns)
-        else:
+        elif _CONNECTION in stored[row]:
             wait_ns = _connection_ns(evidence, row)
             if wait_ns >= least_ns:
                 text = f"{evidence.label(row)} waited {duration_text(wait_ns)} for a connection of the pool"
@@ -67,7 +71,7 @@ def _connection_ns(evidence: Evidence, row: int) -> int:
 
 
 def _number(evidence: Evidence, row: int, *keys: str) -> float:
-    raw = evidence.trace.stored[row].span
+    raw = evidence.trace.stored.raw[row]
     if not any(key.encode() in raw for key in keys):
         return 0.0
     try:

@@ -18,21 +18,18 @@ def sequential_calls(evidence: Evidence) -> Iterator[Finding]:
     """Three or more calls that do not overlap, pauses below 5 % of their sum, each to another target, none linked to another."""
     trace = evidence.trace
     calls: dict[int, list[int]] = {}
-    for row in evidence.rows:
-        if row != evidence.root and _is_call(evidence, row):
-            calls.setdefault(trace.parent[row], []).append(row)
+    kinds, services, parents = trace.kind, trace.service, trace.parent
+    for row in evidence.rows[1:]:
+        parent = parents[row]
+        # Out of the process: a CLIENT, or a span of another service right under its caller's.
+        if kinds[row] == CLIENT or services[row] != services[parent]:
+            calls.setdefault(parent, []).append(row)
     for parent, rows in calls.items():
         if len(rows) < _FEWEST or evidence.share(evidence.critical_below_ns(parent)) == 0:
             continue
         for run in _runs(evidence, sorted(rows, key=lambda row: (evidence.start_ns[row], evidence.end_ns[row]))):
             if len(run) >= _FEWEST and not _linked(evidence, run):
                 yield _finding(evidence, parent, run)
-
-
-def _is_call(evidence: Evidence, row: int) -> bool:
-    """Out of the process: a CLIENT, or a span of another service right under its caller's."""
-    trace = evidence.trace
-    return trace.kind[row] == CLIENT or trace.service[row] != trace.service[trace.parent[row]]
 
 
 def _runs(evidence: Evidence, rows: Sequence[int]) -> Iterator[list[int]]:
