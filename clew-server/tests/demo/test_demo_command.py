@@ -67,10 +67,18 @@ def test_it_prints_a_failed_and_a_slow_trace_that_are_stored_and_stops_on_ctrl_c
     with demo("--no-open", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS) as process:
         found = read_traces(process)
         assert "no such table: messages_ap" in found["failed"][4]
-        assert "200 equal queries" in found["slow"][4]
+        assert "205 equal queries" in found["slow"][4]
         for server, trace_id in (match.group(1, 2) for match in found.values()):
             answer = httpx.get(f"{server}/api/v1/traces/{trace_id}", trust_env=False)
             assert answer.status_code == 200
+        server, trace_id = found["slow"].group(1, 2)
+        slow = httpx.get(f"{server}/api/v1/traces/{trace_id}/explain", trust_env=False).json()
+        assert slow["verdict"] == "slow", slow["summary"]
+        assert "205 equal calls in a row, usually 3" in slow["summary"]
+        server, trace_id = found["failed"].group(1, 2)
+        failed = httpx.get(f"{server}/api/v1/traces/{trace_id}/explain", trust_env=False).json()
+        assert failed["verdict"] == "failed"
+        assert "sqlite3.OperationalError: no such table: messages_ap" in failed["summary"]
         pids = children(process)
         assert len(pids) == 4
         process.send_signal(signal.SIGINT)

@@ -127,10 +127,11 @@ def test_a_missing_table_fails_every_span_above_it(run: Run) -> None:
     assert only(trace, "message", "SERVER").attributes["app.shard"] == "ap"
 
 
-def test_a_slow_request_asks_for_each_signature_by_itself(run: Run) -> None:
-    assert len(run.answers["erin"].json()["messages"]) == 200
+def test_a_slow_request_asks_for_each_signature_by_itself_where_others_ask_for_three(run: Run) -> None:
+    assert len(run.answers["erin"].json()["messages"]) == 205
     trace = run.traces["erin"]
-    assert sum(span.name == "SELECT signatures" for span in trace) == 200
+    assert sum(span.name == "SELECT signatures" for span in trace) == 205
+    assert sum(span.name == "SELECT signatures" for span in run.traces["alice"]) == 3
     assert only(trace, "message", "SERVER").attributes["app.plan"] == "enterprise"
 
 

@@ -17,6 +17,8 @@ import clew
 from clew_server.demo.data import create_database
 from clew_server.demo.sqlite_tracing import TracedConnection
 
+SIGNED = 3
+
 
 def read_messages(database: Path, user: str) -> list[dict[str, str]]:
     """The user's messages, newest first. Raises LookupError for an unknown user, sqlite3.Error as it comes."""
@@ -30,11 +32,11 @@ def read_messages(database: Path, user: str) -> list[dict[str, str]]:
         messages_sql = f"SELECT author, text FROM messages_{shard} WHERE reader = ? ORDER BY id DESC"
         rows = connection.query(f"SELECT messages_{shard}", messages_sql, user)
         messages = [{"author": author, "text": text} for author, text in rows]
-        if plan == "enterprise":  # this plan promises signed messages: one more query for each of them
-            signature_sql = "SELECT text FROM signatures WHERE author = ?"
-            for message in messages:
-                [(signature,)] = connection.query("SELECT signatures", signature_sql, message["author"])
-                message["signature"] = signature
+        # One more query for each message that is signed: the newest few, and all of them where the plan promises it.
+        signature_sql = "SELECT text FROM signatures WHERE author = ?"
+        for message in messages if plan == "enterprise" else messages[:SIGNED]:
+            [(signature,)] = connection.query("SELECT signatures", signature_sql, message["author"])
+            message["signature"] = signature
         return messages
 
 
