@@ -221,5 +221,5 @@ def test_the_time_grows_with_the_spans_and_not_with_their_square(shape: str) -> 
             spans = [span._replace(resource=resource(host_name=str(at))) for at, span in enumerate(spans)]
         return tree_of(trace_from_spans(spans))
 
-    few, many = tree(3_000), tree(30_000)
+    few, many = tree(2_000), tree(20_000)
     assert cpu_s(many) < 40 * cpu_s(few)

@@ -197,6 +197,7 @@ def test_children_of_an_id_that_client_and_server_share_hang_on_the_server() -> 
     )
     assert rows(columns) == [1, 2, 2, 3]
     assert columns["names"][columns["name"][2]] == "server"
+    assert columns["flags"] == [0, 0, 0, 0]  # that is as it should be
     assert columns["parent"] == [ROOT, 0, 1, 2]
 
 
@@ -214,6 +215,7 @@ def test_a_server_hangs_on_the_client_whose_id_it_shares_whatever_parent_it_name
     )
     assert columns["parent"] == [ROOT, 0, 1, 1]
     assert [columns["names"][name] for name in columns["name"]][1:] == ["client", "server", "server again"]
+    assert [mark & SAME_ID for mark in columns["flags"]] == [0, SAME_ID, SAME_ID, SAME_ID]
 
 
 def test_two_servers_or_two_consumers_with_one_id_do_not_hang_on_each_other() -> None:

@@ -269,7 +269,8 @@ def _by_start(read: _Read, came: StoredSpans) -> list[int]:
 def _parents(read: _Read, by_start: list[int]) -> list[int]:
     """The span each one hangs on. Of several with one id, the server's side, else the earliest; all of them are marked.
 
-    Zipkin's client and server may share one id, and then name the same parent: the server's side hangs on the client's.
+    Zipkin's client and server may share one id, and then name the same parent: the server's side hangs on the client's, and the
+    two are not marked.
     """
     ids, kinds = read.ids, read.kinds
     by_id = {ids[i]: i for i in reversed(by_start)}
@@ -283,9 +284,13 @@ def _parents(read: _Read, by_start: list[int]) -> list[int]:
     for sharing in same:
         client = next((i for i in sharing if kinds[i] == CLIENT), None)
         if client is not None:
-            for i in sharing:
-                if kinds[i] == SERVER:
-                    parents[i] = client
+            servers = [i for i in sharing if kinds[i] == SERVER]
+            for i in servers:
+                parents[i] = client
+            if len(servers) == 1 and len(sharing) == 2:
+                # The two sides of one call: nothing to warn of.
+                read.flags[client] &= ~SAME_ID
+                read.flags[servers[0]] &= ~SAME_ID
     return parents
 
 
