@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import shutil
 import time
 from collections.abc import Callable
@@ -111,3 +112,56 @@ def test_a_batch_over_ninety_days_is_stored_once_and_found(make_server: Callable
         assert spans_of(server.trace_bytes(one.trace_id)) == [one]
     assert server.stop() == 0
     assert len(assert_stored_once(server.data_dir, 90, 90)["days"]) == 1
+
+
+def test_a_trace_is_as_long_in_a_list_as_by_its_id_whatever_its_times(server: Server) -> None:
+    """Every pair of odd spans in one trace, sent in one request; by its id before and after it is stored."""
+    service, now = fresh_name("odd-pairs"), time.time_ns()
+    times = [
+        (now, 1),
+        (now, 0),
+        (now + 7, -5_000),
+        (now - 90 * DAY_S * NS_PER_S, 3 * NS_PER_S),
+        (0, 3),
+        (1, now),
+        (1, 5),
+        (946_684_800 * NS_PER_S, 11),
+        (4_102_444_800 * NS_PER_S - 1, 2 * NS_PER_S),
+        (4_200_000_000 * NS_PER_S, 3),
+        (now, 2**62 + 5),
+        (2**63 + 5, 2**62),
+        (2**64 - 9, 8),
+    ]
+    traces = {}
+    spans = []
+    for one, other in itertools.combinations(times, 2):
+        trace_id = new_trace_id()
+        root = span(trace_id, start_unix_nano=one[0], duration_ns=one[1])
+        child = span(trace_id, parent_id=root.span_id, start_unix_nano=other[0], duration_ns=other[1])
+        spans += [root, child]
+        traces[trace_id.hex()] = (one, other)
+    server.export(request(service, spans))
+
+    def by_id() -> dict[str, tuple[int, int]]:
+        found = {}
+        for trace_id in traces:
+            columns = server.get_json(f"/api/v1/traces/{trace_id}/skeleton")
+            start, length = columns["start"], columns["dur"]
+            end = max(begin + lasting for begin, lasting in zip(start, length, strict=True))
+            found[trace_id] = int(columns["t0"]), end
+        return found
+
+    in_the_log = by_id()
+    server.flush()
+    listed = {
+        trace["trace_id"]: (int(trace["start_unix_nano"]), int(trace["duration_ns"]))
+        for trace in server.found(service=service, limit=1000)
+    }
+    stored = by_id()
+    assert listed.keys() == traces.keys()
+    different = {
+        times: (listed[key], stored[key], in_the_log[key])
+        for key, times in traces.items()
+        if not listed[key] == stored[key] == in_the_log[key]
+    }
+    assert different == {}

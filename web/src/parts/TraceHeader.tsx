@@ -108,7 +108,7 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
       <div className="trace-length">
         <strong
           title={
-            model.length > duration
+            model.length > Math.max(1, duration)
               ? `${exactDuration(duration)}; from the first start to the last end ${formatDuration(model.length)}`
               : exactDuration(duration)
           }

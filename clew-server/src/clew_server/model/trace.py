@@ -56,9 +56,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-# The store places the same starts at the arrival (schema 0002).
+# The store places the same starts at the arrival (schema 0010), and bounds the same length (schema 0003).
 _FIRST_START_NS: Final = 946_684_800_000_000_000
 _LAST_START_NS: Final = 4_102_444_799_999_999_999
+_LONGEST_NS: Final = 2**62 - 1
 _SECOND_NS: Final = 1_000_000_000
 _CLOCK_NOISE_NS: Final = 1_000_000
 _HOST_KEYS: Final = ("host.name", "host.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "service.instance.id")
@@ -78,7 +79,7 @@ class Trace:
     start_ns: Sequence[int]
     """From `t0_unix_nano`, as the span's own clock had it."""
     duration_ns: Sequence[int]
-    """0 where the span ends before it begins."""
+    """0 where the span ends before it begins; at most 2^62 - 1, 146 years."""
     service: Sequence[int]
     """Index in `services`."""
     name: Sequence[int]
@@ -229,7 +230,7 @@ class _Read:
                 # Whole seconds, as the store has the arrival: the same before and after it is stored.
                 starts.append(came.received_unix_nano[place] // _SECOND_NS * _SECOND_NS)
                 flag |= ADJUSTED
-            durations.append(end - begin if end > begin > 0 else 0)
+            durations.append(min(end - begin, _LONGEST_NS) if end > begin > 0 else 0)
             names.append(one_name.setdefault(name, name))
             kinds.append(kind if 0 <= kind <= 5 else 0)
             flags.append(flag)
