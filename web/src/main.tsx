@@ -11,6 +11,7 @@ import './styles/first-run.css'
 import './styles/trace.css'
 import './styles/verdict.css'
 import './styles/details.css'
+import './styles/tabs.css'
 
 startTheme()
 

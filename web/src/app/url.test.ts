@@ -17,6 +17,7 @@ const traces: TraceState[] = [
     siblings: { all: false, toggled: [] },
     filter: '',
     only: '',
+    tab: '',
   },
   {
     span: id,
@@ -25,6 +26,7 @@ const traces: TraceState[] = [
     siblings: { all: true, toggled: ['1111111111111111'] },
     filter: 'a b',
     only: 'err',
+    tab: 'stats',
   },
   {
     span: id,
@@ -33,6 +35,7 @@ const traces: TraceState[] = [
     siblings: { all: false, toggled: ['00f067aa0ba902b7'] },
     filter: '%',
     only: '',
+    tab: '',
   },
 ]
 

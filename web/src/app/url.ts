@@ -57,6 +57,12 @@ export interface Unfolding {
   toggled: string[]
 }
 
+/** Which spans are rows: all, those on the critical path, failed ones. */
+export type Only = '' | 'crit' | 'err'
+
+/** What the trace is shown as; empty for the waterfall. */
+export type TraceTab = '' | 'flame' | 'stats' | 'events' | 'services'
+
 const MAX_TOGGLED = 100
 
 export const TRACE_FIELDS = {
@@ -96,7 +102,8 @@ export const TRACE_FIELDS = {
     (value) => [...(value.all ? ['all'] : []), ...value.toggled.slice(0, MAX_TOGGLED)].join(','),
   ),
   filter: text,
-  only: choice<'' | 'err'>('', 'err'),
+  only: choice<Only>('', 'crit', 'err'),
+  tab: choice<TraceTab>('', 'flame', 'stats', 'events', 'services'),
 }
 
 export type TraceState = StateOf<typeof TRACE_FIELDS>

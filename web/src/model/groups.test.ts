@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Unfolding } from '../app/url'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from './groups'
+import { keptFailed } from './filters'
 import { rowOf, visibleRows } from './rows'
 import { groupSentence } from './sentence'
 import { TraceModel } from './trace'
@@ -50,13 +51,13 @@ describe('groups of equal siblings', () => {
   it('are one row, and leave the others where they were', () => {
     const closed = new Uint8Array(model.count)
     const folded = foldedHeads(model, groups, FOLDED)
-    const names = [...visibleRows(model, closed, false, groups, folded)].map((node) => model.spanName(node))
+    const names = [...visibleRows(model, closed, null, groups, folded)].map((node) => model.spanName(node))
     expect(names).toEqual(['POST /pay', 'SELECT rates', 'GET', 'GET', 'GET', 'SELECT rates', 'read', 'GET'])
     const open = foldedHeads(model, groups, withGroup(model, FOLDED, 1, false))
-    expect(visibleRows(model, closed, false, groups, open)).toHaveLength(model.count)
-    expect([...visibleRows(model, closed, true, groups, folded)].map((node) => model.isFailed(node))).toEqual(
-      [false, true],
-    )
+    expect(visibleRows(model, closed, null, groups, open)).toHaveLength(model.count)
+    expect(
+      [...visibleRows(model, closed, keptFailed(model), groups, folded)].map((node) => model.isFailed(node)),
+    ).toEqual([false, true])
   })
 
   it('open and fold by what the address says', () => {
@@ -80,7 +81,7 @@ describe('groups of equal siblings', () => {
       const rows = visibleRows(
         model,
         new Uint8Array(model.count),
-        false,
+        null,
         groups,
         foldedHeads(model, groups, unfolding),
       )
@@ -107,7 +108,7 @@ it('fifty thousand siblings are one row', () => {
   const rows = visibleRows(
     model,
     new Uint8Array(model.count),
-    false,
+    null,
     groups,
     foldedHeads(model, groups, FOLDED),
   )

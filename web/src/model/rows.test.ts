@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Collapse } from '../app/url'
+import { keptFailed, keptSpans } from './filters'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from './rows'
 import { Groups } from './groups'
 import { TraceModel } from './trace'
@@ -47,38 +48,46 @@ describe('visible rows', () => {
         }
         if (shown) expected.push(node)
       }
-      const rows = visibleRows(tree, closed, onlyFailed, new Groups(tree), new Uint8Array(tree.count))
+      const rows = visibleRows(
+        tree,
+        closed,
+        onlyFailed ? keptFailed(tree) : null,
+        new Groups(tree),
+        new Uint8Array(tree.count),
+      )
       expect([...rows]).toEqual(expected)
       for (let node = 0; node < tree.count; node++) expect(rowOf(rows, node)).toBe(expected.indexOf(node))
     }
   })
 
   it('with the filter are failed spans and the way to them', () => {
-    expect([...visibleRows(model, closedNodes(model, OPEN), true, groups, unfolded)]).toEqual([0, 2, 3])
+    expect([...visibleRows(model, closedNodes(model, OPEN), keptFailed(model), groups, unfolded)]).toEqual([
+      0, 2, 3,
+    ])
   })
 })
 
 describe('collapse', () => {
   it('to level 1 shows the roots, to level 2 their children', () => {
     expect([
-      ...visibleRows(model, closedNodes(model, { level: 1, toggled: [] }), false, groups, unfolded),
+      ...visibleRows(model, closedNodes(model, { level: 1, toggled: [] }), null, groups, unfolded),
     ]).toEqual([0])
     expect([
-      ...visibleRows(model, closedNodes(model, { level: 2, toggled: [] }), false, groups, unfolded),
+      ...visibleRows(model, closedNodes(model, { level: 2, toggled: [] }), null, groups, unfolded),
     ]).toEqual([0, 1, 2])
   })
 
   it('toggles a span there and back', () => {
     const once = toggled(model, OPEN, [2])
     expect(once.toggled).toEqual([idOfRow(2)])
-    expect([...visibleRows(model, closedNodes(model, once), false, groups, unfolded)]).toEqual([0, 1, 2])
+    expect([...visibleRows(model, closedNodes(model, once), null, groups, unfolded)]).toEqual([0, 1, 2])
     expect(toggled(model, once, [2])).toEqual(OPEN)
   })
 
   it('opens the way to a hidden span and leaves the rest', () => {
     const level: Collapse = { level: 1, toggled: [] }
     const way = opened(model, level, [3])
-    expect([...visibleRows(model, closedNodes(model, way), false, groups, unfolded)]).toEqual([0, 1, 2, 3])
+    expect([...visibleRows(model, closedNodes(model, way), null, groups, unfolded)]).toEqual([0, 1, 2, 3])
     expect(opened(model, OPEN, [3])).toBe(OPEN)
   })
 
@@ -92,4 +101,19 @@ it('finds by service, name and span id, whatever the case', () => {
   expect([...findNodes(model, 'get')]).toEqual([0, 2])
   expect([...findNodes(model, idOfRow(3))]).toEqual([3])
   expect([...findNodes(model, '  ')]).toEqual([])
+})
+
+it('keeps the spans of a filter and the way to them, whatever order they are named in', () => {
+  const tree = new TraceModel(randomSkeleton(7, 200))
+  const wanted = [150, 3, 77].map((node) => tree.spanId(node))
+  const together = new Groups(tree)
+  const kept = keptSpans(tree, together, wanted)
+  const expected = new Set<number>()
+  for (const id of wanted)
+    for (let node = tree.nodeOf(id); node >= 0; node = tree.parent[node]!) {
+      expected.add(node)
+      if (together.head[node]! >= 0) expected.add(together.head[node]!)
+    }
+  const rows = visibleRows(tree, new Uint8Array(tree.count), kept, together, new Uint8Array(tree.count))
+  expect([...rows]).toEqual([...expected].sort((a, b) => a - b))
 })

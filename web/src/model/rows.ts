@@ -47,13 +47,13 @@ export function opened(model: TraceModel, collapse: Collapse, nodes: Iterable<nu
 }
 
 /**
- * Visible nodes in row order; of a folded group the first member stands for all. With `onlyFailed`, failed spans and
- * the path to them.
+ * Visible nodes in row order; of a folded group the first member stands for all. With `kept`, only the nodes
+ * it marks.
  */
 export function visibleRows(
   model: TraceModel,
   closed: Uint8Array,
-  onlyFailed: boolean,
+  kept: Uint8Array | null,
   groups: Groups,
   folded: Uint8Array,
 ): Int32Array {
@@ -61,7 +61,7 @@ export function visibleRows(
   let count = 0
   let node = 0
   while (node < model.count) {
-    if (onlyFailed && !model.isFailed(node) && model.failuresBelow[node] === 0) {
+    if (kept !== null && kept[node] === 0) {
       node += model.subtreeSize[node]!
       continue
     }

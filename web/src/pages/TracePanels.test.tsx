@@ -254,3 +254,78 @@ it('says in header and panel that a growing trace failed before its new rows are
   await waitFor(() => expect(selectedRow()).toMatch(/^db, SELECT, failed/))
   expect(screen.getByRole('treegrid').getAttribute('aria-rowcount')).toBe('3')
 })
+
+it('keeps the critical path only, by the filter in the address', async () => {
+  open('?only=crit')
+  await within(await failed()).findByText('TimeoutError')
+  const grid = screen.getByRole('treegrid')
+  await waitFor(() => expect(grid.getAttribute('aria-rowcount')).toBe('5'))
+  fireEvent.click(screen.getByRole('button', { name: 'Failed 3' }))
+  await waitFor(() => expect(grid.getAttribute('aria-rowcount')).toBe('4'))
+  expect(location.search).toContain('only=err')
+  expect(screen.getByRole('button', { name: 'Critical 217' })).toBeTruthy()
+})
+
+it('shows the statistics, services and flame graph, by the address and by click', async () => {
+  open('?tab=stats')
+  const table = await screen.findByRole('table', { name: 'Operations' })
+  const cells = [...table.querySelectorAll('tbody tr')].map((row) => row.textContent)
+  expect(cells[0]).toContain('db SELECT rates214')
+  expect(cells).toHaveLength(4)
+  fireEvent.click(within(table).getByRole('button', { name: 'db SELECT rates' }))
+  await waitFor(() => expect(location.search).toContain(`span=${idOfRow(2)}`))
+
+  fireEvent.click(screen.getByRole('button', { name: 'Services' }))
+  const calls = await screen.findByRole('table', { name: 'Calls between services' })
+  expect(within(calls).getAllByRole('row')[1]!.textContent).toContain('gateway')
+
+  fireEvent.click(screen.getByRole('button', { name: 'Flame' }))
+  expect((await screen.findByRole('region', { name: 'Flame graph' })).textContent).toContain(
+    '217 spans in 4 boxes',
+  )
+  fireEvent.click(screen.getByRole('button', { name: 'Waterfall' }))
+  expect(await screen.findByRole('treegrid')).toBeTruthy()
+})
+
+it('lists the events of all spans in the order of time, and marks those from logs', async () => {
+  const t0 = BigInt(PAY_SKELETON.t0)
+  const event = (name: string, ns: bigint, values: Record<string, string>) => ({
+    name,
+    timeUnixNano: String(t0 + ns),
+    attributes: Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+  })
+  const flags = PAY_SKELETON.flags.map((bits, row) => (row === 0 || row === 216 ? bits | 4 : bits))
+  answers['skeleton'] = { body: { ...PAY_SKELETON, flags } }
+  answers['spans'] = {
+    body: {
+      resourceSpans: [
+        {
+          scopeSpans: [
+            {
+              spans: [
+                {
+                  spanId: ORIGIN_ID,
+                  events: [
+                    event('exception', 2_000_000_000n, {
+                      'exception.type': 'TimeoutError',
+                      'exception.message': 'no answer',
+                      'clew.from': 'log',
+                    }),
+                  ],
+                },
+                { spanId: idOfRow(0), events: [event('accepted', 1_000_000n, { queue: 'q1' })] },
+              ],
+            },
+          ],
+        },
+      ],
+    },
+  }
+  open('?tab=events')
+  const table = await screen.findByRole('table', { name: 'Events of the trace' })
+  const rows = [...table.querySelectorAll('tbody tr')].map((row) => row.textContent)
+  expect(rows).toEqual([
+    '1.00 msgateway POST /payaccepted queue=q1',
+    '2.00 spayment POST bank /v1/chargesexception from a logTimeoutError: no answer',
+  ])
+})

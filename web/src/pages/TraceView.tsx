@@ -1,5 +1,5 @@
 /** The trace page with its data: state from the address, keys, and the parts side by side. */
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
@@ -9,6 +9,7 @@ import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
 import { serviceColours } from '../model/colours'
+import { keptFailed, keptSpans } from '../model/filters'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
 import { rowSentence } from '../model/sentence'
@@ -21,6 +22,14 @@ import { VerdictPanels, type ExplanationState } from '../parts/VerdictPanels'
 import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
 
 const URL_REST_MS = 200
+
+/** What the trace can be shown as beside the waterfall; each part is loaded when it is first shown. */
+const TABS = {
+  flame: lazy(() => import('../parts/tabs/FlameTab')),
+  stats: lazy(() => import('../parts/tabs/StatisticsTab')),
+  events: lazy(() => import('../parts/tabs/EventsTab')),
+  services: lazy(() => import('../parts/tabs/ServicesTab')),
+}
 
 /** Whether arrows and Enter belong to the control that has the focus, and not to the rows. */
 function isForControl({ target }: KeyboardEvent): boolean {
@@ -41,7 +50,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const model = useMemo(() => new TraceModel(skeleton), [skeleton])
   const colours = useMemo(() => serviceColours(model), [model])
   const { state, ignored, change } = useUrlState(TRACE_FIELDS)
-  const { collapse, filter, only, siblings } = state
+  const { collapse, filter, only, siblings, tab } = state
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
   // On narrower screens the details lie over the rows, so they wait to be asked for.
@@ -60,9 +69,20 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     const unfolding = unfoldedFor(model, groups, byAddress, siblings, selected)
     return unfolding === siblings ? byAddress : foldedHeads(model, groups, unfolding)
   }, [model, groups, siblings, selected])
+  const kept = useMemo(() => {
+    if (only === 'err') return keptFailed(model)
+    if (only === 'crit' && explained !== null) {
+      return keptSpans(
+        model,
+        groups,
+        explained.critical_path.map((part) => part.span_id),
+      )
+    }
+    return null
+  }, [model, only, groups, explained])
   const rows = useMemo(
-    () => visibleRows(model, closed, only === 'err', groups, folded),
-    [model, closed, only, groups, folded],
+    () => visibleRows(model, closed, kept, groups, folded),
+    [model, closed, kept, groups, folded],
   )
   const found = useMemo(() => findNodes(model, filter), [model, filter])
   const matches = useMemo(() => {
@@ -88,8 +108,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   }, [])
 
   useEffect(() => {
-    if (selected >= 0) handle.current?.reveal(selected)
-  }, [selected])
+    if (tab === '' && selected >= 0) handle.current?.reveal(selected)
+  }, [selected, tab])
 
   /** Selects a node, opening the way to it where it is hidden. */
   const select = (node: number, { open = true, speak = false } = {}) => {
@@ -101,7 +121,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     if (unfolding !== siblings) patch.siblings = unfolding
     const way = opened(model, collapse, [node])
     if (way !== collapse) patch.collapse = way
-    if (only === 'err' && !model.isFailed(node) && model.failuresBelow[node] === 0) patch.only = ''
+    if (kept !== null && kept[node] === 0) patch.only = ''
     change(patch, { replace: true })
     if (open) setDetailsOpen(true)
     // The selection may stay the same and yet be out of sight.
@@ -165,6 +185,10 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     if (next !== undefined) selectSpans([next.spanId])
   }
   const critical = useMemo(() => explained?.critical_path.map((part) => part.span_id) ?? [], [explained])
+  const criticalCount = useMemo(
+    () => (explained === null ? null : new Set(critical).size),
+    [explained, critical],
+  )
   const criticalAt = useRef(-1)
   /** One row further along the critical path, which may pass a row several times. */
   const stepCritical = (by: 1 | -1) => {
@@ -230,6 +254,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     else return false
     return true
   }
+
+  const Tab = TABS[tab === '' ? 'flame' : tab]
 
   const shortcuts: Shortcuts = {
     ArrowDown: (event) => (isForControl(event) ? false : step(1)),
@@ -297,6 +323,9 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         model={model}
         only={only}
         onOnly={(value) => change({ only: value })}
+        criticalCount={criticalCount}
+        tab={tab}
+        onTab={(value) => change({ tab: value })}
         origins={hasPanels ? null : { at: originAt, count: origins.length }}
         onOrigin={stepOrigin}
         onZoom={zoom}
@@ -308,36 +337,51 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         onGroups={toggleAllGroups}
       />
       <div className="trace-body">
-        <ErrorBoundary name="The waterfall" resetKey={traceId}>
-          <WaterfallView
-            handle={handle}
-            scene={{
-              model,
-              rows,
-              closed,
-              groups,
-              folded,
-              colours,
-              selected,
-              window: shown,
-              matches,
-              events: isOpen ? eventTimes : [],
-              missingReason: young ? 'may still arrive' : 'lost or not sampled',
-            }}
-            find={{
-              text: filter,
-              count: found.length,
-              at: found.indexOf(selected),
-              onText: (text) => change({ filter: text }, { replace: true }),
-              onStep: (by) => jump(found, by),
-            }}
-            onSelect={select}
-            onToggle={toggle}
-            onToggleGroup={toggleGroup}
-            onShowBelow={showBelow}
-            onWindow={setWindow}
-          />
-        </ErrorBoundary>
+        {tab === '' ? (
+          <ErrorBoundary name="The waterfall" resetKey={traceId}>
+            <WaterfallView
+              handle={handle}
+              scene={{
+                model,
+                rows,
+                closed,
+                groups,
+                folded,
+                colours,
+                selected,
+                window: shown,
+                matches,
+                events: isOpen ? eventTimes : [],
+                missingReason: young ? 'may still arrive' : 'lost or not sampled',
+              }}
+              find={{
+                text: filter,
+                count: found.length,
+                at: found.indexOf(selected),
+                onText: (text) => change({ filter: text }, { replace: true }),
+                onStep: (by) => jump(found, by),
+              }}
+              onSelect={select}
+              onToggle={toggle}
+              onToggleGroup={toggleGroup}
+              onShowBelow={showBelow}
+              onWindow={setWindow}
+            />
+          </ErrorBoundary>
+        ) : (
+          <ErrorBoundary name="This tab" resetKey={tab}>
+            <Suspense fallback={<p className="tab-body muted">Loading…</p>}>
+              <Tab
+                traceId={traceId}
+                model={model}
+                colours={colours}
+                usual={usual}
+                selected={selected}
+                onSelect={select}
+              />
+            </Suspense>
+          </ErrorBoundary>
+        )}
         {isOpen ? (
           <ErrorBoundary name="The details" resetKey={state.span}>
             <SpanPane

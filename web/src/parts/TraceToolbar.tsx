@@ -1,4 +1,5 @@
 /** What is shown of the trace: all or failed rows, the failures one by one, zoom, levels, and the legend. */
+import type { Only, TraceTab } from '../app/url'
 import { formatCount } from '../model/format'
 import type { TraceModel } from '../model/trace'
 import { Icon, FailedMark } from './icons'
@@ -6,8 +7,12 @@ import { Segments } from './Segments'
 
 interface Props {
   model: TraceModel
-  only: '' | 'err'
-  onOnly: (only: '' | 'err') => void
+  only: Only
+  onOnly: (only: Only) => void
+  /** Spans on the critical path; null where the server does not say. */
+  criticalCount: number | null
+  tab: TraceTab
+  onTab: (tab: TraceTab) => void
   /** How many first failures there are, and which is selected (-1 for none); null where the panels say it. */
   origins: { at: number; count: number } | null
   onOrigin: (by: 1 | -1) => void
@@ -22,10 +27,33 @@ interface Props {
 }
 
 export function TraceToolbar(props: Props) {
+  const { tab, onTab } = props
+  return (
+    <div className="toolbar trace-toolbar">
+      <Segments
+        label="Shown as"
+        value={tab}
+        options={[
+          { value: '', label: 'Waterfall' },
+          { value: 'flame', label: 'Flame' },
+          { value: 'stats', label: 'Statistics' },
+          { value: 'events', label: 'Events' },
+          { value: 'services', label: 'Services' },
+        ]}
+        onChange={onTab}
+      />
+      {tab === '' ? <RowTools {...props} /> : null}
+    </div>
+  )
+}
+
+/** What changes the rows of the waterfall. */
+function RowTools(props: Props) {
   const {
     model,
     only,
     onOnly,
+    criticalCount,
     origins,
     onOrigin,
     onZoom,
@@ -37,12 +65,15 @@ export function TraceToolbar(props: Props) {
     onGroups,
   } = props
   return (
-    <div className="toolbar trace-toolbar">
+    <>
       <Segments
         label="Spans shown"
         value={only}
         options={[
           { value: '', label: `All ${formatCount(model.skeleton.total)}` },
+          ...(criticalCount === null
+            ? []
+            : [{ value: 'crit' as const, label: `Critical ${formatCount(criticalCount)}` }]),
           { value: 'err', label: `Failed ${formatCount(model.failedCount)}` },
         ]}
         onChange={onOnly}
@@ -147,6 +178,6 @@ export function TraceToolbar(props: Props) {
           </li>
         ) : null}
       </ul>
-    </div>
+    </>
   )
 }
