@@ -52,7 +52,8 @@ def visited(query: str | bytes) -> Visit:
     return _visits[parse_qs(text)["visit"][0]]
 
 
-async def _asgi_door(scope: Any, receive: Any, send: Any) -> None:
+async def asgi_door(scope: Any, receive: Any, send: Any) -> None:
+    """Leads each call to its application."""
     visit = visited(scope["query_string"])
     try:
         await visit.app(scope, receive, send)
@@ -63,7 +64,8 @@ async def _asgi_door(scope: Any, receive: Any, send: Any) -> None:
         visit.over.set()
 
 
-def _wsgi_door(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def wsgi_door(environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Leads each call to its application."""
     visit = visited(environ["QUERY_STRING"])
     body: Any = None
     try:
@@ -205,7 +207,7 @@ class AsgiKit(SocketKit):
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def serve(cls) -> Iterator[None]:
-        with uvicorn_serving(_asgi_door) as cls.port:
+        with uvicorn_serving(asgi_door) as cls.port:
             yield
 
     def traced(self, tracer_provider: Any, **options: Any) -> Any:
@@ -220,7 +222,7 @@ class WsgiKit(SocketKit):
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def serve(cls) -> Iterator[None]:
-        with cls.serving(_wsgi_door) as cls.port:
+        with cls.serving(wsgi_door) as cls.port:
             yield
 
     def traced(self, tracer_provider: Any, **options: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import django
 import flask
 import pytest
+from asgiref.wsgi import WsgiToAsgi
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
@@ -26,14 +28,21 @@ from litestar import Response as LitestarResponse
 from litestar import get as litestar_get
 from litestar.logging import LoggingConfig
 from litestar.response import Stream
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from werkzeug.test import Client
+
+import clew
+from clew.instrumentation.django import patch_wsgi
+from clew.instrumentation.flask import patch as flask_patch
+from clew.instrumentation.starlette import patch as starlette_patch
+from clew.testing import SpanRecorder, assert_span
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from http_server import AsgiKit, Visit, WsgiKit, visited, waitress_serving
+from http_server import AsgiKit, Visit, WsgiKit, asgi_door, uvicorn_serving, visit, visited, waitress_serving
 
 ANSWERS = MappingProxyType(
     {200: StatusCode.UNSET, 302: StatusCode.UNSET, 404: StatusCode.UNSET, 500: StatusCode.ERROR, 503: StatusCode.ERROR}
@@ -218,3 +227,67 @@ class TestDjangoOverAsgi(AsgiKit):
     application = get_asgi_application()
     # It answers them itself.
     sees_exceptions = False
+
+
+def starlette_adapter(app: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it names another package
+        from starlette.middleware.wsgi import WSGIMiddleware
+    return WSGIMiddleware(app)
+
+
+@pytest.fixture(scope="module")
+def uvicorn_port() -> Iterator[int]:
+    with uvicorn_serving(asgi_door) as port:
+        yield port
+
+
+def broken() -> None:
+    raise ValueError("no tea")
+
+
+@pytest.mark.parametrize("way", ["outside", "both", "patched"])
+@pytest.mark.parametrize("adapter", [starlette_adapter, WsgiToAsgi])
+@pytest.mark.parametrize("inner", [flask_app, TestDjango.application], ids=["flask", "django"])
+def test_a_wsgi_application_within_an_asgi_one_has_one_server_span_with_its_route_and_its_exception(
+    tracer_provider: Any, uvicorn_port: int, way: str, adapter: Any, inner: Any
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    undos = []
+    if way == "both":
+        inner = clew.wsgi.TracingMiddleware(inner, tracer_provider=tracer_provider)
+    elif way == "patched":
+        undos = [starlette_patch(tracer_provider), flask_patch(tracer_provider), patch_wsgi(tracer_provider)]
+    app: Any = Starlette(routes=[Mount("/legacy", adapter(inner))])
+    if way != "patched":
+        app = clew.asgi.TracingMiddleware(app, tracer_provider=tracer_provider)
+    try:
+        visit(uvicorn_port, "/legacy/users/1", app=app)
+        visit(uvicorn_port, "/legacy/users/1", app=app, body=broken)
+        visit(uvicorn_port, "/legacy/nothing", app=app)
+    finally:
+        for undo in undos:
+            undo()
+    fine, failed, missing = recorder.spans
+    route = "/legacy/users/<int:id>"
+    for span in (fine, failed):
+        assert_span(span, name=f"GET {route}", kind=SpanKind.SERVER, attributes={"http.route": route})
+    assert_span(fine, status=StatusCode.UNSET, attributes={"http.response.status_code": 200})
+    assert_span(
+        failed, status=StatusCode.ERROR, attributes={"http.response.status_code": 500, "error.type": "ValueError"}
+    )
+    # The mount is all that the request has reached.
+    assert_span(missing, name="GET /legacy", status=StatusCode.UNSET, attributes={"http.response.status_code": 404})
+
+
+def test_a_wsgi_application_that_an_asgi_handler_calls_itself_has_a_span_of_its_own(
+    tracer_provider: Any, uvicorn_port: int
+) -> None:
+    async def gateway(request: Any) -> Response:
+        client = Client(clew.wsgi.TracingMiddleware(flask_app, tracer_provider=tracer_provider))
+        return Response(client.get("/users/1", query_string=request.url.query).data)
+
+    recorder = SpanRecorder(tracer_provider)
+    app = clew.asgi.TracingMiddleware(Starlette(routes=[Route("/", gateway)]), tracer_provider=tracer_provider)
+    visit(uvicorn_port, "/", app=app)
+    assert sorted(span.name for span in recorder.spans) == ["GET /", "GET /users/<int:id>"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from threading import Thread
+import sys
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,10 @@ from werkzeug.serving import make_server
 
 import clew
 from clew.testing import SpanRecorder, assert_span
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from http_server import uvicorn_serving
 
 
 def get(port: int, path: str, **headers: str) -> int:
@@ -52,6 +58,47 @@ def test_wsgi_says_who_is_at_the_other_end_of_the_socket(tracer_provider: Any, i
             "network.peer.port": port,
         },
     )
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"), [(None, "127.0.0.1"), ("9.9.9.9", "9.9.9.9"), ("9.9.9.9:77", "9.9.9.9")]
+)
+def test_asgi_says_who_is_at_the_other_end_of_the_socket_where_no_proxy_stands_between(
+    tracer_provider: Any, forwarded: str | None, client: str
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    over = Event()
+    traced = clew.asgi.TracingMiddleware(hello, tracer_provider=tracer_provider)
+
+    async def door(scope: Any, receive: Any, send: Any) -> None:
+        await traced(scope, receive, send)
+        over.set()
+
+    with uvicorn_serving(door) as server:
+        port = get(server, "/", **({} if forwarded is None else {"X-Forwarded-For": forwarded}))
+        assert over.wait(10)
+    span = recorder.one(kind=SpanKind.SERVER)
+    # Behind a proxy uvicorn puts its client there, and nothing says whom the socket leads to.
+    socket = {"network.peer.address": "127.0.0.1", "network.peer.port": port} if forwarded is None else {}
+    assert_span(span, attributes={"client.address": client, **socket})
+    assert ("network.peer.address" in span.attributes, "network.peer.port" in span.attributes) == (bool(socket),) * 2
+
+
+@pytest.mark.parametrize("client", [None, ("/run/shop.sock", None), ["9.9.9.9", 0]])
+def test_an_asgi_connection_without_a_port_has_no_peer(tracer_provider: Any, client: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": client}
+    asyncio.run(clew.asgi.TracingMiddleware(hello, tracer_provider=tracer_provider)(scope, send, send))  # type: ignore[arg-type]
+    assert not [key for key in recorder.one().attributes if key.startswith("network.peer.")]
 
 
 def test_aiohttp_says_who_is_at_the_other_end_and_leaves_out_the_routes_of_a_template(tracer_provider: Any) -> None:

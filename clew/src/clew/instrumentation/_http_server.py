@@ -109,6 +109,8 @@ def _template(key: _Key) -> dict[str, AttributeValue]:
         attributes[semconv.SERVER_ADDRESS] = name
         if port is not None:
             attributes[semconv.SERVER_PORT] = port
+    # Replaced for each request. With a place for it the copy is large enough, and need not grow when others are added.
+    attributes[semconv.URL_PATH] = ""
     if len(_templates) < _MAX_TEMPLATES:
         _templates[key] = attributes.copy()
     return attributes

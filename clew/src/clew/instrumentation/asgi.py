@@ -17,7 +17,7 @@ from opentelemetry.context import detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from clew import guard
+from clew import guard, semconv
 from clew._otel import RUNTIME_CONTEXT
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
@@ -37,6 +37,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _MARK: Final = "clew.traced"
 # What a WebSocket is closed with when its handler failed: RFC 6455's code, and Litestar's.
 _INTERNAL_ERRORS: Final = frozenset((1011, 4500))
+# Of Flask and Django, whose WSGI applications may be mounted within: routes and exceptions are heard of there.
+_WITH_SIGNALS: Final = frozenset(("flask.signals", "django.core.signals"))
 # What `attach` calls, without its own call.
 _attach: Final = RUNTIME_CONTEXT.attach
 
@@ -83,7 +85,7 @@ class AsgiTransport(ServerCall):
         query = scope.get("query_string")
         client = scope.get("client")
         agent = headers.get(b"user-agent")
-        return server_attributes(
+        attributes = server_attributes(
             self.method,
             scope.get("scheme"),
             scope.get("http_version"),
@@ -93,6 +95,11 @@ class AsgiTransport(ServerCall):
             client[0] if client else None,
             agent.decode("latin-1") if agent else None,
         )
+        # Servers put the client that a proxy names in the place of the socket's other end, most of them without a port.
+        if client and client[1] and b"x-forwarded-for" not in headers and b"forwarded" not in headers:
+            attributes[semconv.NETWORK_PEER_ADDRESS] = client[0]
+            attributes[semconv.NETWORK_PEER_PORT] = client[1]
+        return attributes
 
 
 class TracingMiddleware:
@@ -104,6 +111,10 @@ class TracingMiddleware:
         """Options as `clew.server`; raises ValueError for an unknown convention."""
         self.app: Final = app
         self._tracer: Final = Tracer(SpanKind.SERVER, scope="clew.asgi", **options)
+        if not _WITH_SIGNALS.isdisjoint(sys.modules):
+            from clew.instrumentation.wsgi import listen_to_frameworks
+
+            listen_to_frameworks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""

@@ -63,7 +63,7 @@ def patch_wsgi(tracer_provider: TracerProvider | None = None, **options: Any) ->
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def __call__(self: WSGIHandler, environ: Any, start_response: Any) -> Any:
-            if not switch.on or wsgi._MARK in environ:
+            if not switch.on or wsgi.is_traced(environ):
                 return original(self, environ, start_response)
             return wsgi.respond(tracer, partial(original, self), environ, start_response)
 

@@ -22,7 +22,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
 
     def make(original: Callable[..., Iterable[bytes]], switch: Switch) -> Callable[..., Iterable[bytes]]:
         def wsgi_app(self: flask.Flask, environ: Any, start_response: Any) -> Iterable[bytes]:
-            if not switch.on or wsgi._MARK in environ:
+            if not switch.on or wsgi.is_traced(environ):
                 return original(self, environ, start_response)
             return wsgi.respond(tracer, partial(original, self), environ, start_response)
 

@@ -34,6 +34,12 @@ OPTIONS: Final = _http_server.OPTIONS
 _MARK: Final = "clew.traced"
 
 
+def _path_of(environ: Environ) -> str:
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    # PEP 3333: bytes decoded as Latin-1.
+    return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
 class WsgiTransport(ServerCall):
     """A WSGI request as a call."""
 
@@ -48,10 +54,7 @@ class WsgiTransport(ServerCall):
     @property
     def path(self) -> str:
         """The path asked for, decoded, without the query."""
-        environ = self.environ
-        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        # PEP 3333: bytes decoded as Latin-1.
-        return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
+        return _path_of(self.environ)
 
     @property
     def url(self) -> str:
@@ -111,9 +114,23 @@ class TracingMiddleware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
-        if _MARK in environ:
+        if is_traced(environ):
             return self.app(environ, start_response)
         return respond(self._tracer, self.app, environ, start_response)
+
+
+def is_traced(environ: Environ) -> bool:
+    """Whether the request has a span: of another middleware, or of an ASGI application that this one is mounted in."""
+    if _MARK in environ:
+        return True
+    outer: Any = server_transport.get()
+    # The environ that a `WSGIMiddleware` makes has nothing of the scope in it, so both are compared.
+    return (
+        isinstance(outer, ServerCall)
+        and not isinstance(outer, WsgiTransport)
+        and outer.method == environ.get("REQUEST_METHOD")
+        and _path_of(environ).endswith(getattr(outer, "path", "\0"))
+    )
 
 
 def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
