@@ -114,6 +114,20 @@ def test_a_span_that_ends_before_it_begins_is_marked_with_its_negative_length() 
     assert other["etag"] != columns["etag"]
 
 
+def test_spans_of_a_clock_that_differs_say_how_far_they_are_to_be_moved() -> None:
+    second = 1_000_000_000
+    called = stored(3, parent=2, start=0, duration=second // 2, service="stock", kind=Span.SPAN_KIND_SERVER)
+    columns = skeleton(
+        [
+            stored(1, start=3 * second, duration=second, service="shop"),
+            stored(2, parent=1, start=3 * second, duration=second, service="shop", kind=Span.SPAN_KIND_CLIENT),
+            called,
+        ]
+    )
+    assert {rows(columns)[row]: by for row, by in columns["shifted"]} == {3: 3 * second + second // 4}
+    assert columns["start"][rows(columns).index(3)] == 0
+
+
 def test_a_span_without_an_end_has_no_negative_length() -> None:
     assert skeleton([stored(1, duration=-T0)])["negative"] == []
 

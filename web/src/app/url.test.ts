@@ -18,6 +18,8 @@ const traces: TraceState[] = [
     filter: '',
     only: '',
     tab: '',
+    focus: '',
+    clock: '',
   },
   {
     span: id,
@@ -27,6 +29,8 @@ const traces: TraceState[] = [
     filter: 'a b',
     only: 'err',
     tab: 'stats',
+    focus: id,
+    clock: 'aligned',
   },
   {
     span: id,
@@ -36,6 +40,8 @@ const traces: TraceState[] = [
     filter: '%',
     only: '',
     tab: '',
+    focus: '',
+    clock: '',
   },
 ]
 

@@ -104,6 +104,8 @@ export const TRACE_FIELDS = {
   filter: text,
   only: choice<Only>('', 'crit', 'err'),
   tab: choice<TraceTab>('', 'flame', 'stats', 'events', 'services'),
+  focus: field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String),
+  clock: choice<'' | 'aligned'>('', 'aligned'),
 }
 
 export type TraceState = StateOf<typeof TRACE_FIELDS>

@@ -2,13 +2,16 @@
 import type { TimeWindow } from '../app/url'
 import { formatCount } from '../model/format'
 import type { Groups } from '../model/groups'
-import { hasNotes } from '../model/notes'
+import { hasNotes, signedDuration } from '../model/notes'
 import type { TraceModel } from '../model/trace'
 
 /** Browsers limit how tall an element may be; above this the scroll bar is mapped to the rows. */
 export const MAX_SCROLL_PX = 15_000_000
 const PHONE_PX = 720
 const NAMES_PX = 424
+/** The least that names and bars keep when the edge between them is dragged. */
+export const LEAST_NAMES_PX = 180
+export const LEAST_CHART_PX = 200
 
 export interface Geometry {
   width: number
@@ -34,15 +37,21 @@ const NAME_PX = 120
 /** Expand mark, colour chip and failure mark before a name, and the left margin. */
 const BEFORE_NAME_PX = 66
 /** Below this width of the names, the column of self times is left out. */
-const SELF_FROM_PX = 300
+export const SELF_FROM_PX = 300
 /** Pixels a level, from the usual to the least. */
 const INDENT_STEPS = [14, 10, 7, 5, 3, 2] as const
 
 export const BAR_PX = 10
 export const MIN_BAR_PX = 2
 
-/** The arrangement for a surface of this size; `viewport` is the width of the page, which decides the form. */
-export function geometryFor(width: number, height: number, viewport: number): Geometry {
+/** The arrangement for a surface of this size; `viewport` is the width of the page, which decides the form, `wantedNames`
+ * the width of the names where the reader chose one. */
+export function geometryFor(
+  width: number,
+  height: number,
+  viewport: number,
+  wantedNames: number | null = null,
+): Geometry {
   if (viewport < PHONE_PX) {
     return {
       width,
@@ -58,7 +67,9 @@ export function geometryFor(width: number, height: number, viewport: number): Ge
       barTop: 30,
     }
   }
-  const namesWidth = Math.min(NAMES_PX, Math.round(width * 0.45))
+  const usual = Math.min(NAMES_PX, Math.round(width * 0.45))
+  const most = Math.max(usual, width - LEAST_CHART_PX)
+  const namesWidth = Math.max(LEAST_NAMES_PX, Math.min(most, wantedNames ?? usual))
   return {
     width,
     height,
@@ -204,7 +215,11 @@ export function badgesOf(scene: Rows, geometry: Geometry, node: number): Badge[]
     const label = `⚑ ${formatCount(hidden)} below`
     add('flag', label, 13 + label.length * CHARACTER_PX)
   }
-  if (hasNotes(model, node)) add('note', '', NOTE_PX)
+  const shift = model.appliedShift(node)
+  if (shift !== 0) {
+    const label = signedDuration(shift)
+    add('note', label, 13 + label.length * CHARACTER_PX)
+  } else if (hasNotes(model, node)) add('note', '', NOTE_PX)
   return badges
 }
 

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest'
 import { serviceColours } from '../model/colours'
 import { Groups } from '../model/groups'
+import { Roles } from '../model/roles'
+import { threadOf } from '../model/thread'
 import { TraceModel } from '../model/trace'
 import { idOfRow, skeletonOf } from '../model/traces.fixture'
 import { geometryFor } from './layout'
@@ -37,6 +39,8 @@ function scene(patch: Partial<Scene> = {}): Scene {
     selected: -1,
     window: { from: 0, to: model.length },
     matches: null,
+    roles: new Roles(model, null),
+    thread: threadOf(model, [], new Int32Array(0), () => -1),
     events: [],
     missingReason: '',
     ...patch,

@@ -84,7 +84,7 @@ export class Mirror {
       'aria-label',
       group !== null
         ? groupSentence(model, node, group)
-        : rowSentence(model, node, closed ? model.failuresBelow[node]! : 0),
+        : rowSentence(model, node, closed ? model.failuresBelow[node]! : 0, scene.roles.of(node)),
     )
     element.style.top = `${row * geometry.rowHeight - offset}px`
     element.style.height = `${geometry.rowHeight}px`

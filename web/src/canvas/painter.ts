@@ -1,6 +1,8 @@
 /** Paints the visible rows of a trace: names and numbers at the left, bars over time at the right. */
 import { formatCount, formatDuration } from '../model/format'
+import type { Roles } from '../model/roles'
 import { isCollapsed } from '../model/rows'
+import type { Thread } from '../model/thread'
 import type { TraceModel } from '../model/trace'
 import {
   BAR_PX,
@@ -18,6 +20,7 @@ import {
 import { ticks } from './scale'
 import { TextPainter } from './text'
 import type { CanvasTheme } from './theme'
+import { stitchesOf, type Stitch } from './thread'
 
 export interface Scene extends Rows {
   /** Colour number of each service. */
@@ -26,6 +29,10 @@ export interface Scene extends Rows {
   selected: number
   /** One byte a node, 1 where the find text matches; null when nothing is sought. */
   matches: Uint8Array | null
+  /** What each failed span has to do with the failure. */
+  roles: Roles
+  /** The critical path over the rows. */
+  thread: Thread
   /** Times of the selected span's events. */
   events: readonly number[]
   /** Why a parent is missing, in words. */
@@ -33,10 +40,15 @@ export interface Scene extends Rows {
 }
 
 const TICK_PX = 110
+const THREAD_PX = 3
+/** From the top of a bar to the top of the thread below it. */
+const THREAD_TOP_PX = 12
+const STEP_ALPHA = 0.55
 
 export class RowPainter {
   private readonly text: TextPainter
   private hatch: CanvasPattern | null = null
+  private stitches: { of: readonly unknown[]; found: Stitch[] } | null = null
 
   constructor(
     private readonly context: CanvasRenderingContext2D,
@@ -70,6 +82,7 @@ export class RowPainter {
       this.paintName(scene, geometry, node, y)
       this.paintBar(scene, geometry, node, y)
     }
+    this.paintThread(scene, geometry, offset)
   }
 
   private paintGround(scene: Scene, geometry: Geometry, row: number, y: number, hovered: number): void {
@@ -152,7 +165,7 @@ export class RowPainter {
     context.roundRect(x, middle - 5, 10, 10, 2)
     context.fill()
     x += 16
-    const origin = model.isOrigin(node)
+    const origin = scene.roles.of(node) === 'origin'
     if (model.isFailed(node)) {
       this.paintFailure(x + 7, middle, origin)
       x += 20
@@ -190,7 +203,7 @@ export class RowPainter {
     const { context, theme } = this
     const badges = badgesOf(scene, geometry, node)
     for (const { part, label, left, right } of badges) {
-      if (part === 'note') {
+      if (part === 'note' && label === '') {
         this.paintNote((left + right) / 2, middle)
         continue
       }
@@ -198,7 +211,7 @@ export class RowPainter {
       context.beginPath()
       context.roundRect(left, middle - 8, right - left, 16, 4)
       context.fill()
-      context.fillStyle = part === 'flag' ? theme.errorText : theme.text
+      context.fillStyle = part === 'flag' ? theme.errorText : part === 'note' ? theme.warning : theme.text
       context.font = `600 11px ${theme.sans}`
       context.textAlign = 'center'
       context.fillText(label, (left + right) / 2, middle + 0.5)
@@ -341,6 +354,45 @@ export class RowPainter {
     else if (left - 6 - width >= geometry.chartLeft) context.fillText(label, left - 6 - width, middle)
   }
 
+  /** One line under the bars: along each row while its span decides, one pixel wide from row to row. */
+  private paintThread(scene: Scene, geometry: Geometry, offset: number): void {
+    const { context, theme } = this
+    const stitches = this.stitchesIn(scene, geometry)
+    const topOf = (row: number) => row * geometry.rowHeight - offset + geometry.barTop + THREAD_TOP_PX
+    context.fillStyle = theme.text
+    for (let at = 0; at < stitches.length; at++) {
+      const { row, left, right } = stitches[at]!
+      const top = topOf(row)
+      if (top > -THREAD_PX && top < geometry.height) {
+        context.fillRect(left, top, Math.max(1, right - left), THREAD_PX)
+      }
+      const next = stitches[at + 1]
+      // On a narrow screen the names lie between the bars, so the steps are left out.
+      if (next === undefined || geometry.stacked) continue
+      const nextTop = topOf(next.row)
+      const from = Math.max(-1, Math.min(top, nextTop))
+      const to = Math.min(geometry.height + 1, Math.max(top, nextTop) + THREAD_PX)
+      if (to <= from) continue
+      context.globalAlpha = STEP_ALPHA
+      context.fillRect(
+        Math.round(Math.min(right, geometry.chartLeft + geometry.chartWidth)) - 1,
+        from,
+        1,
+        to - from,
+      )
+      context.globalAlpha = 1
+    }
+  }
+
+  /** The pieces of the thread; they change with the zoom and the rows, not with scrolling. */
+  private stitchesIn({ thread, window }: Scene, geometry: Geometry): Stitch[] {
+    const of = [thread, window.from, window.to, geometry.chartLeft, geometry.chartWidth]
+    if (this.stitches === null || of.some((value, index) => value !== this.stitches!.of[index])) {
+      this.stitches = { of, found: stitchesOf(thread, window, geometry) }
+    }
+    return this.stitches.found
+  }
+
   private paintShape(
     scene: Scene,
     geometry: Geometry,
@@ -359,7 +411,7 @@ export class RowPainter {
       context.setLineDash([])
       return
     }
-    if (model.isOrigin(node)) {
+    if (scene.roles.of(node) === 'origin') {
       context.fillStyle = theme.errorGround
       context.fillRect(left, top, width, BAR_PX)
       context.fillStyle = this.hatching()

@@ -48,6 +48,7 @@ export class Waterfall {
   private painter: RowPainter | null = null
   private geometry: Geometry = geometryFor(0, 0, innerWidth)
   private scene: Scene | null = null
+  private wantedNames: number | null = null
   private hovered = -1
   private frame = 0
   private rest: ReturnType<typeof setTimeout> | undefined
@@ -98,6 +99,13 @@ export class Waterfall {
     this.requestPaint()
   }
 
+  /** Gives the names another width; null for the usual one. */
+  setNamesWidth(width: number | null): void {
+    if (width === this.wantedNames) return
+    this.wantedNames = width
+    this.measure()
+  }
+
   /** Reads the colours again. */
   restyle(): void {
     this.painter = null
@@ -140,7 +148,7 @@ export class Waterfall {
   private measure(): void {
     const width = this.scroller.clientWidth
     const height = this.scroller.clientHeight
-    this.geometry = geometryFor(width, height, innerWidth)
+    this.geometry = geometryFor(width, height, innerWidth, this.wantedNames)
     const scale = devicePixelRatio || 1
     this.canvas.width = Math.max(1, Math.round(width * scale))
     this.canvas.height = Math.max(1, Math.round(height * scale))

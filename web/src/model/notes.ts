@@ -10,18 +10,25 @@ const CLOCK_NOISE_NS = 1_000_000
 
 /** Whether the span has notes: a cheap question, asked for every painted row. */
 export function hasNotes(model: TraceModel, node: number): boolean {
-  return model.hasFlag(node, NOTED)
+  return model.hasFlag(node, NOTED) || model.appliedShift(node) !== 0
 }
 
 /** One phrase a note: `3 s before its parent`, `ends 200 ms before it begins`. */
 export function notesOf(model: TraceModel, node: number): string[] {
   const notes: string[] = []
+  const shift = model.appliedShift(node)
+  if (shift !== 0) notes.push(`clock aligned: moved by ${signedDuration(shift)}`)
   const sent = model.sentDuration(node)
   if (sent < 0) notes.push(`ends ${formatDuration(-sent)} before it begins`)
   if (model.hasFlag(node, FLAG.outside)) notes.push(...outsideParent(model, node))
   if (model.hasFlag(node, FLAG.adjusted)) notes.push('no usable start time: placed at its arrival')
   if (model.hasFlag(node, FLAG.duplicate)) notes.push('another span has this id')
   return notes
+}
+
+/** `+3.00 s`, `−200 ms`. */
+export function signedDuration(ns: number): string {
+  return ns > 0 ? `+${formatDuration(ns)}` : formatDuration(ns)
 }
 
 /** How far a span lies outside its parent, at each side where it is more than noise. */

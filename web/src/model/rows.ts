@@ -47,8 +47,8 @@ export function opened(model: TraceModel, collapse: Collapse, nodes: Iterable<nu
 }
 
 /**
- * Visible nodes in row order; of a folded group the first member stands for all. With `kept`, only the nodes
- * it marks.
+ * Visible nodes in row order; of a folded group the first member stands for all. With `kept`, only the nodes it marks;
+ * with `below`, only that node and those below it.
  */
 export function visibleRows(
   model: TraceModel,
@@ -56,11 +56,13 @@ export function visibleRows(
   kept: Uint8Array | null,
   groups: Groups,
   folded: Uint8Array,
+  below = -1,
 ): Int32Array {
   const rows = new Int32Array(model.count)
   let count = 0
-  let node = 0
-  while (node < model.count) {
+  let node = Math.max(0, below)
+  const end = below < 0 ? model.count : below + model.subtreeSize[below]!
+  while (node < end) {
     if (kept !== null && kept[node] === 0) {
       node += model.subtreeSize[node]!
       continue

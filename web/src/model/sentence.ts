@@ -2,16 +2,27 @@
 import { durationInWords, formatCount, plural } from './format'
 import type { GroupSummary } from './groups'
 import { notesOf } from './notes'
+import { Roles, type Role } from './roles'
 import type { TraceModel } from './trace'
 
+const FAILED_AS: Record<Role, string[]> = {
+  origin: ['failed'],
+  passed: ['failed', 'passed on from below'],
+  handled: ['failed', 'handled'],
+}
+
 /** `payment, POST /charge, failed, 2.01 seconds, 87 percent of the trace`. */
-export function rowSentence(model: TraceModel, node: number, hiddenFailures: number): string {
+export function rowSentence(
+  model: TraceModel,
+  node: number,
+  hiddenFailures: number,
+  role: Role | null = new Roles(model, null).of(node),
+): string {
   if (model.isPlaceholder(node)) {
     return `parent span ${model.spanId(node)} not received, ${plural(model.childCount[node]!, 'span')} below it`
   }
   const parts = [inWords(model.serviceLabel(node), 'service'), inWords(model.spanLabel(node), 'name')]
-  if (model.isOrigin(node)) parts.push('failed')
-  else if (model.isFailed(node)) parts.push('failed', 'passed on from below')
+  if (role !== null) parts.push(...FAILED_AS[role])
   const length = model.sentDuration(node)
   parts.push(length < 0 ? `minus ${durationInWords(-length)}` : durationInWords(length))
   parts.push(`${shareInWords(model.duration[node]! / model.length)} of the trace`)

@@ -37,9 +37,18 @@ export class TraceModel {
   readonly maxDepth: number
   private readonly negative: ReadonlyMap<number, number>
   private readonly missingIds: ReadonlyMap<number, string>
+  private readonly nodeByRow: Int32Array
   private readonly nodeById: ReadonlyMap<string, number>
 
-  constructor(readonly skeleton: Skeleton) {
+  /** By row, how far the server would move a span so that all clocks agree. */
+  private readonly shifts: ReadonlyMap<number, number>
+
+  /** With `aligned`, spans stand where they are when all clocks agree; without, as they were sent. */
+  constructor(
+    readonly skeleton: Skeleton,
+    private readonly aligned = false,
+  ) {
+    this.shifts = new Map(skeleton.shifted as [number, number][])
     const order = orderWithPlaceholders(skeleton)
     const count = order.row.length
     const rows = skeleton.parent.length
@@ -74,7 +83,7 @@ export class TraceModel {
         maxDepth = Math.max(maxDepth, this.depth[node]!)
       }
       if (row < 0) continue
-      const start = skeleton.start[row] ?? 0
+      const start = (skeleton.start[row] ?? 0) + (aligned ? (this.shifts.get(row) ?? 0) : 0)
       const duration = Math.max(0, skeleton.dur[row] ?? 0)
       const flags = skeleton.flags[row] ?? 0
       this.start[node] = start
@@ -98,6 +107,8 @@ export class TraceModel {
     this.sumSubtrees()
     this.placePlaceholders()
     this.sumSelfTime()
+    this.nodeByRow = new Int32Array(rows)
+    for (let node = 0; node < count; node++) if (this.row[node]! >= 0) this.nodeByRow[this.row[node]!] = node
     this.nodeById = this.indexIds()
   }
 
@@ -124,9 +135,11 @@ export class TraceModel {
     }
   }
 
-  /** Duration less the union of the children's intervals; children come by start, so one pass is enough. */
+  /** Duration less the union of the children's intervals; children come by start, so one pass is enough for nearly all. */
   private sumSelfTime(): void {
     const covered = new Float64Array(this.count)
+    const latestStart = new Float64Array(this.count).fill(-Infinity)
+    const unsorted = new Set<number>()
     const reached = Float64Array.from(this.start)
     for (let node = 0; node < this.count; node++) {
       const parent = this.parent[node]!
@@ -135,11 +148,19 @@ export class TraceModel {
         this.start[node]! + this.duration[node]!,
         this.start[parent]! + this.duration[parent]!,
       )
+      if (this.start[node]! < latestStart[parent]!) unsorted.add(parent)
+      latestStart[parent] = this.start[node]!
       const from = Math.max(this.start[node]!, reached[parent]!)
       if (end > from) {
         covered[parent]! += end - from
         reached[parent] = end
       }
+    }
+    for (const parent of unsorted) {
+      const parts = this.selfIntervals(parent)
+      let own = 0
+      for (let index = 0; index < parts.length; index += 2) own += parts[index + 1]! - parts[index]!
+      covered[parent] = this.duration[parent]! - own
     }
     for (let node = 0; node < this.count; node++) {
       this.selfTime[node] = this.isPlaceholder(node) ? 0 : Math.max(0, this.duration[node]! - covered[node]!)
@@ -174,6 +195,11 @@ export class TraceModel {
     return row < 0 ? (this.missingIds.get(node) ?? '') : this.skeleton.span_id.slice(row * 16, row * 16 + 16)
   }
 
+  /** The node of a row of the skeleton. */
+  nodeOfRow(row: number): number {
+    return this.nodeByRow[row]!
+  }
+
   /** The node of a span id (the first, where several spans share it), or -1. */
   nodeOf(spanId: string): number {
     return this.nodeById.get(spanId) ?? -1
@@ -190,6 +216,21 @@ export class TraceModel {
   /** The length as it was sent: negative for a span that ends before it begins, whose `duration` is 0. */
   sentDuration(node: number): number {
     return this.negative.get(this.row[node]!) ?? this.duration[node]!
+  }
+
+  /** Whether some clocks disagree, so that aligning them moves spans. */
+  get isSkewed(): boolean {
+    return this.shifts.size > 0
+  }
+
+  /** How far the span was moved to where it stands, 0 for one that stands as it was sent. */
+  appliedShift(node: number): number {
+    return this.aligned ? (this.shifts.get(this.row[node]!) ?? 0) : 0
+  }
+
+  /** From aligned clocks to where the span stands: what is to be added to a time of its. */
+  shownShift(node: number): number {
+    return this.aligned ? 0 : -(this.shifts.get(this.row[node]!) ?? 0)
   }
 
   /** The service as it is shown: never empty, never only blanks. */
@@ -214,7 +255,16 @@ export class TraceModel {
     const end = this.start[node]! + this.duration[node]!
     let reached = this.start[node]!
     const last = node + this.subtreeSize[node]!
-    for (let child = node + 1; child < last && reached < end; child += this.subtreeSize[child]!) {
+    const children: number[] = []
+    let isSorted = true
+    for (let child = node + 1; child < last; child += this.subtreeSize[child]!) {
+      // Clocks that were aligned may have changed the order.
+      if (children.length > 0 && this.start[child]! < this.start[children.at(-1)!]!) isSorted = false
+      children.push(child)
+    }
+    if (!isSorted) children.sort((a, b) => this.start[a]! - this.start[b]!)
+    for (const child of children) {
+      if (reached >= end) break
       const from = this.start[child]!
       if (from > reached) intervals.push(reached, Math.min(from, end))
       reached = Math.max(reached, from + this.duration[child]!)

@@ -3,11 +3,12 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { Link, Redirect } from 'wouter'
 import { ApiError, api } from '../api/client'
+import { FLAG } from '../api/flags'
 import type { Skeleton } from '../api/types'
 import { useReady } from '../app/announce'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
-import { formatRetention, plural } from '../model/format'
+import { formatCount, formatRetention, plural } from '../model/format'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
 import { Problem } from '../parts/Problem'
@@ -56,18 +57,11 @@ function LoadedTrace({ traceId }: { traceId: string }) {
 
   if (shown !== null) {
     const more = (trace.data?.total ?? shown.total) - shown.total
+    const failedMore = more > 0 && trace.data ? failedIn(trace.data) - failedIn(shown) : 0
     return (
       <>
         {trace.error && !isMissing ? (
           <Problem error={trace.error} onRetry={() => void trace.refetch()} />
-        ) : null}
-        {more > 0 && trace.data ? (
-          <p className="notice">
-            <span>+{plural(more, 'span')} arrived</span>
-            <button type="button" className="button" onClick={() => setShown(trace.data)}>
-              Show
-            </button>
-          </p>
         ) : null}
         <TraceView
           traceId={traceId}
@@ -82,6 +76,18 @@ function LoadedTrace({ traceId }: { traceId: string }) {
           }}
           onShowNewest={() => setShown(trace.data ?? shown)}
         />
+        {more > 0 && trace.data ? (
+          // It lies over the page: nothing under the pointer moves when spans arrive.
+          <p className="growth" role="status">
+            <span>
+              +{plural(more, 'span')}
+              {failedMore > 0 ? `, ${formatCount(failedMore)} failed` : ''}
+            </span>
+            <button type="button" className="button" onClick={() => setShown(trace.data)}>
+              Show
+            </button>
+          </p>
+        ) : null}
       </>
     )
   }
@@ -104,6 +110,10 @@ function LoadedTrace({ traceId }: { traceId: string }) {
       </div>
     </div>
   )
+}
+
+function failedIn(skeleton: Skeleton): number {
+  return skeleton.flags.reduce((count, flags) => count + (flags & FLAG.failed ? 1 : 0), 0)
 }
 
 /** Whether spans of the trace may still be on their way. */

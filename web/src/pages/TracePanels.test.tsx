@@ -247,7 +247,7 @@ it('says in header and panel that a growing trace failed before its new rows are
   }
   answers['explain'] = { body: payExplanation({ origin: [idOfRow(1)], failures: [failure] }) }
   fireEvent.keyDown(document.body, { key: 'r' })
-  await screen.findByText('+1 span arrived')
+  await screen.findByText(/^\+1 span/)
   await screen.findByText('failed')
   expect(screen.getByRole('treegrid').getAttribute('aria-rowcount')).toBe('2')
   fireEvent.click(await screen.findByRole('button', { name: 'db · SELECT' }))

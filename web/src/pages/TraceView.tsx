@@ -4,16 +4,19 @@ import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
 import { useShortcuts, type Shortcuts } from '../app/shortcuts'
-import { TRACE_FIELDS, type Collapse, type TimeWindow, type Unfolding } from '../app/url'
+import { TRACE_FIELDS, type Collapse, type Only, type TimeWindow, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
 import { serviceColours } from '../model/colours'
 import { keptFailed, keptSpans } from '../model/filters'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
+import { Roles } from '../model/roles'
 import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
 import { rowSentence } from '../model/sentence'
+import { sectionsOf, threadOf } from '../model/thread'
 import { TraceModel } from '../model/trace'
+import { HeldHeight } from '../parts/HeldHeight'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { SpanPane } from '../parts/SpanPane'
 import { TraceHeader } from '../parts/TraceHeader'
@@ -33,7 +36,10 @@ const TABS = {
 
 /** Whether arrows and Enter belong to the control that has the focus, and not to the rows. */
 function isForControl({ target }: KeyboardEvent): boolean {
-  return target instanceof Element && target.closest('button, a, [role=tab], summary, pre') !== null
+  return (
+    target instanceof Element &&
+    target.closest('button, a, [role=tab], [role=separator], summary, pre') !== null
+  )
 }
 
 interface Props {
@@ -47,10 +53,10 @@ interface Props {
 }
 
 export function TraceView({ traceId, skeleton, newest, young, explanation, onShowNewest }: Props) {
-  const model = useMemo(() => new TraceModel(skeleton), [skeleton])
-  const colours = useMemo(() => serviceColours(model), [model])
   const { state, ignored, change } = useUrlState(TRACE_FIELDS)
-  const { collapse, filter, only, siblings, tab } = state
+  const { collapse, filter, only, siblings, tab, clock } = state
+  const model = useMemo(() => new TraceModel(skeleton, clock === 'aligned'), [skeleton, clock])
+  const colours = useMemo(() => serviceColours(model), [model])
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
   // On narrower screens the details lie over the rows, so they wait to be asked for.
@@ -69,20 +75,25 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     const unfolding = unfoldedFor(model, groups, byAddress, siblings, selected)
     return unfolding === siblings ? byAddress : foldedHeads(model, groups, unfolding)
   }, [model, groups, siblings, selected])
+  const sections = useMemo(() => sectionsOf(model, explained), [model, explained])
+  const roles = useMemo(() => new Roles(model, explained), [model, explained])
+  const focused = state.focus === '' ? -1 : model.nodeOf(state.focus)
   const kept = useMemo(() => {
     if (only === 'err') return keptFailed(model)
-    if (only === 'crit' && explained !== null) {
-      return keptSpans(
-        model,
-        groups,
-        explained.critical_path.map((part) => part.span_id),
-      )
-    }
-    return null
-  }, [model, only, groups, explained])
+    if (only !== 'crit' || sections.length === 0) return null
+    return keptSpans(
+      model,
+      groups,
+      sections.map(({ node }) => model.spanId(node)),
+    )
+  }, [model, only, groups, sections])
   const rows = useMemo(
-    () => visibleRows(model, closed, kept, groups, folded),
-    [model, closed, kept, groups, folded],
+    () => visibleRows(model, closed, kept, groups, folded, focused),
+    [model, closed, kept, groups, folded, focused],
+  )
+  const thread = useMemo(
+    () => threadOf(model, sections, rows, (node) => groups.head[node]!),
+    [model, sections, rows, groups],
   )
   const found = useMemo(() => findNodes(model, filter), [model, filter])
   const matches = useMemo(() => {
@@ -114,7 +125,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   /** Selects a node, opening the way to it where it is hidden. */
   const select = (node: number, { open = true, speak = false } = {}) => {
     if (node < 0) return
-    const patch: { span: string; collapse?: Collapse; siblings?: Unfolding; only?: '' } = {
+    const patch: { span: string; collapse?: Collapse; siblings?: Unfolding; only?: Only; focus?: string } = {
       span: model.spanId(node),
     }
     const unfolding = unfoldedFor(model, groups, folded, siblings, node)
@@ -122,11 +133,12 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     const way = opened(model, collapse, [node])
     if (way !== collapse) patch.collapse = way
     if (kept !== null && kept[node] === 0) patch.only = ''
+    if (focused >= 0 && (node < focused || node >= focused + model.subtreeSize[focused]!)) patch.focus = ''
     change(patch, { replace: true })
     if (open) setDetailsOpen(true)
     // The selection may stay the same and yet be out of sight.
     handle.current?.reveal(node)
-    if (speak) announce(rowSentence(model, node, 0))
+    if (speak) announce(rowSentence(model, node, 0, roles.of(node)))
   }
   const toggleGroup = (head: number) => {
     const fold = folded[head] !== 1
@@ -186,8 +198,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   }
   const critical = useMemo(() => explained?.critical_path.map((part) => part.span_id) ?? [], [explained])
   const criticalCount = useMemo(
-    () => (explained === null ? null : new Set(critical).size),
-    [explained, critical],
+    () => (sections.length === 0 ? null : new Set(sections.map(({ node }) => node)).size),
+    [sections],
   )
   const criticalAt = useRef(-1)
   /** One row further along the critical path, which may pass a row several times. */
@@ -246,6 +258,15 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     const at = span >= 0 ? model.start[span]! + model.duration[span]! / 2 : middle
     setWindow(zoomed(shown, factor, at >= shown.from && at <= shown.to ? at : middle, model.length))
   }
+  /** Only the selected span and those below it, or all again. */
+  const focusBelow = () => {
+    if (focused >= 0) change({ focus: '' }, { replace: true })
+    else if (selected >= 0) change({ focus: model.spanId(selected) }, { replace: true })
+  }
+  const zoomToSpan = () => {
+    if (span >= 0) setWindow(around(model.start[span]!, model.duration[span]!, model.length))
+  }
+  const pan = (by: number) => setWindow(panned(shown, by, model.length))
   const escape = () => {
     if (isOpen) {
       setDetailsOpen(false)
@@ -281,11 +302,10 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     '=': () => zoom(0.5),
     '-': () => zoom(2),
     '0': () => setWindow(null),
-    a: () => setWindow(panned(shown, -0.25, model.length)),
-    d: () => setWindow(panned(shown, 0.25, model.length)),
-    z: () => {
-      if (span >= 0) setWindow(around(model.start[span]!, model.duration[span]!, model.length))
-    },
+    a: () => pan(-0.25),
+    d: () => pan(0.25),
+    z: zoomToSpan,
+    Z: () => focusBelow(),
     '*': () => expandTo(null),
     g: () => {
       const head = selected < 0 ? -1 : groups.head[selected]!
@@ -309,16 +329,18 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         explanation={explanation}
         colours={colours}
       />
-      <VerdictPanels
-        explanation={explanation}
-        model={model}
-        colours={colours}
-        origins={origins}
-        at={Math.max(0, originAt)}
-        onOrigin={stepOrigin}
-        onCritical={stepCritical}
-        onSpans={selectSpans}
-      />
+      <HeldHeight isHeld={newest !== skeleton}>
+        <VerdictPanels
+          explanation={explanation}
+          model={model}
+          colours={colours}
+          origins={origins}
+          at={Math.max(0, originAt)}
+          onOrigin={stepOrigin}
+          onCritical={stepCritical}
+          onSpans={selectSpans}
+        />
+      </HeldHeight>
       <TraceToolbar
         model={model}
         only={only}
@@ -326,11 +348,19 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         criticalCount={criticalCount}
         tab={tab}
         onTab={(value) => change({ tab: value })}
+        clock={model.isSkewed ? clock : null}
+        onClock={() => change({ clock: clock === '' ? 'aligned' : '' }, { replace: true })}
         origins={hasPanels ? null : { at: originAt, count: origins.length }}
         onOrigin={stepOrigin}
         onZoom={zoom}
         onFit={() => setWindow(null)}
         isZoomed={window !== null}
+        onPan={pan}
+        onZoomToSpan={span >= 0 ? zoomToSpan : null}
+        onFocusBelow={selected >= 0 || focused >= 0 ? focusBelow : null}
+        isBelow={focused >= 0}
+        level={collapse.toggled.length > 0 ? 0 : (collapse.level ?? Infinity)}
+        onLevel={expandTo}
         onExpand={() => expandTo(null)}
         onCollapse={() => expandTo(1)}
         groups={groups.size === 0 ? null : !siblings.all}
@@ -351,6 +381,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 selected,
                 window: shown,
                 matches,
+                roles,
+                thread,
                 events: isOpen ? eventTimes : [],
                 missingReason: young ? 'may still arrive' : 'lost or not sampled',
               }}

@@ -48,6 +48,9 @@ async function saveJson(traceId: string): Promise<void> {
   }
 }
 
+/** Spans that reach beyond the root by less, or by less than 1 % of it, are not worth a word. */
+const REACH_NOISE_NS = 1_000_000
+
 interface Props {
   traceId: string
   model: TraceModel
@@ -116,6 +119,11 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
           {formatDuration(duration)}
         </strong>
         {explained === null ? null : <AgainstUsual explanation={explained} />}
+        {model.length - duration > Math.max(REACH_NOISE_NS, duration / 100) ? (
+          <span className="muted" title="From the first start to the last end of all spans">
+            spans reach over {formatDuration(model.length)}
+          </span>
+        ) : null}
       </div>
       <div className="trace-actions">
         <button type="button" className="button" title="Copy link (y)" onClick={() => void share()}>

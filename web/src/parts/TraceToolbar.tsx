@@ -13,12 +13,23 @@ interface Props {
   criticalCount: number | null
   tab: TraceTab
   onTab: (tab: TraceTab) => void
+  /** Whether clocks are aligned; null where they agree. */
+  clock: '' | 'aligned' | null
+  onClock: () => void
   /** How many first failures there are, and which is selected (-1 for none); null where the panels say it. */
   origins: { at: number; count: number } | null
   onOrigin: (by: 1 | -1) => void
   onZoom: (factor: number) => void
   onFit: () => void
   isZoomed: boolean
+  onPan: (share: number) => void
+  /** Null while no span is selected. */
+  onZoomToSpan: (() => void) | null
+  onFocusBelow: (() => void) | null
+  isBelow: boolean
+  /** The deepest level that is shown, infinite for all, 0 where rows were opened and closed one by one. */
+  level: number
+  onLevel: (level: number | null) => void
   onExpand: () => void
   onCollapse: () => void
   /** Whether equal siblings are one row; null where there are none. */
@@ -57,8 +68,16 @@ function RowTools(props: Props) {
     origins,
     onOrigin,
     onZoom,
+    clock,
+    onClock,
     onFit,
     isZoomed,
+    onPan,
+    onZoomToSpan,
+    onFocusBelow,
+    isBelow,
+    level,
+    onLevel,
     onExpand,
     onCollapse,
     groups,
@@ -124,7 +143,35 @@ function RowTools(props: Props) {
         >
           <Icon name="collapse" size={14} />
         </button>
+        {model.maxDepth > 0 ? (
+          <select
+            aria-label="Levels shown"
+            title="Expand to a level (1 to 9)"
+            className="level-select"
+            value={Number.isFinite(level) ? level : ''}
+            onChange={(event) => onLevel(event.target.value === '' ? null : Number(event.target.value))}
+          >
+            {level === 0 ? <option value={0}>some levels</option> : null}
+            <option value="">all levels</option>
+            {Array.from({ length: Math.min(9, model.maxDepth) }, (_, at) => (
+              <option key={at} value={at + 1}>
+                {at === 0 ? '1 level' : `${at + 1} levels`}
+              </option>
+            ))}
+          </select>
+        ) : null}
       </div>
+      {clock !== null ? (
+        <button
+          type="button"
+          className="button button-small"
+          aria-pressed={clock === 'aligned'}
+          title="Clocks of some hosts disagree. Move their spans so that each lies within its caller; every moved row says by how much."
+          onClick={onClock}
+        >
+          Align clocks
+        </button>
+      ) : null}
       {groups !== null ? (
         <button
           type="button"
@@ -157,6 +204,49 @@ function RowTools(props: Props) {
           <Icon name="plus" size={14} />
         </button>
         {isZoomed ? (
+          <>
+            <button
+              type="button"
+              className="icon-button icon-button-small"
+              aria-label="Earlier"
+              title="Earlier part (a)"
+              onClick={() => onPan(-0.25)}
+            >
+              <Icon name="left" size={14} />
+            </button>
+            <button
+              type="button"
+              className="icon-button icon-button-small"
+              aria-label="Later"
+              title="Later part (d)"
+              onClick={() => onPan(0.25)}
+            >
+              <Icon name="right" size={14} />
+            </button>
+          </>
+        ) : null}
+        {onZoomToSpan !== null ? (
+          <button
+            type="button"
+            className="button button-small"
+            title="Zoom to the selected span (z)"
+            onClick={onZoomToSpan}
+          >
+            To span
+          </button>
+        ) : null}
+        {onFocusBelow !== null ? (
+          <button
+            type="button"
+            className="button button-small"
+            aria-pressed={isBelow}
+            title="Only the selected span and those below it (Shift+Z)"
+            onClick={onFocusBelow}
+          >
+            Only below
+          </button>
+        ) : null}
+        {isZoomed ? (
           <button type="button" className="button button-small" title="Whole trace (0)" onClick={onFit}>
             Whole trace
           </button>
@@ -171,6 +261,12 @@ function RowTools(props: Props) {
           <span className="sample sample-waiting" />
           waiting for children
         </li>
+        {criticalCount !== null ? (
+          <li>
+            <span className="sample sample-thread" />
+            critical path
+          </li>
+        ) : null}
         {model.failedCount > 0 ? (
           <li>
             <span className="sample sample-failed" />

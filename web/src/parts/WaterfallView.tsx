@@ -2,11 +2,12 @@
 import { useEffect, useImperativeHandle, useRef, useState, type RefObject } from 'react'
 import { themeStore } from '../app/preferences'
 import type { TimeWindow } from '../app/url'
-import type { Geometry } from '../canvas/layout'
+import { SELF_FROM_PX, type Geometry } from '../canvas/layout'
 import { Overview } from '../canvas/overview'
 import type { Scene } from '../canvas/painter'
 import { Waterfall, type WaterfallEvents } from '../canvas/waterfall'
 import { FindBox, type Find } from './FindBox'
+import { NamesHandle, namesStore } from './NamesHandle'
 
 export interface WaterfallHandle {
   reveal(node: number): void
@@ -47,6 +48,7 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
     const map = new Overview(newest.current.events.onWindow)
     waterfall.current = rows
     overview.current = map
+    rows.setNamesWidth(namesStore.get())
     if (rowsHost.current) rows.mount(rowsHost.current)
     if (overviewHost.current) map.mount(overviewHost.current)
     rows.update(newest.current.scene, newest.current.events)
@@ -54,8 +56,10 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
       rows.restyle()
       map.restyle()
     })
+    const unsubscribeNames = namesStore.subscribe(() => rows.setNamesWidth(namesStore.get()))
     return () => {
       unsubscribe()
+      unsubscribeNames()
       rows.destroy()
       map.destroy()
     }
@@ -97,12 +101,15 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
           <div className="column-heads" aria-hidden="true">
             <span>Service and operation</span>
             <span>Duration</span>
-            <span>Self</span>
+            {namesWidth === undefined || namesWidth >= SELF_FROM_PX ? <span>Self</span> : null}
           </div>
         </div>
         <div className="overview" ref={overviewHost} />
       </div>
       <div className="trace-rows" ref={rowsHost} />
+      {geometry && namesWidth !== undefined ? (
+        <NamesHandle width={namesWidth} whole={geometry.width} />
+      ) : null}
     </div>
   )
 }

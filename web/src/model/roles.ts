@@ -1,0 +1,36 @@
+/** Which failed span is a cause, which passed a failure on, which was handled: as the server explains it, else as marked. */
+import type { TraceModel } from './trace'
+
+export type Role = 'origin' | 'passed' | 'handled'
+
+/** What of an explanation the roles need. */
+export interface Explained {
+  origin: readonly string[]
+  failures: readonly { span_id: string; role: string }[]
+}
+
+export class Roles {
+  private readonly known: ReadonlyMap<number, Role> | null
+
+  constructor(
+    private readonly model: TraceModel,
+    explained: Explained | null,
+  ) {
+    this.known = explained === null ? null : rolesIn(model, explained)
+  }
+
+  /** The role of a node, null for one that did not fail. */
+  of(node: number): Role | null {
+    if (!this.model.isFailed(node)) return null
+    if (this.known === null) return this.model.isOrigin(node) ? 'origin' : 'passed'
+    return this.known.get(node) ?? 'passed'
+  }
+}
+
+function rolesIn(model: TraceModel, { origin, failures }: Explained): Map<number, Role> {
+  const known = new Map<number, Role>()
+  for (const { span_id, role } of failures)
+    if (role === 'handled') known.set(model.nodeOf(span_id), 'handled')
+  for (const id of origin) known.set(model.nodeOf(id), 'origin')
+  return known
+}
