@@ -83,6 +83,22 @@ def test_it_is_packed_where_that_is_wanted(server: Server, sent: list[Span], enc
     assert len(spans_of(gzip.decompress(body) if packed else body)) == SPANS
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_columns_are_the_same_packed_and_not_and_are_not_sent_again_while_they_are(
+    server: Server, sent: list[Span], encoding: str
+) -> None:
+    headers = {"Accept-Encoding": encoding}
+    answer = server.get(f"{path(sent)}/skeleton", headers=headers)
+    assert answer.headers.get("content-encoding") == (None if encoding == "identity" else "gzip")
+    assert "Accept-Encoding" in answer.headers["vary"]
+    columns = answer.json()
+    assert columns["total"] == SPANS
+    etag = answer.headers["etag"]
+    assert etag == f'"{columns["etag"]}"'
+    again = server.get(f"{path(sent)}/skeleton", headers={**headers, "If-None-Match": etag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+
+
 def test_askers_that_go_away_in_the_middle_leave_the_server_answering(server: Server, sent: list[Span]) -> None:
     for _ in range(20):
         with Head(server, path(sent), {}) as head:

@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import NotFound
 from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import Trace
 from clew_server.query.traces import Traces
 from clew_server.store.contract import StoredTrace
 
@@ -175,3 +176,21 @@ def test_threads_that_ask_for_one_trace_wait_for_one_reading_and_others_do_not_w
         may_go_on.set()
         assert len({id(one.result(30)) for one in asked}) == 1
     assert store.readings == 2
+
+
+def test_a_view_is_made_once_while_its_trace_is_kept() -> None:
+    store = Shelf(stored(T, 1))
+    traces = Traces(store, Shelf())
+    made: list[int] = []
+
+    def view(trace: Trace) -> int:
+        made.append(len(trace))
+        return len(trace)
+
+    assert [traces.view(T, view), traces.view(T, view)] == [1, 1]
+    store.spans.append(stored(T, 2))
+    assert [traces.view(T, view), traces.view(T, view)] == [2, 2]
+    store.unreadable = "part 3 is damaged"
+    assert [traces.view(T, view), traces.view(T, view)] == [2, 2]
+    assert made == [1, 2, 2, 2]
+    assert traces.view(T, lambda trace: trace.unreadable) == "part 3 is damaged"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
@@ -45,7 +45,7 @@ class Gzip(GZipMiddleware):
         await super().__call__(scope, receive, send)
 
 
-def gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces as one gzip file; each is given out as soon as there is something of it."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     for piece in pieces:

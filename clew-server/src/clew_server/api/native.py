@@ -15,7 +15,7 @@ from clew_server.api.briefs import NO_ANSWER, brief_as_json
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.openapi import DOCUMENT
-from clew_server.api.skeleton import skeleton_from_trace
+from clew_server.api.skeleton import packed_skeleton, skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
 from clew_server.model.query_text import search_from_parameters, time_from_text
@@ -166,7 +166,9 @@ class NativeApi:
         is_protobuf = preferred(request.headers.get("accept", ""), (_JSON, _PROTOBUF)) == _PROTOBUF
         form = otlp_pieces if is_protobuf else otlp_json_pieces
         zips = accepts_gzip(request.headers.get("accept-encoding", ""))
-        headers = {"Vary": "Accept", **({"Content-Encoding": "gzip"} if zips else {})}
+        headers = {"Vary": "Accept"}
+        if zips:
+            headers = {"Vary": "Accept, Accept-Encoding", "Content-Encoding": "gzip"}
 
         def pieces(trace: Trace) -> Iterator[bytes]:
             made = form(trace.stored)
@@ -182,8 +184,15 @@ class NativeApi:
         return StreamingResponse(found.pieces, headers=headers, media_type=kind)
 
     async def skeleton(self, request: Request) -> Response:
-        skeleton = await self._query.trace(request.path_params["trace_id"], skeleton_from_trace)
-        return _unless_known(request, skeleton.json, skeleton.etag, skeleton.incomplete)
+        zips = accepts_gzip(request.headers.get("accept-encoding", ""))
+        form = packed_skeleton if zips else skeleton_from_trace
+        skeleton = await self._query.kept_view(request.path_params["trace_id"], form)
+        answer = _unless_known(request, skeleton.json, skeleton.etag, skeleton.incomplete)
+        if zips:
+            answer.headers["Vary"] = "Accept-Encoding"
+            if answer.status_code == 200:
+                answer.headers["Content-Encoding"] = "gzip"
+        return answer
 
     async def explain(self, request: Request) -> Response:
         def view(trace: Trace, usual: Usual) -> Explanation:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.failure import origins
 from clew_server.analysis.tree import tree_of
+from clew_server.api.forms import gzipped
 from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
 
@@ -27,6 +28,12 @@ def skeleton_from_trace(trace: Trace) -> Skeleton:
     text = _text(_columns(trace))
     etag = _hash(text)
     return Skeleton(f'{text[:-1]},"etag":"{etag}"}}'.encode(), etag, trace.unreadable)
+
+
+def packed_skeleton(trace: Trace) -> Skeleton:
+    """The same, its JSON as a gzip file."""
+    skeleton = skeleton_from_trace(trace)
+    return skeleton._replace(json=b"".join(gzipped([skeleton.json])))
 
 
 def columns_of(trace: Trace) -> dict[str, Any]:

@@ -158,6 +158,11 @@ class QueryService:
         wanted = trace_id_from_text(trace_id)
         return await self._look_up(lambda: view(self._traces.get(wanted)))
 
+    async def kept_view(self, trace_id: str, view: Callable[[Trace], T]) -> T:
+        """As `trace`, for a module's function of the trace alone: its result is kept with the trace."""
+        wanted = trace_id_from_text(trace_id)
+        return await self._look_up(lambda: self._traces.view(wanted, view))
+
     async def explain(self, trace_id: str, view: Callable[[Trace, Usual], T]) -> T:
         """What `view` makes of the trace and what is usual around it, on a thread of this service.
 

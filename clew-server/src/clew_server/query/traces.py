@@ -10,8 +10,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from clew_server.errors import Damaged, NotFound
 from clew_server.model.stored import StoredSpans
@@ -20,7 +20,9 @@ from clew_server.store.contract import TraceReader, TraceStore
 
 KEPT_BYTES: Final = 256 << 20
 KEPT_FOR_S: Final = 60.0
-_BYTES_A_SPAN: Final = 450  # beside the bytes that came: ids, columns, what a bytes object takes
+_BYTES_A_SPAN: Final = 500  # beside the bytes that came: ids, columns, what a bytes object takes, views
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class _Kept:
     state: tuple[Hashable, Hashable]
     size_bytes: int
     used_s: float
+    views: dict[Callable[[Trace], Any], Any] = field(default_factory=dict)
 
 
 class Traces:
@@ -72,6 +75,22 @@ class Traces:
                 return kept.trace
             self._drop(trace_id)
             return self._read(trace_id)
+
+    def view(self, trace_id: bytes, view: Callable[[Trace], T]) -> T:
+        """What `view` makes of the trace, made once while the trace is kept. For functions of the trace alone whose result is small
+        beside it. Raises as `get`, and what `view` raises.
+        """
+        trace = self.get(trace_id)
+        with self._lock:
+            kept = self._kept.get(trace_id)
+            if kept is not None and kept.trace is trace and view in kept.views:
+                found: T = kept.views[view]
+                return found
+        made = view(trace)
+        with self._lock:
+            if kept is not None and kept.trace is trace:
+                kept.views[view] = made
+        return made
 
     def count(self, trace_id: bytes) -> int:
         """About how many spans the trace has, repeated ones included, without reading it. Raises StoreFailed, Unavailable."""
