@@ -55,7 +55,18 @@ interface Options {
   body?: unknown
 }
 
-async function call<T>(path: string, { signal, body }: Options = {}): Promise<T> {
+async function call<T>(path: string, options: Options = {}): Promise<T> {
+  const response = await request(path, options)
+  try {
+    return (await response.json()) as T
+  } catch (error) {
+    if (options.signal?.aborted) throw error
+    throw new ApiError('The answer broke off or is not JSON.', 0, 'broken_answer')
+  }
+}
+
+/** The answer to a request that went well. */
+async function request(path: string, { signal, body }: Options = {}): Promise<Response> {
   const headers = new Headers({ accept: 'application/json' })
   const token = sessionStorage.getItem(TOKEN_KEY)
   if (token !== null) headers.set('authorization', `Bearer ${token}`)
@@ -72,14 +83,7 @@ async function call<T>(path: string, { signal, body }: Options = {}): Promise<T>
     if (signal?.aborted) throw error
     throw new ApiError('The server does not answer.', 0, 'offline')
   }
-  if (response.ok) {
-    try {
-      return (await response.json()) as T
-    } catch (error) {
-      if (signal?.aborted) throw error
-      throw new ApiError('The answer broke off or is not JSON.', 0, 'broken_answer')
-    }
-  }
+  if (response.ok) return response
   if (response.status === 401) onUnauthorized()
   throw await errorOf(response)
 }
@@ -127,7 +131,8 @@ export const api = {
     call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
   spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>
     call<TracesData>(`traces/${traceId}/spans`, { signal, body: { span_ids: spanIds } }),
-  trace: (traceId: string, signal?: AbortSignal) => call<TracesData>(`traces/${traceId}`, { signal }),
+  /** The whole trace as a file of OTLP JSON, not parsed here. */
+  traceFile: async (traceId: string) => (await request(`traces/${traceId}`)).blob(),
   /** Null from a server that does not explain traces. */
   explanation: async (traceId: string, signal?: AbortSignal): Promise<Explanation | null> => {
     try {

@@ -78,7 +78,7 @@ interface Answer {
 }
 
 /** What the server says, by the path below `api/v1/`. */
-let answers: Record<string, Answer | 'down'> = {}
+let answers: Record<string, Answer | 'down' | 'slow'> = {}
 let asked: Request[] = []
 
 beforeEach(() => {
@@ -95,6 +95,11 @@ beforeEach(() => {
     const answer = answers[path] ?? {
       status: 404,
       body: { error: { code: 'not_found', message: `no ${path}` } },
+    }
+    if (answer === 'slow') {
+      return new Promise<Response>((_, reject) => {
+        init.signal?.addEventListener('abort', () => reject(init.signal?.reason))
+      })
     }
     if (answer === 'down') throw new TypeError('Failed to fetch')
     return new Response(JSON.stringify(answer.body), { status: answer.status ?? 200 })
@@ -283,3 +288,31 @@ it('says nothing while all is well', async () => {
   await screen.findByRole('table', { name: 'Traces' })
   expect(screen.queryByRole('region', { name: 'Trouble on the server' })).toBeNull()
 })
+
+it('recovers by itself when the server is back', async () => {
+  answers = { status: 'down', traces: 'down' }
+  open('/search')
+  await screen.findByRole('region', { name: 'Server problem' })
+  answers = { status: { body: STATUS }, traces: { body: PAGE } }
+  expect(await screen.findByRole('link', { name: 'POST /pay gateway' }, { timeout: 10_000 })).toBeTruthy()
+}, 20_000)
+
+it('stops a slow request and its clock, and offers to ask again, on Search and for a trace', async () => {
+  answers[`traces/${TRACE_ID}/skeleton`] = 'slow'
+  answers['traces'] = 'slow'
+  for (const path of ['/search', `/trace/${TRACE_ID}`]) {
+    open(path)
+    fireEvent.click(await screen.findByRole('button', { name: 'Cancel' }, { timeout: 10_000 }))
+    const stopped = await screen.findByRole('region', { name: 'Stopped' })
+    expect(screen.queryByText(/Waiting for/)).toBeNull()
+    answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
+    answers['traces'] = { body: PAGE }
+    fireEvent.click(within(stopped).getByRole('button', { name: 'Ask again' }))
+    await waitFor(() => expect(screen.queryByRole('region', { name: 'Stopped' })).toBeNull())
+    await waitFor(() => expect(screen.queryAllByText('POST /pay').length).toBeGreaterThan(0), {
+      timeout: 10_000,
+    })
+    cleanup()
+    answers[`traces/${TRACE_ID}/skeleton`] = 'slow'
+  }
+}, 40_000)

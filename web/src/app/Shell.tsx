@@ -5,11 +5,12 @@ import { Link, useLocation } from 'wouter'
 import { traceIdFrom } from '../model/query'
 import { RANGES, fixedRange, rangeLabel, shiftedRange, type Range } from '../model/range'
 import { zoneName } from '../model/format'
-import { copyText } from '../parts/CopyButton'
 import { Icon, Logo } from '../parts/icons'
 import { Select } from '../parts/Select'
 import { TroubleNotice } from '../parts/TroubleNotice'
-import { announce, LiveRegion } from './announce'
+import { LiveRegion, Toast } from './announce'
+import { copyLink } from './link'
+import { useRecovery } from './recovery'
 import { HelpDialog } from './HelpDialog'
 import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
 import { queryErrorStore } from './queryError'
@@ -19,11 +20,6 @@ import { useStore } from './store'
 
 const QUERY_ID = 'query'
 const RANGE_ID = 'time-range'
-
-async function copyLink(): Promise<void> {
-  const done = await copyText(location.href)
-  announce(done ? 'Link copied' : 'This browser did not allow copying')
-}
 
 export function Shell({ children }: { children: ReactNode }) {
   const [path, navigate] = useLocation()
@@ -39,6 +35,7 @@ export function Shell({ children }: { children: ReactNode }) {
     rememberSearch(next)
     navigate(searchPath(next))
   }
+  useRecovery()
   const toggleTheme = () => chooseTheme(theme === 'dark' ? 'light' : 'dark')
 
   useShortcuts({
@@ -103,6 +100,7 @@ export function Shell({ children }: { children: ReactNode }) {
         {children}
       </main>
       <LiveRegion />
+      <Toast />
       <HelpDialog open={help} onClose={() => setHelp(false)} />
     </>
   )

@@ -17,7 +17,7 @@ import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { Problem } from '../parts/Problem'
 import { ResultTable } from '../parts/ResultTable'
 import { Segments } from '../parts/Segments'
-import { SlowNotice } from '../parts/SlowNotice'
+import { SlowNotice, Stopped } from '../parts/SlowNotice'
 import { FirstRunPage } from './FirstRunPage'
 
 const PAGE_ROWS = 50
@@ -149,7 +149,10 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
           </p>
         </section>
       ) : null}
-      <SlowNotice active={isFetching && !results.isFetchingNextPage} />
+      <SlowNotice active={isFetching && !results.isFetchingNextPage} queryKey={['traces']} />
+      {data === undefined && !isFetching && error === null ? (
+        <Stopped onAgain={() => void results.refetch()} />
+      ) : null}
       {data === undefined && isFetching ? <SkeletonRows /> : null}
       {data !== undefined && traces.length > 0 && !badQuery ? (
         <div className={isPlaceholderData ? 'dimmed' : undefined}>

@@ -12,7 +12,7 @@ import { formatCount, formatRetention, plural } from '../model/format'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
 import { Problem } from '../parts/Problem'
-import { SlowNotice } from '../parts/SlowNotice'
+import { SlowNotice, Stopped } from '../parts/SlowNotice'
 import { TraceView } from './TraceView'
 
 const YOUNG_MS = 60_000
@@ -99,10 +99,11 @@ function LoadedTrace({ traceId }: { traceId: string }) {
       />
     )
   if (trace.error) return <Problem error={trace.error} onRetry={() => void trace.refetch()} />
+  if (!trace.isFetching) return <Stopped onAgain={() => void trace.refetch()} />
   return (
     <div aria-busy="true">
       <h1 className="unseen">Trace {traceId}</h1>
-      <SlowNotice active />
+      <SlowNotice active queryKey={['skeleton', traceId]} />
       <div className="skeleton" aria-hidden="true">
         {Array.from({ length: 12 }, (_, index) => (
           <div key={index} />

@@ -1,14 +1,15 @@
-/** After two seconds of waiting: how long already, and a way out. */
-import { useQueryClient } from '@tanstack/react-query'
+/** After two seconds of waiting: how long already, and a way out; after that way was taken, a way back. */
+import { useQueryClient, type QueryKey } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 
 const SHOW_AFTER_S = 2
 
-export function SlowNotice({ active }: { active: boolean }) {
-  return active ? <Waiting /> : null
+/** `queryKey` names the request that Cancel stops. */
+export function SlowNotice({ active, queryKey }: { active: boolean; queryKey: QueryKey }) {
+  return active ? <Waiting queryKey={queryKey} /> : null
 }
 
-function Waiting() {
+function Waiting({ queryKey }: { queryKey: QueryKey }) {
   const queries = useQueryClient()
   const [seconds, setSeconds] = useState(0)
   useEffect(() => {
@@ -19,9 +20,21 @@ function Waiting() {
   return (
     <p className="notice">
       <span>Waiting for {seconds} s</span>
-      <button type="button" className="button" onClick={() => void queries.cancelQueries()}>
+      <button type="button" className="button" onClick={() => void queries.cancelQueries({ queryKey })}>
         Cancel
       </button>
     </p>
+  )
+}
+
+/** What stands in the place of an answer that the reader did not wait for. */
+export function Stopped({ onAgain }: { onAgain: () => void }) {
+  return (
+    <section className="notice" aria-label="Stopped">
+      <p>The request was stopped before the answer came.</p>
+      <button type="button" className="button" onClick={onAgain}>
+        Ask again
+      </button>
+    </section>
   )
 }

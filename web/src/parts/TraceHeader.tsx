@@ -2,7 +2,8 @@
 import { useEffect } from 'react'
 import { Link } from 'wouter'
 import { api } from '../api/client'
-import { announce } from '../app/announce'
+import { notify } from '../app/announce'
+import { copyLink } from '../app/link'
 import { zoneStore } from '../app/preferences'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
@@ -11,7 +12,7 @@ import { FLAG } from '../api/flags'
 import type { Explanation, Skeleton } from '../api/types'
 import { handledFailures, isSlow, unseenNotes } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
-import { copyText, CopyButton } from './CopyButton'
+import { CopyButton } from './CopyButton'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { ServiceChip } from './ServiceChip'
 import type { ExplanationState } from './VerdictPanels'
@@ -27,24 +28,18 @@ function headNode(model: TraceModel): number {
   return earliest
 }
 
-async function share(): Promise<void> {
-  const done = await copyText(location.href)
-  announce(done ? 'Link copied' : 'This browser did not allow copying')
-}
-
 /** Fetched and not linked, because a link could not carry the token. */
 async function saveJson(traceId: string): Promise<void> {
   try {
-    const data = await api.trace(traceId)
-    const url = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: 'application/json' }))
+    const url = URL.createObjectURL(await api.traceFile(traceId))
     const link = document.createElement('a')
     link.href = url
     link.download = `${traceId}.json`
     link.click()
     URL.revokeObjectURL(url)
-    announce('Trace exported')
+    notify('Trace exported')
   } catch (error) {
-    announce(`Export failed: ${error instanceof Error ? error.message : String(error)}`)
+    notify(`Export failed: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 
@@ -126,7 +121,7 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
         ) : null}
       </div>
       <div className="trace-actions">
-        <button type="button" className="button" title="Copy link (y)" onClick={() => void share()}>
+        <button type="button" className="button" title="Copy link (y)" onClick={() => void copyLink()}>
           <Icon name="share" size={14} />
           Copy link
         </button>

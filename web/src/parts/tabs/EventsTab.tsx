@@ -10,7 +10,7 @@ import { formatCount, formatDuration, formatFullTime, plural, shortened } from '
 import { isFromLog, sortedAttributes, spansOf, valueText } from '../../model/otlp'
 import { Problem } from '../Problem'
 import { ServiceChip } from '../ServiceChip'
-import { SlowNotice } from '../SlowNotice'
+import { SlowNotice, Stopped } from '../SlowNotice'
 import type { TabProps } from './types'
 
 /** Spans in one request, as the API allows. */
@@ -59,7 +59,10 @@ export default function EventsTab({ traceId, model, colours, onSelect }: TabProp
   return (
     <section className="tab-body" aria-label="Events" aria-busy={events.isFetching}>
       {events.error ? <Problem error={events.error} onRetry={() => void events.refetch()} /> : null}
-      <SlowNotice active={events.isFetching} />
+      <SlowNotice active={events.isFetching} queryKey={['events', traceId]} />
+      {events.isPending && !events.isFetching && ids.length > 0 ? (
+        <Stopped onAgain={() => void events.refetch()} />
+      ) : null}
       {holders.length === 0 ? <p className="tab-note">No span of this trace has events.</p> : null}
       {holders.length > asked.length ? (
         <p className="notice notice-warning">

@@ -124,7 +124,7 @@ function Graph({
           return (
             <g key={`${call.from} ${call.to}`} className={call.failed > 0 ? 'edge edge-failed' : 'edge'}>
               <path d={`M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`} />
-              <text x={x2 + (forward ? -6 : 6)} y={y2 - 5} textAnchor={forward ? 'end' : 'start'}>
+              <text x={middle} y={(y1 + y2) / 2 - 5} textAnchor="middle">
                 {formatCount(call.calls)}
               </text>
             </g>
