@@ -1,6 +1,6 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
 import type { TracesData } from './otlp'
-import type { ErrorAnswer, Explanation, Page, Skeleton, Status } from './types'
+import type { ErrorAnswer, Explanation, Page, Skeleton, Status, TraceAnswer } from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -127,6 +127,9 @@ export function traceParams({ q, from, to, cursor, limit }: TraceQuery): string 
 export const api = {
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
   traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
+  answers: async (traceIds: string[], signal?: AbortSignal): Promise<TraceAnswer[]> =>
+    (await call<{ answers: TraceAnswer[] }>('traces/answers', { signal, body: { trace_ids: traceIds } }))
+      .answers,
   skeleton: (traceId: string, signal?: AbortSignal) =>
     call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
   spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>

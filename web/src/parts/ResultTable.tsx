@@ -1,24 +1,30 @@
 /** The traces of a search, one a row. */
+import { useRef } from 'react'
 import { useLocation, Link } from 'wouter'
-import type { TraceSummary } from '../api/types'
+import type { TraceAnswer, TraceSummary } from '../api/types'
 import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
+import { useAnswers } from '../app/useAnswers'
 import {
   exactDuration,
   formatCount,
   formatDuration,
+  formatPercent,
   formatTime,
   isoTime,
   plural,
+  visibleName,
   zoneName,
 } from '../model/format'
-import { FailedMark, Icon } from './icons'
+import { FailedMark, Icon, PassedOnMark } from './icons'
 
 export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
+  const table = useRef<HTMLTableElement>(null)
+  const answers = useAnswers(table, traces)
   return (
-    <table className="results" aria-label="Traces">
+    <table className="results" aria-label="Traces" ref={table}>
       <thead>
         <tr>
           <th scope="col" className="col-started" aria-sort="descending">
@@ -33,7 +39,10 @@ export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
             Duration
           </th>
           <th scope="col" className="col-failed">
-            Failed
+            Where it failed
+          </th>
+          <th scope="col" className="col-time">
+            Where the time went
           </th>
           <th scope="col" className="col-number">
             Spans
@@ -45,14 +54,28 @@ export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
       </thead>
       <tbody>
         {traces.map((trace) => (
-          <ResultRow key={trace.trace_id} trace={trace} longest={longest} />
+          <ResultRow
+            key={trace.trace_id}
+            trace={trace}
+            longest={longest}
+            answer={answers.get(trace)}
+            colour={(service) => answers.colour(service)}
+          />
         ))}
       </tbody>
     </table>
   )
 }
 
-function ResultRow({ trace, longest }: { trace: TraceSummary; longest: number }) {
+interface RowProps {
+  trace: TraceSummary
+  longest: number
+  /** Null where it could not be had, undefined while it is not there. */
+  answer: TraceAnswer | null | undefined
+  colour: (service: string) => number
+}
+
+function ResultRow({ trace, longest, answer, colour }: RowProps) {
   const zone = useStore(zoneStore)
   const [, navigate] = useLocation()
   const path = `/trace/${trace.trace_id}`
@@ -61,6 +84,7 @@ function ResultRow({ trace, longest }: { trace: TraceSummary; longest: number })
     // The link inside the row is what keys and screen readers use; a click anywhere is a convenience of the mouse.
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
     <tr
+      data-trace-id={trace.trace_id}
       onClick={(event) => {
         if (event.target instanceof Element && event.target.closest('a')) return
         if (getSelection()?.isCollapsed === false) return
@@ -91,22 +115,113 @@ function ResultRow({ trace, longest }: { trace: TraceSummary; longest: number })
         </span>
       </td>
       <td className="col-failed">
-        {trace.errors > 0 ? (
-          <span className="failed">
-            <FailedMark />
-            {plural(trace.errors, 'span')} failed
-          </span>
-        ) : (
-          <span className="muted ok">
-            <Icon name="check" size={14} />
-            no span failed
-          </span>
-        )}
+        <WhereItFailed trace={trace} answer={answer} />
+      </td>
+      <td className="col-time">
+        <WhereTheTimeWent answer={answer} colour={colour} />
       </td>
       <td className="col-number">{formatCount(trace.spans)}</td>
       <td className="col-services" title={trace.services.join(', ')}>
         {formatCount(trace.services.length)}
       </td>
     </tr>
+  )
+}
+
+/** The span at which the failure began; until that is known, what the search counted. */
+function WhereItFailed({ trace, answer }: Pick<RowProps, 'trace' | 'answer'>) {
+  const origin = answer?.origin
+  if (origin) {
+    const service = visibleName(origin.service, 'no service')
+    const operation = visibleName(origin.operation, 'no name')
+    const more = (answer?.origins ?? 1) - 1
+    const reason = [origin.type, origin.message].filter((text) => text !== '').join(': ')
+    return (
+      <Link
+        className="failed"
+        href={`/trace/${trace.trace_id}?span=${origin.span_id}`}
+        title={[`${service} · ${operation}`, reason].filter((text) => text !== '').join('\n')}
+      >
+        <FailedMark />
+        <span className="unseen">failed in </span>
+        {service} · {operation} <span className="reason">{shortType(origin.type) || origin.message}</span>
+        {more > 0 ? <span className="muted"> and {plural(more, 'more failure')}</span> : null}
+      </Link>
+    )
+  }
+  if (answer && answer.skipped === null) {
+    return answer.handled > 0 ? (
+      <span className="muted handled" title="The request went on and succeeded">
+        <PassedOnMark />
+        {plural(answer.handled, 'failure')} handled
+      </span>
+    ) : (
+      <NoSpanFailed />
+    )
+  }
+  if (trace.errors === 0) return <NoSpanFailed />
+  return (
+    <span className="failed" title={answer?.skipped ?? undefined}>
+      <FailedMark />
+      {plural(trace.errors, 'span')} failed
+    </span>
+  )
+}
+
+function NoSpanFailed() {
+  return (
+    <span className="muted ok">
+      <Icon name="check" size={14} />
+      no span failed
+    </span>
+  )
+}
+
+/** `TimeoutError` of `asyncio.exceptions.TimeoutError`: the module stands in the tooltip. */
+function shortType(type: string): string {
+  return type.slice(type.lastIndexOf('.') + 1)
+}
+
+/** The critical path by service: a bar, and the largest in words. */
+function WhereTheTimeWent({ answer, colour }: Pick<RowProps, 'answer' | 'colour'>) {
+  if (answer === undefined) return null
+  const largest = answer?.shares[0]
+  if (!answer || !largest) {
+    return (
+      <span className="muted" title={answer?.skipped ?? 'It has no length'}>
+        –
+      </span>
+    )
+  }
+  const shares = [
+    ...answer.shares.map(({ owner, share }) => ({
+      name: visibleName(owner, 'no service'),
+      share,
+      colour: colour(owner),
+    })),
+    ...(answer.other > 0 ? [{ name: 'others', share: answer.other, colour: 0 }] : []),
+  ]
+  const words = shares.map(({ name, share }) => `${name} ${formatPercent(share)}`)
+  return (
+    <span className="time-went" title={`Critical path\n${words.join('\n')}`}>
+      <span className="stacked" aria-hidden="true">
+        {shares.map(({ name, share, colour: number }, at) => (
+          <span
+            key={`${at} ${name}`}
+            style={{
+              width: `${share * 100}%`,
+              background: `var(--service-${number === 0 ? 'other' : number})`,
+            }}
+          />
+        ))}
+      </span>
+      <span className="largest">{shares[0]!.name}</span> <span>{formatPercent(shares[0]!.share)}</span>
+      <span className="unseen">
+        {words
+          .slice(1)
+          .map((word) => `, ${word}`)
+          .join('')}
+      </span>
+    </span>
   )
 }

@@ -1,0 +1,142 @@
+"""The list of a search in a real Chromium: each row in view says where its trace failed and where its time went."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from playwright.sync_api import expect
+
+from harness.pages import OpenPage, violations
+from harness.server import Server
+from harness.wire import attributes, fresh_name, new_trace_id, request, span
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+MS = 1_000_000
+ROWS = 50
+
+
+@dataclass
+class Shop:
+    """50 traces of one service, a second apart: the newest failed in its call, the next handled a failure, the third is too large."""
+
+    service: str
+    database: str
+    failed: str
+    call: str
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Shop:
+    service, database, now = fresh_name("shop"), fresh_name("orders"), time.time_ns() - 2_000 * MS
+    spans: list[Span] = []
+    made: list[tuple[str, str]] = []
+    for number in range(ROWS):
+        trace_id, start = new_trace_id(), now - number * 1_000 * MS
+        root = span(trace_id, name="POST /pay", start_unix_nano=start, duration_ns=100 * MS, failed=number == 0)
+        call = span(
+            trace_id,
+            parent_id=root.span_id,
+            name="INSERT orders",
+            kind=Span.SPAN_KIND_CLIENT,
+            start_unix_nano=start + 10 * MS,
+            duration_ns=82 * MS,
+            failed=number < 2,
+            values={"db.namespace": database},
+        )
+        if number == 0:
+            exception = {"exception.type": "sqlite3.OperationalError", "exception.message": "database is locked"}
+            call.events.add(name="exception", attributes=attributes(exception))
+        spans += [root, call]
+        if number == 2:
+            spans += [
+                span(trace_id, parent_id=root.span_id, name="n", start_unix_nano=start + 95 * MS, failed=True)
+                for _ in range(10_000)
+            ]
+        made.append((trace_id.hex(), call.span_id.hex()))
+    server.export(request(service, spans))
+    server.flush()
+    return Shop(service, database, *made[0])
+
+
+def rows_of(page: Page) -> Locator:
+    return page.get_by_role("table", name="Traces").locator("tbody").get_by_role("row")
+
+
+def asked_for(page: Page) -> list[set[str]]:
+    """A list that grows with the ids of each request for answers."""
+    asked: list[set[str]] = []
+
+    def note(made: Any) -> None:
+        if made.url.endswith("/traces/answers"):
+            asked.append(set(json.loads(made.post_data)["trace_ids"]))
+
+    page.on("request", note)
+    return asked
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_each_row_says_where_it_failed_and_where_its_time_went(
+    server: Server, shop: Shop, open_page: OpenPage, theme: str
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}", theme=theme)
+    failed, handled, large, fine = (rows_of(page).nth(number) for number in range(4))
+    expect(failed).to_contain_text(f"{shop.service} · INSERT orders OperationalError", timeout=30_000)
+    expect(failed).to_contain_text(f"{shop.database} 82 %, {shop.service} 18 %")
+    expect(handled).to_contain_text("1 failure handled")
+    expect(large).to_contain_text("10,000 spans failed")
+    expect(large.locator("[title*='are read for a list']").first).to_be_visible()
+    expect(fine).to_contain_text("no span failed")
+    expect(fine).to_contain_text(f"{shop.database} 82 %")
+    assert violations(page) == []
+
+
+def test_the_span_that_failed_is_one_click_away(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}")
+    page.get_by_role("link", name=re.compile(r"failed in .* · INSERT orders")).click()
+    page.wait_for_url(f"**/trace/{shop.failed}?span={shop.call}*")
+    details = page.get_by_role("complementary", name="Span details")
+    details.get_by_role("heading", name="INSERT orders").wait_for()
+
+
+def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    page = open_page(server, "/search?q=name%3Dnothing")
+    asked = asked_for(page)
+    box = page.get_by_role("textbox", name="Query or trace id")
+    box.fill(f"service={shop.service}")
+    box.press("Enter")
+    expect(rows_of(page).first).to_contain_text("OperationalError", timeout=30_000)
+    last = rows_of(page).nth(ROWS - 1)
+    in_view = sum(
+        1
+        for row in rows_of(page).all()
+        if (box_of := row.bounding_box()) and box_of["y"] < page.viewport_size["height"]
+    )
+    assert in_view < ROWS
+    expect(rows_of(page).nth(in_view - 2)).to_contain_text("82 %", timeout=30_000)
+    assert len(set().union(*asked)) <= in_view
+    assert all(len(ids) <= 10 for ids in asked)
+    last.scroll_into_view_if_needed()
+    expect(last).to_contain_text("82 %", timeout=30_000)
+    total = sum(len(ids) for ids in asked)
+    assert total == len(set().union(*asked)), "a trace was asked for twice"
+
+
+def test_at_1024_and_390_pixels_both_answers_are_in_sight(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    for width in (1024, 390):
+        page = open_page(server, f"/search?q=service%3D{shop.service}", width=width)
+        first = rows_of(page).first
+        expect(first).to_contain_text("OperationalError", timeout=30_000)
+        for part in (first.get_by_text("82 %", exact=True), first.get_by_role("link", name=re.compile("failed in"))):
+            seen = part.bounding_box()
+            assert seen is not None
+            assert seen["x"] >= 0
+            assert seen["x"] + seen["width"] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

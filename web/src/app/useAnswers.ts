@@ -1,0 +1,37 @@
+/** The answers about the rows of a table that are in view. */
+import { useEffect, useReducer, useState, type RefObject } from 'react'
+import { api } from '../api/client'
+import type { TraceSummary } from '../api/types'
+import { Answers } from './answers'
+
+/** Rows that scroll past are not asked for. */
+const RESTS_AFTER_MS = 100
+
+/** `table` holds a row with `data-trace-id` for each of the traces. */
+export function useAnswers(table: RefObject<HTMLElement | null>, traces: readonly TraceSummary[]): Answers {
+  const [, redraw] = useReducer((count: number) => count + 1, 0)
+  const [answers] = useState(() => new Answers(api.answers, redraw))
+
+  useEffect(() => () => answers.dispose(), [answers])
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const visible = new Set<string>()
+    const observer = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const id = (target as HTMLElement).dataset.traceId ?? ''
+        if (isIntersecting) visible.add(id)
+        else visible.delete(id)
+      }
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        answers.want(traces.filter((trace) => visible.has(trace.trace_id)))
+      }, RESTS_AFTER_MS)
+    })
+    for (const row of table.current?.querySelectorAll('[data-trace-id]') ?? []) observer.observe(row)
+    return () => {
+      clearTimeout(timer)
+      observer.disconnect()
+    }
+  }, [answers, table, traces])
+  return answers
+}
