@@ -34,6 +34,7 @@ def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
     if root < 0:
         return CriticalPath((), False, {})
     tick = resolution_ns(tree.trace)
+    end_row = tree.trace.end_row
     backwards: list[Section] = []
     slack: dict[int, int] = {}
 
@@ -46,13 +47,17 @@ def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
     walk = [_Walk(tree, root, tree.start_ns[root], tree.end_ns[root], tick)]
     while walk:
         at = walk[-1]
-        step = at.step(slack)
-        add(at.row, step.end_ns if step is not None else at.start_ns, at.cursor)
-        if step is None:
+        child = at.step(slack)
+        if child is None:
+            add(at.row, at.start_ns, at.cursor)
             walk.pop()
             continue
-        at.cursor = step.start_ns
-        walk.append(_Walk(tree, step.row, step.start_ns, step.end_ns, tick))
+        add(at.row, child.end_ns, at.cursor)
+        at.cursor = child.start_ns
+        if end_row[child.row] == child.row + 1:
+            add(*child)
+        else:
+            walk.append(_Walk(tree, child.row, child.start_ns, child.end_ns, tick))
     if not backwards:
         backwards.append(Section(root, tree.start_ns[root], tree.end_ns[root]))
     return CriticalPath(backwards[::-1], bool(slack), slack)
@@ -94,7 +99,10 @@ def _last_first(tree: Tree, row: int, start_ns: int, end_ns: int) -> list[tuple[
         start, end = max(tree.start_ns[child], start_ns), min(tree.end_ns[child], end_ns)
         if end > start:
             found.append((child, start, end))
-    found.sort(key=lambda one: (-one[2], one[1], trace.service_of(one[0]), trace.name_of(one[0])))
+    # Equal ones by service and name: which of two is on the path must not depend on their ids.
+    if len({end for _, _, end in found}) < len(found):
+        found.sort(key=lambda one: (one[1], trace.service_of(one[0]), trace.name_of(one[0])))
+    found.sort(key=lambda one: -one[2])
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, overload
 
 from clew_server.analysis.tree import Tree
-from clew_server.model.attributes import text_of
+from clew_server.model.attributes import text_in_span, text_of
 from clew_server.model.trace import ADJUSTED, CLIENT, PRODUCER, Trace
 
 _PEER_KEYS: Final = ("peer.service", "server.address", "db.namespace")
@@ -64,7 +64,7 @@ class _Owners(Sequence[str]):
             return [self[one] for one in range(*row.indices(len(self)))]
         owner = self._known.get(row)
         if owner is None:
-            owner = self._known[row] = _owner(self._trace, range(len(self))[row])
+            owner = self._known[row] = _owner(self._trace, row if row >= 0 else row + len(self))
         return owner
 
 
@@ -82,7 +82,13 @@ def _owner(trace: Trace, row: int) -> str:
 
 def _peer(trace: Trace, row: int) -> str:
     """What the span says it calls; empty where it does not say."""
-    return text_of(trace.span(row).attributes, *_PEER_KEYS)
+    for key in _PEER_KEYS:
+        text = text_in_span(trace.stored.raw[row], key)
+        if text is None:
+            return text_of(trace.span(row).attributes, *_PEER_KEYS)
+        if text:
+            return text
+    return ""
 
 
 def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:

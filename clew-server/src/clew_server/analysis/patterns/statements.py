@@ -6,9 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-from clew_server.model.attributes import text_of
+from clew_server.model.attributes import text_in_span, text_of
 from clew_server.model.trace import Trace
 
 _STATEMENT_KEYS: Final = ("db.query.text", "db.statement")
@@ -46,8 +44,11 @@ def target(trace: Trace, row: int) -> str:
 
 
 def _value(trace: Trace, row: int, keys: Sequence[str]) -> str:
-    raw = trace.stored[row].span
-    # Most spans have none of them, and a look at the bytes costs a tenth of parsing them.
-    if not any(key.encode() in raw for key in keys):
-        return ""
-    return text_of(Span.FromString(raw).attributes, *keys)
+    raw = trace.stored.raw[row]
+    for key in keys:
+        text = text_in_span(raw, key)
+        if text is None:
+            return text_of(trace.span(row).attributes, *keys)
+        if text:
+            return text
+    return ""
