@@ -57,6 +57,11 @@ class Evidence:
             found.setdefault(section.row, []).append(section)
         return found
 
+    def parents_of_critical(self, share: float) -> list[int]:
+        """Rows with children that have, with all below them, at least this share of the critical path."""
+        before, end_row, least_ns = self._critical_before, self.trace.end_row, max(1.0, self.root_ns * share)
+        return [row for row in self.rows if before[end_row[row]] - before[row] >= least_ns and end_row[row] > row + 1]
+
     def critical_below_ns(self, row: int) -> int:
         """Time on the critical path of the span and all its descendants."""
         return self._critical_before[self.trace.end_row[row]] - self._critical_before[row]

@@ -24,6 +24,8 @@ class Before(NamedTuple):
 
 def late_start(evidence: Evidence) -> Iterator[Finding]:
     """A child on the critical path, or failed, that starts after half of its parent and over its usual p95 delay."""
+    if not evidence.usual.within:
+        return
     trace = evidence.trace
     late: dict[int, int] = {}
     for row in evidence.rows:

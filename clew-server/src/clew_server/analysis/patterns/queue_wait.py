@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
 from clew_server.model.attributes import text_of
@@ -16,37 +14,37 @@ from clew_server.model.words import duration_text
 _ENQUEUED_S_KEYS: Final = ("messaging.servicebus.message.enqueued_time", "messaging.eventhubs.message.enqueued_time")
 _CONNECTION_S_KEY: Final = "db.client.connection.wait_time"
 _CONNECTION_MS_KEY: Final = "db.client.connections.wait_time"
-_CONNECTION: Final = b"db.client.connection"
-"""In the bytes of a span that has either; few have, and this is asked of all."""
-
 _MIN_SHARE: Final = 0.10
 
 
 def queue_wait(evidence: Evidence) -> Iterator[Finding]:
     """From the end of a PRODUCER to the start of its CONSUMER, and waits that the conventions' attributes say."""
-    trace = evidence.trace
     least_ns = max(1, evidence.root_ns * _MIN_SHARE)
-    stored = trace.stored.raw
-    producers: dict[bytes, int] | None = None
+    yield from _messages(evidence, least_ns)
+    start_ns, end_ns = evidence.start_ns, evidence.end_ns
     for row in evidence.rows:
-        if trace.kind[row] == CONSUMER:
-            producer = trace.parent[row]
-            if producer < 0 or trace.kind[producer] != PRODUCER:
-                if producers is None:
-                    producers = {
-                        trace.span_ids[other]: other for other in evidence.rows if trace.kind[other] == PRODUCER
-                    }
-                producer = _linked_producer(evidence, row, producers) if producers else -1
-            wait_ns = (
-                evidence.start_ns[row] - evidence.end_ns[producer] if producer >= 0 else _enqueued_ns(evidence, row)
-            )
-            if wait_ns >= least_ns and not _is_usual(evidence, row, wait_ns):
-                yield _in_a_queue(evidence, row, producer, wait_ns)
-        elif _CONNECTION in stored[row]:
+        if end_ns[row] - start_ns[row] >= least_ns:
             wait_ns = _connection_ns(evidence, row)
             if wait_ns >= least_ns:
                 text = f"{evidence.label(row)} waited {duration_text(wait_ns)} for a connection of the pool"
                 yield Finding("queue_wait", text, evidence.share(wait_ns), "certain", [row], {"wait_ns": wait_ns})
+
+
+def _messages(evidence: Evidence, least_ns: float) -> Iterator[Finding]:
+    trace = evidence.trace
+    kind = trace.kind
+    producers: dict[bytes, int] | None = None
+    for row in evidence.rows:
+        if kind[row] != CONSUMER:
+            continue
+        producer = trace.parent[row]
+        if producer < 0 or kind[producer] != PRODUCER:
+            if producers is None:
+                producers = {trace.span_ids[other]: other for other in evidence.rows if kind[other] == PRODUCER}
+            producer = _linked_producer(evidence, row, producers) if producers else -1
+        wait_ns = evidence.start_ns[row] - evidence.end_ns[producer] if producer >= 0 else _enqueued_ns(evidence, row)
+        if wait_ns >= least_ns and not _is_usual(evidence, row, wait_ns):
+            yield _in_a_queue(evidence, row, producer, wait_ns)
 
 
 def _linked_producer(evidence: Evidence, row: int, producers: dict[bytes, int]) -> int:
@@ -71,11 +69,8 @@ def _connection_ns(evidence: Evidence, row: int) -> int:
 
 
 def _number(evidence: Evidence, row: int, *keys: str) -> float:
-    raw = evidence.trace.stored.raw[row]
-    if not any(key.encode() in raw for key in keys):
-        return 0.0
     try:
-        number = float(text_of(Span.FromString(raw).attributes, *keys))
+        number = float(text_of(evidence.trace.span(row).attributes, *keys) or 0)
     except ValueError:
         return 0.0
     return number if 0 < number < 1e11 else 0.0

@@ -12,6 +12,7 @@ from clew_server.model.usual import ENOUGH
 from clew_server.model.words import count_text
 
 _FEWEST: Final = 5
+_MIN_SHARE: Final = 0.10
 
 
 def repeated_calls(evidence: Evidence) -> Iterator[Finding]:
@@ -19,7 +20,7 @@ def repeated_calls(evidence: Evidence) -> Iterator[Finding]:
     largest: dict[tuple[int, int], Finding] = {}
     trace = evidence.trace
     for parent, siblings in evidence.equal_siblings:
-        if len(siblings) < _FEWEST or not any(map(evidence.critical_below_ns, siblings)):
+        if len(siblings) < _FEWEST or evidence.share(sum(map(evidence.critical_below_ns, siblings))) < _MIN_SHARE:
             continue
         for rows in by_statement(trace, siblings):
             if len(rows) < _FEWEST:

@@ -12,24 +12,24 @@ from clew_server.model.words import counted, duration_text, listed, shortened
 
 _FEWEST: Final = 3
 _MOST_PAUSE: Final = 0.05
+_MIN_SHARE: Final = 0.10
 
 
 def sequential_calls(evidence: Evidence) -> Iterator[Finding]:
     """Three or more calls that do not overlap, pauses below 5 % of their sum, each to another target, none linked to another."""
-    trace = evidence.trace
-    calls: dict[int, list[int]] = {}
-    kinds, services, parents = trace.kind, trace.service, trace.parent
-    for row in evidence.rows[1:]:
-        parent = parents[row]
-        # Out of the process: a CLIENT, or a span of another service right under its caller's.
-        if kinds[row] == CLIENT or services[row] != services[parent]:
-            calls.setdefault(parent, []).append(row)
-    for parent, rows in calls.items():
-        if len(rows) < _FEWEST or evidence.share(evidence.critical_below_ns(parent)) == 0:
+    for parent in evidence.parents_of_critical(_MIN_SHARE):
+        calls = [row for row in evidence.trace.children(parent) if _is_call(evidence, row)]
+        if len(calls) < _FEWEST:
             continue
-        for run in _runs(evidence, sorted(rows, key=lambda row: (evidence.start_ns[row], evidence.end_ns[row]))):
+        for run in _runs(evidence, sorted(calls, key=lambda row: (evidence.start_ns[row], evidence.end_ns[row]))):
             if len(run) >= _FEWEST and not _linked(evidence, run):
                 yield _finding(evidence, parent, run)
+
+
+def _is_call(evidence: Evidence, row: int) -> bool:
+    """Out of the process: a CLIENT, or a span of another service right under its caller's."""
+    trace = evidence.trace
+    return trace.kind[row] == CLIENT or trace.service[row] != trace.service[trace.parent[row]]
 
 
 def _runs(evidence: Evidence, rows: Sequence[int]) -> Iterator[list[int]]:

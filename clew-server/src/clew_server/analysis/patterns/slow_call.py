@@ -15,6 +15,8 @@ _MIN_SHARE: Final = 0.10
 
 def slow_call(evidence: Evidence) -> Iterator[Finding]:
     """Own time of at least three times the operation's usual p95, and a tenth of the root."""
+    if not evidence.usual.within and not evidence.usual.operations:
+        return
     least_ns = evidence.root_ns * _MIN_SHARE
     for row in evidence.rows:
         own_ns = evidence.own_ns[row]

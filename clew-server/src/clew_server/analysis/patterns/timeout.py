@@ -40,10 +40,13 @@ def says_timeout(evidence: Evidence, row: int) -> bool:
 def timeout(evidence: Evidence) -> Iterator[Finding]:
     """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set."""
     trace = evidence.trace
+    flags = trace.flags
+    if not any(flags[row] & FAILED for row in evidence.rows):
+        return
     below: dict[int, set[int]] = {}
     for row in reversed(evidence.rows):
         limits = below.pop(row, None)
-        if trace.flags[row] & FAILED:
+        if flags[row] & FAILED:
             limit_ns = limit_of_ns(evidence.length_ns(row))
             if limit_ns is not None and (limits is None or limit_ns not in limits):
                 yield _finding(evidence, row, limit_ns)
