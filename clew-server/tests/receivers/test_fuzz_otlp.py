@@ -8,11 +8,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from clew_server.errors import BadInput
 from clew_server.receivers.otlp import JSON, PROTOBUF, decode_otlp
+from clew_server.receivers.signals import LOGS, TRACES, Signal
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "150"))
 long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -25,16 +28,37 @@ span_fields = st.builds(
     start_time_unix_nano=st.integers(0, 2**64 - 1),
     end_time_unix_nano=st.integers(0, 2**64 - 1),
 )
+log_fields = st.builds(
+    LogRecord,
+    trace_id=st.binary(max_size=20) | st.binary(min_size=16, max_size=16),
+    span_id=st.binary(max_size=10) | st.binary(min_size=8, max_size=8),
+    event_name=st.text(max_size=5),
+    severity_number=st.integers(-(2**31), 2**31 - 1),
+    severity_text=st.text(max_size=5),
+    time_unix_nano=st.integers(0, 2**64 - 1),
+    observed_time_unix_nano=st.integers(0, 2**64 - 1),
+    flags=st.integers(0, 2**32 - 1),
+)
 requests = st.lists(span_fields, max_size=5).map(
     lambda spans: ExportTraceServiceRequest(
         resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])]
     ).SerializeToString()
 )
+log_requests = st.lists(log_fields, max_size=5).map(
+    lambda records: ExportLogsServiceRequest(
+        resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=records)])]
+    ).SerializeToString()
+)
 
 
 def check(body: bytes, content_type: str) -> None:
+    for signal in (TRACES, LOGS):
+        check_signal(body, content_type, signal)
+
+
+def check_signal(body: bytes, content_type: str, signal: Signal) -> None:
     try:
-        batch = decode_otlp(body, content_type)
+        batch = decode_otlp(body, content_type, signal)
     except BadInput:
         return
     parsed = ExportTraceServiceRequest.FromString(batch.request)
@@ -56,7 +80,7 @@ def test_any_bytes_are_taken_or_refused(body: bytes) -> None:
 
 
 @long
-@given(requests, st.data())
+@given(requests | log_requests, st.data())
 def test_a_request_with_flipped_cut_or_doubled_bytes_is_taken_or_refused(body: bytes, data: st.DataObject) -> None:
     broken = bytearray(body)
     for _ in range(data.draw(st.integers(0, 4))):

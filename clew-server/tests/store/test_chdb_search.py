@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition, TraceCondition
@@ -32,6 +33,9 @@ TEXTS: dict[str, list[AnyValue]] = {
 }
 
 
+EVENTS = [(name, value) for name in ("exception", "ü'\\") for value in ("1", "", "two")]
+
+
 @dataclass
 class One:
     service: str
@@ -43,6 +47,8 @@ class One:
     duration: int
     has_parent: bool
     attributes: list[tuple[str, str]]
+    events: list[tuple[str, str]]
+    """Name and value of `k`, whether in the span or in a fragment of it."""
 
 
 @dataclass
@@ -97,6 +103,8 @@ def holds(span: One, condition: SpanCondition) -> bool:
     if condition.field == "dur":
         assert isinstance(condition.value, int)
         return compare(span.duration, condition.op, condition.value)
+    if condition.field == "event":
+        return any(condition.value == (value if condition.key else name) for name, value in span.events)
     if condition.field == "attr":
         return (condition.key, condition.value) in [
             *span.attributes,
@@ -109,6 +117,10 @@ def holds(span: One, condition: SpanCondition) -> bool:
         "kind": KIND_WORDS[span.kind],
         "status": STATUS_WORDS[span.status],
     }.get(condition.field)
+
+
+def add_event(span: Span, event: tuple[str, str]) -> None:
+    span.events.add(name=event[0]).attributes.add(key="k").value.string_value = event[1]
 
 
 def made(chance: random.Random, traces: int) -> tuple[Known, list[ExportTraceServiceRequest]]:
@@ -135,6 +147,7 @@ def made(chance: random.Random, traces: int) -> tuple[Known, list[ExportTraceSer
                 duration=chance.choice([0, 1, 500_000_000, 3 * SECOND]),
                 has_parent=bool(at) or rootless,
                 attributes=[],
+                events=[],
             )
             where = chance.randrange(len(requests))
             group = groups.get((where, one.service, one.zone))
@@ -158,6 +171,19 @@ def made(chance: random.Random, traces: int) -> tuple[Known, list[ExportTraceSer
                 for value in chance.sample(TEXTS[key], min(len(TEXTS[key]), chance.choice([1, 1, 2]))):
                     span.attributes.add(key=key).value.CopyFrom(value)  # now and then one key twice
                     one.attributes.append((key, text_of(value)))
+            for _ in range(chance.choice([0, 0, 0, 1, 2])):
+                event = chance.choice(EVENTS)
+                one.events.append(event)
+                if chance.random() < 0.5:
+                    add_event(span, event)
+                    continue
+                # As from a log: anywhere among the requests, of a service that has no spans.
+                resource = requests[chance.randrange(len(requests))].resource_spans.add()
+                resource.resource.attributes.add(key="service.name").value.string_value = "logger"
+                fragment = resource.scope_spans.add().spans.add(trace_id=trace_id, span_id=span.span_id)
+                fragment.start_time_unix_nano = fragment.end_time_unix_nano = one.start + chance.randrange(SECOND)
+                fragment.attributes.add(key="clew.fragment").value.string_value = "log"
+                add_event(fragment, event)
             spans.append(one)
         known.traces[trace_id.hex()] = spans
     return known, requests
@@ -189,6 +215,9 @@ def drawn(chance: random.Random) -> Search:
         span.append(SpanCondition("attr", "=", text_of(chance.choice(TEXTS[key])), key))
     if chance.random() < 0.1:
         span.append(SpanCondition("attr", "=", chance.choice(["north", "5", "absent"]), "zone"))
+    for _ in range(chance.choice([0, 0, 1, 2])):
+        name, value = chance.choice(EVENTS)
+        span.append(SpanCondition("event", "=", *chance.choice([(name,), (value, "k")])))
     trace = []
     if chance.random() < 0.3:
         op = chance.choice(["=", ">", ">=", "<", "<="])

@@ -24,7 +24,7 @@ from clew_server.receivers.otlp_json import request_from_json
 from clew_server.receivers.otlp_logs import spans_from_logs
 from clew_server.receivers.pieces import PIECE_BYTES, pieces
 from clew_server.receivers.salvage import parsed
-from clew_server.receivers.signals import TRACES, Signal
+from clew_server.receivers.signals import LOGS, TRACES, Signal
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -38,6 +38,7 @@ _MAX_GZIP_MEMBERS = 1024
 _PIECES_MAY_ADD_BYTES = 2 << 20  # the resource and the scope, repeated in each piece
 
 _QUICK_BYTES, _QUICK_JSON_BYTES = 256 << 10, 64 << 10
+_QUICK_LOG_BYTES = 16 << 10  # a fragment is built for each record
 
 
 def media_type(content_type: str) -> str:
@@ -103,8 +104,10 @@ def gunzip(
     return b"".join(out)
 
 
-def is_quick(body: bytes, content_type: str) -> bool:
+def is_quick(body: bytes, content_type: str, signal: Signal = TRACES) -> bool:
     """Whether decoding takes a few milliseconds whatever the bytes are, so that a loop may do it between two events."""
+    if signal is LOGS and len(body) > _QUICK_LOG_BYTES:
+        return False
     if media_type(content_type) == JSON:
         return len(body) <= _QUICK_JSON_BYTES
     return len(body) <= _QUICK_BYTES and is_sparse(body)
@@ -147,7 +150,8 @@ def _in_pieces(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch
         batches.append(_checked(message, rejected, signal, None if error else piece))
         size += len(batches[-1].request)
         if size > MAX_REQUEST_BYTES + _PIECES_MAY_ADD_BYTES:
-            raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+            written = "" if signal is TRACES else ", written as events of spans"
+            raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes{written}")
     if broken is not None and not items:
         raise _not_otlp(broken) from broken
     dropped: Counter[str] = Counter()

@@ -85,7 +85,7 @@ class _Decoding:
             except TooLarge:  # it lied about its size
                 return await self._in_thread(body, media, signal, reservation, True)
             body = unpacked
-        if is_quick(body, media):
+        if is_quick(body, media, signal):
             return decode_otlp(body, media, signal)
         return await self._in_thread(body, media, signal, reservation, False)
 

@@ -19,6 +19,7 @@ NAMES: Final = (
     "proofs_chunks",
     "proofs_search",
     "trace_chunks",
+    "trace_state",
     "origins_by_id",
     "traces_newest",
     "traces_with_span",
