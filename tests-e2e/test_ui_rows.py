@@ -198,3 +198,32 @@ def test_the_minimap_shows_fifty_thousand_siblings(server: Server, open_page: Op
     )
     assert seen[0] > 0.95
     assert seen[1] == 0
+
+
+def test_attributes_are_searched_when_that_is_asked_for(server: Server, open_page: OpenPage) -> None:
+    service, trace_id, root = fresh_name("shop"), new_trace_id(), new_span_id()
+    now = time.time_ns() - 10_000 * MS
+    calls = [
+        span(
+            trace_id,
+            parent_id=root,
+            name=f"call {n}",
+            start_unix_nano=now + n * MS,
+            duration_ns=MS,
+            values={"payment.bank": "North" if n in (3, 7) else "south"},
+        )
+        for n in range(10)
+    ]
+    send(server, service, [span(trace_id, span_id=root, name="root", start_unix_nano=now, duration_ns=20 * MS), *calls])
+    page = open_page(server, f"/trace/{trace_id.hex()}")
+    page.keyboard.press("f")
+    page.get_by_role("textbox", name="Find in services and names").fill("north")
+    matches = page.get_by_role("status", name="Matches")
+    expect(matches).to_have_text("none")
+    page.get_by_role("button", name="attributes", exact=True).click()
+    expect(matches).to_have_text("2", timeout=15_000)
+    page.get_by_role("textbox", name="Find in names and attributes").press("Enter")
+    expect(matches).to_have_text("1/2")
+    expect(selected(page)).to_have_attribute("aria-label", re.compile("call 3"))
+    assert "findin=all" in page.url
+    assert violations(page) == []

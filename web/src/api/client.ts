@@ -1,6 +1,6 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
 import type { TracesData } from './otlp'
-import type { ErrorAnswer, Explanation, Page, Skeleton, Status, TraceAnswer } from './types'
+import type { ErrorAnswer, Explanation, FoundSpans, Page, Skeleton, Status, TraceAnswer } from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -136,6 +136,8 @@ export const api = {
     call<TracesData>(`traces/${traceId}/spans`, { signal, body: { span_ids: spanIds } }),
   /** The whole trace as a file of OTLP JSON, not parsed here. */
   traceFile: async (traceId: string) => (await request(`traces/${traceId}`)).blob(),
+  find: (traceId: string, text: string, signal?: AbortSignal) =>
+    call<FoundSpans>(`traces/${traceId}/find?${new URLSearchParams({ q: text })}`, { signal }),
   /** Null from a server that does not explain traces. */
   explanation: async (traceId: string, signal?: AbortSignal): Promise<Explanation | null> => {
     try {

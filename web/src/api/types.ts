@@ -111,6 +111,11 @@ export interface Baseline {
   to: string
 }
 
+export interface FoundSpans {
+  span_ids: string[]
+  complete: boolean
+}
+
 export interface Page {
   traces: TraceSummary[]
   complete: boolean

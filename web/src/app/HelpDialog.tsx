@@ -24,7 +24,8 @@ const TRACE: [string[], string][] = [
   [['f', 'n', 'N'], 'Find; next, previous match'],
   [['+', '-', '0'], 'Zoom in, out, whole trace'],
   [['a', 'd'], 'Earlier, later part'],
-  [['z'], 'Zoom to the span'],
+  [['z', 'Z'], 'Zoom to the span; only the span and those below it, or all again'],
+  [['c', 'C'], 'Next, previous span of the critical path'],
   [['1…9', '*'], 'Expand to a level, all'],
   [['g'], 'Equal siblings as one row, or one by one'],
 ]

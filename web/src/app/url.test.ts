@@ -20,6 +20,7 @@ const traces: TraceState[] = [
     tab: '',
     focus: '',
     clock: '',
+    findin: '',
   },
   {
     span: id,
@@ -31,6 +32,7 @@ const traces: TraceState[] = [
     tab: 'stats',
     focus: id,
     clock: 'aligned',
+    findin: 'all',
   },
   {
     span: id,
@@ -42,6 +44,7 @@ const traces: TraceState[] = [
     tab: '',
     focus: '',
     clock: '',
+    findin: '',
   },
 ]
 

@@ -105,6 +105,8 @@ export const TRACE_FIELDS = {
   only: choice<Only>('', 'crit', 'err'),
   tab: choice<TraceTab>('', 'flame', 'stats', 'events', 'services'),
   focus: field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String),
+  /** Where the find text is sought: in names, or in all that is stored of a span. */
+  findin: choice<'' | 'all'>('', 'all'),
   clock: choice<'' | 'aligned'>('', 'aligned'),
 }
 

@@ -12,7 +12,7 @@ import { serviceColours } from '../model/colours'
 import { keptFailed, keptSpans } from '../model/filters'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { Roles } from '../model/roles'
-import { closedNodes, findNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
+import { closedNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
 import { rowSentence } from '../model/sentence'
 import { sectionsOf, threadOf } from '../model/thread'
 import { TraceModel } from '../model/trace'
@@ -23,6 +23,7 @@ import { TraceHeader } from '../parts/TraceHeader'
 import { TraceToolbar } from '../parts/TraceToolbar'
 import { VerdictPanels, type ExplanationState } from '../parts/VerdictPanels'
 import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
+import { useFind } from './useFind'
 
 const URL_REST_MS = 200
 
@@ -95,13 +96,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     () => threadOf(model, sections, rows, (node) => groups.head[node]!),
     [model, sections, rows, groups],
   )
-  const found = useMemo(() => findNodes(model, filter), [model, filter])
-  const matches = useMemo(() => {
-    if (filter.trim() === '') return null
-    const marks = new Uint8Array(model.count)
-    for (const node of found) marks[node] = 1
-    return marks
-  }, [model, filter, found])
+  const finding = useFind(traceId, model, filter, state.findin === 'all')
+  const found = finding.nodes
 
   const usual = useMemo(() => new UsualValues(explained), [explained])
   const handled = useMemo(
@@ -380,7 +376,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 colours,
                 selected,
                 window: shown,
-                matches,
+                matches: finding.marks,
                 roles,
                 thread,
                 events: isOpen ? eventTimes : [],
@@ -390,6 +386,10 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 text: filter,
                 count: found.length,
                 at: found.indexOf(selected),
+                inAll: state.findin === 'all',
+                isLoading: finding.isLoading,
+                incomplete: finding.incomplete,
+                onInAll: (inAll) => change({ findin: inAll ? 'all' : '' }, { replace: true }),
                 onText: (text) => change({ filter: text }, { replace: true }),
                 onStep: (by) => jump(found, by),
               }}

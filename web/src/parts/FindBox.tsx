@@ -1,4 +1,5 @@
-/** Finds spans by service and name; says how many and steps through them. */
+/** Finds spans by service and name, or by all that is stored of them; says how many and steps through them. */
+import { formatCount } from '../model/format'
 import { Icon } from './icons'
 
 export interface Find {
@@ -6,19 +7,27 @@ export interface Find {
   count: number
   /** Index of the selected span among the matches, -1 when it is none of them. */
   at: number
+  /** Whether attributes, events and the rest are searched too. */
+  inAll: boolean
+  isLoading: boolean
+  /** Why the matches are not all there are; empty when they are. */
+  incomplete: string
+  onInAll: (inAll: boolean) => void
   onText: (text: string) => void
   onStep: (by: 1 | -1) => void
 }
 
-export function FindBox({ text, count, at, onText, onStep }: Find) {
+export function FindBox(props: Find) {
+  const { text, count, at, inAll, isLoading, incomplete, onInAll, onText, onStep } = props
+  const where = inAll ? 'Find in names and attributes' : 'Find in services and names'
   return (
     <div className="find">
       <Icon name="search" size={14} />
       <input
         id="find"
         type="text"
-        aria-label="Find in services and names"
-        placeholder="Find in services and names"
+        aria-label={where}
+        placeholder={where}
         autoComplete="off"
         spellCheck={false}
         value={text}
@@ -34,12 +43,28 @@ export function FindBox({ text, count, at, onText, onStep }: Find) {
           }
         }}
       />
+      <button
+        type="button"
+        className="find-all"
+        aria-pressed={inAll}
+        title="Search attributes, events and links too"
+        onClick={() => onInAll(!inAll)}
+      >
+        attributes
+      </button>
       {text.trim() === '' ? (
         <kbd aria-hidden="true">f</kbd>
       ) : (
         <>
-          <output className="find-count" aria-label="Matches">
-            {count === 0 ? 'none' : at >= 0 ? `${at + 1}/${count}` : count}
+          <output className="find-count" aria-label="Matches" title={incomplete || undefined}>
+            {isLoading
+              ? '…'
+              : count === 0
+                ? 'none'
+                : at >= 0
+                  ? `${formatCount(at + 1)}/${formatCount(count)}`
+                  : formatCount(count)}
+            {incomplete === '' || isLoading ? '' : '+'}
           </output>
           <button
             type="button"

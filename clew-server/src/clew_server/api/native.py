@@ -22,6 +22,7 @@ from clew_server.model.query_text import search_from_parameters, time_from_text
 from clew_server.model.search import KIND_WORDS
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
+from clew_server.query.find import find
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
 from clew_server.store.contract import TraceSummary
 
@@ -78,6 +79,7 @@ class NativeApi:
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
             Route("/api/v1/traces/{trace_id}/explain", self.explain),
+            Route("/api/v1/traces/{trace_id}/find", self.find),
             Route("/api/v1/traces/{trace_id}/spans", self.spans, methods=["POST"]),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/api/v1/{path:path}", self.nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -200,6 +202,16 @@ class NativeApi:
 
         explained = await self._query.explain(request.path_params["trace_id"], view)
         return _unless_known(request, explained.json, explained.etag, explained.incomplete)
+
+    async def find(self, request: Request) -> Response:
+        text = _once(request, "q") or ""
+
+        def view(trace: Trace) -> dict[str, Any]:
+            found = find(trace, text)
+            return {"span_ids": [trace.span_ids[row].hex() for row in found.rows], "complete": found.is_complete}
+
+        found = await self._query.trace(request.path_params["trace_id"], view)
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
     async def spans(self, request: Request) -> Response:
         span_ids = await _span_ids(request)

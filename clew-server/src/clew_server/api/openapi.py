@@ -136,6 +136,7 @@ _SCHEMAS: dict[str, Any] = {
         p99_ns={"type": ["string", "null"]},
         **{"from": _DECIMAL, "to": _DECIMAL},
     ),
+    "FoundSpans": _object(span_ids=_STRINGS, complete={"type": "boolean"}),
     "Page": _object(
         traces=_list(_ref("TraceSummary")),
         complete={"type": "boolean"},
@@ -317,6 +318,13 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "The verdict: where it failed, what made it slow, what could not be seen",
                 "parameters": [_TRACE_ID],
                 "responses": _answers(_ref("Explanation"), errors=(400, 404, 500, 503)),
+            }
+        },
+        "/api/v1/traces/{trace_id}/find": {
+            "get": {
+                "summary": "Spans of the trace with a text in attributes, events, links, status, resource or scope; the first 10,000",
+                "parameters": [_TRACE_ID, _query("q", "the text, up to 200 characters; upper and lower case are the same")],
+                "responses": _answers(_ref("FoundSpans"), errors=(400, 404, 500, 503)),
             }
         },
         "/api/v1/traces/{trace_id}/spans": {
