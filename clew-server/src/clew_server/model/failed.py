@@ -9,6 +9,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.fragments import FROM, SEVERITY
 
+EVENTS_TAG, LINKS_TAG, _STATUS_TAG = 0x5A, 0x6A, 0x7A
+"""First bytes of fields of a span: bytes without them have no such field, others may."""
+
 _UNSET: Final = 0
 _ERROR: Final = 2
 _SERVER: Final = 2
@@ -41,14 +44,15 @@ _OF_THE_SERVER: Final = frozenset((2, 4, 12, 13, 14, 15))
 
 
 def is_failed(span: Span, raw: bytes) -> bool:
-    """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes.
+    """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes, canonical.
 
-    Codes are read only where the bytes may hold one that fails: attributes are most of what a span costs to read.
+    A field is looked at only where the bytes hold its tag, codes only where they may hold one that fails: what a message has not is
+    the dearest to ask it for, and attributes are most of what a span costs to read.
     """
-    status = span.status.code
+    status = span.status.code if _STATUS_TAG in raw else _UNSET
     if status != _UNSET:
         return status == _ERROR
-    if span.events and b"exception" in raw and exceptions(span):
+    if EVENTS_TAG in raw and b"exception" in raw and exceptions(span):
         return True
     at = raw.find(b"status_code")
     while at >= 0:

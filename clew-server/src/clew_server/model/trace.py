@@ -32,7 +32,7 @@ from clew_server.model.columns import (
     SERVER,
     depths,
 )
-from clew_server.model.failed import is_failed
+from clew_server.model.failed import EVENTS_TAG, LINKS_TAG, is_failed
 from clew_server.model.fragments import merged
 from clew_server.model.stored import StoredSpan, StoredSpans
 
@@ -218,9 +218,9 @@ class _Read:
                 continue
             begin, end, kind, name = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.name
             flag = FAILED if is_failed(span, raw) else 0
-            if span.events:
+            if EVENTS_TAG in raw and span.events:
                 flag |= EVENTS
-            if span.links:
+            if LINKS_TAG in raw and span.links:
                 flag |= LINKS
             if end < begin:
                 flag |= MISPLACED
