@@ -52,8 +52,7 @@ def answer(**changed: Any) -> dict[str, Any]:
 def test_the_verdict_comes_first_then_findings_times_path_and_what_is_missing() -> None:
     shown = list(lines(answer(), skeleton(["GET /cart", "SELECT"]), width=80, colour=False))
     assert shown == [
-        "✖ Failed",
-        "Failed in shop · POST bank: TimeoutError: no answer.",
+        "✖ Failed in shop · POST bank: TimeoutError: no answer.",
         "",
         "what was found",
         "      ✖ shop · POST bank failed: TimeoutError: no answer",
@@ -103,15 +102,22 @@ def test_a_failure_is_red_in_a_terminal_only() -> None:
     assert "\x1b[31m      ✖ shop" in shown
 
 
-def test_equal_calls_in_a_row_are_one_stretch_of_the_path() -> None:
-    path = []
+def test_equal_calls_in_a_row_are_one_stretch_of_the_path_however_short_each_is() -> None:
+    path = [section(0, 0, 100)]
     for number in range(200):
-        path += [section(number + 1, number * 10, number * 10 + 9), section(0, number * 10 + 9, number * 10 + 10)]
+        path += [
+            section(number + 1, 100 + number * 10, 109 + number * 10),
+            section(0, 109 + number * 10, 110 + number * 10),
+        ]
+    path.append(section(0, 2_100, 2_200))
     names = skeleton(["GET /cart", "SELECT"])
     names["span_id"] = "".join(hex_id(number) for number in range(201))
     names["svc"], names["name"] = [0] * 201, [0] + [1] * 200
-    [stretch] = stretches(path, names)[:1]
-    assert (stretch.label, stretch.spans) == ("shop · SELECT", 200)
+    assert [(one.label, one.spans, one.start_ns // MS, one.length_ns // MS) for one in stretches(path, names)] == [
+        ("shop · GET /cart", 1, 0, 100),
+        ("shop · SELECT", 200, 100, 1_800),
+        ("shop · GET /cart", 1, 2_099, 101),
+    ]
     assert stretches([], names) == []
 
 

@@ -201,5 +201,7 @@ def _time_sentences(
         sentence = f"{percent_text(largest.share)} of it went to {where}"
         about = next((one for one in findings if one.kind in _EXPLAINS and set(one.rows) & set(largest.rows)), None)
         if about is not None:
-            sentence += f": {about.text}"
+            # The operation is named already.
+            text = about.text.partition(": ")[0] if about.kind == "repeated_calls" else about.text
+            sentence += f": {text}"
         yield sentence + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,9 +17,9 @@ from clew_server.model.words import count_text, counted, duration_text, percent_
 FAILED, SLOW = 3, 4
 _CODES: Final = {"failed": FAILED, "slow": SLOW}
 _WIDTH, _MIN_WIDTH = 80, 40
-_MOST_SHARES, _MOST_STRETCHES, _MOST_LINES = 6, 12, 12
+_MOST_SHARES, _MOST_STRETCHES, _MOST_LINES, _MOST_OPERATIONS = 6, 12, 12, 30
 _LEAST_STRETCH: Final = 0.01
-_MARKS: Final = {"failed": "✖ Failed", "slow": "Slow", "usual": "✓ Nothing wrong", "unknown": "✓ No span failed"}
+_MARKS: Final = {"failed": "✖", "slow": "!"}
 _RED, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
 
@@ -46,10 +47,9 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
 def lines(answer: dict[str, Any], skeleton: dict[str, Any], *, width: int, colour: bool) -> Iterator[str]:
     """The verdict, what was found, where the time went, the critical path, what was not seen."""
     word = answer["verdict"]
-    mark = _MARKS.get(word, word)
     tint = {"failed": _RED, "slow": _YELLOW}.get(word, "")
-    yield f"{_BOLD}{tint}{mark}{_PLAIN}" if colour else mark
-    yield from wrapped(clean(answer["summary"]), width)
+    for line in wrapped(clean(answer["summary"]), width, first=f"{_MARKS.get(word, '✓')} ", indent="  "):
+        yield f"{_BOLD}{tint}{line}{_PLAIN}" if colour else line
     if answer["findings"]:
         yield from _headline("what was found", colour)
         for finding in answer["findings"]:
@@ -132,30 +132,54 @@ def _path(sections: Sequence[dict[str, str]], skeleton: dict[str, Any], width: i
 
 
 def stretches(sections: Sequence[dict[str, str]], skeleton: dict[str, Any]) -> list[_Stretch]:
-    """The path in time order, neighbours of one operation together; what is shorter than 1 % does not part them."""
+    """The path in time order, the sections of one operation together; pauses of less than 1 % do not part them.
+
+    Operations with most time come first: what is shorter between two of their sections goes unnamed.
+    """
+    if not sections:
+        return []
+    labels = _labels(skeleton)
+    begin_ns = int(sections[0]["start_unix_nano"])
+    least_ns = (int(sections[-1]["end_unix_nano"]) - begin_ns) * _LEAST_STRETCH
+    of_label: dict[str, list[tuple[int, int, str]]] = {}
+    for section in sections:
+        span_id = section["span_id"]
+        times = int(section["start_unix_nano"]) - begin_ns, int(section["end_unix_nano"]) - begin_ns
+        of_label.setdefault(labels.get(span_id, span_id), []).append((*times, span_id))
+    totals = {label: sum(end - start for start, end, _ in parts) for label, parts in of_label.items()}
+    taken: list[tuple[int, int]] = []
+    found: list[_Stretch] = []
+    for label in sorted(totals, key=lambda label: -totals[label])[:_MOST_OPERATIONS]:
+        run: list[tuple[int, int, str]] = []
+        runs = [run]
+        before = -1
+        for part in of_label[label]:
+            at = bisect_right(taken, (part[0], part[1]))
+            if (at > 0 and taken[at - 1][1] > part[0]) or (at < len(taken) and taken[at][0] < part[1]):
+                continue
+            if run and (at != before or part[0] - run[-1][1] >= least_ns):
+                run = []
+                runs.append(run)
+            run.append(part)
+            before = at
+        spans: list[tuple[int, int]] = []
+        for parts in runs:
+            length_ns = sum(end - start for start, end, _ in parts)
+            if parts and length_ns >= least_ns:
+                found.append(_Stretch(parts[0][0], length_ns, label, len({span_id for _, _, span_id in parts})))
+                spans.append((parts[0][0], parts[-1][1]))
+        taken = sorted(taken + spans)
+    return sorted(found)
+
+
+def _labels(skeleton: dict[str, Any]) -> dict[str, str]:
+    """`service · operation` of each span id."""
     ids = skeleton["span_id"]
     labels: dict[str, str] = {}
     for row, (service, name) in enumerate(zip(skeleton["svc"], skeleton["name"], strict=True)):
         text = f"{skeleton['services'][service]} · {skeleton['names'][name]}"
         labels.setdefault(ids[row * 16 : row * 16 + 16], text if skeleton["services"][service] else text[3:])
-    if not sections:
-        return []
-    begin_ns = int(sections[0]["start_unix_nano"])
-    least_ns = (int(sections[-1]["end_unix_nano"]) - begin_ns) * _LEAST_STRETCH
-    found: list[_Stretch] = []
-    spans: set[str] = set()
-    for section in sections:
-        start_ns = int(section["start_unix_nano"]) - begin_ns
-        length_ns = int(section["end_unix_nano"]) - begin_ns - start_ns
-        label = labels.get(section["span_id"], section["span_id"])
-        if found and found[-1].label == label:
-            spans.add(section["span_id"])
-            last = found[-1]
-            found[-1] = _Stretch(last.start_ns, last.length_ns + length_ns, label, len(spans))
-        elif not found or length_ns >= least_ns:
-            spans = {section["span_id"]}
-            found.append(_Stretch(start_ns, length_ns, label, 1))
-    return found
+    return labels
 
 
 def _run(arguments: argparse.Namespace) -> int:
