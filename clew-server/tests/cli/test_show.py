@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clew_server.cli.show import waterfall
+from clew_server.cli.show import _reason, waterfall
 from clew_server.model.columns import FAILED, ORIGIN
 
 
@@ -89,3 +89,18 @@ def test_four_equal_siblings_and_an_ungrouped_picture_have_a_row_each() -> None:
 
 def test_a_group_fits_a_narrow_terminal() -> None:
     assert max(map(len, waterfall(siblings(2000), width=40, max_rows=99, colour=False))) <= 40
+
+
+def test_the_reason_of_a_failure_is_read_from_a_log_record_too() -> None:
+    attributes = [
+        {"key": "exception.type", "value": {"stringValue": "OperationalError"}},
+        {"key": "exception.message", "value": {"stringValue": "no such table\nLINE 1"}},
+        {"key": "clew.from", "value": {"stringValue": "log"}},
+    ]
+    span = {
+        "events": [{"name": "db.client.operation.exception", "attributes": attributes}],
+        "status": {"message": "failed"},
+    }
+    assert _reason(span) == "OperationalError no such table"
+    attributes.pop()
+    assert _reason(span) == "failed"

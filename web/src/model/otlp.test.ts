@@ -30,6 +30,21 @@ it('takes the last exception, else the status', () => {
   expect(failureOf(span)).toBeNull()
 })
 
+it.each([
+  ['exception', '17', 'ValueError'],
+  ['db.client.operation.exception', '17', 'ValueError'],
+  ['db.client.operation.exception', undefined, 'ValueError'],
+  ['exception', '13', undefined],
+  ['db.client.operation.exception', '9', undefined],
+])('takes an exception of a log record named %s of severity %s for %s', (name, severity, type) => {
+  const attributes = [
+    { key: 'exception.type', value: { stringValue: 'ValueError' } },
+    { key: 'clew.from', value: { stringValue: 'log' } },
+    ...(severity === undefined ? [] : [{ key: 'log.severity_number', value: { intValue: severity } }]),
+  ]
+  expect(failureOf({ traceId: 't', spanId: 's', events: [{ name, attributes }] })?.type).toBe(type)
+})
+
 it('gives each span its resource and scope', () => {
   const [first] = spansOf({
     resourceSpans: [

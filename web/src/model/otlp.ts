@@ -73,9 +73,23 @@ export interface Failure {
   stack: string
 }
 
+const SEVERITY_ERROR = 17
+
+/** As the server reads it: of events that came as log records any with an exception, but not one logged below ERROR. */
+function isException(event: SpanEvent): boolean {
+  const fromLog = event.attributes?.some((item) => item.key === 'clew.from') ?? false
+  const severity = Number(attribute(event.attributes, 'log.severity_number'))
+  if (fromLog && severity > 0 && severity < SEVERITY_ERROR) return false
+  if (event.name === 'exception') return true
+  return (
+    fromLog &&
+    attribute(event.attributes, 'exception.type') + attribute(event.attributes, 'exception.message') !== ''
+  )
+}
+
 /** The last exception of the span, else what its status says; null for a span that did not fail. */
 export function failureOf(span: Span): Failure | null {
-  const exception = (span.events ?? []).findLast((event) => event.name === 'exception')
+  const exception = (span.events ?? []).findLast(isException)
   const failed = span.status?.code === 2 || span.status?.code === 'STATUS_CODE_ERROR'
   if (exception) {
     return {

@@ -197,8 +197,9 @@ def _failures(client: Client, trace_id: str, skeleton: dict[str, Any]) -> list[s
 
 def _reason(span: dict[str, Any]) -> str:
     for event in span.get("events", ()):
-        if event.get("name") == "exception":
-            found = {item["key"]: item["value"].get("stringValue", "") for item in event.get("attributes", ())}
+        found = {item["key"]: item["value"].get("stringValue", "") for item in event.get("attributes", ())}
+        # Events that came as log records have names of their own.
+        if event.get("name") == "exception" or ("clew.from" in found and "exception.type" in found):
             return " ".join(
                 filter(None, (found.get("exception.type", ""), found.get("exception.message", "").split("\n")[0]))
             )
