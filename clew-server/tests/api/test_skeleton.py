@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.api.skeleton import columns_of, skeleton_from_trace
+from clew_server.api.skeleton import MAX_SECTIONS, columns_of, skeleton_from_trace
 from clew_server.model.columns import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ORIGIN, ROOT, SAME_ID
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import trace_from_spans
@@ -348,3 +348,14 @@ def test_a_trace_without_a_length_has_a_path_of_its_root_and_columns_are_json() 
     parsed = json.loads(skeleton_from_trace(trace).json)
     assert parsed["critical"] == [[0, 0, 0]]
     assert parsed == json.loads(json.dumps(columns_of(trace)))
+
+
+def test_of_a_path_of_very_many_sections_the_longest_are_columns() -> None:
+    count = 6_000
+    spans = [stored(1, duration=count * 100)]
+    spans += [stored(2 + at, 1, start=at * 100, duration=60 if at % 2 else 40) for at in range(count)]
+    critical = skeleton(spans)["critical"]
+    assert len(critical) == MAX_SECTIONS
+    assert critical == sorted(critical, key=lambda section: section[1])
+    assert min(upto - begin for _, begin, upto in critical) == 40
+    assert sum(upto - begin == 60 for _, begin, upto in critical) == count

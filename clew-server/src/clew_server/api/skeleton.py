@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from clew_server.analysis.answers import Section
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.failure import origins
 from clew_server.analysis.tree import tree_of
 from clew_server.api.forms import gzipped
 from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
+
+MAX_SECTIONS: Final = 10_000
+"""Sections of the critical path in the columns, the longest; `/explain` has all of them."""
 
 
 class Skeleton(NamedTuple):
@@ -62,9 +66,17 @@ def _columns(trace: Trace) -> dict[str, Any]:
         "kind": trace.kind,
         "flags": flags,
         "shifted": [[row, shift] for row, shift in sorted(tree.shift_ns.items())],
-        "critical": critical_path(tree).sections,
+        "critical": _longest(critical_path(tree).sections),
         "total": len(trace),
     }
+
+
+def _longest(sections: Sequence[Section]) -> Sequence[Section]:
+    """Those that are drawn, in time order: of a path of very many sections the short ones are below a pixel and most of the answer."""
+    if len(sections) <= MAX_SECTIONS:
+        return sections
+    longest = sorted(sections, key=lambda one: (one.start_ns - one.end_ns, one.start_ns))[:MAX_SECTIONS]
+    return sorted(longest, key=lambda one: (one.start_ns, one.end_ns))
 
 
 def _negative(trace: Trace) -> list[list[int]]:
