@@ -1,0 +1,94 @@
+"""The explanation of any trace, however its spans lie: it is made, its parts fit together, and order of arrival does not show."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+
+import pytest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.api.explain import explanation
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import trace_from_spans
+from clew_server.model.usual import NOTHING, Durations, Operation, Usual, Within
+
+T0 = 1_795_000_000_000_000_000
+MS = 1_000_000
+NAMES = ("GET", "SELECT", "publish", "")
+SERVICES = ("web", "shop", "")
+ATTRIBUTES = (
+    ("db.query.text", "SELECT 1"), ("server.address", "db"), ("db.client.connection.wait_time", "0.5"),
+    ("messaging.servicebus.message.enqueued_time", "1"), ("http.response.status_code", "503"),
+)  # fmt: skip
+
+
+def usual(chance: random.Random) -> Usual:
+    """Few values, many of them zero."""
+    counted = Durations(40, 0, MS, chance.choice([0, MS]), 2 * MS, 0, 0, [MS] * 99)
+    within = Within(chance.choice([1, 40]), chance.choice([1, 40]), 0, 0, chance.choice([0, MS]), 1.0, 2.0, 0, 0)
+    every = [Operation(service, name) for service in SERVICES for name in NAMES]
+    return Usual(counted, dict.fromkeys(every, counted), dict.fromkeys(every, within), chance.choice([0, 40]))
+
+
+def spans(chance: random.Random) -> list[StoredSpan]:
+    made = []
+    for number in range(1, chance.randint(2, 25)):
+        start = T0 + chance.choice([0, 0, 100, 500, 2_000]) * MS + chance.randint(0, 3) * MS
+        span = Span(
+            trace_id=b"t" * 16,
+            span_id=chance.randint(max(1, number - 1), number).to_bytes(8, "big"),
+            parent_span_id=chance.randint(0, number).to_bytes(8, "big"),
+            name=chance.choice(NAMES),
+            kind=chance.randint(0, 5),  # type: ignore[arg-type]
+            start_time_unix_nano=chance.choice([start, start, start, start, 0]),
+            end_time_unix_nano=start + chance.choice([-1, 0, 1, 100, 500, 2_000, 2_010]) * MS,
+        )
+        if chance.random() < 0.3:
+            span.status.code = 2  # type: ignore[assignment]
+            span.status.message = chance.choice(["", "deadline", "no\nway"])
+        if chance.random() < 0.3:
+            key, value = chance.choice(ATTRIBUTES)
+            attribute = KeyValue(key=key)
+            attribute.value.string_value = value
+            span.attributes.append(attribute)
+        if chance.random() < 0.2:
+            span.links.add(span_id=chance.randint(1, number).to_bytes(8, "big"))
+        resource = Resource()
+        resource.attributes.add(key="service.name").value.string_value = chance.choice(SERVICES)
+        resource.attributes.add(key="host.name").value.string_value = chance.choice("ab")
+        made.append(StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), T0))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_trace_has_an_explanation_whose_parts_fit_together(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(30):
+        came = spans(chance)
+        known = chance.choice([NOTHING, usual(chance)])
+        made = explanation(trace_from_spans(came), known, T0 + 10**12)
+        answer = json.loads(made.json)
+        assert answer["etag"] == made.etag
+
+        root_ns = int(answer["root"]["duration_ns"])
+        path = answer["critical_path"]
+        assert all(one["end_unix_nano"] == other["start_unix_nano"] for one, other in itertools.pairwise(path))
+        assert sum(int(one["end_unix_nano"]) - int(one["start_unix_nano"]) for one in path) == root_ns
+        assert sum(int(share["critical_ns"]) for share in answer["shares"]) == root_ns
+        ids = {Span.FromString(one.span).span_id.hex() for one in came}
+        for finding in answer["findings"]:
+            assert 0 <= finding["share"] <= 1
+            assert finding["text"]
+            assert finding["span_ids"]
+            assert set(finding["span_ids"]) <= ids
+            assert finding["share"] >= 0.1 or finding["kind"] in ("failure", "handled_failure", "missing")
+        assert answer["summary"].endswith((".", "!", "?", "…"))
+        assert (answer["verdict"] == "failed") == bool(answer["origin"])
+        assert answer["origin"] == [one["span_id"] for one in answer["failures"] if one["role"] == "origin"]
+
+        chance.shuffle(came)
+        assert explanation(trace_from_spans([*came, *came[:3]]), known, T0 + 10**12).json == made.json
