@@ -9,15 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import celery
 import pytest
+from celery.contrib.testing.worker import start_worker
+from celery.signals import task_postrun
 from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
 from clew.instrumentation import celery as instrumentation
-from clew.testing import ProducerKit, SpanRecorder, assert_span, exceptions_of
+from clew.testing import ConsumerKit, ProducerKit, SpanRecorder, assert_span, exceptions_of
 from harness.backends import Backend
 from harness.server import Server
 
@@ -72,7 +75,7 @@ Worker = Callable[..., None]
 
 
 @pytest.fixture
-def start_worker(app: celery.Celery, server: Server, tmp_path: Path) -> Iterator[Worker]:
+def start_workers(app: celery.Celery, server: Server, tmp_path: Path) -> Iterator[Worker]:
     (tmp_path / "shop_tasks.py").write_text(TASKS)
     started: list[subprocess.Popen[bytes]] = []
 
@@ -120,11 +123,62 @@ class TestSending(ProducerKit):
         return [(name, value) for name, value in message["headers"].items() if isinstance(value, str)], None
 
 
+class TestHandling(ConsumerKit):
+    """A real worker in a thread of this process, where the body and what it sees are."""
+
+    component = "Celery"
+    span_name = "process shop.kit"
+    system = "celery"
+    takes_options = True
+    # The worker keeps them, as the task's state.
+    sees_exceptions = False
+    # A task cannot be left by it: the worker takes it for a failure.
+    sees_cancellation = False
+
+    @pytest.fixture(autouse=True)
+    def use(self, app: celery.Celery) -> None:
+        self.app = app
+
+    def call(
+        self, tracer_provider: Any, body: Any, headers: Any = (), propagator: Any = None, **options: Any
+    ) -> BaseException | None:
+        own = celery.Celery("shop", broker=self.app.conf.broker_url, backend="cache+memory://", set_as_current=False)
+        own.conf.update(
+            task_default_queue=f"{self.app.conf.task_default_queue}kit",
+            worker_hijack_root_logger=False,
+            broker_connection_retry_on_startup=True,
+            broker_transport_options={"polling_interval": 0.1},  # how long it waits before it looks whether it is to end
+        )
+
+        def kit() -> None:
+            body()
+
+        own.task(name="shop.kit", shared=False)(kit)  # else the next application has it too
+        clew.celery.traced(own, tracer_provider=tracer_provider, propagator=propagator, **options)
+        with self.app.connection_for_write() as connection:
+            self.app.send_task(
+                "shop.kit", queue=own.conf.task_default_queue, headers=dict(headers), connection=connection
+            )
+        over = Event()
+
+        def finished(sender: Any = None, **_: Any) -> None:
+            over.set()
+
+        task_postrun.connect(finished, weak=False)
+        try:
+            with start_worker(own, pool="solo", perform_ping_check=False, shutdown_timeout=30):
+                assert over.wait(30)
+        finally:
+            task_postrun.disconnect(finished)
+            own.close()
+        return None
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_sender_and_worker_are_one_trace(
-    pool: str, app: celery.Celery, start_worker: Worker, server: Server, tracer_provider: Any, spans: SpanRecorder
+    pool: str, app: celery.Celery, start_workers: Worker, server: Server, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    start_worker(pool)
+    start_workers(pool)
     clew.celery.traced(app, tracer_provider=tracer_provider)
     with tracer_provider.get_tracer("app").start_as_current_span("request"):
         sent = app.send_task("shop.add", (1, 2))
@@ -156,9 +210,9 @@ def test_sender_and_worker_are_one_trace(
 
 
 def test_failures_retries_and_tasks_of_tasks(
-    app: celery.Celery, start_worker: Worker, server: Server, tracer_provider: Any, spans: SpanRecorder
+    app: celery.Celery, start_workers: Worker, server: Server, tracer_provider: Any, spans: SpanRecorder
 ) -> None:
-    start_worker("prefork")
+    start_workers("prefork")
     clew.celery.traced(app, tracer_provider=tracer_provider)
     tracer = tracer_provider.get_tracer("app")
     traces: dict[str, str] = {}

@@ -18,6 +18,7 @@ from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure, P
 import clew
 from clew.instrumentation import pymongo as instrumentation
 from clew.testing import DatabaseKit, SpanRecorder, assert_span
+from clew.testing.kits.checks import suppressed
 from harness.backends import Backend
 
 
@@ -53,6 +54,31 @@ class TestKit(DatabaseKit):
         except PyMongoError as error:
             return error
         return None
+
+
+class TestAsyncKit(TestKit):
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        kit = self.untraced.shop.kit
+        kit.drop()
+        if fails:
+            kit.insert_one({"_id": 1})
+
+        async def run() -> BaseException | None:
+            tracer = clew.pymongo.CommandTracer(tracer_provider=tracer_provider, **options)
+            client: pymongo.AsyncMongoClient[Any] = pymongo.AsyncMongoClient(
+                self.server.host, self.server.port, event_listeners=[tracer]
+            )
+            try:
+                await client.shop.command({"insert": "kit", "ordered": True, "documents": [{"_id": 1, "name": "ada"}]})
+            except PyMongoError as error:
+                return error
+            finally:
+                # The end of its session is a command of its own.
+                with suppressed():
+                    await client.close()
+            return None
+
+        return asyncio.run(run())
 
 
 def connected(mongodb: Backend, tracer_provider: Any, **options: Any) -> pymongo.MongoClient[Any]:

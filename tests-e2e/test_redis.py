@@ -52,6 +52,22 @@ class TestKit(DatabaseKit):
         return None
 
 
+class TestAsyncKit(TestKit):
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        async def run() -> BaseException | None:
+            address = self.untraced.connection_pool.connection_kwargs
+            async with async_redis.Redis(host=address["host"], port=address["port"]) as client:
+                await client.ping()
+                clew.redis.traced(client, tracer_provider=tracer_provider, **options)
+                try:
+                    await client.getset("list" if fails else "text", "ada")
+                except redis_py.RedisError as error:
+                    return error
+            return None
+
+        return asyncio.run(run())
+
+
 def names(spans: SpanRecorder) -> list[str]:
     return [span.name for span in spans.spans]
 
