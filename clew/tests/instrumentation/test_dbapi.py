@@ -4,15 +4,50 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
-from clew.testing import SpanRecorder, assert_span
+from clew.testing import DatabaseKit, SpanRecorder, assert_span
 from clew.testing.kits.sameness import assert_same
+
+
+class TestKit(DatabaseKit):
+    """sqlite3 as any other driver."""
+
+    component = "SQLite"
+    span_name = "INSERT orders"
+    attributes = MappingProxyType({"db.system.name": "sqlite", "db.query.summary": "INSERT orders"})
+    secret = "ada"
+    statement = "INSERT INTO orders VALUES (?)"
+    keeps_statement = True
+    takes_options = True
+
+    @pytest.fixture(autouse=True)
+    def prepare(self, tmp_path: Path) -> Iterator[None]:
+        self.path = tmp_path / "kit.db"
+        self.untraced = sqlite3.connect(self.path, isolation_level=None)
+        self.untraced.execute("CREATE TABLE orders (customer TEXT UNIQUE, n INTEGER)")
+        yield
+        self.untraced.close()
+
+    def call(self, tracer_provider: Any, *, fails: bool = False, **options: Any) -> BaseException | None:
+        self.untraced.execute("DELETE FROM orders")
+        if fails:
+            self.untraced.execute("INSERT INTO orders VALUES ('ada', 1)")
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            traced = clew.dbapi.traced(connection, system="sqlite", tracer_provider=tracer_provider, **options)
+            try:
+                traced.cursor().execute("INSERT INTO orders VALUES ('ada', 2)")
+            except sqlite3.Error as error:
+                return error
+        return None
 
 
 def test_statements_of_any_driver_are_traced(tracer_provider: Any) -> None:
