@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -59,6 +60,13 @@ def again(self):
 def chain(number):
     return add.delay(number, 1).id
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def results_are_gone(redis: Backend) -> Iterator[None]:
+    """While the server is there: a result that is collected later asks for it in vain."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -147,7 +155,9 @@ class TestHandling(ConsumerKit):
             task_default_queue=f"{self.app.conf.task_default_queue}kit",
             worker_hijack_root_logger=False,
             broker_connection_retry_on_startup=True,
-            broker_transport_options={"polling_interval": 0.1},  # how long it waits before it looks whether it is to end
+            broker_transport_options={
+                "polling_interval": 0.1
+            },  # how long it waits before it looks whether it is to end
         )
 
         def kit() -> None:
