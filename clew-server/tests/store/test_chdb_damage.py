@@ -12,7 +12,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.model.search import Search, SpanCondition
+from clew_server.model.usual import Operation
 from clew_server.store.connections import EngineError
+from clew_server.store.contract import TracesLike
 
 SERVICE = Search((SpanCondition("service", "=", "damaged"),), limit=1000)
 
@@ -147,6 +149,24 @@ def test_names_come_from_the_parts_that_can_be_read_and_say_what_is_missing(halv
     assert reader.operations("damaged").found == [("GET /", "server")]
     for names in (reader.services(), reader.operations("damaged")):
         assert "of table red cannot be read" in str(names.missing)
+
+
+@pytest.mark.usefixtures("mended")
+def test_what_is_usual_comes_from_the_parts_that_can_be_read_and_says_what_is_missing(halves: Halves) -> None:
+    usual, operation = halves.opened.store.usual, Operation("damaged", "GET /")
+    at = time.time_ns() + 120 * 10**9  # so that the minutes of all spans are over, and count by `red`
+    whole = usual.durations([operation], at)
+    assert (whole.found[operation, None].count, whole.missing) == (602, None)
+    like = TracesLike(operation, 2, True, b"\1" * 16, 602)
+    assert usual.within(like, [operation], at).missing is None
+    for table in ("red", "spans"):
+        halves.flip(table)
+    half = usual.durations([operation], at)
+    assert half.found[operation, None].count == 301
+    assert f"part {Path(halves.in_first['red']).name} of table red" in half.missing
+    within = usual.within(like, [operation], at)
+    assert within.found[operation].traces == within.sampled == 200
+    assert f"part {Path(halves.in_first['spans']).name} of table spans" in within.missing
 
 
 @pytest.mark.usefixtures("mended")
