@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from drawn import Drawing, drawn
+from drawn import Drawing, drawn, spans_of
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.analysis.failure import causes, failures, group_key, masked, reason
+from clew_server.model.trace import trace_from_spans
 
 
 def roles(drawing: Drawing) -> dict[str, str]:
@@ -164,6 +166,16 @@ def test_the_reason_is_the_exception_else_the_status_else_the_code(
     assert reason(drawing.tree.trace, 0) == expected
     (failure,) = failures(drawing.tree)
     assert (failure.type, failure.message) == expected
+
+
+def test_of_several_exceptions_the_last_one_is_the_reason() -> None:
+    (stored,) = spans_of("web:get I [---] !OSError:first")
+    span = Span.FromString(stored.span)
+    again = span.events.add(name="exception")
+    again.CopyFrom(span.events[0])
+    again.attributes[1].value.string_value = "second"
+    span.events.add(name="retrying")
+    assert reason(trace_from_spans([stored._replace(span=span.SerializeToString())]), 0) == ("OSError", "second")
 
 
 def test_a_trace_without_failures_has_none() -> None:
