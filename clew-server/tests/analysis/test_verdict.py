@@ -115,6 +115,7 @@ def test_a_late_wrapper_of_the_failed_call_is_found_within_the_service() -> None
         Drawn("POST /pay", 0, 2000, [Drawn("SELECT rates", 0, 1890), charge], failed="TimeoutError: no answer")
     )
     assert texts(answer)[1] == "Started late, 1.90 s into POST /pay: 1.89 s went to SELECT rates"
+    assert list(answer.findings[1].rows[:2]) == [*answer.origin, 2], "the failure it explains comes first"
 
 
 def test_a_handled_failure_is_named_and_is_not_the_verdict() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from clew_server.analysis import patterns
@@ -113,7 +114,7 @@ def _late(evidence: Evidence, failure: Failure) -> Finding | None:
         if is_late(evidence, row, parent):
             found = finding_about(evidence, row, parent)
             if found is not None and found.share >= patterns.MIN_SHARE:
-                return found
+                return found if row == failure.row else replace(found, rows=[failure.row, *found.rows])
         if trace.service[parent] != trace.service[row]:
             return None
         row = parent
