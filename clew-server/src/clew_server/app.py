@@ -30,6 +30,7 @@ from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
+from clew_server.api.uploads import UploadApi
 from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
@@ -41,6 +42,7 @@ from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
+from clew_server.receivers.otlp import decode_otlp
 from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
 from clew_server.receivers.status import refusal_body
 from clew_server.sockets.accept import raise_descriptor_limit
@@ -197,7 +199,8 @@ class App:
     async def _start_api(self, listener: socket.socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
-        routes = [*native.routes(), *health.routes(), Route("/{path:path}", ui.serve)]
+        uploads = UploadApi(lambda body, kind: decode_otlp(body, kind).request, clock_ns=time.time_ns)
+        routes = [*uploads.routes(), *native.routes(), *health.routes(), Route("/{path:path}", ui.serve)]
         api = Starlette(
             routes=routes,
             exception_handlers=EXCEPTION_HANDLERS,

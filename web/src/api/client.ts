@@ -1,4 +1,5 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
+import { decodedSpans, decodedTrace, type Decoded } from './decoded'
 import type { TracesData } from './otlp'
 import type { ErrorAnswer, Explanation, FoundSpans, Page, Skeleton, Status, TraceAnswer } from './types'
 
@@ -53,6 +54,8 @@ export function apiUrl(path: string): string {
 interface Options {
   signal?: AbortSignal
   body?: unknown
+  /** Sent as it is. */
+  file?: Blob
 }
 
 async function call<T>(path: string, options: Options = {}): Promise<T> {
@@ -66,7 +69,7 @@ async function call<T>(path: string, options: Options = {}): Promise<T> {
 }
 
 /** The answer to a request that went well. */
-async function request(path: string, { signal, body }: Options = {}): Promise<Response> {
+async function request(path: string, { signal, body, file }: Options = {}): Promise<Response> {
   const headers = new Headers({ accept: 'application/json' })
   const token = sessionStorage.getItem(TOKEN_KEY)
   if (token !== null) headers.set('authorization', `Bearer ${token}`)
@@ -75,8 +78,8 @@ async function request(path: string, { signal, body }: Options = {}): Promise<Re
   try {
     response = await fetch(apiUrl(path), {
       headers,
-      method: body === undefined ? 'GET' : 'POST',
-      body: body === undefined ? null : JSON.stringify(body),
+      method: body === undefined && file === undefined ? 'GET' : 'POST',
+      body: file ?? (body === undefined ? null : JSON.stringify(body)),
       signal: signal ?? null,
     })
   } catch (error) {
@@ -132,10 +135,17 @@ export const api = {
       .answers,
   skeleton: (traceId: string, signal?: AbortSignal) =>
     call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
-  spans: (traceId: string, spanIds: string[], signal?: AbortSignal) =>
+  spans: async (traceId: string, spanIds: string[], signal?: AbortSignal): Promise<TracesData> =>
+    decodedSpans(traceId, spanIds) ??
     call<TracesData>(`traces/${traceId}/spans`, { signal, body: { span_ids: spanIds } }),
+  /** A file of spans as traces; nothing of it is kept. */
+  decode: (file: Blob, signal?: AbortSignal) => call<Decoded>('decode', { signal, file }),
   /** The whole trace as a file of OTLP JSON, not parsed here. */
-  traceFile: async (traceId: string) => (await request(`traces/${traceId}`)).blob(),
+  traceFile: async (traceId: string): Promise<Blob> => {
+    const decoded = decodedTrace(traceId)
+    if (decoded !== null) return new Blob([JSON.stringify(decoded)], { type: 'application/json' })
+    return (await request(`traces/${traceId}`)).blob()
+  },
   find: (traceId: string, text: string, signal?: AbortSignal) =>
     call<FoundSpans>(`traces/${traceId}/find?${new URLSearchParams({ q: text })}`, { signal }),
   /** Null from a server that does not explain traces. */

@@ -1,5 +1,6 @@
 /** Routes: each page is its own part with its own error boundary. */
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { lazy, Suspense } from 'react'
 import { Redirect, Route, Router, Switch, useLocation } from 'wouter'
 import { ApiError } from '../api/client'
 import { NotFoundPage } from '../pages/NotFoundPage'
@@ -24,6 +25,8 @@ export function createQueryClient(): QueryClient {
   })
 }
 
+const UploadPage = lazy(() => import('../pages/UploadPage'))
+
 const basePath = new URL(document.baseURI).pathname.replace(/\/[^/]*$/, '')
 
 function Pages() {
@@ -35,6 +38,11 @@ function Pages() {
         <Route path="/search" component={SearchPage} />
         <Route path="/t/:traceId">
           {({ traceId }) => <Redirect to={`/trace/${traceId}${location.search}`} replace />}
+        </Route>
+        <Route path="/trace">
+          <Suspense fallback={null}>
+            <UploadPage />
+          </Suspense>
         </Route>
         <Route path="/trace/:traceId">{({ traceId }) => <TracePage key={traceId} traceId={traceId} />}</Route>
         <Route component={NotFoundPage} />

@@ -21,6 +21,7 @@ const TRACE: [string[], string][] = [
   [['←', '→'], 'Collapse, expand; again: parent, first child'],
   [['Enter', 'Esc'], 'Open, close the details; Esc then clears find'],
   [['e', 'E'], 'Next, previous first failure'],
+  [['c', 'C'], 'Next, previous span on the critical path'],
   [['f', 'n', 'N'], 'Find; next, previous match'],
   [['+', '-', '0'], 'Zoom in, out, whole trace'],
   [['a', 'd'], 'Earlier, later part'],

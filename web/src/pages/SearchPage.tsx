@@ -132,6 +132,10 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
           <Icon name="refresh" size={14} />
           Run again
         </button>
+        <Link href="/trace?upload" className="button">
+          <Icon name="share" size={14} />
+          Open a file
+        </Link>
       </div>
       {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
       {badQuery ? (

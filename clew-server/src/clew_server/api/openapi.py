@@ -276,6 +276,23 @@ DOCUMENT: dict[str, Any] = {
                 "responses": _answers(_ref("Baseline")),
             }
         },
+        "/api/v1/decode": {
+            "post": {
+                "summary": "A file of OTLP JSON or protobuf as traces; nothing is kept",
+                "requestBody": {"required": True, "content": {"application/octet-stream": {}}},
+                "responses": _answers(
+                    _object(
+                        traces=_list(
+                            _object(
+                                trace_id={"type": "string"}, skeleton=_ref("Skeleton"), explanation=_ref("Explanation"), otlp=_OTLP
+                            )
+                        ),
+                        left_out={"type": "integer", "description": "traces beyond the 20 with most spans"},
+                    ),
+                    errors=(400, 413, 415, 503),
+                ),
+            }
+        },
         "/api/v1/traces": {
             "get": {
                 "summary": "Search: traces, newest first",

@@ -1,0 +1,98 @@
+"""`POST /api/v1/decode`: a file of spans as traces, in the forms that the trace page reads. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from clew_server.api.explain import explanation
+from clew_server.api.skeleton import skeleton_from_trace
+from clew_server.errors import BadInput, TooLarge, Unavailable
+from clew_server.model.otlp_raw import parse_raw
+from clew_server.model.otlp_read import trace_as_otlp_json
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import trace_from_spans
+from clew_server.model.usual import NOTHING
+
+MAX_FILE_BYTES: Final = 32 << 20
+MOST_TRACES: Final = 20
+_LONG_AGO_NS: Final = 3_600_000_000_000
+"""A file does not grow any more, so its spans are taken as having come an hour ago."""
+
+
+class UploadApi:
+    """The route for files. `decode(body, media_type)` gives a canonical request, and raises BadInput for what is none."""
+
+    def __init__(self, decode: Callable[[bytes, str], bytes], *, clock_ns: Callable[[], int]) -> None:
+        self._decode = decode
+        self._clock_ns = clock_ns
+        self._running = False
+
+    def routes(self) -> list[Route]:
+        return [Route("/api/v1/decode", self.decode, methods=["POST"])]
+
+    async def decode(self, request: Request) -> Response:
+        """One file at a time, so that files cannot take the memory of the collector: others get 503."""
+        if self._running:
+            raise Unavailable("Another file is being read.")
+        self._running = True
+        try:
+            body = bytearray()
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_FILE_BYTES:
+                    raise TooLarge(f"A file may have {MAX_FILE_BYTES >> 20} MiB.")
+            answer = await asyncio.to_thread(self._answer, bytes(body))
+        finally:
+            self._running = False
+        return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    def _answer(self, body: bytes) -> bytes:
+        now = self._clock_ns()
+        traces = self._traces(body, now - _LONG_AGO_NS)
+        if not traces:
+            raise BadInput("The file holds no span that can be read.", code="no_spans")
+        largest = sorted(traces.items(), key=lambda item: (-len(item[1]), item[0]))
+        parts = []
+        for trace_id, spans in largest[:MOST_TRACES]:
+            trace = trace_from_spans(spans)
+            skeleton, explained = skeleton_from_trace(trace), explanation(trace, NOTHING, now)
+            parts.append(
+                b'{"trace_id":"%s","skeleton":%s,"explanation":%s,"otlp":%s}'
+                % (trace_id.hex().encode(), skeleton.json, explained.json, trace_as_otlp_json(trace.stored))
+            )
+        return b'{"traces":[%s],"left_out":%d}' % (b",".join(parts), max(0, len(largest) - MOST_TRACES))
+
+    def _traces(self, body: bytes, received_unix_nano: int) -> dict[bytes, list[StoredSpan]]:
+        """The spans of the file by trace id. A file of lines, each a request as JSON, is read line by line."""
+        is_json = body.lstrip()[:1] in (b"{", b"[")
+        media_type = "application/json" if is_json else "application/x-protobuf"
+        try:
+            requests = [self._decode(body, media_type)]
+        except BadInput:
+            lines = [line for line in body.splitlines() if line.strip()] if is_json else []
+            if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+                raise
+            requests = [self._decode(line, media_type) for line in lines]
+        found: dict[bytes, list[StoredSpan]] = {}
+        for request in requests:
+            for resource in parse_raw(request).resource_spans:
+                for scope in resource.scope_spans:
+                    for span in scope.spans:
+                        # In a canonical request a span begins with its trace id: 0a 10 and 16 bytes.
+                        found.setdefault(span[2:18], []).append(
+                            StoredSpan(
+                                resource=resource.resource,
+                                resource_schema_url=resource.schema_url.decode("utf-8", "replace"),
+                                scope=scope.scope,
+                                scope_schema_url=scope.schema_url.decode("utf-8", "replace"),
+                                span=span,
+                                received_unix_nano=received_unix_nano,
+                            )
+                        )
+        return found

@@ -1,0 +1,224 @@
+"""The trace page's answers within five seconds: where it failed, where its time went, whether that is usual. A real store and browser."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from playwright.sync_api import expect
+
+from harness.pages import OpenPage, row, violations
+from harness.server import Server
+from harness.wire import attributes, fresh_name, new_span_id, new_trace_id, request, span
+
+MS = 1_000_000
+BANK, RATES, PAY = "POST bank /v1/charges", "SELECT rates", "POST /pay"
+MESSAGE = "no answer from bank: deadline of 2 s passed"
+STACK = """Traceback (most recent call last):
+  File "/srv/app/payment/charge.py", line 41, in charge
+    return await client.post_charge(order)
+  File "/venv/lib/python3.12/site-packages/httpx/_client.py", line 1859, in post
+    return await self.request(
+TimeoutError: no answer from bank: deadline of 2 s passed
+"""
+
+
+class Shop:
+    """Forty usual requests, and one each that failed, was slow, was fine, and got over a failure."""
+
+    def __init__(self, server: Server) -> None:
+        self.payment, self.db = fresh_name("payment"), fresh_name("db")
+        begin = time.time_ns() - 900_000 * MS
+        for number in range(40):
+            self._pay(server, begin + number * 1_000 * MS, selects=3)
+        self.failed = self._pay(server, begin + 600_000 * MS, selects=40, each_ms=45, fails=True)
+        self.slow = self._pay(server, begin + 610_000 * MS, selects=40, each_ms=45)
+        self.fine = self._pay(server, begin + 620_000 * MS, selects=3)
+        self.handled = self._pay(server, begin + 630_000 * MS, selects=3, retried=True)
+        server.flush()
+
+    def _pay(
+        self,
+        server: Server,
+        start: int,
+        *,
+        selects: int,
+        each_ms: int = 5,
+        fails: bool = False,
+        retried: bool = False,
+    ) -> str:
+        trace_id, root, charge = new_trace_id(), new_span_id(), new_span_id()
+        bank_start = start + (10 + selects * each_ms) * MS
+        end = bank_start + 60 * MS
+        spans = [
+            span(trace_id, span_id=root, name=PAY, start_unix_nano=start, duration_ns=end - start, failed=fails),
+            span(
+                trace_id,
+                span_id=charge,
+                parent_id=root,
+                name="charge",
+                kind=Span.SPAN_KIND_INTERNAL,
+                start_unix_nano=start + 5 * MS,
+                duration_ns=end - start - 8 * MS,
+                failed=fails,
+            ),
+        ]
+        calls = [(bank_start, fails or retried)] + ([(bank_start + 25 * MS, False)] if retried else [])
+        for at, failed in calls:
+            call = span(
+                trace_id,
+                parent_id=charge,
+                name=BANK,
+                kind=Span.SPAN_KIND_CLIENT,
+                start_unix_nano=at,
+                duration_ns=20 * MS if retried else 50 * MS,
+                failed=failed,
+                values={"payment.bank": "north"},
+            )
+            if failed:
+                values = {
+                    "exception.type": "TimeoutError",
+                    "exception.message": MESSAGE,
+                    "exception.stacktrace": STACK,
+                }
+                call.events.add(name="exception", time_unix_nano=at + 19 * MS, attributes=list(attributes(values)))
+            spans.append(call)
+        server.export(request(self.payment, spans))
+        queries = [
+            span(
+                trace_id,
+                parent_id=charge,
+                name=RATES,
+                start_unix_nano=start + (8 + number * each_ms) * MS,
+                duration_ns=each_ms * MS,
+            )
+            for number in range(selects)
+        ]
+        server.export(request(self.db, queries))
+        return trace_id.hex()
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Shop:
+    return Shop(server)
+
+
+def test_a_failed_trace_says_at_once_what_failed_with_its_message_and_what_came_before(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.failed}")
+    panel = page.get_by_role("region", name="Where it failed")
+    expect(panel).to_contain_text("TimeoutError")
+    expect(panel).to_contain_text(f"{shop.payment} · {BANK}")
+    expect(panel).to_contain_text(MESSAGE)
+    expect(panel).to_contain_text(RATES)  # it began late, and that is where the time went
+    origin = row(page, shop.payment, BANK, "failed")
+    expect(origin).to_have_attribute("aria-selected", "true")
+    details = page.get_by_role("complementary", name="Span details")
+    expect(details).to_contain_text("payment/charge.py:41")
+    expect(details).not_to_contain_text("httpx/_client.py")
+
+
+def test_a_slow_trace_names_its_largest_finding_and_what_is_usual(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.slow}")
+    panel = page.get_by_role("region", name="Why it was slow")
+    expect(panel.get_by_role("heading", name="Why it was slow")).to_be_visible()
+    first = panel.get_by_role("listitem").first
+    expect(first).to_contain_text(f"{shop.db} · {RATES}")
+    expect(first).to_contain_text("40 equal calls in a row")
+    expect(page.get_by_text(re.compile(r"\d × usual"))).to_be_visible()
+    expect(page.get_by_role("region", name="Where it failed")).to_have_text("No span failed")
+    expect(row(page, shop.db, RATES, "40 equal calls")).to_have_attribute("aria-selected", "true")
+    panel.get_by_role("button").filter(has_text=f"· {BANK}").click()
+    expect(row(page, shop.payment, BANK, "")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_usual_trace_gives_the_height_to_its_rows_and_selects_nothing(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.fine}")
+    expect(page.get_by_role("region", name="Where it failed")).to_have_text("No span failed")
+    panel = page.get_by_role("region", name="Why it was slow")
+    expect(panel).to_contain_text("Not slow")
+    expect(panel).to_contain_text(re.compile(rf"slower than \d+ % of {PAY}"))
+    assert (panel.bounding_box() or {})["height"] < 90
+    assert page.get_by_role("complementary", name="Span details").count() == 0
+
+
+def test_a_handled_failure_is_called_handled_and_is_not_the_cause(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.handled}")
+    panel = page.get_by_role("region", name="Where it failed")
+    expect(panel).to_contain_text("1 failure, handled")
+    expect(page.get_by_text("failure handled")).to_be_visible()
+    assert page.get_by_role("complementary", name="Span details").count() == 0
+    panel.get_by_role("button", name=f"{shop.payment} · {BANK}").click()
+    expect(page.get_by_role("complementary", name="Span details")).to_contain_text("This failure was handled")
+
+
+@pytest.mark.parametrize("width", [1024, 390])
+def test_on_narrow_screens_a_failed_trace_opens_with_its_message_in_sight(
+    server: Server, shop: Shop, open_page: OpenPage, width: int
+) -> None:
+    page = open_page(server, f"/trace/{shop.failed}", width=width)
+    message = page.get_by_role("region", name="Where it failed").get_by_text(MESSAGE)
+    expect(message).to_be_in_viewport()
+    expect(page.get_by_role("treegrid")).to_be_attached()
+    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_objects_to_nothing_on_panels_tabs_and_details(
+    server: Server, shop: Shop, open_page: OpenPage, theme: str
+) -> None:
+    for path, ready in (
+        (f"/trace/{shop.failed}", "Where it failed"),
+        (f"/trace/{shop.fine}", "Why it was slow"),
+        (f"/trace/{shop.failed}?tab=flame", "Flame graph"),
+        (f"/trace/{shop.failed}?tab=stats", "Statistics"),
+        (f"/trace/{shop.failed}?tab=events", "Events"),
+        (f"/trace/{shop.failed}?tab=services", "Services"),
+    ):
+        page = open_page(server, path, theme)
+        page.get_by_role("region", name=ready).wait_for()
+        page.locator(".panels[aria-busy=false]").wait_for()
+        assert violations(page) == [], path
+        page.close()
+
+
+def test_the_keys_walk_the_critical_path_and_the_filter_keeps_it(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.failed}")
+    page.locator(".panels[aria-busy=false]").wait_for()
+    page.keyboard.press("C")
+    expect(row(page, shop.payment, "charge", "failed")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("C")
+    expect(row(page, shop.db, RATES, "40 equal calls")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("e")
+    expect(row(page, shop.payment, BANK, "failed")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name=re.compile("^Critical")).click()
+    expect(page).to_have_url(re.compile("only=crit"))
+    page.get_by_role("button", name="Events").click()
+    expect(page.get_by_role("table", name="Events of the trace")).to_contain_text(f"TimeoutError: {MESSAGE}")
+
+
+def test_a_file_that_was_exported_opens_again_without_being_stored(
+    server: Server, shop: Shop, open_page: OpenPage, tmp_path: Path
+) -> None:
+    exported = server.get(f"/api/v1/traces/{shop.failed}").text
+    unknown = new_trace_id().hex()
+    file = tmp_path / "trace.json"
+    file.write_text(exported.replace(shop.failed, unknown))
+    page = open_page(server, "/trace?upload")
+    assert violations(page) == []
+    page.get_by_label("Choose a file").set_input_files(file)
+    expect(page.get_by_role("region", name="Where it failed")).to_contain_text(f"{shop.payment} · {BANK}")
+    expect(page.get_by_role("complementary", name="Span details")).to_contain_text("payment/charge.py:41")
+    assert server.get(f"/api/v1/traces/{unknown}").status_code == 404
