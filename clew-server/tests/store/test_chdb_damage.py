@@ -75,7 +75,8 @@ def mended(halves: Halves) -> Any:
             kept[path] = path.read_bytes()
     yield
     for path, content in kept.items():
-        path.write_bytes(content)
+        with contextlib.suppress(FileNotFoundError):
+            path.write_bytes(content)
     halves.opened.store._connections.write.run("SYSTEM DROP MARK CACHE")
     halves.opened.store._connections.write.run("SYSTEM DROP UNCOMPRESSED CACHE")
 
