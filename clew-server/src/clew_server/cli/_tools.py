@@ -12,7 +12,7 @@ from clew_server.model.columns import FAILED
 from clew_server.model.words import count_text, counted, duration_text, percent_text, shortened
 
 MOST_TRACES: Final = 50
-_MOST_ROWS, _MOST_SPANS, _MOST_SHARES, _MOST_FINDINGS, _MOST_NAMES = 60, 5, 5, 10, 200
+_MOST_ROWS, _MOST_SPANS, _MOST_SHARES, _MOST_FINDINGS, _MOST_NAMES = 40, 5, 5, 10, 200
 _WIDTH: Final = 120
 _VALUE_LENGTH: Final = 400
 _STACK_LENGTH: Final = 2_000
