@@ -17,6 +17,7 @@ DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 #: The name of the span of what failed when the response had been sent.
 AFTERWARDS: Final = "after the response"
 _FIRST_FAULT: Final = 500
+_COMPONENT: Final = "HTTP"
 
 
 class ServerCall(Call):
@@ -25,7 +26,7 @@ class ServerCall(Call):
     __slots__ = ("error", "method", "route", "status")
 
     kind: Final = "http"
-    component: Final = "HTTP"
+    component: Final = _COMPONENT
 
     def __init__(self, method: str, carrier: Any, route: str | None = None) -> None:
         own: Any = self
@@ -98,7 +99,8 @@ _MAX_TEMPLATES: Final = 1_000
 
 def _template(key: _Key) -> dict[str, AttributeValue]:
     method, scheme, version, host = key
-    attributes = http_method_attributes(method)
+    # With the component, for whoever starts the span need not make another dictionary to add it.
+    attributes: dict[str, AttributeValue] = {semconv.COMPONENT: _COMPONENT, **http_method_attributes(method)}
     attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
     if version:
         attributes[semconv.NETWORK_PROTOCOL_VERSION] = version

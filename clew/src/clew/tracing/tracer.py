@@ -289,7 +289,9 @@ class Tracer:
         attributes: dict[str, AttributeValue] = {}
         try:
             if self._is_plain:
-                attributes = {semconv.COMPONENT: call.component, **call.attributes()}  # as `OTel.start` does
+                read: Any = call.attributes()
+                # As `OTel.start` does. One that has its component is a dictionary made for this call, and is not copied.
+                attributes = read if semconv.COMPONENT in read else {semconv.COMPONENT: call.component, **read}
             else:
                 attributes[semconv.COMPONENT] = call.component
                 self._convention.start(attributes, call, call.attributes(), server=self._extracts)
