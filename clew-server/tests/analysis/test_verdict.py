@@ -214,3 +214,9 @@ def test_very_long_names_do_not_fill_the_sentences() -> None:
     answer = judged(Drawn(name, 0, 100, calls(name, row(9, 10)), failed="no", service="s" * 5_000))
     assert answer.shares[0].operation == name
     assert all(len(text) < 1_000 for text in [answer.summary, *texts(answer), *answer.completeness.notes])
+
+
+def test_a_name_of_blanks_is_said_to_be_none() -> None:
+    answer = judged(Drawn(" ", 0, 100, calls("  ", row(9, 10), service="db")))
+    assert answer.findings[0].text == "9 equal calls in a row: (no name) under shop · (no name)"
+    assert answer.summary == "No span failed. (no name) took 100 ms; too few samples to say whether that is slow."

@@ -11,7 +11,7 @@ from clew_server.analysis.own_time import after_root_ns
 from clew_server.analysis.tree import Tree
 from clew_server.model.trace import ADJUSTED, MISSING, SAME_ID
 from clew_server.model.usual import ENOUGH, Usual
-from clew_server.model.words import count_text, counted, duration_text, listed, percent_text, shortened
+from clew_server.model.words import count_text, counted, duration_text, listed, name_text, percent_text, shortened
 
 YOUNG_NS: Final = 30_000_000_000
 """After the last arrival, how long more spans are expected."""
@@ -87,14 +87,14 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
         yield f"The last spans came less than {duration_text(YOUNG_NS)} ago: more may follow."
     roots = trace.roots()
     if len(roots) > 1:
-        first = shortened(trace.name_of(tree.root))
+        first = name_text(trace.name_of(tree.root))
         yield f"The trace has {count_text(len(roots))} roots: time is told of the first, {first}, failures of all."
     late = after_root_ns(tree)
     late_rows = [row for row, own in enumerate(late) if own > 0]
     if late_rows:
         longest_ns = max(tree.end_ns[row] for row in late_rows) - tree.end_ns[tree.root]
         yield (
-            f"{counted(len(late_rows), 'span')} went on after {shortened(trace.name_of(tree.root))} had ended, for up to "
+            f"{counted(len(late_rows), 'span')} went on after {name_text(trace.name_of(tree.root))} had ended, for up to "
             f"{duration_text(longest_ns)}: nobody waited for that, and it is in no share."
         )
     for shift in tree.shifts:
@@ -115,6 +115,6 @@ def _about_usual(tree: Tree, usual: Usual) -> Iterator[str]:
     count = 0 if usual.root is None else usual.root.count
     if count < ENOUGH and not (usual.missing is not None and count == 0):
         yield (
-            f"Too few samples to say what is usual for {shortened(tree.trace.name_of(tree.root))}: {count_text(count)} in the hour before and "
+            f"Too few samples to say what is usual for {name_text(tree.trace.name_of(tree.root))}: {count_text(count)} in the hour before and "
             f"the same hour a day earlier, {ENOUGH} are needed."
         )

@@ -12,7 +12,7 @@ from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.own_time import own_ns, owners
 from clew_server.analysis.tree import Tree
 from clew_server.model.usual import ENOUGH, Operation, Usual, Within
-from clew_server.model.words import shortened
+from clew_server.model.words import name_text, shortened
 
 
 class Evidence:
@@ -94,8 +94,8 @@ class Evidence:
         return found.p50_ns, found.p95_ns
 
     def name(self, row: int) -> str:
-        """The operation for a sentence: of a very long name the beginning."""
-        return shortened(self.trace.name_of(row))
+        """The operation for a sentence: of a very long name the beginning, `(no name)` for a blank one."""
+        return name_text(self.trace.name_of(row))
 
     def label(self, row: int) -> str:
         """`service · operation`, as a heading has it."""

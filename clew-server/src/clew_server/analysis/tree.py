@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from clew_server.analysis.answers import ClockShift
-from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, ROOT, SERVER, Trace
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, SERVER, Trace
 
 _NOISE_NS: Final = 1_000_000
 _RESOLUTIONS_NS: Final = (1_000_000, 1_000)
@@ -22,7 +22,7 @@ class Tree:
 
     trace: Trace
     root: int
-    """Row of the first root: the earliest without a parent, else the earliest whose parent is missing; -1 without spans."""
+    """`Trace.first_root`."""
     start_ns: Sequence[int]
     end_ns: Sequence[int]
     shifts: Sequence[ClockShift]
@@ -37,8 +37,7 @@ class Tree:
 
 def tree_of(trace: Trace) -> Tree:
     """The trace with the spans of hosts whose clock is off moved; see `_host_shifts` for which those are."""
-    tops = trace.roots()
-    root = next((row for row in tops if trace.parent[row] == ROOT), tops[0] if tops else -1)
+    root = trace.first_root()
     starts = list(trace.start_ns)
     by_host = _host_shifts(trace, root)
     shift_ns: dict[int, int] = {}

@@ -17,7 +17,7 @@ from clew_server.analysis.slowness import Speed, shares, speed
 from clew_server.analysis.tree import Tree
 from clew_server.model.trace import FAILED
 from clew_server.model.usual import Usual
-from clew_server.model.words import count_text, counted, duration_text, percent_text, shortened, times_text
+from clew_server.model.words import count_text, counted, duration_text, name_text, percent_text, shortened, times_text
 
 _MOST_FAILURES: Final = 5
 _MESSAGE_LENGTH: Final = 10_000
@@ -198,7 +198,7 @@ def _time_sentences(
     yield f"{'It was slow too' if failed else 'Slow'}: {name} took {took}, {ratio}."
     if divided:
         largest = divided[0]
-        where = " · ".join(shortened(part) for part in (largest.owner, largest.operation) if part)
+        where = " · ".join(filter(None, (shortened(largest.owner), name_text(largest.operation))))
         sentence = f"{percent_text(largest.share)} of it went to {where}"
         about = next((one for one in findings if one.kind in _EXPLAINS and set(one.rows) & set(largest.rows)), None)
         if about is not None:

@@ -114,6 +114,11 @@ class Trace:
             row = self.end_row[row]
         return found
 
+    def first_root(self) -> int:
+        """The earliest row without a parent, else the earliest whose parent is missing; -1 without spans."""
+        tops = self.roots()
+        return next((row for row in tops if self.parent[row] == ROOT), tops[0] if tops else -1)
+
     def children(self, row: int) -> Iterator[int]:
         """Rows of the children, by start."""
         child, end = row + 1, self.end_row[row]

@@ -62,6 +62,11 @@ def listed(words: Sequence[str], *, most: int = 3) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def name_text(name: str) -> str:
+    """A span's name for a sentence: a very long one shortened, `(no name)` for one of blanks."""
+    return shortened(name) if name.strip() else "(no name)"
+
+
 def shortened(text: str, length: int = 120) -> str:
     """The text, of one that is longer the beginning and a mark."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -22,8 +22,7 @@ def usual_for(trace: Trace, store: TraceUsual) -> Usual:
 
     Where the store does not answer nothing is known: that is said in `Usual.missing`, and the trace can still be shown.
     """
-    tops = trace.roots()
-    root = next((row for row in tops if trace.parent[row] == ROOT), tops[0])
+    root = trace.first_root()
     of_root, kind = Operation(trace.service_of(root), trace.name_of(root)), trace.kind[root]
     at_unix_nano = trace.t0_unix_nano + trace.start_ns[root]
     operations = _operations(trace, of_root)
