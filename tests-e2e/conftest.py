@@ -83,6 +83,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.goto(server.http + path)
         if awaits_data:
             wait_ready(page)
+            # The panels of a trace grow when its explanation comes: rows then move, under a click too.
+            page.locator(".panels[aria-busy='true']").wait_for(state="detached", timeout=20_000)
         return page
 
     yield open_in

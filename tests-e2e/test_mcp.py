@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,9 @@ def with_client(server: str, work: Callable[[Client], Awaitable[T]]) -> T:
         async with asyncio.timeout(60), Client(StdioServerParameters(command=command, args=words)) as client:
             return await work(client)
 
-    return asyncio.run(run())
+    # On a thread: the browser of other tests has an event loop on this one.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
 
 
 def asked(server: str, *calls: tuple[str, dict[str, Any]]) -> list[str]:

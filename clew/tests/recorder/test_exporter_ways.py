@@ -291,6 +291,35 @@ def test_an_answer_that_drips_is_given_up_when_the_time_for_one_request_is_over(
     assert 0.4 < monotonic() - began < 3
 
 
+@pytest.mark.parametrize("arrives", [b"", b"\x0a\x02"])
+def test_an_answer_that_is_cut_off_is_none_and_the_spans_are_sent_again(arrives: bytes) -> None:
+    """How many of them were rejected would have stood in the rest of it."""
+    rejection = b"\x0a\x02\x08\x01"  # partial success: one span
+    requests = 0
+
+    class Cutting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            nonlocal requests
+            requests += 1
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(rejection)))
+            self.end_headers()
+            self.wfile.write(arrives if requests == 1 else rejection)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cutting) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        exporter = OtlpHttpExporter(f"http://127.0.0.1:{server.server_port}/v1/traces")
+        stats = sent_through(exporter, 3, retry_for_s=20)
+        server.shutdown()
+    assert (stats, requests) == ({"recorded": 3, "sent": 2, "dropped": {"rejected": 1}}, 2)
+
+
 # -- too large ------------------------------------------------------------------------------------------------------------
 
 

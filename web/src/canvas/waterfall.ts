@@ -148,6 +148,7 @@ export class Waterfall {
   private measure(): void {
     const width = this.scroller.clientWidth
     const height = this.scroller.clientHeight
+    const kept = this.isVisible(this.scene?.selected ?? -1) ? this.scene!.selected : -1
     this.geometry = geometryFor(width, height, innerWidth, this.wantedNames)
     const scale = devicePixelRatio || 1
     this.canvas.width = Math.max(1, Math.round(width * scale))
@@ -160,7 +161,16 @@ export class Waterfall {
     if (this.scene === null) return
     this.space.style.height = `${scrollHeight(this.scene.rows.length, this.geometry)}px`
     this.mirror.refresh(this.scene, this.geometry, this.offset())
+    // The panels above grow when the explanation comes: the row that is read stays in sight.
+    if (kept >= 0) this.reveal(kept)
     this.paint()
+  }
+
+  private isVisible(node: number): boolean {
+    const row = this.scene === null || node < 0 ? -1 : rowOf(this.scene.rows, node)
+    const { rowHeight, height } = this.geometry
+    const top = row * rowHeight - this.offset()
+    return row >= 0 && top >= 0 && top + rowHeight <= height
   }
 
   private requestPaint(): void {

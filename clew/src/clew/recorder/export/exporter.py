@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from time import time
 from typing import Any, Final, Literal, Protocol, TextIO
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -146,6 +146,9 @@ class OtlpHttpExporter:
             connection.request("POST", self._target, body=request, headers=self._headers)
             response = connection.getresponse()
             body = response.read(_MAX_RESPONSE_BYTES)
+            if response.length and len(body) < _MAX_RESPONSE_BYTES:
+                # Cut off, which `read` does not say: how many spans were rejected stood in what is lost.
+                raise IncompleteRead(body, response.length)
         except BaseException:
             connection.close()
             if self._connection is connection:
