@@ -54,7 +54,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
         "propagation",
         "semconv",
     },
-    "bridges": {"guard", "recorder", "otlp", "tracing"},
+    "bridges": {"guard", "recorder", "otlp", "semconv", "tracing"},
     "transport": {"carriers"},
     "carriers": set(),
     "middleware": set(),

@@ -92,3 +92,27 @@ KRATOS_COMMAND: Final = "command"
 KRATOS_MS: Final = "ms"
 KRATOS_RECV_MSG_SIZE: Final = "recv_msg.size"
 KRATOS_SEND_MSG_SIZE: Final = "send_msg.size"
+
+# Values
+#: Names of gRPC's status codes, by number.
+GRPC_CODES: Final = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+#: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: what a server answers for.
+GRPC_SERVER_FAULTS: Final = frozenset((2, 4, 12, 13, 14, 15))

@@ -1,5 +1,5 @@
 /** What the reader chose: theme, zone, single-letter keys. Only a click writes them, never an address. */
-import { createStore } from './store'
+import { createStore, type Store } from './store'
 import type { Zone } from '../model/format'
 
 export type Theme = 'light' | 'dark'
@@ -9,6 +9,7 @@ const ZONE_KEY = 'clew.zone'
 const LETTERS_KEY = 'clew.letters'
 const PINS_KEY = 'clew.pins'
 const PANE_KEY = 'clew.pane'
+const NAMES_KEY = 'clew.names'
 const MOST_PINS = 50
 
 function stored<T extends string>(key: string, allowed: readonly T[]): T | null {
@@ -30,6 +31,8 @@ export const lettersStore = createStore<boolean>(localStorage.getItem(LETTERS_KE
 export const pinsStore = createStore<readonly string[]>(storedPins())
 /** Width of the details in pixels, null while the reader has not changed it. */
 export const paneStore = createStore<number | null>(Number(localStorage.getItem(PANE_KEY)) || null)
+/** Width of the names of the rows, likewise. */
+export const namesStore = createStore<number | null>(Number(localStorage.getItem(NAMES_KEY)) || null)
 
 function storedPins(): string[] {
   try {
@@ -47,10 +50,19 @@ export function togglePin(key: string): void {
   pinsStore.set(next)
 }
 
+function chooseWidth(key: string, store: Store<number | null>, width: number | null): void {
+  const wanted = width === null ? null : Math.round(width)
+  if (wanted === null) localStorage.removeItem(key)
+  else localStorage.setItem(key, String(wanted))
+  store.set(wanted)
+}
+
 export function choosePaneWidth(width: number | null): void {
-  if (width === null) localStorage.removeItem(PANE_KEY)
-  else localStorage.setItem(PANE_KEY, String(Math.round(width)))
-  paneStore.set(width === null ? null : Math.round(width))
+  chooseWidth(PANE_KEY, paneStore, width)
+}
+
+export function chooseNamesWidth(width: number | null): void {
+  chooseWidth(NAMES_KEY, namesStore, width)
 }
 
 /** Puts the theme on the page and follows the system until the reader has chosen. */

@@ -4,6 +4,7 @@ import { plural, shortened } from '../model/format'
 import { afterMessage, contextOf, handledFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
+import { OriginStepper } from './OriginStepper'
 import { ServiceChip } from './ServiceChip'
 
 const MOST_STEPS = 6
@@ -50,33 +51,17 @@ function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: P
       <div className="panel-head">
         <h2>Where it failed</h2>
         {origins.length > 1 ? (
-          <div role="group" aria-label="First failures" className="stepper">
+          <OriginStepper onStep={onStep}>
             <span>
               {at + 1} of {origins.length}
             </span>
-            <button
-              type="button"
-              className="icon-button icon-button-small"
-              aria-label="Previous first failure"
-              title="Previous first failure (E)"
-              onClick={() => onStep(-1)}
-            >
-              <Icon name="left" size={14} />
-            </button>
-            <button
-              type="button"
-              className="icon-button icon-button-small"
-              aria-label="Next first failure"
-              title="Next first failure (e)"
-              onClick={() => onStep(1)}
-            >
-              <Icon name="right" size={14} />
-            </button>
-          </div>
+          </OriginStepper>
         ) : (
-          <span className="stepper">1 of 1</span>
+          <>
+            <span className="stepper">1 of 1</span>
+            <kbd aria-hidden="true">e</kbd>
+          </>
         )}
-        <kbd aria-hidden="true">e</kbd>
       </div>
       <p className="panel-headline">
         <FailedMark size={16} />

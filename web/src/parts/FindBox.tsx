@@ -1,5 +1,6 @@
 /** Finds spans by service and name, or by all that is stored of them; says how many and steps through them. */
 import { formatCount } from '../model/format'
+import { IconButton } from './IconButton'
 import { Icon } from './icons'
 
 export interface Find {
@@ -66,26 +67,20 @@ export function FindBox(props: Find) {
                   : formatCount(count)}
             {incomplete === '' || isLoading ? '' : '+'}
           </output>
-          <button
-            type="button"
-            className="icon-button icon-button-small"
-            aria-label="Previous match"
+          <IconButton
+            icon="left"
+            label="Previous match"
             title="Previous match (N)"
             disabled={count === 0}
             onClick={() => onStep(-1)}
-          >
-            <Icon name="left" size={14} />
-          </button>
-          <button
-            type="button"
-            className="icon-button icon-button-small"
-            aria-label="Next match"
+          />
+          <IconButton
+            icon="right"
+            label="Next match"
             title="Next match (n)"
             disabled={count === 0}
             onClick={() => onStep(1)}
-          >
-            <Icon name="right" size={14} />
-          </button>
+          />
         </>
       )}
     </div>

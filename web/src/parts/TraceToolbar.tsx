@@ -2,7 +2,9 @@
 import type { Only, TraceTab } from '../app/url'
 import { formatCount } from '../model/format'
 import type { TraceModel } from '../model/trace'
-import { Icon, FailedMark } from './icons'
+import { IconButton } from './IconButton'
+import { FailedMark } from './icons'
+import { OriginStepper } from './OriginStepper'
 import { Segments } from './Segments'
 
 interface Props {
@@ -98,51 +100,16 @@ function RowTools(props: Props) {
         onChange={onOnly}
       />
       {origins !== null && origins.count > 0 ? (
-        <div role="group" aria-label="First failures" className="stepper">
+        <OriginStepper onStep={onOrigin}>
           <FailedMark />
           <span>
             {origins.at >= 0 ? `${origins.at + 1} of ${origins.count}` : `${origins.count} failed first`}
           </span>
-          <button
-            type="button"
-            className="icon-button icon-button-small"
-            aria-label="Previous first failure"
-            title="Previous first failure (E)"
-            onClick={() => onOrigin(-1)}
-          >
-            <Icon name="left" size={14} />
-          </button>
-          <button
-            type="button"
-            className="icon-button icon-button-small"
-            aria-label="Next first failure"
-            title="Next first failure (e)"
-            onClick={() => onOrigin(1)}
-          >
-            <Icon name="right" size={14} />
-          </button>
-          <kbd aria-hidden="true">e</kbd>
-        </div>
+        </OriginStepper>
       ) : null}
       <div role="group" aria-label="Levels" className="stepper">
-        <button
-          type="button"
-          className="icon-button icon-button-small"
-          aria-label="Expand all"
-          title="Expand all (*)"
-          onClick={onExpand}
-        >
-          <Icon name="expand" size={14} />
-        </button>
-        <button
-          type="button"
-          className="icon-button icon-button-small"
-          aria-label="Collapse all"
-          title="Collapse all (1)"
-          onClick={onCollapse}
-        >
-          <Icon name="collapse" size={14} />
-        </button>
+        <IconButton icon="expand" label="Expand all" title="Expand all (*)" onClick={onExpand} />
+        <IconButton icon="collapse" label="Collapse all" title="Collapse all (1)" onClick={onCollapse} />
         {model.maxDepth > 0 ? (
           <select
             aria-label="Levels shown"
@@ -184,45 +151,18 @@ function RowTools(props: Props) {
         </button>
       ) : null}
       <div role="group" aria-label="Zoom" className="stepper zoom">
-        <button
-          type="button"
-          className="icon-button icon-button-small"
-          aria-label="Zoom out"
+        <IconButton
+          icon="minus"
+          label="Zoom out"
           title="Zoom out (-)"
           onClick={() => onZoom(2)}
           disabled={!isZoomed}
-        >
-          <Icon name="minus" size={14} />
-        </button>
-        <button
-          type="button"
-          className="icon-button icon-button-small"
-          aria-label="Zoom in"
-          title="Zoom in (+)"
-          onClick={() => onZoom(0.5)}
-        >
-          <Icon name="plus" size={14} />
-        </button>
+        />
+        <IconButton icon="plus" label="Zoom in" title="Zoom in (+)" onClick={() => onZoom(0.5)} />
         {isZoomed ? (
           <>
-            <button
-              type="button"
-              className="icon-button icon-button-small"
-              aria-label="Earlier"
-              title="Earlier part (a)"
-              onClick={() => onPan(-0.25)}
-            >
-              <Icon name="left" size={14} />
-            </button>
-            <button
-              type="button"
-              className="icon-button icon-button-small"
-              aria-label="Later"
-              title="Later part (d)"
-              onClick={() => onPan(0.25)}
-            >
-              <Icon name="right" size={14} />
-            </button>
+            <IconButton icon="left" label="Earlier" title="Earlier part (a)" onClick={() => onPan(-0.25)} />
+            <IconButton icon="right" label="Later" title="Later part (d)" onClick={() => onPan(0.25)} />
           </>
         ) : null}
         {onZoomToSpan !== null ? (

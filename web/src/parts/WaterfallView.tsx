@@ -7,7 +7,8 @@ import { Overview } from '../canvas/overview'
 import type { Scene } from '../canvas/painter'
 import { Waterfall, type WaterfallEvents } from '../canvas/waterfall'
 import { FindBox, type Find } from './FindBox'
-import { NamesHandle, namesStore } from './NamesHandle'
+import { namesStore } from '../app/preferences'
+import { NamesHandle } from './NamesHandle'
 
 export interface WaterfallHandle {
   reveal(node: number): void

@@ -59,7 +59,9 @@ def make_server(tools: Tools) -> MCPServer[None]:
 
     def tool(description: str) -> Callable[[Callable[..., str]], object]:
         hints = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-        return server.tool(description=description, annotations=hints, structured_output=False)
+        decorate: Callable[[Callable[..., str]], object]
+        decorate = server.tool(description=description, annotations=hints, structured_output=False)
+        return decorate
 
     def told(ask: Callable[[], str]) -> str:
         try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew.semconv import GRPC_CODES, GRPC_SERVER_FAULTS
 from clew_server.model.fragments import FROM, SEVERITY
 
 EVENTS_TAG, LINKS_TAG, _STATUS_TAG = 0x5A, 0x6A, 0x7A
@@ -20,27 +21,6 @@ _EXCEPTION_KEYS: Final = ("exception.type", "exception.message")
 _SEVERITY_ERROR: Final = 17
 _HTTP_KEYS: Final = ("http.response.status_code", "http.status_code")
 _GRPC_KEYS: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
-_GRPC_CODES: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-# The codes by which a server says that the fault is its own (OpenTelemetry's conventions for gRPC).
-_OF_THE_SERVER: Final = frozenset((2, 4, 12, 13, 14, 15))
 
 
 def is_failed(span: Span, raw: bytes) -> bool:
@@ -96,14 +76,14 @@ def failing_code(span: Span) -> str | None:
                 return f"HTTP {code}"
         elif pair.key in _GRPC_KEYS:
             value: str | int = pair.value.string_value or pair.value.int_value
-            if isinstance(value, str) and value.upper() in _GRPC_CODES:
-                value = _GRPC_CODES.index(value.upper())
+            if isinstance(value, str) and value.upper() in GRPC_CODES:
+                value = GRPC_CODES.index(value.upper())
             code = _number(value)
             if code >= 100 and pair.key == "rpc.status_code":
                 if _http_fails(code, span.kind):
                     return f"code {code}"
-            elif code in _OF_THE_SERVER or (code > 0 and span.kind != _SERVER):
-                return f"gRPC {_GRPC_CODES[code]}" if code < len(_GRPC_CODES) else f"gRPC {code}"
+            elif code in GRPC_SERVER_FAULTS or (code > 0 and span.kind != _SERVER):
+                return f"gRPC {GRPC_CODES[code]}" if code < len(GRPC_CODES) else f"gRPC {code}"
     return None
 
 

@@ -15,7 +15,7 @@ from opentelemetry import trace
 from clew import guard
 from clew.otlp import encode
 from clew.recorder.provider import TracerProvider
-from clew.tracing.attributes import GRPC_CODES
+from clew.semconv import GRPC_CODES
 
 SCOPE: Final = "clew.opencensus"
 LINK_TYPES: Final = {1: "child", 2: "parent"}

@@ -137,33 +137,10 @@ def rpc_attributes(system: str, full_method: str, host: str | None, port: int | 
     return attributes
 
 
-GRPC_CODES: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-# UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: what a server answers for.
-_SERVER_FAULTS: Final = frozenset((2, 4, 12, 13, 14, 15))
-
-
 def grpc_outcome(code: int, message: str | None, *, server: bool, reply: object = None) -> Outcome:
     """A server answers for its own faults only; to a client all codes but OK are errors."""
-    failed = code in _SERVER_FAULTS if server else code != 0
-    name = GRPC_CODES[code] if 0 <= code < len(GRPC_CODES) else str(code)
+    failed = code in semconv.GRPC_SERVER_FAULTS if server else code != 0
+    name = semconv.GRPC_CODES[code] if 0 <= code < len(semconv.GRPC_CODES) else str(code)
     attributes: dict[str, AttributeValue] = {semconv.RPC_GRPC_STATUS_CODE: code} if _RPC_OLD else {}
     if _RPC_NEW:
         attributes[semconv.RPC_RESPONSE_STATUS_CODE] = name
