@@ -1,9 +1,9 @@
-"""The interface of a receiver: a pure decoder from bytes to a batch, and a state that can be shown."""
+"""The interface of a receiver: a spec with a pure decoder from bytes to a batch, and a state that can be shown."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -52,16 +52,113 @@ _REASONS = {
 }
 
 
-class Decoder(Protocol):
-    """The pure half of a receiver. Called from any thread; holds no state."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What came with the bytes of a request; every field may be empty."""
 
-    def __call__(self, body: bytes, content_type: str) -> OtlpBatch:
-        """Decode a decompressed body.
+    path: str = ""
+    """Path of an HTTP request, full name of a gRPC method (`/package.Service/Method`)."""
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case; of a repeated header the last value."""
+    query: str = ""
+    """The part of the address behind the question mark, as it came."""
+
+
+class Decoder(Protocol):
+    """The pure half of a receiver. Called from any thread; holds no state and does no I/O."""
+
+    def __call__(self, body: bytes, head: Head) -> OtlpBatch:
+        """Decode a decompressed body into OTLP; `canonical.canonical` makes the batch of the request that was built.
 
         One broken span does not cost its request the others: it is counted in `rejected`. Raises BadInput when nothing
-        can be made of the bytes, TooLarge beyond the limits above, Unsupported for another media type. Does no I/O.
+        can be made of the bytes, TooLarge beyond the limits above, Unsupported for another media type, and nothing else
+        but MemoryError.
         """
         ...
+
+
+class Answer(NamedTuple):
+    """What a sender is told: an HTTP response, or over gRPC the bytes of the response message (`body` only)."""
+
+    status: int = 202
+    body: bytes = b""
+    media: str = "text/plain"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Answers(Protocol):
+    """How one protocol says yes and no. Pure; called in the event loop."""
+
+    def accepted(self, batch: OtlpBatch, head: Head) -> Answer:
+        """The answer to a request whose spans are in the log."""
+        ...
+
+    def refused(self, status: int, message: str, head: Head) -> Answer:
+        """The answer to a request that was not taken. `status`: 400, 401, 403, 404, 405, 413, 415, 500 or 503 (retry).
+
+        Not asked over gRPC, which has one form of refusal for all protocols.
+        """
+        ...
+
+
+class PlainAnswers:
+    """202 with nothing, or the reason as text: what Zipkin and Jaeger say over HTTP. Over gRPC: an empty message."""
+
+    def accepted(self, batch: OtlpBatch, head: Head) -> Answer:
+        return Answer()
+
+    def refused(self, status: int, message: str, head: Head) -> Answer:
+        return Answer(status, message.encode())
+
+
+PLAIN_ANSWERS = PlainAnswers()
+
+Transport = Literal["grpc", "http", "tcp", "udp", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one listener takes at most."""
+
+    message_bytes: int = MAX_REQUEST_BYTES
+    """Of a request after decompression, of a gRPC message, of a datagram."""
+    connections: int = 4096
+    """Open at the same time; one more is refused."""
+    idle_s: float = 75.0
+    """A connection without a request for this long is closed."""
+    queue_bytes: int = 16 << 20
+    """Datagrams that wait to be decoded; more are dropped and counted."""
+
+
+def _decodes_at_once(body: bytes, head: Head) -> bool:
+    return len(body) <= 16 << 10
+
+
+def _nothing_to_check(head: Head) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSpec:
+    """One listener: all there is to say about a protocol on a transport. `table.py` has a line for each."""
+
+    name: str
+    """As in `--receive`."""
+    transport: Transport
+    default_port: int
+    decode: Decoder
+    paths: tuple[str, ...] = ()
+    """HTTP paths that take a POST, or gRPC methods. Other paths go to the listener's other app, or are 404."""
+    answers: Answers = PLAIN_ANSWERS
+    limits: Limits = Limits()
+    check: Callable[[Head], None] = _nothing_to_check
+    """Looks at the head before the body is read; raises what the decoder would raise (Unsupported for a media type)."""
+    is_quick: Callable[[bytes, Head], bool] = _decodes_at_once
+    """Whether decoding takes a few milliseconds whatever the bytes are; the rest is decoded in a thread. May raise what
+    the decoder raises."""
+    not_found: Callable[[Head], str | None] = lambda head: None
+    """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
 
 
 @dataclass(slots=True)
@@ -69,7 +166,7 @@ class ReceiverState:
     """What `/api/v1/status` says about one listener. Written by its receiver only; times are ns since the epoch."""
 
     name: str
-    transport: Literal["grpc", "http", "tcp", "udp", "file"]
+    transport: Transport
     address: str = ""
     state: Literal["open", "off", "failed"] = "off"
     option: str = ""

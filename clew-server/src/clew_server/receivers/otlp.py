@@ -10,15 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError, EncodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from google.protobuf.message import DecodeError
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
-from clew_server.model.otlp_raw import parse_raw
-from clew_server.model.unknown import known_fields_only
+from clew_server.receivers.canonical import canonical
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
-from clew_server.receivers.density import check_density, is_sparse
+from clew_server.receivers.density import is_sparse
 from clew_server.receivers.memory import memory_errors
 from clew_server.receivers.otlp_json import request_from_json
 from clew_server.receivers.otlp_logs import spans_from_logs
@@ -30,9 +27,6 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 _PROTOBUF_TOO = "application/protobuf"
 
-_HEAD_BYTES = 28
-_NO_TRACE_ID = bytes(16)
-_NO_SPAN_ID = bytes(8)
 _INFLATE_STEP_BYTES = 1 << 20
 _MAX_GZIP_MEMBERS = 1024
 _PIECES_MAY_ADD_BYTES = 2 << 20  # the resource and the scope, repeated in each piece
@@ -139,7 +133,8 @@ def _in_pieces(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch
     size = scopes = items = 0
     broken: DecodeError | None = None
     for piece in pieces(body, signal):
-        message, error = parsed(piece, rejected, signal)
+        found: Counter[str] = Counter()
+        message, error = parsed(piece, found, signal)
         broken = error or broken
         scopes += sum(1 for _ in signal.every_scope(message))
         if scopes > MAX_REQUEST_SPANS:
@@ -147,7 +142,8 @@ def _in_pieces(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch
         items += signal.count(message)
         if items > MAX_REQUEST_SPANS:
             raise TooLarge(f"more than {MAX_REQUEST_SPANS} {signal.one}s in one request")
-        batches.append(_checked(message, rejected, signal, None if error else piece))
+        batches.append(_checked(message, found, signal, None if error else piece))
+        rejected.update(batches[-1].rejected)
         size += len(batches[-1].request)
         if size > MAX_REQUEST_BYTES + _PIECES_MAY_ADD_BYTES:
             written = "" if signal is TRACES else ", written as events of spans"
@@ -178,67 +174,7 @@ def _checked(message: Any, rejected: Counter[str], signal: Signal, encoded: byte
     if signal.count(message) > MAX_REQUEST_SPANS:
         raise TooLarge(f"more than {MAX_REQUEST_SPANS} {signal.one}s in one request")
     if signal is TRACES:
-        batch = _canonical(message, rejected, encoded)
-    else:
-        spans, others = spans_from_logs(message)
-        batch = _canonical(spans, rejected, None)
-        batch = batch._replace(fragments=batch.spans, dropped={"log": others} if others else {}, signal=signal.name)
-    check_density(batch.request)
-    return batch
-
-
-def _canonical(message: ExportTraceServiceRequest, rejected: Counter[str], encoded: bytes | None) -> OtlpBatch:
-    """Make canonical, look at every id; take out the spans OTLP forbids."""
-    try:
-        # Without unknown fields at the top: among them is field 1000, which is the log's own mark.
-        message, request = known_fields_only(message, message.SerializeToString() if encoded is None else encoded)
-        heads = _heads(request)
-        if heads is None:
-            _remove_forbidden(message, rejected)
-            request = message.SerializeToString()
-            heads = _heads(request)
-    except EncodeError as error:
-        raise BadInput(f"the request cannot be written again: {error}", code="malformed") from error
-    if len(request) > MAX_REQUEST_BYTES:
-        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
-    return OtlpBatch(b"", request, len(heads or b"") // _HEAD_BYTES, heads, dict(rejected))
-
-
-def _heads(request: bytes) -> bytes | None:
-    """The first 28 bytes of each span of a canonical request; None if any span's ids are not as OTLP wants them.
-
-    Whole columns are compared at once: asking the parsed message for each id costs three times as much.
-    """
-    heads: list[bytes] = []
-    for resource in parse_raw(request).resource_spans:
-        for scope in resource.scope_spans:
-            heads += [span[:_HEAD_BYTES] for span in scope.spans]
-    joined, count = b"".join(heads), len(heads)
-    if (
-        len(joined) != count * _HEAD_BYTES
-        or joined[0::_HEAD_BYTES] != b"\x0a" * count
-        or joined[1::_HEAD_BYTES] != b"\x10" * count
-        or joined[18::_HEAD_BYTES] != b"\x12" * count
-        or joined[19::_HEAD_BYTES] != b"\x08" * count
-    ):
-        return None
-    if _NO_SPAN_ID in joined and any(h[20:] == _NO_SPAN_ID or h[2:18] == _NO_TRACE_ID for h in heads):
-        return None
-    return joined
-
-
-def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]) -> None:
-    for resource in message.resource_spans:
-        for scope in resource.scope_spans:
-            kept: list[Span] = []
-            before = len(scope.spans)
-            for span in scope.spans:
-                if len(span.trace_id) != 16 or span.trace_id == _NO_TRACE_ID:
-                    rejected["trace_id"] += 1
-                elif len(span.span_id) != 8 or span.span_id == _NO_SPAN_ID:
-                    rejected["span_id"] += 1
-                else:
-                    kept.append(span)
-            if len(kept) != before:
-                del scope.spans[:]
-                scope.spans.extend(kept)
+        return canonical(message, received=b"", rejected=rejected, encoded=encoded)
+    spans, others = spans_from_logs(message)
+    batch = canonical(spans, received=b"", rejected=rejected)
+    return batch._replace(fragments=batch.spans, dropped={"log": others} if others else {}, signal=signal.name)

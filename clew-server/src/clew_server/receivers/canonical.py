@@ -1,0 +1,97 @@
+"""The end of every decoder: an OTLP request becomes a batch whose ids, limits and form the log and the store rely on. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from google.protobuf.message import EncodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew_server.errors import BadInput, TooLarge
+from clew_server.model.otlp_raw import parse_raw
+from clew_server.model.unknown import known_fields_only
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
+from clew_server.receivers.density import check_density
+
+_HEAD_BYTES = 28
+_NO_TRACE_ID = bytes(16)
+_NO_SPAN_ID = bytes(8)
+
+
+def canonical(
+    request: ExportTraceServiceRequest,
+    *,
+    received: bytes,
+    rejected: Mapping[str, int] = MappingProxyType({}),
+    encoded: bytes | None = None,
+) -> OtlpBatch:
+    """The batch of a request. Spans whose ids OTLP forbids are taken out and counted beside those in `rejected`.
+
+    `received`: the body as it came, by which a repetition is recognized. `encoded`: the request as protobuf bytes, where
+    there are some already. May change `request`. Raises TooLarge beyond the limits of a request, BadInput for a request
+    that protobuf cannot write.
+    """
+    if encoded is None and _spans(request) > MAX_REQUEST_SPANS:
+        raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+    left_out = Counter(rejected)
+    try:
+        # Without unknown fields at the top: among them is field 1000, which is the log's own mark.
+        request, written = known_fields_only(request, request.SerializeToString() if encoded is None else encoded)
+        heads = _heads(written)
+        if heads is None:
+            _remove_forbidden(request, left_out)
+            written = request.SerializeToString()
+            heads = _heads(written)
+    except EncodeError as error:
+        raise BadInput(f"the request cannot be written again: {error}", code="malformed") from error
+    if len(written) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    check_density(written)
+    return OtlpBatch(received, written, len(heads or b"") // _HEAD_BYTES, heads, dict(left_out))
+
+
+def _spans(request: ExportTraceServiceRequest) -> int:
+    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
+
+
+def _heads(request: bytes) -> bytes | None:
+    """The first 28 bytes of each span of a canonical request; None if any span's ids are not as OTLP wants them.
+
+    Whole columns are compared at once: asking the parsed message for each id costs three times as much.
+    """
+    heads: list[bytes] = []
+    for resource in parse_raw(request).resource_spans:
+        for scope in resource.scope_spans:
+            heads += [span[:_HEAD_BYTES] for span in scope.spans]
+    joined, count = b"".join(heads), len(heads)
+    if (
+        len(joined) != count * _HEAD_BYTES
+        or joined[0::_HEAD_BYTES] != b"\x0a" * count
+        or joined[1::_HEAD_BYTES] != b"\x10" * count
+        or joined[18::_HEAD_BYTES] != b"\x12" * count
+        or joined[19::_HEAD_BYTES] != b"\x08" * count
+    ):
+        return None
+    if _NO_SPAN_ID in joined and any(h[20:] == _NO_SPAN_ID or h[2:18] == _NO_TRACE_ID for h in heads):
+        return None
+    return joined
+
+
+def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]) -> None:
+    for resource in message.resource_spans:
+        for scope in resource.scope_spans:
+            kept: list[Span] = []
+            before = len(scope.spans)
+            for span in scope.spans:
+                if len(span.trace_id) != 16 or span.trace_id == _NO_TRACE_ID:
+                    rejected["trace_id"] += 1
+                elif len(span.span_id) != 8 or span.span_id == _NO_SPAN_ID:
+                    rejected["span_id"] += 1
+                else:
+                    kept.append(span)
+            if len(kept) != before:
+                del scope.spans[:]
+                scope.spans.extend(kept)
