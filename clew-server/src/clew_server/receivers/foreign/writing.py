@@ -1,0 +1,177 @@
+"""OTLP bytes from the values of other systems' spans. What comes back often is written once and looked up afterwards. No I/O.
+
+The bytes are in canonical form (`clew.otlp.encode`), so that `canonical()` finds nothing to rewrite.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew.otlp import encode
+from clew.otlp import fields as f
+from clew_server.errors import TooLarge
+from clew_server.receivers.canonical import canonical
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
+from clew_server.receivers.foreign.conventions import Value, typed
+from clew_server.receivers.pieces import PIECE_BYTES, pieces
+
+MAX_NS: Final = (1 << 64) - 1
+
+_MOST_KEPT = 8192
+_LONGEST_KEPT_BYTES = 128
+_pairs: dict[tuple[str, Value], bytes] = {}
+_names: dict[str, bytes] = {}
+
+_TRACE_ID_HEAD: Final = encode.tag(f.SPAN_TRACE_ID, f.BYTES) + b"\x10"
+_SPAN_ID_HEAD: Final = encode.tag(f.SPAN_SPAN_ID, f.BYTES) + b"\x08"
+_PARENT_HEAD: Final = encode.tag(f.SPAN_PARENT_SPAN_ID, f.BYTES) + b"\x08"
+_KINDS: Final = [encode.tag(f.SPAN_KIND, f.VARINT) + bytes((kind,)) if kind else b"" for kind in range(6)]
+_pack_time: Final = Struct("<cQ").pack
+_pack_times: Final = Struct("<cQcQ").pack
+_START: Final = encode.tag(f.SPAN_START, f.FIXED64)
+_END: Final = encode.tag(f.SPAN_END, f.FIXED64)
+_SPAN: Final = encode.tag(f.SCOPE_SPANS_SPANS, f.BYTES)
+
+
+def ns_from_us(time_us: int) -> int | None:
+    """Nanoseconds; None where OTLP has no number for them."""
+    return time_us * 1000 if 0 <= time_us <= MAX_NS // 1000 else None
+
+
+def attributes(items: Mapping[str, Value]) -> bytes:
+    """Attributes of a span. Texts under keys that are numbers by convention become numbers (`conventions.typed`)."""
+    found = [_pairs.get(item) or _attribute(*item) for item in items.items()]
+    return b"".join(found)
+
+
+def _attribute(key: str, value: Value) -> bytes:
+    written = typed(key, whole_characters(value)) if isinstance(value, str) else value
+    encoded = encode.delimited(f.SPAN_ATTRIBUTES, encode.key_value(whole_characters(key), written))
+    # Only texts may be looked up by their pair: 1, 1.0 and True are equal and written differently.
+    if isinstance(value, str) and len(encoded) <= _LONGEST_KEPT_BYTES and len(_pairs) < _MOST_KEPT:
+        _pairs[key, value] = encoded
+    return encoded
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def event(time_ns: int, name: str, items: Mapping[str, Any] | None = None, dropped: int = 0) -> bytes:
+    """An element of `Span.events`."""
+    made = encode.event(time_ns, whole_characters(name), items or {}, dropped)
+    return encode.delimited(f.SPAN_EVENTS, made)
+
+
+def span_front(name: str, kind: int, start_ns: int, end_ns: int, attribute_bytes: bytes) -> bytes:
+    """The fields of a span from its name to its attributes."""
+    encoded = _names.get(name)
+    if encoded is None:
+        encoded = _name(name)
+    if start_ns and end_ns:
+        times = _pack_times(_START, start_ns, _END, end_ns)
+    else:
+        times = (_pack_time(_START, start_ns) if start_ns else b"") + (_pack_time(_END, end_ns) if end_ns else b"")
+    return encoded + _KINDS[kind] + times + attribute_bytes
+
+
+def _name(name: str) -> bytes:
+    encoded = encode.delimited(f.SPAN_NAME, encode.utf8(whole_characters(name))) if name else b""
+    if len(encoded) <= _LONGEST_KEPT_BYTES and len(_names) < _MOST_KEPT:
+        _names[name] = encoded
+    return encoded
+
+
+def span_back(
+    events: Iterable[bytes] = (), links: Iterable[bytes] = (), status_code: int = 0, status_message: str = ""
+) -> bytes:
+    """The fields of a span behind its attributes. `events` come from `event`, `links` from `clew.otlp.encode.link`."""
+    back = b"".join(events) + b"".join([encode.delimited(f.SPAN_LINKS, link) for link in links])
+    if status_code:
+        back += encode.delimited(f.SPAN_STATUS, encode.status(status_code, whole_characters(status_message)))
+    return back
+
+
+def span(trace_id: bytes, span_id: bytes, trace_state: str, parent_id: bytes, front: bytes, back: bytes) -> bytes:
+    """An element of `ScopeSpans.spans`. Ids are 16 and 8 bytes, `parent_id` may be empty."""
+    state = encode.delimited(f.SPAN_TRACE_STATE, encode.utf8(whole_characters(trace_state))) if trace_state else b""
+    parent = _PARENT_HEAD + parent_id if parent_id else b""
+    body = b"".join((_TRACE_ID_HEAD, trace_id, _SPAN_ID_HEAD, span_id, state, parent, front, back))
+    return _SPAN + encode.varint(len(body)) + body
+
+
+@lru_cache(maxsize=1024)
+def address_text(packed: bytes) -> str:
+    """An address of 4 or 16 bytes as text; empty where it is neither, or all zero."""
+    if len(packed) not in (4, 16) or not any(packed):
+        return ""
+    return str(ipaddress.ip_address(packed))
+
+
+def resource(items: Mapping[str, Value]) -> bytes:
+    """The inside of a Resource, as `Groups.add` wants it."""
+    return encode.resource(
+        {
+            whole_characters(key): typed(key, whole_characters(value)) if isinstance(value, str) else value
+            for key, value in items.items()
+        }
+    )
+
+
+class Groups:
+    """Spans by resource and scope, in the order in which those were seen first."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[bytes, str, str], list[bytes]] = {}
+        self._count = 0
+
+    def add(self, resource_bytes: bytes, scope_name: str, scope_version: str, one: bytes) -> None:
+        """Add a span, as `span` writes it. Raises TooLarge beyond the spans a request may have."""
+        self._count += 1
+        if self._count > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+        key = (resource_bytes, scope_name, scope_version)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = []
+        group.append(one)
+
+    def request(self) -> bytes:
+        """An OTLP request of all of them."""
+        by_resource: dict[bytes, list[bytes]] = {}
+        for (resource_bytes, name, version), spans in self._groups.items():
+            scope = encode.scope_spans(encode.scope(whole_characters(name), whole_characters(version), {}), spans)
+            by_resource.setdefault(resource_bytes, []).append(scope)
+        return b"".join([encode.request(*group) for group in by_resource.items()])
+
+
+def batch(request: bytes, *, received: bytes, rejected: Mapping[str, int]) -> OtlpBatch:
+    """The batch of a request that `Groups` made. Raises TooLarge beyond the limits of a request.
+
+    A large one is checked a part at a time, so that protobuf's objects exist for half a MiB of it and not for all.
+    """
+    if len(request) <= PIECE_BYTES:
+        message = ExportTraceServiceRequest.FromString(request)
+        return canonical(message, received=received, rejected=rejected, encoded=request)
+    parts: list[OtlpBatch] = []
+    size = 0
+    for piece in pieces(request):
+        message = ExportTraceServiceRequest.FromString(piece)
+        parts.append(canonical(message, received=b"", encoded=piece))
+        size += len(parts[-1].request)
+        if size > MAX_REQUEST_BYTES:
+            raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes, written as OTLP")
+    heads = b"".join([part.heads or b"" for part in parts])
+    written = b"".join([part.request for part in parts])
+    return OtlpBatch(received, written, sum(part.spans for part in parts), heads, dict(rejected))
