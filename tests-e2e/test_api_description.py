@@ -17,7 +17,7 @@ from harness.server import Server
 def trace_id(server: Server) -> str:
     trace = wire.new_trace_id()
     root = wire.span(trace_id=trace, name="GET /cart")
-    child = wire.span(trace_id=trace, parent_id=root.span_id, name="SELECT")
+    child = wire.span(trace_id=trace, parent_id=root.span_id, name="SELECT", kind=3, values={"db.namespace": "cart"})
     orphan = wire.span(trace_id=trace, parent_id=wire.new_span_id(), name="lost")
     server.export(wire.request("described", [root, child, orphan]))
     server.flush()
@@ -39,6 +39,12 @@ def test_every_answer_has_the_shape_that_is_described(server: Server, trace_id: 
     check(server, "/api/v1/operations", "get", server.get_json("/api/v1/operations", service="described"))
     usual = server.get_json("/api/v1/baseline", service="described", operation="GET /cart")
     check(server, "/api/v1/baseline", "get", usual)
+    calls = server.get_json("/api/v1/dependencies", **{"from": "now-1h"})
+    check(server, "/api/v1/dependencies", "get", calls)
+    described_call = next(one for one in calls["dependencies"] if one["caller"] == "described")
+    schemas = server.get_json("/api/v1/openapi.json")["components"]["schemas"]
+    assert set(calls) == set(schemas["Dependencies"]["properties"])
+    assert set(described_call) == set(schemas["Dependency"]["properties"])
     answers = httpx.post(f"{server.http}/api/v1/traces/answers", json={"trace_ids": [trace_id, "ab" * 16]}).json()
     check(server, "/api/v1/traces/answers", "post", answers)
     schemas = server.get_json("/api/v1/openapi.json")["components"]["schemas"]

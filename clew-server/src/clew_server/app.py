@@ -164,6 +164,7 @@ class App:
             self._store.reader,
             RecentReader(self._wal),
             usual=self._store.usual,
+            dependencies=self._store.dependencies,
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)

@@ -111,6 +111,23 @@ export interface Baseline {
   to: string
 }
 
+export interface Dependency {
+  caller: string
+  callee: string
+  kind: 'call' | 'message' | 'database'
+  /** the side that sends no spans, null: both do */
+  uninstrumented: 'caller' | 'callee' | 'None'
+  calls: number
+  /** calls of which a side's span has status error */
+  failed: number
+}
+
+export interface Dependencies {
+  dependencies: Dependency[]
+  complete: boolean
+  reason: string | null
+}
+
 export interface FoundSpans {
   span_ids: string[]
   complete: boolean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -30,6 +31,7 @@ _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
+_DEPENDENCIES_PARAMETERS = frozenset(("from", "to"))
 _SEARCH_PARAMETERS = frozenset(
     (
         "q",
@@ -74,6 +76,7 @@ class NativeApi:
             Route("/api/v1/services", self.services),
             Route("/api/v1/operations", self.operations),
             Route("/api/v1/baseline", self.baseline),
+            Route("/api/v1/dependencies", self.dependencies),
             Route("/api/v1/traces", self.traces),
             Route("/api/v1/traces/answers", self.answers, methods=["POST"]),
             Route("/api/v1/traces/{trace_id}", self.trace),
@@ -132,6 +135,17 @@ class NativeApi:
                 "to": str(usual.to_unix_nano),
             },
             headers={"Cache-Control": "no-store", **_incomplete(missing)},
+        )
+
+    async def dependencies(self, request: Request) -> Response:
+        _refuse_unknown(request, _DEPENDENCIES_PARAMETERS, "the dependencies")
+        now = self._clock_ns()
+        from_ns = time_from_text("from", _once(request, "from") or "0", now)
+        to_ns = time_from_text("to", _once(request, "to") or "now", now)
+        found, reason = await self._query.dependencies(from_ns, to_ns)
+        return JSONResponse(
+            {"dependencies": [asdict(one) for one in found], "complete": reason is None, "reason": reason},
+            headers={"Cache-Control": "no-store"},
         )
 
     async def traces(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from clew_server.analysis.answers import Certainty, FindingKind, Word
 from clew_server.model.columns import FLAGS
+from clew_server.model.dependency import CallKind, Uninstrumented
 from clew_server.troubles import KINDS
 
 _DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
@@ -135,6 +136,20 @@ _SCHEMAS: dict[str, Any] = {
         p95_ns={"type": ["string", "null"]},
         p99_ns={"type": ["string", "null"]},
         **{"from": _DECIMAL, "to": _DECIMAL},
+    ),
+    "Dependency": _object(
+        caller={"type": "string"},
+        callee={"type": "string"},
+        kind={"enum": list(get_args(CallKind))},
+        uninstrumented={
+            "enum": [*get_args(Uninstrumented), None],
+            "description": "the side that sends no spans, null: both do",
+        },
+        calls={"type": "integer"},
+        failed={"type": "integer", "description": "calls of which a side's span has status error"},
+    ),
+    "Dependencies": _object(
+        dependencies=_list(_ref("Dependency")), complete={"type": "boolean"}, reason=_or_null("string")
     ),
     "FoundSpans": _object(span_ids=_STRINGS, complete={"type": "boolean"}),
     "Page": _object(
@@ -274,6 +289,16 @@ DOCUMENT: dict[str, Any] = {
                     _query("at", "the hour before this: now, now-1h, ISO time with zone, or ns since the epoch", default="now"),
                 ],
                 "responses": _answers(_ref("Baseline")),
+            }
+        },
+        "/api/v1/dependencies": {
+            "get": {
+                "summary": "Which services call which, from the spans themselves",
+                "parameters": [
+                    _query("from", "now-1h, ISO time with zone, or ns since the epoch; without it all there is"),
+                    _query("to", "likewise, exclusive; without it now"),
+                ],
+                "responses": _answers(_ref("Dependencies")),
             }
         },
         "/api/v1/decode": {

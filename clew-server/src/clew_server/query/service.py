@@ -17,13 +17,22 @@ from typing import Final, NamedTuple, TypeVar
 from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
+from clew_server.model.dependency import Dependencies
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
-from clew_server.store.contract import Names, Page, TraceReader, TraceSearch, TraceStore, TraceUsual
+from clew_server.store.contract import (
+    Names,
+    Page,
+    TraceDependencies,
+    TraceReader,
+    TraceSearch,
+    TraceStore,
+    TraceUsual,
+)
 
 MAX_SPANS_ASKED: Final = 100
 MAX_SPANS_OF_A_BRIEF: Final = 10_000
@@ -128,6 +137,7 @@ class QueryService:
         recent: TraceReader,
         *,
         usual: TraceUsual | None = None,
+        dependencies: TraceDependencies | None = None,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
@@ -140,6 +150,7 @@ class QueryService:
         self._traces = Traces(store, recent)
         self._search = search
         self._usual = usual
+        self._dependencies = dependencies
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -237,6 +248,13 @@ class QueryService:
     async def search(self, search: Search) -> Page:
         """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
         return await self._searches.run(lambda: self._search.find(search))
+
+    async def dependencies(self, from_unix_nano: int, to_unix_nano: int) -> Dependencies:
+        """Which services called which in the time from one to before the other. Raises Unavailable, StoreFailed."""
+        asked = self._dependencies
+        if asked is None:
+            raise Unavailable("This server has no store that knows which services call which.")
+        return await self._searches.run(lambda: asked.dependencies(from_unix_nano, to_unix_nano))
 
     async def services(self) -> Names[str]:
         """Names of all services, sorted."""

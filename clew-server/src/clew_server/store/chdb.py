@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clew_server.store import queries
 from clew_server.store.asking import GUARD_RAILS, Tables
+from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
@@ -23,12 +24,13 @@ class ChdbStore:
     thread of a server. The parts:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
-    `maintenance`: StoreMaintenance
+    `dependencies`: TraceDependencies · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
     reader: ChdbTraces
     usual: ChdbUsual
+    dependencies: ChdbDependencies
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -68,6 +70,7 @@ class ChdbStore:
         self.writer = ChdbWriter(connections.write, schemas, tables)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
+        self.dependencies = ChdbDependencies(connections.read, tables)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:

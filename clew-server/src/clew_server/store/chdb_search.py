@@ -75,7 +75,7 @@ class ChdbTraces(ChdbReader):
                 if len(found) > search.limit or from_ns <= oldest_ns:
                     break
         except Stopped as stopped:
-            stopped_by = f"{stopped}; traces that start before {_iso(reached_ns)} were not looked at"
+            stopped_by = f"{stopped}; traces that start before {iso(reached_ns)} were not looked at"
         more = None
         if len(found) > search.limit:
             more = _cursor_written(found[search.limit - 1].start_unix_nano, found[search.limit - 1].trace_id)
@@ -213,6 +213,6 @@ def _cursor_read(cursor: str) -> tuple[int, str]:
     return min(int(parts.group(1)), LAST_START_NS), parts.group(2)
 
 
-def _iso(time_ns: int) -> str:
+def iso(time_ns: int) -> str:
     seconds = min(time_ns // 1_000_000_000, LAST_START_NS // 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,4 +1,4 @@
-"""The interfaces of a store: TraceWriter for the collector, TraceReader, TraceSearch and TraceUsual for queries."""
+"""The interfaces of a store: TraceWriter for the collector; TraceReader, TraceSearch, TraceUsual, TraceDependencies for queries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from clew_server.model.dependency import Dependencies
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.usual import Durations, Operation, Within
@@ -188,6 +189,17 @@ class TraceUsual(Protocol):
         """Of these operations in a sample of such traces that start in the hours of `durations`.
 
         A delay counts where the parent is a span of one of `operations` too. Raises StoreFailed, Unavailable.
+        """
+        ...
+
+
+class TraceDependencies(Protocol):
+    """Which services call which. Blocking."""
+
+    def dependencies(self, from_unix_nano: int, to_unix_nano: int) -> Dependencies:
+        """Calls that began at or after `from_unix_nano` and before `to_unix_nano`, by the clock of the caller.
+
+        Where there are too many spans to look at, the newest are, and `reason` says so. Raises StoreFailed, Unavailable.
         """
         ...
 

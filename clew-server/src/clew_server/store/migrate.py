@@ -25,8 +25,6 @@ TABLES: Final = (
     "resources",
     "traces",
     "red",
-    "deps",
-    "deps_done",
 )
 """Every table that holds data, partitioned by its arrival day."""
 
