@@ -9,6 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.semconv import GRPC_CODES, GRPC_SERVER_FAULTS
 from clew_server.model.fragments import FROM, SEVERITY
+from clew_server.model.heads import SpanHead
 
 EVENTS_TAG, LINKS_TAG, _STATUS_TAG = 0x5A, 0x6A, 0x7A
 """First bytes of fields of a span: bytes without them have no such field, others may."""
@@ -23,21 +24,21 @@ _HTTP_KEYS: Final = ("http.response.status_code", "http.status_code")
 _GRPC_KEYS: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
 
 
-def is_failed(span: Span, raw: bytes) -> bool:
+def is_failed(head: SpanHead, raw: bytes) -> bool:
     """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes, canonical.
 
-    A field is looked at only where the bytes hold its tag, codes only where they may hold one that fails: what a message has not is
-    the dearest to ask it for, and attributes are most of what a span costs to read.
+    A field is looked at only where the bytes hold its tag, and the whole span is parsed only where it may hold an exception or a code
+    that fails. Raises DecodeError when it then does not parse.
     """
-    status = span.status.code if _STATUS_TAG in raw else _UNSET
+    status = head.status.code if _STATUS_TAG in raw else _UNSET
     if status != _UNSET:
         return status == _ERROR
-    if EVENTS_TAG in raw and b"exception" in raw and exceptions(span):
+    if EVENTS_TAG in raw and b"exception" in raw and head.events and exceptions(Span.FromString(raw)):
         return True
     at = raw.find(b"status_code")
     while at >= 0:
         if not _is_harmless(raw[max(0, at - 14) : at + 18]):
-            return failing_code(span) is not None
+            return failing_code(Span.FromString(raw)) is not None
         at = raw.find(b"status_code", at + 11)
     return False
 

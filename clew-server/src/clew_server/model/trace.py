@@ -7,8 +7,10 @@ trace is. Questions about it are answered in `clew_server.analysis`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -34,6 +36,7 @@ from clew_server.model.columns import (
 )
 from clew_server.model.failed import EVENTS_TAG, LINKS_TAG, is_failed
 from clew_server.model.fragments import merged
+from clew_server.model.heads import SpanHead, span_without_parts
 from clew_server.model.stored import StoredSpan, StoredSpans
 
 __all__ = [
@@ -136,8 +139,12 @@ class Trace:
         return self.start_ns[row] + self.duration_ns[row]
 
     def span(self, row: int) -> Span:
-        """The whole span, parsed anew at each call."""
-        return Span.FromString(self.stored.raw[row])
+        """The whole span, parsed anew at each call; without its attributes, events and links where their bytes do not parse."""
+        raw = self.stored.raw[row]
+        try:
+            return Span.FromString(raw)
+        except DecodeError:
+            return span_without_parts(raw)
 
     def service_of(self, row: int) -> str:
         """Its `service.name`; empty where it names none."""
@@ -199,7 +206,10 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
 
 
 class _Read:
-    """The columns that come from the bytes of each span, in the order of the spans, those left out that do not parse."""
+    """The columns that come from the bytes of each span, in the order of the spans, those left out that do not parse.
+
+    Only the head of a span is parsed: its attributes are most of what parsing it costs, and few spans are asked for them.
+    """
 
     def __init__(self, came: StoredSpans) -> None:
         self.places: list[int] = []
@@ -214,18 +224,18 @@ class _Read:
         places, ids, parent_ids, names = self.places, self.ids, self.parent_ids, self.names
         starts, durations, kinds, flags = self.starts, self.durations, self.kinds, self.flags
         one_name: dict[str, str] = {}
-        parse = Span.FromString
+        parse = SpanHead.FromString
         for place, raw in enumerate(came.raw):
             try:
-                span = parse(raw)
+                head = parse(raw)
+                flag = FAILED if is_failed(head, raw) else 0
             except DecodeError:
                 self.broken += 1
                 continue
-            begin, end, kind, name = span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.name
-            flag = FAILED if is_failed(span, raw) else 0
-            if EVENTS_TAG in raw and span.events:
+            begin, end, kind, name = head.start_time_unix_nano, head.end_time_unix_nano, head.kind, head.name
+            if EVENTS_TAG in raw and head.events:
                 flag |= EVENTS
-            if LINKS_TAG in raw and span.links:
+            if LINKS_TAG in raw and head.links:
                 flag |= LINKS
             if end < begin:
                 flag |= MISPLACED
@@ -239,8 +249,8 @@ class _Read:
             names.append(one_name.setdefault(name, name))
             kinds.append(kind if 0 <= kind <= 5 else 0)
             flags.append(flag)
-            ids.append(span.span_id)
-            parent_ids.append(span.parent_span_id)
+            ids.append(head.span_id)
+            parent_ids.append(head.parent_span_id)
             places.append(place)
 
 
@@ -258,17 +268,16 @@ def _by_start(read: _Read, came: StoredSpans) -> list[int]:
     """The spans by start; of those that start together the longest first, then by id, then by what else they hold."""
     starts, durations, ids = read.starts, read.durations, read.ids
     order = sorted(range(len(starts)), key=starts.__getitem__)
-    at = 0
-    while at < len(order) - 1:
-        upto = at + 1
-        if starts[order[at]] == starts[order[upto]]:
-            while upto < len(order) and starts[order[upto]] == starts[order[at]]:
-                upto += 1
-            order[at:upto] = sorted(
-                order[at:upto],
-                key=lambda i: (-durations[i], ids[i], came.raw[i], came.origins[came.origin[i]]),
-            )
-        at = upto
+    ordered = _in_order(starts, order)
+    done = 0
+    for at in [at for at, (one, after) in enumerate(pairwise(ordered)) if one == after]:
+        if at < done:
+            continue
+        done = bisect_right(ordered, ordered[at], at)
+        order[at:done] = sorted(
+            order[at:done],
+            key=lambda i: (-durations[i], ids[i], came.raw[i], came.origins[came.origin[i]]),
+        )
     return order
 
 
