@@ -91,7 +91,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "analysis": {"model"},
     "query": LEAVES | {"model", "store", "analysis"},
     "api": LEAVES | {"query", "model", "store", "analysis"},
-    "cli": LEAVES | {"app", "datafolder", "store", "demo", "model"},
+    "cli": LEAVES | {"app", "datafolder", "store", "demo", "model", "receivers"},  # `import` reads files itself
     "demo": LEAVES,
     "app": {"*"},
 }

@@ -75,11 +75,16 @@ class _Stay(HTTPRedirectHandler):
         return None
 
 
-def answer(request: Request, timeout_s: float) -> tuple[Any, dict[str, str]]:
-    """The JSON of an answer and its headers by their names in lower case. Raises one of FAILURES."""
+def opened(request: Request, timeout_s: float) -> Any:
+    """The answer of a server, to be read and closed. Raises OSError or HTTPException where none comes, HTTPError for a refusal."""
     local = is_local(request.full_url)
     opener = build_opener(ProxyHandler({}) if local else ProxyHandler(), _Stay)
-    with opener.open(request, timeout=timeout_s) as response:
+    return opener.open(request, timeout=timeout_s)
+
+
+def answer(request: Request, timeout_s: float) -> tuple[Any, dict[str, str]]:
+    """The JSON of an answer and its headers by their names in lower case. Raises one of FAILURES."""
+    with opened(request, timeout_s) as response:
         try:
             parsed = json.loads(response.read())
         except RecursionError:

@@ -66,6 +66,33 @@ class Client:
             urllib.request.Request(self.server + path, data=json.dumps(body).encode(), headers=headers), wants
         )
 
+    def opened(self, path: str, accept: str) -> Any:
+        """The answer of `GET path` in this form, to be read piece by piece and closed."""
+        request = urllib.request.Request(self.server + path, headers={**self._headers, "Accept": accept})
+        try:
+            answer = ask.opened(request, _TIMEOUT_S)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refused(error) from error
+        except ask.FAILURES as error:
+            raise self.gone(error) from error
+        self.incomplete = answer.headers.get("clew-incomplete")
+        return answer
+
+    def otlp_url(self) -> str | None:
+        """The base address at which the server takes OTLP over HTTP, as it is reached from here; None where it takes none."""
+        status = self.get("/api/v1/status", wants="receivers")
+        for receiver in status["receivers"]:
+            if receiver["name"] == "otlp-http" and receiver["state"] == "open":
+                return reached_from_here(receiver["address"], self.server)
+        return None
+
+    def gone(self, error: BaseException) -> CommandFailed:
+        """What ends the command where no answer comes, or where it breaks off."""
+        return CommandFailed(
+            NOT_REACHABLE, f"no clew answers at {self.server} ({ask.reason(error)}); start one with: clew serve"
+        )
+
     def _ask(self, request: urllib.request.Request, wants: str) -> Any:
         try:
             found, headers = ask.answer(request, _TIMEOUT_S)
@@ -75,9 +102,7 @@ class Client:
         except ValueError as error:
             raise self._no_clew(str(error)) from error
         except ask.FAILURES as error:
-            raise CommandFailed(
-                NOT_REACHABLE, f"no clew answers at {self.server} ({ask.reason(error)}); start one with: clew serve"
-            ) from error
+            raise self.gone(error) from error
         if not isinstance(found, dict) or wants not in found:
             raise self._no_clew(f"its answer has no {wants!r}")
         self.incomplete = headers.get("clew-incomplete")
@@ -98,6 +123,15 @@ class Client:
         if ours is None:
             return self._no_clew(message)
         return CommandFailed(NOT_FOUND if error.code == 404 else USAGE, message)
+
+
+def reached_from_here(address: str, server: str) -> str:
+    """The URL of a receiver. One that names only the server's own machine, or all its addresses, is at the server's host."""
+    parts = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
+    host = parts.hostname or ""
+    if host in ("", "0.0.0.0", "::") or ask.is_local(parts.geturl()):
+        host = urllib.parse.urlsplit(server).hostname or host
+    return f"http://{f'[{host}]' if ':' in host else host}:{parts.port}"
 
 
 def quoted_id(text: str) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from clew import ask
 from clew.cli import Command
@@ -114,21 +113,10 @@ def _running_server(arguments: argparse.Namespace) -> Running | None:
         if getattr(arguments, name.replace("-", "_")) is not None:
             raise CommandFailed(USAGE, f"--{name} is for a server that the demo starts; with --server it starts none")
     client = Client(arguments)
-    status = client.get("/api/v1/status", wants="receivers")
-    for receiver in status["receivers"]:
-        if receiver["name"] == "otlp-http" and receiver["state"] == "open":
-            otlp_url = _reached_from_here(receiver["address"], client.server)
-            return Running(client.server, otlp_url, ask.authorization(arguments.token_file))
+    otlp_url = client.otlp_url()
+    if otlp_url is not None:
+        return Running(client.server, otlp_url, ask.authorization(arguments.token_file))
     raise CommandFailed(FAILED, f"{client.server} takes no OTLP over HTTP now: its receiver otlp-http is not open")
-
-
-def _reached_from_here(address: str, server: str) -> str:
-    """The URL of a receiver. One that names only the server's own machine, or all its addresses, is at the server's host."""
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    host = parts.hostname or ""
-    if host in ("", "0.0.0.0", "::") or ask.is_local(parts.geturl()):
-        host = urlsplit(server).hostname or host
-    return f"http://{f'[{host}]' if ':' in host else host}:{parts.port}"
 
 
 def _choose_ports(arguments: argparse.Namespace) -> dict[str, Any]:

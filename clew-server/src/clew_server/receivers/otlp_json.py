@@ -153,6 +153,32 @@ class _Reading:
         self._rejected[self._signal.malformed] += items
 
 
+def resource_from_json(source: object) -> bytes:
+    """A `resource` of OTLP JSON as protobuf. Raises BadInput for a wrong value."""
+    target = Resource()
+    _resource(target, _object(source, "resource"))
+    return target.SerializeToString()
+
+
+def scope_from_json(source: object) -> bytes:
+    """A `scope` of OTLP JSON as protobuf. Raises BadInput for a wrong value."""
+    target = InstrumentationScope()
+    _scope(target, _object(source, "scope"))
+    return target.SerializeToString()
+
+
+def span_from_json(source: object) -> bytes:
+    """A span of OTLP JSON as protobuf; an id that is not hex is left empty. Raises BadInput for any other wrong value."""
+    target = Span()
+    _span(target, _object(source, "a span"))
+    return target.SerializeToString()
+
+
+def text_from_json(value: object, key: str) -> bytes:
+    """A text of OTLP JSON as UTF-8; null is none. Raises BadInput for another value."""
+    return _text({key: value}, key).encode()
+
+
 def _resource(target: Resource, source: _Json) -> None:
     _attributes(target.attributes, source)
     target.dropped_attributes_count = _unsigned(source, "droppedAttributesCount", 32)

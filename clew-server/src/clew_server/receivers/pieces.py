@@ -25,13 +25,15 @@ _MAX_FIELDS_OF_LONG_PIECE = 1_000_000
 _Edges = tuple[int, int]
 
 
-def pieces(body: bytes, signal: Signal = TRACES) -> Iterator[bytes]:
+def pieces(body: bytes, signal: Signal = TRACES, *, most: int = MAX_REQUEST_SPANS) -> Iterator[bytes]:
     """Requests that hold together what `body` holds, in its order; unknown fields at the top are left out.
+
+    It may hold `most` resources, scopes and spans or log records.
 
     Unknown fields beside a resource or a scope stand in one piece only. Raises BadInput where the bytes are no request,
     TooLarge for too many resources, scopes, spans or log records, or too much in one of them.
     """
-    cut = _Cut(body, signal)
+    cut = _Cut(body, signal, most)
     _, _, resources = cut.split(0, len(body), child=0x0A, name="resources")
     for run in cut.runs(resources, PIECE_BYTES):
         if len(run) > 1 or run[0][1] - run[0][0] <= PIECE_BYTES:
@@ -65,9 +67,10 @@ def _of_scope(cut: _Cut, at: _Edges, resource: bytes, unknown_of_resource: bytes
 class _Cut:
     """The body, and how much of it was counted."""
 
-    def __init__(self, body: bytes, signal: Signal) -> None:
+    def __init__(self, body: bytes, signal: Signal, most: int) -> None:
         self._body = body
         self.signal = signal
+        self._most = most
         self._counts = {"resources": 0, "scopes": 0, f"{signal.one}s": 0}
 
     def content(self, field: _Edges) -> _Edges:
@@ -80,7 +83,7 @@ class _Cut:
         body, children = self._body, list[_Edges]()
         head: list[bytes] = []
         unknown: list[bytes] = []
-        room = MAX_REQUEST_SPANS - self._counts[name]
+        room = self._most - self._counts[name]
         while at < end:
             # Written out for the children, of which there may be 200,000.
             if body[at] == child:
@@ -109,7 +112,7 @@ class _Cut:
                 if len(head) + len(unknown) > MAX_PART_FIELDS:
                     raise TooLarge(f"more than {MAX_PART_FIELDS} fields that OTLP does not know beside {name}")
             if len(children) > room:
-                raise TooLarge(f"more than {MAX_REQUEST_SPANS} {name} in one request")
+                raise TooLarge(f"more than {self._most} {name} in one request")
         self._counts[name] += len(children)
         return b"".join(head), b"".join(unknown), children
 
