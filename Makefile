@@ -14,8 +14,10 @@ NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
 NPM := env PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
-# Two workers; the tests of a file stay together and in their order. Empty: one after the other.
+# Workers; the tests of a file stay together and in their order. Empty: one after the other. The end-to-end tests wait more than
+# they compute, and are handed out as tests-e2e/conftest.py sorts them.
 PARALLEL ?= -n 2 --dist loadfile
+PARALLEL_E2E ?= $(if $(PARALLEL),-n 3 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
@@ -131,7 +133,7 @@ prepare: install debian-packages # what the end-to-end tests need and takes long
 	$(BIN)/python tests-e2e/harness/prepare.py
 
 e2e: prepare web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
-	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL_E2E) $(PYTEST_ARGS)
 	$(BIN)/pytest tests-e2e -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md
