@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from clew_server import config
 from clew_server.config import (
     ConfigurationProblems,
+    Listening,
     bytes_from_text,
     load,
     reference_page,
@@ -13,6 +16,7 @@ from clew_server.config import (
     text_from_bytes,
     text_from_seconds,
 )
+from clew_server.receivers import table
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,11 +35,17 @@ def test_options_win_over_the_environment_over_the_file_over_the_default(tmp_pat
 def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationProblems) as caught:
         load(
-            {"http_port": "70000", "retention": "soon", "host": "0.0.0.0", "receive": "zipkin", "token_file": None},
+            {
+                "http_port": "70000",
+                "retention": "soon",
+                "host": "0.0.0.0",
+                "receive": "carrier-pigeon",
+                "token_file": None,
+            },
             {"CLEW_MAX_DISK": "much"},
         )
     text = "\n".join(caught.value.problems)
-    for part in ("--http-port", "--retention", "--host 0.0.0.0", "CLEW_MAX_DISK", "zipkin"):
+    for part in ("--http-port", "--retention", "--host 0.0.0.0", "CLEW_MAX_DISK", "carrier-pigeon"):
         assert part in text
     assert len(caught.value.problems) == 5
 
@@ -97,3 +107,75 @@ def test_a_ready_file_that_cannot_be_written_is_told_before_anything_starts(tmp_
             load({"ready_file": str(file), "data_dir": str(tmp_path / "data")}, {})
     inside = tmp_path / "data" / "ready.json"
     assert load({"ready_file": str(inside), "data_dir": str(tmp_path / "data")}, {}).ready_file == inside
+
+
+@pytest.fixture
+def receivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three receivers: one alone, two with a common beginning, of which one cannot carry a token."""
+    lines = (
+        *(line for line in table.RECEIVERS if line.option),
+        table.Line("zip", "http", 1111, "none:NONE", ""),
+        table.Line("jay-http", "http", 2222, "none:NONE", ""),
+        table.Line("jay-udp", "udp", 3333, "none:NONE", ""),
+    )
+    monkeypatch.setattr(table, "RECEIVERS", lines)
+    monkeypatch.setattr(table, "BY_NAME", {line.name: line for line in lines})
+    monkeypatch.setattr(table, "OPTIONAL", {line.name: line for line in lines if not line.option})
+
+
+def received(text: str, **options: str) -> list[tuple[str, str, int]]:
+    return [(one.name, one.host, one.port) for one in load({"receive": text, **options}, {}).receive]
+
+
+@pytest.mark.usefixtures("receivers")
+def test_receivers_are_named_alone_by_their_common_beginning_all_together_or_not_at_all() -> None:
+    zip_, http, udp = ("zip", "127.0.0.1", 1111), ("jay-http", "127.0.0.1", 2222), ("jay-udp", "127.0.0.1", 3333)
+    assert received("none") == received("") == []
+    assert received("zip") == [zip_]
+    assert received("jay") == [http, udp]
+    assert received("jay, zip") == received("all") == [zip_, http, udp]
+    assert received("jay-udp@127.0.0.1:9") == [("jay-udp", "127.0.0.1", 9)]
+    assert received("jay,jay-udp@[::1]:0") == received("jay-udp@[::1]:0,jay") == [http, ("jay-udp", "::1", 0)]
+
+
+@pytest.mark.usefixtures("receivers")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cat", "zip"),
+        ("jay@127.0.0.1:1", "one receiver only: jay-http@HOST:PORT"),
+        ("all@127.0.0.1:1", "one receiver only"),
+        ("zip@9411", "an address like"),
+        ("zip@localhost:high", "a port from 0"),
+        ("zip@127.0.0.1:1,zip@127.0.0.1:2", "once only"),
+        ("zip@0.0.0.0:1111", "--token-file"),
+        ("otlp-http", "there is no 'otlp-http'"),
+    ],
+)
+def test_a_receiver_that_cannot_be_is_refused_with_what_can(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationProblems, match=said):
+        load({"receive": text}, {})
+
+
+@pytest.mark.usefixtures("receivers")
+def test_what_cannot_carry_the_token_and_what_nobody_named_stays_on_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    open_to_all = {"host": "0.0.0.0", "token_file": str(token)}
+    assert received("all", **open_to_all) == [
+        ("zip", "0.0.0.0", 1111),
+        ("jay-http", "0.0.0.0", 2222),
+        ("jay-udp", "127.0.0.1", 3333),
+    ]
+    with pytest.raises(ConfigurationProblems, match="cannot carry a token"):
+        load({"receive": "jay-udp@0.0.0.0:3333", **open_to_all}, {})
+    assert received("jay-udp", insecure="true", host="0.0.0.0") == [("jay-udp", "0.0.0.0", 3333)]
+    monkeypatch.setattr("clew_server.config.OPTIONS", tuple(_with_default(one) for one in config.OPTIONS))
+    assert load(open_to_all, {}).receive == (Listening("zip", "127.0.0.1", 1111, must_open=False),)
+    assert load({"receive": "zip"}, {}).receive == (Listening("zip", "127.0.0.1", 1111, must_open=True),)
+
+
+def _with_default(option: config.Option) -> config.Option:
+    return dataclasses.replace(option, default="zip") if option.name == "receive" else option

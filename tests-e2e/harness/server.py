@@ -113,6 +113,12 @@ class Server:
         """HOST:PORT, as gRPC takes it."""
         return str(self.ready["otlp_grpc"]).removeprefix("http://")
 
+    def receiver(self, name: str) -> str:
+        """Where a receiver listens that `options` named (`--receive zipkin@127.0.0.1:0`): `http://HOST:PORT` or `HOST:PORT`."""
+        (found,) = (one for one in self.status()["receivers"] if one["name"] == name)
+        assert found["state"] == "open", found
+        return str(found["address"])
+
     def launch(self) -> None:
         """Start the process and return at once."""
         http, otlp_http, otlp_grpc = self._ports
@@ -120,7 +126,8 @@ class Server:
         self.ready = {}
         command = [*self._wrapper, *clew_command(), "serve", "--data-dir", str(self.data_dir), "--http-port", str(http)]
         command += ["--otlp-http-port", str(otlp_http), "--otlp-grpc-port", str(otlp_grpc)]
-        command += ["--ready-file", str(self.ready_file), *self._options]
+        # Else all servers of all workers would want the same ports; a test that needs a receiver names it in `options`.
+        command += ["--receive", "none", "--ready-file", str(self.ready_file), *self._options]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import functools
 import json
 import logging
 import os
 import signal
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from starlette.applications import Starlette
@@ -39,14 +38,14 @@ from clew_server.collector.writer import Writer
 from clew_server.config import Config, text_from_seconds
 from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
-from clew_server.guard import AsgiApp, Guard
+from clew_server.guard import Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
+from clew_server.receivers.listeners import Listeners
 from clew_server.receivers.otlp import decode_otlp
-from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
-from clew_server.receivers.status import refusal_body
 from clew_server.sockets.accept import raise_descriptor_limit
-from clew_server.sockets.server import HttpServer
+from clew_server.sockets.listening import listen, with_port
+from clew_server.sockets.server import serve as serve_http
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.retention_clock import CONFIRM_S, Reading, RetentionClock
@@ -61,45 +60,6 @@ _BACKLOG_OF_CAP = 2
 """The log holds at most this part of --max-disk, so that what waits to be stored never pushes out all that is stored."""
 _FIGURES_FOR_S = 1.0
 _STOP_WITHIN_S = 9.0
-
-
-class PortTaken(Exception):
-    """Another program listens where clew should; the message says which option moves it."""
-
-    def __init__(self, host: str, port: int, option: str) -> None:
-        super().__init__(
-            f"port {port} on {host} is taken; stop what listens there, or choose another with --{option} (0 takes a free one)"
-        )
-
-
-def listen(host: str, port: int, option: str) -> socket.socket:
-    """A listening socket, port 0 for a free one. Raises PortTaken, or CannotListen for an address that is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle off; without, every answer on a kept connection waits 40 ms for an ACK.
-    try:
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
-        raise CannotListen(f"--host {host}: {error.strerror or error}; name an address of this machine") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host.strip("[]"), port))
-        listener.listen(1024)
-        listener.setblocking(False)
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        if isinstance(error, UnicodeError):
-            raise CannotListen(f"--host {host[:80]!r} is no address; name one of this machine") from None
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host, port, option) from None
-        raise CannotListen(
-            f"--host {host}: cannot listen on port {port}: {error.strerror or error}; name an address of this machine"
-            " and a port that you may use"
-        ) from None
-    return listener
-
-
-class CannotListen(Exception):
-    """The address is none of this machine's, or not one at all."""
 
 
 class CannotSayReady(Exception):
@@ -119,6 +79,7 @@ class App:
         self._losses_looked_for_s: float | None = None
         self.troubles = Troubles()
         self.addresses: dict[str, str] = {}
+        self._listeners = Listeners()
 
     async def __aenter__(self) -> App:
         try:
@@ -134,10 +95,10 @@ class App:
     async def _start(self) -> None:
         config, stack = self._config, self._stack
         stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
-        api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "http-port")))
-        otlp_socket = stack.enter_context(
-            contextlib.closing(listen(config.host, config.otlp_http_port, "otlp-http-port"))
-        )
+        api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "--http-port")))
+        # The ports first, so that nothing is touched where one is taken; receiving begins last, and ends first.
+        stack.push_async_callback(self._listeners.stop)
+        self._listeners.bind(config.listening)
         self._folder.open()
         stack.callback(self._folder.close)
 
@@ -172,32 +133,17 @@ class App:
         stack.callback(self._probe.close)
 
         health = HealthApi(status=self.status, not_ready=self.not_ready, troubles=self.current_troubles)
-        host = f"[{config.host.strip('[]')}]" if ":" in config.host else config.host
-        self._otlp_http = OtlpHttpReceiver(
-            self._intake, fallback=Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS)
-        )
-        self._otlp_grpc = OtlpGrpcReceiver(
-            self._intake, host=config.host, port=config.otlp_grpc_port, token=config.token
-        )
+        api_address = f"http://{with_port(config.host, api_socket.getsockname()[1])}"
         await self._start_api(api_socket, health)
-        self._otlp_http.state.address = f"http://{host}:{otlp_socket.getsockname()[1]}"
-        await self._serve_http(
-            Guard(self._otlp_http, token=config.token, loopback=config.is_loopback, refusal_body=refusal_body),
-            otlp_socket,
-        )
-        try:
-            grpc_port = await self._otlp_grpc.start()
-        except OSError as error:
-            raise PortTaken(config.host, config.otlp_grpc_port, "otlp-grpc-port") from error
-        stack.push_async_callback(self._otlp_grpc.stop, 2.0)
+        await self._start_receivers(health)
         self.addresses = {
-            "http": f"http://{host}:{api_socket.getsockname()[1]}",
-            "otlp_http": self._otlp_http.state.address,
-            "otlp_grpc": f"{host}:{grpc_port}",
+            "http": api_address,
+            "otlp_http": self._listeners.address("otlp-http"),
+            "otlp_grpc": self._listeners.address("otlp-grpc"),
         }
         self._run_task(self._retain())
 
-    async def _start_api(self, listener: socket.socket, health: HealthApi) -> None:
+    async def _start_api(self, listener: socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
         uploads = UploadApi(lambda body, kind: decode_otlp(body, kind).request, clock_ns=time.time_ns)
@@ -207,23 +153,13 @@ class App:
             exception_handlers=EXCEPTION_HANDLERS,
             middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)],
         )
-        await self._serve_http(
-            Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open), listener
-        )
+        guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open)
+        self._stack.push_async_callback(await serve_http(guarded, listener))
 
-    async def _serve_http(self, app: AsgiApp, listener: socket.socket) -> None:
-        server = HttpServer(app)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
-            if task.done():
-                await task
-            await asyncio.sleep(0.005)
-
-        async def stop() -> None:
-            server.should_exit = True
-            await task
-
-        self._stack.push_async_callback(stop)
+    async def _start_receivers(self, health: HealthApi) -> None:
+        others = {"otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS)}
+        await self._listeners.start(self._intake, token=self._config.token, others=others)
+        self._stack.push_async_callback(self._listeners.stop)
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._work, functools.partial(call, *arguments))
@@ -400,7 +336,7 @@ class App:
             "damaged_log_bytes": log.damaged_bytes,
             "damaged_store_parts": stored.damaged_parts,
             "troubles": [trouble.as_dict() for trouble in await self.current_troubles()],
-            "receivers": [receiver.state.as_dict() for receiver in (self._otlp_grpc, self._otlp_http)],
+            "receivers": [state.as_dict() for state in self._listeners.states],
         }
 
     async def not_ready(self) -> str | None:

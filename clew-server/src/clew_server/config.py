@@ -1,7 +1,7 @@
 """What `clew serve` can be told, declared once: options, environment, file and the reference page are made from `OPTIONS`.
 
 Options win over the environment (`CLEW_` + the name), that over the file, that over the default. Everything is checked
-before anything starts, and every problem is listed at once. A leaf module.
+before anything starts, and every problem is listed at once. Imports the names of the receivers and nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from clew_server.receivers import table
 
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 _LONGEST_S = 1_000_000 * 86400
@@ -22,28 +24,6 @@ _LARGEST_BYTES = 1 << 62
 _LEAST_DISK_BYTES = 10 * 10**6
 """What the engine keeps for itself, the log and some merges need so much: below it nothing would be left of the spans."""
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-LATER_RECEIVERS = frozenset(
-    [
-        "zipkin",
-        "jaeger",
-        "jaeger-http",
-        "jaeger-grpc",
-        "jaeger-compact",
-        "jaeger-binary",
-        "jaeger-sampling",
-        "skywalking",
-        "skywalking-grpc",
-        "skywalking-http",
-        "opencensus",
-        "pinpoint",
-        "pinpoint-json",
-        "cat",
-        "cat-router",
-        "sofatracer",
-        "all",
-    ]
-)
 
 
 class ConfigurationProblems(Exception):
@@ -109,14 +89,46 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _receive(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip() and name.strip() != "none")
-    for name in names:
-        base = name.split("@")[0]
-        if base in LATER_RECEIVERS:
-            raise ValueError(f"none: the receiver {base!r} is not part of this version, which receives OTLP")
-        raise ValueError(f"none: there is no receiver called {name!r}")
-    return names
+class Listening(NamedTuple):
+    """A receiver that shall be open."""
+
+    name: str
+    host: str = ""
+    """Empty in what `--receive` says without an address, never in a Config."""
+    port: int = 0
+    must_open: bool = True
+    """Whether the server does not start without it."""
+    named_by: str = ""
+    """What named the address, for a sentence about it; empty for `--host`."""
+
+
+def _receive(text: str) -> tuple[Listening, ...]:
+    found: dict[str, Listening] = {}
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        name, at, address = item.partition("@")
+        lines = table.named(name)
+        if name == "none" and not at:
+            continue
+        if not lines and name != "all":
+            raise ValueError(f"receivers of this version ({table.names()}), none or all: there is no {name!r}")
+        if at and name != lines[0].name:
+            raise ValueError(f"an address for one receiver only: {lines[0].name}@HOST:PORT")
+        host, port = _address(address) if at else ("", 0)
+        for line in lines:
+            known = found.get(line.name)
+            if known is None or not known.host:
+                found[line.name] = Listening(line.name, host, port if at else line.default_port)
+            elif at:
+                raise ValueError(f"{line.name} once only")
+    return tuple(found[line.name] for line in table.RECEIVERS if line.name in found)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host:
+        raise ValueError(f"an address like 127.0.0.1:9411 behind @, not {text!r}")
+    return host, _port(port)
 
 
 def _flag(text: str) -> bool:
@@ -169,7 +181,7 @@ OPTIONS = (
     Option("retention", seconds_from_text, "7d", "TIME", "arrival days older than this are dropped"),
     Option("max-disk", _disk_bytes, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones; at least 10MB"),
     Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
-    Option("receive", _receive, "none", "LIST", "receivers beside OTLP, by name; this version has none"),
+    Option("receive", _receive, table.by_default(), "LIST", "receivers beside OTLP by name, each with @HOST:PORT or not; none, all; those named here must open"),
     Option("token-file", Path, "", "FILE", "file with the token that every port then wants as 'Authorization: Bearer'"),
     Option("insecure", _flag, "false", "", "allow listening on other addresses than loopback without a token", is_flag=True),
     Option("log-format", _log_format, "text", "text|json", "how log lines on stderr look"),
@@ -189,7 +201,7 @@ class Config:
     retention_s: int = 7 * 86400
     max_disk_bytes: int = 20 * 10**9
     max_backlog_bytes: int = 2 * 10**9
-    receive: tuple[str, ...] = ()
+    receive: tuple[Listening, ...] = ()
     token: str | None = None
     insecure: bool = False
     log_format: str = "text"
@@ -198,6 +210,15 @@ class Config:
     @property
     def is_loopback(self) -> bool:
         return is_loopback(self.host)
+
+    @property
+    def listening(self) -> tuple[Listening, ...]:
+        """Every receiver that shall be open, OTLP first."""
+        return (
+            Listening("otlp-grpc", self.host, self.otlp_grpc_port),
+            Listening("otlp-http", self.host, self.otlp_http_port),
+            *self.receive,
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -256,6 +277,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
     config_file = arguments.get("config") or environ.get("CLEW_CONFIG")
     from_file = _file_values(config_file, problems) if config_file else {}
     values: dict[str, Any] = {}
+    defaults: set[str] = set()
     for option in OPTIONS:
         text, where = arguments.get(option.key), f"--{option.name}"
         if text is None and option.variable in environ:
@@ -264,6 +286,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
             text, where = from_file[option.key], f"{option.key} in {config_file}"
         if text is None:
             text, where = option.default, f"--{option.name}"
+            defaults.add(option.key)
         try:
             values[option.key] = option.parse(text) if text else None
         except ValueError as error:
@@ -279,6 +302,11 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         problems.append(
             f"--host {values['host']}: others could reach clew without a password; add --token-file FILE, or --insecure if the network is trusted"
         )
+    is_open_to_all = bool(values["insecure"])
+    receive = [
+        _placed(one, values["host"] or "", "receive" in defaults, is_open_to_all, token, problems)
+        for one in values["receive"] or ()
+    ]
     data_dir = (values["data_dir"] or default_data_dir(environ)).expanduser().absolute()
     ready_file = values["ready_file"].absolute() if values["ready_file"] else None
     if ready_file is not None:
@@ -294,12 +322,37 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         retention_s=values["retention"],
         max_disk_bytes=values["max_disk"],
         max_backlog_bytes=values["max_backlog"],
-        receive=values["receive"] or (),
+        receive=tuple(receive),
         token=token,
         insecure=bool(values["insecure"]),
         log_format=values["log_format"],
         ready_file=ready_file,
     )
+
+
+def _placed(
+    one: Listening, host: str, by_default: bool, insecure: bool, token: str | None, problems: list[str]
+) -> Listening:
+    """A receiver of `--receive` with the address it listens at; one that would be open to all is a problem.
+
+    Without an address of its own it listens where the others do. What nobody named, and a protocol that cannot carry the
+    token, stays on loopback.
+    """
+    carries_token = table.BY_NAME[one.name].transport in ("http", "grpc")
+    named_by = f"--receive {one.name}@{one.host}" if one.host else ""
+    if one.host and not is_loopback(one.host) and not insecure:
+        if token is None:
+            problems.append(
+                f"{named_by}: others could reach clew without a password; add --token-file FILE, or --insecure if the network is trusted"
+            )
+        elif not carries_token:
+            problems.append(
+                f"{named_by}: this protocol cannot carry a token; name a loopback address, or add --insecure if the network is trusted"
+            )
+    if not one.host:
+        stays = not is_loopback(host) and (by_default or not (carries_token or insecure))
+        one = one._replace(host="127.0.0.1" if stays else host)
+    return one._replace(must_open=not by_default, named_by=named_by)
 
 
 def _check_ready_file(path: Path, data_dir: Path, problems: list[str]) -> None:
@@ -333,7 +386,7 @@ def _token(path: Path | None, problems: list[str]) -> str | None:
 
 
 def reference_page() -> str:
-    """The options as a Markdown table, for docs/reference/configuration.md."""
+    """The options and the receivers as Markdown tables, for docs/reference/configuration.md."""
     lines = [
         "# Settings of `clew serve`",
         "",
@@ -347,4 +400,21 @@ def reference_page() -> str:
         shown = f"--{option.name}" + (f" {option.metavar}" if option.metavar else "")
         shown = shown.replace("|", "\\|")
         lines.append(f"| `{shown}` | `{option.variable}` | {value} | {option.help} |")
+    lines += [
+        "",
+        "## Receivers",
+        "",
+        "OTLP is always open. `--receive` names what is open beside it: names of this table, or the beginning they share (`jaeger`",
+        "stands for all `jaeger-…`), separated by commas; `none`, `all`. `NAME@HOST:PORT` opens one at another address. A receiver",
+        "that is named must open, or the server ends with exit code 3; of the default ones a taken port is a warning, and they stay",
+        "on loopback whatever `--host` is. A protocol that cannot carry a token stays on loopback too, unless with `--insecure`.",
+        "`clew receivers` shows them all.",
+        "",
+        "| receiver | transport | port | how to point an agent at it |",
+        "| --- | --- | --- | --- |",
+    ]
+    for line in table.RECEIVERS:
+        lines.append(
+            f"| `{line.name}` | {line.transport} | {line.default_port} | `{table.pointed(line, '127.0.0.1')}` |"
+        )
     return "\n".join(lines) + "\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from clew_server.collector import record
 from clew_server.collector.intake import Intake
 from clew_server.collector.wal import Wal
-from clew_server.receivers.servers import OtlpGrpcReceiver, OtlpHttpReceiver
-from clew_server.sockets.server import HttpServer
+from clew_server.config import Listening
+from clew_server.receivers.contract import ReceiverState
+from clew_server.receivers.listeners import Listeners as AllListeners
 
 T = TypeVar("T")
 
@@ -48,8 +48,8 @@ class Listeners:
 
     wal: Wal
     intake: Intake
-    http: OtlpHttpReceiver
-    grpc: OtlpGrpcReceiver
+    http: ReceiverState
+    grpc: ReceiverState
     http_url: str
     grpc_address: str
     loop: asyncio.AbstractEventLoop
@@ -73,21 +73,12 @@ class Listeners:
 
 
 @contextlib.asynccontextmanager
-async def _serving(
-    intake: Intake, token: str | None
-) -> AsyncIterator[tuple[OtlpHttpReceiver, OtlpGrpcReceiver, int, int]]:
-    http, grpc = OtlpHttpReceiver(intake), OtlpGrpcReceiver(intake, port=0, token=token)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = HttpServer(http)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110  # uvicorn offers no event
-        await asyncio.sleep(0.005)
-    yield http, grpc, listener.getsockname()[1], await grpc.start()
-    await grpc.stop(1)
-    server.should_exit = True
-    await task
-    http.close()
-    listener.close()
+async def _serving(intake: Intake, token: str | None) -> AsyncIterator[AllListeners]:
+    listeners = AllListeners()
+    listeners.bind([Listening("otlp-grpc", "127.0.0.1"), Listening("otlp-http", "127.0.0.1")])
+    await listeners.start(intake, token=token, others={})
+    yield listeners
+    await listeners.stop()
 
 
 @pytest.fixture
@@ -111,8 +102,9 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
                 thread.join()
                 loop.close()
 
-            http, grpc, http_port, grpc_port = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
+            listeners = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
             stack.callback(stop)
-            return Listeners(log, intake, http, grpc, f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", loop)
+            grpc, http = (next(s for s in listeners.states if s.name == name) for name in ("otlp-grpc", "otlp-http"))
+            return Listeners(log, intake, http, grpc, http.address, grpc.address, loop)
 
         yield start

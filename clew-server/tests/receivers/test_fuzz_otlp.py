@@ -14,7 +14,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from clew_server.errors import BadInput
-from clew_server.receivers.otlp import JSON, PROTOBUF, decode_otlp
+from clew_server.receivers.contract import JSON, PROTOBUF
+from clew_server.receivers.otlp import decode_otlp
 from clew_server.receivers.signals import LOGS, TRACES, Signal
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "150"))

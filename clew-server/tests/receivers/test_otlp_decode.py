@@ -15,8 +15,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
 from clew_server.model.unknown import whole
-from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS
-from clew_server.receivers.otlp import PROTOBUF, check_encoding, decode_otlp, gunzip, media_type
+from clew_server.receivers.compression import check_encoding, gunzip
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, PROTOBUF
+from clew_server.receivers.otlp import decode_otlp, media_type
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 

@@ -16,8 +16,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from clew_server.collector.intake import DiskRoom
+from clew_server.config import Listening
 from clew_server.receivers.contract import MAX_REQUEST_BYTES
-from clew_server.receivers.servers import EXPORT
+from clew_server.receivers.listeners import Listeners
+from clew_server.receivers.otlp_receivers import EXPORT
+from clew_server.sockets.listening import PortTaken
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 Call = Callable[..., bytes]
@@ -49,7 +52,7 @@ def test_a_request_is_in_the_log_when_it_is_answered(server: Any, call: Call, ot
     assert call(otlp_request(2, first=10).SerializeToString(), compression=grpc.Compression.Gzip) == b""
     assert len(server.logged()) == 5
     assert call(b"") == b""
-    state = server.grpc.state.as_dict()
+    state = server.grpc.as_dict()
     assert (state["spans"], state["state"], state["address"]) == (5, "open", server.grpc_address)
     assert state["last_client"].startswith("127.0.0.1:")
 
@@ -73,7 +76,7 @@ def test_what_cannot_be_decoded_is_invalid_argument(server: Any, call: Call, otl
     with pytest.raises(grpc.RpcError) as refusal:
         call(otlp_request(1).SerializeToString()[:-3])
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert server.grpc.state.refused_requests == server.intake.statistics().refused_requests == 1
+    assert server.grpc.refused_requests == server.intake.statistics().refused_requests == 1
     assert call(otlp_request(1).SerializeToString()) == b""
 
 
@@ -141,14 +144,21 @@ def test_bytes_that_are_no_http2_and_truncated_frames_do_no_harm(
     assert len(server.logged()) == 1
 
 
-def test_a_taken_port_is_an_os_error(server: Any) -> None:
-    from clew_server.receivers.servers import OtlpGrpcReceiver
+def test_a_taken_port_is_said_and_ends_the_start_only_where_the_receiver_must_open(server: Any) -> None:
+    port = int(server.grpc_address.rpartition(":")[2])
 
     async def start() -> None:
-        second = OtlpGrpcReceiver(server.intake, port=int(server.grpc_address.rpartition(":")[2]))
-        with pytest.raises(OSError, match="cannot listen"):
-            await second.start()
-        assert second.state.state == "failed"
-        await second.stop(0)
+        for must_open in (True, False):
+            second = Listeners()
+            second.bind([Listening("otlp-grpc", "127.0.0.1", port, must_open)])
+            if must_open:
+                with pytest.raises(PortTaken, match="--otlp-grpc-port"):
+                    await second.start(server.intake, token=None, others={})
+            else:
+                await second.start(server.intake, token=None, others={})
+            state = next(state for state in second.states if state.name == "otlp-grpc")
+            assert state.state == "failed"
+            assert f"port {port} on 127.0.0.1 is taken" in str(state.last_error)
+            await second.stop()
 
     server.run(start())

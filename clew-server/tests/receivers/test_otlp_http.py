@@ -59,7 +59,7 @@ def test_protobuf_plain_and_gzipped_is_in_the_log_when_it_is_answered(
     packed = {**PROTOBUF, "content-encoding": "gzip"}
     assert client.post("/v1/traces", content=gzip.compress(other), headers=packed).status_code == 200
     assert [span.attributes[0].value.int_value for span in server.logged()] == [1, 2, 3, 10, 11]
-    state = server.http.state.as_dict()
+    state = server.http.as_dict()
     assert (state["name"], state["spans"], state["refused_requests"], state["connections"]) == ("otlp-http", 5, 0, 1)
 
 
@@ -118,8 +118,8 @@ def test_what_cannot_be_decoded_is_400_with_a_status_in_the_requests_encoding(
     for broken in (b"no gzip", gzip.compress(b"x" * 100)[:-4], b""):
         packed = {**PROTOBUF, "content-encoding": "gzip"}
         assert client.post("/v1/traces", content=broken, headers=packed).status_code == 400
-    assert server.http.state.refused_requests == server.intake.statistics().refused_requests == 5
-    assert server.http.state.last_error
+    assert server.http.refused_requests == server.intake.statistics().refused_requests == 5
+    assert server.http.last_error
 
 
 @pytest.mark.usefixtures("still_works")

@@ -12,7 +12,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
-from clew_server.receivers.otlp import JSON, decode_otlp
+from clew_server.receivers.contract import JSON
+from clew_server.receivers.otlp import decode_otlp
 
 # As opentelemetry-exporter-otlp-json-http 0.66b1 sent it.
 SEEN = (

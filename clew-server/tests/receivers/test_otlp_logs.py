@@ -21,9 +21,9 @@ from clew_server.collector import record
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers import otlp as otlp_module
 from clew_server.receivers import pieces as pieces_module
-from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS
-from clew_server.receivers.otlp import JSON, PROTOBUF, decode_otlp
-from clew_server.receivers.servers import EXPORT_LOGS
+from clew_server.receivers.contract import JSON, MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, PROTOBUF
+from clew_server.receivers.otlp import decode_otlp
+from clew_server.receivers.otlp_receivers import EXPORT_LOGS
 from clew_server.receivers.signals import LOGS
 
 HEADERS = {"content-type": PROTOBUF}
@@ -245,7 +245,7 @@ def test_every_way_of_sending_ends_in_the_log_and_counts_no_span(
     statistics = server.intake.statistics()
     assert (statistics.accepted_spans, statistics.accepted_requests) == (0, 4)
     assert (statistics.dropped_signals, statistics.rejected_spans) == ({"log": 4}, {})
-    assert server.http.state.spans == server.grpc.state.spans == 0
+    assert server.http.spans == server.grpc.spans == 0
     assert statistics.in_flight_bytes == 0
 
 

@@ -62,5 +62,5 @@ def test_every_span_of_a_real_exporter_is_in_the_log(
     assert {(span.kind, span.status.code, span.status.message, span.events[0].name) for span in spans} == {
         (2, 2, "bad", "e")
     }
-    state = server.grpc.state if transport == "grpc" else server.http.state
+    state = server.grpc if transport == "grpc" else server.http
     assert (state.spans, state.refused_requests, state.last_error) == (250, 0, None)

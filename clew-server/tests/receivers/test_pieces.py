@@ -13,8 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers import pieces as pieces_module
-from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS
-from clew_server.receivers.otlp import PROTOBUF, decode_otlp
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, PROTOBUF
+from clew_server.receivers.otlp import decode_otlp
 from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES, pieces
 from clew_server.receivers.wire import count_fields, fields, length_delimited
 

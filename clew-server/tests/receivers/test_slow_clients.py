@@ -18,7 +18,9 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.collector import intake
-from clew_server.receivers import servers
+from clew_server.receivers import grpc as grpc_receivers
+from clew_server.receivers import http as http_receivers
+from clew_server.receivers import otlp_receivers
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 MIB = 1 << 20
@@ -107,7 +109,7 @@ def test_uploads_that_stand_still_give_way_to_others(
 def test_a_body_that_stands_still_is_503_and_its_room_is_given_back(
     listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 0.3)
+    monkeypatch.setattr(http_receivers, "BODY_STEP_WITHIN_S", 0.3)
     server = listen()
     with connect(server) as connection:
         connection.sendall(head(10_000) + bytes(5000))
@@ -120,7 +122,7 @@ def test_a_body_that_stands_still_is_503_and_its_room_is_given_back(
 def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
     listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 0.5)
+    monkeypatch.setattr(http_receivers, "BODY_STEP_WITHIN_S", 0.5)
     server = listen()
     with connect(server) as connection:
         connection.sendall(head(10_000))
@@ -140,7 +142,7 @@ def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
 def test_a_slow_client_that_makes_progress_gets_through(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "BODY_STEP_WITHIN_S", 1.0)
+    monkeypatch.setattr(http_receivers, "BODY_STEP_WITHIN_S", 1.0)
     server = listen()
     sent = otlp_request(400).SerializeToString()
     with connect(server) as connection:
@@ -195,7 +197,7 @@ def test_out_of_memory_is_503_which_is_retried(
         raise MemoryError
 
     if failing == "decode":
-        monkeypatch.setattr(servers, "decode_otlp", full)
+        monkeypatch.setattr(otlp_receivers, "decode_otlp", full)
     else:
         monkeypatch.setattr(server.intake, "accept", full)
     sent = otlp_request(1).SerializeToString()
@@ -217,7 +219,7 @@ class CrawlingCall:
         self._rooms = {0: 65_535, 1: 65_535}
         self._largest = 16_384
         fields = {
-            ":method": "POST", ":scheme": "http", ":path": servers.EXPORT, ":authority": "localhost",
+            ":method": "POST", ":scheme": "http", ":path": otlp_receivers.EXPORT, ":authority": "localhost",
             "content-type": "application/grpc", "te": "trailers",
         }  # fmt: skip
         block = b"".join(b"\0" + bytes([len(k)]) + k.encode() + _short(v.encode()) for k, v in fields.items())
@@ -283,7 +285,7 @@ def resident_bytes() -> int:
 def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "GRPC_MESSAGE_WITHIN_S", 1.5)
+    monkeypatch.setattr(grpc_receivers, "MESSAGE_WITHIN_S", 1.5)
     server = listen()
     before = 0
     for turn in range(5):
@@ -297,9 +299,9 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
         if turn == 0:
             before = resident_bytes()
     assert resident_bytes() - before < 64 * MIB, "four turns of 32 MiB"
-    assert server.grpc.state.refused_requests == 20
+    assert server.grpc.refused_requests == 20
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        assert channel.unary_unary(servers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
+        assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
     assert len(server.logged()) == 2
 
 
@@ -310,7 +312,7 @@ def test_a_grpc_call_without_a_message_is_told_so(listen: Callable[..., Any]) ->
         grpc.insecure_channel(server.grpc_address, options=options) as channel,
         pytest.raises(grpc.RpcError) as refusal,
     ):
-        channel.stream_unary(servers.EXPORT)(iter(()), timeout=30)
+        channel.stream_unary(otlp_receivers.EXPORT)(iter(()), timeout=30)
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "without a message" in str(refusal.value.details())
 

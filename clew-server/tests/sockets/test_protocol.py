@@ -192,7 +192,7 @@ def test_an_idle_connection_is_kept_longer_than_an_exporters_pause_and_not_for_e
     connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert protocol.KEEP_ALIVE_S > 60
-    monkeypatch.setattr(protocol, "KEEP_ALIVE_S", -4.5)
+    monkeypatch.setattr(protocol, "_MARGIN_S", 0.5 - protocol.KEEP_ALIVE_S)
     monkeypatch.setattr(server, "_SWEEP_EVERY_S", 0.1)
     with connect() as silent, connect() as teasing:
         teasing.sendall(b"\r\n")

@@ -16,7 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_server.model.search import Search, SpanCondition
 from clew_server.model.trace import trace_from_spans
-from clew_server.receivers.otlp import PROTOBUF, decode_otlp
+from clew_server.receivers.contract import PROTOBUF
+from clew_server.receivers.otlp import decode_otlp
 from clew_server.receivers.signals import LOGS
 from clew_server.store.chdb_views import TABLES_OF
 

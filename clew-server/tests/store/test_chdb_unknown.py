@@ -13,7 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_server.errors import BadInput
 from clew_server.model.otlp_read import trace_as_otlp, trace_as_otlp_json
-from clew_server.receivers.otlp import PROTOBUF, decode_otlp
+from clew_server.receivers.contract import PROTOBUF
+from clew_server.receivers.otlp import decode_otlp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from variants import request_with, variants

@@ -66,6 +66,7 @@ def _serve(config: Config) -> int:
 
     from clew_server import app
     from clew_server.datafolder import FolderInUse, FolderUnusable
+    from clew_server.sockets.listening import CannotListen, PortTaken
 
     print(
         f"data in {config.data_dir}, kept for {text_from_seconds(config.retention_s)}, at most {text_from_bytes(config.max_disk_bytes)}",
@@ -73,7 +74,7 @@ def _serve(config: Config) -> int:
     )
     try:
         asyncio.run(app.serve(config))
-    except app.PortTaken as error:
+    except PortTaken as error:
         return _fail(PORT_TAKEN, str(error))
     except FolderInUse as error:
         return _fail(FOLDER_IN_USE, str(error))
@@ -81,7 +82,7 @@ def _serve(config: Config) -> int:
         return _fail(FOLDER_UNUSABLE, str(error))
     except StoreCannotRun as error:
         return _fail(STORE_CANNOT_RUN, str(error))
-    except (app.CannotListen, app.CannotSayReady) as error:
+    except (CannotListen, app.CannotSayReady) as error:
         return _fail(USAGE, str(error))
     except OSError as error:
         at = f"{error.filename}: " if error.filename else ""

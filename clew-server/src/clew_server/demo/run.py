@@ -109,7 +109,8 @@ def _start(plan: Plan, folder: Path, children: Children) -> str:
     """Starts server and services together, returns the server's address when all three answer."""
     ready_file = folder / "ready.json"
     if plan.server is None:
-        server_options = [f"--{option}={port}" for option, port in plan.server_ports.items()]
+        # Other receivers stay closed: a demo must not take what a real agent on this machine sends.
+        server_options = ["--receive=none", *(f"--{option}={port}" for option, port in plan.server_ports.items())]
         server_options += [f"--data-dir={plan.data_dir or folder / 'data'}", f"--ready-file={ready_file}"]
         children.start("server", "clew.cli", "serve", *server_options)
     else:

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from clew_server.receivers.signals import SignalName
 
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
 MAX_REQUEST_BYTES = 64 << 20
 """After decompression; more is 413, RESOURCE_EXHAUSTED."""
 MAX_REQUEST_SPANS = 200_000
@@ -139,6 +142,10 @@ def _nothing_to_check(head: Head) -> None:
     pass
 
 
+def _nothing_to_say(head: Head) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverSpec:
     """One listener: all there is to say about a protocol on a transport. `table.py` has a line for each."""
@@ -150,6 +157,8 @@ class ReceiverSpec:
     decode: Decoder
     paths: tuple[str, ...] = ()
     """HTTP paths that take a POST, or gRPC methods. Other paths go to the listener's other app, or are 404."""
+    shares_paths: bool = False
+    """Whether other methods than POST on `paths` are for the listener's other app: Zipkin asks where it sends to."""
     answers: Answers = PLAIN_ANSWERS
     limits: Limits = Limits()
     check: Callable[[Head], None] = _nothing_to_check
@@ -157,8 +166,12 @@ class ReceiverSpec:
     is_quick: Callable[[bytes, Head], bool] = _decodes_at_once
     """Whether decoding takes a few milliseconds whatever the bytes are; the rest is decoded in a thread. May raise what
     the decoder raises."""
-    not_found: Callable[[Head], str | None] = lambda head: None
+    not_found: Callable[[Head], str | None] = _nothing_to_say
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
+
+
+def _none_lost() -> int:
+    return 0
 
 
 @dataclass(slots=True)
@@ -171,11 +184,15 @@ class ReceiverState:
     state: Literal["open", "off", "failed"] = "off"
     option: str = ""
     """What on the command line moves or closes it."""
+    point_at: str = ""
+    """How to tell an agent to send here, with `{address}`, `{host}` and `{port}`."""
     spans: int = 0
     refused_requests: int = 0
     last_error: str | None = None
     last_client: str | None = None
     last_seen_unix_nano: int | None = None
+    lost: Callable[[], int] = _none_lost
+    """Datagrams that came and could not be kept; the receiver sets it."""
     _peers: dict[str, int] = field(default_factory=dict)
 
     def saw(self, peer: str, now_unix_nano: int) -> None:

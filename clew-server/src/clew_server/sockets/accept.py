@@ -42,10 +42,27 @@ def most_connection_descriptor() -> int:
     return int(soft) - max(32, min(soft // 4, 1024))
 
 
+_LISTENER_IS_FULL = "this port has as many connections as it may have, and none of them is at rest"
+
+
+def _out_of_descriptors() -> str:
+    return f"this process may hold {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files and sockets (ulimit -n)"
+
+
 class Acceptor:
     """Takes connections of one listening socket; `close` and `wait_closed` are those of asyncio's servers."""
 
-    def __init__(self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        *,
+        has_room: Callable[[int], bool] = lambda connecting: True,
+    ) -> None:
+        """`has_room(connecting)` is asked before each connection, with the number of those that were accepted and have no
+        protocol yet; where it says no, the connection is refused with 503.
+        """
+        self._has_room = has_room
         self._listener = listener
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
@@ -87,7 +104,10 @@ class Acceptor:
                 self._on_failure(error)
                 return
             if connection.fileno() > self._most_descriptor:
-                self._shed(connection)
+                self._shed(connection, _out_of_descriptors())
+                continue
+            if not self._has_room(len(self._connecting)):
+                self._shed(connection, _LISTENER_IS_FULL)
                 continue
             connection.setblocking(False)
             task = self._loop.create_task(self._connect(connection))
@@ -106,7 +126,7 @@ class Acceptor:
             self._drop_spare()
             with contextlib.suppress(OSError):
                 connection, _ = self._listener.accept()
-                self._shed(connection)
+                self._shed(connection, _out_of_descriptors())
             self._take_spare()
         self._say(f"a connection could not be accepted: {error.strerror or error}")
         self._loop.remove_reader(self._listener)
@@ -116,7 +136,7 @@ class Acceptor:
         if self._is_open:
             self._loop.add_reader(self._listener, self._on_ready)
 
-    def _shed(self, connection: socket.socket) -> None:
+    def _shed(self, connection: socket.socket, why: str) -> None:
         """Answer 503 to whatever was asked, and close without a reset that would overtake the answer."""
         self._shed_count += 1
         with contextlib.suppress(OSError):
@@ -125,10 +145,7 @@ class Acceptor:
             connection.shutdown(socket.SHUT_WR)
             connection.recv(64 << 10)
         connection.close()
-        self._say(
-            f"connections are refused with 503: this process may hold {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}"
-            " files and sockets (ulimit -n)"
-        )
+        self._say(f"connections are refused with 503: {why}")
 
     def _say(self, sentence: str) -> None:
         now_s = time.monotonic()

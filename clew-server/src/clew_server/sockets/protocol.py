@@ -25,6 +25,9 @@ DRAIN_WITHIN_S = 30.0
 SEND_PAUSE_S = 30.0
 """A connection whose client reads nothing of its answer for this long is closed."""
 
+_MARGIN_S = 5.0
+"""After the time to keep a connection uvicorn closes those that had a request; so much later, those that never had one are closed here."""
+
 # One byte of body costs five on the wire when each comes in a chunk of its own.
 _CHUNK_OVERHEAD = 16
 
@@ -114,6 +117,16 @@ class HttpProtocol(HttpToolsProtocol):
 
     # What does not
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being asked or answered on this connection."""
+        return not self._in_message and (self.cycle is None or self.cycle.response_complete)
+
+    @property
+    def at_rest_since_s(self) -> float:
+        """When the last request or answer ended, on the loop's clock."""
+        return self._idle_since_s
+
     def sweep(self, now_s: float) -> None:
         """Close the connection when it is over one of the times above."""
         if self.transport is None:
@@ -131,7 +144,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse(b"408 Request Timeout", _HEAD_TOO_SLOW)
         elif self._in_message:
             self._sweep_body(now_s)
-        elif (self.cycle is None or self.cycle.response_complete) and now_s - self._idle_since_s > KEEP_ALIVE_S + 5:
+        elif self.is_at_rest and now_s - self._idle_since_s > self.timeout_keep_alive + _MARGIN_S:
             self.transport.close()
 
     def _sweep_body(self, now_s: float) -> None:

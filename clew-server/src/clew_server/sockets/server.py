@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -17,12 +17,18 @@ from clew_server.sockets.protocol import KEEP_ALIVE_S, HttpProtocol
 
 _SWEEP_EVERY_S = 1.0
 _SAME_LINE_EVERY_S = 10.0
+_GIVE_WAY_PART = 16
 
 
 class HttpServer(uvicorn.Server):
-    """`serve(sockets=[listener])` runs until `should_exit`. It touches no signal handler: the app stops it."""
+    """`serve(sockets=[listener])` runs until `should_exit`. It touches no signal handler: the app stops it.
 
-    def __init__(self, app: Any) -> None:
+    `connections`: how many may be open at once; beyond it, those at rest for longest give way, else a new one gets a 503.
+    """
+
+    def __init__(self, app: Any, *, connections: int | None = None, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+        self._connections = connections
+        self._leaving = 0
         self._should_exit = False
         self._ending = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -35,7 +41,7 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_keep_alive=max(1, int(keep_alive_s)),
                 timeout_graceful_shutdown=3,
             )
         )
@@ -64,11 +70,30 @@ class HttpServer(uvicorn.Server):
         def make_protocol() -> asyncio.Protocol:
             return HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-        acceptors = [Acceptor(listener, make_protocol) for listener in sockets or ()]
+        acceptors = [Acceptor(listener, make_protocol, has_room=self._has_room) for listener in sockets or ()]
         for acceptor in acceptors:
             acceptor.start()
         self.servers: list[Any] = list(acceptors)
         self.started = True
+
+    def _has_room(self, connecting: int) -> bool:
+        """Whether one more connection may be open. At the limit, a part of those at rest is closed at once."""
+        limit = self._connections
+        total = len(self.server_state.connections) + connecting
+        if limit is None or total < limit:
+            self._leaving = 0
+            return True
+        if total < limit + self._leaving:
+            return True
+        connections = [one for one in self.server_state.connections if isinstance(one, HttpProtocol)]
+        resting = sorted(
+            (one for one in connections if one.is_at_rest and not one.transport.is_closing()),
+            key=lambda one: one.at_rest_since_s,
+        )[: max(1, limit // _GIVE_WAY_PART)]
+        for connection in resting:
+            connection.transport.close()
+        self._leaving = len(resting)
+        return bool(resting)
 
     async def main_loop(self) -> None:
         """As uvicorn's, but it wakes once a second or when it shall end, not ten times a second: a server at rest costs less."""
@@ -110,3 +135,21 @@ def _bound_log() -> None:
     logger = logging.getLogger("uvicorn.error")
     if not any(isinstance(existing, _Rarely) for existing in logger.filters):
         logger.addFilter(_Rarely())
+
+
+async def serve(
+    app: Any, listener: socket.socket, *, connections: int | None = None, keep_alive_s: float = KEEP_ALIVE_S
+) -> Callable[[], Awaitable[None]]:
+    """Serve `app` on a listening socket; return, when it accepts connections, the function that stops it."""
+    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if task.done():
+            await task
+        await asyncio.sleep(0.005)
+
+    async def stop() -> None:
+        server.should_exit = True
+        await task
+
+    return stop

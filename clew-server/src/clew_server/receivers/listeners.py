@@ -1,0 +1,205 @@
+"""Opens the listeners that are wanted, each with a state of its own, and closes them."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from clew_server.collector.intake import Intake
+from clew_server.config import Listening, is_loopback
+from clew_server.guard import AsgiApp, Guard, RefusalBody
+from clew_server.receivers import table
+from clew_server.receivers.contract import Head, ReceiverSpec, ReceiverState
+from clew_server.receivers.grpc import GrpcReceiver
+from clew_server.receivers.http import HttpReceiver
+from clew_server.receivers.udp import UdpReceiver
+from clew_server.sockets.listening import CannotListen, PortTaken, listen, receive, with_port
+from clew_server.sockets.server import serve
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all listeners are given."""
+
+    intake: Intake
+    token: str | None
+    others: Mapping[str, AsgiApp]
+    stack: AsyncExitStack
+    """What stops a listener is pushed here."""
+
+
+class _Listener(Protocol):
+    def bind(self) -> None:
+        """Take the port. Raises PortTaken, CannotListen."""
+        ...
+
+    async def start(self, shared: _Shared) -> None:
+        """Receive. Raises PortTaken, CannotListen."""
+        ...
+
+    def close(self) -> None:
+        """Give the port back, started or not."""
+        ...
+
+
+class Listeners:
+    """All receivers of the table. `bind` takes the ports, before anything else of the server starts; `start` receives.
+
+    A receiver that may fail (`must_open` is false) is a warning and a state; one that must open raises.
+    """
+
+    def __init__(self) -> None:
+        self._states = {line.name: _state(line) for line in table.RECEIVERS}
+        self._bound: dict[str, tuple[Listening, _Listener]] = {}
+        self._stack = AsyncExitStack()
+
+    @property
+    def states(self) -> list[ReceiverState]:
+        """One for each receiver there is, in the table's order, open or not."""
+        return list(self._states.values())
+
+    def address(self, name: str) -> str:
+        """Where a receiver listens; empty where it does not."""
+        return self._states[name].address
+
+    def bind(self, plan: Sequence[Listening]) -> None:
+        """Take the ports of these. Raises PortTaken, CannotListen for one that must open."""
+        for wanted in plan:
+            line, state = table.BY_NAME[wanted.name], self._states[wanted.name]
+            listener = _KINDS[line.transport](line.load(), state, wanted, _move(line))
+            self._stack.callback(listener.close)
+            self._bound[wanted.name] = (wanted, listener)
+            try:
+                listener.bind()
+            except (PortTaken, CannotListen) as error:
+                self._failed(wanted, error)
+
+    async def start(self, intake: Intake, *, token: str | None, others: Mapping[str, AsgiApp]) -> None:
+        """Receive at the ports that are bound. `others`: for HTTP receivers, the app for all that is no span, by name."""
+        shared = _Shared(intake, token, others, self._stack)
+        for name, (wanted, listener) in list(self._bound.items()):
+            try:
+                await listener.start(shared)
+            except (PortTaken, CannotListen) as error:
+                self._failed(wanted, error)
+            else:
+                self._states[name].state = "open"
+
+    async def stop(self) -> None:
+        """Take nothing new and finish what is being handled; the last that was opened stops first."""
+        for name in self._bound:
+            self._states[name].state = "off"
+        await self._stack.aclose()
+
+    def _failed(self, wanted: Listening, error: Exception) -> None:
+        state = self._states[wanted.name]
+        state.state, state.last_error = "failed", str(error)
+        if wanted.must_open:
+            raise error
+        del self._bound[wanted.name]
+        _log.warning("the receiver %s is not open: %s", wanted.name, error)
+
+
+def _state(line: table.Line) -> ReceiverState:
+    option = line.option or f"--receive {line.name}"
+    return ReceiverState(line.name, line.transport, option=option, point_at=line.point_at)
+
+
+def _move(line: table.Line) -> str:
+    return line.option or f"--receive {line.name}@HOST:PORT"
+
+
+class _Http:
+    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
+        self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
+        self._listener: socket.socket | None = None
+
+    def bind(self) -> None:
+        self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
+        self._state.address = f"http://{with_port(self._wanted.host, self._listener.getsockname()[1])}"
+
+    async def start(self, shared: _Shared) -> None:
+        assert self._listener is not None
+        other = shared.others.get(self._spec.name)
+        receiver = HttpReceiver(self._spec, shared.intake, self._state, other=other)
+        app = Guard(
+            receiver,
+            token=shared.token,
+            loopback=is_loopback(self._wanted.host),
+            refusal_body=_refusal_body(self._spec),
+        )
+        limits = self._spec.limits
+        stop = await serve(app, self._listener, connections=limits.connections, keep_alive_s=limits.idle_s)
+
+        async def close() -> None:
+            await stop()
+            receiver.close()
+
+        shared.stack.push_async_callback(close)
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+
+def _refusal_body(spec: ReceiverSpec) -> RefusalBody:
+    def refusal(status: int, code: str, message: str, content_type: str) -> tuple[str, bytes]:
+        answer = spec.answers.refused(status, message, Head(content_type=content_type))
+        return answer.media, answer.body
+
+    return refusal
+
+
+class _Grpc:
+    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
+        self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
+
+    def bind(self) -> None:
+        pass  # grpc takes and serves a port in one step
+
+    async def start(self, shared: _Shared) -> None:
+        wanted = self._wanted
+        receiver = GrpcReceiver(
+            self._spec, shared.intake, self._state, host=wanted.host, port=wanted.port, token=shared.token
+        )
+        try:
+            await receiver.start()
+        except OSError:
+            raise PortTaken(wanted.host, wanted.port, self._move) from None
+        shared.stack.push_async_callback(receiver.stop)
+
+    def close(self) -> None:
+        pass
+
+
+class _Udp:
+    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
+        self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
+        self._socket: socket.socket | None = None
+
+    def bind(self) -> None:
+        self._socket = receive(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
+        self._state.address = with_port(self._wanted.host, self._socket.getsockname()[1])
+
+    async def start(self, shared: _Shared) -> None:
+        assert self._socket is not None
+        receiver = UdpReceiver(self._spec, shared.intake, self._state, self._socket)
+        receiver.start()
+        shared.stack.push_async_callback(receiver.stop)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+_KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], _Listener]] = {
+    "http": _Http,
+    "grpc": _Grpc,
+    "udp": _Udp,
+}

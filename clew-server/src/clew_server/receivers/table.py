@@ -1,0 +1,72 @@
+"""The receivers there are, one line each. Loads nothing: a decoder is imported when its listener opens.
+
+A new receiver is a file with its `ReceiverSpec` and a line here: docs/how-to/add-a-receiver.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from clew_server.receivers.contract import ReceiverSpec, Transport
+
+
+class Line(NamedTuple):
+    """One receiver."""
+
+    name: str
+    """As in `--receive`. Names that begin alike (`jaeger-http`, `jaeger-grpc`) can be named together (`jaeger`)."""
+    transport: Transport
+    default_port: int
+    spec: str
+    """`module:NAME` of its ReceiverSpec, below `clew_server.receivers`."""
+    point_at: str
+    """How to tell an agent to send here; `{address}`, `{host}` and `{port}` are those of the listener."""
+    option: str = ""
+    """The option that moves it; empty for what `--receive` opens."""
+
+    def load(self) -> ReceiverSpec:
+        """The spec, imported now."""
+        module, _, name = self.spec.partition(":")
+        spec: ReceiverSpec = getattr(importlib.import_module(f"clew_server.receivers.{module}"), name)
+        return spec
+
+
+RECEIVERS = (
+    Line("otlp-grpc", "grpc", 4317, "otlp_receivers:OTLP_GRPC", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}", "--otlp-grpc-port"),
+    Line("otlp-http", "http", 4318, "otlp_receivers:OTLP_HTTP", "OTEL_EXPORTER_OTLP_ENDPOINT={address}", "--otlp-http-port"),
+)  # fmt: skip
+
+BY_NAME = {line.name: line for line in RECEIVERS}
+OPTIONAL = {line.name: line for line in RECEIVERS if not line.option}
+"""What `--receive` can name."""
+
+_BY_DEFAULT = ("zipkin", "jaeger")
+
+
+def named(name: str) -> tuple[Line, ...]:
+    """The receivers that a name of `--receive` stands for; none for a name that there is not."""
+    if name == "all":
+        return tuple(OPTIONAL.values())
+    if name in OPTIONAL:
+        return (OPTIONAL[name],)
+    return tuple(line for line in OPTIONAL.values() if line.name.startswith(name + "-"))
+
+
+def names() -> str:
+    """All that `--receive` understands, for a sentence."""
+    groups = {line.name.partition("-")[0] for line in OPTIONAL.values()}
+    return ", ".join(sorted(groups | set(OPTIONAL))) or "none but OTLP, which is always open"
+
+
+def by_default() -> str:
+    """What `--receive` is without being given."""
+    return ",".join(name for name in _BY_DEFAULT if named(name)) or "none"
+
+
+def pointed(line: Line, host: str, port: int = 0) -> str:
+    """How to tell an agent to send to this receiver at `host`, at its default port or another."""
+    at = f"{host}:{port or line.default_port}"
+    address = f"http://{at}" if line.transport == "http" else at
+    return line.point_at.format(address=address, host=host, port=port or line.default_port)
