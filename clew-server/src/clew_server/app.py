@@ -27,6 +27,8 @@ from clew_server import __version__
 from clew_server.api.forms import Gzip
 from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
+from clew_server.api.jaeger.http import JaegerApi
+from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
 from clew_server.api.uploads import UploadApi
@@ -147,7 +149,9 @@ class App:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
         uploads = UploadApi(lambda body, kind: decode_otlp(body, kind).request, clock_ns=time.time_ns)
-        routes = [*uploads.routes(), *native.routes(), *health.routes(), Route("/{path:path}", ui.serve)]
+        jaeger = JaegerApi(self._query, clock_ns=time.time_ns), JaegerApiV3(self._query, clock_ns=time.time_ns)
+        dialects = [route for dialect in jaeger for route in dialect.routes()]
+        routes = [*uploads.routes(), *native.routes(), *dialects, *health.routes(), Route("/{path:path}", ui.serve)]
         api = Starlette(
             routes=routes,
             exception_handlers=EXCEPTION_HANDLERS,

@@ -84,8 +84,17 @@ def otlp_json_pieces(spans: StoredSpans) -> Iterator[bytes]:
 
     Unknown fields have no JSON form and are left out; absent and default fields are too.
     """
+    return _json_pieces(spans, '{"resourceSpans":[', "]}")
+
+
+def resource_spans_json_pieces(spans: StoredSpans) -> Iterator[bytes]:
+    """As `otlp_json_pieces`, only what stands in the list of resources, so that one list can hold several traces."""
+    return _json_pieces(spans, "", "")
+
+
+def _json_pieces(spans: StoredSpans, head: str, tail: str) -> Iterator[bytes]:
     texts = _Texts()
-    piece = '{"resourceSpans":['
+    piece = head
     for number, ((resource, resource_url), scopes) in enumerate(_grouped(spans).items()):
         piece += f'{"," if number else ""}{{"resource":{_parsed(Resource, resource)},"scopeSpans":['
         for at, ((scope, scope_url), members) in enumerate(scopes.items()):
@@ -103,7 +112,7 @@ def otlp_json_pieces(spans: StoredSpans) -> Iterator[bytes]:
             piece += (comma if waiting else "") + ",".join(waiting) + "]"
             piece += f',"schemaUrl":{encode_basestring(scope_url)}}}' if scope_url else "}"
         piece += "]" + (f',"schemaUrl":{encode_basestring(resource_url)}}}' if resource_url else "}")
-    yield (piece + "]}").encode()
+    yield (piece + tail).encode()
 
 
 def spans_as_otlp_json(spans: Iterable[StoredSpan], span_ids: Iterable[bytes]) -> bytes:

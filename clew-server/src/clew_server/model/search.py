@@ -12,11 +12,12 @@ Compare = Literal["=", ">", ">=", "<", "<="]
 class SpanCondition:
     """Holds for one span; all of a search's conditions hold for the same span.
 
-    `field`: `service`, `name`, `kind`, `status`, `dur` (ns in `value`), `attr` with `key`, or `event`: the name of some event,
-    or with `key` an attribute of one.
+    `field`: `service`, `name`, `kind`, `status`, `status_message`, `scope` (its name), `dur` (ns in `value`), `attr` with `key`:
+    an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere`
+    with `key`: an attribute of the span, its resource, its scope, some event or some link.
     """
 
-    field: Literal["service", "name", "kind", "status", "dur", "attr", "event"]
+    field: Literal["service", "name", "kind", "status", "status_message", "scope", "dur", "attr", "event", "anywhere"]
     op: Compare
     value: str | int
     key: str = ""
@@ -33,7 +34,11 @@ class TraceCondition:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound. Newest first."""
+    """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound. Newest first.
+
+    With `span_from_unix_nano` ≤ … < `span_to_unix_nano` a span for which all of `span` holds starts in that time, whenever its
+    trace started; both are given or none.
+    """
 
     span: tuple[SpanCondition, ...] = ()
     trace: tuple[TraceCondition, ...] = ()
@@ -41,6 +46,8 @@ class Search:
     to_unix_nano: int | None = None
     limit: int = 50
     cursor: str | None = None
+    span_from_unix_nano: int | None = None
+    span_to_unix_nano: int | None = None
 
 
 KIND_WORDS = ("unspecified", "internal", "server", "client", "producer", "consumer")

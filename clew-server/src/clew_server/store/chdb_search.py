@@ -54,9 +54,11 @@ class ChdbTraces(ChdbReader):
         oldest_ns = max(FIRST_START_NS, search.from_unix_nano or 0)
         after = _cursor_read(search.cursor) if search.cursor is not None else None
         before_ns = LAST_START_NS + 1  # an hour's arrival may lie past the last start; no start does
-        open_above = search.to_unix_nano is None and after is None
+        open_above = search.to_unix_nano is None and search.span_to_unix_nano is None and after is None
         if search.to_unix_nano is not None:
             before_ns = min(before_ns, search.to_unix_nano)
+        if search.span_to_unix_nano is not None:
+            before_ns = min(before_ns, search.span_to_unix_nano)  # no span starts before its trace
         if after is not None:
             before_ns = min(before_ns, after[0] + 1)
         found: list[TraceSummary] = []
@@ -69,7 +71,9 @@ class ChdbTraces(ChdbReader):
                 if newest_ns is None:
                     reached_ns = oldest_ns
                     break
-                from_ns = max(oldest_ns, newest_ns - width_ns)
+                # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
+                is_last = search.span_from_unix_nano is not None and newest_ns < search.span_from_unix_nano
+                from_ns = oldest_ns if is_last else max(oldest_ns, newest_ns - width_ns)
                 found += in_window(from_ns, reached_ns, search.limit + 1 - len(found), open_above)
                 reached_ns = from_ns
                 if len(found) > search.limit or from_ns <= oldest_ns:
@@ -98,7 +102,11 @@ class ChdbTraces(ChdbReader):
                 "(s<NS({after_ns:Int64}) OR (s=NS({after_ns:Int64}) AND trace_id<toFixedString(unhex({after_id:String}),16)))"
             )
         trace_conditions = " AND ".join(whole) or "1"
-        one = [self._span_condition(condition, bound, question) for condition in search.span]
+        only = _span_window(search, bound)
+        places = self._places(search, question)
+        one = [self._span_condition(condition, bound, question, places) for condition in search.span]
+        if only is not None:
+            one.append(only)
         span_conditions = " AND ".join(one)
 
         def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
@@ -108,7 +116,7 @@ class ChdbTraces(ChdbReader):
             else:
                 # A span may start long after its trace did: up to the newest end of these traces.
                 span_window = "FROM_HOUR(NS({from_ns:Int64}))"
-                if not open_above:
+                if not open_above and only is None:
                     end_ns = self._newest_end(from_ns, to_ns, question)
                     if end_ns < LAST_START_NS:
                         window["end_ns"] = str(end_ns + 1)
@@ -124,7 +132,13 @@ class ChdbTraces(ChdbReader):
 
         return ask
 
-    def _span_condition(self, condition: SpanCondition, bound: dict[str, str], question: Question) -> str:
+    def _span_condition(
+        self,
+        condition: SpanCondition,
+        bound: dict[str, str],
+        question: Question,
+        places: dict[tuple[str, str], tuple[bool, bool]],
+    ) -> str:
         if condition.field == "dur":
             return f"duration{condition.op}{_number(bound, int(condition.value))}"
         if condition.field == "kind":
@@ -132,17 +146,47 @@ class ChdbTraces(ChdbReader):
         if condition.field == "status":
             return f"status={_number(bound, STATUS_WORDS.index(str(condition.value)))}"
         value = _text(bound, str(condition.value))
-        if condition.field in ("service", "name"):
+        if condition.field in ("service", "name", "status_message", "scope"):
             return f"{condition.field}={value}"
         if condition.field == "event":
             return _event_condition(condition, bound, value)
         key = _text(bound, condition.key)
         of_span = f"EQ({key},{value})"
-        hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
-        if not question.rows("resources_with", hexes)[0][0]:
+        if condition.field == "anywhere":
+            in_resources, beside = places[condition.key, str(condition.value)]
+            if beside:
+                return _anywhere_condition(condition, bound, key, value)
+        else:
+            hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
+            in_resources = bool(question.rows("resources_with", hexes)[0][0])
+        if not in_resources:
             return of_span
         pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
         return f"({of_span} OR res_key IN (SELECT res_key FROM resources WHERE {pair}))"
+
+    def _places(self, search: Search, question: Question) -> dict[tuple[str, str], tuple[bool, bool]]:
+        """For each attribute looked for anywhere: whether a resource has it, and whether a scope, event or link the search may reach.
+
+        Asked once, and first: the index on the attributes of spans is of no use beside an OR.
+        """
+        sought = [(one.key, str(one.value)) for one in search.span if one.field == "anywhere"]
+        if not sought:
+            return {}
+        bound: dict[str, str] = {}
+        pairs = [f"(k={_text(bound, key)} AND v={_text(bound, value)})" for key, value in sought]
+        window = [_span_window(search, bound) or "1"]
+        window += [
+            f"{one.field}={_text(bound, str(one.value))}" for one in search.span if one.field in ("service", "name")
+        ]
+
+        def each(template: str) -> str:
+            return ",".join(f"max({template.replace('PAIR', pair)})" for pair in pairs)
+
+        in_one = "arrayExists((k,v)->PAIR, mapKeys(attrs), mapValues(attrs))"
+        in_some = "arrayExists(e->arrayExists((k,v)->PAIR, mapKeys(e), mapValues(e)), maps)"
+        words = {"IN_RESOURCES": each(in_one), "BESIDE": each(in_some), "SPAN_WINDOW": " AND ".join(window)}
+        ((resources, beside),) = question.rows("places_of_attributes", bound, **words)
+        return dict(zip(sought, zip(map(bool, resources), map(bool, beside), strict=True), strict=True))
 
     def _newest_start(self, from_ns: int, before_ns: int, question: Question) -> int | None:
         if from_ns >= before_ns:
@@ -155,6 +199,27 @@ class ChdbTraces(ChdbReader):
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
+
+
+def _span_window(search: Search, bound: dict[str, str]) -> str | None:
+    """The condition on a span's start that the search names; None where it names none."""
+    if search.span_from_unix_nano is None or search.span_to_unix_nano is None:
+        return None
+    bound["span_from_ns"] = str(min(max(FIRST_START_NS, search.span_from_unix_nano), LAST_START_NS))
+    bound["span_to_ns"] = str(min(max(FIRST_START_NS, search.span_to_unix_nano), LAST_START_NS))
+    return "H(NS({span_from_ns:Int64}),NS({span_to_ns:Int64}))"
+
+
+def _anywhere_condition(condition: SpanCondition, bound: dict[str, str], key: str, value: str) -> str:
+    """A condition on an attribute of the span, its resource, its scope, some event or some link."""
+
+    def among(attributes: str) -> str:
+        return f"arrayExists((k,v)->k={key} AND v={value}, mapKeys({attributes}), mapValues({attributes}))"
+
+    places = [among("attrs"), among("scope_attrs"), f"arrayExists(e->{among('e')},link_attrs)"]
+    places.append(_event_condition(condition, bound, value))
+    places.append(f"res_key IN (SELECT res_key FROM resources WHERE {among('attrs')})")
+    return f"({' OR '.join(places)})"
 
 
 def _event_condition(condition: SpanCondition, bound: dict[str, str], value: str) -> str:

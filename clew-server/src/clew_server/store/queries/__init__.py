@@ -26,6 +26,7 @@ NAMES: Final = (
     "newest_start",
     "newest_end",
     "resources_with",
+    "places_of_attributes",
     "repeated_spans",
     "repeated_failures",
     "spans_by_id",
