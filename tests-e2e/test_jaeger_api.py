@@ -491,6 +491,22 @@ def test_a_search_that_finds_nothing_is_an_empty_list_and_404_in_v3(server: Serv
     assert through_v3(server, nobody, window, "trace-summaries").json() == {"summaries": []}
 
 
+def test_calls_between_services_are_counted_in_both_shapes(server: Server) -> None:
+    caller, callee, sender = fresh_name("caller"), fresh_name("callee"), Sender()
+    at = time.time_ns() - HOUR // 2
+    for _ in range(3):
+        trace_id, client = new_trace_id(), new_span_id()
+        sender.trace(caller, at, 100, kind=3, trace_id=trace_id, span_id=client)
+        sender.trace(callee, at, 50, kind=2, trace_id=trace_id, parent_id=client)
+    server.export(sender.request.SerializeToString())
+    server.flush()
+    answer = server.get_json("/api/dependencies", endTs=time.time_ns() // 1_000_000, lookback=3_600_000, service=caller)
+    assert answer["data"] == [{"parent": caller, "child": callee, "callCount": 3}]
+    assert server.get_json("/api/dependencies", endTs=1_000, lookback=1_000)["data"] == []
+    v3 = server.get_json("/api/v3/dependencies", startTime=iso(at - HOUR), endTime=iso(at + HOUR))
+    assert {"parent": caller, "child": callee, "callCount": "3"} in v3["dependencies"]
+
+
 def test_grafana_searches_without_times_and_opens_what_it_found(server: Server) -> None:
     service, sender = fresh_name("grafana"), Sender()
     trace_id = sender.trace(

@@ -233,9 +233,7 @@ def pages(reader: Any, search: Search) -> list[TraceSummary]:
     found: list[TraceSummary] = []
     cursor = None
     while True:
-        page = reader.find(
-            replace(search, cursor=cursor)
-        )
+        page = reader.find(replace(search, cursor=cursor))
         assert page.complete, page.reason
         assert len(page.traces) <= search.limit
         found += page.traces

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clew_server.api.jaeger.answers import JSON, Lost, answers_errors, stream_traces
+from clew_server.api.jaeger.calls import call_counts
 from clew_server.api.jaeger.ids import jaeger_id, trace_id_from_jaeger
 from clew_server.api.jaeger.searches import search_from_api, truth, whole_number
 from clew_server.api.jaeger.traces import trace_pieces
@@ -47,6 +48,7 @@ class JaegerApi:
             Route("/api/operations", self.operations),
             Route("/api/traces", self.traces),
             Route("/api/traces/{trace_id}", self.trace),
+            Route("/api/dependencies", self.dependencies),
         ]
 
     @_answers_errors
@@ -105,6 +107,20 @@ class JaegerApi:
             may_lack=False,
         )
 
+    @_answers_errors
+    async def dependencies(self, request: Request) -> Response:
+        parameters = request.query_params
+        end = whole_number("endTs", parameters["endTs"]) if parameters.get("endTs") else self._clock_ns() // _MS
+        lookback = whole_number("lookback", parameters["lookback"]) if parameters.get("lookback") else _DAY_MS
+        to_ns = min(max(0, end) * _MS, _MAX_INT64)
+        found, reason = await self._query.dependencies(max(0, to_ns - max(0, lookback) * _MS), to_ns)
+        data = [
+            {"parent": caller, "child": callee, "callCount": calls}
+            for caller, callee, calls in call_counts(found, parameters.get("service", ""))
+        ]
+        errors = [] if reason is None else [{"msg": f"some calls may be missing: {reason}"}]
+        return Response(_structured(data, errors=errors), media_type=JSON, headers={"Cache-Control": "no-store"})
+
     async def _stream(self, request: Request, trace_ids: Sequence[str], *, reason: str | None) -> Response:
         def tail(lost: Sequence[Lost]) -> bytes:
             errors = [{"code": status, "msg": said, "traceID": jaeger_id(of)} for of, status, said in lost]
@@ -117,6 +133,9 @@ class JaegerApi:
         )
 
 
+_MS = 1_000_000
+_DAY_MS = 86_400_000
+_MAX_INT64 = (1 << 63) - 1
 _TAIL = b'],"total":0,"limit":0,"offset":0,"errors":%s}'
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clew_server.api.jaeger.answers import JSON, answers_errors, stream_traces
+from clew_server.api.jaeger.calls import call_counts
 from clew_server.api.jaeger.ids import trace_id_from_jaeger
 from clew_server.api.jaeger.searches import search_from_v3, truth
 from clew_server.api.jaeger.summaries import Summary, service_counts
@@ -48,6 +49,7 @@ class JaegerApiV3:
             Route("/api/v3/traces", self.traces),
             Route("/api/v3/traces/{trace_id}", self.trace),
             Route("/api/v3/trace-summaries", self.summaries),
+            Route("/api/v3/dependencies", self.dependencies),
         ]
 
     @_answers_errors
@@ -99,6 +101,23 @@ class JaegerApiV3:
                 continue
             found.append(Summary(trace, counts).as_json())
         return _answer({"summaries": found})
+
+    @_answers_errors
+    async def dependencies(self, request: Request) -> Response:
+        start, end = self._time(request, "startTime", "start_time"), self._time(request, "endTime", "end_time")
+        if start >= end:
+            raise BadInput("endTime must be after startTime")
+        found, _ = await self._query.dependencies(start, end)
+        calls = [
+            {"parent": caller, "child": callee, "callCount": str(calls)} for caller, callee, calls in call_counts(found)
+        ]
+        return _answer({"dependencies": calls})
+
+    def _time(self, request: Request, *names: str) -> int:
+        for name in names:
+            if text := request.query_params.get(name):
+                return time_from_text(name, text, self._clock_ns())
+        raise BadInput(f"{names[0]} is required", code="missing_parameter")
 
     async def _search(self, request: Request) -> Page:
         parameters = request.query_params
