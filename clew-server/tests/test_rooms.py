@@ -97,6 +97,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     # `import` reads files itself, `serve` says why it cannot listen.
     "cli": LEAVES | {"app", "datafolder", "store", "demo", "model", "receivers", "sockets"},
     "demo": LEAVES,
+    "testing": LEAVES | {"receivers", "collector", "model"},
     "app": {"*"},
 }
 # Inside a room only some files may reach further than the room's contract.

@@ -55,6 +55,8 @@ class Field(NamedTuple):
     type: int
     of: Any = None
     """The table of a STRUCT; the `Field` of the elements of a LIST or SET, whose name counts for nothing."""
+    read: Callable[[Any], Any] | None = None
+    """Reads the value in place of what `of` says, from the reader; for lists that a decoder reads in a hurry."""
 
 
 Fields = Mapping[int, Field]
@@ -86,17 +88,19 @@ class Reader(ABC):
 
     def struct(self, fields: Fields, depth: int = 0) -> dict[str, Any]:
         """The wanted fields that came, by their names. Raises BadInput."""
-        with _as_bad_input():
+        with as_bad_input():
             return self._struct(fields, depth)
 
-    def structs(self, fields: Fields) -> Iterator[dict[str, Any]]:
-        """The structs of a list, one at a time as they are read. Raises BadInput."""
-        with _as_bad_input():
+    def structs(self, fields: Fields, *, at_most: int | None = None) -> Iterator[dict[str, Any]]:
+        """The structs of the list that begins here, one at a time as they are read. Raises BadInput, TooLarge beyond `at_most`."""
+        with as_bad_input():
             type_, count = self.list_head()
             if count and type_ != STRUCT:
                 raise malformed(f"a list of type {type_} where structs should be")
-        for _ in range(count):
-            yield self.struct(fields, 1)
+            if at_most is not None and count > at_most:
+                raise TooLarge(f"more than {at_most} structs in one list")
+            for _ in range(count):
+                yield self._struct(fields, 1)
 
     def end(self) -> None:
         """Raises BadInput where bytes are left."""
@@ -182,6 +186,8 @@ class Reader(ABC):
                 found[field.name] = self._value(field, depth + 1)
 
     def _value(self, field: Field, depth: int) -> Any:
+        if field.read is not None:
+            return field.read(self)
         type_ = field.type
         if type_ == STRING:
             return self.string()
@@ -217,7 +223,7 @@ class BinaryReader(Reader):
     """The binary encoding; message heads with a version and, as old clients write them, without."""
 
     def message(self) -> Message:
-        with _as_bad_input():
+        with as_bad_input():
             first = self._i32()
             if first < 0:
                 if first & 0x7FFF0000 != 0x00010000:
@@ -257,7 +263,7 @@ class BinaryReader(Reader):
         return value
 
     def _map_head(self) -> tuple[int, int, int]:
-        keys, values = self.body[self.at : self.at + 2]
+        keys, values = self.body[self.at], self.body[self.at + 1]
         self.at += 2
         return keys, values, self.count_elements(STRUCT, self._i32())
 
@@ -278,7 +284,7 @@ class CompactReader(Reader):
     _bool: bool | None = None  # of a field, whose head says it
 
     def message(self) -> Message:
-        with _as_bad_input():
+        with as_bad_input():
             if self.body[self.at] != 0x82:
                 raise malformed("the compact encoding begins with 82")
             byte = self.body[self.at + 1]
@@ -295,7 +301,7 @@ class CompactReader(Reader):
         code = byte & 0x0F
         if code == 0:
             return STOP, 0
-        number = before + (byte >> 4) if byte >> 4 else self._zigzag()
+        number = before + (byte >> 4) if byte >> 4 else self.zigzag()
         if code <= 2:
             self._bool = code == 1
             return BOOL, number
@@ -331,7 +337,7 @@ class CompactReader(Reader):
         if type_ == BYTE:
             self.at += 1
             return self.body[self.at - 1] - 256 * (self.body[self.at - 1] >> 7)
-        return self._zigzag()
+        return self.zigzag()
 
     def _map_head(self) -> tuple[int, int, int]:
         count = self.varint()
@@ -350,7 +356,8 @@ class CompactReader(Reader):
             for _ in range(count):
                 self.varint()
 
-    def _zigzag(self) -> int:
+    def zigzag(self) -> int:
+        """A signed number of at most 64 bits. Raises BadInput, IndexError."""
         value = self.varint()
         return value >> 1 ^ -(value & 1)
 
@@ -365,12 +372,13 @@ class CompactReader(Reader):
             while True:
                 byte = body[at]
                 at += 1
-                value |= (byte & 0x7F) << shift
                 if byte < 0x80:
                     break
+                value |= (byte & 0x7F) << shift
                 shift += 7
                 if shift > 63:
                     raise malformed("a number of more than ten bytes")
+            value |= byte << shift
             if value >> 64:
                 raise malformed("a number of more than 64 bits")
         self.at = at
@@ -378,13 +386,11 @@ class CompactReader(Reader):
 
 
 @contextlib.contextmanager
-def _as_bad_input() -> Iterator[None]:
-    """Around whatever reads: bytes that end too early are BadInput."""
+def as_bad_input() -> Iterator[None]:
+    """Around whatever calls the methods of a reader that say so: bytes that end too early are BadInput."""
     try:
         yield
-    except (IndexError, struct.error, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
+    except (IndexError, struct.error) as error:
         raise malformed("they end inside a value") from error
 
 

@@ -1,0 +1,1 @@
+"""For tests of clew's own receivers and of those that others add."""
