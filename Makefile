@@ -163,7 +163,7 @@ soak: install debian-packages ## crashes at random moments and at chosen system 
 	CLEW_SOAK_S=1800 $(BIN)/pytest tests-e2e/test_recorder_soak.py -s $(PYTEST_ARGS)
 
 fuzz: install ## strange bytes into every decoder, for minutes; poisoned requests to a real server, for half an hour
-	CLEW_FUZZ_EXAMPLES=20000 $(BIN)/pytest clew-server/tests/receivers/test_fuzz_otlp.py clew-server/tests/receivers/test_fuzz_jaeger.py --timeout 3600 $(PYTEST_ARGS)
+	CLEW_FUZZ_EXAMPLES=20000 $(BIN)/pytest clew-server/tests/receivers/test_fuzz_*.py --timeout 3600 $(PYTEST_ARGS)
 	CLEW_POISON_S=$${CLEW_POISON_S:-1800} $(BIN)/pytest tests-e2e/test_poison.py -s $(PYTEST_ARGS)
 
 clients: install ## every real client that a registry gives, against a real server

@@ -67,6 +67,16 @@ def trace_id_from_int64s(high: int, low: int) -> bytes:
     return span_id_from_int64(high) + span_id_from_int64(low)
 
 
+# Zipkin: client and server of a call may report one id.
+
+
+def span_id_from_zipkin_server(
+    trace_id: bytes, span_id: bytes, service: str = "", ipv4: str = "", ipv6: str = "", port: int = 0
+) -> bytes:
+    """8 bytes for the server's side of a shared span: `s8` of both ids in hex and of the endpoint that reported it."""
+    return s8(f"{trace_id.hex()}|{span_id.hex()}|server|{service}|{ipv4}|{ipv6}|{port}")
+
+
 # SkyWalking: spans are numbers within a segment, whose id is any text.
 
 _OUR_SEGMENT: Final = re.compile(r"clew([0-9a-f]{16})000000000000").fullmatch

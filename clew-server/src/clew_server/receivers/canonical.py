@@ -53,6 +53,21 @@ def canonical(
     return OtlpBatch(received, written, len(heads or b"") // _HEAD_BYTES, heads, dict(left_out))
 
 
+def checked(encoded: bytes, *, received: bytes, rejected: Mapping[str, int] = MappingProxyType({})) -> OtlpBatch:
+    """The same for a request that a decoder wrote in canonical form, with `clew.otlp.encode`: it is not parsed again.
+
+    Raises TooLarge beyond the limits of a request.
+    """
+    heads = _heads(encoded)
+    if heads is None:
+        request = ExportTraceServiceRequest.FromString(encoded)
+        return canonical(request, received=received, rejected=rejected, encoded=encoded)
+    if len(encoded) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    check_density(encoded)
+    return OtlpBatch(received, encoded, len(heads) // _HEAD_BYTES, heads, dict(rejected))
+
+
 def _spans(request: ExportTraceServiceRequest) -> int:
     return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 

@@ -40,6 +40,11 @@ def beside(tags: Mapping[str, Value], kind: int) -> dict[str, Value]:
     return found
 
 
+def names_beside(key: str) -> frozenset[str]:
+    """The names that may stand beside a tag with this older name, whatever its value and its span's kind are."""
+    return _NAMES[key]
+
+
 def beside_event(fields: Mapping[str, Value]) -> dict[str, Value]:
     """Attributes to add to an event with these fields: OpenTracing's names of an exception."""
     found: dict[str, Value] = {}
@@ -137,7 +142,7 @@ _INTEGERS: Final = frozenset(
 
 
 def _implied(key: str, value: Value, kind: int) -> _Pairs:
-    if isinstance(value, str) and len(value) > _LONGEST_KEPT:
+    if isinstance(value, bytes | tuple) or (isinstance(value, str) and len(value) > _LONGEST_KEPT):
         return _compute(key, value, kind)
     return _kept(key, value, kind)
 
@@ -369,6 +374,12 @@ _RULES: Final[dict[str, _Rule]] = {
     "error.kind": _same("error.type"),
     "code.filepath": _same("code.file.path"),
     "code.lineno": _number("code.line.number"),
+}
+
+_EXAMPLES: Final = ("a", "1", "h://a/b?c", "/a?b", "a:1", "[::1]:1", "http", "1.1", "OK", 1)
+_NAMES: Final = {
+    key: frozenset(name for value in _EXAMPLES for kind in range(6) for name, _ in rule(value, kind))
+    for key, rule in _RULES.items()
 }
 
 RULES: Final = frozenset(_RULES)

@@ -15,7 +15,7 @@ OK: Final = 1
 ERROR: Final = 2
 
 _STATUS_CODES: Final = {"UNSET": UNSET, "OK": OK, "ERROR": ERROR}
-_SPECIAL: Final = frozenset(
+SPECIAL: Final = frozenset(
     (
         "error",
         "otel.status_code",
@@ -27,6 +27,7 @@ _SPECIAL: Final = frozenset(
         "otlp.link.0",
     )
 )
+"""Tags that stand for fields of a span."""
 _MOST_LINKS = 1024
 _LINK: Final = re.compile(r"([0-9a-fA-F]{32})\|([0-9a-fA-F]{16})\|([^|]*)\|(\{.*\}|null|)\|([0-9]{1,9})", re.DOTALL)
 
@@ -50,7 +51,7 @@ class Marks(NamedTuple):
         `error` means that the span failed, unless it is false, and stays a tag. `otel.status_code` says more and goes, as do the
         scope, the trace state and the links (`otlp.link.N`) that OpenTelemetry's exporters write as tags.
         """
-        if _SPECIAL.isdisjoint(tags):
+        if SPECIAL.isdisjoint(tags):
             return cls(tags)
         left = dict(tags)
         code, message = _status(left)

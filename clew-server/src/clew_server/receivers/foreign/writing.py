@@ -11,15 +11,12 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from clew.otlp import encode
 from clew.otlp import fields as f
 from clew_server.errors import TooLarge
-from clew_server.receivers.canonical import canonical
-from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
+from clew_server.receivers.canonical import checked
+from clew_server.receivers.contract import MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value, typed
-from clew_server.receivers.pieces import PIECE_BYTES, pieces
 
 MAX_NS: Final = (1 << 64) - 1
 
@@ -36,6 +33,11 @@ _pack_time: Final = Struct("<cQ").pack
 _pack_times: Final = Struct("<cQcQ").pack
 _START: Final = encode.tag(f.SPAN_START, f.FIXED64)
 _END: Final = encode.tag(f.SPAN_END, f.FIXED64)
+_EVENT: Final = encode.tag(f.SPAN_EVENTS, f.BYTES)
+_EVENT_TIME: Final = encode.tag(f.EVENT_TIME, f.FIXED64)
+_EVENT_NAME: Final = encode.tag(f.EVENT_NAME, f.BYTES)
+_pack_event: Final = Struct("<cBcQcB").pack
+_ATTRIBUTE_HEADS: Final = [encode.tag(f.SPAN_ATTRIBUTES, f.BYTES) + encode.varint(n) for n in range(256)]
 _SPAN: Final = encode.tag(f.SCOPE_SPANS_SPANS, f.BYTES)
 
 
@@ -46,17 +48,27 @@ def ns_from_us(time_us: int) -> int | None:
 
 def attributes(items: Mapping[str, Value]) -> bytes:
     """Attributes of a span. Texts under keys that are numbers by convention become numbers (`conventions.typed`)."""
-    found = [_pairs.get(item) or _attribute(*item) for item in items.items()]
-    return b"".join(found)
+    return b"".join([_pairs.get(item) or _attribute(*item) for item in items.items()])
 
 
 def _attribute(key: str, value: Value) -> bytes:
-    written = typed(key, whole_characters(value)) if isinstance(value, str) else value
-    encoded = encode.delimited(f.SPAN_ATTRIBUTES, encode.key_value(whole_characters(key), written))
+    if not key.isascii():
+        key = whole_characters(key)
+    if type(value) is not str:
+        return _headed(encode.key_value(key, value))
+    written: Value = typed(key, value) if value.isascii() else whole_characters(value)
+    encoded = _headed(encode.key_value(key, written))
     # Only texts may be looked up by their pair: 1, 1.0 and True are equal and written differently.
-    if isinstance(value, str) and len(encoded) <= _LONGEST_KEPT_BYTES and len(_pairs) < _MOST_KEPT:
+    if len(encoded) <= _LONGEST_KEPT_BYTES:
+        if len(_pairs) >= _MOST_KEPT:
+            _pairs.clear()
         _pairs[key, value] = encoded
     return encoded
+
+
+def _headed(pair: bytes) -> bytes:
+    length = len(pair)
+    return _ATTRIBUTE_HEADS[length] + pair if length < 256 else encode.delimited(f.SPAN_ATTRIBUTES, pair)
 
 
 def whole_characters(text: str) -> str:
@@ -70,8 +82,13 @@ def whole_characters(text: str) -> str:
 
 def event(time_ns: int, name: str, items: Mapping[str, Any] | None = None, dropped: int = 0) -> bytes:
     """An element of `Span.events`."""
-    made = encode.event(time_ns, whole_characters(name), items or {}, dropped)
-    return encode.delimited(f.SPAN_EVENTS, made)
+    if items or dropped or not time_ns:
+        return encode.delimited(f.SPAN_EVENTS, encode.event(time_ns, whole_characters(name), items or {}, dropped))
+    raw = (name if name.isascii() else whole_characters(name)).encode()
+    length = len(raw)
+    if not 0 < length < 100:
+        return encode.delimited(f.SPAN_EVENTS, encode.event(time_ns, whole_characters(name), {}))
+    return _pack_event(_EVENT, length + 11, _EVENT_TIME, time_ns, _EVENT_NAME, length) + raw
 
 
 def span_front(name: str, kind: int, start_ns: int, end_ns: int, attribute_bytes: bytes) -> bytes:
@@ -88,7 +105,9 @@ def span_front(name: str, kind: int, start_ns: int, end_ns: int, attribute_bytes
 
 def _name(name: str) -> bytes:
     encoded = encode.delimited(f.SPAN_NAME, encode.utf8(whole_characters(name))) if name else b""
-    if len(encoded) <= _LONGEST_KEPT_BYTES and len(_names) < _MOST_KEPT:
+    if len(encoded) <= _LONGEST_KEPT_BYTES:
+        if len(_names) >= _MOST_KEPT:
+            _names.clear()
         _names[name] = encoded
     return encoded
 
@@ -111,11 +130,15 @@ def span(trace_id: bytes, span_id: bytes, trace_state: str, parent_id: bytes, fr
     return _SPAN + encode.varint(len(body)) + body
 
 
-@lru_cache(maxsize=1024)
 def address_text(packed: bytes) -> str:
     """An address of 4 or 16 bytes as text; empty where it is neither, or all zero."""
     if len(packed) not in (4, 16) or not any(packed):
         return ""
+    return _address(packed)
+
+
+@lru_cache(maxsize=1024)
+def _address(packed: bytes) -> str:
     return str(ipaddress.ip_address(packed))
 
 
@@ -157,21 +180,5 @@ class Groups:
 
 
 def batch(request: bytes, *, received: bytes, rejected: Mapping[str, int]) -> OtlpBatch:
-    """The batch of a request that `Groups` made. Raises TooLarge beyond the limits of a request.
-
-    A large one is checked a part at a time, so that protobuf's objects exist for half a MiB of it and not for all.
-    """
-    if len(request) <= PIECE_BYTES:
-        message = ExportTraceServiceRequest.FromString(request)
-        return canonical(message, received=received, rejected=rejected, encoded=request)
-    parts: list[OtlpBatch] = []
-    size = 0
-    for piece in pieces(request):
-        message = ExportTraceServiceRequest.FromString(piece)
-        parts.append(canonical(message, received=b"", encoded=piece))
-        size += len(parts[-1].request)
-        if size > MAX_REQUEST_BYTES:
-            raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes, written as OTLP")
-    heads = b"".join([part.heads or b"" for part in parts])
-    written = b"".join([part.request for part in parts])
-    return OtlpBatch(received, written, sum(part.spans for part in parts), heads, dict(rejected))
+    """The batch of a request that `Groups` made. Raises TooLarge beyond the limits of a request."""
+    return checked(request, received=received, rejected=rejected)

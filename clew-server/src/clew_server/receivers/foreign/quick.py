@@ -1,0 +1,71 @@
+"""Tags and the standard names beside them, written in one go: what `Marks`, `beside` and `attributes` do, for spans without surprises. No I/O.
+
+Spans of one place in a program have the same keys, so what those mean is found once: the plan. Keys and values that come back are
+written once and looked up afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from clew_server.receivers.foreign import writing
+from clew_server.receivers.foreign.conventions import RULES, Value, beside, names_beside
+from clew_server.receivers.foreign.marks import SPECIAL
+
+_OF_RESOURCES: Final = frozenset(("telemetry.sdk.language", "telemetry.sdk.name"))
+_LONGEST_KEYS = 2048
+_MOST_KEPT = 8192
+_LONGEST_KEPT = 128
+
+_beside: dict[tuple[str, Value, int], bytes] = {}
+
+
+class Plan(NamedTuple):
+    """What the keys of a span's tags mean."""
+
+    is_simple: bool
+    """Nothing stands for a field of the span or for its resource, and no standard name is meant twice."""
+    rules: tuple[str, ...]
+    """The older names among them."""
+    names: frozenset[str]
+    """All names that the attributes may have, the tags' own and those beside."""
+
+
+def plan(tags: Mapping[str, Value]) -> Plan:
+    """The plan of a span with these tags."""
+    keys = tuple(tags)
+    return _kept_plan(keys) if len("".join(keys)) <= _LONGEST_KEYS else _plan(keys)
+
+
+def _plan(keys: tuple[str, ...]) -> Plan:
+    rules = tuple(key for key in keys if key in RULES)
+    names = list(keys)
+    for key in rules:
+        names += names_beside(key)
+    is_simple = len(set(names)) == len(names) and SPECIAL.isdisjoint(keys) and _OF_RESOURCES.isdisjoint(keys)
+    return Plan(is_simple, rules, frozenset(names))
+
+
+_kept_plan: Final = lru_cache(maxsize=2048)(_plan)
+
+
+def attributes_beside(tags: Mapping[str, Value], kind: int, rules: tuple[str, ...]) -> bytes:
+    """The attributes beside those of these tags that have a rule, where the plan is simple."""
+    parts: list[bytes] = []
+    for key in rules:
+        value = tags[key]
+        # Only texts may be looked up: 1, 1.0 and True are equal and mean different things.
+        if type(value) is str:
+            found = _beside.get((key, value, kind))
+            if found is None:
+                found = writing.attributes(beside({key: value}, kind))
+                if len(value) <= _LONGEST_KEPT:
+                    if len(_beside) >= _MOST_KEPT:
+                        _beside.clear()
+                    _beside[key, value, kind] = found
+            parts.append(found)
+        else:
+            parts.append(writing.attributes(beside({key: value}, kind)))
+    return b"".join(parts)
