@@ -114,9 +114,9 @@ def receivers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three receivers: one alone, two with a common beginning, of which one cannot carry a token."""
     lines = (
         *(line for line in table.RECEIVERS if line.option),
-        table.Line("zip", "http", 1111, "none:NONE", ""),
-        table.Line("jay-http", "http", 2222, "none:NONE", ""),
-        table.Line("jay-udp", "udp", 3333, "none:NONE", ""),
+        table.Line("zipkin", "http", 1111, "none:NONE", ""),
+        table.Line("jaeger-http", "http", 2222, "none:NONE", ""),
+        table.Line("jaeger-udp", "udp", 3333, "none:NONE", ""),
     )
     monkeypatch.setattr(table, "RECEIVERS", lines)
     monkeypatch.setattr(table, "BY_NAME", {line.name: line for line in lines})
@@ -129,26 +129,34 @@ def received(text: str, **options: str) -> list[tuple[str, str, int]]:
 
 @pytest.mark.usefixtures("receivers")
 def test_receivers_are_named_alone_by_their_common_beginning_all_together_or_not_at_all() -> None:
-    zip_, http, udp = ("zip", "127.0.0.1", 1111), ("jay-http", "127.0.0.1", 2222), ("jay-udp", "127.0.0.1", 3333)
+    zip_, http, udp = (
+        ("zipkin", "127.0.0.1", 1111),
+        ("jaeger-http", "127.0.0.1", 2222),
+        ("jaeger-udp", "127.0.0.1", 3333),
+    )
     assert received("none") == received("") == []
-    assert received("zip") == [zip_]
-    assert received("jay") == [http, udp]
-    assert received("jay, zip") == received("all") == [zip_, http, udp]
-    assert received("jay-udp@127.0.0.1:9") == [("jay-udp", "127.0.0.1", 9)]
-    assert received("jay,jay-udp@[::1]:0") == received("jay-udp@[::1]:0,jay") == [http, ("jay-udp", "::1", 0)]
+    assert received("zipkin") == [zip_]
+    assert received("jaeger") == [http, udp]
+    assert received("jaeger, zipkin") == received("all") == [zip_, http, udp]
+    assert received("jaeger-udp@127.0.0.1:9") == [("jaeger-udp", "127.0.0.1", 9)]
+    assert (
+        received("jaeger,jaeger-udp@[::1]:0")
+        == received("jaeger-udp@[::1]:0,jaeger")
+        == [http, ("jaeger-udp", "::1", 0)]
+    )
 
 
 @pytest.mark.usefixtures("receivers")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cat", "zip"),
-        ("jay@127.0.0.1:1", "one receiver only: jay-http@HOST:PORT"),
+        ("cat", "zipkin"),
+        ("jaeger@127.0.0.1:1", "one receiver only: jaeger-http@HOST:PORT"),
         ("all@127.0.0.1:1", "one receiver only"),
-        ("zip@9411", "an address like"),
-        ("zip@localhost:high", "a port from 0"),
-        ("zip@127.0.0.1:1,zip@127.0.0.1:2", "once only"),
-        ("zip@0.0.0.0:1111", "--token-file"),
+        ("zipkin@9411", "an address like"),
+        ("zipkin@localhost:high", "a port from 0"),
+        ("zipkin@127.0.0.1:1,zipkin@127.0.0.1:2", "once only"),
+        ("zipkin@0.0.0.0:1111", "--token-file"),
         ("otlp-http", "there is no 'otlp-http'"),
     ],
 )
@@ -165,17 +173,17 @@ def test_what_cannot_carry_the_token_and_what_nobody_named_stays_on_loopback(
     token.write_text("secret")
     open_to_all = {"host": "0.0.0.0", "token_file": str(token)}
     assert received("all", **open_to_all) == [
-        ("zip", "0.0.0.0", 1111),
-        ("jay-http", "0.0.0.0", 2222),
-        ("jay-udp", "127.0.0.1", 3333),
+        ("zipkin", "0.0.0.0", 1111),
+        ("jaeger-http", "0.0.0.0", 2222),
+        ("jaeger-udp", "127.0.0.1", 3333),
     ]
     with pytest.raises(ConfigurationProblems, match="cannot carry a token"):
-        load({"receive": "jay-udp@0.0.0.0:3333", **open_to_all}, {})
-    assert received("jay-udp", insecure="true", host="0.0.0.0") == [("jay-udp", "0.0.0.0", 3333)]
+        load({"receive": "jaeger-udp@0.0.0.0:3333", **open_to_all}, {})
+    assert received("jaeger-udp", insecure="true", host="0.0.0.0") == [("jaeger-udp", "0.0.0.0", 3333)]
     monkeypatch.setattr("clew_server.config.OPTIONS", tuple(_with_default(one) for one in config.OPTIONS))
-    assert load(open_to_all, {}).receive == (Listening("zip", "127.0.0.1", 1111, must_open=False),)
-    assert load({"receive": "zip"}, {}).receive == (Listening("zip", "127.0.0.1", 1111, must_open=True),)
+    assert load(open_to_all, {}).receive == (Listening("zipkin", "127.0.0.1", 1111, must_open=False),)
+    assert load({"receive": "zipkin"}, {}).receive == (Listening("zipkin", "127.0.0.1", 1111, must_open=True),)
 
 
 def _with_default(option: config.Option) -> config.Option:
-    return dataclasses.replace(option, default="zip") if option.name == "receive" else option
+    return dataclasses.replace(option, default="zipkin") if option.name == "receive" else option

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +53,8 @@ class Listeners:
     http_url: str
     grpc_address: str
     loop: asyncio.AbstractEventLoop
+    others: dict[str, ReceiverState]
+    """The receivers that were named, by name."""
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run something in the listeners' loop."""
@@ -73,9 +75,9 @@ class Listeners:
 
 
 @contextlib.asynccontextmanager
-async def _serving(intake: Intake, token: str | None) -> AsyncIterator[AllListeners]:
+async def _serving(intake: Intake, token: str | None, names: Sequence[str]) -> AsyncIterator[AllListeners]:
     listeners = AllListeners()
-    listeners.bind([Listening("otlp-grpc", "127.0.0.1"), Listening("otlp-http", "127.0.0.1")])
+    listeners.bind([Listening(name, "127.0.0.1") for name in ("otlp-grpc", "otlp-http", *names)])
     await listeners.start(intake, token=token, others={})
     yield listeners
     await listeners.stop()
@@ -83,10 +85,15 @@ async def _serving(intake: Intake, token: str | None) -> AsyncIterator[AllListen
 
 @pytest.fixture
 def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
-    """`listen(token=None, wal={…}, **intake_options)`: listeners on free ports, stopped at the end."""
+    """`listen(*names, token=None, wal={…}, **intake_options)`: listeners on free ports, stopped at the end.
+
+    `names` are receivers beside the two of OTLP.
+    """
     with contextlib.ExitStack() as stack:
 
-        def start(*, token: str | None = None, wal: dict[str, Any] | None = None, **intake_options: Any) -> Listeners:
+        def start(
+            *names: str, token: str | None = None, wal: dict[str, Any] | None = None, **intake_options: Any
+        ) -> Listeners:
             log = Wal(tmp_path / "wal", **(wal or {}))
             log.open()
             stack.callback(log.close)
@@ -94,7 +101,7 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
             loop = asyncio.new_event_loop()
             thread = threading.Thread(target=loop.run_forever)
             thread.start()
-            serving = _serving(intake, token)
+            serving = _serving(intake, token, names)
 
             def stop() -> None:
                 asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(30)
@@ -104,7 +111,9 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
 
             listeners = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
             stack.callback(stop)
-            grpc, http = (next(s for s in listeners.states if s.name == name) for name in ("otlp-grpc", "otlp-http"))
-            return Listeners(log, intake, http, grpc, http.address, grpc.address, loop)
+            states = {state.name: state for state in listeners.states}
+            grpc, http = states["otlp-grpc"], states["otlp-http"]
+            others = {name: states[name] for name in names}
+            return Listeners(log, intake, http, grpc, http.address, grpc.address, loop, others)
 
         yield start

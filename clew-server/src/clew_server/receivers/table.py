@@ -36,6 +36,7 @@ class Line(NamedTuple):
 RECEIVERS = (
     Line("otlp-grpc", "grpc", 4317, "otlp_receivers:OTLP_GRPC", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}", "--otlp-grpc-port"),
     Line("otlp-http", "http", 4318, "otlp_receivers:OTLP_HTTP", "OTEL_EXPORTER_OTLP_ENDPOINT={address}", "--otlp-http-port"),
+    Line("zipkin", "http", 9411, "zipkin.receiver:ZIPKIN", "OTEL_EXPORTER_ZIPKIN_ENDPOINT={address}/api/v2/spans"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}
