@@ -47,7 +47,6 @@ class Segment:
     """Arrival day, days since the epoch in UTC."""
     size_bytes: int = 0
     spans: int = 0
-    first_arrival_unix_nano: int = 0
     last_arrival_unix_nano: int = 0
     first_durable_s: float = 0.0
     """When its first record was durable, on the log's monotonic clock."""
@@ -66,8 +65,6 @@ class Segment:
 
     def add(self, record_bytes: int, spans: int, mark: bytes, heads: bytes | None, arrival_unix_nano: int) -> None:
         """Count one more durable record."""
-        if not self.record_ends:
-            self.first_arrival_unix_nano = arrival_unix_nano
         self.last_arrival_unix_nano = max(self.last_arrival_unix_nano, arrival_unix_nano)
         self.size_bytes += record_bytes
         self.spans += spans
