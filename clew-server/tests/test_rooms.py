@@ -43,7 +43,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
     "doubled": {"guard", "hooks", "transport"},
     "hooks": {"guard"},
     "otlp": {"semconv"},
-    "tracing": {"doubled", "transport", "middleware", "propagation", "semconv", "carriers", "guard"},
+    "tracing": {"doubled", "environment", "transport", "middleware", "propagation", "semconv", "carriers", "guard"},
     "propagation": {"carriers", "environment", "ids", "semconv", "guard"},
     "instrumentation": {
         "environment",

@@ -1,7 +1,7 @@
-"""How commands ask a clew server: which addresses and tokens can be meant, the way to it, whether it is one at all.
+"""HTTP requests of the commands to a clew server: checks of address and token, the request itself, error messages.
 
-Proxies: an address of this machine is asked straight; for any other `http_proxy`, `https_proxy` and `no_proxy` count.
-Redirects are not followed: the token would go to wherever they lead.
+Proxies: none for an address of this machine; for any other, `http_proxy`, `https_proxy` and `no_proxy` apply.
+Redirects are not followed, because the token would be sent to their target.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:16686"
 FAILURES: Final = (OSError, HTTPException, ValueError)
-"""What `answer` raises where nothing came or what came is no JSON; HTTPError, an OSError, for a refusal."""
+"""What `answer` raises: no connection, no JSON; HTTPError, which is an OSError, for an error status."""
 
 _MAX_ERROR_BYTES: Final = 64 * 1024
 
 
 def check_address(url: str) -> None:
-    """Raise ValueError, with a sentence, for what cannot be the address of a server."""
+    """Raise ValueError with a message for the user if `url` cannot be the address of a server."""
     example = f"wants an address such as {DEFAULT_SERVER}"
     if re.search(r"[^\x21-\x7e]", url):
-        raise ValueError(f"{url!r}: {example}, in ASCII and without blanks")
+        raise ValueError(f"{url!r}: {example}, in ASCII and without spaces")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -38,14 +38,14 @@ def check_address(url: str) -> None:
 
 
 def check_server(url: str) -> None:
-    """As `check_address`, for the server's API, which takes a token and no password."""
+    """As `check_address`, for the server's API, which accepts a token but no user and password."""
     check_address(url)
     if urlsplit(url).username is not None:
         raise ValueError(f"--server with a user and password is not possible; wants {DEFAULT_SERVER} and --token-file")
 
 
 def authorization(token_file: str | None) -> dict[str, str]:
-    """The header that the token in the file makes; none without a file. Raises ValueError with a sentence."""
+    """The `Authorization` header with the token of the file, {} without a file. Raises ValueError with a message."""
     if not token_file:
         return {}
     try:
@@ -61,7 +61,7 @@ def authorization(token_file: str | None) -> dict[str, str]:
 
 
 def is_local(url: str) -> bool:
-    """Whether the address is one of this machine, to which no proxy leads."""
+    """Whether the address is of this machine, for which no proxy is used."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     return (
         host in ("localhost", "::1")
@@ -76,26 +76,26 @@ class _Stay(HTTPRedirectHandler):
 
 
 def opened(request: Request, timeout_s: float) -> Any:
-    """The answer of a server, to be read and closed. Raises OSError or HTTPException where none comes, HTTPError for a refusal."""
+    """The open response of a server; the caller closes it. Raises OSError, HTTPException, or HTTPError for an error status."""
     local = is_local(request.full_url)
     opener = build_opener(ProxyHandler({}) if local else ProxyHandler(), _Stay)
     return opener.open(request, timeout=timeout_s)
 
 
 def answer(request: Request, timeout_s: float) -> tuple[Any, dict[str, str]]:
-    """The JSON of an answer and its headers by their names in lower case. Raises one of FAILURES."""
+    """The JSON body and the headers (names in lower case) of the response. Raises one of FAILURES."""
     with opened(request, timeout_s) as response:
         try:
             parsed = json.loads(response.read())
         except RecursionError:
-            raise ValueError("its answer is nested without end") from None
+            raise ValueError("its answer is nested too deeply") from None
         except ValueError:
-            raise ValueError("its answer is no JSON") from None
+            raise ValueError("its answer is not JSON") from None
         return parsed, {name.lower(): value for name, value in response.headers.items()}
 
 
 def refusal(error: HTTPError) -> tuple[str, str] | None:
-    """(code, message) of an error in the shape of a clew server; None where something else answered."""
+    """(code, message) of a clew server's error; None if the response is not from a clew server."""
     try:
         found = json.loads(error.read(_MAX_ERROR_BYTES))["error"]
         code, message = found["code"], found["message"]
@@ -105,7 +105,7 @@ def refusal(error: HTTPError) -> tuple[str, str] | None:
 
 
 def reason(error: BaseException) -> str:
-    """A failure in a few words."""
+    """A short message for a failure."""
     if isinstance(error, HTTPError):
         text = f"HTTP {error.code} {error.reason}".rstrip()
         to = error.headers.get("Location") if 300 <= error.code < 400 and error.headers else None

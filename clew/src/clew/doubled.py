@@ -1,11 +1,15 @@
-"""One span for one call, whoever else traces it: frameworks by themselves, OpenTelemetry's instrumentations.
+"""Avoids two spans for one call when a framework or an OpenTelemetry instrumentation traces the call as well.
 
-Whoever is outermost keeps its span. Where clew's has begun first, a span that another instrumentation starts for the
-same call is not made: it gets a `Shadow` of clew's, which hands on what the application says and ends nothing. Where
-the other has begun first, clew makes none. Both are recognised by the instrumentation scope of the other and by the kind
-of call that clew's span stands for, which the context carries.
+The instrumentation that starts its span first keeps it:
 
-Nothing of this costs anything before a module that traces is imported: `state.is_on`.
+- clew first: when the other instrumentation starts a span for the same call, it gets a `Shadow` of clew's span. The
+  shadow forwards what the application sets on it to clew's span, and its `end` does nothing.
+- the other first: clew starts no span for the call.
+
+The other instrumentation is recognised by the name of its instrumentation scope, and the call by its family (for
+example HTTP server or database client), which clew stores in the context together with its span.
+
+`state.is_on` is False, and none of this runs, until a module is imported that can trace the same calls.
 """
 
 from __future__ import annotations
@@ -27,11 +31,11 @@ from clew.transport import current_client_transport
 
 _logger: Final = logging.getLogger("clew")
 
-#: A kind of call: the family of `clew.transport.Call` (of messaging its system), and whether it is answered here.
+#: A family of calls: `Call.kind` (for messaging the name of the system), and True where this process is the server.
 Family = tuple[str, bool]
 
 _PREFIX: Final = "opentelemetry.instrumentation."
-# The instrumentation scopes that double clew's spans, and whose: of each the last part of OpenTelemetry's name.
+# Family -> the OpenTelemetry instrumentations that make spans of it; the last part of each scope's name.
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "http server": ("asgi", "fastapi", "starlette", "wsgi", "flask", "django", "aiohttp_server"),
     "http client": ("requests", "httpx", "httpx2", "urllib", "urllib3", "aiohttp_client"),
@@ -53,38 +57,44 @@ def _by_scope() -> dict[str, frozenset[Family]]:
         kind, _, side = name.partition(" ")
         for library in libraries:
             found.setdefault(_PREFIX + library, set()).add((kind, side == "server"))
-    # What frameworks call themselves where they trace of their own accord.
+    # Scope names of frameworks that trace without an instrumentation.
     for framework in ("fastapi", "starlette"):
         found[framework] = set(found[_PREFIX + framework])
     return {name: frozenset(families) for name, families in found.items()}
 
 
 _FAMILIES: Final = _by_scope()
-# Modules that only those import who trace; one of them makes spans of the scopes above possible.
+# A span of the scopes above needs one of these modules, and nothing else imports them.
 _MODULES: Final = (
     "opentelemetry.instrumentation.utils",
     "opentelemetry.instrumentation.instrumentor",
     "fastapi.telemetry._asgi",
     "starlette.middleware.opentelemetry",
 )
-# What of their code says on a span is said by clew's own; what others say is the application's.
+# Calls on a `Shadow` from these modules are ignored, since clew sets the same data itself; other callers are the
+# application, and their calls are forwarded.
 _THEIR_MODULES: Final = ("opentelemetry.", "fastapi.telemetry.", "starlette.middleware.opentelemetry")
-# From this version on FastAPI traces requests as soon as there is a global provider.
+# Since this version FastAPI traces requests as soon as a global provider is set.
 _FASTAPI_TRACES_SINCE: Final = (0, 142)
 _ANSWERING: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 _CALLING: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 
-# Under which key a context says what clew traces there: the family of the call and its span.
+# Context key of the call that clew traces: its family and its span.
 _OURS_KEY: Final = create_key("clew-traces")
-# The same for the call that is answered: who extracts a context from headers begins with an empty one.
+# The same for the request being served. A second place, because an instrumentation that extracts a context from headers
+# starts with an empty one.
 _answering: Final[ContextVar[tuple[Family, Span] | None]] = ContextVar("clew_answering", default=None)
+# Instrumentations that start a span in one callback of the library and end it in another, and never make it current.
+_LISTENERS: Final = frozenset((_PREFIX + "sqlalchemy", _PREFIX + "pymongo"))
+# The last span of theirs: scope name, span, what was current then, and the asyncio task.
+_beside: Final[ContextVar[tuple[str, Span, object, object] | None]] = ContextVar("clew_beside", default=None)
 
 
 class _State:
     __slots__ = ("is_on", "is_watching", "named")
 
     def __init__(self) -> None:
-        #: Whether somebody who doubles spans is loaded.
+        #: Whether a module is loaded that can trace the same calls.
         self.is_on = False
         self.is_watching = False
         self.named: set[tuple[str, bool]] = set()
@@ -94,7 +104,7 @@ state: Final = _State()
 
 
 def watch() -> None:
-    """From now on notice those who trace the same calls, when they are imported or if they are. Once is enough."""
+    """Set `state.is_on` when one of `_MODULES` is imported, or now if one is. Further calls do nothing."""
     if state.is_watching:
         return
     state.is_watching = True
@@ -109,14 +119,19 @@ def _turn_on(_: ModuleType) -> None:
 
 
 def doubles(scope_name: object) -> bool:
-    """Whether spans of this instrumentation scope may stand for calls that clew traces too."""
+    """Whether an instrumentation scope of this name traces calls that clew traces too."""
     return isinstance(scope_name, str) and scope_name in _FAMILIES
 
 
 def is_traced_by_another(context: Context, family: Family) -> bool:
-    """Whether the current span is another instrumentation's for the very call that is about to begin."""
+    """Whether another instrumentation has already started a span for the call that is about to begin.
+
+    That is the current span, or a span that was started just before without being made current.
+    """
     try:
         span = context.get(SPAN_KEY)
+        if not family[1] and _takes_beside(span, family):
+            return True
         if span is None:
             return False
         name = getattr(getattr(span, "instrumentation_scope", None), "name", None)
@@ -132,10 +147,10 @@ def is_traced_by_another(context: Context, family: Family) -> bool:
 
 
 def with_ours(context: Context, family: Family, span: Span) -> Context:
-    """`context` with `span` as the current one, and with the word that clew traces such a call as that span."""
+    """`context` with `span` as the current span, and with the note that `span` is clew's span for a call of `family`."""
     ours = (family, span)
     if family[1]:
-        _answering.set(ours)  # not reset: it counts as long as the span is recording
+        _answering.set(ours)  # never reset: it is ignored once the span has ended
     return Context({**context, SPAN_KEY: span, _OURS_KEY: ours})
 
 
@@ -147,7 +162,7 @@ def _ours_in(context: Context, kind: object) -> tuple[Family, Span] | None:
 
 
 def shadow_of_ours(scope_name: str, context: Context | None, kind: SpanKind) -> Shadow | None:
-    """What another instrumentation gets for its span where clew traces the same call; None where it does not."""
+    """The span that another instrumentation gets instead of its own; None if clew does not trace the same call."""
     try:
         ours = _ours_in(get_current() if context is None else context, kind)
         if ours is None:
@@ -162,12 +177,45 @@ def shadow_of_ours(scope_name: str, context: Context | None, kind: SpanKind) -> 
         return None
 
 
+def started_by_another(scope_name: str, span: Span, kind: object) -> None:
+    """Remember a client span that another instrumentation has started and does not make current."""
+    if scope_name in _LISTENERS and kind in _CALLING:
+        try:
+            _beside.set((scope_name, span, get_current().get(SPAN_KEY), _task()))
+        except Exception as failure:
+            guard.swallow("recognising another instrumentation", failure)
+
+
+def _takes_beside(current: object, family: Family) -> bool:
+    beside = _beside.get()
+    if beside is None:
+        return False
+    scope_name, span, was_current, task = beside
+    if not span.is_recording():
+        _beside.set(None)
+        return False
+    # A task inherits the variable of the task that made it, but not the call that is under way there.
+    if was_current is not current or family not in _FAMILIES.get(scope_name, ()) or task is not _task():
+        return False
+    _beside.set(None)  # it stands for one call only, even if it is never ended
+    _say(scope_name, True)
+    return True
+
+
+def _task() -> object:
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return None
+
+
 def _is_of_side(kind: object, family: Family) -> bool:
     if kind in _ANSWERING:
         return family[1]
     if kind in _CALLING:
         return not family[1]
-    # Parts of a request, or the request itself below a span that was there already.
+    # INTERNAL: parts of a request, or the request itself where another span was current already.
     return family == ("http", True)
 
 
@@ -182,7 +230,7 @@ def _say(scope_name: str, is_first: bool) -> None:
 
 
 def installed() -> dict[str, str]:
-    """What is installed here that may trace the same calls, with how it is switched off. Imports none of it."""
+    """Installed packages that can trace the same calls -> how to switch each off. Imports none of them."""
     from importlib.metadata import PackageNotFoundError, entry_points, version
 
     found: dict[str, str] = {}
@@ -209,32 +257,32 @@ def installed() -> dict[str, str]:
 
 
 class Shadow(Span):
-    """Stands where another instrumentation wanted a span of its own: clew's span, which it neither changes nor ends.
+    """The span that another instrumentation gets for a call that clew traces. It cannot change or end clew's span.
 
-    The application finds it as the current span; what it says there is said of clew's.
+    The application may find it as the current span; what the application sets on it is set on clew's span.
     """
 
     def __init__(self, span: Span) -> None:
         self._span = span
 
     def get_span_context(self) -> SpanContext:
-        """That of clew's span."""
+        """The context of clew's span."""
         return self._span.get_span_context()
 
     def is_recording(self) -> bool:
-        """Whether clew's span is."""
+        """Whether clew's span is recording."""
         return self._span.is_recording()
 
     def end(self, end_time: int | None = None) -> None:
         """Does nothing."""
 
     def _set(self, method: str, *arguments: Any, **options: Any) -> None:
-        # Two frames up: whoever called the method of this class.
+        # Two frames up is the caller of the public method.
         if not sys._getframe(2).f_globals.get("__name__", "").startswith(_THEIR_MODULES):
             getattr(self._span, method)(*arguments, **options)
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """On clew's span, if the application says so; likewise all that follows."""
+        """Set it on clew's span if the application calls this; ignored if the other instrumentation does."""
         self._set("set_attribute", key, value)
 
     def set_attributes(self, attributes: Any) -> None:
@@ -264,7 +312,7 @@ class Shadow(Span):
         self._set("record_exception", exception, attributes, timestamp, escaped)
 
     def __getattr__(self, name: str) -> Any:
-        # What readable spans have beyond the API.
+        # Attributes of the SDK's readable spans that the API does not have.
         return getattr(self._span, name)
 
     def __repr__(self) -> str:
@@ -272,7 +320,7 @@ class Shadow(Span):
 
 
 def _watch_sdk(module: ModuleType) -> None:
-    """Let the SDK's tracers give shadows too. They keep their class, and other scopes their spans."""
+    """Make the SDK's tracers return shadows too. Their class stays the same, and so do spans of other scopes."""
     tracer_class: Any = module.Tracer
     original: Callable[..., Any] = tracer_class.start_span
     if hasattr(original, "_clew_shadows"):
@@ -283,9 +331,14 @@ def _watch_sdk(module: ModuleType) -> None:
         self: Any, name: str, context: Any = None, kind: Any = SpanKind.INTERNAL, *args: Any, **kwargs: Any
     ) -> Any:
         scope = getattr(getattr(self, "_instrumentation_scope", None), "name", None)
-        if scope in _FAMILIES and (shadow := shadow_of_ours(scope, context, kind)) is not None:
+        if scope not in _FAMILIES:
+            return original(self, name, context, kind, *args, **kwargs)
+        shadow = shadow_of_ours(scope, context, kind)
+        if shadow is not None:
             return shadow
-        return original(self, name, context, kind, *args, **kwargs)
+        span = original(self, name, context, kind, *args, **kwargs)
+        started_by_another(scope, span, kind)
+        return span
 
     start_span._clew_shadows = True  # type: ignore[attr-defined]
     tracer_class.start_span = start_span

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socketserver
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import bson
 import httpx
+import pymongo
 import pytest
 import redis
 import requests
+import sqlalchemy
 from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as StarletteMiddleware
@@ -27,12 +33,20 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import clew.instrumentation.httpx
+import clew.instrumentation.pymongo
 import clew.instrumentation.redis
 import clew.instrumentation.requests
+import clew.instrumentation.sqlalchemy
+import clew.instrumentation.sqlite3
 import clew.instrumentation.starlette
 import clew.instrumentation.urllib3
+from clew import doubled
 from clew.instrumentation.asgi import TracingMiddleware
 from clew.testing import SpanRecorder
+from clew.tracing.tracer import Tracer
+from clew.transport import Call
+
+PYMONGO = "opentelemetry.instrumentation.pymongo"
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 WITH_PARENT = {"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01"}
@@ -346,3 +360,156 @@ def test_what_was_started_within_a_call_and_outlives_it_is_traced_by_others(trac
     recorder = SpanRecorder(tracer_provider)
     asyncio.run(main())
     assert sorted(span.name for span in recorder.spans if span.kind is SpanKind.SERVER) == ["GET /", "later"]
+
+
+@pytest.fixture
+def engines() -> Iterator[Callable[..., Any]]:
+    made: list[Any] = []
+
+    def make(url: str = "sqlite://") -> Any:
+        made.append(sqlalchemy.create_engine(url))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.dispose()
+
+
+def select(engine: Any, statement: str) -> list[Any]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sqlalchemy.text(statement))]
+
+
+def statements(recorder: SpanRecorder) -> list[Any]:
+    """Client spans without those of OpenTelemetry's for connecting, for which clew has none of its own."""
+    return [span for span in recorder.spans if span.kind is SpanKind.CLIENT and span.name != "connect"]
+
+
+def test_sqlalchemy_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, engines: Any
+) -> None:
+    with both(SQLAlchemyInstrumentor(), (clew.instrumentation.sqlalchemy,), tracer_provider):
+        engine = engines()
+        recorder = SpanRecorder(tracer_provider)
+        assert select(engine, "SELECT 1") == [(1,)]
+        assert len(statements(recorder)) == 1
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            select(engine, "SELECT nothing FROM nowhere")
+        with tracer_provider.get_tracer("shop").start_as_current_span("of an application"):
+            assert select(engine, "SELECT 2") == [(2,)]
+    first, failed, within = statements(recorder)
+    assert {scope_of(span) for span in (first, failed, within)} == {"clew.sqlalchemy"}, "its listeners come first"
+    assert failed.status.status_code is StatusCode.ERROR
+
+
+def test_sqlalchemy_has_one_span_where_opentelemetrys_listener_comes_first(tracer_provider: Any, engines: Any) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    engine = engines()
+    SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=tracer_provider, skip_dep_check=True)
+    try:
+        clew.instrumentation.sqlalchemy.traced(engine, tracer_provider=tracer_provider)
+        with patched(clew.instrumentation.sqlite3, tracer_provider):
+            for number in range(2):
+                assert select(engine, f"SELECT {number}") == [(number,)]
+            with pytest.raises(sqlalchemy.exc.OperationalError):
+                select(engine, "SELECT nothing FROM nowhere")
+            assert select(engine, "SELECT 7") == [(7,)]
+    finally:
+        SQLAlchemyInstrumentor().uninstrument()
+    assert [scope_of(span) for span in statements(recorder)] == ["opentelemetry.instrumentation.sqlalchemy"] * 4
+    recorder = SpanRecorder(tracer_provider)
+    assert select(engine, "SELECT 8") == [(8,)]
+    assert [scope_of(span) for span in statements(recorder)] == ["clew.sqlalchemy"], "it is alone now"
+
+
+def test_a_connection_that_fails_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, engines: Any
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    applied = both(SQLAlchemyInstrumentor(), (clew.instrumentation.sqlalchemy,), tracer_provider)
+    with applied, pytest.raises(sqlalchemy.exc.OperationalError):
+        select(engines("sqlite:////no/such/folder/file"), "SELECT 1")
+    (span,) = one_client_span(recorder)
+    assert span.name == "connect"
+
+
+class MongoPeer(socketserver.BaseRequestHandler):
+    """Answers each MongoDB command with `ok`, and `find` with an error."""
+
+    def handle(self) -> None:
+        stream = self.request.makefile("rb")
+        while head := stream.read(16):
+            size, number, _, _ = struct.unpack("<4i", head)
+            stream.read(4)  # flags
+            stream.read(1)  # a section that is one document
+            command = bson.decode(stream.read(size - 21))
+            answer: dict[str, Any] = {"ok": 1, "isWritablePrimary": True, "maxWireVersion": 21, "minWireVersion": 0}
+            if "find" in command:
+                answer = {"ok": 0, "errmsg": "refused", "code": 13}
+            body = struct.pack("<ib", 0, 0) + bson.encode(answer)
+            self.request.sendall(struct.pack("<4i", 16 + len(body), 1, number, 2013) + body)
+
+
+@pytest.fixture
+def mongodb() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MongoPeer) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield int(server.server_address[1])
+        server.shutdown()
+        thread.join()
+
+
+def test_pymongo_has_one_span_beside_opentelemetrys_instrumentation(
+    tracer_provider: Any, both: Any, mongodb: int
+) -> None:
+    async def ping_async(uri: str) -> None:
+        async with pymongo.AsyncMongoClient(uri) as client:
+            await asyncio.gather(*(client.admin.command("ping") for _ in range(3)))
+
+    uri = f"mongodb://127.0.0.1:{mongodb}/?directConnection=true"
+    recorder = SpanRecorder(tracer_provider)
+    with both(PymongoInstrumentor(), (clew.instrumentation.pymongo,), tracer_provider):
+        # There is one listener a process, which keeps the provider of the first call.
+        PymongoInstrumentor()._commandtracer_instance._tracer = tracer_provider.get_tracer(PYMONGO)
+        with pymongo.MongoClient(uri) as client:
+            client.admin.command("ping")
+            with pytest.raises(pymongo.errors.OperationFailure):
+                client.shop.items.find_one()
+        named = sorted(span.name for span in recorder.spans if "endSessions" not in span.name)
+        assert named == ["admin.ping", "shop.find"]
+        assert {scope_of(span) for span in recorder.spans} == {PYMONGO}
+        asyncio.run(ping_async(uri))
+        assert [span.name for span in recorder.spans].count("admin.ping") == 4
+        assert {scope_of(span) for span in recorder.spans} == {PYMONGO}
+    recorder = SpanRecorder(tracer_provider)
+    with patched(clew.instrumentation.pymongo, tracer_provider), pymongo.MongoClient(uri) as client:
+        client.admin.command("ping")
+    assert {scope_of(span) for span in recorder.spans} == {"clew.pymongo"}, "it is alone now"
+
+
+def test_a_task_that_begins_while_anothers_statement_runs_is_traced(tracer_provider: Any) -> None:
+    """A task inherits context variables of the one that made it, but not its calls."""
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.tests", tracer_provider=tracer_provider)
+    call = Call("db", "SQL", "SELECT")
+
+    async def in_another_task() -> None:
+        tracer.start(call.operation, transport=call).end()
+
+    async def main() -> None:
+        theirs = tracer_provider.get_tracer(PYMONGO).start_span("find", kind=SpanKind.CLIENT)
+        await asyncio.create_task(in_another_task())
+        tracer.start(call.operation, transport=call).end()
+        theirs.end()
+        tracer.start(call.operation, transport=call).end()
+
+    recorder = SpanRecorder(tracer_provider)
+    asyncio.run(main())
+    assert [span.name for span in recorder.spans] == ["SELECT", "find", "SELECT"]
+
+
+def test_the_doctor_names_the_instrumentations_of_sqlalchemy_and_pymongo() -> None:
+    installed = doubled.installed()
+    for name in ("sqlalchemy", "pymongo"):
+        assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=" in installed[f"opentelemetry-instrumentation-{name}"]

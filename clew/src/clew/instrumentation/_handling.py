@@ -1,4 +1,4 @@
-"""Messages that are given out one by one: each is handled until the next, whoever and wherever that is asked for."""
+"""Consumers that return messages one by one: the span of a message lasts until the next message is asked for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from clew import guard
 from clew.instrumentation._messages import MessageTracing, MessageTransport
 from clew.instrumentation._patching import Switch, Undo, replace
 
-#: Set while a method of a consumer works, which may call another one that is traced as well.
+#: True while a traced method of a consumer runs; other traced methods that it calls make no span.
 _is_inside: Final[ContextVar[bool]] = ContextVar("clew_is_inside_consumer", default=False)
-# How many spans that are over a consumer looks for, where they are current still.
+# Number of ended spans for which a consumer checks whether they are still current.
 _REMEMBERED: Final = 3
 
 
 class Handling:
-    """The CONSUMER span of one message, current from its start until `end`, which any task or thread may call."""
+    """The CONSUMER span of one message: current from its creation until `end`, which any task or thread may call."""
 
     __slots__ = ("_before", "_call_before", "_scope", "_transports", "call", "message")
 
@@ -37,7 +37,7 @@ class Handling:
         self._scope.enter()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span; what was current before is current again, if it was this here. A second end changes nothing."""
+        """End the span and, if it is current, make current what was before. A second call does nothing."""
         self.message = None
         try:
             self.leave()
@@ -45,31 +45,31 @@ class Handling:
             self._scope.finish(None, error)
 
     def leave(self) -> None:
-        """Make current what was so before, if this here is current."""
-        # Not by the scope's tokens: another task or thread may end what this one has begun.
+        """If the span is current, make current what was before."""
+        # Not with the scope's tokens, since another task or thread than the one that created the span may call this.
         if get_current() is self._scope.context:
             attach(self._before)
         if self._transports.get() is self.call:
             self._transports.set(self._call_before)
 
 
-#: What is being handled here; `processing` takes it over, and so knows how the handling ends.
+#: The message being handled in this context; `processing` uses it, in order to record how the handling ends.
 current_handling: Final[ContextVar[Handling | None]] = ContextVar("clew_handling", default=None)
 
 
 _all: Final[WeakSet[Turns]] = WeakSet()
 
 
-# Registered after the provider is set up, so called before it is shut down.
+# Registered after the provider's own exit handler, and so called before the provider is shut down.
 @atexit.register
 def _at_exit() -> None:
-    """End what is being handled by a program that ends without closing its consumers."""
+    """End the spans of messages whose consumers the program has not closed."""
     for turns in list(_all):
         turns.done()
 
 
 class Turns:
-    """What a consumer gives out one by one, and the span of what it gave out last."""
+    """The messages of one consumer, and the span of the message it returned last."""
 
     __slots__ = ("__weakref__", "_ended", "_in_flight", "_last", "tracing")
 
@@ -77,31 +77,31 @@ class Turns:
         self.tracing: Final = tracing
         self._ended: list[Handling] = []
         self._last: Handling | None = None
-        # The identity of the exception that was being handled when the last message was given out.
+        # The id of the exception that was being handled when the last message was returned.
         self._in_flight = id(None)
         _all.add(self)
 
     def again(self) -> Turns:
-        """Another one for the same consumer."""
+        """A new object for the same consumer."""
         raise NotImplementedError
 
     def call_of(self, given: Any) -> MessageTransport:
-        """The handling of a message as a call. May raise."""
+        """The `Call` for the handling of a message. May raise."""
         raise NotImplementedError
 
     def closed(self) -> None:
-        """The consumer is closed: in a `finally`, say, where what was done with the last message has failed."""
+        """The consumer was closed. If that happens in the `finally` of a failed handler, its exception is recorded."""
         error = sys.exc_info()[1]
         self.done(None if id(error) == self._in_flight else error)
 
     def done(self, error: BaseException | None = None) -> None:
-        """Whatever was given out last has been dealt with."""
+        """End the span of the last message."""
         try:
             last, self._last = self._last, None
             if last is not None:
                 last.end(error)
                 self._ended.append(last)
-            # A span that the application began within one and ends later makes that one current once more.
+            # When the application ends a span that it began within one of these, it makes that ended span current again.
             for one in list(self._ended):
                 one.leave()
             del self._ended[:-_REMEMBERED]
@@ -109,7 +109,7 @@ class Turns:
             guard.swallow("ending the span of a message", failure)
 
     def handle(self, given: Any) -> None:
-        """`given` is dealt with from now until `done`."""
+        """Start the span of a message; it lasts until `done`."""
         try:
             self._last = Handling(self.tracing, self.call_of(given), given)
             self._in_flight = id(sys.exc_info()[1])
@@ -119,19 +119,19 @@ class Turns:
 
 
 class Messages:
-    """Iterates over a consumer; between two messages the first one's span is current."""
+    """Iterates over a consumer; the span of a message is current until the next message is asked for."""
 
     def __init__(self, consumer: Any, turns: Turns) -> None:
         self._clew_consumer = consumer
         self._clew_turns = turns.again()
 
-    # The loop was left: nobody else holds this.
+    # The loop has ended, since only the loop holds a reference to this.
     def __del__(self) -> None:
         self._clew_turns.done()
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """That of the consumer, which is its own iterator without tracing."""
+        """The consumer's class: without tracing the consumer is its own iterator."""
         return type(self._clew_consumer)
 
     def __getattr__(self, name: str) -> Any:
@@ -162,7 +162,7 @@ class Messages:
 
 @contextmanager
 def inside() -> Iterator[None]:
-    """A method of a consumer works, and calls others for itself."""
+    """Within this block, traced methods of a consumer make no span."""
     token = _is_inside.set(True)
     try:
         yield
@@ -172,12 +172,12 @@ def inside() -> Iterator[None]:
 
 # -- classes ------------------------------------------------------------------------------------------------------------
 
-#: `method(client, tracing of it, the original, bound, *args, **kwargs)`.
+#: `function(client, tracing of the client, original method, *args, **kwargs)`.
 Around = Callable[..., Any]
 
 
 def install(owner: type, around: dict[str, Around], tracing: Callable[[Any], Any]) -> Undo:
-    """Put a function around each method of a class; `tracing` says of a client how it is traced, None: not here."""
+    """Wrap methods of a class; `tracing(client)` returns how a client is traced, None to leave the call alone."""
 
     def make(function: Around) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
         def wrap(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

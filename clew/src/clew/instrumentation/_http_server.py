@@ -10,7 +10,7 @@ from clew import semconv
 from clew.tracing.attributes import METHODS, http_method_attributes, http_span_name, redacted
 from clew.tracing.options import HttpOptions
 from clew.tracing.outcome import client_has_left
-from clew.transport import Call, Outcome
+from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = HttpOptions
 DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -70,13 +70,15 @@ def server_attributes(
     query: str | None,
     client: str | None,
     agent: str | None,
+    peer: Peer | None = None,
 ) -> dict[str, AttributeValue]:
     """What the semantic conventions ask of an HTTP server.
 
     `host` is the `Host` header, else the server's own address and port as a tuple; `version` is `1.1`; `query` is
-    encoded, without its question mark; `client` is an address, `agent` the user agent.
+    encoded, without its question mark; `client` is an address, `agent` the user agent, `peer` the other end of the
+    socket, its port 0 where that is not known.
     """
-    key = (method, scheme, version, host)
+    key = (method, scheme, version, host, 0 if peer is None else 2 if peer[1] else 1)
     known = _templates.get(key)
     attributes = known.copy() if known is not None else _template(key)
     attributes[semconv.URL_PATH] = path
@@ -86,19 +88,25 @@ def server_attributes(
         attributes[semconv.CLIENT_ADDRESS] = client
     if agent:
         attributes[semconv.USER_AGENT_ORIGINAL] = agent
+    if peer is not None:
+        attributes[semconv.NETWORK_PEER_ADDRESS] = peer[0]
+        if peer[1]:
+            attributes[semconv.NETWORK_PEER_PORT] = peer[1]
     return attributes
 
 
-# Method, scheme, version, host.
-_Key = tuple[str, str | None, str | None, bytes | str | tuple[Any, ...]]
+# Method, scheme, version, host; 0 without a peer, 1 with its address, 2 with address and port.
+_Key = tuple[str, str | None, str | None, bytes | str | tuple[Any, ...], int]
 # Attributes that are the same for all requests to one host, made once for each. Capped, so that forged Host headers
 # cannot fill the memory.
 _templates: Final[dict[_Key, dict[str, AttributeValue]]] = {}
 _MAX_TEMPLATES: Final = 1_000
+# A dictionary that has held so many entries has room for 21, and so have its copies.
+_GROWN: Final = 11
 
 
 def _template(key: _Key) -> dict[str, AttributeValue]:
-    method, scheme, version, host = key
+    method, scheme, version, host, peer = key
     # With the component, for whoever starts the span need not make another dictionary to add it.
     attributes: dict[str, AttributeValue] = {semconv.COMPONENT: _COMPONENT, **http_method_attributes(method)}
     attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
@@ -113,6 +121,16 @@ def _template(key: _Key) -> dict[str, AttributeValue]:
             attributes[semconv.SERVER_PORT] = port
     # Replaced for each request. With a place for it the copy is large enough, and need not grow when others are added.
     attributes[semconv.URL_PATH] = ""
+    if peer:
+        attributes[semconv.NETWORK_PEER_ADDRESS] = ""
+        if peer > 1:
+            attributes[semconv.NETWORK_PEER_PORT] = 0
+        # Client, user agent, query, route and status are added to these: more than the table would hold.
+        fillers = [str(number) for number in range(_GROWN - len(attributes))]
+        for filler in fillers:
+            attributes[filler] = ""
+        for filler in fillers:
+            del attributes[filler]
     if len(_templates) < _MAX_TEMPLATES:
         _templates[key] = attributes.copy()
     return attributes

@@ -46,7 +46,7 @@ def _peer(channel: Any) -> Peer | None:
 
 
 class _WithHeaders:
-    """A message with headers of its own; that of the application may serve for several and stays as it is."""
+    """A message with its own copy of the headers, since the application may publish its message object several times."""
 
     def __init__(self, message: Any) -> None:
         self._clew_message = message
@@ -67,7 +67,7 @@ async def _publish(
     given = args or (kwargs.get("message"),)
     routing_key = args[1] if len(args) > 1 else kwargs.get("routing_key")
     if not hasattr(given[0], "properties") or not isinstance(routing_key, str):
-        return await original(exchange, *args, **kwargs)  # which says what is wrong
+        return await original(exchange, *args, **kwargs)  # raises for the wrong arguments
     try:
         message = _WithHeaders(given[0])
         headers = message.properties.headers
@@ -92,7 +92,7 @@ def _received(queue: Any, message: IncomingMessage, what: Any) -> MessageTranspo
 
 async def _consume(queue: Any, tracing: MessageTracing, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     callback = args[0] if args else kwargs.get("callback")
-    # Iterators take messages by such a callback; they are handled where the loop is.
+    # A `QueueIterator` uses a callback of its own to receive messages; their spans belong to the loop.
     if not callable(callback) or isinstance(getattr(callback, "__self__", None), QueueIterator):
         return await original(queue, *args, **kwargs)
     handler = _handler(queue, tracing, callback)
@@ -111,7 +111,7 @@ def _handler(queue: Any, tracing: MessageTracing, callback: Callable[..., Any]) 
             guard.swallow("reading a message of aio-pika", failure)
             return None
 
-    # Of the same kind: the library warns of callbacks that are no coroutine functions.
+    # A coroutine function must stay one: the library warns of other callbacks.
     if asyncio.iscoroutinefunction(callback):
 
         @wraps(callback)
@@ -174,7 +174,7 @@ def _note(queue: Any, tracing: MessageTracing, message: Any) -> None:
 
 
 class _Turns(Turns):
-    """The messages of one queue, in a loop."""
+    """The messages of a loop over one queue."""
 
     __slots__ = ("_queue",)
 
@@ -183,11 +183,11 @@ class _Turns(Turns):
         self._queue = queue
 
     def again(self) -> _Turns:
-        """Another one for the same queue."""
+        """A new object for the same queue."""
         return _Turns(self.tracing, self._queue)
 
     def call_of(self, given: Any) -> MessageTransport:
-        """The handling of a message as a call."""
+        """The `Call` for the handling of a message."""
         return _received(self._queue, given, "process")
 
 
@@ -207,7 +207,7 @@ async def _anext(iterator: Any, tracing: MessageTracing, original: Callable[...,
 
 
 async def _left(process: Any, tracing: MessageTracing, original: Callable[..., Any], *error: Any) -> Any:
-    """The end of `async with message.process()`: where it is that of a failure, the loop's span is told."""
+    """Wraps the end of `async with message.process()`: an exception is recorded on the span of the loop."""
     current = current_handling.get()
     if len(error) > 1 and error[1] is not None and current is not None and current.message is process.message:
         try:
@@ -225,14 +225,14 @@ _CLASSES: Final[tuple[tuple[type, dict[str, Around], Callable[[Any], Any]], ...]
     (QueueIterator, {"__aiter__": _aiter, "__anext__": _anext}, lambda iterator: iterator._amqp_queue.channel),
     (RobustQueueIterator, {"__anext__": _anext}, lambda iterator: iterator._amqp_queue.channel),
 )
-#: Connections and channels traced by hand.
+#: Connections and channels given to `traced`.
 _by_hand: Final[WeakKeyDictionary[Any, MessageTracing]] = WeakKeyDictionary()
 _lock: Final = Lock()
 _is_installed = False
 
 
 def _found(channel: Any) -> MessageTracing | None:
-    """How a channel is traced by hand, or its connection."""
+    """The tracing of a channel, or of its connection, that was given to `traced`."""
     found = _by_hand.get(channel)
     if found is None and (connection := _connection(channel)) is not None:
         found = _by_hand.get(connection)
@@ -244,12 +244,12 @@ def _install(tracing: Callable[[Any], MessageTracing | None], always: MessageTra
         return lambda one: tracing(channel_of(one))
 
     undos = [install(owner, around, of(channel_of)) for owner, around, channel_of in _CLASSES]
-    # That goes by what is being handled, whoever traces it.
+    # For `process()` the current handling decides, not the channel.
     return [*undos, install(ProcessContext, {"__aexit__": _left}, lambda _: always)]
 
 
 def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
-    """The same connection or channel, whose messages are traced from now on; a second time changes nothing.
+    """Trace the messages of a connection or channel from now on, and return it. A second call does nothing.
 
     Raises TypeError for anything else, ValueError for an unknown convention.
     """
@@ -266,7 +266,7 @@ def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every connection, made before or after; returns the undo function."""
+    """Trace all connections, existing and future ones; returns an undo function."""
     tracing = MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.aio_pika")
     undos = _install(lambda channel: None if _found(channel) is not None else tracing, tracing)
 

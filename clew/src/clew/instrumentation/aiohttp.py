@@ -22,7 +22,7 @@ from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
 from clew.instrumentation._http_server import ServerCall, server_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
-from clew.tracing.attributes import OTHER, http_outcome, note_peer
+from clew.tracing.attributes import OTHER, http_outcome
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
@@ -101,8 +101,8 @@ class ServerTransport(ServerCall):
             request.rel_url.raw_query_string,
             request.remote,
             request.headers.get("user-agent"),
+            self.peer,
         )
-        note_peer(attributes, self.peer)
         if self.route is not None:
             attributes[semconv.HTTP_ROUTE] = self.route
         return attributes

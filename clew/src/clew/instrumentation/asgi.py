@@ -17,7 +17,7 @@ from opentelemetry.context import detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from clew import guard, semconv
+from clew import guard
 from clew._otel import RUNTIME_CONTEXT
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
@@ -85,7 +85,9 @@ class AsgiTransport(ServerCall):
         query = scope.get("query_string")
         client = scope.get("client")
         agent = headers.get(b"user-agent")
-        attributes = server_attributes(
+        # Servers put the client that a proxy names in place of the socket's other end, most of them without a port.
+        is_peer = client and client[1] and b"x-forwarded-for" not in headers and b"forwarded" not in headers
+        return server_attributes(
             self.method,
             scope.get("scheme"),
             scope.get("http_version"),
@@ -94,12 +96,8 @@ class AsgiTransport(ServerCall):
             query.decode("latin-1") if query else None,
             client[0] if client else None,
             agent.decode("latin-1") if agent else None,
+            client if is_peer else None,
         )
-        # Servers put the client that a proxy names in the place of the socket's other end, most of them without a port.
-        if client and client[1] and b"x-forwarded-for" not in headers and b"forwarded" not in headers:
-            attributes[semconv.NETWORK_PEER_ADDRESS] = client[0]
-            attributes[semconv.NETWORK_PEER_PORT] = client[1]
-        return attributes
 
 
 class TracingMiddleware:

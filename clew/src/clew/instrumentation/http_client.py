@@ -1,4 +1,4 @@
-"""http.client, and with it urllib.request: a CLIENT span from the request's first line to the response's headers.
+"""http.client and urllib.request: a CLIENT span from the sending of the request line to the response headers.
 
 connection = clew.http_client.traced(http.client.HTTPSConnection("example.org"))
 """
@@ -31,7 +31,7 @@ Connection = TypeVar("Connection", bound=http.client.HTTPConnection)
 
 
 class _Exchange:
-    """One request under way on a connection."""
+    """The request that a connection is sending."""
 
     __slots__ = ("call", "headers", "scope")
 
@@ -46,16 +46,16 @@ class _Exchange:
         self.scope = tracer.scope(self.call)
 
 
-# How often the request that urllib.request is sending was sent before.
+# How often urllib.request has sent the current request before.
 _resend_count: Final[ContextVar[int]] = ContextVar("clew_urllib_resend_count", default=0)
-# What urllib.request hands on to the request that follows one whose answer asked for another, and how often it was sent.
+# The last request that was answered by a redirect or a request for authentication, and how often it was sent.
 _asked: Final[ContextVar[tuple[object, int]]] = ContextVar("clew_urllib_asked", default=(None, 0))
 
 
 def _do_open(original: Callable[..., Any], handler: Any, http_class: Any, request: Any, **options: Any) -> Any:
-    """Around urllib.request's `do_open`, which sends one request: counts redirects and authentications."""
+    """Wraps urllib.request's `do_open`, which sends one request, to count redirects and authentications."""
     last, count = _asked.get()
-    # The same request once more, after an authentication; or a new one that knows where the last ones led.
+    # After an authentication the same request is sent again; after a redirect a new one, with the same `redirect_dict`.
     redirects = _redirects_of(request)
     is_again = last is request or (redirects is not None and redirects is _redirects_of(last))
     resend_count = count if is_again else 0
@@ -75,8 +75,8 @@ def _redirects_of(request: object) -> object:
 def _url(connection: Any, url: str) -> str:
     url = url or "/"  # as http.client sends it
     if not url.startswith("/"):
-        return url  # to a proxy, whole; or `*`
-    # By a tunnel the connection is to the proxy.
+        return url  # a request to a proxy has the whole URL; `OPTIONS *` has none
+    # With a tunnel, `host` and `port` are those of the proxy.
     host, port = connection._tunnel_host or connection.host, connection._tunnel_port or connection.port
     scheme = "https" if isinstance(connection, http.client.HTTPSConnection) else "http"
     shown = "" if port in (None, DEFAULT_PORTS[scheme]) else f":{port}"
@@ -84,13 +84,13 @@ def _url(connection: Any, url: str) -> str:
 
 
 class _Tracing:
-    """Around the methods of a connection; each is given the original, bound."""
+    """Wrappers for the methods of a connection; each is passed the connection and its bound original method."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     def putrequest(self, own: Any, original: Callable[..., None], method: str, url: str, *args: Any, **kw: Any) -> None:
-        self._end(own, None, None)  # of a request whose response nobody read
+        self._end(own, None, None)  # a previous request whose response was never read
         if method != "CONNECT" and not is_within("http"):
             try:
                 vars(own)[_OPEN] = _Exchange(self._tracer, own, method, url)
@@ -109,7 +109,7 @@ class _Tracing:
     def getresponse(self, own: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         exchange: _Exchange | None = vars(own).get(_OPEN)
         if exchange is not None:
-            # Now, as a connection that ends with the response has no socket afterwards.
+            # Before reading the response: a connection that closes with it has no socket afterwards.
             exchange.call.remote = remote_of(own.sock)
         response = self._run(own, original, *args, **kwargs)
         self._end(own, response, None)
@@ -138,12 +138,12 @@ class _Tracing:
         exchange.scope.finish(Outcome(cancelled=True) if response is None and error is None else response, error)
 
     def methods(self) -> dict[str, Callable[..., Any]]:
-        """By the names of those they go around."""
+        """Method name -> its wrapper."""
         return {"putrequest": self.putrequest, "endheaders": self.endheaders, "getresponse": self.getresponse}
 
 
 def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection:
-    """The same connection, whose requests are traced from now on. Raises ValueError for an unknown convention."""
+    """Trace the requests of `connection` from now on, and return it. Raises ValueError for an unknown convention."""
     own: Any = connection
     if not vars(own).get(_MARK):
         tracing = _Tracing(Tracer(SpanKind.CLIENT, scope="clew.http_client", **options))
@@ -154,7 +154,7 @@ def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every connection, made before or after; returns an undo function."""
+    """Trace all connections, existing and future ones; returns an undo function."""
     tracing = _Tracing(Tracer(SpanKind.CLIENT, scope="clew.http_client", tracer_provider=tracer_provider, **options))
 
     def make(around: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:

@@ -1,9 +1,9 @@
-"""Kafka by confluent-kafka, aiokafka and kafka-python: one `traced` for all of them, and the handling of one message.
+"""Kafka with confluent-kafka, aiokafka and kafka-python: `traced` for the clients of all three, `processing` for a message.
 
     producer = clew.kafka.traced(producer)
     with clew.kafka.processing(message): ...
 
-Imports none of them: whoever has a client of one has imported it.
+Imports none of the three; an application that has a client of one has imported it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clew.tracing.options import MessagingOptions
 
 OPTIONS: Final = _messages.OPTIONS
 AnyClient = TypeVar("AnyClient")
-# The package that a client's class comes from, the classes' names, and where they are traced.
+# Package of a client's class -> names of its classes, and the module that traces them.
 _LIBRARIES: Final = {
     "confluent_kafka": (
         ("Producer", "Consumer", "SerializingProducer", "DeserializingConsumer"),
@@ -32,10 +32,10 @@ _LIBRARIES: Final = {
 
 
 def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
-    """The producer or consumer, whose messages are traced from now on; a second time changes nothing.
+    """Trace the messages of a producer or consumer from now on, and return it. A second call does nothing.
 
-    It is the one that was given, but for those of confluent-kafka, which are written in C: that one within another that
-    does the same. Of confluent-kafka it may be a class as well: a class whose objects are traced.
+    Clients of confluent-kafka are written in C; for them the returned object is a wrapper with the same methods. A class of
+    confluent-kafka may be given too: the returned class makes traced objects.
     Raises TypeError for anything else, ValueError for an unknown convention.
     """
     cls = client if isinstance(client, type) else type(client)
@@ -48,15 +48,15 @@ def traced(client: AnyClient, **options: Unpack[MessagingOptions]) -> AnyClient:
 
 def _package(cls: type) -> str:
     name = cls.__module__.partition(".")[0]
-    return "confluent_kafka" if name == "cimpl" else name  # as its C module calls itself
+    return "confluent_kafka" if name == "cimpl" else name  # `cimpl` is confluent-kafka's C module
 
 
 @contextmanager
 def processing(message: Any, consumer: Any = None, **options: Unpack[MessagingOptions]) -> Iterator[None]:
-    """The handling of one message, fetched singly or in a batch: a span `process <topic>`, joined to the sender's.
+    """A span `process <topic>` for the handling of one message, whether fetched singly or in a batch.
 
-    With the `consumer` that gave it, traced by `traced`, the span has that one's options and says its group. A
-    message that is being iterated over has such a span already: this records how it ends.
+    With the `consumer` that returned the message, given to `traced` before, the span uses its options and has its consumer
+    group. In a loop over a consumer the message has such a span already; then this only records how it ends.
     Raises ValueError for an unknown convention.
     """
     reader = _kafka.reader_of(consumer)

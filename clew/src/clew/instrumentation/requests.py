@@ -1,8 +1,8 @@
-"""requests: a CLIENT span for each request an adapter sends; a redirect followed and a retry are requests of their own.
+"""requests: a CLIENT span for each request that an adapter sends; redirects and retries have a span each.
 
     session = clew.requests.traced(requests.Session())
 
-The span ends when the response's headers are there.
+The span ends when the response headers have arrived.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ OPTIONS: Final = _http.OPTIONS
 Session = TypeVar("Session", bound=requests.Session)
 
 
-# Requests whose answer asked for another, by their hooks, which requests hands on to the next one, and how often they
-# were sent. A few, as a hook may send requests of its own in between.
+# Requests that were answered by a redirect or a request for authentication, with how often each was sent. They are
+# recognised by their `hooks`, which requests passes on to the next request. Several, since a hook may send other requests.
 _asked: Final[ContextVar[tuple[tuple[object, int], ...]]] = ContextVar("clew_requests_asked", default=())
 _MAX_ASKED: Final = 4
 
 
 class _Try(RequestTransport):
-    """One try of a request; urllib3's pool tells of each."""
+    """One try of a request; urllib3's pool calls `send_try` for each."""
 
     __slots__ = ("exchange", "failed_reply")
 
@@ -48,22 +48,22 @@ class _Try(RequestTransport):
         request = exchange.request
         super().__init__(request.method or "GET", request.url or "", carrier, resend_count=resend_count)
         self.exchange: Final = exchange
-        #: The answer that urllib3 has made an exception of: too many of them.
+        #: The response for which urllib3 raised an exception, because there were too many failed tries.
         self.failed_reply: Any = None
 
     def send_try(self, original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Around a pool's `_make_request`."""
+        """Wraps a pool's `_make_request`."""
         return self.exchange.send_try(original, args, options)
 
     def outcome(self, reply: Any, error: BaseException | None) -> Outcome | None:
-        """The last answer counts where too many failed."""
+        """As the base class; after too many failed tries the last response counts, not the exception."""
         if error is not None and self.failed_reply is not None:
             reply, error = self.failed_reply, None
         return super().outcome(reply, error)
 
 
 class _Exchange:
-    """What an adapter is asked to send, with a span for each time that urllib3 sends it."""
+    """One `send` of an adapter, with a span for each time that urllib3 sends the request."""
 
     def __init__(self, tracer: Tracer, request: requests.PreparedRequest) -> None:
         self._tracer: Final = tracer
@@ -71,7 +71,7 @@ class _Exchange:
         self._before: Final = next((count for hooks, count in _asked.get() if hooks is request.hooks), 0)
         self._thread: Final = get_ident()
         self._tries = 0
-        # What makes a second try of urllib3's one of the same: connection pools may be used for other things meanwhile.
+        # Method and URL of the first try. Another request sent through the same pools in the meantime has different ones.
         self._sent: tuple[object, ...] = ()
         self._is_trying = False
         self._ended_at_ns = 0
@@ -110,12 +110,12 @@ class _Exchange:
             call.remote = remote_of_connection(args[0], response)
 
     def _try_again(self, options: dict[str, Any]) -> dict[str, Any]:
-        """End the span of the try before, and begin the next one's."""
+        """End the span of the previous try and start the next one."""
         self._scope.leave()
         reply, self.call.failed_reply = self.call.failed_reply, None
         self._scope.finish(reply, self._error, end_time_unix_nano=self._ended_at_ns)
         headers = options.get("headers")
-        # A copy, as the request keeps the headers it was sent with first.
+        # A copy, since the request object keeps the headers of its first try.
         own = self.request.headers.copy() if headers is None else headers.copy()
         self._begin(DictCarrier(own))
         return {**options, "headers": own}
@@ -123,7 +123,7 @@ class _Exchange:
     def end(self, response: requests.Response | None, error: BaseException | None) -> None:
         self._scope.leave()
         call = self.call
-        self._error = None  # it would hold the frames that hold this
+        self._error = None  # else a reference cycle through the traceback's frames
         if response is not None:
             call.failed_reply = None
             if self._tracer.wants_reply_headers:
@@ -156,12 +156,12 @@ def _send(
 
 @cache
 def _hear_of_tries() -> None:
-    """For adapters that are traced one by one: once, and for good."""
+    """Patch urllib3 for `TracingAdapter`: once, and never undone."""
     tell_of_tries()
 
 
 class TracingAdapter(BaseAdapter):
-    """Traces what another adapter sends; a `requests.adapters.HTTPAdapter()` unless one is given."""
+    """Traces the requests that another adapter sends; by default a new `requests.adapters.HTTPAdapter()`."""
 
     def __init__(self, adapter: BaseAdapter | None = None, **options: Unpack[HttpOptions]) -> None:
         """Options as `clew.client`; raises ValueError for an unknown convention."""
@@ -171,7 +171,7 @@ class TracingAdapter(BaseAdapter):
         _hear_of_tries()
 
     def __getattr__(self, name: str) -> Any:
-        # What is asked of an adapter besides: `poolmanager`, `max_retries`, …
+        # Other attributes of an adapter: `poolmanager`, `max_retries`, …
         if name == "adapter":  # while it is being unpickled
             raise AttributeError(name)
         return getattr(self.adapter, name)
@@ -181,11 +181,11 @@ class TracingAdapter(BaseAdapter):
         response = _send(self._tracer, partial(_with_arguments, self.adapter.send, args), request, **kwargs)
         made: Any = response
         if getattr(made, "connection", None) is self.adapter:
-            made.connection = self  # by which an authentication sends the request again
+            made.connection = self  # authentication handlers use it to send the request again
         return response
 
     def close(self) -> None:
-        """Close the adapter inside."""
+        """Close the wrapped adapter."""
         self.adapter.close()
 
 
@@ -196,7 +196,7 @@ def _with_arguments(
 
 
 def traced(session: Session, **options: Unpack[HttpOptions]) -> Session:
-    """The same session, whose adapters are traced from now on; one that is traced already stays as it is."""
+    """Trace all adapters of `session` from now on, and return it. Adapters that are traced already are left alone."""
     for prefix, adapter in list(session.adapters.items()):
         if not isinstance(adapter, TracingAdapter):
             session.mount(prefix, TracingAdapter(adapter, **options))
@@ -204,7 +204,7 @@ def traced(session: Session, **options: Unpack[HttpOptions]) -> Session:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace what requests' own adapter sends, in sessions already made too; returns an undo function."""
+    """Trace what `HTTPAdapter` sends, in existing sessions too; returns an undo function."""
     tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., requests.Response], switch: Switch) -> Callable[..., requests.Response]:

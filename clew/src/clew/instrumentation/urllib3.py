@@ -1,8 +1,8 @@
-"""urllib3: a CLIENT span for each request a pool sends; a retry and a redirect are requests of their own.
+"""urllib3: a CLIENT span for each request that a pool sends; retries and redirects have a span each.
 
     manager = clew.urllib3.traced(urllib3.PoolManager())
 
-The span ends when the response's headers are there.
+The span ends when the response headers have arrived.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ def _request(
     *args: Any,
     **options: Any,
 ) -> Any:
-    """Around `_make_request(conn, method, url, …)`, which is called for each try; hands on what it was given."""
+    """Wraps `_make_request(conn, method, url, …)`, which urllib3 calls for each try; all arguments are passed on."""
     current: Any = current_client_transport()
     if current is not None and current.kind == "http":
-        # A library above has the spans; some want to hear of each try.
+        # A library that uses urllib3 makes the span. Those with `send_try` make one for each try.
         send_try = getattr(current, "send_try", None)
         return original(*args, **options) if send_try is None else send_try(original, args, options)
     headers: Mapping[str, str] | None = options.get("headers")
     if len(args) != 3:
         return original(*args, **options)
     try:
-        # A copy, as the caller's headers may serve for several requests.
+        # A copy, since the caller may use the same headers for several requests.
         own = headers.copy() if isinstance(headers, urllib3.HTTPHeaderDict) else dict(headers or {})
         _, method, url = args
         resend_count = len(getattr(options.get("retries"), "history", ()))
@@ -58,7 +58,7 @@ def _request(
         return original(*args, **options)
 
     def sent() -> Any:
-        # After the context was injected.
+        # Called after the context was injected into `own`.
         try:
             response = original(*args, **{**options, "headers": own})
         except BaseException:
@@ -73,7 +73,7 @@ def _request(
 
 
 def remote_of_connection(connection: Any, response: Any) -> object:
-    """The other end of a pool's connection; one that ends with this response has handed its socket to that."""
+    """The peer address of a pool's connection, taken from the response if the connection has given its socket to it."""
     socket = getattr(connection, "sock", None)
     if socket is None and response is not None:
         file = getattr(getattr(response, "_fp", None), "fp", None)
@@ -82,7 +82,7 @@ def remote_of_connection(connection: Any, response: Any) -> object:
 
 
 def tell_of_tries() -> Undo:
-    """Let libraries above, whose call is current, hear of each try of a pool; makes no spans. Returns an undo function."""
+    """Call `send_try` of the current call for each try of a pool; makes no spans itself. Returns an undo function."""
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def _make_request(self: Any, *args: Any, **options: Any) -> Any:
@@ -96,7 +96,7 @@ def tell_of_tries() -> Undo:
 
 
 def _url(pool: Any, url: str) -> str:
-    if not url.startswith("/"):  # to a proxy, whole
+    if not url.startswith("/"):  # a request to a proxy has the whole URL
         return url
     port = pool.port
     host = f"[{pool.host}]" if ":" in pool.host else pool.host
@@ -105,7 +105,7 @@ def _url(pool: Any, url: str) -> str:
 
 
 class _Mixin:
-    """In front of a class of pools."""
+    """Base class of traced pools, placed before urllib3's own."""
 
     _clew_tracer: Tracer
 
@@ -118,12 +118,12 @@ def _behind(base: type, tracer: Tracer) -> type:
 
 
 def traced(manager: Manager, **options: Unpack[HttpOptions]) -> Manager:
-    """The same manager of pools, which makes traced ones from now on; those it has already are let go.
+    """Trace the pools that `manager` makes from now on, drop the pools it has, and return it.
 
     Takes a `PoolManager` or `ProxyManager`. Raises TypeError for anything else, ValueError for an unknown convention.
     """
     if not isinstance(manager, urllib3.PoolManager):
-        raise TypeError(f"not a manager of pools: {type(manager).__name__}")
+        raise TypeError(f"not a PoolManager: {type(manager).__name__}")
     tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", **options)
     classes = {scheme: _behind(base, tracer) for scheme, base in manager.pool_classes_by_scheme.items()}
     manager.pool_classes_by_scheme = classes
@@ -132,13 +132,13 @@ def traced(manager: Manager, **options: Unpack[HttpOptions]) -> Manager:
 
 
 def pool_classes(**options: Unpack[HttpOptions]) -> dict[str, type[HTTPConnectionPool]]:
-    """Classes of pools that are traced, by scheme, for who makes pools without a manager."""
+    """Traced pool classes by scheme, for applications that create pools without a manager."""
     tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", **options)
     return {"http": _behind(HTTPConnectionPool, tracer), "https": _behind(HTTPSConnectionPool, tracer)}
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every pool, made before or after; returns an undo function."""
+    """Trace all pools, existing and future ones; returns an undo function."""
     tracer = Tracer(SpanKind.CLIENT, scope="clew.urllib3", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

@@ -20,7 +20,6 @@ from clew import guard
 from clew.carriers import AsgiCarrier, WsgiCarrier
 from clew.instrumentation import _http_server
 from clew.instrumentation._http_server import AFTERWARDS, ServerCall, server_attributes
-from clew.tracing.attributes import note_peer
 from clew.tracing.options import HttpOptions
 from clew.tracing.scope import Scope
 from clew.tracing.tracer import Tracer
@@ -80,7 +79,7 @@ class WsgiTransport(ServerCall):
         if not host:
             port = str(environ.get("SERVER_PORT", ""))
             host = (environ.get("SERVER_NAME", ""), int(port) if port.isdecimal() else None)
-        attributes = server_attributes(
+        return server_attributes(
             self.method,
             environ.get("wsgi.url_scheme"),
             protocol[5:] if protocol.startswith("HTTP/") else None,
@@ -89,9 +88,8 @@ class WsgiTransport(ServerCall):
             environ.get("QUERY_STRING"),
             environ.get("REMOTE_ADDR"),
             environ.get("HTTP_USER_AGENT"),
+            self._socket(),
         )
-        note_peer(attributes, self._socket())
-        return attributes
 
     def _socket(self) -> Peer | None:
         # Werkzeug's ProxyFix replaces the address by that of the client behind the proxies, and keeps the first.

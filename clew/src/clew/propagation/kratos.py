@@ -1,4 +1,4 @@
-"""Kratos: the service's name, and the metadata a call hands on to every call behind it (`x-md-global-*`)."""
+"""Kratos: the service name, and global metadata (`x-md-global-*`), which each call forwards to the calls it makes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _METADATA: Final = create_key("clew-kratos-metadata")
 
 
 def global_metadata(context: Context) -> dict[str, str]:
-    """What came as `x-md-global-*`, by what follows the prefix, in lower case."""
+    """The `x-md-global-*` headers that were received: name after the prefix, in lower case -> value."""
     found = context.get(_METADATA)
     return dict(found) if isinstance(found, tuple) else {}
 
 
 def with_global_metadata(metadata: dict[str, str], context: Context | None = None) -> Context:
-    """`context` (the current one by default) with these besides what came, to be sent as `x-md-global-*`."""
+    """`context` (default: the current one) with `metadata` added to what was received; sent as `x-md-global-*`."""
     if context is None:
         context = get_current()
     together = {**global_metadata(context), **{key.lower(): value for key, value in metadata.items()}}
@@ -29,7 +29,7 @@ def with_global_metadata(metadata: dict[str, str], context: Context | None = Non
 
 
 class KratosPropagator(ServiceNamePropagator):
-    """The service name both ways, and global metadata from a call to those it makes: up to 64, 8192 bytes."""
+    """Reads and writes the service name, and forwards global metadata: at most 64 headers of 8192 bytes together."""
 
     prefixes: Final = (GLOBAL_PREFIX,)
 
@@ -53,6 +53,6 @@ class KratosPropagator(ServiceNamePropagator):
         found = (get_current() if context is None else context).get(_METADATA)
         if isinstance(found, tuple):
             for key, value in found:
-                # What came as a header is one; what was put in here may be anything.
+                # A value set by `with_global_metadata` may not be valid as a header.
                 if value.isascii() and value.isprintable() and key.isascii() and key.isprintable():
                     setter.set(carrier, GLOBAL_PREFIX + key, value)

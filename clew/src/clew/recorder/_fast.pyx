@@ -5,11 +5,15 @@ Nothing here takes a lock. Under the GIL no other Python code runs between two s
 consistent is so wherever an object is released, a garbage collection may start or Python code is called.
 """
 
+from cpython.bool cimport PyBool_Check
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Contains, PyDict_Next, PyDict_SetItem
+from cpython.dict cimport PyDict_Contains, PyDict_Copy, PyDict_Next, PyDict_SetItem
+from cpython.float cimport PyFloat_CheckExact
 from cpython.list cimport PyList_GET_SIZE
+from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memmove
@@ -1184,11 +1188,43 @@ cdef class SpanCore:
             return 0
         return PyDict_SetItem(self._attributes, key, value)
 
+    cdef bint _may_copy(self, dict attributes) noexcept:
+        """Whether a copy of `attributes` is what setting them one by one would make of a span without attributes."""
+        cdef TracerCore tracer = self._tracer
+        cdef PyObject *key
+        cdef PyObject *value
+        cdef Py_ssize_t position = 0
+        if (
+            tracer._length >= 0
+            or self._attributes is None
+            or PyDict_Size(self._attributes)
+            or PyDict_Size(attributes) > tracer._most_attributes
+        ):
+            return False
+        while PyDict_Next(attributes, &position, &key, &value):
+            if not PyUnicode_CheckExact(<object>key) or not PyUnicode_GET_LENGTH(<object>key):
+                return False
+            if not (
+                PyUnicode_CheckExact(<object>value)
+                or PyLong_CheckExact(<object>value)
+                or PyBool_Check(<object>value)
+                or PyFloat_CheckExact(<object>value)
+            ):
+                return False
+        return True
+
     def set_attributes(self, attributes):
         """Set several attributes, in their order."""
+        cdef dict copy
         if self._end_ns and self._refuses("set_attributes"):
             return
         try:
+            if type(attributes) is dict and self._may_copy(<dict>attributes):
+                copy = PyDict_Copy(<dict>attributes)
+                # Copying may collect garbage, and what is collected may write to this span.
+                if not PyDict_Size(self._attributes):
+                    self._attributes = copy
+                    return
             for key, value in attributes.items():
                 self._set(key, value)
         except Exception as error:

@@ -6,14 +6,13 @@ No library is imported; a transport picks its family. Captured headers and clien
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Final, Literal
 from urllib.parse import unquote
 
 from opentelemetry.util.types import AttributeValue
 
-from clew import semconv
+from clew import environment, semconv
 from clew.transport import Outcome, Peer
 
 METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"))
@@ -111,7 +110,7 @@ def http_outcome(status_code: int, *, server: bool, reply: object = None) -> Out
 
 
 # Which names RPC has: those of 1.38, or those that are to become stable, or both for a while.
-_opted_in: Final = {part.strip() for part in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
+_opted_in: Final = {part.strip() for part in (environment.text("OTEL_SEMCONV_STABILITY_OPT_IN") or "").split(",")}
 _RPC_NEW: Final = bool(_opted_in & {"rpc", "rpc/dup"})
 _RPC_OLD: Final = "rpc" not in _opted_in or "rpc/dup" in _opted_in
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Final
 
-from clew import guard
+from clew import environment, guard
 
 if TYPE_CHECKING:
     from clew.tracing.options import Exclusion
@@ -48,7 +47,7 @@ def exclusion_from_rules(rules: Sequence[Exclusion]) -> Callable[[Call], bool] |
 
 def exclusion_from_environment() -> Callable[[Call], bool] | None:
     """What `OTEL_PYTHON_EXCLUDED_URLS` leaves out, HTTP requests only; None where it is not set, or makes no sense."""
-    expressions = [part.strip() for part in os.environ.get(EXCLUDED_URLS, "").split(",") if part.strip()]
+    expressions = [part.strip() for part in (environment.text(EXCLUDED_URLS) or "").split(",") if part.strip()]
     if not expressions:
         return None
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
-from clew import guard
+from clew import environment, guard
 from clew.tracing.attributes import redacted_text
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def capture_from_names(names: Sequence[str] | None, *, server: bool, response: b
         capture = HeaderCapture(names, prefix)
     else:
         variable = f"{_VARIABLE}{'SERVER' if server else 'CLIENT'}_{'RESPONSE' if response else 'REQUEST'}"
-        text = os.environ.get(variable, "")
+        text = environment.text(variable) or ""
         if not text.strip():
             return None
         try:
@@ -94,7 +93,7 @@ def capture_from_names(names: Sequence[str] | None, *, server: bool, response: b
 
 
 def _sanitized_by_environment() -> Callable[[str], Any] | None:
-    parts = [part.strip() for part in os.environ.get(SANITIZE, "").split(",") if part.strip()]
+    parts = [part.strip() for part in (environment.text(SANITIZE) or "").split(",") if part.strip()]
     if not parts:
         return None
     try:

@@ -6,7 +6,6 @@ built wrongly with.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import SystemRandom
 from typing import Any, Final
@@ -14,7 +13,6 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, get_current
-from opentelemetry.environment_variables import OTEL_PROPAGATORS
 from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import (
@@ -34,7 +32,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from clew import __version__, doubled, guard, semconv
+from clew import __version__, doubled, environment, guard, semconv
 from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INSTRUMENTATION_KEY
 from clew.carriers import Carrier, as_carrier, getter, setter
 from clew.propagation import default_propagator, peer_service
@@ -174,7 +172,7 @@ class Tracer:
         context = _current()
         family: doubled.Family | None = None
         if doubled.state.is_on and transport is not None:
-            family = (transport.component if transport.kind == "messaging" else transport.kind, self._extracts)
+            family = self._family(transport)
             if doubled.is_traced_by_another(context, family):
                 return INVALID_SPAN, context
         try:
@@ -210,6 +208,9 @@ class Tracer:
             except Exception as failure:
                 guard.swallow("injecting a context", failure)
         return span, context
+
+    def _family(self, call: Call) -> doubled.Family:
+        return (call.component if call.kind == "messaging" else call.kind, self._extracts)
 
     def _started(self, operation: str, context: Context, transport: Call | None, links: Sequence[Link]) -> Span:
         tracer = self._tracer
@@ -399,6 +400,12 @@ class Tracer:
                 return
             if self._is_excluded(transport):
                 return
+            if (
+                doubled.state.is_on
+                and transport is not None
+                and doubled.is_traced_by_another(context, self._family(transport))
+            ):
+                return
             tracer = self._tracer
             if self._explicit_provider is None:
                 tracer = self._tracer_of(trace.get_tracer_provider())
@@ -445,7 +452,7 @@ def _effective(propagator: TextMapPropagator) -> TextMapPropagator:
     is_stock = (
         isinstance(parts, (list, tuple))
         and [type(part) for part in parts] == [TraceContextTextMapPropagator, W3CBaggagePropagator]
-        and not os.environ.get(OTEL_PROPAGATORS)
+        and not environment.text("OTEL_PROPAGATORS")
     )
     used = default_propagator() if is_stock else propagator
     _seen = (propagator, used)

@@ -1,4 +1,4 @@
-"""Jaeger remote sampling: a strategy for this service, asked for again and again by a thread of its own."""
+"""Jaeger remote sampling: a background thread polls a server for this service's sampling strategy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from clew.recorder.sampler.contract import Sampler, describe
 from clew.recorder.sampler.rate_limited import OperationBuckets, RateLimited, of_unknown_probability
 
 DEFAULT_ENDPOINT: Final = "http://localhost:5778/sampling"
-# The thread asks for the first time at a random moment of this long: a fleet that starts at once shall not ask at once.
+# The first request is sent after a random delay of up to this, so that many processes started together do not poll together.
 _FIRST_DELAY_S: Final = 5.0
 _TIMEOUT_S: Final = 10.0
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
@@ -44,12 +44,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class PerOperation:
-    """A probability for each operation, and as many traces a second of each at least."""
+    """A sampling probability for each operation, with a minimum number of traces per second for each."""
 
     def __init__(
         self, ratios: Mapping[str, float], default_ratio: float, lower_bound_per_s: float, previous: Any = None
     ) -> None:
-        """`previous` is the sampler this one follows: what allowance is used up there stays used up.
+        """`previous` is the sampler that this one replaces; its rate limits go on with what is left of them.
 
         Raises ValueError for a ratio outside 0..1.
         """
@@ -71,28 +71,28 @@ class PerOperation:
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> Any:
-        """Sampled by the operation's ratio, or because the operation is below its lower bound."""
+        """Sample by the operation's ratio, and also while the operation is below its lower bound."""
         operation = name if type(name) is str else str(name)
         result = self._samplers.get(operation, self._default).should_sample(parent_context, trace_id, operation)
         buckets = self._buckets
-        # Asked in either case: traces kept by the ratio fill the lower bound too.
+        # Call `take` in either case, since traces kept by the ratio count for the lower bound too.
         if buckets is not None and buckets.take(operation) and not result.decision.is_sampled():
             return of_unknown_probability(True, parent_context)
         return result
 
     def get_description(self) -> str:
-        """How many operations have a ratio of their own."""
+        """The number of operations with their own ratio, and the default ratio."""
         return f"PerOperation{{{len(self._samplers)} operations, others {self._default.ratio:g}}}"
 
 
 def strategy_from_answer(answer: Any, previous: Sampler | None = None) -> Sampler:
-    """The sampler a SamplingStrategyResponse (decoded JSON) asks for. Raises ValueError for one that makes no sense."""
+    """The sampler for a SamplingStrategyResponse (decoded JSON). Raises ValueError if the response is invalid."""
     if not isinstance(answer, dict):
-        raise ValueError("the answer is no object")
+        raise ValueError("the answer is not an object")
     operations = answer.get("operationSampling")
     if operations:
         return _per_operation(operations, previous)
-    # As a number, 0 being the default, by servers that print the enum so.
+    # Some servers print the enum as a number; 0 is the default.
     kind = answer.get("strategyType") or "PROBABILISTIC"
     if kind in ("RATE_LIMITING", 1):
         rate = _number(_member(answer, "rateLimitingSampling"), "maxTracesPerSecond")
@@ -106,9 +106,9 @@ def strategy_from_answer(answer: Any, previous: Sampler | None = None) -> Sample
 
 def _per_operation(operations: Any, previous: Sampler | None) -> PerOperation:
     if not isinstance(operations, dict):
-        raise ValueError("operationSampling is no object")
+        raise ValueError("operationSampling is not an object")
     ratios: dict[str, float] = {}
-    # The specification asks for a list; some servers say null for an empty one.
+    # The specification requires a list; some servers send null for an empty one.
     for one in operations.get("perOperationStrategies") or ():
         if not isinstance(one, dict) or not isinstance(one.get("operation"), str):
             raise ValueError("an operation has no name")
@@ -127,18 +127,18 @@ def _member(answer: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _number(answer: dict[str, Any], key: str) -> float:
-    # Protobuf's JSON leaves out what is zero.
+    # Protobuf's JSON omits fields that are zero.
     value = answer.get(key, 0)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{key} is no number")
+        raise ValueError(f"{key} is not a number")
     return float(value)
 
 
 class JaegerRemote:
-    """Samples as the server says, which is asked in the background; the application never waits for it.
+    """Samples by the strategy of a server, which a background thread fetches; the application never waits for it.
 
-    Until the first answer an initial sampler decides, and while the server fails the last good strategy stays. The
-    thread starts with the first decision, in every process of its own after a fork.
+    Until the first answer the initial sampler decides. While the server fails, the last good strategy is kept. The
+    thread starts with the first sampling decision; after a fork each process starts its own.
     """
 
     def __init__(
@@ -152,14 +152,14 @@ class JaegerRemote:
     ) -> None:
         """`endpoint` is the address to GET `?service=…` from, `/sampling` unless it has a path.
 
-        `initial_sampler` takes the place of a ratio. Raises ValueError for an address that is none, a rate outside
-        0..1 or an interval that is not positive.
+        `initial_sampler` is used instead of `initial_sampling_rate`. Raises ValueError for an invalid address, a rate
+        outside 0..1 or an interval that is not positive.
         """
         parts = urlsplit(endpoint.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"endpoint {endpoint!r} is not an address such as {DEFAULT_ENDPOINT}")
         if not 0 < polling_interval_s < float("inf"):
-            raise ValueError(f"an interval is a number of seconds above 0, not {polling_interval_s}")
+            raise ValueError(f"the polling interval must be a number of seconds above 0, not {polling_interval_s}")
         path = parts.path if parts.path.strip("/") else "/sampling"
         query = f"{parts.query}&" if parts.query else ""
         self.url: Final = urlunsplit(
@@ -190,13 +190,14 @@ class JaegerRemote:
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> Any:
-        """As the current strategy decides."""
+        """Sample by the current strategy."""
         if self._thread is None and not self._is_closed:
             self._start()
         return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
 
     def _start(self) -> None:
-        # Whoever finds it taken, a signal handler in the midst of this too, need not wait: the thread is being started.
+        # If the lock is held, the thread is being started, so there is no need to wait. This may also run in a signal handler
+        # that interrupted this very function, where waiting would be a deadlock.
         if not self._starting.acquire(blocking=False):
             return
         try:
@@ -204,24 +205,24 @@ class JaegerRemote:
                 self._thread = Thread(target=self._run, name="clew-sampler", daemon=True)
                 self._thread.start()
         except RuntimeError as error:
-            # No threads left, or the interpreter is shutting down; the sampler goes on as it is.
+            # No thread can be started: a limit, or the interpreter is shutting down. The current strategy is kept.
             _logger.warning("clew: the sampler cannot ask %s: %s", self.url, error)
         finally:
             self._starting.release()
 
     def close(self) -> None:
-        """Ask no more; the last strategy stays. Does not wait for a request under way."""
+        """Stop polling and keep the last strategy. Does not wait for a request that is running."""
         self._is_closed = True
         self._stop.set()
 
     def get_description(self) -> str:
-        """Where the strategy comes from and what it is."""
+        """The server's address and the current strategy."""
         return f"JaegerRemoteSampler{{{self.url},{describe(self._sampler)}}}"
 
     # -- the thread's side ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        # These requests are no part of the application's traces.
+        # Do not trace these requests.
         context = set_value(SUPPRESS_INSTRUMENTATION_KEY, True)
         attach(set_value(SUPPRESS_HTTP_INSTRUMENTATION_KEY, True, context))
         stop = self._stop
@@ -231,7 +232,7 @@ class JaegerRemote:
             delay_s = self._interval_s * random.uniform(0.9, 1.1)
 
     def refresh(self) -> None:
-        """Ask once, now, and wait for the answer; a failure is logged when it begins and changes nothing."""
+        """Fetch the strategy now and wait for it. On failure the strategy is kept; the first of several is logged."""
         try:
             answer = self._ask()
             if answer != self._answer:
@@ -241,7 +242,7 @@ class JaegerRemote:
             if not self._is_failing:
                 self._is_failing = True
                 _logger.warning(
-                    "clew: no sampling strategy from %s, %s stays: %s",
+                    "clew: no sampling strategy from %s, %s is kept: %s",
                     self.url,
                     describe(self._sampler),
                     error or type(error).__name__,
@@ -252,11 +253,11 @@ class JaegerRemote:
             _logger.info("clew: sampling strategies come from %s again", self.url)
 
     def _ask(self) -> Any:
-        # Loaded where it is needed, on this thread: it brings email, ssl and the proxy variables.
+        # Imported here, on this thread, because it imports email and ssl, which is slow.
         from urllib.request import ProxyHandler, Request, build_opener
 
         request = Request(self.url, headers={"Accept": "application/json", "User-Agent": "clew-sampler"})
-        # No proxy leads to this machine, whatever the variables say of others.
+        # Never use a proxy for an address of this machine.
         local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
         opener = build_opener(ProxyHandler({})) if local else build_opener()
         with opener.open(request, timeout=_TIMEOUT_S) as response:
