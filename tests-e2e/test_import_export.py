@@ -104,6 +104,29 @@ def test_what_is_exported_and_imported_into_an_empty_server_is_the_same(
         assert trace_of(empty, trace_id) == trace_of(server, trace_id)
 
 
+def test_an_export_for_jaeger_holds_the_traces_and_comes_back(server: Server, empty: Server, tmp_path: Path) -> None:
+    service = fresh_name("for-jaeger")
+    ids, requests = shop(service)
+    for one in requests:
+        server.export(one)
+    server.flush()
+    file = tmp_path / "jaeger.json"
+    code, _, said = run("export", *ids, "--format", "jaeger", "-o", file, "--server", server.http)
+    assert code == 0, said
+    traces = json.loads(file.read_bytes())["data"]
+    assert [trace["traceID"] for trace in traces] == ids
+    assert traces == [server.get(f"/api/traces/{trace_id}").json()["data"][0] for trace_id in ids]
+    code, out, said = run("import", file, "--json", "--server", empty.http)
+    assert (code, said) == (0, "")
+    summary = json.loads(out)
+    assert (summary["format"], summary["spans"], summary["left_out"]) == ("Jaeger JSON", 6, 0)
+    for trace_id in ids:
+        expected = server.get(f"/api/v1/traces/{trace_id}/explain").json()
+        found = empty.get(f"/api/v1/traces/{trace_id}/explain").json()
+        assert found["origin"] == expected["origin"]
+        assert found["root"]["service"] == service
+
+
 def test_traces_by_their_ids_go_to_stdout_and_from_stdin(server: Server, empty: Server) -> None:
     ids, requests = shop(fresh_name("piped"), traces=2)
     for one in requests:

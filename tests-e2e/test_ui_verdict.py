@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -222,3 +223,44 @@ def test_a_file_that_was_exported_opens_again_without_being_stored(
     expect(page.get_by_role("region", name="Where it failed")).to_contain_text(f"{shop.payment} · {BANK}")
     expect(page.get_by_role("complementary", name="Span details")).to_contain_text("payment/charge.py:41")
     assert server.get(f"/api/v1/traces/{unknown}").status_code == 404
+
+
+def test_files_of_jaeger_and_of_zipkin_open_too(server: Server, open_page: OpenPage, tmp_path: Path) -> None:
+    trace_id, start_us = new_trace_id().hex(), 1_795_346_323_025_004
+    jaeger = {
+        "traceID": trace_id,
+        "spans": [
+            {
+                "traceID": trace_id,
+                "spanID": "a1",
+                "operationName": "GET /dispatch",
+                "startTime": start_us,
+                "duration": 5000,
+                "tags": [{"key": "error", "type": "bool", "value": True}],
+                "processID": "p1",
+            }
+        ],
+        "processes": {"p1": {"serviceName": "frontend"}},
+    }
+    zipkin = [
+        {
+            "traceId": trace_id,
+            "id": "a1",
+            "name": "get /orders",
+            "timestamp": start_us,
+            "duration": 5000,
+            "localEndpoint": {"serviceName": "orders"},
+            "tags": {"error": "no stock"},
+        }
+    ]
+    file = tmp_path / "trace.json"
+    page = open_page(server, "/trace?upload")
+    for content, root, failed in (
+        ({"data": [jaeger]}, "GET /dispatch", "frontend"),
+        ([zipkin], "get /orders", "no stock"),
+    ):
+        file.write_text(json.dumps(content))
+        page.get_by_label("Choose a file").set_input_files(file)
+        expect(page.get_by_role("heading", level=1)).to_contain_text(root)
+        expect(page.get_by_role("region", name="Where it failed")).to_contain_text(failed)
+        page.get_by_role("button", name="Another file").click()

@@ -43,8 +43,8 @@ from clew_server.errors import Unavailable
 from clew_server.guard import Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
+from clew_server.receivers.files.canonical import requests_of_file
 from clew_server.receivers.listeners import Listeners
-from clew_server.receivers.otlp import decode_otlp
 from clew_server.sockets.accept import raise_descriptor_limit
 from clew_server.sockets.listening import listen, with_port
 from clew_server.sockets.server import serve as serve_http
@@ -148,7 +148,7 @@ class App:
     async def _start_api(self, listener: socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
-        uploads = UploadApi(lambda body, kind: decode_otlp(body, kind).request, clock_ns=time.time_ns)
+        uploads = UploadApi(requests_of_file, clock_ns=time.time_ns)
         jaeger = JaegerApi(self._query, clock_ns=time.time_ns), JaegerApiV3(self._query, clock_ns=time.time_ns)
         dialects = [route for dialect in jaeger for route in dialect.routes()]
         routes = [*uploads.routes(), *native.routes(), *dialects, *health.routes(), Route("/{path:path}", ui.serve)]

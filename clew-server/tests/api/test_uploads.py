@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 
 from clew_server.api import http
 from clew_server.api.uploads import MOST_TRACES, UploadApi
+from clew_server.receivers.files.canonical import requests_of_file
 from clew_server.receivers.otlp import decode_otlp
 
 NOW = 1_795_349_071_207_000_000
@@ -36,7 +38,7 @@ def file_of(spans: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def client() -> TestClient:
-    uploads = UploadApi(lambda body, kind: decode_otlp(body, kind).request, clock_ns=lambda: NOW)
+    uploads = UploadApi(requests_of_file, clock_ns=lambda: NOW)
     return TestClient(Starlette(routes=uploads.routes(), exception_handlers=http.EXCEPTION_HANDLERS))
 
 
@@ -67,6 +69,55 @@ def test_of_many_traces_the_largest_come_and_the_others_are_counted(client: Test
     assert len(answer["traces"]) == MOST_TRACES
     assert answer["traces"][0]["trace_id"] == f"{999:032x}"
     assert answer["left_out"] == 3
+
+
+def test_files_of_jaeger_and_zipkin_are_read_too_also_packed(client: TestClient) -> None:
+    trace_id = f"{9:032x}"
+    jaeger = {
+        "data": [
+            {
+                "traceID": trace_id,
+                "spans": [
+                    {
+                        "traceID": trace_id,
+                        "spanID": "a",
+                        "operationName": "GET /cart",
+                        "startTime": NOW // 1000,
+                        "duration": 5000,
+                        "tags": [{"key": "error", "type": "bool", "value": True}],
+                        "processID": "p1",
+                    }
+                ],
+                "processes": {"p1": {"serviceName": "cart"}},
+            }
+        ]
+    }
+    zipkin = [
+        {
+            "traceId": trace_id,
+            "id": "a",
+            "name": "get",
+            "timestamp": NOW // 1000,
+            "localEndpoint": {"serviceName": "cart"},
+        }
+    ]
+    for value, name in ((jaeger, "GET /cart"), (zipkin, "get")):
+        answer = client.post("/api/v1/decode", content=gzip.compress(json.dumps(value).encode()))
+        assert answer.status_code == 200
+        (found,) = answer.json()["traces"]
+        assert found["trace_id"] == trace_id
+        assert found["explanation"]["root"]["service"] == "cart"
+        assert found["explanation"]["root"]["operation"] == name
+
+
+def test_a_file_that_is_not_whole_is_shown_as_far_as_it_goes_and_that_is_said(client: TestClient) -> None:
+    line = json.dumps(file_of([span(1)]))
+    answer = client.post("/api/v1/decode", content=f"{line}\n{line[:50]}").json()
+    assert len(answer["traces"]) == 1
+    assert answer["unread"].startswith("1 place could not be read: line 2: ")
+    answer = client.post("/api/v1/decode", content=json.dumps(file_of([span(1), {**span(2), "spanId": "xy"}]))).json()
+    assert answer["unread"] == "1 span could not be read"
+    assert client.post("/api/v1/decode", content=line).json()["unread"] is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", "not a trace", "[1, 2", '{"resourceSpans": []}', '{"a"\n{"b"'])

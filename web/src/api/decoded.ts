@@ -13,6 +13,8 @@ export interface Decoded {
   /** Most spans first. */
   traces: DecodedTrace[]
   left_out: number
+  /** What of the file could not be read; null when all could. */
+  unread: string | null
 }
 
 /** The trace of a file that is on the page: the server does not have it. */

@@ -39,7 +39,7 @@ async function drop() {
 }
 
 it('shows the trace of a file without asking the server for it', async () => {
-  answer = new Response(JSON.stringify({ traces: [TRACE], left_out: 0 }))
+  answer = new Response(JSON.stringify({ traces: [TRACE], left_out: 0, unread: null }))
   await drop()
   expect(await screen.findByRole('heading', { name: 'POST /pay', level: 1 })).toBeTruthy()
   expect(screen.getByText('TimeoutError')).toBeTruthy()
@@ -49,10 +49,15 @@ it('shows the trace of a file without asking the server for it', async () => {
 
 it('lets the reader choose where a file holds several traces', async () => {
   answer = new Response(
-    JSON.stringify({ traces: [TRACE, { ...TRACE, trace_id: 'b'.repeat(32) }], left_out: 3 }),
+    JSON.stringify({
+      traces: [TRACE, { ...TRACE, trace_id: 'b'.repeat(32) }],
+      left_out: 3,
+      unread: '1 span could not be read',
+    }),
   )
   await drop()
   await screen.findByText('5 traces in the file')
+  expect(screen.getByText('Of the file, 1 span could not be read.')).toBeTruthy()
   fireEvent.click(screen.getAllByRole('button', { name: 'POST /pay · gateway' })[1]!)
   await waitFor(() => expect(screen.getByText('b'.repeat(32))).toBeTruthy())
 })

@@ -19,6 +19,7 @@ export default function UploadPage() {
     return () => showDecoded(null)
   }, [])
 
+  const unread = decoding.data?.unread
   const show = (trace: DecodedTrace | null) => {
     showDecoded(trace)
     setShown(trace)
@@ -44,7 +45,7 @@ export default function UploadPage() {
         <p className="notice">
           <span>
             From the file <b className="mono">{name}</b>; this server does not have it. A copied link does not
-            hold it.
+            hold it.{unread ? ` Of the file, ${unread}.` : null}
           </span>
           <button type="button" className="button" onClick={() => show(null)}>
             Another file
@@ -69,7 +70,8 @@ export default function UploadPage() {
       <section className="blank" aria-label="Open a file">
         <h1>Open a file</h1>
         <p>
-          Drop a file of spans here, or choose one: OTLP as JSON, as JSON lines or as protobuf, up to 32 MiB.
+          Drop a file of spans here, or choose one: OTLP as JSON, JSON lines or protobuf, Jaeger’s JSON or
+          Zipkin’s JSON, also packed with gzip, up to 32 MiB.
         </p>
         <p className="muted">The server reads it and keeps nothing of it.</p>
         <label className="button upload-button">
@@ -78,7 +80,7 @@ export default function UploadPage() {
           <input
             type="file"
             className="unseen"
-            accept=".json,.jsonl,.pb,.bin,.otlp"
+            accept=".json,.jsonl,.ndjson,.pb,.bin,.otlp,.gz,.zst"
             onChange={(event) => open(event.target.files?.[0])}
           />
         </label>
@@ -100,6 +102,7 @@ export default function UploadPage() {
                 </li>
               ))}
             </ul>
+            {unread ? <p>Of the file, {unread}.</p> : null}
             {decoding.data.left_out > 0 ? (
               <p className="muted">The {decoding.data.traces.length} with most spans are listed.</p>
             ) : null}

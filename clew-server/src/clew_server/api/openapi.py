@@ -303,7 +303,7 @@ DOCUMENT: dict[str, Any] = {
         },
         "/api/v1/decode": {
             "post": {
-                "summary": "A file of OTLP JSON or protobuf as traces; nothing is kept",
+                "summary": "A file of OTLP, Jaeger JSON or Zipkin JSON as traces; nothing is kept",
                 "requestBody": {"required": True, "content": {"application/octet-stream": {}}},
                 "responses": _answers(
                     _object(
@@ -313,6 +313,7 @@ DOCUMENT: dict[str, Any] = {
                             )
                         ),
                         left_out={"type": "integer", "description": "traces beyond the 20 with most spans"},
+                        unread={"type": ["string", "null"], "description": "what of the file could not be read"},
                     ),
                     errors=(400, 413, 415, 503),
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Final
 
@@ -26,9 +27,13 @@ _LONG_AGO_NS: Final = 3_600_000_000_000
 
 
 class UploadApi:
-    """The route for files. `decode(body, media_type)` gives a canonical request, and raises BadInput for what is none."""
+    """The route for files.
 
-    def __init__(self, decode: Callable[[bytes, str], bytes], *, clock_ns: Callable[[], int]) -> None:
+    `decode(body)` gives the canonical requests of a file and a sentence about what could not be read, or none; it raises BadInput
+    for what is no file of spans.
+    """
+
+    def __init__(self, decode: Callable[[bytes], tuple[list[bytes], str]], *, clock_ns: Callable[[], int]) -> None:
         self._decode = decode
         self._clock_ns = clock_ns
         self._running = False
@@ -54,9 +59,12 @@ class UploadApi:
 
     def _answer(self, body: bytes) -> bytes:
         now = self._clock_ns()
-        traces = self._traces(body, now - _LONG_AGO_NS)
+        requests, unread = self._decode(body)
+        traces = _traces(requests, now - _LONG_AGO_NS)
         if not traces:
-            raise BadInput("The file holds no span that can be read.", code="no_spans")
+            raise BadInput(
+                f"The file holds no span that can be read.{f' {unread}.' if unread else ''}", code="no_spans"
+            )
         largest = sorted(traces.items(), key=lambda item: (-len(item[1]), item[0]))
         parts = []
         for trace_id, spans in largest[:MOST_TRACES]:
@@ -66,33 +74,29 @@ class UploadApi:
                 b'{"trace_id":"%s","skeleton":%s,"explanation":%s,"otlp":%s}'
                 % (trace_id.hex().encode(), skeleton.json, explained.json, trace_as_otlp_json(trace.stored))
             )
-        return b'{"traces":[%s],"left_out":%d}' % (b",".join(parts), max(0, len(largest) - MOST_TRACES))
+        return b'{"traces":[%s],"left_out":%d,"unread":%s}' % (
+            b",".join(parts),
+            max(0, len(largest) - MOST_TRACES),
+            json.dumps(unread or None).encode(),
+        )
 
-    def _traces(self, body: bytes, received_unix_nano: int) -> dict[bytes, list[StoredSpan]]:
-        """The spans of the file by trace id. A file of lines, each a request as JSON, is read line by line."""
-        is_json = body.lstrip()[:1] in (b"{", b"[")
-        media_type = "application/json" if is_json else "application/x-protobuf"
-        try:
-            requests = [self._decode(body, media_type)]
-        except BadInput:
-            lines = [line for line in body.splitlines() if line.strip()] if is_json else []
-            if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
-                raise
-            requests = [self._decode(line, media_type) for line in lines]
-        found: dict[bytes, list[StoredSpan]] = {}
-        for request in requests:
-            for resource in parse_raw(request).resource_spans:
-                for scope in resource.scope_spans:
-                    for span in scope.spans:
-                        # In a canonical request a span begins with its trace id: 0a 10 and 16 bytes.
-                        found.setdefault(span[2:18], []).append(
-                            StoredSpan(
-                                resource=resource.resource,
-                                resource_schema_url=resource.schema_url.decode("utf-8", "replace"),
-                                scope=scope.scope,
-                                scope_schema_url=scope.schema_url.decode("utf-8", "replace"),
-                                span=span,
-                                received_unix_nano=received_unix_nano,
-                            )
+
+def _traces(requests: list[bytes], received_unix_nano: int) -> dict[bytes, list[StoredSpan]]:
+    """The spans of canonical requests by trace id."""
+    found: dict[bytes, list[StoredSpan]] = {}
+    for request in requests:
+        for resource in parse_raw(request).resource_spans:
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    # In a canonical request a span begins with its trace id: 0a 10 and 16 bytes.
+                    found.setdefault(span[2:18], []).append(
+                        StoredSpan(
+                            resource=resource.resource,
+                            resource_schema_url=resource.schema_url.decode("utf-8", "replace"),
+                            scope=scope.scope,
+                            scope_schema_url=scope.schema_url.decode("utf-8", "replace"),
+                            span=span,
+                            received_unix_nano=received_unix_nano,
                         )
-        return found
+                    )
+    return found

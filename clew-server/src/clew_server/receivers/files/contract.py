@@ -40,3 +40,13 @@ class Notes:
         """Note a place that could not be read."""
         self.problems += 1
         self.first_problem = self.first_problem or sentence
+
+    def sentence(self) -> str:
+        """What was not read of the file; empty when all was."""
+        said = []
+        if left_out := self.left_out.total():
+            said.append(f"{left_out} span{'s' * (left_out != 1)} could not be read")
+        if self.problems:
+            places = f"{self.problems} place{'s' * (self.problems != 1)}"
+            said.append(f"{places} could not be read: {self.first_problem}")
+        return "; ".join(said)

@@ -71,8 +71,12 @@ class JsonStream:
 
     def text(self) -> str:
         """The next value as it stands there."""
-        _, start, end = self._next()
-        return self._text[start:end]
+        return self.value_and_text()[1]
+
+    def value_and_text(self) -> tuple[Any, str]:
+        """The next value, and how it stands there."""
+        value, start, end = self._next()
+        return value, self._text[start:end]
 
     def members(self) -> Iterator[str]:
         """The keys of an object. After each, its value must be read."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
-from clew_server.receivers.files import otlp
+from clew_server.receivers.files import jaeger, otlp, zipkin
 from clew_server.receivers.files.blocks import Blocks, unpacked
 from clew_server.receivers.files.contract import UNDERSTOOD, Notes, Part
 from clew_server.receivers.files.json_stream import JsonStream
@@ -16,14 +16,17 @@ _DEEPEST_LIST: Final = 2
 _MOST_PROBLEMS: Final = 1000
 
 
-def read(blocks: Iterable[bytes], notes: Notes) -> Iterator[Part]:
+def read(blocks: Iterable[bytes], notes: Notes, *, most_bytes: int | None = None) -> Iterator[Part]:
     """The spans of a file that comes in blocks, as requests in its order; the same file gives the same requests.
 
+    `most_bytes` limits a file after unpacking; without it there is no limit.
     What is wrong with single spans, or with single lines of a file of lines, is noted. Raises BadInput for a file that is
     not understood or ends too early, TooLarge for a trace or a value that cannot be in memory, Unsupported for zstd where
     this Python cannot read it. What was given out before is good.
     """
     source = unpacked(Blocks(blocks))
+    if most_bytes is not None:
+        source = Blocks(_at_most(source.rest(), most_bytes))
     head = source.peek(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
     if head[:1] in (b"{", b"["):
         yield from _texts(JsonStream(source.rest()), notes)
@@ -33,6 +36,15 @@ def read(blocks: Iterable[bytes], notes: Notes) -> Iterator[Part]:
         raise _not_understood()
     notes.format, parts = framing
     yield from parts(source, notes)
+
+
+def _at_most(blocks: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > most_bytes:
+            raise TooLarge(f"a file of more than {most_bytes >> 20} MiB, unpacked")
+        yield block
 
 
 def _framing(head: bytes) -> tuple[str, Callable[[Blocks, Notes], Iterator[Part]]] | None:
@@ -71,10 +83,21 @@ def _text(stream: JsonStream, notes: Notes, depth: int) -> Iterator[Part]:
             raise _not_understood(f"line {stream.line}: a JSON object that begins with {key!r} is none of them")
         yield from reads(stream, notes)
     elif stream.starts() == "[" and depth < _DEEPEST_LIST:
-        for _ in stream.elements():
-            yield from _text(stream, notes, depth + 1)
+        yield from zipkin.grouped(_elements(stream, notes, depth), notes)
     else:
         raise _not_understood(f"line {stream.line}: no object and no list of objects")
+
+
+def _elements(stream: JsonStream, notes: Notes, depth: int) -> Iterator[Part | zipkin.Span]:
+    """The parts in a list; spans of Zipkin as they stand there, since they are read many at a time."""
+    for _ in stream.elements():
+        if stream.starts() == "{" and stream.first_key() in zipkin.KEYS:
+            yield zipkin.span(stream)
+        elif depth == 0 and stream.starts() == "[":
+            yield from _elements(stream, notes, depth + 1)
+            yield Part(b"", 0)  # the end of one trace: its spans are read together
+        else:
+            yield from _text(stream, notes, depth + 1)
 
 
 def _otlp_json(stream: JsonStream, notes: Notes) -> Iterator[Part]:
@@ -99,6 +122,9 @@ _SIGNALS: Final = ("resourceMetrics", "resourceLogs", "resourceProfiles")
 _OBJECTS: Final[tuple[tuple[frozenset[str], Callable[[JsonStream, Notes], Iterator[Part]]], ...]] = (
     (frozenset(["resourceSpans"]), _otlp_json),
     (frozenset(_SIGNALS), _other_signal),
+    (jaeger.ANSWER_KEYS, jaeger.answer),
+    (jaeger.TRACE_KEYS, jaeger.trace),
+    (zipkin.KEYS, zipkin.one),
 )
 
 
