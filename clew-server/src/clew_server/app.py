@@ -128,6 +128,7 @@ class App:
             RecentReader(self._wal),
             usual=self._store.usual,
             dependencies=self._store.dependencies,
+            tags=self._store.tags,
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
