@@ -32,6 +32,7 @@ from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
 from clew_server.api.uploads import UploadApi
+from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
@@ -162,7 +163,10 @@ class App:
         self._stack.push_async_callback(await serve_http(guarded, listener))
 
     async def _start_receivers(self, health: HealthApi) -> None:
-        others = {"otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS)}
+        others = {
+            "otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS),
+            "zipkin": zipkin_app(self._query, not_ready=self.not_ready, clock_ns=time.time_ns),
+        }
         await self._listeners.start(self._intake, token=self._config.token, others=others)
         self._stack.push_async_callback(self._listeners.stop)
 

@@ -199,7 +199,7 @@ def _wanted(request: Request, name: str) -> str:
 def _trace_id(text: str) -> str:
     """32 hex digits of an id that may lack leading zeros. Raises BadInput."""
     digits = text.strip()
-    if _SHORT_ID.fullmatch(digits) is not None:
+    if _SHORT_ID.fullmatch(digits) is not None and digits.strip("0"):
         digits = digits.rjust(32, "0")
     return trace_id_from_text(digits).hex()
 
