@@ -62,7 +62,7 @@ def make_server(tmp_path: Path) -> Iterator[ServerFactory]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One running server for all stories that only add spans of their own and look for those."""
-    running = Server(tmp_path_factory.mktemp("shared") / "data").start()
+    running = Server(tmp_path_factory.mktemp("shared") / "data", options=["--jaeger-query-port", "0"]).start()
     yield running
     assert running.is_running(), f"the shared server ended by itself:\n{running.printed()}"
     running.close()

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew_server.api.jaeger.messages import message
 from harness.server import Server
-from harness.wire import attributes, fresh_name, new_span_id, new_trace_id
+from harness.wire import attributes, fresh_name, new_span_id, new_trace_id, spans_of
 
 US = 1_000
 HOUR = 3_600_000_000_000
@@ -296,6 +299,96 @@ def test_what_jaeger_asks_of_a_store_is_found_through_v3(server: Server, asked: 
 
 def full(trace_id: str) -> str:
     return trace_id.rjust(32, "0")
+
+
+@pytest.fixture(scope="module")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(server.ready["jaeger_query"]) as opened:
+        yield opened
+
+
+def call(channel: grpc.Channel, name: str, request: Any) -> list[bytes]:
+    """The messages that a method of the service answers with."""
+    streams = name in ("GetTrace", "FindTraces", "FindTraceSummaries")
+    make = channel.unary_stream if streams else channel.unary_unary
+    answer = make(f"/jaeger.api_v3.QueryService/{name}")(request.SerializeToString(), timeout=30)
+    return list(answer) if streams else [answer]
+
+
+def grpc_query(query: Query, window: tuple[int, int]) -> Any:
+    asked = message("TraceQueryParameters")(
+        service_name=query.service,
+        operation_name=query.operation,
+        attributes={key: _text(value) for key, value in query.tags.items()},
+        search_depth=1000,
+    )
+    asked.start_time_min.FromNanoseconds(window[0])
+    asked.start_time_max.FromNanoseconds(window[1])
+    asked.duration_min.FromNanoseconds(query.shortest_us * US)
+    asked.duration_max.FromNanoseconds(query.longest_us * US)
+    return asked
+
+
+@pytest.mark.parametrize("title", ["mixed tags, an operation and a range", "a trace over midnight", "several traces"])
+def test_a_search_over_grpc_streams_the_traces_with_every_field(
+    server: Server, channel: grpc.Channel, asked: Asked, title: str
+) -> None:
+    query = next(query for query in QUERIES if query.title == title)
+    wanted = message("FindTracesRequest")(query=grpc_query(query, asked.window(query)))
+    chunks = call(channel, "FindTraces", wanted)
+    found = [span for chunk in chunks for span in spans_of(chunk)]
+    assert sorted({span.trace_id.hex() for span in found}) == sorted(query.expected)
+    own = [span for trace_id in query.expected for span in spans_of(server.trace_bytes(bytes.fromhex(trace_id)))]
+    by_id = {span.span_id: span for span in own}
+    assert {span.span_id: span for span in found} == by_id
+
+
+def test_a_large_trace_over_grpc_comes_in_chunks_that_any_client_takes(channel: grpc.Channel, asked: Asked) -> None:
+    chunks = call(channel, "GetTrace", message("GetTraceRequest")(trace_id=asked.large))
+    assert all(len(chunk) < 4 << 20 for chunk in chunks)
+    assert len({span.span_id for chunk in chunks for span in spans_of(chunk)}) == 10_008
+
+
+def test_names_calls_and_summaries_over_grpc_are_those_over_http(
+    server: Server, channel: grpc.Channel, asked: Asked
+) -> None:
+    (names,) = call(channel, "GetServices", message("GetServicesRequest")())
+    assert (
+        list(message("GetServicesResponse").FromString(names).services)
+        == server.get_json("/api/v3/services")["services"]
+    )
+    service = asked.services[0]
+    (raw,) = call(channel, "GetOperations", message("GetOperationsRequest")(service=service))
+    operations = message("GetOperationsResponse").FromString(raw).operations
+    assert [(one.name, one.span_kind) for one in operations] == [("four", "client"), ("one", ""), ("three", "server")]
+    window = (asked.at - HOUR, asked.at + HOUR)
+    query = Query("example", service=asked.services[1])
+    (raw,) = call(channel, "FindTraceSummaries", message("FindTraceSummariesRequest")(query=grpc_query(query, window)))
+    (made,) = message("FindTraceSummariesResponse").FromString(raw).summaries
+    (over_http,) = through_v3(server, query, window, "trace-summaries").json()["summaries"]
+    assert json_format.MessageToDict(made) == over_http
+    times = message("GetDependenciesRequest")()
+    times.start_time.FromNanoseconds(window[0])
+    times.end_time.FromNanoseconds(window[1])
+    (raw,) = call(channel, "GetDependencies", times)
+    answer = server.get_json("/api/v3/dependencies", startTime=iso(window[0]), endTime=iso(window[1]))
+    assert json_format.MessageToDict(message("DependenciesResponse").FromString(raw)) == {
+        name: value for name, value in answer.items() if value
+    }
+
+
+def test_what_is_asked_wrongly_over_grpc_has_the_status_for_it(channel: grpc.Channel) -> None:
+    for name, request, code in (
+        ("GetTrace", message("GetTraceRequest")(trace_id="nothex"), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetTrace", message("GetTraceRequest")(trace_id=new_trace_id().hex()), grpc.StatusCode.NOT_FOUND),
+        ("FindTraces", message("FindTracesRequest")(), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetOperations", message("GetOperationsRequest")(), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetDependencies", message("GetDependenciesRequest")(), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetNothing", message("GetServicesRequest")(), grpc.StatusCode.UNIMPLEMENTED),
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            call(channel, name, request)
+        assert refused.value.code() == code, name  # type: ignore[attr-defined]
 
 
 def test_services_are_listed_in_both_shapes(server: Server, asked: Asked) -> None:

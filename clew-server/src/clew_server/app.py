@@ -27,6 +27,7 @@ from clew_server import __version__
 from clew_server.api.forms import Gzip
 from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
+from clew_server.api.jaeger.grpc import JaegerGrpc
 from clew_server.api.jaeger.http import JaegerApi
 from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
@@ -47,7 +48,7 @@ from clew_server.query.service import QueryService
 from clew_server.receivers.files.canonical import requests_of_file
 from clew_server.receivers.listeners import Listeners
 from clew_server.sockets.accept import raise_descriptor_limit
-from clew_server.sockets.listening import listen, with_port
+from clew_server.sockets.listening import PortTaken, listen, with_port
 from clew_server.sockets.server import serve as serve_http
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
@@ -145,6 +146,8 @@ class App:
             "otlp_http": self._listeners.address("otlp-http"),
             "otlp_grpc": self._listeners.address("otlp-grpc"),
         }
+        if config.jaeger_query_port is not None:
+            self.addresses["jaeger_query"] = await self._start_jaeger_grpc(config.jaeger_query_port)
         self._run_task(self._retain())
 
     async def _start_api(self, listener: socket, health: HealthApi) -> None:
@@ -161,6 +164,17 @@ class App:
         )
         guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open)
         self._stack.push_async_callback(await serve_http(guarded, listener))
+
+    async def _start_jaeger_grpc(self, port: int) -> str:
+        """Open Jaeger's API over gRPC; its address. Raises PortTaken."""
+        host = self._config.host
+        server = JaegerGrpc(self._query, host=host, port=port, token=self._config.token)
+        try:
+            found = await server.start()
+        except OSError as error:
+            raise PortTaken(host, port, "--jaeger-query-port") from error
+        self._stack.push_async_callback(server.stop)
+        return with_port(host, found)
 
     async def _start_receivers(self, health: HealthApi) -> None:
         others = {

@@ -178,6 +178,7 @@ OPTIONS = (
     Option("otlp-grpc-port", _port, "4317", "PORT", "OTLP over gRPC; 0 takes a free port"),
     Option("otlp-http-port", _port, "4318", "PORT", "OTLP over HTTP, protobuf and JSON; 0 takes a free port"),
     Option("http-port", _port, "16686", "PORT", "the UI and the API; 0 takes a free port"),
+    Option("jaeger-query-port", _port, "", "PORT", "Jaeger's query API (api_v3) over gRPC, 16685 by custom; 0 takes a free port (default: off)"),
     Option("retention", seconds_from_text, "7d", "TIME", "arrival days older than this are dropped"),
     Option("max-disk", _disk_bytes, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones; at least 10MB"),
     Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
@@ -198,6 +199,8 @@ class Config:
     otlp_grpc_port: int = 4317
     otlp_http_port: int = 4318
     http_port: int = 16686
+    jaeger_query_port: int | None = None
+    """None: not open."""
     retention_s: int = 7 * 86400
     max_disk_bytes: int = 20 * 10**9
     max_backlog_bytes: int = 2 * 10**9
@@ -319,6 +322,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         otlp_grpc_port=values["otlp_grpc_port"],
         otlp_http_port=values["otlp_http_port"],
         http_port=values["http_port"],
+        jaeger_query_port=values["jaeger_query_port"],
         retention_s=values["retention"],
         max_disk_bytes=values["max_disk"],
         max_backlog_bytes=values["max_backlog"],

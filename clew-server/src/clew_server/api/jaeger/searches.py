@@ -164,7 +164,7 @@ def tags_from_json(name: str, text: str) -> dict[str, str]:
         raise BadInput(
             f'malformed \'{name}\' parameter, cannot unmarshal JSON: wants an object of texts, as in {{"http.method":"GET"}}'
         )
-    return {key: _text(value) for key, value in parsed.items()}
+    return checked_tags({key: _text(value) for key, value in parsed.items()})
 
 
 def checked_tags(tags: dict[str, str]) -> dict[str, str]:
