@@ -33,19 +33,19 @@ from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
 from clew_server.api.uploads import UploadApi
-from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
 from clew_server.collector.writer import Writer
-from clew_server.config import Config, text_from_seconds
+from clew_server.config import Config, ConfigurationProblems, text_from_seconds
 from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
-from clew_server.guard import Guard
+from clew_server.guard import AsgiApp, Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
 from clew_server.receivers.files.canonical import requests_of_file
+from clew_server.receivers.jaeger.sampling import GET_STRATEGY, Sampling
 from clew_server.receivers.listeners import Listeners
 from clew_server.sockets.accept import raise_descriptor_limit
 from clew_server.sockets.listening import PortTaken, listen, with_port
@@ -98,6 +98,10 @@ class App:
 
     async def _start(self) -> None:
         config, stack = self._config, self._stack
+        try:
+            self._sampling = Sampling(config.jaeger_sampling_file)
+        except ValueError as error:
+            raise ConfigurationProblems([f"--jaeger-sampling-file {error}"]) from error
         stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
         api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "--http-port")))
         # The ports first, so that nothing is touched where one is taken; receiving begins last, and ends first.
@@ -130,7 +134,6 @@ class App:
             RecentReader(self._wal),
             usual=self._store.usual,
             dependencies=self._store.dependencies,
-            tags=self._store.tags,
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
@@ -177,11 +180,13 @@ class App:
         return with_port(host, found)
 
     async def _start_receivers(self, health: HealthApi) -> None:
-        others = {
+        others: dict[str, AsgiApp] = {
             "otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS),
-            "zipkin": zipkin_app(self._query, not_ready=self.not_ready, clock_ns=time.time_ns),
+            "jaeger-http": self._sampling,
+            "jaeger-sampling": self._sampling,
         }
-        await self._listeners.start(self._intake, token=self._config.token, others=others)
+        methods = {"jaeger-grpc": {GET_STRATEGY: self._sampling.get_strategy}}
+        await self._listeners.start(self._intake, token=self._config.token, others=others, methods=methods)
         self._stack.push_async_callback(self._listeners.stop)
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:

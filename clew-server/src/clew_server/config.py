@@ -183,6 +183,7 @@ OPTIONS = (
     Option("max-disk", _disk_bytes, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones; at least 10MB"),
     Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
     Option("receive", _receive, table.by_default(), "LIST", "receivers beside OTLP by name, each with @HOST:PORT or not; none, all; those named here must open"),
+    Option("jaeger-sampling-file", Path, "", "FILE", "sampling strategies for Jaeger's clients, in the format of Jaeger's own file; read again when it changes"),
     Option("token-file", Path, "", "FILE", "file with the token that every port then wants as 'Authorization: Bearer'"),
     Option("insecure", _flag, "false", "", "allow listening on other addresses than loopback without a token", is_flag=True),
     Option("log-format", _log_format, "text", "text|json", "how log lines on stderr look"),
@@ -205,6 +206,7 @@ class Config:
     max_disk_bytes: int = 20 * 10**9
     max_backlog_bytes: int = 2 * 10**9
     receive: tuple[Listening, ...] = ()
+    jaeger_sampling_file: Path | None = None
     token: str | None = None
     insecure: bool = False
     log_format: str = "text"
@@ -327,6 +329,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         max_disk_bytes=values["max_disk"],
         max_backlog_bytes=values["max_backlog"],
         receive=tuple(receive),
+        jaeger_sampling_file=values["jaeger_sampling_file"],
         token=token,
         insecure=bool(values["insecure"]),
         log_format=values["log_format"],

@@ -82,7 +82,7 @@ def _serve(config: Config) -> int:
         return _fail(FOLDER_UNUSABLE, str(error))
     except StoreCannotRun as error:
         return _fail(STORE_CANNOT_RUN, str(error))
-    except (CannotListen, app.CannotSayReady) as error:
+    except (CannotListen, app.CannotSayReady, ConfigurationProblems) as error:
         return _fail(USAGE, str(error))
     except OSError as error:
         at = f"{error.filename}: " if error.filename else ""

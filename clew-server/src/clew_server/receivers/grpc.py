@@ -7,6 +7,8 @@ import errno
 import hmac
 import logging
 import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import grpc
 import grpc.aio
@@ -41,12 +43,18 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         host: str,
         port: int,
         token: str | None = None,
+        other: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({}),
     ) -> None:
-        """With a `token`, every call needs `authorization: Bearer <token>`. An IPv6 host comes without brackets."""
+        """With a `token`, every call needs `authorization: Bearer <token>`. An IPv6 host comes without brackets.
+
+        `other`: functions for methods that carry no spans, from request to response; quick, called in the event loop. They may
+        raise BadInput.
+        """
         self._spec = spec
         self._intake = intake
         self._host, self._port = host, port
         self._wanted = f"Bearer {token}".encode() if token is not None else None
+        self._other = other
         self._decoding = Decoding(spec)
         self._server: grpc.aio.Server | None = None
         self.state = state
@@ -87,6 +95,13 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
         method = handler_call_details.method
+        if method in self._other:
+            function = self._other[method]
+
+            async def ask(_messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+                return await self._ask(context, function)
+
+            return grpc.stream_unary_rpc_method_handler(ask)
         if method not in self._spec.paths:
             return None
 
@@ -96,7 +111,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         # The methods are unary; as a stream their handler starts before the message is there, and can end what crawls.
         return grpc.stream_unary_rpc_method_handler(take)
 
-    async def _take(self, context: grpc.aio.ServicerContext[bytes, bytes], method: str) -> bytes:
+    async def _greet(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> dict[str, str]:
+        """The headers of a call that may be made."""
         self.state.saw(_peer(context.peer()), time.time_ns())
         headers = {
             key: value if isinstance(value, str) else value.decode("latin-1")
@@ -104,6 +120,23 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         }
         if self._wanted is not None and not self._is_allowed(headers):
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
+        return headers
+
+    async def _ask(self, context: grpc.aio.ServicerContext[bytes, bytes], function: Callable[[bytes], bytes]) -> bytes:
+        await self._greet(context)
+        try:
+            return function(await _read_message(context))
+        except Unavailable as error:
+            await self._refuse_for_now(context, str(error), error.retry_after_s)
+        except BadInput as error:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception:
+            logger.exception("a call to %s failed in a way nobody foresaw", self._spec.name)
+            await self._refuse(context, grpc.StatusCode.INTERNAL, UNFORESEEN)
+        raise AssertionError("a refusal raises")
+
+    async def _take(self, context: grpc.aio.ServicerContext[bytes, bytes], method: str) -> bytes:
+        headers = await self._greet(context)
         head = Head(method, PROTOBUF, headers)
         try:
             body = await _read_message(context)

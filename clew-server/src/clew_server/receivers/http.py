@@ -54,6 +54,8 @@ class HttpReceiver:
             await self._refuse(send, 404, why_not, _head(scope))
             return
         if self._other is not None:
+            if not self._spec.paths and scope["type"] == "http":  # a port that is only asked
+                self.state.saw(_client(scope), time.time_ns())
             await self._other(scope, receive, send)
         elif scope["type"] == "http":
             sentence = f"clew receives spans here: POST {' or '.join(self._spec.paths)}"
@@ -67,8 +69,7 @@ class HttpReceiver:
 
     async def _take(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         head = _head(scope)
-        client = scope.get("client")
-        self.state.saw(f"{client[0]}:{client[1]}" if client else "unix", time.time_ns())
+        self.state.saw(_client(scope), time.time_ns())
         if scope["method"] != "POST":
             await self._refuse(send, 405, f"{scope['method']} {head.path}: use POST", head, [(b"allow", b"POST")])
             return
@@ -117,6 +118,11 @@ class HttpReceiver:
         self._intake.note_refused()
         answer = self._answers.refused(status, message, head)
         await _answer(send, answer._replace(headers=(*answer.headers, *more)))
+
+
+def _client(scope: _Scope) -> str:
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else "unix"
 
 
 def _head(scope: _Scope) -> Head:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from clew_server.collector.intake import Intake
@@ -30,6 +31,7 @@ class _Shared:
     intake: Intake
     token: str | None
     others: Mapping[str, AsgiApp]
+    methods: Mapping[str, Mapping[str, Callable[[bytes], bytes]]]
     stack: AsyncExitStack
     """What stops a listener is pushed here."""
 
@@ -80,9 +82,17 @@ class Listeners:
             except (PortTaken, CannotListen) as error:
                 self._failed(wanted, error)
 
-    async def start(self, intake: Intake, *, token: str | None, others: Mapping[str, AsgiApp]) -> None:
-        """Receive at the ports that are bound. `others`: for HTTP receivers, the app for all that is no span, by name."""
-        shared = _Shared(intake, token, others, self._stack)
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None,
+        others: Mapping[str, AsgiApp],
+        methods: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = MappingProxyType({}),
+    ) -> None:
+        """Receive at the ports that are bound. `others`: for HTTP receivers, the app for all that is no span, by name;
+        `methods`: for gRPC receivers, likewise, functions for the methods that carry none."""
+        shared = _Shared(intake, token, others, methods, self._stack)
         for name, (wanted, listener) in list(self._bound.items()):
             try:
                 await listener.start(shared)
@@ -166,7 +176,13 @@ class _Grpc:
     async def start(self, shared: _Shared) -> None:
         wanted = self._wanted
         receiver = GrpcReceiver(
-            self._spec, shared.intake, self._state, host=wanted.host, port=wanted.port, token=shared.token
+            self._spec,
+            shared.intake,
+            self._state,
+            host=wanted.host,
+            port=wanted.port,
+            token=shared.token,
+            other=shared.methods.get(self._spec.name, {}),
         )
         try:
             await receiver.start()

@@ -37,6 +37,11 @@ RECEIVERS = (
     Line("otlp-grpc", "grpc", 4317, "otlp_receivers:OTLP_GRPC", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}", "--otlp-grpc-port"),
     Line("otlp-http", "http", 4318, "otlp_receivers:OTLP_HTTP", "OTEL_EXPORTER_OTLP_ENDPOINT={address}", "--otlp-http-port"),
     Line("zipkin", "http", 9411, "zipkin.receiver:ZIPKIN", "OTEL_EXPORTER_ZIPKIN_ENDPOINT={address}/api/v2/spans"),
+    Line("jaeger-compact", "udp", 6831, "jaeger.specs:COMPACT", "JAEGER_AGENT_HOST={host} JAEGER_AGENT_PORT={port}"),
+    Line("jaeger-binary", "udp", 6832, "jaeger.specs:BINARY", "JAEGER_AGENT_HOST={host} JAEGER_AGENT_PORT={port} (Node)"),
+    Line("jaeger-http", "http", 14268, "jaeger.specs:HTTP", "JAEGER_ENDPOINT={address}/api/traces"),
+    Line("jaeger-grpc", "grpc", 14250, "jaeger.specs:GRPC", "--reporter.grpc.host-port={address}"),
+    Line("jaeger-sampling", "http", 5778, "jaeger.specs:SAMPLING", "JAEGER_SAMPLING_ENDPOINT={address}/sampling"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

@@ -1,1 +1,0 @@
-"""Zipkin's query API, `/api/v2/*`, beside the receiver on its port: translations of what `query.service` answers."""
