@@ -33,6 +33,7 @@ from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
 from clew_server.api.uploads import UploadApi
+from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
@@ -134,6 +135,7 @@ class App:
             RecentReader(self._wal),
             usual=self._store.usual,
             dependencies=self._store.dependencies,
+            tags=self._store.tags,
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
@@ -182,6 +184,7 @@ class App:
     async def _start_receivers(self, health: HealthApi) -> None:
         others: dict[str, AsgiApp] = {
             "otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS),
+            "zipkin": zipkin_app(self._query, not_ready=self.not_ready, clock_ns=time.time_ns),
             "jaeger-http": self._sampling,
             "jaeger-sampling": self._sampling,
         }

@@ -14,10 +14,24 @@ class SpanCondition:
 
     `field`: `service`, `name`, `kind`, `status`, `status_message`, `scope` (its name), `dur` (ns in `value`), `attr` with `key`:
     an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere`
-    with `key`: an attribute of the span, its resource, its scope, some event or some link.
+    with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
+    call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
     """
 
-    field: Literal["service", "name", "kind", "status", "status_message", "scope", "dur", "attr", "event", "anywhere"]
+    field: Literal[
+        "service",
+        "name",
+        "kind",
+        "status",
+        "status_message",
+        "scope",
+        "dur",
+        "attr",
+        "event",
+        "anywhere",
+        "peer",
+        "mark",
+    ]
     op: Compare
     value: str | int
     key: str = ""

@@ -31,6 +31,7 @@ from clew_server.store.contract import (
     TraceReader,
     TraceSearch,
     TraceStore,
+    TraceTags,
     TraceUsual,
 )
 
@@ -138,6 +139,7 @@ class QueryService:
         *,
         usual: TraceUsual | None = None,
         dependencies: TraceDependencies | None = None,
+        tags: TraceTags | None = None,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
@@ -151,6 +153,7 @@ class QueryService:
         self._search = search
         self._usual = usual
         self._dependencies = dependencies
+        self._tags = tags
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -263,6 +266,25 @@ class QueryService:
     async def operations(self, service: str) -> Names[tuple[str, str]]:
         """(name, kind word) of a service's operations, sorted; empty for an unknown service."""
         return await self._lookups.run(lambda: self._search.operations(service))
+
+    async def resource_keys(self) -> Names[str]:
+        """Names of the attributes of resources, sorted."""
+        return await self._lookups.run(self._asked_for_tags().resource_keys)
+
+    async def resource_values(self, key: str) -> Names[str]:
+        """Values of an attribute of resources, sorted; none for an unknown one."""
+        tags = self._asked_for_tags()
+        return await self._lookups.run(lambda: tags.resource_values(key))
+
+    async def peers(self, service: str, from_unix_nano: int, to_unix_nano: int) -> Names[str]:
+        """Other sides of a service's calls, as its own spans in that time name them, sorted."""
+        tags = self._asked_for_tags()
+        return await self._searches.run(lambda: tags.peers(service, from_unix_nano, to_unix_nano))
+
+    def _asked_for_tags(self) -> TraceTags:
+        if self._tags is None:
+            raise Unavailable("This server has no store that knows attributes.")
+        return self._tags
 
     def statistics(self) -> QueryStatistics:
         """What runs or waits now, what was refused, and spans that could not be read."""

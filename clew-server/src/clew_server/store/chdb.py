@@ -10,6 +10,7 @@ from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.chdb_tags import ChdbTags
 from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
@@ -24,13 +25,14 @@ class ChdbStore:
     thread of a server. The parts:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
-    `dependencies`: TraceDependencies · `maintenance`: StoreMaintenance
+    `dependencies`: TraceDependencies · `tags`: TraceTags · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
     reader: ChdbTraces
     usual: ChdbUsual
     dependencies: ChdbDependencies
+    tags: ChdbTags
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -70,6 +72,7 @@ class ChdbStore:
         self.writer = ChdbWriter(connections.write, schemas, tables)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
+        self.tags = ChdbTags(connections.read, tables)
         self.dependencies = ChdbDependencies(connections.read, tables)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 

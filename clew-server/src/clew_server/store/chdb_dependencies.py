@@ -10,32 +10,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple, cast, get_args
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import Unavailable
 from clew_server.model.columns import CLIENT, CONSUMER, PRODUCER
-from clew_server.model.dependency import (
-    DATABASE_KEYS,
-    PEER_KEYS,
-    CallKind,
-    Dependencies,
-    Dependency,
-    Uninstrumented,
-)
+from clew_server.model.dependency import CallKind, Dependencies, Dependency, Uninstrumented
 from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_reader import RowBinary
 from clew_server.store.chdb_search import FIRST_START_NS, LAST_START_NS, iso
 from clew_server.store.connections import Pool
+from clew_server.store.peers import KEYS_AND_VALUES, is_database, peer_of
 
 PIECE_SPANS: Final = 1_000_000
 """About what one statement looks at: it holds their ids in memory."""
 MAX_SPANS: Final = 5_000_000
 """What one question looks at, the newest first."""
-MARGIN_SPANS: Final = 500_000
+MARGIN_SPANS: Final = 100_000
 MAX_LINKED: Final = 20_000
 """Consumers with links whose bytes are read, in each piece."""
 
@@ -50,8 +44,19 @@ _HAS_PARENT: Final = "parent_id!=toFixedString('',8)"
 _SERVERS: Final = f"(SELECT {_ID} FROM spans WHERE H(NS({{below_ns:Int64}}),NS({{below_to_ns:Int64}})) AND kind=2)"
 _CLIENTS: Final = f"(SELECT {_ID} FROM spans WHERE H(NS({{above_ns:Int64}}),NS({{below_to_ns:Int64}})) AND kind=3)"
 _SPAN_IDS: Final = "(SELECT arrayJoin(arrayMap(x->toFixedString(unhex(x),24),{span_ids:Array(String)})))"
-_PEER: Final = "arrayFirst(x->x!='',[{}])".format(",".join(f"attrs['{key}']" for key in PEER_KEYS))
-_IS_DATABASE: Final = "({})".format(" OR ".join(f"attrs['{key}']!=''" for key in DATABASE_KEYS))
+_MAY_CROSS: Final = (
+    "cityHash64(trace_id,parent_id,service) NOT IN (SELECT cityHash64(trace_id,span_id,service) FROM spans"
+    " WHERE H(NS({above_ns:Int64}),NS({below_to_ns:Int64})))"
+)
+"""Spans whose parent is not of their own service: nearly all that are no servers are left out before the join."""
+
+_CROSSED: Final = (
+    f"(SELECT below.parent FROM (SELECT {_PARENT} AS parent, service FROM spans"
+    " WHERE H(NS({below_ns:Int64}),NS({below_to_ns:Int64})) AND kind<2) AS below"
+    f" INNER JOIN (SELECT {_ID} AS id, service FROM spans WHERE H(NS({{from_ns:Int64}}),NS({{to_ns:Int64}})) AND kind IN (3,4)) AS above"
+    " ON below.parent=above.id WHERE above.service!=below.service)"
+)
+"""Spans that are answered by spans of another service that are no servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,49 +212,50 @@ def _below(minutes: Sequence[tuple[int, int]], end_ns: int) -> int:
 def _calls(piece: _Piece, question: Question) -> tuple[list[tuple[_Key, int, int]], str | None]:
     """The calls of a piece, and why some of them may be missing."""
     window = piece.parameters()
-    linked = _Links.read(piece, window, question)
+    names_callers, consumes, links = map(bool, map(int, question.rows("peers_in_use", window)[0]))
+    linked = _Links.read(piece, window, question) if links else _Links([], [], [], None)
     shares = bool(int(question.rows("shared_ids", window, CLIENTS=_CLIENTS)[0][0]))
     shared_parent = f"if(kind=2 AND {_ID} IN {_CLIENTS},{_ID},{_PARENT})"
-    found = _read(
-        question,
+    rows = question.rows(
         "calls",
         window,
-        None,
         PARENT=shared_parent if shares else _PARENT,
         HAS_PARENT=f"({_HAS_PARENT} OR kind=2)" if shares else _HAS_PARENT,
+        MAY_CROSS="1" if shares else _MAY_CROSS,
         # Below an id that client and server share, spans hang on the server's side.
         OF_CLIENT=f"NOT (above.kind=3 AND below.call!=above.id AND above.id IN {_SERVERS})" if shares else "1",
     )
-    found += _read(
-        question,
+    found = _found(rows, None)
+    crosses = any(int(is_other) for *_, is_other in rows)
+    rows = question.rows(
         "calls_to_peers",
         {**window, **_span_ids(linked.callers)},
-        "callee",
-        PEER=_PEER,
-        IS_DATABASE=_IS_DATABASE,
+        PEER=peer_of("named"),
+        IS_DATABASE=is_database("named"),
+        KEYS_AND_VALUES=KEYS_AND_VALUES,
         ANSWERED=f"arrayJoin(if(kind=2,[{_ID},{_PARENT}],[{_PARENT}]))" if shares else _PARENT,
+        NOT_CROSSED=f"{_ID} NOT IN {_CROSSED}" if crosses else "1",
         NOT_LINKED=f"concat(trace_id,span_id) NOT IN {_SPAN_IDS}" if linked.callers else "1",
     )
-    found += _read(
-        question,
-        "calls_from_peers",
-        {**window, **_span_ids(linked.consumers)},
-        "caller",
-        PEER=_PEER,
-        NOT_SHARED=f"NOT (kind=2 AND {_ID} IN {_CLIENTS})" if shares else "1",
-        NOT_LINKED=f"concat(trace_id,span_id) NOT IN {_SPAN_IDS}" if linked.consumers else "1",
-    )
+    found += _found(rows, "callee")
+    if names_callers or consumes:
+        rows = question.rows(
+            "calls_from_peers",
+            {**window, **_span_ids(linked.consumers)},
+            PEER=peer_of("named"),
+            KEYS_AND_VALUES=KEYS_AND_VALUES,
+            NOT_SHARED=f"NOT (kind=2 AND {_ID} IN {_CLIENTS})" if shares else "1",
+            NOT_LINKED=f"concat(trace_id,span_id) NOT IN {_SPAN_IDS}" if linked.consumers else "1",
+        )
+        found += _found(rows, "caller")
     return found + linked.calls, linked.reason
 
 
-def _read(
-    question: Question, name: str, parameters: dict[str, str], uninstrumented: Uninstrumented | None, **words: str
-) -> list[tuple[_Key, int, int]]:
-    found = []
-    for caller, callee, word, calls, failed in question.rows(name, parameters, **words):
-        assert word in get_args(CallKind)
-        found.append((_Key(caller, callee, cast(CallKind, word), uninstrumented), int(calls), int(failed)))
-    return found
+def _found(rows: list[list[Any]], uninstrumented: Uninstrumented | None) -> list[tuple[_Key, int, int]]:
+    return [
+        (_Key(caller, callee, word, uninstrumented), int(calls), int(failed))
+        for caller, callee, word, calls, failed, *_ in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import counted
 from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.contract import Names, Page, TraceSummary
+from clew_server.store.peers import may_name, peer_of
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
 """Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""
 LAST_START_NS: Final = 4_102_444_800_000_000_000
 
 _WINDOWS_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 10_800, 86_400, 7 * 86_400, 60 * 86_400))
+_PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
 _MAX_UINT64: Final = (1 << 64) - 1
 
 
@@ -150,6 +152,11 @@ class ChdbTraces(ChdbReader):
             return f"{condition.field}={value}"
         if condition.field == "event":
             return _event_condition(condition, bound, value)
+        if condition.field == "peer":
+            return f"({may_name(value)} AND {_PEER}={value})"
+        if condition.field == "mark":
+            of_resource = f"res_key IN (SELECT res_key FROM resources WHERE mapContains(attrs,{value}))"
+            return f"(mapContains(attrs,{value}) OR {of_resource} OR {_event_condition(condition, bound, value)})"
         key = _text(bound, condition.key)
         of_span = f"EQ({key},{value})"
         if condition.field == "anywhere":

@@ -1,4 +1,4 @@
-"""The interfaces of a store: TraceWriter for the collector; TraceReader, TraceSearch, TraceUsual, TraceDependencies for queries."""
+"""The interfaces of a store: TraceWriter for the collector, the others for queries."""
 
 from __future__ import annotations
 
@@ -190,6 +190,22 @@ class TraceUsual(Protocol):
 
         A delay counts where the parent is a span of one of `operations` too. Raises StoreFailed, Unavailable.
         """
+        ...
+
+
+class TraceTags(Protocol):
+    """Names that a search can be completed with, sorted, at most 1,000. Blocking. Everything raises StoreFailed, Unavailable."""
+
+    def resource_keys(self) -> Names[str]:
+        """Names of the attributes that resources have."""
+        ...
+
+    def resource_values(self, key: str) -> Names[str]:
+        """Values of one of them."""
+        ...
+
+    def peers(self, service: str, from_unix_nano: int, to_unix_nano: int) -> Names[str]:
+        """Other sides of calls, as the service's own spans in that time name them (`model.dependency.PEER_KEYS`)."""
         ...
 
 

@@ -20,5 +20,6 @@ ZIPKIN: Final = ReceiverSpec(
     default_port=9411,
     decode=decode,
     paths=(V2_PATH, V1_PATH),
+    shares_paths=True,  # GET /api/v2/spans asks for names
     is_quick=_is_quick,
 )
