@@ -51,6 +51,7 @@ from clew_server.receivers.listeners import Listeners
 from clew_server.sockets.accept import raise_descriptor_limit
 from clew_server.sockets.listening import PortTaken, listen, with_port
 from clew_server.sockets.server import serve as serve_http
+from clew_server.status import Status
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.retention_clock import CONFIRM_S, Reading, RetentionClock
@@ -340,35 +341,35 @@ class App:
         )
         return self.troubles.now()
 
-    async def status(self) -> dict[str, Any]:
-        """The body of `/api/v1/status`. What a failing store cannot count is 0, and a trouble says so."""
+    async def status(self) -> Status:
+        """What is shown of the server. What a failing store cannot count is 0, and a trouble says so."""
         try:
             stored, disk_bytes = await self._store_figures()
         except (StoreFailed, Unavailable) as error:
             self._note_failed_query(error)
             stored, disk_bytes = StoreStatistics(0, 0, None), await self._blocking(self._folder.size_bytes)
         intake, writer, log = self._intake.statistics(), self._writer.statistics(), self._wal.statistics()
-        return {
-            "version": __version__,
-            "started_unix_nano": str(self._started_unix_nano),
-            "accepted_spans": intake.accepted_spans,
-            "stored_spans": stored.stored_spans,
-            "rejected_spans": dict(intake.rejected_spans),
-            "dropped_signals": {"log": 0, **intake.dropped_signals},
-            "duplicate_requests": intake.duplicate_requests,
-            "dead_letter_spans": writer.dead_letter_spans,
-            "backlog_bytes": writer.backlog_bytes,
-            "backlog_spans": writer.backlog_spans,
-            "oldest_unstored_ms": writer.oldest_unstored_ms,
-            "disk_bytes": disk_bytes,
-            "max_disk_bytes": self._config.max_disk_bytes,
-            "retention_s": self._config.retention_s,
-            "refused_requests": intake.refused_requests,
-            "damaged_log_bytes": log.damaged_bytes,
-            "damaged_store_parts": stored.damaged_parts,
-            "troubles": [trouble.as_dict() for trouble in await self.current_troubles()],
-            "receivers": [state.as_dict() for state in self._listeners.states],
-        }
+        return Status(
+            version=__version__,
+            started_unix_nano=self._started_unix_nano,
+            accepted_spans=intake.accepted_spans,
+            stored_spans=stored.stored_spans,
+            rejected_spans=intake.rejected_spans,
+            dropped_signals={"log": 0, **intake.dropped_signals},
+            duplicate_requests=intake.duplicate_requests,
+            dead_letter_spans=writer.dead_letter_spans,
+            backlog_bytes=writer.backlog_bytes,
+            backlog_spans=writer.backlog_spans,
+            oldest_unstored_ms=writer.oldest_unstored_ms,
+            disk_bytes=disk_bytes,
+            max_disk_bytes=self._config.max_disk_bytes,
+            retention_s=self._config.retention_s,
+            refused_requests=intake.refused_requests,
+            damaged_log_bytes=log.damaged_bytes,
+            damaged_store_parts=stored.damaged_parts,
+            troubles=tuple(trouble.status() for trouble in await self.current_troubles()),
+            receivers=tuple(state.status() for state in self._listeners.states),
+        )
 
     async def not_ready(self) -> str | None:
         """Why new data should not be sent here now; None when all is well."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Final
+
+from clew_server.status import TroubleStatus
 
 KINDS: Final = {
     "log": "new spans are refused, because the log cannot be written",
@@ -32,15 +34,9 @@ class Trouble:
     count: int
     message: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """As the API shows it."""
-        return {
-            "what": self.what,
-            "since_unix_nano": str(self.since_unix_nano),
-            "last_unix_nano": str(self.last_unix_nano),
-            "count": self.count,
-            "message": self.message,
-        }
+    def status(self) -> TroubleStatus:
+        """As the status shows it."""
+        return TroubleStatus(**{one.name: getattr(self, one.name) for one in fields(TroubleStatus)})
 
     def as_text(self) -> str:
         """One line for everybody, also without a token: what it means, not the message, which may hold paths and values."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,27 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from clew_server.status import MetricOf, ReceiverStatus, Status, TroubleStatus, metrics_of
 from clew_server.troubles import KINDS, Trouble
-
-Status = dict[str, Any]
-
-COUNTERS = {
-    "accepted_spans": "Spans acknowledged since start",
-    "duplicate_requests": "Requests that came again and were acknowledged without being written",
-    "dead_letter_spans": "Spans set aside because the store's parser refuses them",
-    "refused_requests": "Requests answered with an error since start",
-}
-GAUGES = {
-    "stored_spans": "Spans in the store",
-    "backlog_bytes": "Bytes in the log that are not stored yet",
-    "backlog_spans": "Spans in the log that are not stored yet",
-    "oldest_unstored_ms": "Age of the oldest acknowledged span that is not stored yet",
-    "disk_bytes": "Size of the data folder",
-    "max_disk_bytes": "Size of the data folder at which old data gives way",
-    "retention_s": "Age at which arrival days are dropped",
-    "damaged_log_bytes": "Bytes of the log that could not be read and are kept in *.damaged",
-    "damaged_store_parts": "Parts of the store that could not be loaded and were put aside",
-}
 
 
 class _StatusCollector:
@@ -42,46 +22,37 @@ class _StatusCollector:
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
-        status = self._status
-        for key, text in COUNTERS.items():
-            yield CounterMetricFamily(f"clew_{key}", text, value=status[key])
-        for key, text in GAUGES.items():
-            yield GaugeMetricFamily(f"clew_{key}", text, value=status[key])
-        rejected = CounterMetricFamily(
-            "clew_rejected_spans", "Spans refused in accepted requests, by reason", labels=["reason"]
-        )
-        for reason, count in status["rejected_spans"].items():
-            rejected.add_metric([reason], count)
-        yield rejected
-        dropped = CounterMetricFamily(
-            "clew_dropped_signals", "What was well formed, acknowledged and not kept, by kind", labels=["kind"]
-        )
-        for kind, count in status["dropped_signals"].items():
-            dropped.add_metric([kind], count)
-        yield dropped
-        received = CounterMetricFamily("clew_receiver_spans", "Spans acknowledged, by receiver", labels=["receiver"])
-        refused = CounterMetricFamily(
-            "clew_receiver_refused_requests", "Requests refused, by receiver", labels=["receiver"]
-        )
-        for receiver in status["receivers"]:
-            received.add_metric([receiver["name"]], receiver["spans"])
-            refused.add_metric([receiver["name"]], receiver["refused_requests"])
-        yield received
-        yield refused
-        yield from _trouble_families(status["troubles"])
+        for metric in metrics_of(Status):
+            value = getattr(self._status, metric.name)
+            values = value if metric.label else {"": value}
+            yield _family(
+                f"clew_{metric.name}", metric, {(key,) if metric.label else (): values[key] for key in values}
+            )
+        for metric in metrics_of(ReceiverStatus):
+            counts = {(receiver.name,): getattr(receiver, metric.name) for receiver in self._status.receivers}
+            yield _family(f"clew_receiver_{metric.name}", metric, counts)
+        yield from _trouble_families(self._status.troubles)
 
 
-def _trouble_families(troubles: list[dict[str, Any]]) -> Iterator[Metric]:
+def _family(name: str, metric: MetricOf, values: Mapping[tuple[str, ...], float]) -> Metric:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(name, metric.help, labels=[metric.label] if metric.label else [])
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _trouble_families(troubles: Sequence[TroubleStatus]) -> Iterator[Metric]:
     """Every kind is always there, so that an alert can be written before it happens."""
-    now = {trouble["what"]: trouble for trouble in troubles}
+    now = {trouble.what: trouble for trouble in troubles}
     is_on = GaugeMetricFamily("clew_trouble", "1 while this kind of trouble lasts", labels=["what"])
     count = GaugeMetricFamily("clew_trouble_occurrences", "How often it was met since it began", labels=["what"])
     since = GaugeMetricFamily("clew_trouble_since_seconds", "When it began, Unix time; 0 for none", labels=["what"])
     for what in KINDS:
         trouble = now.get(what)
         is_on.add_metric([what], 0 if trouble is None else 1)
-        count.add_metric([what], 0 if trouble is None else trouble["count"])
-        since.add_metric([what], 0 if trouble is None else int(trouble["since_unix_nano"]) / 1e9)
+        count.add_metric([what], 0 if trouble is None else trouble.count)
+        since.add_metric([what], 0 if trouble is None else trouble.since_unix_nano / 1e9)
     yield is_on
     yield count
     yield since

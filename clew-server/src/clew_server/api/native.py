@@ -25,6 +25,7 @@ from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
+from clew_server.status import Status
 from clew_server.store.contract import TraceSummary
 
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
@@ -53,14 +54,14 @@ _SEARCH_PARAMETERS = frozenset(
 class NativeApi:
     """Routes of the native API.
 
-    `status` gives the body of `/status`; `flush(timeout_s)` raises Unavailable when the time is over; `clock_ns` is now.
+    `status` gives what `/status` answers; `flush(timeout_s)` raises Unavailable when the time is over; `clock_ns` is now.
     """
 
     def __init__(
         self,
         query: QueryService,
         *,
-        status: Callable[[], Awaitable[dict[str, Any]]],
+        status: Callable[[], Awaitable[Status]],
         flush: Callable[[float], Awaitable[None]],
         clock_ns: Callable[[], int],
     ) -> None:
@@ -89,7 +90,7 @@ class NativeApi:
         ]
 
     async def status(self, request: Request) -> Response:
-        return JSONResponse(await self._status(), headers={"Cache-Control": "no-store"})
+        return JSONResponse((await self._status()).as_json(), headers={"Cache-Control": "no-store"})
 
     async def flush(self, request: Request) -> Response:
         text = _once(request, "timeout_s") or "10"

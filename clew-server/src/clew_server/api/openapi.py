@@ -7,6 +7,7 @@ from typing import Any, get_args
 from clew_server.analysis.answers import Certainty, FindingKind, Word
 from clew_server.model.columns import FLAGS
 from clew_server.model.dependency import CallKind, Uninstrumented
+from clew_server.status import ReceiverStatus, Status, TroubleStatus, schema_of
 from clew_server.troubles import KINDS
 
 _DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
@@ -60,47 +61,9 @@ _OTLP = {"type": "object", "description": 'OTLP JSON: {"resourceSpans": […]}',
 
 _SCHEMAS: dict[str, Any] = {
     "Error": _object(error=_object(code={"type": "string"}, message={"type": "string"}, position=_or_null("integer"))),
-    "Receiver": _object(
-        name={"type": "string"},
-        transport={"type": "string"},
-        address={"type": "string"},
-        state={"enum": ["open", "off", "failed"]},
-        option={"type": "string"},
-        connections={"type": "integer"},
-        spans={"type": "integer"},
-        refused_requests={"type": "integer"},
-        last_error=_or_null("string"),
-        last_client=_or_null("string"),
-        last_seen_unix_nano={"type": ["string", "null"]},
-    ),
-    "Trouble": _object(
-        what={"enum": list(KINDS)},
-        since_unix_nano=_DECIMAL,
-        last_unix_nano=_DECIMAL,
-        count={"type": "integer"},
-        message={"type": "string"},
-    ),
-    "Status": _object(
-        version={"type": "string"},
-        started_unix_nano=_DECIMAL,
-        accepted_spans={"type": "integer"},
-        stored_spans={"type": "integer"},
-        rejected_spans={"type": "object", "additionalProperties": {"type": "integer"}},
-        dropped_signals={"type": "object", "additionalProperties": {"type": "integer"}},
-        duplicate_requests={"type": "integer"},
-        dead_letter_spans={"type": "integer"},
-        backlog_bytes={"type": "integer"},
-        backlog_spans={"type": "integer"},
-        oldest_unstored_ms={"type": "integer"},
-        disk_bytes={"type": "integer"},
-        max_disk_bytes={"type": "integer"},
-        retention_s={"type": "integer"},
-        refused_requests={"type": "integer"},
-        damaged_log_bytes={"type": "integer"},
-        damaged_store_parts={"type": "integer"},
-        troubles=_list(_ref("Trouble")),
-        receivers=_list(_ref("Receiver")),
-    ),
+    "Receiver": schema_of(ReceiverStatus, {}),
+    "Trouble": schema_of(TroubleStatus, {"what": {"enum": list(KINDS)}}),
+    "Status": schema_of(Status, {}),
     "TraceSummary": _object(
         trace_id={"type": "string"},
         start_unix_nano=_DECIMAL,

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from clew_server.receivers.signals import SignalName
+from clew_server.status import ReceiverStatus
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -213,21 +214,28 @@ class ReceiverState:
         """Clients heard of in the last minute: sockets themselves are counted by nobody here."""
         return sum(now_unix_nano - seen < _PEER_LIVES_NS for seen in self._peers.values())
 
-    def as_dict(self) -> dict[str, Any]:
-        """The contract's fields, in its order."""
-        return {
-            "name": self.name,
-            "transport": self.transport,
-            "address": self.address,
-            "state": self.state,
-            "option": self.option,
-            "connections": self.connections(time.time_ns()),
-            "spans": self.spans,
-            "refused_requests": self.refused_requests,
-            "last_error": self.last_error,
-            "last_client": self.last_client,
-            "last_seen_unix_nano": None if self.last_seen_unix_nano is None else str(self.last_seen_unix_nano),
-        }
+    def pointed(self) -> str:
+        """How to tell an agent to send here, where this is open."""
+        host, _, port = self.address.removeprefix("http://").rpartition(":")
+        return self.point_at.format(address=self.address, host=host, port=port) if self.address else ""
+
+    def status(self) -> ReceiverStatus:
+        """What is shown of it now."""
+        return ReceiverStatus(
+            name=self.name,
+            transport=self.transport,
+            address=self.address,
+            state=self.state,
+            option=self.option,
+            point_at=self.pointed(),
+            connections=self.connections(time.time_ns()),
+            spans=self.spans,
+            refused_requests=self.refused_requests,
+            dropped_datagrams=self.lost(),
+            last_error=self.last_error,
+            last_client=self.last_client,
+            last_seen_unix_nano=self.last_seen_unix_nano,
+        )
 
 
 _MOST_PEERS = 1024

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
@@ -23,30 +22,38 @@ from clew_server.sockets.server import serve
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all listeners are given."""
-
-    intake: Intake
-    token: str | None
-    others: Mapping[str, AsgiApp]
-    methods: Mapping[str, Mapping[str, Callable[[bytes], bytes]]]
-    stack: AsyncExitStack
-    """What stops a listener is pushed here."""
+Methods = Mapping[str, Callable[[bytes], bytes]]
+"""Functions from request to response, by the full name of their gRPC method."""
+NO_METHODS: Methods = MappingProxyType({})
 
 
-class _Listener(Protocol):
+class Listener(Protocol):
+    """One receiver's port: `bind`, `start`, `stop`, `close`, in this order; `close` alone is enough before `start`."""
+
     def bind(self) -> None:
         """Take the port. Raises PortTaken, CannotListen."""
         ...
 
-    async def start(self, shared: _Shared) -> None:
-        """Receive. Raises PortTaken, CannotListen."""
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+    ) -> None:
+        """Receive. What carries no span: over HTTP it goes to the app `other`, over gRPC `methods` answer it.
+
+        Raises PortTaken, CannotListen.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is being handled."""
         ...
 
     def close(self) -> None:
-        """Give the port back, started or not."""
+        """Give the port back."""
         ...
 
 
@@ -58,7 +65,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._states = {line.name: _state(line) for line in table.RECEIVERS}
-        self._bound: dict[str, tuple[Listening, _Listener]] = {}
+        self._bound: dict[str, tuple[Listening, Listener]] = {}
         self._stack = AsyncExitStack()
 
     @property
@@ -74,7 +81,7 @@ class Listeners:
         """Take the ports of these. Raises PortTaken, CannotListen for one that must open."""
         for wanted in plan:
             line, state = table.BY_NAME[wanted.name], self._states[wanted.name]
-            listener = _KINDS[line.transport](line.load(), state, wanted, _move(line))
+            listener = open_listener(line.load(), state, wanted, line.option)
             self._stack.callback(listener.close)
             self._bound[wanted.name] = (wanted, listener)
             try:
@@ -88,17 +95,17 @@ class Listeners:
         *,
         token: str | None,
         others: Mapping[str, AsgiApp],
-        methods: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = MappingProxyType({}),
+        methods: Mapping[str, Methods] = MappingProxyType({}),
     ) -> None:
         """Receive at the ports that are bound. `others`: for HTTP receivers, the app for all that is no span, by name;
         `methods`: for gRPC receivers, likewise, functions for the methods that carry none."""
-        shared = _Shared(intake, token, others, methods, self._stack)
         for name, (wanted, listener) in list(self._bound.items()):
             try:
-                await listener.start(shared)
+                await listener.start(intake, token=token, other=others.get(name), methods=methods.get(name, NO_METHODS))
             except (PortTaken, CannotListen) as error:
                 self._failed(wanted, error)
             else:
+                self._stack.push_async_callback(listener.stop)
                 self._states[name].state = "open"
 
     async def stop(self) -> None:
@@ -121,37 +128,45 @@ def _state(line: table.Line) -> ReceiverState:
     return ReceiverState(line.name, line.transport, option=option, point_at=line.point_at)
 
 
-def _move(line: table.Line) -> str:
-    return line.option or f"--receive {line.name}@HOST:PORT"
+def open_listener(spec: ReceiverSpec, state: ReceiverState, wanted: Listening, option: str = "") -> Listener:
+    """The listener of a receiver at an address, not bound yet. `option` moves it; without one, `--receive` does."""
+    return _KINDS[spec.transport](spec, state, wanted, option or f"--receive {spec.name}@HOST:PORT")
 
 
 class _Http:
     def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
         self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
         self._listener: socket.socket | None = None
+        self._stop: Callable[[], Awaitable[None]] | None = None
+        self._receiver: HttpReceiver | None = None
 
     def bind(self) -> None:
         self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
         self._state.address = f"http://{with_port(self._wanted.host, self._listener.getsockname()[1])}"
 
-    async def start(self, shared: _Shared) -> None:
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+    ) -> None:
         assert self._listener is not None
-        other = shared.others.get(self._spec.name)
-        receiver = HttpReceiver(self._spec, shared.intake, self._state, other=other)
+        self._receiver = HttpReceiver(self._spec, intake, self._state, other=other)
         app = Guard(
-            receiver,
-            token=shared.token,
+            self._receiver,
+            token=token,
             loopback=is_loopback(self._wanted.host),
             refusal_body=_refusal_body(self._spec),
         )
         limits = self._spec.limits
-        stop = await serve(app, self._listener, connections=limits.connections, keep_alive_s=limits.idle_s)
+        self._stop = await serve(app, self._listener, connections=limits.connections, keep_alive_s=limits.idle_s)
 
-        async def close() -> None:
-            await stop()
-            receiver.close()
-
-        shared.stack.push_async_callback(close)
+    async def stop(self) -> None:
+        if self._stop is not None and self._receiver is not None:
+            await self._stop()
+            self._receiver.close()
 
     def close(self) -> None:
         if self._listener is not None:
@@ -169,26 +184,37 @@ def _refusal_body(spec: ReceiverSpec) -> RefusalBody:
 class _Grpc:
     def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
         self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
+        self._receiver: GrpcReceiver | None = None
 
     def bind(self) -> None:
         pass  # grpc takes and serves a port in one step
 
-    async def start(self, shared: _Shared) -> None:
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+    ) -> None:
         wanted = self._wanted
-        receiver = GrpcReceiver(
+        self._receiver = GrpcReceiver(
             self._spec,
-            shared.intake,
+            intake,
             self._state,
             host=wanted.host,
             port=wanted.port,
-            token=shared.token,
-            other=shared.methods.get(self._spec.name, {}),
+            token=token,
+            other=methods,
         )
         try:
-            await receiver.start()
+            await self._receiver.start()
         except OSError:
             raise PortTaken(wanted.host, wanted.port, self._move) from None
-        shared.stack.push_async_callback(receiver.stop)
+
+    async def stop(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.stop()
 
     def close(self) -> None:
         pass
@@ -198,23 +224,34 @@ class _Udp:
     def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
         self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
         self._socket: socket.socket | None = None
+        self._receiver: UdpReceiver | None = None
 
     def bind(self) -> None:
         self._socket = receive(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
         self._state.address = with_port(self._wanted.host, self._socket.getsockname()[1])
 
-    async def start(self, shared: _Shared) -> None:
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+    ) -> None:
         assert self._socket is not None
-        receiver = UdpReceiver(self._spec, shared.intake, self._state, self._socket)
-        receiver.start()
-        shared.stack.push_async_callback(receiver.stop)
+        self._receiver = UdpReceiver(self._spec, intake, self._state, self._socket)
+        self._receiver.start()
+
+    async def stop(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.stop()
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
 
 
-_KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], _Listener]] = {
+_KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], Listener]] = {
     "http": _Http,
     "grpc": _Grpc,
     "udp": _Udp,

@@ -91,15 +91,15 @@ class UdpReceiver:
         view = memoryview(buffer)
         while not self._stopping.is_set():
             try:
-                size, (host, port, *_) = self._socket.recvfrom_into(buffer)
+                size, peer = self._socket.recvfrom_into(buffer)
             except OSError as error:
                 if self._stopping.is_set():
                     return
                 logger.warning("%s: a datagram could not be read: %s", self._spec.name, error.strerror or error)
                 self._stopping.wait(0.1)
                 continue
-            if not self._stopping.is_set():
-                self._queue(bytes(view[:size]), f"{host}:{port}")
+            if peer is not None and not self._stopping.is_set():  # none: the socket was shut down
+                self._queue(bytes(view[:size]), f"{peer[0]}:{peer[1]}")
 
     def _queue(self, datagram: bytes, peer: str) -> None:
         with self._changed:
