@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from clew_server.api.health import COUNTERS, GAUGES, metrics_text
+import dataclasses
+
+from clew_server.api.health import metrics_text
 from clew_server.api.openapi import DOCUMENT
+from clew_server.status import Status
 from clew_server.troubles import KINDS, Troubles
+
+EMPTY = Status(
+    version="0",
+    started_unix_nano=0,
+    rejected_spans={},
+    dropped_signals={"log": 0},
+    troubles=(),
+    receivers=(),
+    **{one.name: 0 for one in dataclasses.fields(Status) if one.type == "int" and one.name != "started_unix_nano"},
+)
 
 
 class Clock:
@@ -25,7 +38,7 @@ def test_a_trouble_lasts_until_it_is_settled_and_begins_anew_after() -> None:
     clock.now_s += 60
     troubles.note("retention", "second")
     (one,) = troubles.now()
-    assert one.as_dict() == {
+    assert one.status().as_json() == {
         "what": "retention",
         "since_unix_nano": "1000000000000",
         "last_unix_nano": "1060000000000",
@@ -68,16 +81,9 @@ def test_every_kind_of_trouble_is_a_metric_whether_it_lasts_or_not() -> None:
     clock = Clock()
     troubles = Troubles(clock_ns=clock.ns)
     troubles.note("writer", "disk full")
-    status = {
-        **dict.fromkeys((*COUNTERS, *GAUGES), 0),
-        "rejected_spans": {},
-        "dropped_signals": {"log": 0},
-        "receivers": [],
-        "troubles": [t.as_dict() for t in troubles.now()],
-    }
+    status = dataclasses.replace(EMPTY, troubles=tuple(trouble.status() for trouble in troubles.now()))
     text = metrics_text(status).decode()
     for what in KINDS:
         assert f'clew_trouble{{what="{what}"}} {1.0 if what == "writer" else 0.0}' in text
     assert 'clew_trouble_since_seconds{what="writer"} 1000.0' in text
     assert DOCUMENT["components"]["schemas"]["Trouble"]["properties"]["what"]["enum"] == list(KINDS)
-    assert set(status) <= set(DOCUMENT["components"]["schemas"]["Status"]["properties"])

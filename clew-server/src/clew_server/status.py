@@ -43,6 +43,10 @@ class ReceiverStatus:
     last_client: str | None
     last_seen_unix_nano: int | None
 
+    def as_json(self) -> dict[str, Any]:
+        """One of the status's `receivers`."""
+        return typing.cast("dict[str, Any]", _as_json(self))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleStatus:
@@ -53,6 +57,10 @@ class TroubleStatus:
     last_unix_nano: int
     count: int
     message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """One of the status's `troubles`."""
+        return typing.cast("dict[str, Any]", _as_json(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,11 @@ export interface Receiver {
   address: string
   state: 'open' | 'off' | 'failed'
   option: string
+  point_at: string
   connections: number
   spans: number
   refused_requests: number
+  dropped_datagrams: number
   last_error: string | null
   last_client: string | null
   last_seen_unix_nano: string | null

@@ -5,7 +5,7 @@ import type { Receiver, Status } from '../api/types'
 import { formatBytes, formatCount, formatDuration, formatRetention, plural } from '../model/format'
 import { CopyButton } from '../parts/CopyButton'
 import { Icon } from '../parts/icons'
-import { receiverAddress, receiverInfo } from '../parts/receivers'
+import { receiverAddress, receiverInfo, receiverNote } from '../parts/receivers'
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:4318'
 
@@ -171,6 +171,7 @@ function CodeBlock({ text, name }: { text: string; name: string }) {
 function ReceiverRow({ receiver }: { receiver: Receiver }) {
   const info = receiverInfo(receiver)
   const address = receiverAddress(receiver)
+  const pointAt = receiver.point_at || address
   const isOpen = receiver.state === 'open'
   return (
     <li className={isOpen ? 'receiver' : 'receiver receiver-off'}>
@@ -180,15 +181,15 @@ function ReceiverRow({ receiver }: { receiver: Receiver }) {
       </span>
       <strong>{info.title}</strong>
       <span className="muted">{info.transport}</span>
-      <code title={receiver.last_error ?? undefined}>{address}</code>
+      <code title={receiver.last_error ?? undefined}>{isOpen ? pointAt : address}</code>
       {isOpen || receiver.option === '' ? (
-        <span className="muted note">{info.note}</span>
+        <span className="muted note">{receiverNote(receiver, info.note)}</span>
       ) : (
         <code className="note">{receiver.option}</code>
       )}
       <CopyButton
-        text={isOpen || receiver.option === '' ? address : receiver.option}
-        name={`Copy ${isOpen ? 'the address' : 'the option'} of ${info.title} ${info.transport}`}
+        text={isOpen || receiver.option === '' ? pointAt : receiver.option}
+        name={`Copy ${isOpen ? 'the setting' : 'the option'} of ${info.title} ${info.transport}`}
       />
     </li>
   )

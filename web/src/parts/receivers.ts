@@ -1,5 +1,6 @@
 /** What the receivers are called on the page. */
 import type { Receiver } from '../api/types'
+import { plural } from '../model/format'
 
 interface ReceiverInfo {
   title: string
@@ -36,4 +37,13 @@ export function receiverInfo(receiver: Receiver): ReceiverInfo {
 export function receiverAddress(receiver: Receiver): string {
   const isHttp = receiver.transport.toLowerCase() === 'http'
   return isHttp && !receiver.address.includes('://') ? `http://${receiver.address}` : receiver.address
+}
+
+/** What came to an open receiver, else the note: what it takes. */
+export function receiverNote(receiver: Receiver, note: string): string {
+  const parts: string[] = []
+  if (receiver.spans > 0) parts.push(plural(receiver.spans, 'span'))
+  if (receiver.refused_requests > 0) parts.push(`${plural(receiver.refused_requests, 'request')} refused`)
+  if (receiver.dropped_datagrams > 0) parts.push(`${plural(receiver.dropped_datagrams, 'datagram')} lost`)
+  return parts.join(', ') || note
 }

@@ -24,21 +24,18 @@ class _StatusCollector:
     def collect(self) -> Iterator[Metric]:
         for metric in metrics_of(Status):
             value = getattr(self._status, metric.name)
-            values = value if metric.label else {"": value}
-            yield _family(
-                f"clew_{metric.name}", metric, {(key,) if metric.label else (): values[key] for key in values}
-            )
+            yield _family(f"clew_{metric.name}", metric, value if metric.label else {"": value})
         for metric in metrics_of(ReceiverStatus):
-            counts = {(receiver.name,): getattr(receiver, metric.name) for receiver in self._status.receivers}
+            counts = {receiver.name: getattr(receiver, metric.name) for receiver in self._status.receivers}
             yield _family(f"clew_receiver_{metric.name}", metric, counts)
         yield from _trouble_families(self._status.troubles)
 
 
-def _family(name: str, metric: MetricOf, values: Mapping[tuple[str, ...], float]) -> Metric:
+def _family(name: str, metric: MetricOf, values: Mapping[str, float]) -> Metric:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(name, metric.help, labels=[metric.label] if metric.label else [])
-    for labels, value in values.items():
-        family.add_metric(labels, value)
+    for label, value in values.items():
+        family.add_metric([label] if metric.label else [], value)
     return family
 
 

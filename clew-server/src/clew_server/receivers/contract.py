@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from clew_server.receivers.signals import SignalName
 from clew_server.status import ReceiverStatus
@@ -236,6 +236,10 @@ class ReceiverState:
             last_client=self.last_client,
             last_seen_unix_nano=self.last_seen_unix_nano,
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return self.status().as_json()
 
 
 _MOST_PEERS = 1024
