@@ -23,7 +23,7 @@ DEFAULT_LIMIT: Final = 100
 LOOKBACK_NS: Final = 48 * 3_600_000_000_000
 """How far a search of `/api/traces` without a start looks back."""
 
-_DAYS: Final = re.compile(r"(\d{1,5})([dw])")
+_DAYS: Final = re.compile(r"(\d{1,5})([dw])", re.ASCII)
 _DAY_NS: Final = 86_400_000_000_000
 _MAX_TAGS: Final = 64
 _MAX_INT64: Final = (1 << 63) - 1
