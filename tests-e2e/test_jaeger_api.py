@@ -555,6 +555,12 @@ def test_traces_are_given_by_their_ids_and_the_unknown_ones_named(server: Server
         ("/api/traces/nothex", "is not a trace id"),
         ("/api/traces/12?raw=perhaps", "unable to parse param 'raw'"),
         ("/api/operations", "parameter 'service' is required"),
+        ("/api/metrics/calls", "unable to parse param 'service'"),
+        ("/api/metrics/latencies?service=a&quantile=2", "unable to parse param 'quantile'"),
+        ("/api/metrics/errors?service=a&step=0", "unable to parse param 'step'"),
+        ("/api/metrics/errors?service=a&lookback=9999999999&step=60000", "points"),
+        ("/api/metrics/errors?service=a&spanKind=odd", "unsupported span kind"),
+        ("/api/dependencies?endTs=now", "unable to parse param 'endTs'"),
         ("/api/v3/traces", "query.startTimeMin and query.startTimeMax are required"),
         ("/api/v3/traces?query.startTimeMin=now&query.startTimeMax=now", "must be before"),
         ("/api/v3/traces?query.startTimeMin=now-1h&query.startTimeMax=now&query.durationMin=5", "query.durationMin"),
@@ -598,6 +604,41 @@ def test_calls_between_services_are_counted_in_both_shapes(server: Server) -> No
     assert server.get_json("/api/dependencies", endTs=1_000, lookback=1_000)["data"] == []
     v3 = server.get_json("/api/v3/dependencies", startTime=iso(at - HOUR), endTime=iso(at + HOUR))
     assert {"parent": caller, "child": callee, "callCount": "3"} in v3["dependencies"]
+
+
+def test_the_monitor_tab_has_calls_errors_and_latencies(server: Server) -> None:
+    service, sender = fresh_name("monitored"), Sender()
+    minute = 60_000_000_000
+    at = time.time_ns() // minute * minute - 5 * minute
+    for number in range(4):
+        sender.trace(service, at, 2_000, name="load", kind=2, failed=number == 0)
+    sender.trace(service, at, 2_000, name="inside", kind=1)
+    server.export(sender.request.SerializeToString())
+    server.flush()
+    asked = {
+        "service": service,
+        "endTs": (at + 2 * minute) // 1_000_000,
+        "lookback": 60_000,
+        "step": 60_000,
+        "ratePer": 120_000,
+        "spanKind": "server",
+    }
+    stamps = [f"{datetime.fromtimestamp((at + n * minute) // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}" for n in (1, 2)]
+    for path, name, value in (("calls", "call_rate", 4 / 120), ("errors", "error_rate", 0.25)):
+        whole = server.get_json(f"/api/metrics/{path}", **asked)
+        assert (whole["name"], whole["type"]) == (f"service_{name}", "GAUGE")
+        (series,) = whole["metrics"]
+        assert series["labels"] == [{"name": "service_name", "value": service}]
+        assert series["metricPoints"] == [
+            {"gaugeValue": {"doubleValue": pytest.approx(value)}, "timestamp": stamp} for stamp in stamps
+        ]
+    latencies = server.get_json("/api/metrics/latencies", **asked, quantile=0.95, groupByOperation="true")
+    assert latencies["name"] == "service_operation_latencies"
+    (series,) = latencies["metrics"]
+    assert series["labels"][0] == {"name": "operation", "value": "load"}
+    assert [point["gaugeValue"]["doubleValue"] for point in series["metricPoints"]] == [pytest.approx(2.0)] * 2
+    assert server.get_json("/api/metrics/minstep")["data"] == 60_000
+    assert server.get_json("/api/metrics/calls", service=fresh_name("nobody"))["metrics"] == []
 
 
 def test_grafana_searches_without_times_and_opens_what_it_found(server: Server) -> None:

@@ -29,6 +29,7 @@ from clew_server.api.health import HealthApi
 from clew_server.api.http import EXCEPTION_HANDLERS
 from clew_server.api.jaeger.grpc import JaegerGrpc
 from clew_server.api.jaeger.http import JaegerApi
+from clew_server.api.jaeger.metrics import JaegerMetricsApi
 from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
@@ -135,6 +136,7 @@ class App:
             self._store.reader,
             RecentReader(self._wal),
             usual=self._store.usual,
+            rates=self._store.rates,
             dependencies=self._store.dependencies,
             tags=self._store.tags,
             on_failure=self._note_failed_query,
@@ -160,7 +162,7 @@ class App:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
         uploads = UploadApi(requests_of_file, clock_ns=time.time_ns)
-        jaeger = JaegerApi(self._query, clock_ns=time.time_ns), JaegerApiV3(self._query, clock_ns=time.time_ns)
+        jaeger = [api(self._query, clock_ns=time.time_ns) for api in (JaegerApi, JaegerApiV3, JaegerMetricsApi)]
         dialects = [route for dialect in jaeger for route in dialect.routes()]
         routes = [*uploads.routes(), *native.routes(), *dialects, *health.routes(), Route("/{path:path}", ui.serve)]
         api = Starlette(

@@ -339,6 +339,8 @@ def test_every_statement_is_understood_by_the_engine(opened: Any, name: str) -> 
         "SPAN_WINDOW": "H(NS({from_ns:Int64}),NS({end_ns:Int64}))",
         "SPAN_CONDITIONS": "EQ(unhex({k:String}),unhex({v:String}))",
         "TRACE_CONDITIONS": "d>{n:UInt64}",
+        "NAME_OR_NONE": "toString(name)",
+        "LEVEL": "NULL",
         "IN_RESOURCES": "max(1)",
         "BESIDE": "max(1)",
         "TABLE_NAME": "spans",

@@ -18,6 +18,7 @@ from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.dependency import Dependencies
+from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace
@@ -28,6 +29,7 @@ from clew_server.store.contract import (
     Names,
     Page,
     TraceDependencies,
+    TraceRates,
     TraceReader,
     TraceSearch,
     TraceStore,
@@ -138,6 +140,7 @@ class QueryService:
         recent: TraceReader,
         *,
         usual: TraceUsual | None = None,
+        rates: TraceRates | None = None,
         dependencies: TraceDependencies | None = None,
         tags: TraceTags | None = None,
         search_threads: int = SEARCH_THREADS,
@@ -152,6 +155,7 @@ class QueryService:
         self._traces = Traces(store, recent)
         self._search = search
         self._usual = usual
+        self._rates = rates
         self._dependencies = dependencies
         self._tags = tags
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
@@ -251,6 +255,13 @@ class QueryService:
     async def search(self, search: Search) -> Page:
         """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
         return await self._searches.run(lambda: self._search.find(search))
+
+    async def rates(self, asked: RatesAsked) -> Rates:
+        """Calls, failures and durations over time. Raises Unavailable, StoreFailed."""
+        store = self._rates
+        if store is None:
+            raise Unavailable("This server has no store that counts calls.")
+        return await self._searches.run(lambda: store.rates(asked))
 
     async def dependencies(self, from_unix_nano: int, to_unix_nano: int) -> Dependencies:
         """Which services called which in the time from one to before the other. Raises Unavailable, StoreFailed."""

@@ -8,6 +8,7 @@ from clew_server.store import queries
 from clew_server.store.asking import GUARD_RAILS, Tables
 from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
+from clew_server.store.chdb_rates import ChdbRates
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_tags import ChdbTags
@@ -32,6 +33,7 @@ class ChdbStore:
     reader: ChdbTraces
     usual: ChdbUsual
     dependencies: ChdbDependencies
+    rates: ChdbRates
     tags: ChdbTags
     maintenance: ChdbMaintenance
 
@@ -72,6 +74,7 @@ class ChdbStore:
         self.writer = ChdbWriter(connections.write, schemas, tables)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
+        self.rates = ChdbRates(connections.read, tables)
         self.tags = ChdbTags(connections.read, tables)
         self.dependencies = ChdbDependencies(connections.read, tables)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)

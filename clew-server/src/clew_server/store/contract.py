@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.dependency import Dependencies
+from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan
 from clew_server.model.usual import Durations, Operation, Within
@@ -173,6 +174,14 @@ class UsualWithin(NamedTuple):
     found: Mapping[Operation, Within]
     sampled: int
     missing: str | None
+
+
+class TraceRates(Protocol):
+    """Rates over time. Blocking."""
+
+    def rates(self, asked: RatesAsked) -> Rates:
+        """Points in time with what happened before each. Raises StoreFailed, Unavailable."""
+        ...
 
 
 class TraceUsual(Protocol):

@@ -21,17 +21,18 @@ from clew_server.query.service import QueryService
 from clew_server.store.contract import Names
 
 
-def _structured(data: Any, *, total: int = 0, errors: Sequence[dict[str, Any]] = ()) -> bytes:
+def structured(data: Any, *, total: int = 0, errors: Sequence[dict[str, Any]] = ()) -> bytes:
     """The one shape of this API."""
     body = {"data": data, "total": total, "limit": 0, "offset": 0, "errors": list(errors) or None}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _error(status: int, message: str) -> bytes:
-    return _structured(None, errors=[{"code": status, "msg": message}])
+    return structured(None, errors=[{"code": status, "msg": message}])
 
 
-_answers_errors = answers_errors(_error)
+answers_in_structure = answers_errors(_error)
+"""Makes a method of this API answer each exception in its shape."""
 
 
 class JaegerApi:
@@ -51,19 +52,19 @@ class JaegerApi:
             Route("/api/dependencies", self.dependencies),
         ]
 
-    @_answers_errors
+    @answers_in_structure
     async def services(self, request: Request) -> Response:
         names = await self._query.services()
         found = [name for name in names.found if name]
         return _names(found, len(found), names)
 
-    @_answers_errors
+    @answers_in_structure
     async def names_of_operations(self, request: Request) -> Response:
         names = await self._query.operations(request.path_params["service"])
         found = list(dict.fromkeys(name for name, _ in names.found))
         return _names(found, len(found), names)
 
-    @_answers_errors
+    @answers_in_structure
     async def operations(self, request: Request) -> Response:
         service = request.query_params.get("service", "")
         if not service:
@@ -77,7 +78,7 @@ class JaegerApi:
         ]
         return _names(found, len(found), names)
 
-    @_answers_errors
+    @answers_in_structure
     async def traces(self, request: Request) -> Response:
         parameters = request.query_params
         truth("raw", parameters.get("raw", ""))
@@ -90,7 +91,7 @@ class JaegerApi:
         # That there are more than the limit is nothing to tell: Jaeger does not.
         return await self._stream(request, [trace.trace_id for trace in page.traces], reason=page.reason)
 
-    @_answers_errors
+    @answers_in_structure
     async def trace(self, request: Request) -> Response:
         trace_id = trace_id_from_jaeger(request.path_params["trace_id"])
         truth("raw", request.query_params.get("raw", ""))
@@ -107,7 +108,7 @@ class JaegerApi:
             may_lack=False,
         )
 
-    @_answers_errors
+    @answers_in_structure
     async def dependencies(self, request: Request) -> Response:
         parameters = request.query_params
         end = whole_number("endTs", parameters["endTs"]) if parameters.get("endTs") else self._clock_ns() // _MS
@@ -119,7 +120,7 @@ class JaegerApi:
             for caller, callee, calls in call_counts(found, parameters.get("service", ""))
         ]
         errors = [] if reason is None else [{"msg": f"some calls may be missing: {reason}"}]
-        return Response(_structured(data, errors=errors), media_type=JSON, headers={"Cache-Control": "no-store"})
+        return Response(structured(data, errors=errors), media_type=JSON, headers={"Cache-Control": "no-store"})
 
     async def _stream(self, request: Request, trace_ids: Sequence[str], *, reason: str | None) -> Response:
         def tail(lost: Sequence[Lost]) -> bytes:
@@ -142,5 +143,5 @@ _TAIL = b'],"total":0,"limit":0,"offset":0,"errors":%s}'
 def _names(data: Any, total: int, names: Names[Any]) -> Response:
     errors = [] if names.missing is None else [{"msg": f"some may be missing: {names.missing}"}]
     return Response(
-        _structured(data, total=total, errors=errors), media_type=JSON, headers={"Cache-Control": "no-store"}
+        structured(data, total=total, errors=errors), media_type=JSON, headers={"Cache-Control": "no-store"}
     )

@@ -35,6 +35,7 @@ NAMES: Final = (
     "table_ids",
     "probe",
     "durations",
+    "rates",
     "sampled_traces",
     "within",
     "peers",
