@@ -1,6 +1,6 @@
 """The service that the W3C's trace-context test suite asks: it calls whom it is told to, traced by clew.
 
-python tests-e2e/harness/w3c_service.py 5000
+python tests-e2e/harness/w3c_service.py 5000 [wsgi|aiohttp]   # ASGI + httpx, WSGI + requests, aiohttp's server + client
 SPEC_LEVEL=2 STRICT_LEVEL=2 SERVICE_ENDPOINT=http://127.0.0.1:5000/test python test.py   # in the suite's folder
 """
 
@@ -10,10 +10,12 @@ import json
 import sys
 from typing import Any
 
+import aiohttp
 import httpx
 import requests
 import uvicorn
 import waitress
+from aiohttp import web
 
 import clew
 from clew.instrumentation.requests import TracingAdapter
@@ -59,8 +61,28 @@ def wsgi_application(provider: TracerProvider) -> Any:
     return TracingMiddleware(app, tracer_provider=provider)
 
 
+def aiohttp_application(provider: TracerProvider) -> web.Application:
+    """An application of aiohttp with clew's middleware that calls through a traced session of aiohttp."""
+
+    async def call_all(request: web.Request) -> web.Response:
+        config = clew.aiohttp.trace_config(tracer_provider=provider)
+        async with aiohttp.ClientSession(trace_configs=[config]) as session:
+            for call in await request.json():
+                async with session.post(call["url"], json=call["arguments"]):
+                    pass
+        return web.Response()
+
+    app = web.Application(middlewares=[clew.aiohttp.middleware(tracer_provider=provider)])
+    app.router.add_post("/{path:.*}", call_all)
+    return app
+
+
 if __name__ == "__main__":
-    if sys.argv[2:] == ["wsgi"]:
+    if sys.argv[2:] == ["aiohttp"]:
+        web.run_app(
+            aiohttp_application(TracerProvider()), host="127.0.0.1", port=int(sys.argv[1]), print=lambda *_: None
+        )
+    elif sys.argv[2:] == ["wsgi"]:
         waitress.serve(wsgi_application(TracerProvider()), port=int(sys.argv[1]), host="127.0.0.1", threads=8)
     else:
         uvicorn.run(application(TracerProvider()), port=int(sys.argv[1]), log_level="warning")

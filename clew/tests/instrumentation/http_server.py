@@ -1,4 +1,4 @@
-"""Real HTTP servers for the server kit, in threads: uvicorn, wsgiref, waitress. One server serves all calls of a module.
+"""Real HTTP servers for the server kit, in threads: uvicorn, wsgiref, waitress, gunicorn. One server serves all calls of a module.
 
 A call has a number in its query. By it the server finds the traced application that the call is for, and the application's
 handlers find what they are to do. The call is over when the application is, which may be after the client has its answer.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +24,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 import uvicorn
 import waitress
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 from opentelemetry.propagators.textmap import TextMapPropagator
 
 import clew
@@ -136,6 +141,41 @@ def waitress_serving(app: Any) -> Iterator[int]:
         with suppress(OSError):
             server.trigger.pull_trigger(server.close)
         thread.join()
+
+
+class _Worker(ThreadWorker):
+    def init_signals(self) -> None:
+        """Install none: this is not the main thread, and the process is not a worker of its own."""
+
+
+class _Gunicorn(BaseApplication):
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        super().__init__()
+
+    def load_config(self) -> None:
+        self.cfg.set("threads", 4)
+
+    def load(self) -> Any:
+        return self._app
+
+
+@contextmanager
+def gunicorn_serving(app: Any) -> Iterator[int]:
+    """The port of one of gunicorn's workers with some threads, without the process that starts such workers."""
+    application = _Gunicorn(app)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = _Worker(1, os.getppid(), [listener], application, 30, application.cfg, Logger(application.cfg))
+        thread = Thread(target=worker.init_process)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            worker.handle_exit(signal.SIGTERM, None)
+            thread.join()
+            worker.tmp.close()
+            for pipe in worker.PIPE:
+                os.close(pipe)
 
 
 def get(port: int, path: str, headers: Sequence[tuple[str, str]] = ()) -> int:

@@ -43,7 +43,17 @@ from clew.testing import SpanRecorder, assert_span
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from http_server import AsgiKit, Visit, WsgiKit, asgi_door, uvicorn_serving, visit, visited, waitress_serving
+from http_server import (
+    AsgiKit,
+    Visit,
+    WsgiKit,
+    asgi_door,
+    gunicorn_serving,
+    uvicorn_serving,
+    visit,
+    visited,
+    waitress_serving,
+)
 
 ANSWERS = MappingProxyType(
     {200: StatusCode.UNSET, 302: StatusCode.UNSET, 404: StatusCode.UNSET, 500: StatusCode.ERROR, 503: StatusCode.ERROR}
@@ -176,6 +186,10 @@ class TestFlask(WsgiKit):
 
 class TestFlaskUnderWaitress(TestFlask):
     serving = staticmethod(waitress_serving)
+
+
+class TestFlaskUnderGunicorn(TestFlask):
+    serving = staticmethod(gunicorn_serving)
 
 
 def django_user(request: Any, id: int) -> HttpResponse:
