@@ -23,7 +23,7 @@ def _key(name: str, meaning: str) -> str:
     return found if isinstance(found, str) else context.create_key(meaning)
 
 
-#: A context that has this key set records nothing. Without the API's key only clew itself heeds it.
+#: A context that has this key set records nothing. Without the API's key only clew itself respects it.
 SUPPRESS_INSTRUMENTATION_KEY: Final = _key("_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 #: As above, for HTTP clients only: set around a call that an instrumentation of a higher layer has recorded.
 SUPPRESS_HTTP_INSTRUMENTATION_KEY: Final = _key("_SUPPRESS_HTTP_INSTRUMENTATION_KEY", "suppress_http_instrumentation")

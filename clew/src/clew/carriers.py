@@ -1,7 +1,7 @@
-"""Carriers: every transport's own headers behind get, set and keys, so that any propagator can use them.
+"""Carriers: `get`, `set` and `keys` over the header objects of each transport, so that any propagator can use them.
 
-Names are case-insensitive and `get` returns all values of a name, in order: who sent a header twice is to be
-told apart from who sent it once.
+Names are case-insensitive and `get` returns all values of a name, in order, so that a header
+that was sent twice can be recognised.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Carrier(Protocol):
 
 
 class DictCarrier:
-    """A mapping of names to a value or several; writes lower-case names."""
+    """A mapping of names to one value or a list of values; writes lower-case names."""
 
     __slots__ = ("headers",)
 
@@ -60,7 +60,7 @@ class DictCarrier:
         return list(dict.fromkeys(name.lower() for name in self.headers))
 
 
-# Names as bytes, lower-case; propagators ask for the same few for ever.
+# Cache of names as lower-case bytes, since propagators always ask for the same few.
 _asgi_names: Final[dict[str, bytes]] = {}
 _MAX_NAMES: Final = 1_000
 

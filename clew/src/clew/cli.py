@@ -43,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough. What is still buffered must not fail again at exit.
+        # The reader (`head`, a pager) has closed the pipe. Drop what is still buffered, or it fails again at exit.
         sys.stdout = None
         return OK
 
 
 def _main(words: list[str]) -> int:
     name = words[0] if words else "--help"
-    # Nothing is looked up for `run`: what it imports, the program pays for.
+    # No entry points are looked up for `run`, since the program would pay for what is imported here.
     plugins = {} if name == "run" else _plugins()
     if name != "run":  # its streams are the program's
         from clew import terminal
@@ -115,7 +115,7 @@ def _overview(plugins: dict[str, EntryPoint]) -> str:
 
 
 def _order(name: str) -> tuple[int, str]:
-    """As one meets them: the server first, then looking at traces, what else is installed, the built-in ones."""
+    """The order in the help: the server, commands that look at traces, other installed ones, the built-in ones."""
     first = list(_SERVER_COMMANDS)
     if name in first:
         return first.index(name), name
@@ -197,7 +197,7 @@ _BUILT_IN: Final = {
 
 
 if __name__ == "__main__":
-    # As `__main__` this module's Command is another class than the one that commands are made of.
+    # Run as `__main__`, this module's `Command` is not the class that the commands derive from.
     from clew.cli import main as imported_main
 
     sys.exit(imported_main())

@@ -46,7 +46,7 @@ _GRPC_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 _logger: Final = logging.getLogger("clew")
 _lock: Final = Lock()
 _provider: TracerProvider | None = None
-# Whether what is configured gives way to the application's own call, without a word.
+# Whether the application's own call may replace the configuration without a warning.
 _is_replaceable = False
 _makes_replaceable = False
 _REPLACED_TIMEOUT_S: Final = 1.0
@@ -147,7 +147,7 @@ def shutdown(timeout_s: float = 5.0) -> None:
 
 def _set_log_level() -> None:
     level = environment.read("OTEL_LOG_LEVEL")
-    # The application's own choice for this logger is worth more.
+    # A level that the application has set for this logger is kept.
     if level is not None and _logger.level == logging.NOTSET:
         _logger.setLevel(level)
 

@@ -1,6 +1,6 @@
 """`clew.trace`: a span for each call of a function, coroutine function or generator, on any tracer provider.
 
-All that needs looking at is looked at when a function is decorated; a call starts a span, runs, ends it.
+Everything about the function is determined when it is decorated; a call only starts a span, runs, and ends it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _set_item: Final = dict.__setitem__
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-# How iterators say that there is no more, and how a program ends well.
+# Exceptions that are no failures: the end of an iterator, and the end of a program without an error.
 _ORDINARY_ENDS: Final = (StopIteration, StopAsyncIteration)
 
 
@@ -150,7 +150,7 @@ class _Argument(NamedTuple):
 
 
 class _Plan:
-    """What is known of a decorated function before it is called."""
+    """The properties of a decorated function, determined once."""
 
     __slots__ = ("_arguments", "_attributes", "_is_fixed", "_kind", "_name", "_provider", "_record", "_tracer", "idle")
 
@@ -171,7 +171,7 @@ class _Plan:
         self._arguments = _arguments_of(function, arguments) if arguments else ()
         self._record = record_exception
         self._is_fixed = tracer_provider is not None
-        # What stands for the global provider where it is known to record nothing: then a call goes straight through.
+        # Marks a global provider that is known to record nothing; calls are then passed through.
         self.idle: object = _MISSING
         self._provider: object = _MISSING
         self._tracer: Tracer | None = None
@@ -202,7 +202,7 @@ class _Plan:
             tracer = self._current_tracer()
             if tracer is None:
                 return None, INVALID_SPAN
-            # Errors are ours to describe: the provider is told to leave them alone.
+            # Errors are recorded here, so the provider must not record them as well.
             current = tracer.start_as_current_span(
                 self._name,
                 None,
@@ -250,7 +250,7 @@ class _Plan:
                 guard.swallow("ending a span", failure)
 
     def failed(self, span: Span | None, error: BaseException) -> None:
-        """Say on the span what `error` means for it."""
+        """Record `error` on the span: exception event, status, cancellation."""
         if span is None or isinstance(error, _ORDINARY_ENDS):
             return
         try:
@@ -369,7 +369,7 @@ def _generator(plan: _Plan, function: Callable[..., Any], started: Span | None =
         if span is None:
             return (yield from body)
         del args, kwargs
-        # The body's own context: what it makes current stays so across its steps, and is nobody else's.
+        # The body has a context of its own: what it makes current is kept between its steps and not visible outside.
         inside = _context_of(span)
         step: Callable[[Any], Any] = body.send
         given: Any = None
@@ -387,7 +387,7 @@ def _generator(plan: _Plan, function: Callable[..., Any], started: Span | None =
                 try:
                     given = yield item
                     step = body.send
-                except BaseException as error:  # GeneratorExit too: what becomes of it is for the body to say
+                except BaseException as error:  # GeneratorExit too; the body decides what happens then
                     given = error
                     step = body.throw
         except BaseException as error:
@@ -472,6 +472,6 @@ _CONTINUED: Final[dict[type, Callable[[_Plan, Callable[..., Any], Span], Callabl
 
 def _context_of(span: Span) -> Context:
     context = Context(get_current())
-    # A Context refuses changes by its own method; nobody else has seen this one yet.
+    # `Context` forbids item assignment; this one is new and not shared yet, so it may be changed.
     _set_item(context, SPAN_KEY, span)
     return context

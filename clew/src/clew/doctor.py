@@ -1,4 +1,4 @@
-"""`clew doctor`: does a span of this machine reach the server, and can it be read back; what to do where not."""
+"""`clew doctor`: checks that a span sent from this machine reaches the server and can be read back, with advice if not."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class _Report:
 
 
 def run(arguments: Namespace) -> int:
-    """Make all checks; returns 0 if they hold, 7 if a span cannot make its way, 2 for options that cannot be meant."""
+    """Make all checks; returns 0 if they hold, 7 if a span cannot be sent or read back, 2 for options that cannot be meant."""
     logger = logging.getLogger("clew")
     level = logger.level
-    # What the exporter would log is said by the checks.
+    # The checks report what the exporter would log.
     logger.setLevel(logging.CRITICAL)
     try:
         return _run(arguments)
@@ -166,7 +166,7 @@ def _check_receivers(report: _Report, status: dict[str, Any] | None) -> None:
             report.say(f"receiver {name}", False, f"receiver {name} is not open: {error or 'no reason given'}")
         elif error:
             client = receiver.get("last_client")
-            # An error of the past is told, and is no fault of this machine.
+            # An error of the past is reported, but is not a failed check.
             report.say(f"receiver {name}", True, text, f"last error: {error}" + (f" (from {client})" if client else ""))
         else:
             report.say(f"receiver {name}", True, text)
@@ -198,7 +198,7 @@ def _check_sending(report: _Report, url: str, headers: Mapping[str, str]) -> str
     from clew.recorder.resource import default_resource
 
     class Watched(OtlpHttpExporter):
-        """Keeps what the endpoint answered."""
+        """Keeps the endpoint's responses."""
 
         last: Outcome | None = None
 

@@ -1,6 +1,6 @@
-"""The environment variables of this distribution: their tables, and how each text is read. Knows nothing of what uses them.
+"""The environment variables of this distribution: tables of their names, and how their values are parsed.
 
-An empty value is as none. A value that cannot be read is named in one warning a process and counts as none.
+An empty value counts as not set. A value that cannot be parsed counts as not set too and is named in one warning per process.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def proxies() -> set[str]:
 
 @contextmanager
 def without(name: str) -> Iterator[None]:
-    """Hide a variable from code of others that reads it, and put it back."""
+    """Remove a variable while other code runs that would read it, and restore it."""
     value = os.environ.pop(name, None)
     try:
         yield
@@ -331,7 +331,7 @@ def name_the_unknown(environment: Mapping[str, str] | None = None) -> None:
 
 
 def _nearest(name: str) -> str | None:
-    # Only processes with a name nobody knows pay for this import.
+    # Imported here because it is needed only where an unknown name is set.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, _BY_NAME, 1, 0.89)), None)

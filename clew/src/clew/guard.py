@@ -1,4 +1,4 @@
-"""Nothing of ours escapes into the application: failures are counted, and logged at most once a minute a place."""
+"""Keeps failures of clew away from the application: they are counted, and logged at most once a minute for each place."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def failures() -> dict[str, int]:
 
 
 def _log(message: str, *args: object, failure: BaseException | None = None) -> None:
-    # The application's own handler may fail, or stderr be closed: then there is nowhere to say it.
+    # Ignore failures of logging: the application's handler may fail, or stderr may be closed.
     try:
         import logging  # not before there is something to say: `clew run` imports this in every process
 

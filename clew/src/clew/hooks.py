@@ -1,4 +1,4 @@
-"""Functions to be called when a module has been imported, so that nothing is imported only to be changed.
+"""Calls functions when a module has been imported, so that a library is patched without being imported by clew.
 
     when_imported("billiard.pool", watch_pool)
 
@@ -26,7 +26,7 @@ _finding: Final = local()
 
 
 def when_imported(name: str, hook: Hook) -> Callable[[], None]:
-    """Call `hook` with the module of this name once it is imported, now if it is; the function returned forgets it.
+    """Call `hook` with the module of this name once it is imported, now if it is; returns a function that removes it.
 
     What `hook` raises is logged and does not disturb the import.
     """
@@ -49,7 +49,7 @@ def when_imported(name: str, hook: Hook) -> Callable[[], None]:
 
 
 def _install() -> None:
-    # Others put theirs first too, and may take ours out with a copy of the list.
+    # Other finders are put first too, and a restored copy of the list may lack this one.
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
 
@@ -66,7 +66,7 @@ def _call(hook: Hook, module: ModuleType) -> None:
 
 
 class _Finder:
-    """Finds only the modules somebody waits for, with the help of all other finders."""
+    """Finds only modules that have a hook, by asking all other finders."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -22,7 +22,7 @@ DEFAULT_FORMAT: Final = (
 
 _lock: Final = Lock()
 _hooks: list[_Hook] = []
-# The provider that was asked last, and the name of its service; one object, so that threads see both or neither.
+# The last provider and the name of its service, in one object, so that threads never see one without the other.
 _service: tuple[object, str] = (None, "")
 
 
@@ -109,7 +109,7 @@ class _Hook:
         setattr(logging.Logger, method, self._replaced_by)
 
     def remove(self) -> None:
-        # Somebody may have replaced ours since, and calls it: then it stays and does nothing.
+        # If other code has replaced the method since and calls ours, ours stays and does nothing.
         self.is_on = False
         if getattr(logging.Logger, self._method) is self._replaced_by:
             setattr(logging.Logger, self._method, self._original)

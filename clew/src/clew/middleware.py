@@ -12,7 +12,7 @@ Middleware = Callable[[Handler], Handler]
 
 
 def chain(*middleware: Middleware) -> Middleware:
-    """One middleware out of several; the first is the outermost. Without any, the handler itself."""
+    """Combines several middleware into one; the first is the outermost. Without any it returns the handler unchanged."""
 
     def wrap(handler: Handler) -> Handler:
         for one in reversed(middleware):

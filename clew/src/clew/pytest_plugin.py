@@ -43,7 +43,7 @@ def clew_tracer_provider(clew_spans: Recording) -> TracerProvider:
     return clew_spans.tracer_provider
 
 
-@pytest.hookimpl(hookwrapper=True)  # the older form: whatever pytest is there must be able to load this
+@pytest.hookimpl(hookwrapper=True)  # the older form of hooks, so that any version of pytest can load this
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Show the recorded spans where a test fails."""
     report: pytest.TestReport = (yield).get_result()

@@ -14,7 +14,7 @@ _Scope = tuple[str, str | None, str | None, Attributes]
 
 
 class ReplaceableProvider(TracerProvider):
-    """Hands on to the provider it was made for, and to the application's once there is one, clew's or another."""
+    """Delegates to the provider it was made for, and to the application's once that is set."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider: Final = provider
@@ -31,7 +31,7 @@ class ReplaceableProvider(TracerProvider):
 
     @property
     def target(self) -> TracerProvider:
-        """Whose spans they are now."""
+        """Set the provider to delegate to."""
         current = trace.get_tracer_provider()
         return self._provider if current is self else current
 

@@ -1,4 +1,4 @@
-"""`clew run`: a program traced without a change to it, in this process, and what it starts in theirs.
+"""`clew run`: traces a program without changes to it, and the Python processes that it starts.
 
 Options become `OTEL_*` variables, so the processes that the program starts read the same. Those that are forked
 inherit everything; a Python started anew finds `_startup/sitecustomize.py` on its path, which calls `clew.startup.start`.

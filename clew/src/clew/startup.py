@@ -1,4 +1,4 @@
-"""What `clew run` does in each process before the program begins: next to nothing.
+"""Start of tracing under `clew run`, in each process before the program begins; it must cost almost nothing.
 
 Nothing is imported but what waits for imports. Tracing is set up when the program first imports a library that is traced
 or OpenTelemetry's API, so that programs which patch the standard library (gevent) find it untouched, and those that

@@ -1,4 +1,4 @@
-"""What commands print, on any terminal: characters it cannot show, its width, its colours."""
+"""Output of commands on any terminal: characters that it cannot show, its width, its colours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from clew import environment
 
 _HANDLER: Final = "clew.terminal"
-# One character each, so that columns stay columns.
+# One character each, so that columns stay aligned.
 _PLAIN: Final = {
     "✓": "+", "✗": "x", "✖": "x", "⊗": "*", "█": "#", "▏": "|", "┈": ".", "…": "~", "→": ">", "·": "-",
     "µ": "u", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "\N{REPLACEMENT CHARACTER}": "?",

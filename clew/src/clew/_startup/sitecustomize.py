@@ -1,4 +1,4 @@
-"""Found on the path of every Python that a program under `clew run` starts: the path's own one first, then tracing."""
+"""Imported at start by every Python process of a program under `clew run`: runs the environment's own module, then tracing."""
 
 import os
 import sys

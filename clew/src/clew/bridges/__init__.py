@@ -1,4 +1,4 @@
 """Older tracing APIs on top of the OpenTelemetry API: code written against them records through any tracer provider.
 
-One file an API; none imports its package before it is used.
+One file for each API; none imports its package before it is used.
 """

@@ -1,4 +1,4 @@
-"""A span's kind, said after its start, as OpenTracing and OpenCensus allow and OpenTelemetry does not."""
+"""Sets a span's kind after its start, which OpenTracing and OpenCensus allow and OpenTelemetry does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from opentelemetry.trace import Span, SpanKind
 
 
 def set_kind(span: Span, kind: SpanKind) -> None:
-    """Make `kind` that of a span that has started.
+    """Set the kind of a span that has started.
 
     A span of a provider that keeps it elsewhere than `_kind`, as clew's and the SDK's do, gets the attribute
     `span.kind` instead, which backends know as well.

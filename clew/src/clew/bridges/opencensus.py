@@ -1,7 +1,7 @@
 """OpenCensus: code written against its API records through an OpenTelemetry tracer provider.
 
-    clew.opencensus.install()          # every opencensus Tracer from now on, those of its integrations too
-    tracer = clew.opencensus.Tracer()  # or one, without changing anybody else's
+    clew.opencensus.install()          # every opencensus Tracer made from now on, those of its integrations too
+    tracer = clew.opencensus.Tracer()  # or a single one
 
 A span of OpenCensus is one of OpenTelemetry from its start: same ids, same current span, the provider's sampler. What
 was said of it is written when it finishes. Samplers and exporters given to OpenCensus are not asked: the provider has
@@ -69,7 +69,7 @@ class Span(census.Span):  # type: ignore[misc]  # the package has no types
         self._token = attach(self._attached)
 
     def finish(self) -> None:
-        """Say everything that was said of it, and end it."""
+        """Write what was recorded to the OpenTelemetry span, and end it."""
         if self._is_finished:
             return
         self._is_finished = True
@@ -80,7 +80,7 @@ class Span(census.Span):  # type: ignore[misc]  # the package has no types
         except Exception as failure:
             guard.swallow("describing a span of OpenCensus", failure)
         self.otel_span.end()
-        # Who finishes spans in another order, or in another task, has made another context current meanwhile.
+        # If spans finish in another order or in another task, another context is current by now and is kept.
         if self._token is not None and get_current() is self._attached:
             detach(self._token)
         self._token = self._attached = None
@@ -92,12 +92,12 @@ class Span(census.Span):  # type: ignore[misc]  # the package has no types
 
 
 class BridgeTracer(ContextTracer):  # type: ignore[misc]  # the package has no types
-    """What an OpenCensus Tracer hands its calls to: spans of the thread or task, one below the other."""
+    """The tracer behind an OpenCensus Tracer: nested spans of the current thread or task."""
 
     def __init__(self, span_context: CensusContext, tracer_provider: TracerProvider | None) -> None:
         super().__init__(exporter=_Nowhere(), span_context=span_context)
         self._provider = tracer_provider
-        # Its own random trace id is nobody's yet; that of a caller is.
+        # A random trace id made by OpenCensus itself is ignored; one that came from a caller is kept.
         self._remote = _remote(span_context)
 
     def start_span(self, name: str = "span") -> Span:
@@ -169,7 +169,7 @@ class Tracer(census_tracer.Tracer):  # type: ignore[misc]  # the package has no 
         )
 
     def get_tracer(self) -> BridgeTracer:
-        """What does the work."""
+        """The tracer that this one delegates to."""
         return BridgeTracer(self.span_context, self._tracer_provider)
 
 
@@ -198,7 +198,7 @@ class Propagator:
 
 
 def install(tracer_provider: TracerProvider | None = None) -> Any:
-    """Let every OpenCensus Tracer made from now on record through this provider; returns what takes that back.
+    """Let every OpenCensus Tracer made from now on record through this provider; returns an undo function.
 
     Its integrations (`opencensus-ext-requests`, `-flask`, …) make theirs by this class and need nothing else.
     """
@@ -227,7 +227,7 @@ class _Nowhere(CensusExporter):  # type: ignore[misc]  # the package has no type
 
 
 class _Above:
-    """Stands for a span above that OpenCensus did not make."""
+    """Represents a parent span that was not made by OpenCensus."""
 
     def __init__(self, span_id: str) -> None:
         self.span_id = span_id

@@ -1,6 +1,6 @@
 """An exporter of OpenCensus: its finished spans, with the ids they have, among those a provider of clew sends.
 
-For who keeps OpenCensus' own tracer and samplers and changes nothing but where spans go.
+For applications that keep OpenCensus' own tracer and samplers and changes nothing but where spans go.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Exporter(CensusExporter):  # type: ignore[misc]  # the package has no type
         self._provider = tracer_provider
 
     def export(self, span_datas: Iterable[Any]) -> None:
-        """Hand over what has finished; it is sent with the provider's next batch."""
+        """Add finished spans to the provider's next batch."""
         self.emit(span_datas)
 
     def emit(self, span_datas: Iterable[Any]) -> None:
@@ -117,7 +117,7 @@ def items_of(attributes: Any) -> dict[str, Any]:
 
 
 def message_items(event: Any) -> dict[str, Any]:
-    """What a message event says; sizes in bytes."""
+    """The attributes of a message event; sizes in bytes."""
     details = {
         "message.type": MESSAGE_TYPES.get(event.type),
         "message.id": event.id,

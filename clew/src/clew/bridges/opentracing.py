@@ -2,7 +2,7 @@
 
     opentracing.set_global_tracer(clew.opentracing.tracer())
 
-What the shim leaves behind is mended: `span.kind` becomes the span's kind, `error` its status, an exception that is
+What the shim does not do is added: `span.kind` becomes the span's kind, `error` its status, an exception that is
 logged an exception event, references say what they are, and baggage travels and is inherited.
 """
 
@@ -105,7 +105,7 @@ class Span(SpanShim):
         return self
 
     def set_baggage_item(self, key: str, value: str) -> Span:
-        """For this span, those below it, and wherever they call."""
+        """Set baggage for this span, its descendants and the services they call."""
         context: SpanContext = self.context
         self._context = SpanContext(context.unwrap(), baggage.set_baggage(key, value, context._baggage))
         return self
@@ -128,7 +128,7 @@ class Scope(ScopeShim):
         self._token = attach(Context({**context, _SCOPE: self}))
 
     def close(self) -> None:
-        """The span that was current before is so again."""
+        """Make the span current that was current before."""
         self._end(None)
 
     def __exit__(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> None:

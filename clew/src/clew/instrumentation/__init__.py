@@ -1,4 +1,4 @@
-"""Instrumentations, one file a library: build its transport, run the tracer. None imports another's library."""
+"""Instrumentations, one file for each library. None imports the library of another."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ COMPONENT: Final = "RabbitMQ"
 
 
 def destinations(exchange: str, routing_key: str, queue: str | None = None) -> tuple[str, str]:
-    """Where a message goes as the conventions write it, and what the name of a span says of it.
+    """The destination of a message as in the conventions, and as in the name of the span.
 
     Source: semantic conventions for RabbitMQ, `messaging.destination.name`.
     """

@@ -1,4 +1,4 @@
-"""One call of a client's function with a span around it: for libraries whose functions are wrapped one by one."""
+"""A span around one call of a client's function, for libraries whose functions are wrapped one by one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ async def traced_acall(
 
 
 def is_within(kind: str) -> bool:
-    """Whether a call of this kind is being made already, by a library above the one that asks: it has the span."""
+    """Whether a call of this kind is already running, made by a library that uses the caller's; that one makes the span."""
     current = current_client_transport()
     return current is not None and current.kind == kind

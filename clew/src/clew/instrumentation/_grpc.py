@@ -1,4 +1,4 @@
-"""What gRPC's sync and aio sides share: a call as a transport, its metadata, its status, its addresses. Imports no gRPC."""
+"""Shared by sync and async gRPC: the `Call`, metadata, status and addresses. Does not import gRPC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNKNOWN: Final = 2
 DEADLINE_EXCEEDED: Final = 4
 #: Calls of this many methods, and of this many peers, are described without being looked at anew.
 _MAX_KNOWN: Final = 1_024
-# A client's deadline is over a little before the server's, which begins when the call arrives.
+# A client's deadline ends a little before the server's, which starts when the call arrives.
 _TOLERANCE_S: Final = 0.05
 
 #: Called once at the end, with the error if there was one.
@@ -57,7 +57,7 @@ class GrpcTransport(Call):
 
     @property
     def peer(self) -> Peer | None:
-        """The other side, asked for only when somebody wants to know."""
+        """The other side; determined only when it is read."""
         if self._peer is None and self._context is not None:
             try:
                 self._peer = peer_from_text(self._context.peer())
@@ -99,7 +99,7 @@ def peer_from_text(text: str) -> Peer | None:
     if colon and scheme in ("ipv4", "ipv6", "dns", "passthrough"):
         text = rest.rpartition("/")[2]
     elif "://" in text:
-        # Names of resolvers nobody knows here: xds:///name, google-c2p:///name.
+        # Schemes of other resolvers: xds:///name, google-c2p:///name.
         name = rest.rpartition("/")[2]
         return (name, 0) if name else None
     text = unquote(text)
@@ -200,7 +200,7 @@ class Replies:
         return getattr(self._stream, name)
 
     def close(self) -> None:
-        """The reader wants no more."""
+        """The reader stops before the end."""
         failure: BaseException = GeneratorExit()
         try:
             close = getattr(self._stream, "close", None)
@@ -257,14 +257,14 @@ def status_given(
 
 
 def given_up_outcome(remaining_s: float | None) -> Outcome:
-    """Of a call whose caller is gone: its time is over, or it has cancelled."""
+    """The outcome of a call whose caller is gone: its deadline has passed, or it has cancelled."""
     if remaining_s is not None and remaining_s < _TOLERANCE_S:
         return grpc_outcome(DEADLINE_EXCEEDED, "Deadline Exceeded", server=True)
     return cancelled_outcome()
 
 
 def cancelled_outcome() -> Outcome:
-    """Of a call that was given up."""
+    """The outcome of a call that was cancelled."""
     outcome = grpc_outcome(CANCELLED, None, server=True)
     outcome.cancelled = True
     return outcome

@@ -49,12 +49,12 @@ def remote_of(socket: Any) -> object:
     """The other end of a socket; None where it has none, or is closed."""
     try:
         return socket.getpeername()
-    except Exception:  # closed meanwhile, or no socket but what somebody has put in its place
+    except Exception:  # closed in the meantime, or a replacement without this method
         return None
 
 
 class RequestTransport(Call):
-    """One request; one that is repeated, after a redirect or a failure, is another."""
+    """One request; a repetition after a redirect or a failure is a request of its own."""
 
     __slots__ = ("_host", "_port", "method", "remote", "resend_count", "url", "version")
 

@@ -1,4 +1,4 @@
-"""A request that a server answers, as a call: what ASGI, WSGI and aiohttp have in common."""
+"""The `Call` for a request that a server answers: shared by ASGI, WSGI and aiohttp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clew.transport import Call, Outcome, Peer
 
 OPTIONS: Final = HttpOptions
 DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-#: The name of the span of what failed when the response had been sent.
+#: The name of the span for a failure after the response was sent.
 AFTERWARDS: Final = "after the response"
 _FIRST_FAULT: Final = 500
 _COMPONENT: Final = "HTTP"
@@ -39,11 +39,11 @@ class ServerCall(Call):
         own.operation = method if route is None and method in METHODS else http_span_name(method, route)
         #: The response's status; 0 before it is known.
         self.status = 0
-        #: What a framework has turned into an answer.
+        #: The exception for which a framework has sent an error response.
         self.error: BaseException | None = None
 
     def failed_with(self, error: BaseException) -> None:
-        """Note the status that servers answer for an exception; none where nobody is left to be answered."""
+        """Note the status that servers send for an exception; none if the client has closed the connection."""
         if not self.status and isinstance(error, Exception) and not client_has_left(error):
             self.status = _FIRST_FAULT
 
@@ -54,7 +54,7 @@ class ServerCall(Call):
         own.operation = http_span_name(self.method, route)
 
     def outcome(self, reply: object, error: BaseException | None) -> Outcome | None:
-        """Status and route. Where there is an exception, it and not the status says what failed."""
+        """Status and route. If there is an exception, `error.type` is its class and not the status."""
         known = OUTCOMES.get((self.status, self.route)) or server_outcome(self.status, self.route)
         if error is not None and known.error_type is not None:
             return Outcome(known.attributes, code=known.code)
@@ -107,7 +107,7 @@ _GROWN: Final = 11
 
 def _template(key: _Key) -> dict[str, AttributeValue]:
     method, scheme, version, host, peer = key
-    # With the component, for whoever starts the span need not make another dictionary to add it.
+    # Includes the component, so that the tracer does not have to copy the dictionary to add it.
     attributes: dict[str, AttributeValue] = {semconv.COMPONENT: _COMPONENT, **http_method_attributes(method)}
     attributes[semconv.URL_SCHEME] = scheme = scheme or "http"
     if version:
@@ -119,7 +119,7 @@ def _template(key: _Key) -> dict[str, AttributeValue]:
         attributes[semconv.SERVER_ADDRESS] = name
         if port is not None:
             attributes[semconv.SERVER_PORT] = port
-    # Replaced for each request. With a place for it the copy is large enough, and need not grow when others are added.
+    # Replaced for each request. It is here so that copies have room for it and need not grow.
     attributes[semconv.URL_PATH] = ""
     if peer:
         attributes[semconv.NETWORK_PEER_ADDRESS] = ""
@@ -137,7 +137,7 @@ def _template(key: _Key) -> dict[str, AttributeValue]:
 
 
 def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
-    host = host.rpartition("@")[2]  # user and password do not belong there, and yet some clients send them
+    host = host.rpartition("@")[2]  # some clients send user and password, which do not belong there
     name, colon, port = host.rpartition(":")
     if colon and port.isdecimal():
         return name.strip("[]"), int(port)

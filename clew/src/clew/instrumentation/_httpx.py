@@ -1,6 +1,6 @@
-"""httpx and httpx2: a CLIENT span for each request a transport sends; a redirect followed is a request of its own.
+"""httpx and httpx2: a CLIENT span for each request a transport sends; a redirect that is followed has a span of its own.
 
-Both have the same classes; whoever derives from here says of which module they are.
+Both have the same classes; each subclass sets the module.
 
 The span ends when the response's headers are there, as OpenTelemetry's conventions advise where an
 application may leave a body unread.
@@ -120,7 +120,7 @@ def _scope_of(transport: Any) -> str:
 
 
 class Tracing:
-    """Traces what another transport sends; one that goes over the network unless one is given."""
+    """Traces the requests of another transport; by default a new network transport."""
 
     #: What makes that one.
     plain: ClassVar[Callable[[], Any]]

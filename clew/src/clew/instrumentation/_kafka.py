@@ -22,7 +22,7 @@ SYSTEM: Final = "kafka"
 COMPONENT: Final = "Kafka"
 #: The attribute of a client that says how it is traced.
 MARK: Final = "_clew_tracing"
-# Who calls a function for somebody else: what is done with its result is done in another place.
+# Modules that call a function on behalf of others: its result is used somewhere else.
 _OURS: Final = "clew.instrumentation."
 _EXECUTORS: Final = ("concurrent.futures.thread", "clew.instrumentation.threads", "confluent_kafka.aio")
 
@@ -79,7 +79,7 @@ def client_from_settings(client_id: Any, group: Any, servers: Any) -> Client:
 
 def _peer(servers: Any) -> Peer | None:
     several = servers.split(",") if isinstance(servers, str) else list(servers or ())
-    # Of several nobody knows which one has the message.
+    # With several servers it is not known which one has the message.
     if len(several) != 1:
         return None
     host, _, port = str(several[0]).strip().rpartition("://")[2].rpartition(":")
@@ -234,7 +234,7 @@ class Sending:
             self._scope.leave()
 
     def done(self, partition: int | None = None, offset: int | None = None) -> None:
-        """The broker has it, as far as anybody will say. A second end changes nothing."""
+        """The broker has the message, as far as is known. A second end does nothing."""
         attributes: dict[str, Any] = {}
         if partition is not None and partition >= 0:
             attributes[semconv.MESSAGING_DESTINATION_PARTITION_ID] = str(partition)
@@ -267,7 +267,7 @@ def protocol_name(error: BaseException) -> str | None:
 
 
 class Reader(Turns):
-    """What a consumer gives out, and the span of what it gave out last."""
+    """The messages of a consumer, and the span of the last one."""
 
     __slots__ = ("client",)
 
@@ -276,11 +276,11 @@ class Reader(Turns):
         self.client: Final = client
 
     def again(self) -> Reader:
-        """Another one for the same consumer."""
+        """A new object for the same consumer."""
         return Reader(self.tracing, self.client)
 
     def call_of(self, given: Any) -> KafkaTransport:
-        """The handling of a message as a call."""
+        """The `Call` for the handling of a message."""
         return KafkaTransport(message_of(given), "process", self.client)
 
     def give(self, given: Any, *, elsewhere: bool) -> None:
@@ -415,7 +415,7 @@ def use_by_default(tracing: MessageTracing) -> Undo:
 
 
 def default_tracing() -> MessageTracing:
-    """How a message is traced of which nothing else is known."""
+    """The tracing for a message whose consumer is not known."""
     return _patched[-1] if _patched else _plain()
 
 
@@ -461,7 +461,7 @@ class Tracings:
         setattr(client, MARK, self._tracing_of(client, tracing))
 
     def patch(self, tracing: MessageTracing) -> Undo:
-        """Trace the others; the undo function leaves them alone again."""
+        """Trace all other clients; returns an undo function."""
 
         def unless_by_hand(client: Any) -> Any:
             if MARK in vars(client):

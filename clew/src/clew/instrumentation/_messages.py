@@ -1,4 +1,4 @@
-"""What every message queue has in common: a message that is sent or handled becomes a call."""
+"""Shared by all message queues: the `Call` for a message that is sent or handled."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class MessageTracing:
         if self._join == "parent":
             return consumer.begin(call.operation, call.carrier, call)
         link = consumer.link(call.carrier)
-        # A trace of its own, with the sender's baggage.
+        # A new trace, with the sender's baggage.
         outside = attach(set_span_in_context(INVALID_SPAN, consumer.extract(call.carrier)))
         try:
             return consumer.begin(call.operation, None, call, () if link is None else (link,))

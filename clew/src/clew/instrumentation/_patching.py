@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-#: Takes back what an instrumentation replaced.
+#: Undoes what an instrumentation has replaced.
 Undo = Callable[[], None]
 
 

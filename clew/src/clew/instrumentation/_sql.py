@@ -1,4 +1,4 @@
-"""What every driver of an SQL database has in common: a statement becomes a call."""
+"""Shared by all drivers of SQL databases: the `Call` for a statement."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _DatabaseCall(Call):
 
     @property
     def _shown_namespace(self) -> str | None:
-        # The name of a file is no better in a span's name than none.
+        # The name of a file is of no use in a span's name.
         return None if self._place.system == "sqlite" else self._place.namespace
 
     def _described(self, **details: Any) -> Mapping[str, AttributeValue]:

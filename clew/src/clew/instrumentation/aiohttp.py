@@ -160,7 +160,7 @@ class _Exchange:
 
 
 class _ClientTracing:
-    """The signals of a session."""
+    """Handlers of a session's signals."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer

@@ -92,15 +92,15 @@ async def _handed_over(own: Sending | None, original: Callable[..., Any], /, *ar
 
 
 def _end_with(own: Sending, future: Any) -> None:
-    """End the span with the broker's answer; asyncio still says where nobody asked for a failure."""
+    """End the span with the broker's answer; asyncio still warns of a failure that is never retrieved."""
 
     def ended(future: asyncio.Future[Any]) -> None:
         try:
             if future.cancelled():
-                # Nobody waits any more; the message is on its way.
+                # The caller no longer waits, but the message is being sent.
                 own.done()
                 return
-            # Not by `exception()`, after which asyncio takes the failure as seen.
+            # Not with `exception()`, which would make asyncio treat the failure as retrieved.
             error = getattr(future, "_exception", None)
             if error is not None:
                 own.failed(error)
@@ -176,11 +176,11 @@ _tracings: Final = Tracings(
 
 
 def traced(client: Any, tracing: MessageTracing) -> Any:
-    """The same producer or consumer, whose messages are traced from now on; a second time changes nothing."""
+    """Trace the messages of a producer or consumer from now on, and return it. A second call does nothing."""
     _tracings.trace(client, tracing)
     return client
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every producer and consumer, made before or after; returns the undo function."""
+    """Trace all producers and consumers, existing and future ones; returns an undo function."""
     return _tracings.patch(MessageTracing({"tracer_provider": tracer_provider, **options}, "clew.kafka"))

@@ -37,7 +37,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _MARK: Final = "clew.traced"
 # What a WebSocket is closed with when its handler failed: RFC 6455's code, and Litestar's.
 _INTERNAL_ERRORS: Final = frozenset((1011, 4500))
-# Of Flask and Django, whose WSGI applications may be mounted within: routes and exceptions are heard of there.
+# Signals of Flask and Django, whose WSGI applications may be mounted within: they tell routes and exceptions.
 _WITH_SIGNALS: Final = frozenset(("flask.signals", "django.core.signals"))
 # What `attach` calls, without its own call.
 _attach: Final = RUNTIME_CONTEXT.attach
@@ -52,7 +52,7 @@ class AsgiTransport(ServerCall):
     scope: Scope
 
     def __init__(self, scope: Scope) -> None:
-        # What `ServerCall` does, written out: this is made for every request.
+        # The code of `ServerCall`, inlined, since this runs for every request.
         own: Any = self
         method = scope.get("method", "GET")
         own.method, own.operation = method, method if method in METHODS else http_span_name(method, None)
@@ -101,7 +101,7 @@ class AsgiTransport(ServerCall):
 
 
 class TracingMiddleware:
-    """ASGI middleware; lifespan passes through untouched, and so does what another of it traces already."""
+    """ASGI middleware. Lifespan, and requests that another instance traces already, are passed through."""
 
     __slots__ = ("_tracer", "app")
 
@@ -128,7 +128,7 @@ class TracingMiddleware:
             guard.swallow("reading an ASGI scope", failure)
             await self.app(scope, receive, send)
             return
-        # What `Scope` does, written out, as this is in the way of every request.
+        # The code of `Scope`, inlined, since this runs for every request.
         span, context = tracer.begin(transport.operation, transport.carrier, transport)
         status = 0
         open_ = True
@@ -158,7 +158,7 @@ class TracingMiddleware:
                 status = 101
             elif name == "websocket.close":
                 if not status:
-                    # Closed before it was accepted: servers answer the handshake so.
+                    # Closed before it was accepted: servers answer the handshake with 403.
                     status = 403
                 if message.get("code") in _INTERNAL_ERRORS:
                     _note_handled(transport, status)
@@ -207,7 +207,7 @@ def _end(
 ) -> None:
     outcome: Outcome | None = None
     if transport.error is not None:
-        # It would hold the frames that hold the transport.
+        # Else a reference cycle through the traceback's frames.
         error, transport.error = error or transport.error, None
     if span.is_recording():
         try:

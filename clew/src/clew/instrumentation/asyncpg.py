@@ -26,7 +26,7 @@ from clew.instrumentation._sql import Place, StatementTracing, StatementTranspor
 from clew.tracing.options import DatabaseOptions
 
 OPTIONS: Final = _sql.OPTIONS
-# Methods of a connection, and how the statement is to be had from their arguments.
+# Methods of a connection, and how the statement is read from their arguments.
 _OF_STATEMENTS: Final = ("execute", "fetch", "fetchval", "fetchrow")
 _OF_BATCHES: Final = ("executemany", "fetchmany")
 _OF_TABLES: Final = {
@@ -112,7 +112,7 @@ def _first_two(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any
 
 
 class _Traced:
-    """Marks what this module traces by a class of its own."""
+    """Base class of the classes that this module traces."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Every library that is traced, patched when the program imports it; and the undo of that."""
+"""Patches each supported library when the program imports it, and undoes it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LIBRARIES: Final = (
     ("threading", "clew.instrumentation.threads:patch_threads"),
     ("concurrent.futures.thread", "clew.instrumentation.threads:patch_executors"),
 )
-# These make no spans, so that nothing is set up for them.
+# These make no spans, so tracing is not set up for them.
 _WITHOUT_SPANS: Final = frozenset(("threading", "concurrent.futures.thread"))
 _DISABLED: Final = "CLEW_DISABLED_INSTRUMENTATIONS"
 _lock: Final = Lock()
@@ -117,7 +117,7 @@ def _left_alone(without: Iterable[str]) -> set[str]:
 
 
 class _Run:
-    """One call of `instrument`, until it is taken back."""
+    """One call of `instrument`, until it is undone."""
 
     def __init__(
         self, tracer_provider: TracerProvider | None, before: Callable[[], None] | None, options: dict[str, Any]

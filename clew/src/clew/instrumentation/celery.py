@@ -2,7 +2,7 @@
 
     clew.celery.traced(app)   # in the sender and in the worker
 
-What a worker runs is seen through Celery's signals.
+Tasks in a worker are traced through Celery's signals.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Run:
 
 
 class _Celery:
-    """The signals of one application, or of all."""
+    """Handlers of Celery's signals for one application, or for all."""
 
     def __init__(self, tracing: MessageTracing, app: Celery | None) -> None:
         self._tracing = tracing

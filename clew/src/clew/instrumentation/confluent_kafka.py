@@ -77,7 +77,7 @@ class _Delivery:
             guard.swallow("ending a message of confluent-kafka", failure)
         return None if self._callback is None else self._callback(error, message)
 
-    # The library drops it uncalled where only failures are reported (`delivery.report.only.error`), and with the producer.
+    # The library drops it without calling it if only failures are reported (`delivery.report.only.error`), and with the producer.
     def __del__(self) -> None:
         self._own.done()
 
@@ -164,7 +164,7 @@ class _Writer:
         return self._tracing.is_on
 
     def stop(self) -> None:
-        """Messages are traced no longer; those that are on their way still have their end."""
+        """Stop tracing; spans of messages that are being sent still end."""
 
 
 # -- receiving ----------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class _Reading:
         return self.reader.tracing.is_on
 
     def stop(self) -> None:
-        """Messages are traced no longer, the last one neither."""
+        """Stop tracing, and end the span of the last message."""
         self.reader.done()
 
 

@@ -18,7 +18,7 @@ __all__ = ["TracedConnection", "TracedCursor", "traced"]
 
 
 class _StandIn:
-    """Looks and behaves like the object it stands for, except where a subclass says otherwise."""
+    """A proxy that behaves like the wrapped object, except for what a subclass overrides."""
 
     __slots__ = ("__wrapped__", "_place", "_tracing")
 

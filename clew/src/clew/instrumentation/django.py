@@ -25,7 +25,7 @@ OPTIONS: Final = wsgi.OPTIONS
 
 
 def note_route(request: Any, match: Any) -> None:
-    """Tell the call that is being answered the route Django has found, after its root path: `/shop/users/<int:pk>/`."""
+    """Set the route that Django has found on the current call, with its root path: `/shop/users/<int:pk>/`."""
     route = getattr(match, "route", None)
     transport: Any = current_server_transport()
     if isinstance(route, str) and hasattr(transport, "route"):
@@ -47,7 +47,7 @@ class RouteMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: Any) -> Any:
-        """Nothing but the next one's answer."""
+        """Return the response of the next middleware."""
         return self.get_response(request)
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:
@@ -90,7 +90,7 @@ def patch_asgi(tracer_provider: TracerProvider | None = None, **options: Any) ->
 
 
 def _with_routes(undo_handler: Undo) -> Undo:
-    """Let Django tell its routes and exceptions too; twice tells the same."""
+    """Connect to Django's signals for routes and exceptions; a second call does nothing."""
     wsgi.listen_to_frameworks()
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:

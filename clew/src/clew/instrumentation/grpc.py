@@ -4,7 +4,7 @@
     channel = grpc.intercept_channel(channel, clew.grpc.client_interceptor())
 
 A server's span ends with its handler, a streaming one's with its last message; a client's when the call's status is
-there, which for a stream of replies is after the last was read, or when nobody holds the call any more. `clew.grpc.aio`
+there, which for a stream of replies is after the last was read, or when the call object is garbage collected. `clew.grpc.aio`
 is `clew.instrumentation.grpc_aio`, loaded when asked for.
 """
 
@@ -174,7 +174,7 @@ def _answered(
                 # no failures of its own.
                 error = None
             if (error is None or is_cancellation(error)) and not context.is_active():
-                # Nobody reads the status any more: the caller gave up or was cut off, or its time is over.
+                # The status is read no more: the caller has cancelled, is disconnected, or its deadline has passed.
                 outcome, error = given_up_outcome(context.time_remaining()), None
             else:
                 outcome, error = status_given(code, context.details(), reply, error)
@@ -232,7 +232,7 @@ class _ClientInterceptor(
         try:
             carrier = GrpcCarrier(given)
         except Exception:
-            # gRPC cannot read it, either, and says so in its own way.
+            # gRPC cannot read it either and raises its own error.
             return continuation(details, request)
         transport = GrpcTransport(method, carrier, peer=self._peer)
         before = carrier.pairs
@@ -240,7 +240,7 @@ class _ClientInterceptor(
         if not streams_requests:
             tracer.received(span, request)
         if carrier.pairs is not before or not (given is None or isinstance(given, (list, tuple))):
-            # What can be read only once has been.
+            # An iterator can be read only once, and has been.
             details = _with_metadata(details, carrier.pairs)
         transport_token = client_transport.set(transport)
         token = attach(current)
@@ -302,7 +302,7 @@ def _watched(
     elif hasattr(call, "add_done_callback"):
         call.add_done_callback(lambda call: _done(tracer, span, transport, call))
     elif hasattr(call, "__next__"):
-        # Another interceptor's generator.
+        # A generator of another interceptor.
         return Replies(
             call,
             current,

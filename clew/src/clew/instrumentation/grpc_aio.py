@@ -288,7 +288,7 @@ class _ClientInterceptor:
         try:
             carrier = GrpcCarrier(details.metadata)
         except Exception:
-            # gRPC cannot read it, either, and says so in its own way.
+            # gRPC cannot read it either and raises its own error.
             return await continuation(details, request)
         before = carrier.pairs
         transport = GrpcTransport(method_name(details.method), carrier, peer=self._peer)

@@ -88,7 +88,7 @@ class _Methods:
         return reply
 
     def consume(self, channel: Any, original: Callable[..., Any], queue: str, *args: Any, **kw: Any) -> Iterator[Any]:
-        # What is done with a message is done between two of these; the span is current there, and nobody else's code.
+        # A message is handled between two of these steps, so the span is current only for the handling code.
         for reply in original(queue, *args, **kw):
             method, properties, body = reply
             call = None

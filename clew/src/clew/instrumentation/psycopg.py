@@ -51,7 +51,7 @@ def _place(connection: Any) -> Place:
 
 
 def _finish(scope: Scope, error: BaseException | None) -> None:
-    # Who stops reading has what was wanted.
+    # A reader that stops early is no failure.
     scope.failed(None if isinstance(error, GeneratorExit) else error)
 
 
@@ -86,7 +86,7 @@ class _Methods:
         return traced_call(self.tracing.tracer, call, original, *arguments, **options)
 
     def stream(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
-        # A generator, so that what nobody iterates has no span.
+        # A generator, so that a call whose result is never iterated has no span.
         call = self._call(cursor, arguments, options)
         rows = original(*arguments, **options)
         if call is None:

@@ -74,7 +74,7 @@ _OF_THE_DRIVER: Final = frozenset(("lsid", "$clusterTime", "$db", "$readPreferen
 MAX_STATEMENT_CHARACTERS: Final = 4_096
 _MAX_ITEMS: Final = 10
 _MAX_DEPTH: Final = 12
-# A command always ends, except where another listener raises; what is left over must not pile up.
+# A command always ends, except where another listener raises; spans that are left over must not fill the memory.
 _MAX_OPEN: Final = 10_000
 
 
@@ -220,7 +220,7 @@ def _outcome(reply: Mapping[str, Any], *, failed: bool) -> Outcome:
     message = problem.get("errmsg")
     return Outcome(
         {} if code is None else {semconv.DB_RESPONSE_STATUS_CODE: str(code)},
-        # Where no server has spoken, the driver gives the class of its exception.
+        # Without an answer of a server, the driver gives the class of its exception.
         error_type=str(code if code is not None else problem.get("errtype") or "_OTHER"),
         message=None if message is None else str(message),
         code=code if isinstance(code, int) else None,
@@ -229,7 +229,7 @@ def _outcome(reply: Mapping[str, Any], *, failed: bool) -> Outcome:
 
 
 class _SelectionTransport(Call):
-    """The choice of a server for an operation, which failed: no command was sent, so the driver tells nobody."""
+    """The choice of a server for an operation, which failed: no command was sent, so the driver calls no listener."""
 
     __slots__ = ("_topology",)
 

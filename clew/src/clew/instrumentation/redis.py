@@ -40,7 +40,7 @@ _DEFAULT_PORT: Final = 6379
 _MARK: Final = "_clew_traced"
 _MAX_STATEMENT_CHARACTERS: Final = 4_096
 _MAX_SHOWN_ARGUMENTS: Final = 16
-# Of these the second word says what is done.
+# For these commands the second word is part of the name.
 _WITH_SUBCOMMAND: Final = frozenset(
     (
         "ACL",
@@ -113,7 +113,7 @@ class RedisTransport(Call):
             error = next((one for one in reply if isinstance(one, redis.RedisError)), None)
             return None if error is None else Outcome(_code_of(error), type_name(error), str(error))
         if isinstance(error, redis.WatchError):
-            # Somebody else has changed what was watched: the way in which Redis asks for another try.
+            # A watched key was changed by another client: Redis' way to ask for another try.
             return Outcome(handled=True)
         if not isinstance(error, redis.ResponseError):
             return None
@@ -249,7 +249,7 @@ def _arguments_of(command: Any) -> Sequence[Any]:
 
 
 def traced(client: Client, **options: Unpack[DatabaseOptions]) -> Client:
-    """The same client, each of whose commands and pipelines is traced from now on.
+    """Trace the commands and pipelines of a client from now on, and return it.
 
     Takes `redis.Redis`, `redis.RedisCluster` and those of `redis.asyncio`. Raises TypeError for anything else,
     ValueError for an unknown convention. A client that is traced already stays as it is.

@@ -36,7 +36,7 @@ AnyEngine = TypeVar("AnyEngine", bound="Engine | AsyncEngine")
 
 
 class _Listener:
-    """What happens between a statement's beginning and its end. The execution context keeps what is open."""
+    """Handlers of an engine's events. The open scope is kept on the execution context."""
 
     def __init__(self, tracing: StatementTracing, is_explicit: bool) -> None:
         self._tracing = tracing
@@ -112,7 +112,7 @@ def _place(engine: Any) -> Place:
 
 
 def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
-    """The same engine, whose statements are traced from now on; a second time changes nothing.
+    """Trace the statements of an engine from now on, and return it. A second call does nothing.
 
     Takes an `Engine` and an `AsyncEngine`. Raises TypeError for anything else, ValueError for an unknown convention.
     """
@@ -127,6 +127,6 @@ def traced(engine: AnyEngine, **options: Unpack[DatabaseOptions]) -> AnyEngine:
 
 
 def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo:
-    """Trace every engine, made before or after; returns an undo function."""
+    """Trace all engines, existing and future ones; returns an undo function."""
     chosen: DatabaseOptions = {"tracer_provider": tracer_provider, **options}  # type: ignore[typeddict-item]
     return _Listener(StatementTracing(chosen, "clew.sqlalchemy"), is_explicit=False).listen(Engine)

@@ -43,7 +43,7 @@ def _run(connection: Any, function: Callable[..., Any], arguments: tuple[Any, ..
 
 
 class _Cursor(sqlite3.Cursor):
-    """Between the library's cursor and the application's."""
+    """Traced base class between the library's cursor and the application's."""
 
     __slots__ = ()
 
@@ -58,7 +58,7 @@ class _Cursor(sqlite3.Cursor):
 
 
 class _Connection(sqlite3.Connection):
-    """Between the library's connection and the application's."""
+    """Traced base class between the library's connection and the application's."""
 
     __slots__ = ()
 
@@ -151,7 +151,7 @@ def _connector(
 
     def _adopt(connection: Any, database: Any) -> None:
         try:
-            # What a factory made may be anything.
+            # A factory may return any object.
             if isinstance(connection, sqlite3.Connection):
                 _insert(type(connection), sqlite3.Connection, _Connection)
                 object.__setattr__(connection, _PLACE, Place("sqlite", os.fsdecode(database)))

@@ -1,4 +1,4 @@
-"""Threads and executors: what they run belongs to the span that was current where it was handed over. Makes no spans.
+"""Threads and executors: their functions run with the span that was current where they were submitted. Makes no spans.
 
     executor.submit(clew.threads.carried(work), order)
 
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class NoOptions(TypedDict):
-    """There is nothing to choose."""
+    """No options."""
 
 
 OPTIONS: Final = NoOptions
@@ -53,14 +53,14 @@ def _in(context: Context, function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _current() -> Context | None:
-    """The current context; None as long as nobody has imported OpenTelemetry's, which is then empty everywhere."""
+    """The current context; None as long as OpenTelemetry's is not imported, since it is empty until then."""
     module = sys.modules.get("opentelemetry.context")
     get_current: Callable[[], Context] | None = getattr(module, "get_current", None)
     return None if get_current is None else get_current()
 
 
 def patch(tracer_provider: TracerProvider | None = None) -> Undo:
-    """Every thread and every task of a `ThreadPoolExecutor` keeps its context; returns an undo function."""
+    """Carry the context into every thread and every task of a `ThreadPoolExecutor`; returns an undo function."""
     undos = [patch_threads(), patch_executors()]
 
     def undo() -> None:
@@ -71,12 +71,12 @@ def patch(tracer_provider: TracerProvider | None = None) -> Undo:
 
 
 def patch_threads(tracer_provider: TracerProvider | None = None) -> Undo:
-    """Every thread keeps the context it was started in; returns an undo function."""
+    """Run every thread in the context that it was started in; returns an undo function."""
     return replace(Thread, "start", _start)
 
 
 def patch_executors(tracer_provider: TracerProvider | None = None) -> Undo:
-    """Every task of a `ThreadPoolExecutor` keeps its context; returns an undo function."""
+    """Run every task of a `ThreadPoolExecutor` in the context it was submitted in; returns an undo function."""
     from concurrent.futures.thread import ThreadPoolExecutor
 
     return replace(ThreadPoolExecutor, "submit", _submit)

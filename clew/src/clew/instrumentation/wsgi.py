@@ -101,7 +101,7 @@ class WsgiTransport(ServerCall):
 
 
 class TracingMiddleware:
-    """WSGI middleware; what another of it traces already passes through untouched."""
+    """WSGI middleware. Requests that another instance traces already are passed through."""
 
     __slots__ = ("_tracer", "app")
 
@@ -234,7 +234,7 @@ def _end(tracer: Tracer, request: Scope, error: BaseException | None) -> None:
         transport.routed(transport.route)
         tracer.update_name(request.span, transport)
     error = error or transport.error
-    transport.error = None  # it would hold the frames that hold the transport
+    transport.error = None  # else a reference cycle through the traceback's frames
     request.finish(None, error)
 
 
@@ -245,7 +245,7 @@ _heard: Final[set[str]] = set()
 
 
 def listen_to_frameworks() -> None:
-    """Hear of exceptions that Flask and Django turn into a 500, where either is in use."""
+    """Connect to the signals for exceptions that Flask and Django answer with a 500, if either is in use."""
     # Looked for at each request, as an application may be imported after its middleware is made.
     for name, listen in _FRAMEWORKS:
         if name not in _heard and (module := sys.modules.get(name)) is not None:

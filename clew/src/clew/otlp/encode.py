@@ -20,7 +20,7 @@ _UINT64_MASK: Final = (1 << 64) - 1
 _INT64_MIN: Final = -(1 << 63)
 _INT64_MAX: Final = (1 << 63) - 1
 
-# Attribute keys are few and come back with every span; the bound is against keys made of data.
+# Cache of attribute keys, which are few and repeat with every span. Bounded, since keys may be made from data.
 _MAX_CACHED_KEYS: Final = 4096
 
 
@@ -42,7 +42,7 @@ _ONE_BYTE: Final = [bytes((n,)) for n in range(0x80)]
 
 
 def tag(field: int, wire_type: int) -> bytes:
-    """What stands before a field's value."""
+    """The tag of a field."""
     return varint(field << 3 | wire_type)
 
 
@@ -225,15 +225,15 @@ _SPAN_ID_HEAD: Final = tag(f.SPAN_SPAN_ID, f.BYTES) + b"\x08"
 _PARENT_HEAD: Final = tag(f.SPAN_PARENT_SPAN_ID, f.BYTES) + b"\x08"
 _KIND_HEAD: Final = tag(f.SPAN_KIND, f.VARINT)
 _FLAGS_HEAD: Final = tag(f.SPAN_FLAGS, f.FIXED32)
-# kind, start and end stand side by side: one call packs them.
+# kind, start and end are adjacent fields, so one call packs them.
 _pack_kind_and_times: Final = Struct("<2scQcQ").pack
 _KINDS: Final = [_KIND_HEAD + varint(kind) for kind in range(6)]
 _START_TAG: Final = tag(f.SPAN_START, f.FIXED64)
 _END_TAG: Final = tag(f.SPAN_END, f.FIXED64)
 _pack_flags: Final = Struct("<2sI").pack
 _ATTRIBUTE_HEAD: Final = [tag(f.SPAN_ATTRIBUTES, f.BYTES) + varint(n) for n in range(256)]
-# Methods, routes and names of systems come back with most spans, written once and looked up afterwards. What comes
-# after the cache is full is data made of ids, and is written each time.
+# Cache of encoded pairs: methods, routes and names of systems repeat with most spans. Once it is full, new pairs are
+# encoded each time; they are most likely made from ids.
 _pairs: dict[tuple[str, str], bytes] = {}
 _MAX_CACHED_PAIRS: Final = 4096
 _MAX_CACHED_PAIR_BYTES: Final = 128

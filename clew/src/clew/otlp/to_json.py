@@ -81,7 +81,7 @@ def _any_value(data: bytes) -> dict[str, Any]:
 
 
 def _json_double(value: float) -> float | str:
-    # JSON has no words for these; protobuf's mapping has.
+    # Not representable in JSON; protobuf's mapping writes them as strings.
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

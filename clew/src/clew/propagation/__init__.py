@@ -1,4 +1,4 @@
-"""Propagation: contexts to and from carriers, one file a format. Imports carriers and ids, nothing above.
+"""Propagation: reads and writes contexts in carriers, one file for each format. Imports carriers and ids only.
 
 Start reading at `tracecontext.py`; `propagators_from_names` puts several together. Formats that are not asked for
 are not imported.

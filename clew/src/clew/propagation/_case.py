@@ -1,4 +1,4 @@
-"""Names in any case, for the API's own getter, which knows `Traceparent` in a dict for another name."""
+"""Case-insensitive look-up of header names, which the API's default getter does not do for a dict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all formats share: a header's one value, a remote parent, the original id of another system, baggage."""
+"""Shared by all formats: a header's single value, a remote parent, the original id of another system, baggage."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def with_debug(context: Context) -> Context:
 
 
 def is_debug(context: Context | None, trace_id: int) -> bool:
-    """Whether a caller marked this trace for debugging, so that the mark is handed on."""
+    """Whether a caller marked this trace for debugging, so that the mark is passed on."""
     return (get_current() if context is None else context).get(_DEBUG) == trace_id
 
 

@@ -75,7 +75,7 @@ def _with(context: Context, trace_id: str, span_id: str, state: str | None) -> C
 
 
 def _digits(trace_id: int) -> str:
-    # A trace that began with 64 bits goes on so, for those that know no more.
+    # A trace id that came with 64 bits is sent with 64 bits, for services that know no longer ones.
     return f"{trace_id:032x}" if trace_id >> 64 else f"{trace_id:016x}"
 
 

@@ -1,7 +1,7 @@
 """W3C baggage: `key=value;property,…`, values percent-encoded.
 
-A `+` is a plus sign: the recommendation knows percent-encoding only. OpenTelemetry Python writes a blank as `+`
-and reads `+` as a blank, against it; what we write (`%20`, `%2B`) it reads rightly, its blanks reach us as `+`.
+A `+` is a plus sign, since the recommendation has percent-encoding only. OpenTelemetry Python writes a blank as `+`
+and reads `+` as a space, against it; it reads what clew writes (`%20`, `%2B`) correctly, but its spaces arrive here as `+`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _member: Final = re.compile(
     f"{_BLANK}({_TOKEN}){_BLANK}={_BLANK}({_VALUE}){_BLANK}"
     f"((?:;{_BLANK}{_TOKEN}{_BLANK}(?:={_BLANK}{_VALUE}{_BLANK})?)*)"
 ).fullmatch
-# `+` is encoded although it need not be: who takes it for a blank is then right too.
+# `+` is encoded although it need not be, so that readers that decode it as a space are correct too.
 _SAFE: Final = "!#$&'()*-./:<>?@[]^_`{|}~"
 _FIELDS: Final = frozenset((BAGGAGE,))
 

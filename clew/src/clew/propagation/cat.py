@@ -108,7 +108,7 @@ class CatPropagator(TextMapPropagator):
 
 
 def _own_address() -> str:
-    # A datagram socket that is connected sends nothing, and knows which address it would send from.
+    # Connecting a datagram socket sends nothing, but shows which local address would be used.
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect(("192.0.2.1", 9))

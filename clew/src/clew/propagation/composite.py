@@ -1,4 +1,4 @@
-"""Several propagators as one: the first that finds a trace wins; a failing one costs the others nothing."""
+"""Several propagators as one: the first that finds a trace wins; a failure of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CompositePropagator(TextMapPropagator):
             for propagator in self._propagators
         )
 
-        # Nearly every request has a traceparent first and nothing that the others read: one look tells.
+        # Nearly every request has a traceparent and no header that the others read; one check finds that out.
         first = self._propagators[0] if self._propagators else None
         self._first: Final = first if type(first) is TraceContextPropagator else None
         others = self._readers[1:]

@@ -1,4 +1,4 @@
-"""Kratos' service name: who calls travels in `x-md-service-name` and becomes `peer.service` on the server."""
+"""Kratos' service name: the caller sends it in `x-md-service-name`; it becomes `peer.service` on the server."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def service_name_of(span: object) -> str | None:
 def _name_of(resource: object) -> str | None:
     attributes = getattr(resource, "attributes", resource)
     name = attributes.get(semconv.SERVICE_NAME) if isinstance(attributes, Mapping) else None
-    # What the specification says where nobody named the service: no name to tell others.
+    # The specification's default for a service without a name; it is not sent.
     if not isinstance(name, str) or name.startswith("unknown_service"):
         return None
     return name

@@ -128,7 +128,7 @@ def _with(context: Context, fields: list[str]) -> Context:
 
 
 def _decoded(text: str) -> str | None:
-    # The decoder passes over what is no base64, and would make something of anything.
+    # The decoder ignores characters that are not base64, and so would accept any text.
     if len(text) % 4 or not _base64(text):
         return None
     try:

@@ -57,7 +57,7 @@ class SofaTracerPropagator(TextMapPropagator):
         members: list[tuple[str, str]] = []
         head = one(carrier, getter, HEAD, MAX_BAGGAGE_BYTES)
         if head is not None:
-            # Encoded as a whole; where it is not, there is an `=` in plain sight.
+            # URL-encoded as a whole, unless it contains an `=`.
             values = dict(parse_qsl(head if "=" in head else unquote(head))[:MAX_ITEMS])
             sampled = "0" if values.pop("sample", "true").lower() in ("false", "0") else "1"
             values.pop("pspid", None)

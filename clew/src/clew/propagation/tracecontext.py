@@ -34,13 +34,13 @@ TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 MAX_MEMBERS: Final = 32
 
-# What is nearly always sent: version 00, no flags but those known.
+# The usual form: version 00, only known flags.
 _usual: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]", re.ASCII).fullmatch
 _traceparent: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII).fullmatch
 _member: Final = re.compile(
     r"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])", re.ASCII
 ).fullmatch
-# Bit 0 sampled, bit 1 random trace id; whatever else may come is not sent on.
+# Bit 0 sampled, bit 1 random trace id; other bits are not passed on.
 _SAMPLED: Final = 1
 _RANDOM: Final = 2
 _KNOWN_FLAGS: Final = 3
@@ -53,7 +53,7 @@ _EMPTY: Final = TraceState()
 
 
 _make: Final = tuple.__new__
-# Its constructor checks the ranges of ids, at a price; its fields are these wherever this holds.
+# The constructor checks the ranges of ids, which is slow; where this holds, the fields can be set directly.
 _IS_KNOWN_TUPLE: Final = tuple(SpanContext(2, 1, True, _FLAGS[1], _EMPTY)) == (2, 1, True, _FLAGS[1], _EMPTY, True)
 
 
@@ -65,7 +65,7 @@ def remote_span_context(trace_id: int, span_id: int, flags: TraceFlags, state: T
 
 
 class W3CTraceState(TraceState):
-    """A trace state that keeps what came as it came: members in order, repeated keys too. Immutable."""
+    """A trace state that keeps the received members unchanged: in order, with repeated keys. Immutable."""
 
     def __init__(self, entries: Sequence[tuple[str, str]] | None = None) -> None:
         """Members that break the grammar, and all of them when there are more than 32, are left out."""
@@ -135,7 +135,7 @@ class TraceContextPropagator(TextMapPropagator):
         values = getter.get(carrier, TRACEPARENT)
         if not values and getter is default_getter:
             values = values_in_any_case(carrier, TRACEPARENT)
-        # Sent twice, no one can tell which is right: a new trace.
+        # Sent twice, so it is unknown which is right: start a new trace.
         if not values or len(values) != 1 or not isinstance(values[0], str):
             return context
         if getter is default_getter:

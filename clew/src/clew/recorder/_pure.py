@@ -1,6 +1,6 @@
 """The hot path in Python: start a span, collect what it is told, end it into OTLP bytes.
 
-A native twin must do exactly this; the tests of this module are its specification.
+The native twin must behave exactly the same; the tests of this module are its specification.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _set_item: Final = dict.__setitem__
 
 
 class Sink(Protocol):
-    """What a tracer's spans go to; the provider."""
+    """Receives the events of a tracer's spans; implemented by the provider."""
 
     @property
     def resource(self) -> Any:
@@ -71,7 +71,7 @@ class Sink(Protocol):
         """Called only if `observed`: a recording span has started."""
 
     def ending(self, span: Span) -> None:
-        """Called only if `observed`: the end time is set; processors may still write, nobody else may."""
+        """Called only if `observed`: the end time is set; only processors may still write."""
 
     def is_ending(self, span: Span) -> bool:
         """Whether this thread is inside `ending` of this span."""
@@ -215,7 +215,7 @@ class Span(ReadableSpan, ApiSpan):
         end_ns = (
             self._anchor_ns + perf_counter_ns() if end_time is None else as_time_ns(end_time) or self._start_ns or 1
         )
-        # Nothing is called between the question and the answer: of two threads that end a span, one does.
+        # No call between the check and the assignment, so of two threads that end a span only one succeeds.
         if self._end_ns:
             self._refuses("end")
             return
@@ -317,7 +317,7 @@ class CurrentSpan:
         """Start the span and make it current."""
         self._span = span = self._tracer.start_span(*self._arguments)
         context = Context(get_current())
-        # A Context refuses changes by its own method; nobody else has seen this one yet.
+        # `Context` forbids item assignment; this one is new and not shared yet, so it may be changed.
         _set_item(context, SPAN_KEY, span)
         self._token: Token[Context] = attach(context)
         return span

@@ -1,6 +1,6 @@
-"""Which hot path records spans: the native one where it was built, else the one in Python.
+"""Selects the implementation that records spans: the native one if it was built, else the one in Python.
 
-`CLEW_RECORDER` says so too: `native` (the default) or `pure`.
+`CLEW_RECORDER` selects it too: `native` (the default) or `pure`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BY_CHOICE: Final = "as CLEW_RECORDER says"
 
 
 def _select() -> tuple[Core, str]:
-    """The twin to use, and why it is that one."""
+    """The twin to use, and the reason for it."""
     wanted = (environment.text("CLEW_RECORDER") or "").strip().lower()
     if wanted == "pure":
         return PURE, BY_CHOICE

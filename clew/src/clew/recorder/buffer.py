@@ -58,7 +58,7 @@ class Buffer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, counts included: for the child after a fork, whose parent sends what was held."""
+        """Reset everything, counts included. Called in the child after a fork; the parent sends the spans that were held."""
         # Reentrant: a garbage collection inside `add` may run a __del__ that ends a span.
         self._lock = RLock()
         # Two queues side by side: a tuple a span would be one more object for the garbage collector to visit.
@@ -148,7 +148,7 @@ class Buffer:
                     if bytes_after <= self._max_bytes:
                         break
                     self._dropped["buffer_full"] += 1
-                held = 0  # nobody is woken: somebody was when room was still there
+                held = 0  # do not wake the sender: it was woken before the buffer was full
                 bytes_before = bytes_after
             self._indexes.append(scope)
             spans.append(span)
@@ -241,7 +241,7 @@ class Buffer:
                 self._written_off, self._written_off_as = lost, reason
 
     def _take_back(self, spans: int) -> None:
-        # The sender has come back after all with what was written off.
+        # The sender has reported spans that were already counted as dropped.
         if self._written_off:
             known = min(self._written_off, spans)
             self._written_off -= known

@@ -1,4 +1,4 @@
-"""Ends of a process that run no `atexit`: what is left is sent before them, within the exit's time limit.
+"""Sends what is left when a process ends without running `atexit`, within the exit's time limit.
 
 Python runs `atexit` when the main thread ends. It does not when a process kills itself by a signal whose default action
 is to end (uvicorn does so after its graceful stop), and not in the children of billiard, Celery's multiprocessing, which
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from clew import guard, hooks
 
-# Signals that do not end a process by default; SIGKILL means now.
+# Signals that do not end a process by default; and SIGKILL, which must not be delayed.
 _HARMLESS: Final = frozenset(
     number
     for name in (
@@ -106,7 +106,7 @@ def _watch_pool(module: ModuleType) -> None:
 
     @functools.wraps(original)
     def _do_exit(self: Any, *arguments: Any, **options: Any) -> Any:
-        # After the application's own last word, `worker_process_shutdown` in Celery; before the parent is told.
+        # After the application's own handlers (`worker_process_shutdown` in Celery), and before the parent is told.
         on_exit = self.on_exit
 
         def then_send(*ending: Any) -> None:

@@ -1,4 +1,4 @@
-"""How much one span may hold, and what becomes of values OpenTelemetry does not know."""
+"""Limits of a span, and the conversion of values that OpenTelemetry has no type for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clew.recorder.misuse import misuse
 # Of the API that is installed: whether attributes may hold maps, bytes, None and mixed sequences.
 ONLY_SIMPLE: Final = not BoundedAttributes(attributes={"map": {}})
 _SIMPLE: Final = frozenset((str, bool, int, float))
-# Deeper values become text: a list that holds itself would never end.
+# Deeper values become text, since a list may contain itself.
 _MAX_DEPTH: Final = 16
 
 

@@ -1,4 +1,4 @@
-"""What the application does wrong with a span or tracer, said once a minute for each line of it that does."""
+"""Warns of wrong uses of spans and tracers, once a minute for each line of the application."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 _logger: Final = logging.getLogger("clew")
 _INTERVAL_S: Final = 60.0
-# More lines than an application does wrong; then all are forgotten.
+# More lines than an application can have wrong; beyond that the table is cleared.
 _MAX_LINES: Final = 1024
 
 
 class _Nobody:
-    """Owns what has no owner."""
+    """The owner for warnings that have none."""
 
 
 _NOBODY: Final = _Nobody()

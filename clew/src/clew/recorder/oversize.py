@@ -1,4 +1,4 @@
-"""A span larger than the limit loses what is largest, and says how much, rather than being lost itself."""
+"""Shrinks a span that exceeds the size limit by removing its largest parts, and counts what was removed."""
 
 from __future__ import annotations
 

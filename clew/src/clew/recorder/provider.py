@@ -122,7 +122,7 @@ class TracerProvider(ApiTracerProvider):
         self._is_disabled = bool(environment.read("OTEL_SDK_DISABLED"))
         # Reentrant: a signal's handler or a __del__ may ask for a tracer while one is being made.
         self._lock = RLock()
-        # Weak, so that made-up names cannot fill the memory; the latest are kept although nobody else holds them.
+        # Weak, so that made-up names cannot fill the memory; the latest are kept even if nothing else refers to them.
         self._tracers: dict[Any, _Made] = {}
         self._every_tracer: set[_Made] = set()
         self._latest: deque[ApiTracer] = deque(maxlen=_TRACERS_KEPT)
@@ -281,7 +281,7 @@ class TracerProvider(ApiTracerProvider):
             self._bridge.started(span, parent_context)
 
     def ending(self, span: Span) -> None:
-        """A span is about to end; its processors, and nobody else, may still write to it."""
+        """A span is about to end; only its processors may still write to it."""
         if self._bridge is not None and self._bridge.has_on_ending:
             mine = (threading.get_ident(), span)
             self._endings.append(mine)
@@ -336,7 +336,7 @@ class TracerProvider(ApiTracerProvider):
             self._atexit_handler = None
         until = monotonic() + timeout_s
         try:
-            # From the last to the first, and each of them whatever becomes of the others.
+            # From the last to the first; a failure of one does not stop the others.
             with ExitStack() as steps:
                 steps.callback(getattr(self._sampler, "close", lambda: None))
                 if self._bridge is not None:

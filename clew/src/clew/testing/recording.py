@@ -109,7 +109,7 @@ _before: tuple[trace.TracerProvider | None, bool] = (None, False)
 @contextmanager
 def _as_global(provider: TracerProvider) -> Iterator[None]:
     global _before
-    # The API lets nobody replace a provider that was set; a test that puts back what it found may.
+    # The API does not allow to replace a provider that was set; a test must be able to restore it.
     with _lock:
         if not _switch.recording:
             _before = replace_global_provider(_switch, is_set=True)

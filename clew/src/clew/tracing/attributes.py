@@ -37,7 +37,7 @@ _may_hold_secrets: Final = re.compile(r"[?@]|passw|pwd", re.IGNORECASE).search
 
 
 def http_span_name(method: str, route: str | None) -> str:
-    """`GET /users/{id}`, or `GET` alone without a route; `HTTP` for methods nobody knows."""
+    """`GET /users/{id}`, or `GET` alone without a route; `HTTP` for unknown methods."""
     name = method if method in METHODS else "HTTP"
     return f"{name} {route}" if route else name
 
@@ -210,7 +210,7 @@ MessagingOperation = Literal["create", "send", "receive", "process", "settle"]
 
 
 def messaging_span_name(operation_name: str, destination: str | None) -> str:
-    """`send orders`; `operation_name` is the system's own word. A destination nobody knows before is to be left out."""
+    """`send orders`; `operation_name` is the system's own word. Leave out a destination of high cardinality, such as a reply queue."""
     return f"{operation_name} {destination}" if destination else operation_name
 
 

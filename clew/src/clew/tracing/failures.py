@@ -1,4 +1,4 @@
-"""What an exception says on a span: its message and stack trace, without secrets, whatever its `__str__` does."""
+"""Records exceptions on spans: message and stack trace, without secrets, even if `__str__` raises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OURS: Final = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 def message_of(error: BaseException) -> str:
-    """The exception's message, redacted; its class where it has none to give."""
+    """The exception's message, redacted; its class if `__str__` raises."""
     try:
         return redacted_text(str(error))
     except Exception:  # its own __str__

@@ -1,4 +1,4 @@
-"""What headers say on a span: those asked for by name, and who the client behind trusted proxies is."""
+"""Attributes from headers: captured headers, and the address of the client behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REDACTED: Final = "REDACTED"
 _VARIABLE: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
 SANITIZE: Final = _VARIABLE + "SANITIZE_FIELDS"
-# What carries a credential; that such a header was there may be kept, its value never.
+# Headers that carry a credential; their presence may be recorded, their value never.
 _secret: Final = re.compile(
     r"(proxy-)?authori[sz]ation|(set-)?cookie2?|.*(password|passwd|secret|token|api-?_?key|credential|session-?_?id).*"
     r"|x-amz-signature|x-csrf.*|x-xsrf.*",

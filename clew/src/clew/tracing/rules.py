@@ -61,7 +61,7 @@ class Rules:
         self._rename: Final = rename
         self._on_start: Final = on_start
         self._on_end: Final = on_end
-        # Only calls over HTTP are asked for headers that nobody but a variable wants.
+        # Headers named by a variable only are captured of HTTP calls only.
         has_headers = kind in (SpanKind.SERVER, SpanKind.CLIENT)
         self._request_headers: Final = (
             capture_from_names(request_headers, server=is_server, response=False) if has_headers else None

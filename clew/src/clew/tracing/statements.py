@@ -43,7 +43,7 @@ _rows: Final = re.compile(r"\(\?\)(?:\s*,\s*\(\?\))+").sub
 
 
 def sanitized(statement: str, system: str = "other_sql", max_characters: int = MAX_CHARACTERS) -> str:
-    """The statement with `?` for each value, lists of them as one, without comments, blanks joined; cut when long.
+    """The statement with `?` for each value, lists of them as one, without comments, with single spaces; cut when long.
 
     Placeholders stay. `system` is `db.system.name`, as dialects differ in what a string is. What ends within a
     string is a value to its end.

@@ -228,7 +228,7 @@ class Tracer:
         rules = self._rules
         if rules is not None or not self._is_plain:
             operation = self._named(transport, operation)
-        # Samplers want to see the attributes; a parent that is not sampled says that most likely nobody will.
+        # Samplers need the attributes. With an unsampled parent the span most likely records nothing: do not build them yet.
         parent = context.get(SPAN_KEY)
         if (
             parent is not None
@@ -443,7 +443,7 @@ _seen: tuple[TextMapPropagator | None, TextMapPropagator | None] = (None, None)
 
 
 def _effective(propagator: TextMapPropagator) -> TextMapPropagator:
-    """The global propagator, or ours where nobody has chosen one and it is what the API falls back to."""
+    """The global propagator, or clew's default where the global one is only the API's fallback."""
     global _seen
     seen, used = _seen
     if seen is propagator and used is not None:

@@ -1,4 +1,4 @@
-"""HTTP connections that keep one deadline from the first look-up to the last byte, straight or through a proxy."""
+"""HTTP connections with one deadline from the name look-up to the last byte, direct or through a proxy."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Deadline:
         self._at = 0.0
 
     def set(self, timeout_s: float) -> None:
-        """So long from now."""
+        """A deadline this many seconds from now."""
         self._at = monotonic() + timeout_s
 
     def left_s(self) -> float:
-        """What is left. Raises TimeoutError when nothing is."""
+        """The seconds left. Raises TimeoutError when there are none."""
         left = self._at - monotonic()
         if left <= 0:
             raise TimeoutError("it took too long")
@@ -36,7 +36,7 @@ class Deadline:
 
 
 class _Reader(io.RawIOBase):
-    """A socket's bytes; each wait is as long as the deadline allows, however slowly they drip."""
+    """A socket's bytes; each wait is limited by the deadline, however slowly bytes arrive."""
 
     def __init__(self, sock: Any, deadline: Deadline) -> None:
         self._socket = sock
@@ -72,7 +72,7 @@ class _Readable:
 
 
 class Proxy:
-    """The way to an address that a proxy leads."""
+    """The proxy for an address."""
 
     __slots__ = ("authorization", "host", "port")
 

@@ -155,7 +155,7 @@ class OtlpHttpExporter:
                 self._connection = None
             raise
         if not response.isclosed():
-            # A body that goes on for longer than any OTLP answer: not worth reading, so not worth keeping.
+            # The body is longer than any OTLP response: close the connection instead of reading the rest.
             self.close()
         return self._judge(response, body)
 
@@ -177,7 +177,7 @@ class OtlpHttpExporter:
         return Outcome("refused", reason=f"http_{status}", detail=detail)
 
     def forget(self) -> None:
-        """Leave the connection to the parent process: this one's copy is closed without a word to the server.
+        """Leave the connection to the parent process: this one's copy is closed without sending anything to the server.
 
         A greenlet of gevent comes along when the process forks, and must find nothing to read or write on.
         """

@@ -26,7 +26,7 @@ class FanOut:
             for other in self._others:
                 try:
                     other.export(request, timeout_s)
-                except Exception as error:  # a console that has been closed must not cost the collector its spans
+                except Exception as error:  # a closed console must not keep the collector from getting its spans
                     guard.swallow("an exporter beside the first", error)
         outcome = self._first.export(request, timeout_s)
         if outcome.verdict != "again":

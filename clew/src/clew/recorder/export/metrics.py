@@ -45,7 +45,7 @@ Reading = tuple[int, dict[str, str]]
 
 
 class ExportMetrics:
-    """The instruments of one pipeline, made as soon as there is somebody to read them."""
+    """The instruments of one pipeline, made as soon as a reader exists."""
 
     def __init__(
         self, pipeline: Pipeline, exporter: Exporter, options: BatchOptions, meter_provider: Any = None
@@ -149,7 +149,7 @@ class _Instruments:
     def __init__(self, meter_provider: Any) -> None:
         metrics = import_module(_METRICS)
         self._observation: Callable[[int, dict[str, str]], Observation] = metrics.Observation
-        # A meter never forgets a callback: it shall not keep providers alive. Replaced as a whole, so no lock is needed.
+        # A meter keeps its callbacks for ever, so they refer to providers weakly. Replaced as a whole, so no lock is needed.
         self._read: tuple[ref[ExportMetrics], ...] = ()
         # The API's stand-in where no provider is set yet: it makes the instruments when one is.
         meter = metrics.get_meter("clew.recorder", meter_provider=meter_provider, schema_url=_SCHEMA_URL)

@@ -1,4 +1,4 @@
-"""The background thread that sends: when, in what batches, how often again, and what happens at the end."""
+"""The background thread that sends spans: when, in which batches, with which retries, and at the end."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from clew.recorder.export.exporter import Exporter, Outcome
 from clew.recorder.export.splitting import Part, halves
 from clew.recorder.resource import Resource
 
-# New users look for their first spans at once.
+# The first spans are sent soon, since new users look for them at once.
 _FIRST_DELAY_S: Final = 0.1
 _FIRST_BACKOFF_S: Final = 1.0
 _MAX_BACKOFF_S: Final = 30.0
-# A server that names the time may ask for more patience than our own guesses have.
+# The limit for a delay that the server asks for; larger than that of our own delays.
 _MAX_RETRY_AFTER_S: Final = 300.0
 _TOO_LARGE: Final = "http_413"
-# A batch of thousands whose every span is refused is not asked about one by one.
+# If every span of a large batch is refused, they are not all tried one by one.
 _MAX_SPLITS: Final = 64
 _MIN_BATCH_BYTES: Final = 16 * 1024
-# How long a waiting force_flush may overlook that it woke up in a forked child, where nobody will answer.
+# The longest time until a waiting force_flush notices that it is in a forked child, where it will get no answer.
 _FLUSH_LOOK_S: Final = 0.1
 
 
@@ -150,7 +150,7 @@ class Pipeline:
             if self._thread is None:
                 self._start()
         finally:
-            # A signal's handler may raise in there; nobody else would say that there are spans.
+            # A signal handler may raise here, and nothing else would report that there are spans.
             self._signals.put(None)
 
     def _start(self) -> None:
@@ -296,7 +296,7 @@ class Pipeline:
                     outcome = replace(outcome, reason="too_large")
                 all_delivered = self._count(part.spans, outcome) and all_delivered
                 if outcome.verdict == "again" and (deadline is not None or self._deadline is not None):
-                    # Who is not there at the end will not be there for the rest.
+                    # If the collector cannot be reached at the end, do not try the remaining batches.
                     for rest in parts:
                         self._count(rest.spans, outcome)
                     return False
@@ -327,7 +327,7 @@ class Pipeline:
             outcome = self._attempt(request, timeout_s)
             if outcome.verdict != "again" or self._life is not life:
                 return outcome
-            # Jitter keeps the clients of a restarted server from coming back all at once.
+            # Jitter, so that the clients of a restarted server do not all retry at the same time.
             wait_s = random.uniform(0.5, 1.0) * backoff_s
             patience_s = options.retry_for_s
             if outcome.retry_after_s is not None:

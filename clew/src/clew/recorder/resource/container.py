@@ -1,4 +1,4 @@
-"""The id of the container this process runs in, as the kernel's files tell it; nothing is asked of any runtime."""
+"""The id of the container this process runs in, read from the kernel's files; no container runtime is asked."""
 
 from __future__ import annotations
 

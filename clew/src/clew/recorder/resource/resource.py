@@ -94,7 +94,7 @@ def _detected() -> dict[str, Any]:
         container = container_id()
         if container:
             found["container.id"] = container
-    except Exception as error:  # a machine that is like no other must not keep a process from tracing
+    except Exception as error:  # an unusual machine must not prevent tracing
         guard.swallow("detecting the resource", error)
     return found
 

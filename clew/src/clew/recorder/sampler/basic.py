@@ -113,7 +113,7 @@ class TraceIdRatio:
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Sampled unless the trace's random bits are below the threshold; the parent's decision counts for nothing."""
+        """Sampled unless the trace's random bits are below the threshold; the parent's decision is ignored."""
         parent = parent_of(parent_context)
         if parent is None or not parent.trace_state:
             return self.sample_root(trace_id)
@@ -213,5 +213,5 @@ class ParentBased:
         )
 
 
-#: What records where nobody has chosen a sampler.
+#: The default sampler.
 PARENT_BASED_ALWAYS_ON: Final = ParentBased(AlwaysOn())

@@ -14,7 +14,7 @@ from clew._otel import SPAN_KEY
 
 
 class Decision(Enum):
-    """What becomes of a span."""
+    """The decision about a span."""
 
     DROP = 0
     RECORD_ONLY = 1
@@ -40,7 +40,7 @@ class SamplingResult(NamedTuple):
     trace_state: TraceState | None = None
 
 
-#: Answers without a trace state are the same objects each time: a dropped span shall cost nothing.
+#: Answers without a trace state are the same objects each time: so that a dropped span allocates nothing.
 KEPT: Final = SamplingResult(Decision.RECORD_AND_SAMPLE)
 DROPPED: Final = SamplingResult(Decision.DROP)
 

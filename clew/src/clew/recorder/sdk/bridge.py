@@ -113,7 +113,7 @@ class Bridge:
         self._used()
 
     def begin_in_child(self) -> None:
-        """Count anew after a fork; what the processors hold is their own affair."""
+        """Count anew after a fork; the processors keep what they hold."""
         # Reentrant: a signal's handler may end a span while one is being counted.
         self._lock = RLock()
         self._recorded = 0

@@ -1,4 +1,4 @@
-"""Spans started and spans alive as metrics, where they are asked for; only then does a span pay for it.
+"""Spans started and spans alive as metrics, only if enabled, since each span pays for them.
 
 Names and attributes are those of the semantic conventions for SDK metrics (`otel.sdk.span.started`, `.live`).
 """

@@ -121,7 +121,7 @@ class _CallingKit:
             assert len(exceptions_of(span)) == 1
 
     def test_a_cancellation_is_marked_and_no_error(self, tracer_provider: Any) -> None:
-        # Over a network nobody is told that the other side gave up.
+        # Over a network the other side's cancellation is not reported.
         if not self.same_exception or not self.sees_exceptions:
             return
         recorder = SpanRecorder(tracer_provider)
@@ -203,7 +203,7 @@ class _CallingKit:
         assert len(hooks.started) == len(hooks.ended) == 1
         if self.sees_exceptions:
             _, came_out = self._call(tracer_provider, raising(Failure("out of cheese")), **hooks.options())
-            # What a library makes of an exception on its way to the caller is its own affair.
+            # A library may convert an exception before the caller gets it.
             seen = hooks.ended[1][3]
             assert type(seen) is type(came_out) if self.same_exception else seen is not None
 

@@ -81,7 +81,7 @@ def unsampled_span() -> Iterator[None]:
 
 @contextmanager
 def suppressed() -> Iterator[None]:
-    """OpenTelemetry's word for: what happens in here is not to be traced, as exporters say it of their own calls."""
+    """Suppress tracing within this block, as OpenTelemetry's exporters do for their own calls."""
     with _attached(set_value(SUPPRESS_INSTRUMENTATION_KEY, True, get_current())):
         yield
 

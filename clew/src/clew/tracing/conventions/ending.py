@@ -1,4 +1,4 @@
-"""How a call ended, as every convention is told."""
+"""The end of a call, as it is passed to every convention."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ class OTel:
         """Nothing to change."""
 
     def message(self, span: Span, message: object, *, received: bool) -> None:
-        """There are no words for single messages."""
+        """Does nothing: there are no attributes for single messages."""
 
     def cancelled(self, span: Span, outcome: Outcome) -> None:
-        """What is known of the end nevertheless."""
+        """Set the outcome's attributes."""
         if outcome.attributes:
             span.set_attributes(outcome.attributes)
 
@@ -48,7 +48,7 @@ class OTel:
         if ending.outcome.attributes:
             span.set_attributes(ending.outcome.attributes)
         if ending.error is not None:
-            # A server is called by a framework, whose frames explain nothing.
+            # A server's callers are frames of the framework, which do not help.
             record(span, ending.error, with_callers=not ending.is_server)
         if ending.error_type is not None:
             span.set_attribute(semconv.ERROR_TYPE, ending.error_type)
