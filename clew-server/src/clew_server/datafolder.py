@@ -1,4 +1,4 @@
-"""The data folder: one owner, one version. Nothing of clew's is written outside it."""
+"""The data folder: locked by one process, with a version. The server writes nothing outside it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ KINDS: Final = {
 
 @dataclass(slots=True)
 class Trouble:
-    """One kind of trouble: how often it was met `since` then, `last` when, and what it said then (ns since the epoch)."""
+    """One kind of failure: how often it has occurred since `since`, the time of the last one, and its message; times in ns since the epoch."""
 
     what: str
     since_unix_nano: int
@@ -44,7 +44,7 @@ class Trouble:
 
 
 class Troubles:
-    """All that is wrong now, by kind. Safe for threads."""
+    """All current failures, by kind. Safe for threads."""
 
     def __init__(
         self, *, clock_ns: Callable[[], int] = time.time_ns, monotonic_s: Callable[[], float] = time.monotonic
@@ -84,7 +84,7 @@ class Troubles:
                 self._now[what] = Trouble(what, since_ns, now_ns, count, message)
 
     def settle(self, what: str) -> None:
-        """It works again."""
+        """Remove the failure: it works again."""
         with self._lock:
             self._now.pop(what, None)
             self._ends_s.pop(what, None)

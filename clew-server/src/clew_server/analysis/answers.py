@@ -1,4 +1,4 @@
-"""What the analysis of a trace answers: values, in the words of docs/reference/api.md. Rows are those of `model.trace`."""
+"""The results of the analysis of a trace as values, named as in docs/reference/api.md. Rows are those of `model.trace`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
 
 
 class Section(NamedTuple):
-    """A stretch of the critical path on which one span was the one to wait for; ns from the trace's `t0_unix_nano`."""
+    """A section of the critical path that belongs to one span; ns from the trace's `t0_unix_nano`."""
 
     row: int
     start_ns: int

@@ -1,4 +1,4 @@
-"""What a list of traces says of each: where it failed and which services its time went to."""
+"""The short analysis shown for each trace of a list: where it failed and which services took its time."""
 
 from __future__ import annotations
 

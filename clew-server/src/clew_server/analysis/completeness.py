@@ -1,4 +1,4 @@
-"""What an analysis could not see."""
+"""Notes on what is missing from a trace and so from its analysis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEARLY_ALL: Final = 0.95
 
 
 def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
-    """What is not there, and what that means for the answer, a sentence each."""
+    """What is missing and what that means for the result, one sentence each."""
     trace = tree.trace
     missing_parents = len({trace.parent_ids[row] for row, parent in enumerate(trace.parent) if parent == MISSING})
     arrived_unix_nano = max(trace.stored.received_unix_nano, default=0)

@@ -99,7 +99,7 @@ def _last_first(tree: Tree, row: int, start_ns: int, end_ns: int) -> list[tuple[
         start, end = max(tree.start_ns[child], start_ns), min(tree.end_ns[child], end_ns)
         if end > start:
             found.append((child, start, end))
-    # Equal ones by service and name: which of two is on the path must not depend on their ids.
+    # Equal ones by service and name: the choice must not depend on their ids.
     if len({end for _, _, end in found}) < len(found):
         found.sort(key=lambda one: (one[1], trace.service_of(one[0]), trace.name_of(one[0])))
     found.sort(key=lambda one: -one[2])

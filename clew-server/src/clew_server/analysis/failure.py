@@ -14,7 +14,7 @@ from clew_server.model.trace import ADJUSTED, CONSUMER, FAILED, ROOT, Trace
 
 _ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
 
-# What differs between two occurrences of one failure. A quote inside a word is an apostrophe.
+# Parts of a message that differ between occurrences of one failure. A quote inside a word is an apostrophe.
 _VARIABLE: Final = re.compile(
     r"""(?<!\w)[bru]?'[^'\n]*'(?!\w) | (?<!\w)[bru]?"[^"\n]*"(?!\w) | `[^`\n]*`
       | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b

@@ -1,4 +1,4 @@
-"""Which span had the time: each instant is given to one span, and each span's time to the service that answers for it."""
+"""Own times: each instant belongs to one span, and each span's time is charged to the service responsible for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def own_ns(tree: Tree, root: int | None = None) -> list[int]:
 
 
 def after_root_ns(tree: Tree, root: int | None = None) -> list[int]:
-    """By row, its own time after the root's end: asynchronous work, nobody waited for it. The rule is that of `own_ns`."""
+    """By row, its own time after the root's end: asynchronous work that nothing waited for. The rule is that of `own_ns`."""
     root = tree.root if root is None else root
     if root < 0:
         return []

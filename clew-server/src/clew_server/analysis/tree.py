@@ -53,7 +53,7 @@ def tree_of(trace: Trace) -> Tree:
 
 
 def is_asynchronous(trace: Trace, row: int) -> bool:
-    """Whether it is work that nobody above it waits for: a consumer below another span."""
+    """Whether it is work that no span above waits for: a consumer below another span."""
     return trace.kind[row] == CONSUMER and trace.parent[row] >= 0
 
 
@@ -116,7 +116,7 @@ def _host_shifts(trace: Trace, root: int) -> dict[int, int]:
             and 0 <= starts[row] - starts[above] <= durations[above] - durations[row]
         ):
             inside[hosts[above], hosts[row]] = None
-    # By name from here on: which ids and rows the spans have must not show.
+    # By name from here on: the result must not depend on ids and rows.
     by_name = sorted(range(len(trace.hosts)), key=trace.hosts.__getitem__)
     rank = {host: at for at, host in enumerate(by_name)}
     offsets = _offsets(calls, tick_ns, rank)

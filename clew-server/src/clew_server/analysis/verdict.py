@@ -22,7 +22,7 @@ from clew_server.model.words import count_text, counted, duration_text, name_tex
 _MOST_FAILURES: Final = 5
 _MESSAGE_LENGTH: Final = 10_000
 _IN_SUMMARY: Final = 200
-# What says of a span on the path why it took its time.
+# Findings that explain the time of a span on the path.
 _EXPLAINS: Final = frozenset(("repeated_calls", "retries", "gap", "queue_wait", "slow_call", "fan_out_straggler"))
 
 

@@ -1,4 +1,4 @@
-"""How reading commands ask a running server: HTTP, one sentence for each thing that can go wrong, exit codes of the contract."""
+"""HTTP requests of the reading commands to a running server, with one error message for each failure, and exit codes."""
 
 from __future__ import annotations
 

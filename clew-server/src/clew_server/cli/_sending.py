@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class Stopped(Exception):
-    """Somebody asked to stop while a request waited for its next try. The server may have it."""
+    """`stop` was called while a request waited for its next try. The server may have it."""
 
 
 class Sender:
@@ -61,7 +61,7 @@ class Sender:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def stop(self) -> None:
-        """Let what waits for its next try end with Stopped."""
+        """Make requests that wait for their next try raise Stopped."""
         self._stopping.set()
 
     def _post(self, body: bytes) -> int:

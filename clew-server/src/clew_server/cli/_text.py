@@ -18,7 +18,7 @@ def time_text(unix_nano: int) -> str:
 
 
 def clean(text: str) -> str:
-    """Names come from outside: control characters would move the cursor or hide text."""
+    """Replace control characters in names from outside, which could move the cursor or hide text."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
@@ -33,7 +33,7 @@ def width_of(text: str) -> int:
 
 
 def fitted(text: str, width: int) -> str:
-    """The text in exactly `width` columns: filled with blanks, or cut with a mark."""
+    """The text in exactly `width` columns: padded with spaces, or cut with a mark."""
     taken = width_of(text)
     if taken > width:
         text, _ = _cut(text, width - 1)

@@ -1,4 +1,4 @@
-"""What an assistant may ask about traces: each tool asks the server and answers a short text, evidence rather than rows."""
+"""Tools for assistants: each asks the server about traces and returns a short text with evidence instead of rows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _attributes(holder: dict[str, Any], indent: str) -> Iterator[str]:
 
 
 def _cut(text: str, length: int) -> str:
-    """Of a long text its beginning and its end: a stack trace says most at both. Lines are kept."""
+    """Of a long text its beginning and its end: the most useful parts of a stack trace. Lines are kept."""
     text = "\n".join(clean(line) for line in text.splitlines())
     if len(text) <= length:
         return text

@@ -143,7 +143,7 @@ def _choose_ports(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Shown:
-    """Prints a trace that was found; opens the failed one in a browser if that is wanted, or nothing is said and somebody looks."""
+    """Prints a trace that was found; opens the failed one in a browser if that is wanted, or by default where there is a screen."""
 
     def __init__(self, wants_browser: bool | None) -> None:
         has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -14,7 +14,7 @@ from clew_server.cli._text import clean, time_text
 from clew_server.model.words import duration_text
 
 _PAGE = 1000
-# A shell takes the quotes off name="GET /cart"; a value with blanks and nothing that looks like a second condition had some.
+# A shell takes the quotes off name="GET /cart"; so a value with spaces that does not look like several conditions gets them back.
 _UNQUOTED = re.compile(r"""([^\s=<>"]+=)([^=<>"]*\s[^=<>"]*)""")
 
 

@@ -8,7 +8,7 @@ _BUCKET_S = 60
 
 
 class RecentHashes:
-    """A set that forgets, in steps of a minute. Safe for threads.
+    """A set whose entries expire, in steps of a minute. Safe for threads.
 
     Times are seconds of a monotonic clock: when the wall clock jumps, nothing is forgotten early or kept for ever.
     """

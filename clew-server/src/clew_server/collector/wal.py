@@ -1,6 +1,6 @@
 """The log: what is acknowledged is durable here first. Segments of OTLP requests with marks; one thread writes, in groups.
 
-Every byte is drawn in docs/formats/wal.md. One process owns the folder; its lock is not this module's business.
+Every byte is drawn in docs/formats/wal.md. One process owns the folder; the lock is taken elsewhere (`datafolder.py`).
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Wal:
     # -- writing
 
     def body_hash(self, body: bytes, signal: str = "traces") -> bytes:
-        """16 bytes for a request body as it was sent, keyed so that nobody can make two bodies collide.
+        """16 bytes for a request body as it was sent, keyed so that a sender cannot construct two bodies with the same hash.
 
         The same bytes sent as another `signal` are another request.
         """
@@ -400,7 +400,7 @@ class Wal:
                 self._commit(group)
                 if seals or closing:
                     self._seal_current()
-            except Exception as error:  # whatever it is: this group is refused, and the next one is written
+            except Exception as error:  # any failure: refuse this group and go on with the next
                 self._survive(group, error)
             for seal in seals:
                 _answer(seal, None)
@@ -408,7 +408,7 @@ class Wal:
                 return
 
     def _survive(self, group: list[_Waiting], error: Exception) -> None:
-        """After what nobody foresaw: the file is cut back to what was acknowledged, the rest of the group is refused."""
+        """After an unexpected failure: cut the file back to what was acknowledged, and refuse the rest of the group."""
         logger.exception("the log failed")
         try:
             if self._current is not None:
@@ -510,7 +510,7 @@ class Wal:
                 self._failing_since_ns = self._clock_ns()
 
     def _abandon(self, segment: Segment, error: Exception) -> None:
-        """After a failed write or sync nobody knows what of the file is on disk: cut it to what is, write a new one."""
+        """After a failed write or sync it is unknown what of the file is on disk: cut it to what is certain, write a new one."""
         logger.error("the log could not be written to %s: %s", segment.path.name, error)
         self._note_failure(f"{error} ({segment.path.name})")
         if self._fd >= 0:
@@ -553,7 +553,7 @@ class Wal:
 
 
 def _write_all(fd: int, buffers: list[bytes]) -> None:
-    """Write every byte, however little the system takes at once. Raises OSError."""
+    """Write every byte, also if the system writes only a part at once. Raises OSError."""
     for first in range(0, len(buffers), _MOST_BUFFERS_A_WRITE):
         part = buffers[first : first + _MOST_BUFFERS_A_WRITE]
         wrote = os.writev(fd, part)
@@ -564,7 +564,7 @@ def _write_all(fd: int, buffers: list[bytes]) -> None:
 
 
 def _answer(done: Future[None], error: Exception | None) -> None:
-    """Settle a caller's future, unless somebody else has: that is no reason for the committer to end."""
+    """Settle a caller's future. If it is settled already, ignore that: the committer must go on."""
     with contextlib.suppress(InvalidStateError):
         if error is None:
             done.set_result(None)

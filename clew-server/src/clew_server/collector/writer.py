@@ -110,7 +110,7 @@ class Writer:
         wal.seal_after_spans = flush_spans
 
     def start(self) -> None:
-        """Begin with what an earlier process left in the log: of that, nobody knows what is stored."""
+        """Start with the segments that an earlier process left in the log, of which it is unknown what is stored."""
         self._stopping = False
         for segment in self._wal.sealed():
             self._progress.setdefault(segment.name, _Progress(tried=set(_STATEMENTS)))
@@ -182,7 +182,7 @@ class Writer:
                 self._store_segment(segment, progress)
             except _Stopped:
                 pass
-            except Exception as error:  # whatever it is: acknowledged spans are never given up, and the thread lives
+            except Exception as error:  # any failure: acknowledged spans are never given up, so the thread must go on
                 self._failed(segment, progress, error)
             finally:
                 with self._wal.changed:
@@ -204,7 +204,7 @@ class Writer:
                     ready_s = max(self._halted_until_s, progress.next_try_s)
                     if ready_s <= now_s:
                         if self._busy and sum(self._busy.values()) + segment.size_bytes > self._at_once_bytes:
-                            break  # it is the oldest: younger ones must not keep it waiting
+                            break  # it is the oldest, so younger ones must not be stored before it
                         self._busy[segment.name] = segment.size_bytes
                         return segment, progress
                     wait_s = min(wait_s, ready_s - now_s)

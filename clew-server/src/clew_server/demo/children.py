@@ -1,4 +1,4 @@
-"""The processes of the demo: started together, watched, stopped in reverse, none outlives the demo."""
+"""The processes of the demo: starts, watches and stops them, in reverse order, so that none outlives the demo."""
 
 from __future__ import annotations
 

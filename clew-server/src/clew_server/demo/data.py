@@ -1,4 +1,4 @@
-"""The database of `message`: who the users are, and the two faults the demo is there to find."""
+"""The database of `message`: the users, and the two faults that the demo shows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ USERS = [
     ("carol", "team", "eu"),
     ("dave", "team", "us"),
     ("erin", "enterprise", "eu"),  # slow: each of her messages asks for its author's signature, not only the newest
-    ("frank", "free", "ap"),  # fails: his shard is in the list, its table was never made
+    ("frank", "free", "ap"),  # fails: the table of this user's shard does not exist
 ]
 MESSAGES_A_USER = {"free": 5, "team": 20, "enterprise": 205}
 AUTHORS = 25_000  # without an index on `author`, finding one of them reads them all
 
 
 def create_database(path: Path) -> None:
-    """Makes the file at `path` unless it is there; never seen half made."""
+    """Creates the file at `path` unless it exists. It is renamed into place, so that no reader sees half of it."""
     if path.exists():
         return
     draft = path.with_suffix(".draft")

@@ -1,4 +1,4 @@
-"""The load generator: asks `user` for somebody's messages a few times a second, in an order the seed decides."""
+"""The load generator: asks `user` for a user's messages a few times a second, in an order the seed decides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST = 40
 def users(seed: int) -> Iterator[str]:
     """Whose messages to ask for, without end; the same seed gives the same order.
 
-    After the first usual ones come the one that fails and the one that is slow, since somebody waits for their traces.
+    After the first usual ones come the one that fails and the one that is slow, since `clew demo` waits for their traces.
     """
     order = random.Random(seed)
     yield from order.choices(USUAL, k=FIRST)

@@ -23,7 +23,7 @@ def text_of(attributes: Iterable[KeyValue], *keys: str) -> str:
 
 
 def text_in_span(raw: bytes, key: str) -> str | None:
-    """The text of the attribute with this key, straight from a span's bytes: a tenth of the time of parsing them.
+    """The text of the attribute with this key, read from a span's bytes in a tenth of the time that parsing them takes.
 
     Empty where there is none; None where only parsing can tell, as with a key that comes twice, a number or a very long text.
     """

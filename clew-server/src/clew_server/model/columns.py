@@ -1,4 +1,4 @@
-"""What stands in the columns of a trace: the bits of its flags, the parents that are no row, kinds, depth.
+"""The columns of a trace: the bits of its flags, the parents that are no row, kinds, depth.
 
 Declared here once: `web/src/api/flags.ts` and the OpenAPI document are made from it, and the terminal reads columns with it.
 """

@@ -1,4 +1,4 @@
-"""How numbers read in the sentences and tables that people see: one form each, the same as in the UI."""
+"""Formats numbers for sentences and tables, in the same way as the UI."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def listed(words: Sequence[str], *, most: int = 3) -> str:
 
 
 def name_text(name: str) -> str:
-    """A span's name for a sentence: a very long one shortened, `(no name)` for one of blanks."""
+    """A span's name for a sentence: a very long one shortened, `(no name)` for a blank one."""
     return shortened(name) if name.strip() else "(no name)"
 
 

@@ -35,5 +35,5 @@ class Probe:
         return None
 
     def close(self) -> None:
-        """Ask no more; a call that runs ends by itself."""
+        """Stop checking; a call that is running ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -305,13 +305,13 @@ class QueryService:
         )
 
     def close(self) -> None:
-        """Take no more questions. Those that run end by themselves; the store waits for them when it closes."""
+        """Refuse further questions. Running ones end by themselves; the store waits for them when it closes."""
         self._searches.close()
         self._lookups.close()
         self._briefs.close()
 
     async def _look_up(self, call: Callable[[], T], *, lane: _Lane | None = None) -> T:
-        """As `_Lane.run`; the traces that it leaves in memory are given back when nobody asks for them any more."""
+        """As `_Lane.run`; the traces that it leaves in memory are released when no question needs them any more."""
         try:
             return await (lane or self._lookups).run(call)
         finally:

@@ -117,12 +117,12 @@ class Acceptor:
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._make_protocol, connection)
-        except OSError:  # it is gone already
+        except OSError:  # already closed
             connection.close()
 
     def _on_failure(self, error: OSError) -> None:
         if error.errno in _OUT_OF_SYSTEM:
-            # One descriptor is kept for this: who waits in the queue is told, instead of waiting for nobody knows what.
+            # One descriptor is kept for this: clients in the queue are refused instead of waiting without an answer.
             self._drop_spare()
             with contextlib.suppress(OSError):
                 connection, _ = self._listener.accept()

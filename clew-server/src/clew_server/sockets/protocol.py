@@ -28,7 +28,7 @@ SEND_PAUSE_S = 30.0
 _MARGIN_S = 5.0
 """After the time to keep a connection uvicorn closes those that had a request; so much later, those that never had one are closed here."""
 
-# One byte of body costs five on the wire when each comes in a chunk of its own.
+# In chunks of one byte each byte of the body costs five bytes on the wire.
 _CHUNK_OVERHEAD = 16
 
 

@@ -115,7 +115,7 @@ class HttpServer(uvicorn.Server):
 
 
 class _Rarely(logging.Filter):
-    """Lets the same line through once in ten seconds: what a stranger sends must not fill the disk."""
+    """Lets the same line through once in ten seconds: so that clients cannot fill the disk with log lines."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ _EMPTYING_TRIES: Final = 5
 
 
 class EngineError(StoreFailed):
-    """The engine said no; `code` is ClickHouse's number, 0 where it gave none."""
+    """The engine returned an error; `code` is ClickHouse's number, 0 where it gave none."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -138,7 +138,7 @@ class Pool:
             raise EngineError(message, int(code.group(1)) if code else 0) from error
 
     def stop(self) -> None:
-        """Refuse what comes from now on."""
+        """Refuse all further statements."""
         self._closing = True
 
     def wait_idle(self, timeout_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""The words that schema files and queries are written in, and their replacement by ClickHouse SQL. No I/O.
+"""Macros used in schema files and queries, and their expansion to ClickHouse SQL. No I/O.
 
 A word with parentheses takes arguments. In the names: `r` one raw AnyValue (the protobuf bytes of OTLP's
 `AnyValue`: the first byte tells its type), `v` an array of them, `k` an array of keys.

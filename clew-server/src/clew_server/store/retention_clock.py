@@ -1,4 +1,4 @@
-"""The clock of retention: follows the wall clock, but not its jumps.
+"""The clock of retention: follows the wall clock but ignores its jumps.
 
 A clock may be wrong for seconds at a start, or for hours while the server runs. What it says of today does no harm; what is
 dropped because of it does. So a time that is further ahead than the time that has passed counts only when it has held for a

@@ -1,6 +1,6 @@
 """Jaeger's messages, written for tests and measurements: `Batch` in both encodings of Thrift, and `PostSpansRequest`.
 
-Spans are plain values (`Span`), tags a list of pairs, so that a test says in one line what it sends. Written by the protocols'
+Spans are plain values (`Span`), tags a list of pairs, so that a test states in one line what it sends. Written by the protocols'
 definitions and not by what the receivers read, field by field and without shortcuts.
 """
 

@@ -1,4 +1,4 @@
-"""What made a request slow, in patterns that are known: one file each, a function from the evidence to findings."""
+"""Known patterns that make a request slow: one file each, with a function from the evidence to findings."""
 
 from __future__ import annotations
 

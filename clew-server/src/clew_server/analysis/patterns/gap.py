@@ -48,7 +48,7 @@ def _without_child(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> 
 
 
 def _certainty(evidence: Evidence, row: int, gap_ns: int) -> Certainty | None:
-    """None where the span takes as long as ever: then so does what it does unseen."""
+    """None if the span takes its usual time, since then its uninstrumented work does too."""
     usual = evidence.usual_duration(row)
     if usual is None:
         return "likely"

@@ -1,4 +1,4 @@
-"""What siblings of one name asked for: their statements with the values masked, and the target they were sent to."""
+"""Compares calls with the same name: their statements with masked values, and their targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clew_server.model.trace import Trace
 
 _STATEMENT_KEYS: Final = ("db.query.text", "db.statement")
 _TARGET_KEYS: Final = (*_STATEMENT_KEYS, "url.full", "http.url", "url.path", "http.target")
-# Text in single quotes (doubled quotes inside), numbers and hexadecimal, and what clients write for a value.
+# Values: text in single quotes (quotes inside are doubled), numbers, hexadecimal numbers and placeholders.
 _VALUE: Final = re.compile(
     r"'(?:[^']|'')*'|\b0x[0-9a-fA-F]+\b|(?<![\w.$:?])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\b|[$:?]\d+|%s"
 )
@@ -20,13 +20,13 @@ _LISTS: Final = re.compile(r"\(\?\)(?:\s*,\s*\(\?\))+")
 
 
 def masked(statement: str) -> str:
-    """The statement with `?` for each value and one `?` for a list of them, blanks folded: equal for equal queries."""
+    """The statement with `?` for each value and for each list of values, and single spaces; equal for equal queries."""
     text = _VALUE.sub("?", " ".join(statement.split()))
     return _LISTS.sub("(?)", _LIST.sub("(?)", text))
 
 
 def by_statement(trace: Trace, rows: Sequence[int]) -> list[list[int]]:
-    """The rows, those with equal masked statements together; spans without a statement are equal."""
+    """The rows in groups with equal masked statements; spans without a statement form one group."""
     groups: dict[str, list[int]] = {}
     known: dict[str, str] = {}
     for row in rows:
@@ -39,7 +39,7 @@ def by_statement(trace: Trace, rows: Sequence[int]) -> list[list[int]]:
 
 
 def target(trace: Trace, row: int) -> str:
-    """The statement or address of a call as it came, empty where it names none: equal when the same thing was asked for again."""
+    """The statement or address of a call, unchanged, or "" without one; equal for repeated requests."""
     return _value(trace, row, _TARGET_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""Failed calls that took as long as people set time-outs to, and the words by which a failure says that time ran out."""
+"""Failed calls that took as long as people set time-outs to, and the words that mark a failure as a time-out."""
 
 from __future__ import annotations
 
