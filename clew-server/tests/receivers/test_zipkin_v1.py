@@ -160,3 +160,39 @@ def test_who_else_said_something_is_kept() -> None:
     )
     assert attributes(span.events[0]) == {"zipkin.endpoint": "x [::1]:5"}
     assert attributes(span)["zipkin.endpoint.k"] == "y"
+
+
+def test_a_span_that_names_no_service_is_of_the_requests_only_one() -> None:
+    def services(*named: str) -> list[str]:
+        spans: list[Any] = [
+            {
+                "traceId": "1",
+                "id": str(number),
+                "annotations": [{"value": "x", "timestamp": T, "endpoint": {"serviceName": name}}],
+            }
+            for number, name in enumerate(named, 1)
+        ]
+        batch = decode(to_json(*spans, {"traceId": "1", "id": "99", "timestamp": T, "duration": 1}), HEADS["v1.json"])
+        message = ExportTraceServiceRequest.FromString(batch.request)
+        return [
+            attributes(group.resource).get("service.name", "")
+            for group in message.resource_spans
+            for scope in group.scope_spans
+            for _ in scope.spans
+        ]
+
+    assert services("a", "a") == ["a", "a", "a"]
+    assert services("a", "b") == ["a", "b", ""]
+
+
+def test_a_local_child_of_a_shared_server_hangs_on_the_server_though_it_names_no_service() -> None:
+    server = {
+        "traceId": "1",
+        "id": "2",
+        "annotations": [{"value": value, "timestamp": T, "endpoint": BACK} for value in ("sr", "ss")],
+    }
+    local = {"traceId": "1", "id": "3", "parentId": "2", "timestamp": T, "duration": 1}
+    batch = decode(to_json(local, server), HEADS["v1.json"])
+    message = ExportTraceServiceRequest.FromString(batch.request)
+    spans = {span.kind: span for group in message.resource_spans for scope in group.scope_spans for span in scope.spans}
+    assert spans[1].parent_span_id == spans[2].span_id

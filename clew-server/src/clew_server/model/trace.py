@@ -37,6 +37,7 @@ from clew_server.model.columns import (
 from clew_server.model.failed import EVENTS_TAG, LINKS_TAG, is_failed
 from clew_server.model.fragments import merged
 from clew_server.model.heads import SpanHead, span_without_parts
+from clew_server.model.shared import MARK, hang_shared
 from clew_server.model.stored import StoredSpan, StoredSpans
 
 __all__ = [
@@ -167,7 +168,7 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
     if len(read.ids) < len(came):
         came = came.take(read.places)
     by_start = _by_start(read, came)
-    order, parents = _depth_first(_parents(read, by_start), by_start)
+    order, parents = _depth_first(_parents(read, by_start, came), by_start)
     _mark_misplaced(parents, read)
     row_of = [0] * len(order)
     for row, i in enumerate(order):
@@ -281,7 +282,7 @@ def _by_start(read: _Read, came: StoredSpans) -> list[int]:
     return order
 
 
-def _parents(read: _Read, by_start: list[int]) -> list[int]:
+def _parents(read: _Read, by_start: list[int], came: StoredSpans) -> list[int]:
     """The span each one hangs on. Of several with one id, the server's side, else the earliest; all of them are marked.
 
     Zipkin's client and server may share one id, and then name the same parent: the server's side hangs on the client's, and the
@@ -306,6 +307,10 @@ def _parents(read: _Read, by_start: list[int]) -> list[int]:
                 # The two sides of one call: nothing to warn of.
                 read.flags[client] &= ~SAME_ID
                 read.flags[servers[0]] &= ~SAME_ID
+    shared = [i for i, kind in enumerate(kinds) if kind in (SERVER, CONSUMER) and MARK in came.raw[i]]
+    if shared:
+        services = [_origin(origin.resource)[0] for origin in came.origins]
+        hang_shared(shared, parents, read.parent_ids, came.raw, by_id, lambda i: services[came.origin[i]])
     return parents
 
 

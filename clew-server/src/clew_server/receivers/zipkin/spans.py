@@ -75,9 +75,14 @@ class _Draft(NamedTuple):
 
 
 class Spans:
-    """The spans of one request."""
+    """The spans of one request.
 
-    def __init__(self) -> None:
+    `of_one_service`: a span that names no service is of the request's only one. A v1 span within one process has annotations or
+    none, and without them nothing that could name its service.
+    """
+
+    def __init__(self, *, of_one_service: bool = False) -> None:
+        self._of_one_service = of_one_service
         self.rejected: Counter[str] = Counter()
         self.first_problem: BadInput | None = None
         self._drafts: list[_Draft] = []
@@ -179,6 +184,8 @@ class Spans:
         """The batch of all spans. Raises BadInput where there were only broken ones, TooLarge beyond the limits of a request."""
         if self.first_problem is not None and not self._drafts:
             raise self.first_problem
+        if self._of_one_service:
+            self._name_services()
         groups = writing.Groups()
         for one in self._told_apart() if self._may_share else self._drafts:
             made = writing.span(one.trace_id, one.span_id, one.trace_state, one.parent_id, one.front, one.back)
@@ -205,6 +212,18 @@ class Spans:
         if not servers:
             return drafts
         return [_below_server(one, servers) for one in drafts]
+
+    def _name_services(self) -> None:
+        """Give the only local endpoint of the request to the spans that have none."""
+        known = {one.local for one in self._drafts if one.local.service}
+        if len({local.service for local in known}) != 1:
+            return
+        local = min(known)
+        resource = self._resource(local.service)
+        self._drafts = [
+            one if one.resource else one._replace(local=one.local if any(one.local) else local, resource=resource)
+            for one in self._drafts
+        ]
 
     def _resource(self, service: str) -> bytes:
         found = self._resources.get(service)

@@ -63,9 +63,10 @@ class _Side:
     tags: dict[str, Value] = field(default_factory=dict)
     more: dict[str, Value] = field(default_factory=dict)
 
-    def spans(self, timestamp_us: int) -> bool:
-        """Whether a time is one of this side's own two."""
-        return timestamp_us in (self.timestamp_us, self.timestamp_us + self.duration_us)
+    def begins_or_ends(self, timestamp_us: int) -> bool:
+        """Whether a time is one of this side's own two; clients round each for itself, so a microsecond does not count."""
+        end_us = self.timestamp_us + self.duration_us
+        return abs(timestamp_us - self.timestamp_us) <= 1 or abs(timestamp_us - end_us) <= 1
 
 
 def add_v1(spans: Spans, span: V1Span) -> None:
@@ -186,7 +187,7 @@ def _place_core(sides: list[_Side], core: dict[str, V1Annotation]) -> None:
     for value, one in core.items():
         kind = kinds.get(value)
         side = next((side for side in sides if side.kind == kind), None) or _side_of(sides, one.endpoint)
-        if (kind is None and side.kind not in (PRODUCER, CONSUMER)) or not side.spans(one.timestamp_us):
+        if (kind is None and side.kind not in (PRODUCER, CONSUMER)) or not side.begins_or_ends(one.timestamp_us):
             side.events.append(Annotation(one.timestamp_us, value))
 
 

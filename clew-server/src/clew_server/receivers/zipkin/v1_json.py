@@ -24,7 +24,7 @@ from clew_server.receivers.zipkin.v2_json import (
 
 def decode_v1_json(body: bytes) -> OtlpBatch:
     """Decode a list of v1 spans. Raises BadInput, TooLarge."""
-    spans = Spans()
+    spans = Spans(of_one_service=True)
     for number, one in enumerate(elements(body)):
         spans.expect()
         if number == 0 and isinstance(one, dict) and ("localEndpoint" in one or "tags" in one or "kind" in one):

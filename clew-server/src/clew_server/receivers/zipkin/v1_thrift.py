@@ -50,7 +50,7 @@ _BOOL, _BYTES, _STRING = 0, 1, 6
 
 def decode_v1_thrift(body: bytes) -> OtlpBatch:
     """Decode a list of spans. Raises BadInput, TooLarge."""
-    spans = Spans()
+    spans = Spans(of_one_service=True)
     if not body:
         return spans.batch(body)
     reader = thrift.BinaryReader(body)
