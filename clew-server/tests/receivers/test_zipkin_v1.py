@@ -63,8 +63,10 @@ def test_a_client_span_has_the_times_of_cs_and_cr() -> None:
 
 
 def test_the_spans_own_times_go_before_those_of_its_annotations_which_become_events() -> None:
-    (span,) = v1(("cs", 10, FRONT), ("cr", 60, FRONT), timestamp=T + 9, duration=53)
-    assert (times(span), events(span)) == ((9, 62), [("cs", 10), ("cr", 60)])
+    (span,) = v1(("cs", 10, FRONT), ("cr", 60, FRONT), timestamp=T + 7, duration=60)
+    assert (times(span), events(span)) == ((7, 67), [("cs", 10), ("cr", 60)])
+    (span,) = v1(("cs", 10, FRONT), ("cr", 60, FRONT), timestamp=T + 9, duration=50)
+    assert (times(span), events(span)) == ((9, 59), [])
 
 
 def test_a_server_span_with_its_own_times_is_a_root_and_without_them_shared() -> None:
