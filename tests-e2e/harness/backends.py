@@ -180,6 +180,15 @@ def fetch_kafka() -> Path:
     return jars
 
 
+def fetch_jar(folder: str, artifact: str, name: str) -> Path:
+    """One jar without what it depends on, fetched once. `artifact` as Maven names it, `name` that of the file."""
+    kept = KEPT / folder
+    if not (kept / name).exists():
+        copy = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy"
+        _built([_program("mvn"), "-q", "-B", copy, f"-Dartifact={artifact}", f"-DoutputDirectory={kept}"], HERE)
+    return kept / name
+
+
 def build_go(name: str, source: Path) -> Path:
     """The program that the Go module in `source` is, built once and again when a file of it is newer."""
     go = shutil.which("go") or next((str(path) for path in [Path("/usr/local/go/bin/go")] if path.exists()), None)
