@@ -84,15 +84,23 @@ def test_each_trace_says_where_it_failed_and_where_its_time_went(server: Server,
         "handled": 0,
         "shares": shares,
         "other": 0,
+        "values": {},
         "skipped": None,
     }
-    nothing = {"origin": None, "origins": 0, "handled": 0, "other": 0}
+    nothing = {"origin": None, "origins": 0, "handled": 0, "other": 0, "values": {}}
     assert fine == {"trace_id": shop.fine, **nothing, "shares": shares, "skipped": None}
     assert handled == {"trace_id": shop.handled, **nothing, "handled": 1, "shares": shares, "skipped": None}
     assert large == {"trace_id": shop.large, **nothing, "shares": [], "skipped": large["skipped"]}
     assert "10,001 spans" in large["skipped"]
     assert unknown["trace_id"] == "ab" * 16
     assert "There is no trace" in unknown["skipped"]
+
+
+def test_columns_are_the_values_of_attributes_in_each_trace(server: Server, shop: Shop) -> None:
+    columns = ["db.namespace", "service.name", "absent", "x" * 300]
+    fine, large = ask(server, {"trace_ids": [shop.fine, shop.large], "columns": columns})["answers"]
+    assert fine["values"] == {"db.namespace": ["carts"], "service.name": [shop.web], "absent": [], "x" * 300: []}
+    assert large["values"] == {}
 
 
 def test_an_id_that_comes_twice_is_answered_once_in_its_plain_form(server: Server, shop: Shop) -> None:
@@ -112,6 +120,9 @@ def test_an_id_that_comes_twice_is_answered_once_in_its_plain_form(server: Serve
         (b'{"trace_ids": ["xyz"]}', "bad_id"),
         (b'{"trace_ids": ["' + b"0" * 32 + b'"]}', "bad_id"),
         (json.dumps({"trace_ids": [f"{n:032x}" for n in range(1, 52)]}).encode(), "too_many"),
+        (b'{"trace_ids": [], "columns": "zone"}', "bad_body"),
+        (rb'{"trace_ids": [], "columns": ["\ud800"]}', "bad_body"),
+        (json.dumps({"trace_ids": [], "columns": [f"c{n}" for n in range(11)]}).encode(), "too_many"),
         (b" " * 70_000, "bad_body"),
         (b"[" * 60_000, "bad_body"),
     ],

@@ -106,6 +106,24 @@ def test_the_span_that_failed_is_one_click_away(server: Server, shop: Shop, open
     details.get_by_role("heading", name="INSERT orders").wait_for()
 
 
+def test_an_attribute_of_a_span_becomes_a_column_and_a_condition(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}")
+    page.get_by_role("link", name=re.compile(r"failed in .* · INSERT orders")).click()
+    details = page.get_by_role("complementary", name="Span details")
+    details.get_by_role("link", name="Show db.namespace as a column of Search").click()
+    expect(page.get_by_role("columnheader", name="db.namespace")).to_be_visible()
+    expect(rows_of(page).first.get_by_role("cell", name=shop.database, exact=True)).to_be_visible(timeout=30_000)
+    page.go_back()
+    details.get_by_role("link", name="Exclude this value of db.namespace").click()
+    box = page.get_by_role("textbox", name="Query or trace id")
+    expect(box).to_have_value(re.compile(r"service=\S+ db.namespace!=\S+"))
+    expect(rows_of(page).first).to_be_visible()  # spans of these traces that have no database
+    page.get_by_role("button", name="Remove the column db.namespace").click()
+    expect(page.get_by_role("columnheader", name="db.namespace")).to_have_count(0)
+
+
 def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: OpenPage) -> None:
     page = open_page(server, "/search?q=name%3Dnothing")
     asked = asked_for(page)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -149,6 +150,38 @@ def test_a_usual_trace_gives_the_height_to_its_rows_and_selects_nothing(
     expect(panel).to_contain_text(re.compile(rf"slower than \d+ % of {PAY}"))
     assert (panel.bounding_box() or {})["height"] < 90
     assert page.get_by_role("complementary", name="Span details").count() == 0
+
+
+SHIFTS = """
+window.moved = 0
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value
+}).observe({ type: 'layout-shift', buffered: true })
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("name", ["failed", "slow", "fine"])
+def test_nothing_moves_when_the_explanation_comes_after_the_rows(
+    server: Server, shop: Shop, open_page: OpenPage, name: str, width: int
+) -> None:
+    page = open_page(server, "/search", width=width)
+    page.add_init_script(SHIFTS)
+    waiting: list[Any] = []
+    page.route("**/explain", lambda one: waiting.append(one))
+    page.goto(f"{server.http}/trace/{getattr(shop, name)}")
+    rows = page.get_by_role("treegrid")
+    rows.get_by_role("row").nth(2).wait_for()
+    before = rows.bounding_box()
+    moved = page.evaluate("window.moved")  # by fonts and the first frame
+    assert waiting, "the rows did not wait for it"
+    waiting[0].continue_()
+    page.locator(".panels[aria-busy=false]").wait_for()
+    expect(page.get_by_role("region", name="Why it was slow")).to_contain_text(shop.db)
+    assert before is not None
+    assert (rows.bounding_box() or {})["y"] == before["y"]
+    if width == 1440:
+        assert page.evaluate("window.moved") - moved < 0.02
 
 
 def test_a_handled_failure_is_called_handled_and_is_not_the_cause(

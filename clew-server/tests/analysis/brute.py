@@ -45,6 +45,17 @@ def own_ns(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:
     return own
 
 
+def self_ns(tree: Tree) -> list[int]:
+    """Self time of each row: its instants at which no child of it runs."""
+    return [
+        sum(
+            not any(tree.start_ns[child] <= instant < tree.end_ns[child] for child in tree.trace.children(row))
+            for instant in range(tree.start_ns[row], tree.end_ns[row])
+        )
+        for row in range(len(tree.trace))
+    ]
+
+
 def critical_path(tree: Tree, root: int, tick_ns: int) -> list[int]:
     """The row on the path at each instant of the root's interval."""
     zero, end = tree.start_ns[root], tree.end_ns[root]

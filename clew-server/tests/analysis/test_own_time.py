@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drawn import drawn
 
-from clew_server.analysis.own_time import after_root_ns, own_ns, owners
+from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
 from clew_server.analysis.tree import tree_of
 from clew_server.model.trace import trace_from_spans
 
@@ -162,3 +162,24 @@ def test_only_clients_and_producers_hand_their_time_on() -> None:
             pay:post  S     [----]
           web:send    P            []    peer.service=broker
     """) == {"web:get": "web", "web:inner": "web", "pay:post": "pay", "web:send": "web"}
+
+
+def test_self_time_is_the_length_less_the_time_in_which_a_child_ran_each_instant_once() -> None:
+    drawing = drawn("""
+        web:get    [---------]
+          a:one     [-----]
+          b:two       [-----]
+            c:out         [-------]
+    """)
+    assert drawing.columns(self_ns(drawing.tree)) == {"web:get": 2, "a:one": 6, "b:two": 4, "c:out": 8}
+
+
+def test_self_time_is_that_of_aligned_clocks() -> None:
+    drawing = drawn("""
+        web:get     S [-------------]     @one
+          a:own     I  [-]                @one
+          b:call    C     [-------]       @one
+            b:get   S      [-----]        @two -20
+    """)
+    assert drawing.tree.shift_ns
+    assert drawing.columns(self_ns(drawing.tree)) == {"web:get": 4, "a:own": 2, "b:call": 2, "b:get": 6}

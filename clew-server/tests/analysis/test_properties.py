@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.failure import causes, failures, origins
-from clew_server.analysis.own_time import after_root_ns, own_ns, owners
+from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import CLIENT, SERVER, trace_from_spans
@@ -112,6 +112,7 @@ def twins(tree: Tree) -> None:
         assert after_root_ns(tree, root) == brute.own_ns(tree, root, end, last)
         instants = [one.row for one in critical_path(tree, root).sections for _ in range(one.start_ns, one.end_ns)]
         assert instants == brute.critical_path(tree, root, resolution_ns(tree.trace))
+    assert self_ns(tree) == brute.self_ns(tree)
     assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
 
 

@@ -88,6 +88,7 @@ def test_rows_are_depth_first_with_children_by_start() -> None:
         "missing": [],
         "start": [0, 1, 2, 5],
         "dur": [10, 3, 1, 2],
+        "self": [5, 2],
         "negative": [],
         "svc": [0, 0, 0, 1],
         "name": [0, 0, 0, 1],

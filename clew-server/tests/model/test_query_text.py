@@ -54,6 +54,16 @@ def test_a_length_has_a_unit(text: str, ns: int) -> None:
     assert parse_query(f"dur<={text}").span == (SpanCondition("dur", "<=", ns),)
 
 
+def test_a_condition_can_be_that_two_texts_differ() -> None:
+    assert parse_query('service!=cart kind!=client event!=retry event.k!="" zone!=north').span == (
+        SpanCondition("service", "!=", "cart"),
+        SpanCondition("kind", "!=", "client"),
+        SpanCondition("event", "!=", "retry"),
+        SpanCondition("event", "!=", "", "k"),
+        SpanCondition("attr", "!=", "north", "zone"),
+    )
+
+
 @pytest.mark.parametrize("q", ["", "   ", "\t\n"])
 def test_an_empty_query_asks_nothing(q: str) -> None:
     assert parse_query(q) == Search()
@@ -73,7 +83,10 @@ def test_an_empty_query_asks_nothing(q: str) -> None:
         ("dur>500", 4),
         ("dur>-1s", 4),
         ("a>5", 1),
-        ("a!=5", 1),
+        ("dur!=5s", 3),
+        ("trace.duration!=5s", 14),
+        ("a!==5", 1),
+        ("a!~5", 1),
         ("a==5", 1),
         ("a=~x", 1),
         ('"dur">5s', 5),

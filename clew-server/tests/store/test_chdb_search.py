@@ -15,7 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
-from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition, TraceCondition
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, Search, SpanCondition, TraceCondition
 from clew_server.store import queries
 from clew_server.store.contract import TraceSummary
 from clew_server.store.macros import expand
@@ -105,6 +105,8 @@ def holds(span: One, condition: SpanCondition) -> bool:
     if condition.field == "dur":
         assert isinstance(condition.value, int)
         return compare(span.duration, condition.op, condition.value)
+    if condition.op == "!=":
+        return not holds(span, replace(condition, op="="))
     if condition.field == "event":
         return any(condition.value == (value if condition.key else name) for name, value in span.events)
     if condition.field in ("attr", "anywhere"):
@@ -203,24 +205,28 @@ def shop(opened: Any) -> tuple[Any, Known]:
 def drawn(chance: random.Random) -> Search:
     """Any search; most of its conditions hold for something."""
     span: list[SpanCondition] = []
+
+    def equal() -> Compare:
+        return chance.choice(["=", "=", "!="])
+
     if chance.random() < 0.4:
-        span.append(SpanCondition("service", "=", chance.choice(SERVICES)))
+        span.append(SpanCondition("service", equal(), chance.choice(SERVICES)))
     if chance.random() < 0.2:
-        span.append(SpanCondition("name", "=", chance.choice(NAMES)))
+        span.append(SpanCondition("name", equal(), chance.choice(NAMES)))
     if chance.random() < 0.2:
-        span.append(SpanCondition("kind", "=", chance.choice(KIND_WORDS)))
+        span.append(SpanCondition("kind", equal(), chance.choice(KIND_WORDS)))
     if chance.random() < 0.2:
-        span.append(SpanCondition("status", "=", chance.choice(STATUS_WORDS)))
+        span.append(SpanCondition("status", equal(), chance.choice(STATUS_WORDS)))
     if chance.random() < 0.2:
         span.append(SpanCondition("dur", chance.choice(["=", ">", ">=", "<", "<="]), chance.choice([1, 500_000_000])))
     if chance.random() < 0.4:
         key = chance.choice(sorted(TEXTS))
-        span.append(SpanCondition("attr", "=", text_of(chance.choice(TEXTS[key])), key))
+        span.append(SpanCondition("attr", equal(), text_of(chance.choice(TEXTS[key])), key))
     if chance.random() < 0.1:
-        span.append(SpanCondition("attr", "=", chance.choice(["north", "5", "absent"]), "zone"))
+        span.append(SpanCondition("attr", equal(), chance.choice(["north", "5", "absent"]), "zone"))
     for _ in range(chance.choice([0, 0, 1, 2])):
         name, value = chance.choice(EVENTS)
-        span.append(SpanCondition("event", "=", *chance.choice([(name,), (value, "k")])))
+        span.append(SpanCondition("event", equal(), *chance.choice([(name,), (value, "k")])))
     trace = []
     if chance.random() < 0.3:
         op = chance.choice(["=", ">", ">=", "<", "<="])
@@ -276,6 +282,16 @@ def test_every_value_of_an_attribute_is_found_as_text(shop: Any, key: str) -> No
     for value in TEXTS[key]:
         search = Search((SpanCondition("attr", "=", text_of(value), key),), limit=1000)
         assert pages(reader, search) == known.expected(search) != []
+
+
+@pytest.mark.parametrize("key", [*sorted(TEXTS), "zone"])
+def test_a_span_without_the_attribute_or_with_another_value_satisfies_a_condition_with_unequal(
+    shop: Any, key: str
+) -> None:
+    reader, known = shop
+    for value in {text_of(value) for value in TEXTS.get(key, ())} | {"north", "absent", ""}:
+        search = Search((SpanCondition("attr", "!=", value, key),), limit=1000)
+        assert pages(reader, search) == known.expected(search)
 
 
 def test_a_bare_key_is_an_attribute_of_the_span_or_of_its_resource(shop: Any) -> None:

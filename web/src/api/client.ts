@@ -130,9 +130,17 @@ export function traceParams({ q, from, to, cursor, limit }: TraceQuery): string 
 export const api = {
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
   traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
-  answers: async (traceIds: string[], signal?: AbortSignal): Promise<TraceAnswer[]> =>
-    (await call<{ answers: TraceAnswer[] }>('traces/answers', { signal, body: { trace_ids: traceIds } }))
-      .answers,
+  answers: async (
+    traceIds: string[],
+    columns: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<TraceAnswer[]> =>
+    (
+      await call<{ answers: TraceAnswer[] }>('traces/answers', {
+        signal,
+        body: { trace_ids: traceIds, columns },
+      })
+    ).answers,
   skeleton: (traceId: string, signal?: AbortSignal) =>
     call<Skeleton>(`traces/${traceId}/skeleton`, { signal }),
   spans: async (traceId: string, spanIds: string[], signal?: AbortSignal): Promise<TracesData> =>

@@ -99,6 +99,8 @@ export interface TraceAnswer {
   shares: OwnerShare[]
   /** the share of all others */
   other: number
+  /** by key of the asked columns: the first different values in the trace, four at most */
+  values: Record<string, string[]>
   /** why there is no answer */
   skipped: string | null
 }
@@ -155,6 +157,8 @@ export interface Skeleton {
   start: number[]
   /** ns */
   dur: number[]
+  /** ns in which no child ran, clocks aligned: one for each row that has children, in row order; of the others it is dur */
+  self: number[]
   /** row and negative length in ns of spans that end before they begin; their dur is 0 */
   negative: number[][]
   /** index into services */
@@ -262,6 +266,8 @@ export interface Explanation {
     percentile: number | null
     p50_ns: string | null
     p95_ns: string | null
+    /** the 1st to the 99th of the samples, empty: too few */
+    percentiles_ns: string[]
   }
   completeness: {
     missing_parents: number

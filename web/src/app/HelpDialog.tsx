@@ -12,6 +12,7 @@ const EVERYWHERE: [string[], string][] = [
   [['[', ']'], 'Earlier, later range'],
   [['y'], 'Copy link'],
   [['D'], 'Dark or light'],
+  [['.'], 'List of commands'],
   [['?'], 'This help'],
 ]
 
@@ -26,13 +27,13 @@ const TRACE: [string[], string][] = [
   [['+', '-', '0'], 'Zoom in, out, whole trace'],
   [['a', 'd'], 'Earlier, later part'],
   [['z', 'Z'], 'Zoom to the span; only the span and those below it, or all again'],
-  [['c', 'C'], 'Next, previous span of the critical path'],
   [['1…9', '*'], 'Expand to a level, all'],
   [['g'], 'Equal siblings as one row, or one by one'],
 ]
 
 const SYNTAX: [string, string][] = [
   ['service=payment', 'spans of one service'],
+  ['service!=payment', 'spans of all others; so with any key but durations'],
   ['status=error', 'failed spans'],
   ['dur>500ms', 'spans that took longer'],
   ['trace.duration>2s', 'traces that took longer'],
@@ -60,7 +61,13 @@ function Keys({ title, rows }: { title: string; rows: [string[], string][] }) {
   )
 }
 
-export function HelpDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
+interface Props {
+  open: boolean
+  onClose: () => void
+  onCommands: () => void
+}
+
+export function HelpDialog({ open, onClose, onCommands }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const letters = useStore(lettersStore)
   useEffect(() => {
@@ -71,6 +78,14 @@ export function HelpDialog({ open, onClose }: { open: boolean; onClose: () => vo
     <dialog ref={dialog} className="dialog" aria-labelledby="help-title" onClose={onClose}>
       <header className="dialog-head">
         <h2 id="help-title">Help</h2>
+        <button
+          type="button"
+          className="button button-small"
+          title="List of commands (.)"
+          onClick={onCommands}
+        >
+          All commands
+        </button>
         <button type="button" className="icon-button" aria-label="Close help" onClick={onClose}>
           <Icon name="close" />
         </button>

@@ -11,6 +11,7 @@ import { TroubleNotice } from '../parts/TroubleNotice'
 import { LiveRegion, Toast } from './announce'
 import { copyLink } from './link'
 import { useRecovery } from './recovery'
+import { CommandDialog } from './CommandDialog'
 import { HelpDialog } from './HelpDialog'
 import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
 import { queryErrorStore } from './queryError'
@@ -24,6 +25,7 @@ const RANGE_ID = 'time-range'
 export function Shell({ children }: { children: ReactNode }) {
   const [path, navigate] = useLocation()
   const [help, setHelp] = useState(false)
+  const [commands, setCommands] = useState(false)
   const queries = useQueryClient()
   const search = useStore(searchStore)
   const theme = useStore(themeStore)
@@ -41,6 +43,7 @@ export function Shell({ children }: { children: ReactNode }) {
   useShortcuts({
     '/': () => document.getElementById(QUERY_ID)?.focus(),
     '?': () => setHelp(true),
+    '.': () => setCommands(true),
     'g s': () => navigate(searchPath(search)),
     t: () => document.getElementById(RANGE_ID)?.focus(),
     r: () => void queries.invalidateQueries(),
@@ -101,7 +104,15 @@ export function Shell({ children }: { children: ReactNode }) {
       </main>
       <LiveRegion />
       <Toast />
-      <HelpDialog open={help} onClose={() => setHelp(false)} />
+      <HelpDialog
+        open={help}
+        onClose={() => setHelp(false)}
+        onCommands={() => {
+          setHelp(false)
+          setCommands(true)
+        }}
+      />
+      <CommandDialog open={commands} onClose={() => setCommands(false)} />
     </>
   )
 }

@@ -24,6 +24,7 @@ function answer(id: string, ...shares: [string, number][]): TraceAnswer {
     handled: 0,
     shares: shares.map(([owner, share]) => ({ owner, share })),
     other: 0,
+    values: {},
     skipped: null,
   }
 }

@@ -4,7 +4,7 @@ import { createStore } from './store'
 import { SEARCH_FIELDS, readState, writeState, type SearchState } from './url'
 
 const KEY = 'clew.search'
-const initial: SearchState = { q: '', ...DEFAULT_RANGE }
+const initial: SearchState = { q: '', ...DEFAULT_RANGE, cols: [] }
 
 function stored(): SearchState {
   return readState(SEARCH_FIELDS, sessionStorage.getItem(KEY) ?? '').state

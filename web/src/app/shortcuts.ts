@@ -33,12 +33,33 @@ if (typeof addEventListener === 'function') {
   })
 }
 
+const shown = new Set<{ current: Shortcuts }>()
+
+function handlerOf(key: string): Shortcuts[string] | undefined {
+  for (const { current } of shown) if (current[key] !== undefined) return current[key]
+  return undefined
+}
+
+/** Whether what is shown now acts on the key. */
+export function hasShortcut(key: string): boolean {
+  return handlerOf(key) !== undefined
+}
+
+/** Does what the key does, also where single letters are switched off. */
+export function runShortcut(key: string): void {
+  handlerOf(key)?.(new KeyboardEvent('keydown', { key }))
+}
+
 /** Acts on shortcuts while the component is shown. */
 export function useShortcuts(shortcuts: Shortcuts): void {
   const current = useRef(shortcuts)
   useEffect(() => {
     current.current = shortcuts
   })
+  useEffect(() => {
+    shown.add(current)
+    return () => void shown.delete(current)
+  }, [])
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const handler = matchShortcut(current.current, event)

@@ -2,10 +2,15 @@ import { expect, it } from 'vitest'
 import { SEARCH_FIELDS, TRACE_FIELDS, readState, writeState, type SearchState, type TraceState } from './url'
 
 const searches: SearchState[] = [
-  { q: '', from: 'now-1h', to: 'now' },
-  { q: 'service=cart http.route="/a b&c=d#e"', from: 'now-15m', to: 'now' },
-  { q: 'ü=✖ +1', from: 'all', to: 'now' },
-  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00' },
+  { q: '', from: 'now-1h', to: 'now', cols: [] },
+  {
+    q: 'service=cart http.route="/a b&c=d#e"',
+    from: 'now-15m',
+    to: 'now',
+    cols: ['http.route', 'a,b', '100%', 'two words'],
+  },
+  { q: 'ü=✖ +1', from: 'all', to: 'now', cols: [] },
+  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00', cols: [] },
 ]
 
 const id = '00f067aa0ba902b7'
@@ -21,6 +26,8 @@ const traces: TraceState[] = [
     focus: '',
     clock: '',
     findin: '',
+    colour: '',
+    min: 0,
   },
   {
     span: id,
@@ -33,6 +40,8 @@ const traces: TraceState[] = [
     focus: id,
     clock: 'aligned',
     findin: 'all',
+    colour: 'kind',
+    min: 0.1,
   },
   {
     span: id,
@@ -45,6 +54,8 @@ const traces: TraceState[] = [
     focus: '',
     clock: '',
     findin: '',
+    colour: '',
+    min: 0,
   },
 ]
 
@@ -67,7 +78,7 @@ it('keeps keys it does not know', () => {
 
 it('names bad values and goes on with the default', () => {
   expect(readState(SEARCH_FIELDS, '?from=yesterday&q=a')).toEqual({
-    state: { q: 'a', from: 'now-1h', to: 'now' },
+    state: { q: 'a', from: 'now-1h', to: 'now', cols: [] },
     ignored: ['from=yesterday'],
   })
   expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)

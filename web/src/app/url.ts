@@ -26,6 +26,9 @@ function choice<T extends string>(initial: T, ...others: T[]): Field<T> {
   return field<T>(initial, (value) => (all.includes(value) ? (value as T) : undefined), String)
 }
 
+/** As many as the server answers at once. */
+export const MOST_COLUMNS = 10
+
 export const SEARCH_FIELDS = {
   q: text,
   from: field<string>(
@@ -34,6 +37,26 @@ export const SEARCH_FIELDS = {
     String,
   ),
   to: field<string>(DEFAULT_RANGE.to, (value) => (isTime(value) ? value : undefined), String),
+  /** Keys of attributes that are shown as columns. */
+  cols: field<readonly string[]>(
+    [],
+    (value) => {
+      const keys = value.split(',').map(plain)
+      return keys.length <= MOST_COLUMNS && keys.every((key) => key !== undefined && key !== '')
+        ? [...new Set(keys as string[])]
+        : undefined
+    },
+    (value) => value.map((key) => key.replaceAll('%', '%25').replaceAll(',', '%2C')).join(','),
+  ),
+}
+
+/** A key with its commas again; undefined for what is none. */
+function plain(written: string): string | undefined {
+  try {
+    return decodeURIComponent(written)
+  } catch {
+    return undefined
+  }
 }
 
 export type SearchState = StateOf<typeof SEARCH_FIELDS>
@@ -62,6 +85,9 @@ export type Only = '' | 'crit' | 'err'
 
 /** What the trace is shown as; empty for the waterfall. */
 export type TraceTab = '' | 'flame' | 'stats' | 'events' | 'services'
+
+/** What colours the rows; empty for the service. */
+export type ColourBy = '' | 'kind' | 'operation' | 'status'
 
 const MAX_TOGGLED = 100
 
@@ -108,6 +134,9 @@ export const TRACE_FIELDS = {
   /** Where the find text is sought: in names, or in all that is stored of a span. */
   findin: choice<'' | 'all'>('', 'all'),
   clock: choice<'' | 'aligned'>('', 'aligned'),
+  colour: choice<ColourBy>('', 'kind', 'operation', 'status'),
+  /** Spans shorter than so many percent of the trace are no rows. */
+  min: field<number>(0, (value) => (/^\d{1,2}(\.\d{1,3})?$/.test(value) ? Number(value) : undefined), String),
 }
 
 export type TraceState = StateOf<typeof TRACE_FIELDS>

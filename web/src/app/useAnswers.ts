@@ -1,5 +1,5 @@
 /** The answers about the rows of a table that are in view. */
-import { useEffect, useReducer, useState, type RefObject } from 'react'
+import { useEffect, useMemo, useReducer, type RefObject } from 'react'
 import { api } from '../api/client'
 import type { TraceSummary } from '../api/types'
 import { Answers } from './answers'
@@ -7,10 +7,18 @@ import { Answers } from './answers'
 /** Rows that scroll past are not asked for. */
 const RESTS_AFTER_MS = 100
 
-/** `table` holds a row with `data-trace-id` for each of the traces. */
-export function useAnswers(table: RefObject<HTMLElement | null>, traces: readonly TraceSummary[]): Answers {
+/** `table` holds a row with `data-trace-id` for each of the traces; `columns` are keys of attributes that are asked for with it. */
+export function useAnswers(
+  table: RefObject<HTMLElement | null>,
+  traces: readonly TraceSummary[],
+  columns: readonly string[],
+): Answers {
   const [, redraw] = useReducer((count: number) => count + 1, 0)
-  const [answers] = useState(() => new Answers(api.answers, redraw))
+  const asked = JSON.stringify(columns)
+  const answers = useMemo(() => {
+    const keys = JSON.parse(asked) as string[]
+    return new Answers((traceIds, signal) => api.answers(traceIds, keys, signal), redraw)
+  }, [asked])
 
   useEffect(() => () => answers.dispose(), [answers])
   useEffect(() => {

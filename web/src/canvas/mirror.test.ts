@@ -1,5 +1,4 @@
 import { expect, it } from 'vitest'
-import { serviceColours } from '../model/colours'
 import { Groups } from '../model/groups'
 import { Roles } from '../model/roles'
 import { threadOf } from '../model/thread'
@@ -35,7 +34,7 @@ function scene(patch: Partial<Scene> = {}): Scene {
     closed: new Uint8Array(model.count),
     groups: new Groups(model),
     folded: new Uint8Array(model.count),
-    colours: serviceColours(model),
+    tints: new Uint8Array(model.count),
     selected: -1,
     window: { from: 0, to: model.length },
     matches: null,

@@ -1,5 +1,6 @@
 /** Above the rows: the whole trace in small, the time axis, and the part that is shown. */
 import type { TimeWindow } from '../app/url'
+import { FAILED_TINT } from '../model/tints'
 import type { TraceModel } from '../model/trace'
 import { densityOf } from './density'
 import { clampWindow, ticks } from './scale'
@@ -14,11 +15,17 @@ const MOST_BARS = 20_000
 
 export interface OverviewScene {
   model: TraceModel
-  colours: Uint8Array
+  /** Colour number of each node; see `model/tints`. */
+  tints: Uint8Array
   window: TimeWindow
   /** Where the axis lies within the element, in pixels. */
   left: number
   width: number
+}
+
+function colourOf({ tints }: OverviewScene, theme: CanvasTheme, node: number): string {
+  const tint = tints[node] ?? 0
+  return tint === FAILED_TINT ? theme.error : (theme.services[tint] ?? theme.edge)
 }
 
 export class Overview {
@@ -50,7 +57,7 @@ export class Overview {
   }
 
   update(scene: OverviewScene, onWindow: (window: TimeWindow | null) => void): void {
-    if (this.scene?.model !== scene.model) this.map = null
+    if (this.scene?.model !== scene.model || this.scene.tints !== scene.tints) this.map = null
     this.scene = scene
     this.onWindow = onWindow
     this.paint()
@@ -97,7 +104,7 @@ export class Overview {
     image.width = Math.round(width * scale)
     image.height = MAP_PX * scale
     const context = image.getContext('2d')
-    const { model, colours } = scene
+    const { model } = scene
     if (context !== null) {
       context.scale(scale, scale)
       const perPixel = scene.width / model.length
@@ -108,9 +115,7 @@ export class Overview {
       for (let node = 0; node < model.count; node++) {
         if (model.isPlaceholder(node) || model.duration[node]! < shortest) continue
         const lane = Math.min(LANES - 1, model.depth[node]!)
-        context.fillStyle = model.isOrigin(node)
-          ? theme.error
-          : (theme.services[colours[model.service[node]!] ?? 0] ?? theme.edge)
+        context.fillStyle = model.isOrigin(node) ? theme.error : colourOf(scene, theme, node)
         context.fillRect(
           scene.left + model.start[node]! * perPixel,
           4 + lane * step,
@@ -125,12 +130,13 @@ export class Overview {
 
   private paintDensity(
     context: CanvasRenderingContext2D,
-    { model, colours, left, width }: OverviewScene,
+    scene: OverviewScene,
     theme: CanvasTheme,
     shortest: number,
     lanes: number,
     step: number,
   ): void {
+    const { model, left, width } = scene
     const pixels = Math.max(1, Math.ceil(width))
     const { covered, sample } = densityOf(model, shortest, width / model.length, pixels, lanes, (node) =>
       model.isPlaceholder(node),
@@ -140,7 +146,7 @@ export class Overview {
       if (node < 0) continue
       // Never fainter than this: a single short span among many pixels is still to be seen.
       context.globalAlpha = Math.min(1, 0.4 + covered[at]! * 0.6)
-      context.fillStyle = theme.services[colours[model.service[node]!] ?? 0] ?? theme.edge
+      context.fillStyle = colourOf(scene, theme, node)
       context.fillRect(left + (at % pixels), 4 + Math.floor(at / pixels) * step, 1, 2)
     }
     context.globalAlpha = 1

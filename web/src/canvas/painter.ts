@@ -3,6 +3,7 @@ import { formatCount, formatDuration } from '../model/format'
 import type { Roles } from '../model/roles'
 import { isCollapsed } from '../model/rows'
 import type { Thread } from '../model/thread'
+import { FAILED_TINT } from '../model/tints'
 import type { TraceModel } from '../model/trace'
 import {
   BAR_PX,
@@ -23,8 +24,8 @@ import type { CanvasTheme } from './theme'
 import { stitchesOf, type Stitch } from './thread'
 
 export interface Scene extends Rows {
-  /** Colour number of each service. */
-  colours: Uint8Array
+  /** Colour number of each node; see `model/tints`. */
+  tints: Uint8Array
   /** Selected node, -1 for none. */
   selected: number
   /** One byte a node, 1 where the find text matches; null when nothing is sought. */
@@ -44,6 +45,7 @@ const THREAD_PX = 3
 /** From the top of a bar to the top of the thread below it. */
 const THREAD_TOP_PX = 12
 const STEP_ALPHA = 0.55
+const TAIL_PX = 2
 
 export class RowPainter {
   private readonly text: TextPainter
@@ -294,7 +296,9 @@ export class RowPainter {
     }
     const from = xOf(model.start[node]!, window, geometry)
     const to = Math.max(from + MIN_BAR_PX, xOf(model.start[node]! + model.duration[node]!, window, geometry))
-    if (to < geometry.chartLeft || from > chartRight) return
+    const reachFrom = Math.min(from, xOf(model.reachFrom[node]!, window, geometry))
+    const reachTo = Math.max(to, xOf(model.reachTo[node]!, window, geometry))
+    if (reachTo < geometry.chartLeft || reachFrom > chartRight) return
 
     context.save()
     context.beginPath()
@@ -303,7 +307,12 @@ export class RowPainter {
     // Bars beyond the window are cut here: canvas loses precision on very wide shapes.
     const left = Math.max(from, geometry.chartLeft - 20)
     const right = Math.min(to, chartRight + 20)
-    this.paintShape(scene, geometry, node, left, right, top)
+    context.fillStyle = this.colour(scene, node)
+    this.paintTail(Math.max(reachFrom, geometry.chartLeft - 20), Math.min(from, chartRight + 20), top)
+    this.paintTail(Math.max(to, geometry.chartLeft - 20), Math.min(reachTo, chartRight + 20), top)
+    if (to >= geometry.chartLeft && from <= chartRight) {
+      this.paintShape(scene, geometry, node, left, right, top)
+    }
     context.restore()
 
     if (!geometry.stacked && !model.isPlaceholder(node)) {
@@ -311,11 +320,16 @@ export class RowPainter {
         geometry,
         model,
         node,
-        Math.max(from, geometry.chartLeft),
-        Math.min(to, chartRight),
+        Math.max(reachFrom, geometry.chartLeft),
+        Math.min(reachTo, chartRight),
         top,
       )
     }
+  }
+
+  /** A thin line in the middle of the bar's height: children run there, outside of the span. */
+  private paintTail(from: number, to: number, top: number): void {
+    if (to - from >= 1) this.context.fillRect(from, top + BAR_PX / 2 - TAIL_PX / 2, to - from, TAIL_PX)
   }
 
   /** One tooth a member on a common back; teeth that would fall on the same pixels are painted once. */
@@ -477,8 +491,8 @@ export class RowPainter {
   }
 
   private colour(scene: Scene, node: number): string {
-    const number = scene.colours[scene.model.service[node]!] ?? 0
-    return this.theme.services[number] ?? this.theme.edge
+    const tint = scene.tints[node] ?? 0
+    return tint === FAILED_TINT ? this.theme.error : (this.theme.services[tint] ?? this.theme.edge)
   }
 
   /** Stripes at 45 degrees in the error colour. */

@@ -166,6 +166,7 @@ export function payExplanation(patch: Partial<Explanation> = {}): Explanation {
       percentile: 99.4,
       p50_ns: '346000000',
       p95_ns: '480000000',
+      percentiles_ns: Array.from({ length: 99 }, (_, at) => String(200_000_000 + at * 3_000_000)),
     },
     completeness: { missing_parents: 0, roots: 1, young: false, notes: [] },
     clock_shifts: [],

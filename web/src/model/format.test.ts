@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   durationInWords,
   exactDuration,
+  formatAge,
   formatAgo,
   formatBytes,
   formatCount,
@@ -110,4 +111,10 @@ describe('times', () => {
     expect(formatAgo(at, Date.UTC(2026, 10, 22, 15, 4, 31))).toBe('3 h ago')
     expect(formatAgo(at, Date.UTC(2026, 10, 22, 12, 5, 11))).toBe('40 s ago')
   })
+})
+
+it('says how old something is', () => {
+  const now = 1_795_349_071_000
+  const age = (seconds: number) => formatAge(String(BigInt(now - seconds * 1000) * 1_000_000n), now)
+  expect([0, 12, 37 * 60, 3 * 3600].map(age)).toEqual(['1 s', '12 s', '37 min', '3 h'])
 })

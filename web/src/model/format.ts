@@ -213,6 +213,11 @@ export function formatAgo(unixNano: string, nowMs: number = Date.now()): string 
   return `${formatCount(Math.round(seconds / 86_400))} days ago`
 }
 
+/** How old something is now: `12 s`, `37 min`, `3 h`, `5 days`. */
+export function formatAge(unixNano: string, nowMs: number = Date.now()): string {
+  return formatAgo(unixNano, nowMs).replace('just now', '1 s ago').replace(/ ago$/, '')
+}
+
 /** Nanoseconds from one time to another. */
 export function durationBetween(fromUnixNano: string, toUnixNano: string): number {
   return Number(BigInt(toUnixNano) - BigInt(fromUnixNano))

@@ -1,5 +1,14 @@
 import { expect, it } from 'vitest'
-import { asksForFailed, parseTerms, queryInWords, quoted, traceIdFrom, withoutTerm, withTerm } from './query'
+import {
+  asksForFailed,
+  attributeKey,
+  parseTerms,
+  queryInWords,
+  quoted,
+  traceIdFrom,
+  withoutTerm,
+  withTerm,
+} from './query'
 
 it('reads terms with quoted values', () => {
   const terms = parseTerms('service=cart dur>500ms http.route="/pay \\"now\\""')
@@ -22,6 +31,34 @@ it('adds a condition once and takes it away again', () => {
   expect(withTerm(failed, 'status', 'error')).toBe(failed)
   expect(asksForFailed(failed)).toBe(true)
   expect(withoutTerm('status=error service=cart status=error', 'status', 'error')).toBe('service=cart')
+})
+
+it('excludes a value, and drops the condition that asked for it', () => {
+  const asked = withTerm('dur>5ms', 'bank', 'north')
+  expect(withTerm(asked, 'bank', 'north', '!=')).toBe('dur>5ms bank!=north')
+  expect(withTerm('dur>5ms bank!=north', 'bank', 'north', '!=')).toBe('dur>5ms bank!=north')
+  expect(withTerm('dur>5ms bank!=north', 'bank', 'north')).toBe('dur>5ms bank=north')
+  expect(withTerm('bank!=north', 'bank', 'south', '!=')).toBe('bank!=north bank!=south')
+  expect(queryInWords('bank!=north')).toBe('bank is not north')
+})
+
+it('keeps the blanks in a quoted value when a condition goes', () => {
+  expect(withoutTerm('a="two  blanks" status=error b=1', 'status', 'error')).toBe('a="two  blanks" b=1')
+})
+
+it('quotes the key of an attribute that would mean something else', () => {
+  expect(['http.route', 'name', 'event.id', 'event', 'a key', 'a"b'].map(attributeKey)).toEqual([
+    'http.route',
+    '"name"',
+    '"event.id"',
+    '"event"',
+    '"a key"',
+    '"a\\"b"',
+  ])
+  const query = withTerm('', attributeKey('a "key'), 'x')
+  expect(parseTerms(query).map(({ key, value }) => [key, value])).toEqual([['a "key', 'x']])
+  expect(withTerm(query, attributeKey('a "key'), 'x')).toBe(query)
+  expect(withoutTerm(query, attributeKey('a "key'), 'x')).toBe('')
 })
 
 it('quotes a value so that it reads back as itself', () => {

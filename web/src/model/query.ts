@@ -8,12 +8,12 @@ export interface Term {
   to: number
 }
 
-const TERM = /([^\s=<>!"]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|\S*)/g
+const TERM = /("(?:[^"\\]|\\.)*"|[^\s=<>!"]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|\S*)/g
 
 /** Terms in the order they are written; text between them is left to the server to judge. */
 export function parseTerms(text: string): Term[] {
   return [...text.matchAll(TERM)].map((match) => ({
-    key: match[1] ?? '',
+    key: unquote(match[1] ?? ''),
     operator: match[2] ?? '=',
     value: unquote(match[3] ?? ''),
     from: match.index,
@@ -31,24 +31,42 @@ export function quoted(value: string): string {
   return /^[\w.:/@+-]+$/.test(value) ? value : `"${value.replace(/(["\\])/g, '\\$1')}"`
 }
 
-/** The query with one more condition; a condition that is there already is not repeated. */
-export function withTerm(text: string, key: string, value: string): string {
-  const present = parseTerms(text).some(
-    (term) => term.key === key && term.operator === '=' && term.value === value,
-  )
-  if (present) return text
-  return [text.trim(), `${key}=${quoted(value)}`].filter(Boolean).join(' ')
+/** Keys that ask for something else than an attribute of that name, unless they are quoted. */
+const WORDS = /^(?:service|name|operation|kind|status|dur|event|event\..+|trace\.duration)$/
+
+/** The key of an attribute as it is written in a query: quoted where it would mean something else, or nothing. */
+export function attributeKey(key: string): string {
+  return /^[\w.:/@+-]+$/.test(key) && !WORDS.test(key) ? key : `"${key.replace(/(["\\])/g, '\\$1')}"`
 }
 
-/** The query without any condition of the form `key=value`. */
-export function withoutTerm(text: string, key: string, value: string): string {
+/** The same for an attribute of an event; null for a key that a query cannot ask for. */
+export function eventKey(key: string): string | null {
+  return /^[^\s"=<>!~()]+$/.test(key) ? `event.${key}` : null
+}
+
+export type Equality = '=' | '!='
+
+/**
+ * The query with one more condition; one that is there already is not repeated, and the opposite one goes. The key as it is
+ * written: `attributeKey` of an attribute.
+ */
+export function withTerm(text: string, key: string, value: string, operator: Equality = '='): string {
+  const same = parseTerms(text).filter((term) => unquote(key) === term.key && term.value === value)
+  if (same.some((term) => term.operator === operator)) return text
+  const rest = withoutTerm(text, key, value, operator === '=' ? '!=' : '=')
+  return [rest.trim(), `${key}${operator}${quoted(value)}`].filter(Boolean).join(' ')
+}
+
+/** The query without any condition of the form `key=value`, or `key!=value`. */
+export function withoutTerm(text: string, key: string, value: string, operator: Equality = '='): string {
   let rest = text
-  for (const term of parseTerms(text).toReversed()) {
-    if (term.key === key && term.operator === '=' && term.value === value) {
-      rest = `${rest.slice(0, term.from)} ${rest.slice(term.to)}`
-    }
-  }
-  return rest.replace(/\s+/g, ' ').trim()
+  const terms = parseTerms(text).filter(
+    (term) => term.key === unquote(key) && term.operator === operator && term.value === value,
+  )
+  if (terms.length === 0) return text
+  for (const term of terms.toReversed())
+    rest = `${rest.slice(0, term.from).trimEnd()} ${rest.slice(term.to).trimStart()}`
+  return rest.trim()
 }
 
 /** Whether the query asks for failed spans. */

@@ -22,7 +22,11 @@ export class TraceModel {
   readonly subtreeSize: Int32Array
   /** Failed spans below the node, itself not counted. */
   readonly failuresBelow: Int32Array
+  /** As the server says: time in which no child of the span ran, clocks aligned. */
   readonly selfTime: Float64Array
+  /** From the first start of a child to the last end of one, where that is beyond the node; else its own start and end. */
+  readonly reachFrom: Float64Array
+  readonly reachTo: Float64Array
   readonly flags: Uint8Array
   readonly service: Int32Array
   readonly name: Int32Array
@@ -106,9 +110,17 @@ export class TraceModel {
     }
     this.sumSubtrees()
     this.placePlaceholders()
-    this.sumSelfTime()
+    this.reachFrom = Float64Array.from(this.start)
+    this.reachTo = this.start.map((start, node) => start + this.duration[node]!)
+    for (let node = 0; node < count; node++) {
+      const parent = this.parent[node]!
+      if (parent < 0 || this.isPlaceholder(parent)) continue
+      this.reachFrom[parent] = Math.min(this.reachFrom[parent]!, this.start[node]!)
+      this.reachTo[parent] = Math.max(this.reachTo[parent]!, this.start[node]! + this.duration[node]!)
+    }
     this.nodeByRow = new Int32Array(rows)
     for (let node = 0; node < count; node++) if (this.row[node]! >= 0) this.nodeByRow[this.row[node]!] = node
+    this.readSelfTimes()
     this.nodeById = this.indexIds()
   }
 
@@ -135,35 +147,12 @@ export class TraceModel {
     }
   }
 
-  /** Duration less the union of the children's intervals; children come by start, so one pass is enough for nearly all. */
-  private sumSelfTime(): void {
-    const covered = new Float64Array(this.count)
-    const latestStart = new Float64Array(this.count).fill(-Infinity)
-    const unsorted = new Set<number>()
-    const reached = Float64Array.from(this.start)
-    for (let node = 0; node < this.count; node++) {
-      const parent = this.parent[node]!
-      if (parent < 0) continue
-      const end = Math.min(
-        this.start[node]! + this.duration[node]!,
-        this.start[parent]! + this.duration[parent]!,
-      )
-      if (this.start[node]! < latestStart[parent]!) unsorted.add(parent)
-      latestStart[parent] = this.start[node]!
-      const from = Math.max(this.start[node]!, reached[parent]!)
-      if (end > from) {
-        covered[parent]! += end - from
-        reached[parent] = end
-      }
-    }
-    for (const parent of unsorted) {
-      const parts = this.selfIntervals(parent)
-      let own = 0
-      for (let index = 0; index < parts.length; index += 2) own += parts[index + 1]! - parts[index]!
-      covered[parent] = this.duration[parent]! - own
-    }
-    for (let node = 0; node < this.count; node++) {
-      this.selfTime[node] = this.isPlaceholder(node) ? 0 : Math.max(0, this.duration[node]! - covered[node]!)
+  /** The server's self times; it sends none for rows without children, whose self time is all of their time. */
+  private readSelfTimes(): void {
+    let at = 0
+    for (const node of this.nodeByRow) {
+      this.selfTime[node] =
+        this.childCount[node] === 0 ? this.duration[node]! : (this.skeleton.self[at++] ?? 0)
     }
   }
 
@@ -249,7 +238,7 @@ export class TraceModel {
     return parent >= 0 && !this.isPlaceholder(parent) && this.service[parent] === this.service[node]
   }
 
-  /** The parts of a node where no child runs, clipped to the node: pairs of from and to. */
+  /** The parts of a node's bar that no bar of a child covers, where both stand now: pairs of from and to. Only for drawing. */
   selfIntervals(node: number): number[] {
     const intervals: number[] = []
     const end = this.start[node]! + this.duration[node]!

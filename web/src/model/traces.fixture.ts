@@ -26,6 +26,21 @@ export function idOfRow(row: number): string {
   return (row + 1).toString(16).padStart(16, '0')
 }
 
+/** Self time as the server says it: the length less the time in which a child runs. */
+function selfTimeOf({ start, duration, children = [] }: DrawnSpan): number {
+  const end = start + Math.max(0, duration)
+  let reached = start
+  let covered = 0
+  for (const child of children) {
+    const from = Math.max(child.start, reached)
+    const to = Math.min(child.start + child.duration, end)
+    if (to <= from) continue
+    covered += to - from
+    reached = to
+  }
+  return end - start - covered
+}
+
 /** A skeleton from drawn trees; children must be by start. */
 export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skeleton {
   const skeleton: Skeleton = {
@@ -37,6 +52,7 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     missing: [],
     start: [],
     dur: [],
+    self: [],
     negative: [],
     svc: [],
     name: [],
@@ -63,6 +79,7 @@ export function skeletonOf(roots: DrawnSpan[], t0 = '1795349071207000000'): Skel
     skeleton.name.push(index(skeleton.names, span.name))
     skeleton.kind.push(1)
     skeleton.flags.push(span.flags ?? 0)
+    if (span.children?.length) skeleton.self.push(selfTimeOf(span))
     for (const child of span.children ?? []) add(child, row)
   }
   for (const root of roots) add(root, -1)

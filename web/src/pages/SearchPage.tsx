@@ -31,8 +31,8 @@ function hasStoredNothing(status: Status): boolean {
 
 export function SearchPage() {
   const { state, ignored, change } = useUrlState(SEARCH_FIELDS)
-  const { q, from, to } = state
-  useEffect(() => rememberSearch({ q, from, to }), [q, from, to])
+  const { q } = state
+  useEffect(() => rememberSearch(state), [state])
   useEffect(() => {
     document.title = q === '' ? 'Search · clew' : `${q} · clew`
   }, [q])
@@ -63,7 +63,11 @@ export function SearchPage() {
   return (
     <>
       <IgnoredNotice ignored={ignored} />
-      <Results state={state} onQuery={(query) => change({ q: query })} />
+      <Results
+        state={state}
+        onQuery={(query) => change({ q: query })}
+        onColumns={(cols) => change({ cols }, { replace: true })}
+      />
     </>
   )
 }
@@ -75,9 +79,18 @@ function useWas(now: boolean): boolean {
   return was || now
 }
 
-function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) => void }) {
+function Results({
+  state,
+  onQuery,
+  onColumns,
+}: {
+  state: SearchState
+  onQuery: (q: string) => void
+  onColumns: (cols: readonly string[]) => void
+}) {
+  const { q, from, to } = state
   const results = useInfiniteQuery({
-    queryKey: ['traces', state],
+    queryKey: ['traces', { q, from, to }],
     queryFn: ({ pageParam, signal }) => api.traces({ ...state, cursor: pageParam, limit: PAGE_ROWS }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (last) => last.next,
@@ -160,7 +173,7 @@ function Results({ state, onQuery }: { state: SearchState; onQuery: (q: string) 
       {data === undefined && isFetching ? <SkeletonRows /> : null}
       {data !== undefined && traces.length > 0 && !badQuery ? (
         <div className={isPlaceholderData ? 'dimmed' : undefined}>
-          <ResultTable traces={traces} />
+          <ResultTable traces={traces} columns={state.cols} onColumns={onColumns} />
           {results.hasNextPage ? (
             <div className="more">
               <button

@@ -19,6 +19,8 @@ const YOUNG_MS = 60_000
 const GROWTH_POLL_MS = 5000
 const ARRIVAL_WAIT_MS = 30_000
 const ARRIVAL_POLL_MS = 2000
+/** So long a trace that is there waits for what is said about it; then it is shown, with room kept for the panels. */
+const EXPLANATION_WAIT_MS = 250
 
 export function TracePage({ traceId }: { traceId: string }) {
   const id = traceIdFrom(traceId)
@@ -39,8 +41,6 @@ function LoadedTrace({ traceId }: { traceId: string }) {
       return missing && Date.now() - openedMs < ARRIVAL_WAIT_MS ? ARRIVAL_POLL_MS : false
     },
   })
-  // What is on the page changes only when the reader asks: rows never move under the pointer.
-  if (trace.data && shown === null) setShown(trace.data)
   useEffect(() => {
     document.title = `Trace ${traceId.slice(0, 8)} · clew`
   }, [traceId])
@@ -52,6 +52,11 @@ function LoadedTrace({ traceId }: { traceId: string }) {
     placeholderData: keepPreviousData,
     staleTime: Infinity,
   })
+  const isExplained = explained.isFetched || explained.error !== null
+  const isLate = useLate(trace.data !== undefined, EXPLANATION_WAIT_MS)
+  // What is on the page changes only when the reader asks: rows never move under the pointer. The first view waits a moment
+  // for the explanation, whose panels stand above the rows.
+  if (trace.data && shown === null && (isExplained || isLate)) setShown(trace.data)
   const isMissing = trace.error instanceof ApiError && trace.error.status === 404
   useReady(shown !== null || trace.error !== null)
 
@@ -99,7 +104,7 @@ function LoadedTrace({ traceId }: { traceId: string }) {
       />
     )
   if (trace.error) return <Problem error={trace.error} onRetry={() => void trace.refetch()} />
-  if (!trace.isFetching) return <Stopped onAgain={() => void trace.refetch()} />
+  if (!trace.isFetching && trace.data === undefined) return <Stopped onAgain={() => void trace.refetch()} />
   return (
     <div aria-busy="true">
       <h1 className="unseen">Trace {traceId}</h1>
@@ -111,6 +116,17 @@ function LoadedTrace({ traceId }: { traceId: string }) {
       </div>
     </div>
   )
+}
+
+/** Whether something has been so for a while. */
+function useLate(isSo: boolean, afterMs: number): boolean {
+  const [isLate, setLate] = useState(false)
+  useEffect(() => {
+    if (!isSo) return
+    const timer = setTimeout(() => setLate(true), afterMs)
+    return () => clearTimeout(timer)
+  }, [isSo, afterMs])
+  return isLate
 }
 
 function failedIn(skeleton: Skeleton): number {

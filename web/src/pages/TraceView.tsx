@@ -4,18 +4,21 @@ import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
 import { useShortcuts, type Shortcuts } from '../app/shortcuts'
-import { TRACE_FIELDS, type Collapse, type Only, type TimeWindow, type Unfolding } from '../app/url'
+import { TRACE_FIELDS, type TimeWindow, type TraceState, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
 import { serviceColours } from '../model/colours'
-import { keptFailed, keptSpans } from '../model/filters'
+import { keptByBoth, keptFailed, keptLong, keptSpans } from '../model/filters'
+import { formatAge } from '../model/format'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { Roles } from '../model/roles'
 import { closedNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
 import { rowSentence } from '../model/sentence'
 import { sectionsOf, threadOf } from '../model/thread'
+import { tintsOf } from '../model/tints'
 import { TraceModel } from '../model/trace'
+import { HiddenNotice } from '../parts/HiddenNotice'
 import { HeldHeight } from '../parts/HeldHeight'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { SpanPane } from '../parts/SpanPane'
@@ -55,9 +58,10 @@ interface Props {
 
 export function TraceView({ traceId, skeleton, newest, young, explanation, onShowNewest }: Props) {
   const { state, ignored, change } = useUrlState(TRACE_FIELDS)
-  const { collapse, filter, only, siblings, tab, clock } = state
+  const { collapse, filter, only, siblings, tab, clock, colour, min } = state
   const model = useMemo(() => new TraceModel(skeleton, clock === 'aligned'), [skeleton, clock])
   const colours = useMemo(() => serviceColours(model), [model])
+  const tints = useMemo(() => tintsOf(model, colours, colour), [model, colours, colour])
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
   // On narrower screens the details lie over the rows, so they wait to be asked for.
@@ -68,8 +72,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const groups = useMemo(() => new Groups(model), [model])
   const explained = explanation.value
   const first = useFirstSpan(explanation, model)
-  const asked = state.span === '' ? -1 : model.nodeOf(state.span)
-  const selected = state.span === '' ? model.nodeOf(first) : asked
+  const wanted = state.span === '' ? -1 : model.nodeOf(state.span)
+  const selected = state.span === '' ? model.nodeOf(first) : wanted
   const folded = useMemo(() => {
     const byAddress = foldedHeads(model, groups, siblings)
     // What an address points at is never folded away.
@@ -79,7 +83,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const sections = useMemo(() => sectionsOf(model, explained), [model, explained])
   const roles = useMemo(() => new Roles(model, explained), [model, explained])
   const focused = state.focus === '' ? -1 : model.nodeOf(state.focus)
-  const kept = useMemo(() => {
+  const long = useMemo(() => (min === 0 ? null : keptLong(model, groups, min / 100)), [model, groups, min])
+  const asked = useMemo(() => {
     if (only === 'err') return keptFailed(model)
     if (only !== 'crit' || sections.length === 0) return null
     return keptSpans(
@@ -88,6 +93,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
       sections.map(({ node }) => model.spanId(node)),
     )
   }, [model, only, groups, sections])
+  const kept = useMemo(() => keptByBoth(asked, long), [asked, long])
   const rows = useMemo(
     () => visibleRows(model, closed, kept, groups, folded, focused),
     [model, closed, kept, groups, folded, focused],
@@ -104,10 +110,12 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     () => new Set(explained === null ? [] : handledFailures(explained).map((failure) => failure.span_id)),
     [explained],
   )
+  const [isUnexplained] = useState(explanation.value === null && explanation.isLoading)
   const hasPanels = explained !== null || explanation.isLoading || explanation.error !== null
   const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
   const isOpen = detailsOpen && span >= 0
-  const unknown = state.span !== '' && asked < 0 ? [`span=${state.span}`] : []
+  const age = formatAge(String(BigInt(skeleton.t0) + BigInt(Math.round(model.earliest + model.length))))
+  const unknown = state.span !== '' && wanted < 0 ? [`span=${state.span}`] : []
 
   // The keys of the rows work at once; a control that already has the focus keeps it.
   useEffect(() => {
@@ -121,14 +129,13 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   /** Selects a node, opening the way to it where it is hidden. */
   const select = (node: number, { open = true, speak = false } = {}) => {
     if (node < 0) return
-    const patch: { span: string; collapse?: Collapse; siblings?: Unfolding; only?: Only; focus?: string } = {
-      span: model.spanId(node),
-    }
+    const patch: Partial<TraceState> = { span: model.spanId(node) }
     const unfolding = unfoldedFor(model, groups, folded, siblings, node)
     if (unfolding !== siblings) patch.siblings = unfolding
     const way = opened(model, collapse, [node])
     if (way !== collapse) patch.collapse = way
-    if (kept !== null && kept[node] === 0) patch.only = ''
+    if (asked !== null && asked[node] === 0) patch.only = ''
+    if (long !== null && long[node] === 0) patch.min = 0
     if (focused >= 0 && (node < focused || node >= focused + model.subtreeSize[focused]!)) patch.focus = ''
     change(patch, { replace: true })
     if (open) setDetailsOpen(true)
@@ -322,10 +329,11 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         traceId={traceId}
         model={model}
         newest={newest}
+        young={young}
         explanation={explanation}
         colours={colours}
       />
-      <HeldHeight isHeld={newest !== skeleton}>
+      <HeldHeight isHeld={newest !== skeleton} isReserved={isUnexplained}>
         <VerdictPanels
           explanation={explanation}
           model={model}
@@ -361,7 +369,20 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         onCollapse={() => expandTo(1)}
         groups={groups.size === 0 ? null : !siblings.all}
         onGroups={toggleAllGroups}
+        min={min}
+        onMin={(value) => change({ min: value })}
+        colour={colour}
+        onColour={(value) => change({ colour: value })}
+        legend={tints.legend}
       />
+      {tab === '' && long !== null ? (
+        <HiddenNotice
+          model={model}
+          kept={long}
+          percent={min}
+          onShow={() => change({ min: 0 }, { replace: true })}
+        />
+      ) : null}
       <div className="trace-body">
         {tab === '' ? (
           <ErrorBoundary name="The waterfall" resetKey={traceId}>
@@ -373,14 +394,16 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 closed,
                 groups,
                 folded,
-                colours,
+                tints: tints.of,
                 selected,
                 window: shown,
                 matches: finding.marks,
                 roles,
                 thread,
                 events: isOpen ? eventTimes : [],
-                missingReason: young ? 'may still arrive' : 'lost or not sampled',
+                missingReason: young
+                  ? `the trace is ${age} old and may still grow`
+                  : `${age} old: lost or not sampled`,
               }}
               find={{
                 text: filter,

@@ -1,25 +1,28 @@
-/** Attributes by key, pinned ones first; each value can be copied, pinned and be searched for. */
+/** Attributes by key, pinned ones first; each value can be copied, searched for, excluded, shown as a column, and pinned. */
 import { Link } from 'wouter'
 import type { KeyValue } from '../api/otlp'
 import { pinsStore, togglePin } from '../app/preferences'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
+import { MOST_COLUMNS, type SearchState } from '../app/url'
 import { isScalar, sortedAttributes, valueText } from '../model/otlp'
-import { withTerm } from '../model/query'
+import { attributeKey, eventKey, withTerm } from '../model/query'
 import { CopyButton } from './CopyButton'
-import { Icon } from './icons'
+import { Icon, type IconName } from './icons'
 import { Breakable, Value } from './Value'
 
 /** Longer values are no use in a query. */
 const LONGEST_TERM = 1000
+const LONGEST_COLUMN = 200
 
-export function Attributes({
-  attributes,
-  most = Infinity,
-}: {
+interface Props {
   attributes: readonly KeyValue[]
   most?: number
-}) {
+  /** Whose they are, the span's or its resource's by default: Search knows those, and those of events. */
+  of?: 'span' | 'event' | 'link' | 'scope'
+}
+
+export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) {
   const search = useStore(searchStore)
   const pins = useStore(pinsStore)
   const sorted = sortedAttributes(attributes)
@@ -30,6 +33,8 @@ export function Attributes({
       {[...pinned, ...others].slice(0, Math.max(most, pinned.length)).map(({ key, value }, index) => {
         const text = valueText(value)
         const isPinned = pins.includes(key)
+        const written = of === 'span' ? attributeKey(key) : of === 'event' ? eventKey(key) : null
+        const isTerm = written !== null && isScalar(value) && text !== '' && text.length <= LONGEST_TERM
         return (
           <div key={`${key} ${index}`}>
             <dt title={key}>
@@ -39,16 +44,30 @@ export function Attributes({
               <Value text={text} />
               <span className="value-actions">
                 <CopyButton compact text={text} name={`Copy the value of ${key}`} />
-                {isScalar(value) && text !== '' && text.length <= LONGEST_TERM ? (
-                  <Link
-                    className="icon-button icon-button-small"
-                    href={searchPath({ ...search, q: withTerm(search.q, key, text) })}
-                    aria-label={`Search for this value of ${key}`}
-                    title="Add to the query on Search"
-                  >
-                    <Icon name="plus" size={14} />
-                  </Link>
+                {isTerm ? (
+                  <>
+                    <SearchLink
+                      icon="plus"
+                      to={{ ...search, q: withTerm(search.q, written, text) }}
+                      label={`Search for this value of ${key}`}
+                      title="Search for it: adds the condition to the query on Search"
+                    />
+                    <SearchLink
+                      icon="minus"
+                      to={{ ...search, q: withTerm(search.q, written, text, '!=') }}
+                      label={`Exclude this value of ${key}`}
+                      title="Exclude it: the query on Search then wants another value, or none"
+                    />
+                  </>
                 ) : null}
+                {of !== 'span' || key.length > LONGEST_COLUMN ? null : (
+                  <SearchLink
+                    icon="column"
+                    to={{ ...search, cols: [...new Set([...search.cols, key])].slice(-MOST_COLUMNS) }}
+                    label={`Show ${key} as a column of Search`}
+                    title="Show as a column of Search"
+                  />
+                )}
                 <button
                   type="button"
                   className="icon-button icon-button-small"
@@ -71,5 +90,21 @@ export function Attributes({
         )
       })}
     </dl>
+  )
+}
+
+interface SearchLinkProps {
+  icon: IconName
+  to: SearchState
+  label: string
+  title: string
+}
+
+/** Opens Search with what is in view there now, and something more. */
+function SearchLink({ icon, to, label, title }: SearchLinkProps) {
+  return (
+    <Link className="icon-button icon-button-small" href={searchPath(to)} aria-label={label} title={title}>
+      <Icon name={icon} size={14} />
+    </Link>
   )
 }

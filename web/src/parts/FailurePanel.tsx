@@ -5,6 +5,7 @@ import { afterMessage, contextOf, handledFailures, type Origin } from '../model/
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { OriginStepper } from './OriginStepper'
+import { SameError } from './SameError'
 import { ServiceChip } from './ServiceChip'
 
 const MOST_STEPS = 6
@@ -101,6 +102,12 @@ function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: P
             {plural(handled.length, 'other failure')} handled
           </button>
         ) : null}
+        {explanation === null ? null : (
+          <SameError
+            origin={origin}
+            startUnixNano={String(BigInt(model.skeleton.t0) + BigInt(Math.round(model.earliest)))}
+          />
+        )}
       </div>
     </section>
   )

@@ -18,11 +18,18 @@ import {
 } from '../model/format'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 
-export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
+interface Props {
+  traces: readonly TraceSummary[]
+  /** Keys of attributes. */
+  columns: readonly string[]
+  onColumns: (columns: readonly string[]) => void
+}
+
+export function ResultTable({ traces, columns, onColumns }: Props) {
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
   const table = useRef<HTMLTableElement>(null)
-  const answers = useAnswers(table, traces)
+  const answers = useAnswers(table, traces, columns)
   return (
     <table className="results" aria-label="Traces" ref={table}>
       <thead>
@@ -44,6 +51,21 @@ export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
           <th scope="col" className="col-time">
             Where the time went
           </th>
+          {columns.map((key) => (
+            <th key={key} scope="col" className="col-own" title={key}>
+              <span className="own-head">
+                <span className="own-key">{key}</span>
+                <button
+                  type="button"
+                  className="icon-button icon-button-small"
+                  aria-label={`Remove the column ${key}`}
+                  onClick={() => onColumns(columns.filter((one) => one !== key))}
+                >
+                  <Icon name="close" size={12} />
+                </button>
+              </span>
+            </th>
+          ))}
           <th scope="col" className="col-number">
             Spans
           </th>
@@ -58,6 +80,7 @@ export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
             key={trace.trace_id}
             trace={trace}
             longest={longest}
+            columns={columns}
             answer={answers.get(trace)}
             colour={(service) => answers.colour(service)}
           />
@@ -70,12 +93,13 @@ export function ResultTable({ traces }: { traces: readonly TraceSummary[] }) {
 interface RowProps {
   trace: TraceSummary
   longest: number
+  columns: readonly string[]
   /** Null where it could not be had, undefined while it is not there. */
   answer: TraceAnswer | null | undefined
   colour: (service: string) => number
 }
 
-function ResultRow({ trace, longest, answer, colour }: RowProps) {
+function ResultRow({ trace, longest, columns, answer, colour }: RowProps) {
   const zone = useStore(zoneStore)
   const [, navigate] = useLocation()
   const path = `/trace/${trace.trace_id}`
@@ -120,11 +144,29 @@ function ResultRow({ trace, longest, answer, colour }: RowProps) {
       <td className="col-time">
         <WhereTheTimeWent answer={answer} colour={colour} />
       </td>
+      {columns.map((key) => (
+        <ValueCell key={key} values={answer?.values[key]} />
+      ))}
       <td className="col-number">{formatCount(trace.spans)}</td>
       <td className="col-services" title={trace.services.join(', ')}>
         {formatCount(trace.services.length)}
       </td>
     </tr>
+  )
+}
+
+/** So many values of one attribute stand in a cell; that there are more is said. */
+const MOST_IN_CELL = 3
+
+/** The values that spans of one trace have for an attribute; undefined while they are not there. */
+function ValueCell({ values }: { values: readonly string[] | undefined }) {
+  if (values === undefined) return <td className="col-own" />
+  const shown = values.slice(0, MOST_IN_CELL).join(', ')
+  return (
+    <td className="col-own mono" title={values.join('\n')}>
+      {values.length === 0 ? '–' : shown}
+      {values.length > MOST_IN_CELL ? ', …' : ''}
+    </td>
   )
 }
 

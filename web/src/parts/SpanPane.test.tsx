@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { KeyValue, Span } from '../api/otlp'
 import { createQueryClient } from '../app/App'
 import { pinsStore } from '../app/preferences'
+import { searchStore } from '../app/session'
 import { serviceColours } from '../model/colours'
 import { payExplanation } from '../model/explanation.fixture'
 import { UsualValues } from '../model/explanation'
@@ -153,6 +154,34 @@ it('puts a pinned attribute first, in this and every other span', async () => {
   expect(localStorage.getItem('clew.pins')).toBe('["zone"]')
   fireEvent.click(within(pane).getByRole('button', { name: 'Pin zone' }))
   expect(pane.querySelector('dt')!.textContent).toBe('a')
+})
+
+it('searches for a value, excludes it, and shows its key as a column, beside what Search has in view', async () => {
+  searchStore.set({ q: 'dur>5ms', from: 'now-1h', to: 'now', cols: ['zone'] })
+  span.attributes = attributes({ 'payment.bank': 'north', name: 'a b' })
+  const { pane } = await open()
+  const target = (name: string) => {
+    const link = within(pane).getByRole('link', { name })
+    return decodeURIComponent(link.getAttribute('href')!)
+  }
+  expect(target('Search for this value of payment.bank')).toBe(
+    '/search?q=dur>5ms payment.bank=north&cols=zone',
+  )
+  expect(target('Exclude this value of payment.bank')).toBe('/search?q=dur>5ms payment.bank!=north&cols=zone')
+  expect(target('Show payment.bank as a column of Search')).toBe('/search?q=dur>5ms&cols=zone,payment.bank')
+  // In a query a bare `name` is the span's.
+  expect(target('Exclude this value of name')).toBe('/search?q=dur>5ms "name"!="a b"&cols=zone')
+})
+
+it('searches for values of events as those of events, and makes no columns of them', async () => {
+  searchStore.set({ q: '', from: 'now-1h', to: 'now', cols: [] })
+  span.events = [{ name: 'retry', attributes: attributes({ attempt: 2, 'two words': 1 }) }]
+  const { pane } = await open()
+  fireEvent.click(within(pane).getByRole('tab', { name: 'Events 1' }))
+  const hrefs = within(pane)
+    .getAllByRole('link')
+    .map((link) => link.getAttribute('href'))
+  expect(hrefs).toEqual(['/search?q=event.attempt%3D2', '/search?q=event.attempt%21%3D2'])
 })
 
 it('marks an event that came as a log record', async () => {

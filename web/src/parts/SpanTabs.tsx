@@ -191,7 +191,7 @@ function AttributesTab({ details }: { details: SpanDetails }) {
       {details.scope.attributes.length > 0 ? (
         <section>
           <h3>Scope</h3>
-          <Attributes attributes={details.scope.attributes} />
+          <Attributes of="scope" attributes={details.scope.attributes} />
         </section>
       ) : null}
     </>
@@ -220,7 +220,7 @@ function EventsTab({ details }: { details: SpanDetails }) {
             : ''}
         </span>
       </div>
-      <Attributes attributes={(event.attributes ?? []).filter(({ key }) => key !== 'clew.from')} />
+      <Attributes of="event" attributes={(event.attributes ?? []).filter(({ key }) => key !== 'clew.from')} />
     </section>
   ))
 }
@@ -264,7 +264,7 @@ function LinksTab({
             </Link>
           </h3>
           <p className="muted mono">span {link.spanId}</p>
-          <Attributes attributes={link.attributes ?? []} />
+          <Attributes of="link" attributes={link.attributes ?? []} />
         </section>
       ))}
       {from.length > 0 ? (

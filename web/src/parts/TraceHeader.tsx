@@ -15,6 +15,7 @@ import type { TraceModel } from '../model/trace'
 import { CopyButton } from './CopyButton'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { ServiceChip } from './ServiceChip'
+import { UsualHistogram } from './UsualHistogram'
 import type { ExplanationState } from './VerdictPanels'
 
 /** The node the page is named after: the first root, else the earliest span. */
@@ -51,11 +52,13 @@ interface Props {
   model: TraceModel
   /** The spans that are there by now: what the header says is never older than the notice of new spans. */
   newest: Skeleton
+  /** Whether its last span is so recent that others may be on their way. */
+  young: boolean
   explanation: ExplanationState
   colours: Uint8Array
 }
 
-export function TraceHeader({ traceId, model, newest, explanation, colours }: Props) {
+export function TraceHeader({ traceId, model, newest, young, explanation, colours }: Props) {
   const explained = explanation.value
   const zone = useStore(zoneStore)
   const search = useStore(searchStore)
@@ -100,7 +103,16 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
               {plural(missing, 'parent')} not received
             </span>
           ) : null}
-          {explained?.completeness.young ? <span title={notes.join('\n')}>may still grow</span> : null}
+          {model.length - duration > Math.max(REACH_NOISE_NS, duration / 100) ? (
+            <span title="From the first start to the last end of all spans">
+              spans reach over {formatDuration(model.length)}
+            </span>
+          ) : null}
+          {young || explained?.completeness.young ? (
+            <span className="may-grow" title={notes.join('\n')}>
+              may still grow
+            </span>
+          ) : null}
         </p>
       </div>
       <div className="trace-length">
@@ -113,13 +125,14 @@ export function TraceHeader({ traceId, model, newest, explanation, colours }: Pr
         >
           {formatDuration(duration)}
         </strong>
-        {explained === null ? null : <AgainstUsual explanation={explained} />}
-        {model.length - duration > Math.max(REACH_NOISE_NS, duration / 100) ? (
-          <span className="muted" title="From the first start to the last end of all spans">
-            spans reach over {formatDuration(model.length)}
-          </span>
+        {explained !== null ? (
+          <AgainstUsual explanation={explained} />
+        ) : explanation.isLoading ? (
+          // Its line, so that nothing moves when it is known.
+          <span className="trace-usual" />
         ) : null}
       </div>
+      <UsualHistogram explanation={explained} />
       <div className="trace-actions">
         <button type="button" className="button" title="Copy link (y)" onClick={() => void copyLink()}>
           <Icon name="share" size={14} />
@@ -175,7 +188,9 @@ function AgainstUsual({ explanation }: { explanation: Explanation }) {
   const { root } = explanation
   if (root.p50_ns === null) {
     return (
-      <span className="muted">{root.count === 0 ? 'nothing to compare with' : 'too few to compare'}</span>
+      <span className="trace-usual muted">
+        {root.count === 0 ? 'nothing to compare with' : 'too few to compare'}
+      </span>
     )
   }
   const usual = Number(root.p50_ns)

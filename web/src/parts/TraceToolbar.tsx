@@ -1,11 +1,14 @@
 /** What is shown of the trace: all or failed rows, the failures one by one, zoom, levels, and the legend. */
-import type { Only, TraceTab } from '../app/url'
+import type { ColourBy, Only, TraceTab } from '../app/url'
 import { formatCount } from '../model/format'
+import { FAILED_TINT, type Tints } from '../model/tints'
 import type { TraceModel } from '../model/trace'
 import { IconButton } from './IconButton'
 import { FailedMark } from './icons'
 import { OriginStepper } from './OriginStepper'
 import { Segments } from './Segments'
+import { Select } from './Select'
+import { ServiceChip } from './ServiceChip'
 
 interface Props {
   model: TraceModel
@@ -37,7 +40,22 @@ interface Props {
   /** Whether equal siblings are one row; null where there are none. */
   groups: boolean | null
   onGroups: () => void
+  /** Percent of the trace below which spans are no rows. */
+  min: number
+  onMin: (percent: number) => void
+  colour: ColourBy
+  onColour: (by: ColourBy) => void
+  /** What the colours stand for, where the rows do not say it. */
+  legend: Tints['legend']
 }
+
+const SHARES = [0, 0.1, 1, 5, 10]
+const COLOURS: { value: ColourBy; label: string }[] = [
+  { value: '', label: 'Colour: service' },
+  { value: 'kind', label: 'Colour: kind' },
+  { value: 'operation', label: 'Colour: operation' },
+  { value: 'status', label: 'Colour: status' },
+]
 
 export function TraceToolbar(props: Props) {
   const { tab, onTab } = props
@@ -84,6 +102,11 @@ function RowTools(props: Props) {
     onCollapse,
     groups,
     onGroups,
+    min,
+    onMin,
+    colour,
+    onColour,
+    legend,
   } = props
   return (
     <>
@@ -99,6 +122,25 @@ function RowTools(props: Props) {
         ]}
         onChange={onOnly}
       />
+      <span className="row-choices">
+        <Select
+          label="Hide short spans"
+          value={String(min)}
+          options={(SHARES.includes(min) ? SHARES : [...SHARES, min].toSorted((a, b) => a - b)).map(
+            (share) => ({
+              value: String(share),
+              label: share === 0 ? 'All lengths' : `Hide < ${share} %`,
+            }),
+          )}
+          onChange={(value) => onMin(Number(value))}
+        />
+        <Select
+          label="Colour of the rows"
+          value={colour}
+          options={COLOURS}
+          onChange={(value) => onColour(COLOURS.find((one) => one.value === value)?.value ?? '')}
+        />
+      </span>
       {origins !== null && origins.count > 0 ? (
         <OriginStepper onStep={onOrigin}>
           <FailedMark />
@@ -165,27 +207,26 @@ function RowTools(props: Props) {
             <IconButton icon="right" label="Later" title="Later part (d)" onClick={() => onPan(0.25)} />
           </>
         ) : null}
-        {onZoomToSpan !== null ? (
-          <button
-            type="button"
-            className="button button-small"
-            title="Zoom to the selected span (z)"
-            onClick={onZoomToSpan}
-          >
-            To span
-          </button>
-        ) : null}
-        {onFocusBelow !== null ? (
-          <button
-            type="button"
-            className="button button-small"
-            aria-pressed={isBelow}
-            title="Only the selected span and those below it (Shift+Z)"
-            onClick={onFocusBelow}
-          >
-            Only below
-          </button>
-        ) : null}
+        {/* Always there, so that a selection moves nothing. */}
+        <button
+          type="button"
+          className="button button-small"
+          title="Zoom to the selected span (z)"
+          disabled={onZoomToSpan === null}
+          onClick={() => onZoomToSpan?.()}
+        >
+          To span
+        </button>
+        <button
+          type="button"
+          className="button button-small"
+          aria-pressed={isBelow}
+          title="Only the selected span and those below it (Shift+Z)"
+          disabled={onFocusBelow === null}
+          onClick={() => onFocusBelow?.()}
+        >
+          Only below
+        </button>
         {isZoomed ? (
           <button type="button" className="button button-small" title="Whole trace (0)" onClick={onFit}>
             Whole trace
@@ -193,6 +234,16 @@ function RowTools(props: Props) {
         ) : null}
       </div>
       <ul className="legend" aria-label="Legend">
+        {legend.map(({ label, tint }) => (
+          <li key={tint}>
+            {tint === FAILED_TINT ? (
+              <span className="chip chip-failed" aria-hidden="true" />
+            ) : (
+              <ServiceChip colour={tint} />
+            )}
+            <span className="legend-label">{label}</span>
+          </li>
+        ))}
         <li>
           <span className="sample sample-self" />
           self

@@ -73,7 +73,7 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
       overview.current?.update(
         {
           model: scene.model,
-          colours: scene.colours,
+          tints: scene.tints,
           window: scene.window,
           left: geometry.chartLeft - geometry.namesWidth,
           width: geometry.chartWidth,

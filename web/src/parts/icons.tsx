@@ -21,6 +21,7 @@ const PATHS = {
   expand: 'M4 6l4-3.5L12 6M4 10l4 3.5L12 10',
   collapse: 'M4 2.5 8 6l4-3.5M4 13.5 8 10l4 3.5',
   pin: 'M5.5 2.25h5M6.25 2.25v4.5L4.5 9.25h7L9.75 6.75v-4.5M8 9.25V14',
+  column: 'M2.5 3h11v10h-11zM6.25 3v10M9.75 3v10',
   flag: 'M4 14V2.5h7.5L9.75 5.5l1.75 3H4',
 } as const
 

@@ -34,6 +34,35 @@ def after_root_ns(tree: Tree, root: int | None = None) -> list[int]:
     return _swept(tree, root, tree.end_ns[root], max(tree.end_ns[root : tree.trace.end_row[root]]))
 
 
+def self_ns(tree: Tree) -> list[int]:
+    """By row, its length less the time in which a child of it ran: what the row of a span says, and not what is added up.
+
+    Children that overlap are counted once for their parent; two spans that ran at the same time both have their whole self time.
+    What is summed up and compared is `own_ns`.
+    """
+    starts, ends = tree.start_ns, tree.end_ns
+    self_times = list(map(operator.sub, ends, starts))
+    reached = list(starts)
+    # Rows have the children of a span by their start, until clocks were aligned.
+    rows: Sequence[int] = (
+        range(len(starts)) if not tree.shift_ns else sorted(range(len(starts)), key=starts.__getitem__)
+    )
+    parents = tree.trace.parent
+    for row in rows:
+        above = parents[row]
+        if above < 0:
+            continue
+        start, end = starts[row], ends[row]
+        if start < reached[above]:
+            start = reached[above]
+        if end > ends[above]:
+            end = ends[above]
+        if end > start:
+            self_times[above] -= end - start
+            reached[above] = end
+    return self_times
+
+
 def owners(tree: Tree) -> Sequence[str]:
     """By row, the service that its own time is charged to, found when it is asked for.
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from clew_server.analysis.brief import Brief
 from clew_server.model.trace import Trace
+from clew_server.query.values import values
 
-NO_ANSWER: Final[dict[str, Any]] = {"origin": None, "origins": 0, "handled": 0, "shares": [], "other": 0.0}
+NO_ANSWER: Final[dict[str, Any]] = {
+    "origin": None,
+    "origins": 0,
+    "handled": 0,
+    "shares": [],
+    "other": 0.0,
+    "values": {},
+}
 """Of a trace that was skipped."""
 
 _SHOWN: Final = 300
 
 
-def brief_as_json(trace: Trace, brief: Brief) -> dict[str, Any]:
-    """All but the id of the trace. Of a long name or message the beginning: it is for one line."""
+def brief_as_json(trace: Trace, brief: Brief, columns: Sequence[str] = ()) -> dict[str, Any]:
+    """All but the id of the trace, with the values of these attributes. Of a long text the beginning: it is for one line."""
     origin = brief.origin
     return {
         "origin": None
@@ -30,6 +39,7 @@ def brief_as_json(trace: Trace, brief: Brief) -> dict[str, Any]:
         "handled": brief.handled,
         "shares": [{"owner": _cut(share.owner), "share": round(share.share, 6)} for share in brief.shares],
         "other": round(brief.other, 6),
+        "values": {key: [_cut(text) for text in values(trace, key)] for key in columns},
         "skipped": None,
     }
 

@@ -145,6 +145,7 @@ def _root(tree: Tree, usual: Usual) -> dict[str, Any]:
         "percentile": percentile(tree.duration_ns(root), durations),
         "p50_ns": None if durations is None else _text(durations.p50_ns),
         "p95_ns": None if durations is None else _text(durations.p95_ns),
+        "percentiles_ns": [] if durations is None else [str(one) for one in durations.percentiles_ns],
     }
 
 

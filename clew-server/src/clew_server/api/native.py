@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -31,6 +32,7 @@ from clew_server.store.contract import TraceSummary
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
+_MAX_COLUMNS = 10
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
 _DEPENDENCIES_PARAMETERS = frozenset(("from", "to"))
 _SEARCH_PARAMETERS = frozenset(
@@ -236,10 +238,12 @@ class NativeApi:
     async def answers(self, request: Request) -> Response:
         """Where each trace failed and where its time went. Stops when nobody waits for the answer any more."""
         answers: list[dict[str, Any]] = []
-        for trace_id in await _trace_ids(request):
+        trace_ids, columns = await _traces_and_columns(request)
+        view = partial(brief_as_json, columns=columns)
+        for trace_id in trace_ids:
             if await request.is_disconnected():
                 break
-            answer = await self._query.brief(trace_id, brief_as_json)
+            answer = await self._query.brief(trace_id, view)
             answers.append(
                 {"trace_id": trace_id, **NO_ANSWER, "skipped": answer.reason}
                 if isinstance(answer, Skipped)
@@ -307,7 +311,7 @@ def _summary(trace: TraceSummary) -> dict[str, Any]:
 
 async def _span_ids(request: Request) -> list[bytes]:
     wants = 'wants a JSON body {"span_ids": ["00f067aa0ba902b7", …]}'
-    span_ids = await _ids(request, "span_ids", wants)
+    span_ids = _texts(await _body(request, wants), "span_ids", wants)
     try:
         parsed = [bytes.fromhex(span_id) for span_id in span_ids]
     except ValueError:
@@ -317,27 +321,44 @@ async def _span_ids(request: Request) -> list[bytes]:
     return parsed
 
 
-async def _trace_ids(request: Request) -> list[str]:
-    """Ids of traces in lower-case hex, each once."""
-    trace_ids = await _ids(
-        request, "trace_ids", 'wants a JSON body {"trace_ids": ["4bf92f3577b34da6a3ce929d0e0e4736", …]}'
-    )
+async def _traces_and_columns(request: Request) -> tuple[list[str], list[str]]:
+    """Ids of traces in lower-case hex and keys of attributes, each once."""
+    wants = 'wants a JSON body {"trace_ids": ["4bf92f3577b34da6a3ce929d0e0e4736", …], "columns": ["http.route", …]}, without columns too'
+    body = await _body(request, wants)
+    trace_ids = _texts(body, "trace_ids", wants)
+    columns = _texts(body, "columns", wants) if "columns" in body else []
     if len(trace_ids) > _MAX_ANSWERS:
         raise BadInput(f"At most {_MAX_ANSWERS} traces at once, not {len(trace_ids)}.", code="too_many")
-    return list(dict.fromkeys(trace_id_from_text(trace_id).hex() for trace_id in trace_ids))
+    if len(columns) > _MAX_COLUMNS:
+        raise BadInput(f"At most {_MAX_COLUMNS} columns at once, not {len(columns)}.", code="too_many")
+    ids = dict.fromkeys(trace_id_from_text(trace_id).hex() for trace_id in trace_ids)
+    return list(ids), list(dict.fromkeys(columns))
 
 
-async def _ids(request: Request, name: str, wants: str) -> list[str]:
-    """The list of texts that is `name` in the JSON body. Raises BadInput, code `bad_body`, which says what it `wants`."""
+async def _body(request: Request, wants: str) -> dict[str, Any]:
+    """The JSON object that came. Raises BadInput, code `bad_body`, which says what it `wants`."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_BODY_BYTES:
             raise BadInput(f"the body is longer than {_MAX_BODY_BYTES >> 10} KiB", code="bad_body")
     try:
-        ids = json.loads(body)[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
         raise BadInput(wants, code="bad_body") from None
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+    if not isinstance(fields, dict):
         raise BadInput(wants, code="bad_body")
-    return ids
+    return fields
+
+
+def _texts(body: dict[str, Any], name: str, wants: str) -> list[str]:
+    """The list of texts that is `name` in a JSON body. Raises BadInput as `_body`."""
+    texts = body.get(name)
+    if not isinstance(texts, list) or not all(isinstance(one, str) and _is_text(one) for one in texts):
+        raise BadInput(wants, code="bad_body")
+    return texts
+
+
+def _is_text(text: str) -> bool:
+    """JSON can escape halves of characters, which no UTF-8 holds."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

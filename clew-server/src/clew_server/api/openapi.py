@@ -57,6 +57,14 @@ _TRACE_ID = {
     "description": "32 hex digits",
     "schema": {"type": "string"},
 }
+_TRACES_AND_COLUMNS = {
+    "type": "object",
+    "properties": {
+        "trace_ids": {"type": "array", "items": {"type": "string"}},
+        "columns": {"type": "array", "items": {"type": "string"}, "description": "keys of attributes, at most ten"},
+    },
+    "required": ["trace_ids"],
+}
 _OTLP = {"type": "object", "description": 'OTLP JSON: {"resourceSpans": […]}', "additionalProperties": True}
 
 _SCHEMAS: dict[str, Any] = {
@@ -90,6 +98,11 @@ _SCHEMAS: dict[str, Any] = {
         handled={"type": "integer", "description": "how many were"},
         shares={**_list(_ref("OwnerShare")), "description": "of the critical path, largest first"},
         other={"type": "number", "description": "the share of all others"},
+        values={
+            "type": "object",
+            "additionalProperties": _STRINGS,
+            "description": "by key of the asked columns: the first different values in the trace, four at most",
+        },
         skipped={**_or_null("string"), "description": "why there is no answer"},
     ),
     "Baseline": _object(
@@ -130,6 +143,10 @@ _SCHEMAS: dict[str, Any] = {
         missing=_list({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
         start={**_INTS, "description": "ns from t0"},
         dur={**_INTS, "description": "ns"},
+        self={
+            **_INTS,
+            "description": "ns in which no child ran, clocks aligned: one for each row that has children, in row order; of the others it is dur",
+        },
         negative={
             **_list(_INTS),
             "description": "row and negative length in ns of spans that end before they begin; their dur is 0",
@@ -210,6 +227,7 @@ _SCHEMAS |= {
             percentile={"type": ["integer", "null"], "description": "percent of the samples that were shorter, null: too few"},
             p50_ns=_DECIMAL_OR_NULL,
             p95_ns=_DECIMAL_OR_NULL,
+            percentiles_ns={**_list(_DECIMAL), "description": "the 1st to the 99th of the samples, empty: too few"},
         ),
         completeness=_object(
             missing_parents={"type": "integer"},
@@ -305,7 +323,7 @@ DOCUMENT: dict[str, Any] = {
         "/api/v1/traces/answers": {
             "post": {
                 "summary": "Of up to 50 traces: where each failed, and its critical path by service",
-                "requestBody": {"required": True, "content": {"application/json": {"schema": _object(trace_ids=_STRINGS)}}},
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _TRACES_AND_COLUMNS}}},
                 "responses": _answers(_object(answers=_list(_ref("TraceAnswer")))),
             }
         },

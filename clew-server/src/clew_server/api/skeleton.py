@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from clew_server.analysis.answers import Section
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.failure import origins
-from clew_server.analysis.tree import tree_of
+from clew_server.analysis.own_time import self_ns
+from clew_server.analysis.tree import Tree, tree_of
 from clew_server.api.forms import gzipped
 from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
@@ -60,6 +61,7 @@ def _columns(trace: Trace) -> dict[str, Any]:
         "missing": [[row, trace.parent_ids[row].hex()] for row, parent in enumerate(trace.parent) if parent == MISSING],
         "start": trace.start_ns,
         "dur": trace.duration_ns,
+        "self": _self_times(tree),
         "negative": _negative(trace),
         "svc": trace.service,
         "name": trace.name,
@@ -77,6 +79,12 @@ def _longest(sections: Sequence[Section]) -> Sequence[Section]:
         return sections
     longest = sorted(sections, key=lambda one: (one.start_ns - one.end_ns, one.start_ns))[:MAX_SECTIONS]
     return sorted(longest, key=lambda one: (one.start_ns, one.end_ns))
+
+
+def _self_times(tree: Tree) -> list[int]:
+    """Of the rows that have children, in row order: that of all others is their length, which need not be sent twice."""
+    ends = tree.trace.end_row
+    return [self_time for row, self_time in enumerate(self_ns(tree)) if ends[row] > row + 1]
 
 
 def _negative(trace: Trace) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -63,8 +63,8 @@ def _length(raw: bytes, at: int) -> tuple[int, int]:
 _ATTRIBUTE, _STRING = 9 << 3 | 2, 1 << 3 | 2
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _patterns(key: str) -> tuple[bytes, bytes]:
     """The key, and the beginning of an encoded pair with it: up to the length of the value."""
     name = key.encode()
-    return name, bytes((1 << 3 | 2, len(name))) + name + bytes((2 << 3 | 2,))
+    return name, bytes((1 << 3 | 2,)) + varint(len(name)) + name + bytes((2 << 3 | 2,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, cast
@@ -25,8 +26,8 @@ _MAX_CONDITIONS: Final = 32
 _MAX_NS: Final = (1 << 63) - 1
 
 _SUPPORTED: Final = (
-    "A query is conditions separated by spaces: KEY=VALUE for service, name, kind, status, event, event.KEY or an attribute, and"
-    ' dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
+    "A query is conditions separated by spaces: KEY=VALUE or KEY!=VALUE for service, name, kind, status, event, event.KEY or an"
+    ' attribute, and dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
 )
 _UNITS_NS: Final = {
     "ns": 1,
@@ -46,6 +47,7 @@ _KEY: Final = re.compile(r'[^\s"=<>!~()]+')
 _OPERATOR: Final = re.compile(r"[=<>!~]+")
 _BARE_VALUE: Final = re.compile(r'[^\s"()]+')
 _COMPARES: Final = ("=", ">", ">=", "<", "<=")
+_EQUALITIES: Final = ("=", "!=")
 
 
 def search_from_parameters(
@@ -123,16 +125,16 @@ def parse_query(q: str) -> Search:
             )
         op = operator.group()
         comparable = key in ("dur", "trace.duration") and not quoted
-        if op not in _COMPARES or (op != "=" and not comparable):
+        if op not in (_COMPARES if comparable else _EQUALITIES):
             raise _bad_query(f"{op} is not supported after {key!r}. {_SUPPORTED}.", operator.start())
+        compare = cast(Compare, op)
         if comparable:
-            compare = cast(Compare, op)
             if key == "dur":
                 span.append(SpanCondition("dur", compare, _length_ns(value, value_at)))
             else:
                 trace.append(TraceCondition("duration", compare, _length_ns(value, value_at)))
         else:
-            span.append(_equality(key, quoted, value, value_at))
+            span.append(replace(_equality(key, quoted, value, value_at), op=compare))
 
 
 def _key(q: str, at: int) -> tuple[str, bool, int]:

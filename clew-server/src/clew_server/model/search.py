@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Compare = Literal["=", ">", ">=", "<", "<="]
+Compare = Literal["=", "!=", ">", ">=", "<", "<="]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class SpanCondition:
     an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere`
     with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
     call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
+    `!=` is the negation of `=`: a span without the attribute satisfies it.
     """
 
     field: Literal[

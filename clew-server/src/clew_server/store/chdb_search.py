@@ -143,6 +143,17 @@ class ChdbTraces(ChdbReader):
     ) -> str:
         if condition.field == "dur":
             return f"duration{condition.op}{_number(bound, int(condition.value))}"
+        if condition.op == "!=":
+            return f"NOT ({self._equality(condition, bound, question, places)})"
+        return self._equality(condition, bound, question, places)
+
+    def _equality(
+        self,
+        condition: SpanCondition,
+        bound: dict[str, str],
+        question: Question,
+        places: dict[tuple[str, str], tuple[bool, bool]],
+    ) -> str:
         if condition.field == "kind":
             return f"kind={_number(bound, KIND_WORDS.index(str(condition.value)))}"
         if condition.field == "status":
@@ -158,7 +169,9 @@ class ChdbTraces(ChdbReader):
             of_resource = f"res_key IN (SELECT res_key FROM resources WHERE mapContains(attrs,{value}))"
             return f"(mapContains(attrs,{value}) OR {of_resource} OR {_event_condition(condition, bound, value)})"
         key = _text(bound, condition.key)
-        of_span = f"EQ({key},{value})"
+        pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
+        # The index says in which granules a value is, and nothing of those in which it is not.
+        of_span = f"EQ({key},{value})" if condition.op == "=" else pair
         if condition.field == "anywhere":
             in_resources, beside = places[condition.key, str(condition.value)]
             if beside:
@@ -168,7 +181,6 @@ class ChdbTraces(ChdbReader):
             in_resources = bool(question.rows("resources_with", hexes)[0][0])
         if not in_resources:
             return of_span
-        pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
         return f"({of_span} OR res_key IN (SELECT res_key FROM resources WHERE {pair}))"
 
     def _places(self, search: Search, question: Question) -> dict[tuple[str, str], tuple[bool, bool]]:
@@ -183,7 +195,9 @@ class ChdbTraces(ChdbReader):
         pairs = [f"(k={_text(bound, key)} AND v={_text(bound, value)})" for key, value in sought]
         window = [_span_window(search, bound) or "1"]
         window += [
-            f"{one.field}={_text(bound, str(one.value))}" for one in search.span if one.field in ("service", "name")
+            f"{one.field}={_text(bound, str(one.value))}"
+            for one in search.span
+            if one.field in ("service", "name") and one.op == "="
         ]
 
         def each(template: str) -> str:

@@ -1,0 +1,30 @@
+/** Says how many spans a filter by length hides, and shows them again. */
+import { formatCount, formatDuration, plural } from '../model/format'
+import type { TraceModel } from '../model/trace'
+import { Icon } from './icons'
+
+interface Props {
+  model: TraceModel
+  /** One byte a node, 0 for those that are hidden. */
+  kept: Uint8Array
+  percent: number
+  onShow: () => void
+}
+
+export function HiddenNotice({ model, kept, percent, onShow }: Props) {
+  let hidden = 0
+  for (let node = 0; node < model.count; node++) if (kept[node] === 0 && !model.isPlaceholder(node)) hidden++
+  return (
+    <p className="hidden-rows" role="status">
+      <Icon name="warning" size={14} />
+      <span>
+        Shorter than {percent} % ({formatDuration((percent / 100) * model.length)}):{' '}
+        {hidden === 1 ? '1 span' : plural(hidden, 'span')} of {formatCount(model.skeleton.total)} hidden, none
+        that failed
+      </span>
+      <button type="button" className="link-button" onClick={onShow}>
+        show
+      </button>
+    </p>
+  )
+}
