@@ -1,0 +1,148 @@
+"""The shop's spans in the bytes of each protocol, as its own clients write them. A new receiver adds a line to `ENCODERS`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from clew.otlp.encode import delimited, tag, varint
+from clew_server.receivers.contract import JSON, PROTOBUF
+from clew_server.receivers.otlp_receivers import EXPORT
+from clew_server.testing import jaeger
+
+_KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
+_ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
+_SPANS_A_DATAGRAM = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One protocol: the receiver that takes it, where its bytes go, and how they are made of an OTLP request."""
+
+    name: str
+    receiver: str
+    encode: Callable[[ExportTraceServiceRequest], list[bytes]]
+    path: str = ""
+    content_type: str = PROTOBUF
+    budget: float | None = None
+    """The CPU of a span may be so many times that of OTLP in protobuf."""
+
+
+def _spans(request: ExportTraceServiceRequest) -> tuple[str, list[tuple[str, Any]], Sequence[Span]]:
+    """Service, resource attributes and spans of a request of the shop, which has one resource and one scope."""
+    (resource,) = request.resource_spans
+    (scope,) = resource.scope_spans
+    values = [(one.key, _value(one.value)) for one in resource.resource.attributes]
+    return dict(values)["service.name"], values, scope.spans
+
+
+def _value(value: Any) -> str | int:
+    found: str | int = getattr(value, value.WhichOneof("value"))
+    return found
+
+
+def _otlp(request: ExportTraceServiceRequest) -> list[bytes]:
+    return [request.SerializeToString()]
+
+
+def _otlp_json(request: ExportTraceServiceRequest) -> list[bytes]:
+    from google.protobuf.json_format import MessageToDict
+
+    body = MessageToDict(request)
+    for span, sent in zip(body["resourceSpans"][0]["scopeSpans"][0]["spans"], _spans(request)[2], strict=True):
+        span["traceId"], span["spanId"] = sent.trace_id.hex(), sent.span_id.hex()
+        if sent.parent_span_id:
+            span["parentSpanId"] = sent.parent_span_id.hex()
+    return [json.dumps(body, separators=(",", ":")).encode()]
+
+
+def _tags(span: Span, values: Sequence[tuple[str, Any]]) -> dict[str, str]:
+    tags = {one.key: str(_value(one.value)) for one in span.attributes}
+    tags |= {key: str(value) for key, value in values if key.startswith(("service.", "telemetry."))}
+    return tags | ({"error": span.status.message} if span.status.code == 2 else {})
+
+
+def _zipkin_json(request: ExportTraceServiceRequest) -> list[bytes]:
+    service, values, spans = _spans(request)
+    body = []
+    for span in spans:
+        one: dict[str, Any] = {
+            "traceId": span.trace_id.hex(),
+            "id": span.span_id.hex(),
+            "name": span.name,
+            "timestamp": span.start_time_unix_nano // 1000,
+            "duration": max(1, (span.end_time_unix_nano - span.start_time_unix_nano) // 1000),
+            "kind": _KINDS[span.kind],
+            "localEndpoint": {"serviceName": service},
+            "tags": _tags(span, values),
+        }
+        if span.parent_span_id:
+            one["parentId"] = span.parent_span_id.hex()
+        body.append(one)
+    return [json.dumps(body, separators=(",", ":")).encode()]
+
+
+def _zipkin_protobuf(request: ExportTraceServiceRequest) -> list[bytes]:
+    service, values, spans = _spans(request)
+    endpoint = delimited(8, delimited(1, service.encode()))
+    body = []
+    for span in spans:
+        parts = [
+            delimited(1, span.trace_id),
+            delimited(2, span.parent_span_id) if span.parent_span_id else b"",
+            delimited(3, span.span_id),
+            tag(4, 0) + varint(_ZIPKIN_KINDS[span.kind]),
+            delimited(5, span.name.encode()),
+            tag(6, 1) + (span.start_time_unix_nano // 1000).to_bytes(8, "little"),
+            tag(7, 0) + varint(max(1, (span.end_time_unix_nano - span.start_time_unix_nano) // 1000)),
+            endpoint,
+        ]
+        for key, value in _tags(span, values).items():
+            parts.append(delimited(11, delimited(1, key.encode()) + delimited(2, value.encode())))
+        body.append(delimited(1, b"".join(parts)))
+    return [b"".join(body)]
+
+
+def _jaeger(
+    write: Callable[[jaeger.Batch], bytes], most: int = 1 << 30
+) -> Callable[[ExportTraceServiceRequest], list[bytes]]:
+    def encode(request: ExportTraceServiceRequest) -> list[bytes]:
+        service, values, spans = _spans(request)
+        made = [
+            jaeger.Span(
+                int.from_bytes(span.trace_id, "big"),
+                int.from_bytes(span.span_id, "big"),
+                span.name,
+                int.from_bytes(span.parent_span_id, "big"),
+                span.start_time_unix_nano // 1000,
+                (span.end_time_unix_nano - span.start_time_unix_nano) // 1000,
+                tags=[
+                    *((one.key, _value(one.value)) for one in span.attributes),
+                    ("span.kind", _KINDS[span.kind].lower()),
+                    *([("error", True)] if span.status.code == 2 else []),
+                ],
+            )
+            for span in spans
+        ]
+        tags = [pair for pair in values if pair[0] != "service.name"]
+        return [write(jaeger.Batch(service, made[at : at + most], tags)) for at in range(0, len(made), most)]
+
+    return encode
+
+
+ENCODERS = (
+    Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
+    Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
+    Encoder("OTLP JSON", "otlp-http", _otlp_json, "/v1/traces", JSON),
+    Encoder("Zipkin JSON", "zipkin", _zipkin_json, "/api/v2/spans", JSON, budget=4),
+    Encoder("Zipkin protobuf", "zipkin", _zipkin_protobuf, "/api/v2/spans", budget=3),
+    Encoder("Jaeger compact, UDP", "jaeger-compact", _jaeger(jaeger.compact_datagram, _SPANS_A_DATAGRAM), budget=3),
+    Encoder("Jaeger binary, UDP", "jaeger-binary", _jaeger(jaeger.binary_datagram, _SPANS_A_DATAGRAM), budget=3),
+    Encoder("Jaeger thrift, HTTP", "jaeger-http", _jaeger(jaeger.http_body), "/api/traces", "application/x-thrift", budget=3),
+    Encoder("Jaeger gRPC", "jaeger-grpc", _jaeger(jaeger.post_spans), "/jaeger.api_v2.CollectorService/PostSpans", budget=3),
+)  # fmt: skip
