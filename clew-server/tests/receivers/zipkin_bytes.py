@@ -98,6 +98,10 @@ class Thrift:
         return 10, struct.pack(">q", value)
 
     @staticmethod
+    def id(value: bytes) -> tuple[int, bytes]:
+        return 10, value
+
+    @staticmethod
     def i32(value: int) -> tuple[int, bytes]:
         return 8, struct.pack(">i", value)
 
