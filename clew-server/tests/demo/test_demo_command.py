@@ -179,3 +179,7 @@ def test_a_value_that_cannot_be_meant_is_exit_code_2(option: str) -> None:
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert option.split("=")[0] in said
+
+
+def test_the_demo_has_the_ports_of_a_server_that_are_open_by_default() -> None:
+    assert set(SERVER_PORTS) == {"otlp-grpc-port", "otlp-http-port", "http-port"}

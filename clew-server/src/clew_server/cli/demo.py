@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 FAILED, PORT_TAKEN = 1, 3
 
-SERVER_PORTS = {option.name: int(option.default) for option in OPTIONS if option.name.endswith("-port")}
+# A port without a default is of a server that is off unless it is asked for: not in the demo.
+SERVER_PORTS = {
+    option.name: int(option.default) for option in OPTIONS if option.name.endswith("-port") and option.default
+}
 SERVICE_PORTS = {"user-port": 8000, "message-port": 9000}
 
 
