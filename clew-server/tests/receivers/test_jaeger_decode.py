@@ -213,6 +213,7 @@ def test_a_span_that_only_follows_from_another_hangs_on_it_and_says_so(decode: D
         ([("otel.status_code", "OK"), ("http.status_code", 503)], (1, "")),
         ([("http.status_code", 503)], (2, "")),
         ([("http.status_code", "503")], (2, "")),
+        ([("http.status_code", 503.0)], (2, "")),
         ([("http.status_code", 404)], (0, "")),
         ([("http.status_code", 404), ("span.kind", "client")], (2, "")),
         ([("http.status_code", 404), ("span.kind", "client"), ("error", False)], (0, "")),
@@ -222,6 +223,19 @@ def test_a_span_that_only_follows_from_another_hangs_on_it_and_says_so(decode: D
 def test_tags_make_the_status(decode: Decode, tags: list[jaeger.Tag], status: tuple[int, str]) -> None:
     span = one_span(decode, tags=tags)
     assert (span.status.code, span.status.message) == status
+
+
+@every_form
+def test_a_code_that_javascript_writes_as_a_double_has_its_standard_name_as_a_number(decode: Decode) -> None:
+    found = attributes_of(one_span(decode, tags=[("http.status_code", 200.0), ("peer.port", 8080.0)]))
+    assert {key: (value, type(value)) for key, value in found.items()} == {
+        "http.status_code": (200.0, float),
+        "peer.port": (8080.0, float),
+        "http.response.status_code": (200, int),
+        "network.peer.port": (8080, int),
+    }
+    broken = one_span(decode, tags=[("http.status_code", 200.5), ("http.flavor", float("inf"))])
+    assert "http.response.status_code" not in attributes_of(broken)
 
 
 @every_form

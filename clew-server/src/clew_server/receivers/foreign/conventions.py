@@ -159,6 +159,8 @@ def _integer(value: Value) -> int | None:
         return None
     if isinstance(value, int):
         return value
+    if isinstance(value, float):  # JavaScript's clients have no other numbers
+        return int(value) if abs(value) < 1 << 53 and value.is_integer() else None
     if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii() and value.isdecimal():
         number = int(value)
         return number if number < 1 << 63 else None

@@ -242,7 +242,7 @@ def _status(marks: Marks, tags: Mapping[str, Value], kind: int) -> tuple[int, st
 def _is_failure(answer: Value, least: int) -> bool:
     if isinstance(answer, str):
         return len(answer) == 3 and answer.isdecimal() and least <= int(answer) < 600
-    return isinstance(answer, int) and least <= answer < 600
+    return isinstance(answer, int | float) and least <= answer < 600
 
 
 def event_of(time_ns: int, fields: Mapping[str, Value]) -> bytes:
