@@ -33,6 +33,7 @@ from clew_server.api.jaeger.metrics import JaegerMetricsApi
 from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
+from clew_server.api.tempo.http import TempoApi
 from clew_server.api.uploads import UploadApi
 from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
@@ -107,6 +108,10 @@ class App:
             raise ConfigurationProblems([f"--jaeger-sampling-file {error}"]) from error
         stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
         api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "--http-port")))
+        tempo_socket = None
+        if config.tempo_port is not None:
+            tempo_socket = listen(config.host, config.tempo_port, "--tempo-port")
+            stack.enter_context(contextlib.closing(tempo_socket))
         # The ports first, so that nothing is touched where one is taken; receiving begins last, and ends first.
         stack.push_async_callback(self._listeners.stop)
         self._listeners.bind(config.listening)
@@ -139,6 +144,7 @@ class App:
             rates=self._store.rates,
             dependencies=self._store.dependencies,
             tags=self._store.tags,
+            values=self._store.values,
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
@@ -148,6 +154,8 @@ class App:
         health = HealthApi(status=self.status, not_ready=self.not_ready, troubles=self.current_troubles)
         api_address = f"http://{with_port(config.host, api_socket.getsockname()[1])}"
         await self._start_api(api_socket, health)
+        if tempo_socket is not None:
+            await self._start_tempo(tempo_socket)
         await self._start_receivers(health)
         self.addresses = {
             "http": api_address,
@@ -156,6 +164,8 @@ class App:
         }
         if config.jaeger_query_port is not None:
             self.addresses["jaeger_query"] = await self._start_jaeger_grpc(config.jaeger_query_port)
+        if tempo_socket is not None:
+            self.addresses["tempo"] = f"http://{with_port(config.host, tempo_socket.getsockname()[1])}"
         self._run_task(self._retain())
 
     async def _start_api(self, listener: socket, health: HealthApi) -> None:
@@ -183,6 +193,12 @@ class App:
             raise PortTaken(host, port, "--jaeger-query-port") from error
         self._stack.push_async_callback(server.stop)
         return with_port(host, found)
+
+    async def _start_tempo(self, listener: socket) -> None:
+        tempo = TempoApi(self._query, clock_ns=time.time_ns, not_ready=self.not_ready)
+        api = Starlette(routes=tempo.routes(), middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)])
+        guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=tempo.is_open)
+        self._stack.push_async_callback(await serve_http(guarded, listener))
 
     async def _start_receivers(self, health: HealthApi) -> None:
         others: dict[str, AsgiApp] = {

@@ -179,6 +179,7 @@ OPTIONS = (
     Option("otlp-http-port", _port, "4318", "PORT", "OTLP over HTTP, protobuf and JSON; 0 takes a free port"),
     Option("http-port", _port, "16686", "PORT", "the UI and the API; 0 takes a free port"),
     Option("jaeger-query-port", _port, "", "PORT", "Jaeger's query API (api_v3) over gRPC, 16685 by custom; 0 takes a free port (default: off)"),
+    Option("tempo-port", _port, "", "PORT", "Tempo's query API for Grafana, 3200 by custom; 0 takes a free port (default: off)"),
     Option("retention", seconds_from_text, "7d", "TIME", "arrival days older than this are dropped"),
     Option("max-disk", _disk_bytes, "20GB", "SIZE", "over this, the oldest arrivals give way to new ones; at least 10MB"),
     Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
@@ -202,6 +203,8 @@ class Config:
     http_port: int = 16686
     jaeger_query_port: int | None = None
     """None: not open."""
+    tempo_port: int | None = None
+    """None: Tempo's API is off."""
     retention_s: int = 7 * 86400
     max_disk_bytes: int = 20 * 10**9
     max_backlog_bytes: int = 2 * 10**9
@@ -325,6 +328,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         otlp_http_port=values["otlp_http_port"],
         http_port=values["http_port"],
         jaeger_query_port=values["jaeger_query_port"],
+        tempo_port=values["tempo_port"],
         retention_s=values["retention"],
         max_disk_bytes=values["max_disk"],
         max_backlog_bytes=values["max_backlog"],

@@ -20,6 +20,7 @@ from clew_server.model import otlp_read
 from clew_server.model.dependency import Dependencies
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
+from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
@@ -35,6 +36,7 @@ from clew_server.store.contract import (
     TraceStore,
     TraceTags,
     TraceUsual,
+    TraceValues,
 )
 
 MAX_SPANS_ASKED: Final = 100
@@ -143,6 +145,7 @@ class QueryService:
         rates: TraceRates | None = None,
         dependencies: TraceDependencies | None = None,
         tags: TraceTags | None = None,
+        values: TraceValues | None = None,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
@@ -158,6 +161,7 @@ class QueryService:
         self._rates = rates
         self._dependencies = dependencies
         self._tags = tags
+        self._values = values
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -269,6 +273,33 @@ class QueryService:
         if asked is None:
             raise Unavailable("This server has no store that knows which services call which.")
         return await self._searches.run(lambda: asked.dependencies(from_unix_nano, to_unix_nano))
+
+    async def attribute_keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
+        """See TraceValues."""
+        values = self._known_values()
+        return await self._searches.run(lambda: values.keys(from_unix_nano, to_unix_nano))
+
+    async def attribute_values(
+        self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
+    ) -> Names[tuple[str, str]]:
+        """See TraceValues."""
+        values = self._known_values()
+        return await self._searches.run(lambda: values.values(place, key, from_unix_nano, to_unix_nano, limit))
+
+    async def names(self, limit: int) -> Names[str]:
+        """Names of operations of all services, sorted."""
+        values = self._known_values()
+        return await self._lookups.run(lambda: values.names(limit))
+
+    async def series(self, asked: SeriesAsked) -> Series:
+        """Counts and durations over time. Raises BadInput for too many points."""
+        values = self._known_values()
+        return await self._searches.run(lambda: values.series(asked))
+
+    def _known_values(self) -> TraceValues:
+        if self._values is None:
+            raise Unavailable("This server has no store that knows values of attributes.")
+        return self._values
 
     async def services(self) -> Names[str]:
         """Names of all services, sorted."""

@@ -13,6 +13,7 @@ from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_tags import ChdbTags
 from clew_server.store.chdb_usual import ChdbUsual
+from clew_server.store.chdb_values import ChdbValues
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
@@ -26,7 +27,7 @@ class ChdbStore:
     thread of a server. The parts:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
-    `dependencies`: TraceDependencies · `tags`: TraceTags · `maintenance`: StoreMaintenance
+    `dependencies`: TraceDependencies · `tags`: TraceTags · `values`: TraceValues · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -35,6 +36,7 @@ class ChdbStore:
     dependencies: ChdbDependencies
     rates: ChdbRates
     tags: ChdbTags
+    values: ChdbValues
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -77,6 +79,7 @@ class ChdbStore:
         self.rates = ChdbRates(connections.read, tables)
         self.tags = ChdbTags(connections.read, tables)
         self.dependencies = ChdbDependencies(connections.read, tables)
+        self.values = ChdbValues(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:

@@ -105,8 +105,7 @@ class ChdbTraces(ChdbReader):
             )
         trace_conditions = " AND ".join(whole) or "1"
         only = _span_window(search, bound)
-        places = self._places(search, question)
-        one = [self._span_condition(condition, bound, question, places) for condition in search.span]
+        one = self.span_conditions(search, bound, question)
         if only is not None:
             one.append(only)
         span_conditions = " AND ".join(one)
@@ -134,6 +133,11 @@ class ChdbTraces(ChdbReader):
 
         return ask
 
+    def span_conditions(self, search: Search, bound: dict[str, str], question: Question) -> list[str]:
+        """The conditions on a span as SQL, whose values are added to `bound`. Raises as `Question.rows`."""
+        places = self._places(search, question)
+        return [self._span_condition(condition, bound, question, places) for condition in search.span]
+
     def _span_condition(
         self,
         condition: SpanCondition,
@@ -158,7 +162,7 @@ class ChdbTraces(ChdbReader):
             return f"kind={_number(bound, KIND_WORDS.index(str(condition.value)))}"
         if condition.field == "status":
             return f"status={_number(bound, STATUS_WORDS.index(str(condition.value)))}"
-        value = _text(bound, str(condition.value))
+        value = bound_text(bound, str(condition.value))
         if condition.field in ("service", "name", "status_message", "scope"):
             return f"{condition.field}={value}"
         if condition.field == "event":
@@ -168,10 +172,15 @@ class ChdbTraces(ChdbReader):
         if condition.field == "mark":
             of_resource = f"res_key IN (SELECT res_key FROM resources WHERE mapContains(attrs,{value}))"
             return f"(mapContains(attrs,{value}) OR {of_resource} OR {_event_condition(condition, bound, value)})"
-        key = _text(bound, condition.key)
+        key = bound_text(bound, condition.key)
         pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
         # The index says in which granules a value is, and nothing of those in which it is not.
         of_span = f"EQ({key},{value})" if condition.op == "=" else pair
+        of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {pair})"
+        if condition.field == "of_span":
+            return of_span
+        if condition.field == "of_resource":
+            return of_resource
         if condition.field == "anywhere":
             in_resources, beside = places[condition.key, str(condition.value)]
             if beside:
@@ -181,7 +190,7 @@ class ChdbTraces(ChdbReader):
             in_resources = bool(question.rows("resources_with", hexes)[0][0])
         if not in_resources:
             return of_span
-        return f"({of_span} OR res_key IN (SELECT res_key FROM resources WHERE {pair}))"
+        return f"({of_span} OR {of_resource})"
 
     def _places(self, search: Search, question: Question) -> dict[tuple[str, str], tuple[bool, bool]]:
         """For each attribute looked for anywhere: whether a resource has it, and whether a scope, event or link the search may reach.
@@ -192,10 +201,10 @@ class ChdbTraces(ChdbReader):
         if not sought:
             return {}
         bound: dict[str, str] = {}
-        pairs = [f"(k={_text(bound, key)} AND v={_text(bound, value)})" for key, value in sought]
+        pairs = [f"(k={bound_text(bound, key)} AND v={bound_text(bound, value)})" for key, value in sought]
         window = [_span_window(search, bound) or "1"]
         window += [
-            f"{one.field}={_text(bound, str(one.value))}"
+            f"{one.field}={bound_text(bound, str(one.value))}"
             for one in search.span
             if one.field in ("service", "name") and one.op == "="
         ]
@@ -247,7 +256,7 @@ def _event_condition(condition: SpanCondition, bound: dict[str, str], value: str
     """A condition on some event of the span, or of a fragment of it, wherever and whenever that came."""
     some = f"has(event_names,{value})"
     if condition.key:
-        of_one = f"arrayExists((k,v)->k={_text(bound, condition.key)} AND v={value}, mapKeys(e), mapValues(e))"
+        of_one = f"arrayExists((k,v)->k={bound_text(bound, condition.key)} AND v={value}, mapKeys(e), mapValues(e))"
         some = f"arrayExists(e->{of_one},event_attrs)"
     return f"({some} OR (trace_id,span_id) IN (SELECT trace_id,span_id FROM spans WHERE IS_FRAGMENT AND {some}))"
 
@@ -256,7 +265,7 @@ def _hex(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").hex()
 
 
-def _text(bound: dict[str, str], value: str) -> str:
+def bound_text(bound: dict[str, str], value: str) -> str:
     """Bind a text, in hex: no escaping to get wrong."""
     name = f"text{len(bound)}"
     bound[name] = _hex(value)

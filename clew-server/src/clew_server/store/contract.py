@@ -10,6 +10,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 from clew_server.model.dependency import Dependencies
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
+from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
 from clew_server.model.usual import Durations, Operation, Within
 
@@ -226,6 +227,28 @@ class TraceDependencies(Protocol):
 
         Where there are too many spans to look at, the newest are, and `reason` says so. Raises StoreFailed, Unavailable.
         """
+        ...
+
+
+class TraceValues(Protocol):
+    """What stands in attributes, and counts over time. Blocking; all raise StoreFailed, Unavailable."""
+
+    def keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
+        """(place, key) of attributes of resources, and of spans and their events that start in that time. Places: `resource`, `span`, `event`."""
+        ...
+
+    def values(
+        self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
+    ) -> Names[tuple[str, str]]:
+        """(type, text) of the values of an attribute of a `span` or `resource`, the most frequent first. Types: `string`, `int`, `float`, `bool`."""
+        ...
+
+    def names(self, limit: int) -> Names[str]:
+        """Names of operations of all services, sorted."""
+        ...
+
+    def series(self, asked: SeriesAsked) -> Series:
+        """Counts and durations over time. A span that came in two requests counts twice. Raises BadInput for too many points."""
         ...
 
 

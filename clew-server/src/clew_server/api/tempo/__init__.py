@@ -1,0 +1,1 @@
+"""Tempo's query API, as Grafana's Tempo data source asks it: translations to and from the questions of `query.service`."""

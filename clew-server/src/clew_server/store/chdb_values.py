@@ -1,0 +1,105 @@
+"""What stands in attributes, and how many spans there are over time: for completion and for charts. Counts a span that came twice twice."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from clew_server.errors import BadInput, Unavailable
+from clew_server.model.search import Search
+from clew_server.model.series import Point, Series, SeriesAsked
+from clew_server.store.asking import Stopped
+from clew_server.store.chdb_search import FIRST_START_NS, LAST_START_NS, ChdbTraces, bound_text
+from clew_server.store.contract import Names
+
+LOOKED_AT: Final = 2_000_000
+"""Spans that are looked at for keys and values."""
+MAX_POINTS: Final = 100_000
+_TYPES: Final = {0x0A: "string", 0x10: "bool", 0x18: "int", 0x21: "float"}
+_LABELS: Final = {
+    "service": "toString(service)",
+    "name": "toString(name)",
+    "kind": "toString(kind)",
+    "status": "toString(status)",
+}
+
+
+class ChdbValues:
+    """The store's TraceValues. Safe for several threads."""
+
+    def __init__(self, traces: ChdbTraces) -> None:
+        self._traces = traces
+
+    def keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
+        """See TraceValues."""
+        rows, missing = self._rows("attribute_keys", {**_window(from_unix_nano, to_unix_nano), "rows": str(LOOKED_AT)})
+        return Names(sorted((place, key) for place, key in rows), missing)
+
+    def values(
+        self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
+    ) -> Names[tuple[str, str]]:
+        """See TraceValues."""
+        bound = {"key": key.encode("utf-8", "surrogatepass").hex(), "limit": str(limit)}
+        if place == "resource":
+            rows, missing = self._rows("values_of_resources", bound)
+            return Names([("string", value) for value, _ in rows], missing)
+        bound |= {**_window(from_unix_nano, to_unix_nano), "rows": str(LOOKED_AT)}
+        rows, missing = self._rows("attribute_values", bound)
+        return Names([(_TYPES.get(int(type_), "string"), value) for value, type_, _ in rows], missing)
+
+    def names(self, limit: int) -> Names[str]:
+        """See TraceValues."""
+        rows, missing = self._rows("names", {"limit": str(limit)})
+        return Names([name for (name,) in rows], missing)
+
+    def series(self, asked: SeriesAsked) -> Series:
+        """See TraceValues."""
+        question = self._traces.question()
+        bound = {
+            **_window(asked.from_unix_nano, asked.to_unix_nano),
+            "step_ns": str(asked.step_ns),
+            "rows": str(MAX_POINTS + 1),
+        }
+        labels = [_LABELS.get(one) or f"attrs[{bound_text(bound, one.removeprefix('attr:'))}]" for one in asked.by]
+        levels = ",".join(repr(level) for level in asked.levels)
+        try:
+            conditions = self._traces.span_conditions(Search(span=asked.span), bound, question)
+            rows = question.rows(
+                "series",
+                bound,
+                SPAN_CONDITIONS=" AND ".join(conditions) or "1",
+                LABELS=f"[{','.join(labels)}]" if labels else "CAST([],'Array(String)')",
+                QUANTILES=f"quantilesTDigest({levels})(duration)" if levels else "[]",
+            )
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        if len(rows) > MAX_POINTS:
+            raise BadInput(
+                f"more than {MAX_POINTS} points: ask for a longer step, or by fewer attributes", code="too_many"
+            )
+        points = [
+            Point(
+                step=int(step),
+                labels=tuple(found),
+                spans=int(count),
+                sum_ns=int(sum_ns),
+                min_ns=int(min_ns),
+                max_ns=int(max_ns),
+                quantiles_ns=tuple(float(one) for one in quantiles),
+            )
+            for step, found, count, sum_ns, min_ns, max_ns, quantiles in rows
+        ]
+        return Series(points, question.missing())
+
+    def _rows(self, name: str, bound: dict[str, str]) -> tuple[list[list[Any]], str | None]:
+        question = self._traces.question()
+        try:
+            return question.rows(name, bound), question.missing()
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
+
+def _window(from_unix_nano: int, to_unix_nano: int) -> dict[str, str]:
+    def inside(time_ns: int) -> str:
+        return str(min(max(FIRST_START_NS, time_ns), LAST_START_NS))
+
+    return {"from_ns": inside(from_unix_nano), "to_ns": inside(to_unix_nano)}
