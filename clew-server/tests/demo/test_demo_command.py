@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS, _reached_from_here
+from clew_server.cli._client import reached_from_here
+from clew_server.cli.demo import SERVER_PORTS, SERVICE_PORTS
 
 FREE_PORTS = [f"--{name}=0" for name in SERVICE_PORTS | SERVER_PORTS]
 TRACE_LINE = re.compile(r"trace (http://\S+)/trace/([0-9a-f]{32})  (\w+): (.+)\n")
@@ -161,7 +162,7 @@ def test_a_server_that_cannot_be_used_is_said_before_anything_starts(
     ],
 )
 def test_the_receiver_of_another_machine_is_reached_at_that_machine(address: str, server: str, url: str) -> None:
-    assert _reached_from_here(address, server) == url
+    assert reached_from_here(address, server) == url
 
 
 def test_a_server_that_cannot_start_is_named_with_its_own_exit_code(tmp_path: Path) -> None:
