@@ -33,12 +33,12 @@ class SentSpan(NamedTuple):
     start_unix_nano: int
 
 
-def _span(number: int) -> SentSpan:
+def _span(number: int, services: int) -> SentSpan:
     # Full-length ids: protocols with 64 bits of them have the high half in other fields.
     trace_id = (0xA0000000_00000000_C0000000_00000000 + number).to_bytes(16, "big")
     span_id = (0xE000_0000_0000_0000 + number).to_bytes(8, "big")
     return SentSpan(
-        trace_id, span_id, f"op-{number}", f"service-{number % 3}", 1_795_000_000_000_000_000 + number * 1000
+        trace_id, span_id, f"op-{number}", f"service-{number % services}", 1_795_000_000_000_000_000 + number * 1000
     )
 
 
@@ -55,6 +55,8 @@ class ReceiverKit:
     accepted_status: ClassVar[int] = 202
     #: Spans in one request; over UDP they must fit a datagram.
     spans_a_request: ClassVar[int] = 7
+    #: Services that the spans of one request are of; 1 where a protocol's request is what one process sends.
+    services: ClassVar[int] = 3
     #: How many broken forms of a request are tried, of each kind.
     tries: ClassVar[int] = 300
     seed: ClassVar[int] = 1
@@ -71,7 +73,7 @@ class ReceiverKit:
         last = b""
         with ReceiverStand(self.spec, tmp_path / "wal") as stand:
             for turn in range(12):
-                spans = [_span(len(sent) + number) for number in range(1, 1 + self.spans_a_request)]
+                spans = self._spans(self.spans_a_request, behind=len(sent))
                 body = self.encode(spans)
                 if turn in (3, 7):
                     self._send_while_full(stand, body, chance)
@@ -88,14 +90,14 @@ class ReceiverKit:
         assert sorted(stored) == sorted(StoredAs(one.trace_id, one.span_id, one.name, one.service) for one in sent)
 
     def test_a_request_that_is_cut_anywhere_is_taken_or_refused(self) -> None:
-        whole = self.encode([_span(number) for number in range(1, 4)])
+        whole = self.encode(self._spans(3))
         step = max(1, len(whole) // self.tries)
         for end in range(0, len(whole), step):
             self.takes_or_refuses(whole[:end])
 
     def test_a_request_with_changed_bytes_is_taken_or_refused(self) -> None:
         chance = random.Random(self.seed)
-        whole = self.encode([_span(number) for number in range(1, 4)])
+        whole = self.encode(self._spans(3))
         for _ in range(self.tries):
             self.takes_or_refuses(_mutated(whole, chance))
 
@@ -108,7 +110,7 @@ class ReceiverKit:
 
     def test_a_sender_of_nonsense_harms_nobody_else(self, tmp_path: Path) -> None:
         chance = random.Random(self.seed)
-        good = [_span(number) for number in range(1, 1 + self.spans_a_request)]
+        good = self._spans(self.spans_a_request)
         with ReceiverStand(self.spec, tmp_path / "wal") as stand:
             nonsense = next(body for body in _nonsense(chance) if not self.takes_or_refuses(body))
             self._send_raw(stand, nonsense, chance)
@@ -135,6 +137,9 @@ class ReceiverKit:
             return False
         _check_canonical(batch)
         return True
+
+    def _spans(self, count: int, *, behind: int = 0) -> list[SentSpan]:
+        return [_span(behind + number, self.services) for number in range(1, 1 + count)]
 
     def _send(self, stand: ReceiverStand, body: bytes, chance: random.Random) -> None:
         """Send until it is acknowledged, as an exporter does; over UDP once."""
