@@ -606,6 +606,19 @@ def test_calls_between_services_are_counted_in_both_shapes(server: Server) -> No
     assert {"parent": caller, "child": callee, "callCount": "3"} in v3["dependencies"]
 
 
+def test_a_file_of_otlp_is_shown_in_jaegers_shape_and_not_kept(server: Server) -> None:
+    trace_id = new_trace_id().hex()
+    one = {"traceId": trace_id, "spanId": "00f067aa0ba902b7", "name": "of a file", "startTimeUnixNano": str(10**18)}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]})
+    answer = httpx.post(f"{server.http}/api/transform", content=body)
+    (trace,) = answer.json()["data"]
+    assert (trace["traceID"], trace["spans"][0]["operationName"]) == (trace_id, "of a file")
+    assert server.get(f"/api/traces/{trace_id}").status_code == 404
+    refused = httpx.post(f"{server.http}/api/transform", content=b"{}")
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["code"] == 400
+
+
 def test_the_monitor_tab_has_calls_errors_and_latencies(server: Server) -> None:
     service, sender = fresh_name("monitored"), Sender()
     minute = 60_000_000_000

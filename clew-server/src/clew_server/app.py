@@ -172,8 +172,11 @@ class App:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
         uploads = UploadApi(requests_of_file, clock_ns=time.time_ns)
-        jaeger = [api(self._query, clock_ns=time.time_ns) for api in (JaegerApi, JaegerApiV3, JaegerMetricsApi)]
-        dialects = [route for dialect in jaeger for route in dialect.routes()]
+        dialects = [
+            *JaegerApi(self._query, clock_ns=time.time_ns, uploads=uploads).routes(),
+            *JaegerApiV3(self._query, clock_ns=time.time_ns).routes(),
+            *JaegerMetricsApi(self._query, clock_ns=time.time_ns).routes(),
+        ]
         routes = [*uploads.routes(), *native.routes(), *dialects, *health.routes(), Route("/{path:path}", ui.serve)]
         api = Starlette(
             routes=routes,

@@ -42,7 +42,16 @@ class UploadApi:
         return [Route("/api/v1/decode", self.decode, methods=["POST"])]
 
     async def decode(self, request: Request) -> Response:
-        """One file at a time, so that files cannot take the memory of the collector: others get 503."""
+        """The file in the forms of the trace page."""
+        answer = await self.read(request, self._answer)
+        return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def read(self, request: Request, form: Callable[[list[list[StoredSpan]], str], bytes]) -> bytes:
+        """What `form` makes of the file's traces, those with most spans first, and of a sentence about what could not be read.
+
+        `form` runs on a thread. One file at a time, so that files cannot take the memory of the collector. Raises Unavailable for
+        others, TooLarge, and BadInput for a file without spans.
+        """
         if self._running:
             raise Unavailable("Another file is being read.")
         self._running = True
@@ -52,23 +61,25 @@ class UploadApi:
                 body += chunk
                 if len(body) > MAX_FILE_BYTES:
                     raise TooLarge(f"A file may have {MAX_FILE_BYTES >> 20} MiB.")
-            answer = await asyncio.to_thread(self._answer, bytes(body))
+            return await asyncio.to_thread(self._made, bytes(body), form)
         finally:
             self._running = False
-        return Response(answer, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    def _answer(self, body: bytes) -> bytes:
-        now = self._clock_ns()
+    def _made(self, body: bytes, form: Callable[[list[list[StoredSpan]], str], bytes]) -> bytes:
         requests, unread = self._decode(body)
-        traces = _traces(requests, now - _LONG_AGO_NS)
+        traces = _traces(requests, self._clock_ns() - _LONG_AGO_NS)
         if not traces:
             raise BadInput(
                 f"The file holds no span that can be read.{f' {unread}.' if unread else ''}", code="no_spans"
             )
         largest = sorted(traces.items(), key=lambda item: (-len(item[1]), item[0]))
+        return form([spans for _, spans in largest], unread)
+
+    def _answer(self, largest: list[list[StoredSpan]], unread: str) -> bytes:
+        now = self._clock_ns()
         parts = []
-        for trace_id, spans in largest[:MOST_TRACES]:
-            trace = trace_from_spans(spans)
+        for spans in largest[:MOST_TRACES]:
+            trace, trace_id = trace_from_spans(spans), spans[0].span[2:18]
             skeleton, explained = skeleton_from_trace(trace), explanation(trace, NOTHING, now)
             parts.append(
                 b'{"trace_id":"%s","skeleton":%s,"explanation":%s,"otlp":%s}'

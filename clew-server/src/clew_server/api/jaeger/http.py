@@ -15,8 +15,11 @@ from clew_server.api.jaeger.calls import call_counts
 from clew_server.api.jaeger.ids import jaeger_id, trace_id_from_jaeger
 from clew_server.api.jaeger.searches import search_from_api, truth, whole_number
 from clew_server.api.jaeger.traces import trace_pieces
+from clew_server.api.uploads import UploadApi
 from clew_server.errors import BadInput
 from clew_server.model.search import KIND_WORDS
+from clew_server.model.stored import StoredSpan
+from clew_server.model.trace import trace_from_spans
 from clew_server.query.service import QueryService
 from clew_server.store.contract import Names
 
@@ -38,12 +41,16 @@ answers_in_structure = answers_errors(_error)
 class JaegerApi:
     """The routes of the older API. `clock_ns` is now."""
 
-    def __init__(self, query: QueryService, *, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, query: QueryService, *, clock_ns: Callable[[], int], uploads: UploadApi | None = None) -> None:
+        """With `uploads` a file can be seen as Jaeger's JSON; nothing of it is kept."""
         self._query = query
         self._clock_ns = clock_ns
+        self._uploads = uploads
 
     def routes(self) -> list[Route]:
+        transform = [] if self._uploads is None else [Route("/api/transform", self.transform, methods=["POST"])]
         return [
+            *transform,
             Route("/api/services", self.services),
             Route("/api/services/{service:path}/operations", self.names_of_operations),
             Route("/api/operations", self.operations),
@@ -107,6 +114,18 @@ class JaegerApi:
             tail=lambda lost: _TAIL % b"null",
             may_lack=False,
         )
+
+    @answers_in_structure
+    async def transform(self, request: Request) -> Response:
+        assert self._uploads is not None
+
+        def form(largest: list[list[StoredSpan]], unread: str) -> bytes:
+            made = (b"".join(trace_pieces(trace_from_spans(spans))) for spans in largest)
+            errors = json.dumps([{"msg": unread}] if unread else None, ensure_ascii=False).encode()
+            return b'{"data":[' + b",".join(made) + _TAIL % errors
+
+        answer = await self._uploads.read(request, form)
+        return Response(answer, media_type=JSON, headers={"Cache-Control": "no-store"})
 
     @answers_in_structure
     async def dependencies(self, request: Request) -> Response:
