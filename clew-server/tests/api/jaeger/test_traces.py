@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.api.jaeger.traces import tag, trace_pieces
+from clew_server.model.otlp_read import otlp_json_pieces
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import trace_from_spans
 
@@ -206,3 +208,46 @@ def test_a_large_trace_comes_in_pieces_that_are_one_text() -> None:
     assert len(pieces) > 2
     assert max(map(len, pieces)) < 400_000
     assert len(json.loads(b"".join(pieces))["spans"]) == 2_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_trace_has_the_spans_ids_and_times_that_otlp_has(seed: int) -> None:
+    """As `/api/v1` and `/api/v3` show it, which write what came."""
+    chance = random.Random(seed)
+    came = []
+    for number in range(1, chance.randint(2, 30)):
+        start = T0 + chance.randrange(10**10)
+        span = plain(
+            number,
+            name=chance.choice(["", "a", 'quote " and \\', "ü\n"]),
+            parent_span_id=chance.choice([b"", bytes(8), chance.randint(1, 40).to_bytes(8, "big")]),
+            kind=chance.randrange(6),
+            start_time_unix_nano=start,
+            end_time_unix_nano=start + chance.choice([0, 1, 999, 1_000, 10**9]),
+        )
+        for _ in range(chance.randrange(3)):
+            span.events.add(name=chance.choice(["", "e"]), time_unix_nano=start)
+            span.links.add(trace_id=chance.randbytes(16), span_id=chance.randbytes(8))
+        came.append(stored(span, service=chance.choice(["web", "bank", None])))
+    trace = trace_from_spans(came)
+    jaeger = json.loads(b"".join(trace_pieces(trace)))
+    resources = json.loads(b"".join(otlp_json_pieces(trace.stored)))["resourceSpans"]
+    expected = {}
+    for resource in resources:
+        named = {pair["key"]: pair["value"]["stringValue"] for pair in resource["resource"]["attributes"]}
+        for span in (span for scope in resource["scopeSpans"] for span in scope["spans"]):
+            begin, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+            parent = span.get("parentSpanId", "").strip("0") and span["parentSpanId"]
+            links = [(link["traceId"], link["spanId"]) for link in span.get("links", ())]
+            name, service = span.get("name", ""), named.get("service.name", "unknown_service")
+            times = begin // 1_000, (end - begin) // 1_000
+            expected[span["spanId"]] = name, service, times, parent, links, len(span.get("events", ()))
+    made = {}
+    for span in jaeger["spans"]:
+        references = list(span["references"])
+        parent = references.pop(0)["spanID"] if references and references[0]["refType"] == "CHILD_OF" else ""
+        service = jaeger["processes"][span["processID"]]["serviceName"]
+        links = [(one["traceID"].rjust(32, "0"), one["spanID"]) for one in references]
+        times = span["startTime"], span["duration"]
+        made[span["spanID"]] = span["operationName"], service, times, parent, links, len(span["logs"])
+    assert made == expected
