@@ -35,7 +35,9 @@ def main() -> None:
     made = stand.make(chosen.spans, minutes=chosen.minutes)
     print(f"{made.spans:,} spans within {chosen.minutes} minutes, load {measure.load()}")
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
-        server = Server(Path(folder) / "data", options=["--max-disk", "50GB"]).start()
+        server = Server(
+            Path(folder) / "data", options=["--max-disk", "50GB", "--receive", "zipkin@127.0.0.1:0"]
+        ).start()
         try:
             stand.fill(server, made, senders=2)
             duck = Duck(Path(folder) / "spans.duckdb")
@@ -49,6 +51,7 @@ def main() -> None:
 
 def compare(server: Server, duck: Duck, known: list[stand.shop.Known], repeat: int) -> None:
     http = httpx.Client(base_url=server.http, timeout=60)
+    zipkin = httpx.Client(base_url=server.receiver("zipkin"), timeout=60)
     turn = [0]
 
     def next_known() -> stand.shop.Known:
@@ -139,6 +142,23 @@ def compare(server: Server, duck: Duck, known: list[stand.shop.Known], repeat: i
             repeat,
             lambda: ask("/api/v1/traces", attr=f"shop.request.id:{next(request_ids)}"),
             lambda: sql(matching.format("attributes['shop.request.id'] = ?"), next_known().request_id)(),
+        ),
+        (
+            "dependencies, all there is",
+            max(3, repeat // 4),
+            lambda: ask("/api/v1/dependencies"),
+            sql(
+                "SELECT above.service, below.service, count(*), count(*) FILTER (below.status = 2) FROM spans AS below JOIN spans AS above"
+                " ON below.trace_id = above.trace_id AND below.parent_id = above.span_id WHERE below.service != above.service GROUP BY ALL"
+            ),
+        ),
+        (
+            "Zipkin's API: the 10 newest traces, whole",
+            repeat,
+            lambda: zipkin.get("/api/v2/traces", params={"limit": 10}).raise_for_status(),
+            sql(
+                "SELECT * FROM spans WHERE trace_id IN (SELECT trace_id FROM spans GROUP BY trace_id ORDER BY min(start) DESC LIMIT 10)"
+            ),
         ),
         ("services", repeat, lambda: ask("/api/v1/services"), sql("SELECT DISTINCT service FROM spans")),
         (

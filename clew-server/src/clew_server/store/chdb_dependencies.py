@@ -37,6 +37,9 @@ _MINUTE_NS: Final = 60_000_000_000
 _AFTER_NS: Final = 10 * _MINUTE_NS
 _BEFORE_NS: Final = _MINUTE_NS
 _ERROR: Final = 2
+_HASTE: Final = 0.6
+"""The newest piece may take this part of the time; else `PIECE_SPANS / _LESS` spans are looked at in the rest of it."""
+_LESS: Final = 8
 
 _ID: Final = "cityHash64(trace_id,span_id)"
 _PARENT: Final = "cityHash64(trace_id,parent_id)"
@@ -88,6 +91,13 @@ class _Key(NamedTuple):
     uninstrumented: Uninstrumented | None
 
 
+class _Found(NamedTuple):
+    """Calls and failures, and why some may be missing."""
+
+    calls: list[tuple[_Key, int, int]]
+    reason: str | None
+
+
 class _Sums:
     """Calls and failures of each pair of services."""
 
@@ -119,29 +129,51 @@ class ChdbDependencies:
         """See TraceDependencies."""
         from_ns = min(max(from_unix_nano, FIRST_START_NS), LAST_START_NS)
         to_ns = min(max(to_unix_nano, FIRST_START_NS), LAST_START_NS)
-        sums = _Sums()
         if from_ns >= to_ns:
             return Dependencies([], None)
-        question = Question(self._pool, self._tables, seconds=self._seconds)
+        sums = _Sums()
+        whole, hasty = (
+            Question(self._pool, self._tables, seconds=seconds) for seconds in (self._seconds, self._seconds * _HASTE)
+        )
         reasons: list[str] = []
         reached_ns = to_ns
         try:
-            pieces, all_from_ns = _pieces(_minutes(from_ns, to_ns, question), from_ns, to_ns)
-            for piece in pieces:
-                of_piece, reason = _calls(piece, question)
-                for key, calls, failed in of_piece:
-                    sums.add(key, calls, failed)
-                if reason is not None and reason not in reasons:
-                    reasons.append(reason)
-                reached_ns = piece.from_ns
+            minutes = _minutes(from_ns, to_ns, whole)
+            pieces, all_from_ns = _pieces(minutes, from_ns, to_ns, PIECE_SPANS)
             if all_from_ns > from_ns:
                 reasons.append(f"more than {MAX_SPANS:,} spans: calls before {iso(all_from_ns)} were not looked at")
+            for piece in pieces:
+                stopped_by = None
+                if reached_ns == to_ns:
+                    piece, found, stopped_by = _first(piece, minutes, hasty, whole)
+                else:
+                    found = _calls(piece, whole)
+                for key, calls, failed in found.calls:
+                    sums.add(key, calls, failed)
+                if found.reason is not None and found.reason not in reasons:
+                    reasons.append(found.reason)
+                reached_ns = piece.from_ns
+                if stopped_by is not None:
+                    raise stopped_by
         except Stopped as stopped:
             if reached_ns == to_ns:
                 raise Unavailable(f"The store did not answer: {stopped}") from stopped
             reasons.append(f"{stopped}; calls before {iso(reached_ns)} were not looked at")
-        reasons += filter(None, [question.missing()])
+        reasons += dict.fromkeys(filter(None, [whole.missing(), hasty.missing()]))
         return Dependencies(sums.sorted(), "; ".join(reasons) or None)
+
+
+def _first(
+    piece: _Piece, minutes: Sequence[tuple[int, int]], hasty: Question, whole: Question
+) -> tuple[_Piece, _Found, Stopped | None]:
+    """The newest piece and its calls; where that takes too long, as on a busy machine, of a smaller one, and what stopped it."""
+    try:
+        return piece, _calls(piece, hasty), None
+    except Stopped as stopped:
+        smaller = _pieces(minutes, piece.from_ns, piece.to_ns, PIECE_SPANS // _LESS)[0][0]
+        if smaller.from_ns <= piece.from_ns:
+            raise
+        return smaller, _calls(smaller, whole), stopped
 
 
 def _minutes(from_ns: int, to_ns: int, question: Question) -> list[tuple[int, int]]:
@@ -156,8 +188,8 @@ def _minutes(from_ns: int, to_ns: int, question: Question) -> list[tuple[int, in
     return [(int(minute_s) * 1_000_000_000, int(spans)) for minute_s, spans in rows]
 
 
-def _pieces(minutes: Sequence[tuple[int, int]], from_ns: int, to_ns: int) -> tuple[list[_Piece], int]:
-    """The window in pieces of about `PIECE_SPANS`, newest first, up to `MAX_SPANS`; and where the last one begins."""
+def _pieces(minutes: Sequence[tuple[int, int]], from_ns: int, to_ns: int, piece_spans: int) -> tuple[list[_Piece], int]:
+    """The window in pieces of about `piece_spans`, newest first, up to `MAX_SPANS`; and where the last one begins."""
     bounds = [to_ns]
     in_piece = in_all = 0
     reached_ns = from_ns
@@ -168,10 +200,10 @@ def _pieces(minutes: Sequence[tuple[int, int]], from_ns: int, to_ns: int) -> tup
         if in_all and in_all + spans > MAX_SPANS:
             reached_ns = min(after_ns, bounds[-1])
             break
-        if in_piece and in_piece + spans > PIECE_SPANS:
+        if in_piece and in_piece + spans > piece_spans:
             bounds.append(min(after_ns, bounds[-1]))
             in_piece = 0
-        parts = -(-spans // PIECE_SPANS)
+        parts = -(-spans // piece_spans)
         # A minute with more than a piece: evenly by time.
         bounds.extend(minute_ns + _MINUTE_NS * part // parts for part in range(parts - 1, 0, -1))
         in_piece += spans // parts
@@ -209,8 +241,8 @@ def _below(minutes: Sequence[tuple[int, int]], end_ns: int) -> int:
     return end_ns + _AFTER_NS
 
 
-def _calls(piece: _Piece, question: Question) -> tuple[list[tuple[_Key, int, int]], str | None]:
-    """The calls of a piece, and why some of them may be missing."""
+def _calls(piece: _Piece, question: Question) -> _Found:
+    """The calls of a piece. Raises Stopped, StoreFailed, Unavailable."""
     window = piece.parameters()
     names_callers, consumes, links = map(bool, map(int, question.rows("peers_in_use", window)[0]))
     linked = _Links.read(piece, window, question) if links else _Links([], [], [], None)
@@ -225,7 +257,7 @@ def _calls(piece: _Piece, question: Question) -> tuple[list[tuple[_Key, int, int
         # Below an id that client and server share, spans hang on the server's side.
         OF_CLIENT=f"NOT (above.kind=3 AND below.call!=above.id AND above.id IN {_SERVERS})" if shares else "1",
     )
-    found = _found(rows, None)
+    found = _rows(rows, None)
     crosses = any(int(is_other) for *_, is_other in rows)
     rows = question.rows(
         "calls_to_peers",
@@ -237,7 +269,7 @@ def _calls(piece: _Piece, question: Question) -> tuple[list[tuple[_Key, int, int
         NOT_CROSSED=f"{_ID} NOT IN {_CROSSED}" if crosses else "1",
         NOT_LINKED=f"concat(trace_id,span_id) NOT IN {_SPAN_IDS}" if linked.callers else "1",
     )
-    found += _found(rows, "callee")
+    found += _rows(rows, "callee")
     if names_callers or consumes:
         rows = question.rows(
             "calls_from_peers",
@@ -247,11 +279,11 @@ def _calls(piece: _Piece, question: Question) -> tuple[list[tuple[_Key, int, int
             NOT_SHARED=f"NOT (kind=2 AND {_ID} IN {_CLIENTS})" if shares else "1",
             NOT_LINKED=f"concat(trace_id,span_id) NOT IN {_SPAN_IDS}" if linked.consumers else "1",
         )
-        found += _found(rows, "caller")
-    return found + linked.calls, linked.reason
+        found += _rows(rows, "caller")
+    return _Found(found + linked.calls, linked.reason)
 
 
-def _found(rows: list[list[Any]], uninstrumented: Uninstrumented | None) -> list[tuple[_Key, int, int]]:
+def _rows(rows: list[list[Any]], uninstrumented: Uninstrumented | None) -> list[tuple[_Key, int, int]]:
     return [
         (_Key(caller, callee, word, uninstrumented), int(calls), int(failed))
         for caller, callee, word, calls, failed, *_ in rows

@@ -134,6 +134,8 @@ class _Writer:
         elif "timestamp" not in absent:
             found["timestamp"] = start_ns // 1_000
         length_ns = self._trace.duration_ns[row]
+        if "timestamp" in absent:  # a length alone: OTLP has it as an end after a start that nobody can mean
+            length_ns = max(0, span.end_time_unix_nano - span.start_time_unix_nano)
         if (came := _taken(noted, _DURATION)).isdigit():
             found["duration"] = int(came)
         elif length_ns and "duration" not in absent:
