@@ -355,3 +355,16 @@ def test_other_addresses_obey_the_environment(stored: Stored, other: Callable[..
     straight = run(*words, environment={"http_proxy": proxy.url, "no_proxy": "127.0.0.1,.invalid"})
     assert straight.returncode == 7
     assert proxy.asked == []
+
+
+def test_receivers_are_listed_with_what_came_to_each_and_how_to_send_to_it(server: Server, stored: Stored) -> None:
+    done = run("receivers", "--server", server.http)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    row = next(line.split() for line in text.splitlines() if line.startswith("otlp-http "))
+    assert row[1:3] == ["open", server.otlp_http]
+    assert int(row[3]) >= 2
+    assert f"otlp-http: OTEL_EXPORTER_OTLP_ENDPOINT={server.otlp_http}" in text
+    assert "zipkin: not open; --receive zipkin opens it" in text
+    lines = run("receivers", "--server", server.http, "--json").stdout.decode().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == [one["name"] for one in server.status()["receivers"]]

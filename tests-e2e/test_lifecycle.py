@@ -130,11 +130,11 @@ def test_options_beat_environment_beats_file_beats_default(make_server: Callable
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("option", ["--http-port", "--otlp-http-port", "--otlp-grpc-port"])
+@pytest.mark.parametrize("option", ["--http-port", "--otlp-http-port", "--otlp-grpc-port", "--receive"])
 def test_a_taken_port_is_3_and_is_named(make_server: Callable[..., Server], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = make_server(options=[option, str(port)])
+        server = make_server(options=[option, f"zipkin@127.0.0.1:{port}" if option == "--receive" else str(port)])
         server.launch()
         assert server.wait_ended() == 3
         assert str(port) in one_sentence(server)
