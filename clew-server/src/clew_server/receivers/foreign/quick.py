@@ -11,10 +11,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from clew_server.receivers.foreign import writing
-from clew_server.receivers.foreign.conventions import RULES, Value, beside, names_beside
+from clew_server.receivers.foreign.conventions import RULES, Value, beside, names_beside, resource_of
 from clew_server.receivers.foreign.marks import SPECIAL
 
-_OF_RESOURCES: Final = frozenset(("telemetry.sdk.language", "telemetry.sdk.name"))
 _LONGEST_KEYS = 2048
 _MOST_KEPT = 8192
 _LONGEST_KEPT = 128
@@ -25,8 +24,14 @@ _beside: dict[tuple[str, Value, int], bytes] = {}
 class Plan(NamedTuple):
     """What the keys of a span's tags mean."""
 
+    lifted: tuple[str, ...]
+    """Those that describe the process, where an OpenTelemetry SDK wrote them (`conventions.resource_of`)."""
+    kept: tuple[str, ...]
+    """The others. What follows is about these."""
+    is_special: bool
+    """Some stand for fields of the span (`Marks`)."""
     is_simple: bool
-    """Nothing stands for a field of the span or for its resource, and no standard name is meant twice."""
+    """No standard name is meant twice."""
     rules: tuple[str, ...]
     """The older names among them."""
     names: frozenset[str]
@@ -40,12 +45,13 @@ def plan(tags: Mapping[str, Value]) -> Plan:
 
 
 def _plan(keys: tuple[str, ...]) -> Plan:
-    rules = tuple(key for key in keys if key in RULES)
-    names = list(keys)
+    lifted = tuple(resource_of(dict.fromkeys(keys, "")))
+    kept = tuple(key for key in keys if key not in lifted) if lifted else keys
+    rules = tuple(key for key in kept if key in RULES)
+    names = list(kept)
     for key in rules:
         names += names_beside(key)
-    is_simple = len(set(names)) == len(names) and SPECIAL.isdisjoint(keys) and _OF_RESOURCES.isdisjoint(keys)
-    return Plan(is_simple, rules, frozenset(names))
+    return Plan(lifted, kept, not SPECIAL.isdisjoint(kept), len(set(names)) == len(names), rules, frozenset(names))
 
 
 _kept_plan: Final = lru_cache(maxsize=2048)(_plan)

@@ -18,7 +18,7 @@ from clew.ids import span_id_from_zipkin_server
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.foreign import quick, writing
-from clew_server.receivers.foreign.conventions import CLIENT, SERVER, Value, beside, peer, resource_of
+from clew_server.receivers.foreign.conventions import CLIENT, SERVER, Value, beside, peer
 from clew_server.receivers.foreign.marks import Marks, json_object
 
 _SHARED: Final = "zipkin.shared"
@@ -89,6 +89,7 @@ class Spans:
         self._clients: set[bytes] = set()
         self._may_share = False
         self._resources: dict[str, bytes] = {}
+        self._lifted: dict[tuple[str, tuple[str, ...], str], bytes] = {}
         self._seen = 0
 
     def expect(self) -> None:
@@ -132,25 +133,29 @@ class Spans:
         start_ns, end_ns = timestamp_us * 1000, (timestamp_us + duration_us) * 1000
         if not timestamp_us or not duration_us or not 0 < start_ns <= end_ns <= writing.MAX_NS:
             start_ns, end_ns = _odd_times(extra, timestamp_us, duration_us, annotations)
+        if found.lifted:
+            resource, tags = self._lift(found, tags, local.service)
+            if len(tags) != len(found.kept):
+                found = quick.plan(tags)
+        else:
+            resource = self._resource(local.service)
         marks = _NO_MARKS
-        if found.is_simple and _ENDPOINT_NAMES.isdisjoint(found.names):
-            attributes = writing.attributes(tags)
+        if found.is_special:
+            marks = Marks.of(tags)
+            tags = marks.tags
+            found = quick.plan(tags)
+        attributes = writing.attributes(tags)
+        if found.is_simple and (
+            (remote is NOWHERE and local[1:] == _NO_ADDRESS) or _ENDPOINT_NAMES.isdisjoint(found.names)
+        ):
             if found.rules:
                 attributes += quick.attributes_beside(tags, kind, found.rules)
             attributes += _endpoints(kind, local, remote)
-            resource = self._resource(local.service)
         else:
-            marks = Marks.of(tags)
-            tags = marks.tags
-            lifted = resource_of(tags)
-            if lifted:
-                resource, tags = _lifted(lifted, tags, local.service)
-            else:
-                resource = self._resource(local.service)
             standard = beside(tags, kind)
             _add_remote(standard, tags, kind, remote)
             _add_local(standard, tags, local)
-            attributes = writing.attributes(tags) + writing.attributes(standard)
+            attributes += writing.attributes(standard)
         if extra:
             attributes += writing.attributes(extra)
         back = b""
@@ -225,6 +230,21 @@ class Spans:
             for one in self._drafts
         ]
 
+    def _lift(self, found: quick.Plan, tags: Mapping[str, Value], service: str) -> tuple[bytes, Mapping[str, Value]]:
+        """The resource of a span whose tags hold one, and the tags that are left."""
+        values = [tags[key] for key in found.lifted]
+        left = {key: tags[key] for key in found.kept}
+        if service and "service.name" in found.lifted and tags["service.name"] != service:
+            left["service.name"] = tags["service.name"]
+        try:
+            key = (service, found.lifted, "\0".join(values))  # type: ignore[arg-type]  # texts nearly always
+        except TypeError:
+            return _resource_of(service, found.lifted, values), left
+        resource = self._lifted.get(key)
+        if resource is None:
+            resource = self._lifted[key] = _resource_of(service, found.lifted, values)
+        return resource, left
+
     def _resource(self, service: str) -> bytes:
         found = self._resources.get(service)
         if found is None:
@@ -233,6 +253,7 @@ class Spans:
 
 
 _NO_MARKS: Final = Marks({})
+_NO_ADDRESS: Final = NOWHERE[1:]
 _ENDPOINT_NAMES: Final = frozenset(
     (
         "client.address",
@@ -287,13 +308,10 @@ def _below_server(one: _Draft, servers: Mapping[tuple[bytes, bytes, Endpoint | s
     return one._replace(parent_id=parent)
 
 
-def _lifted(lifted: Mapping[str, Value], tags: Mapping[str, Value], service: str) -> tuple[bytes, dict[str, Value]]:
-    """The resource of a span whose tags hold one, and the tags that are left."""
-    left = {key: value for key, value in tags.items() if key not in lifted}
-    if service and lifted.get("service.name", service) != service:
-        left["service.name"] = lifted["service.name"]
-    name = {"service.name": service} if service else {}
-    return writing.resource({**name, **lifted, **name}), left
+def _resource_of(service: str, keys: Sequence[str], values: Sequence[Value]) -> bytes:
+    lifted = dict(zip(keys, values, strict=True))
+    name: dict[str, Value] = {"service.name": service} if service else {}
+    return writing.resource({**name, **lifted, **name})
 
 
 def _add_remote(extra: dict[str, Value], tags: Mapping[str, Value], kind: int, remote: Endpoint) -> None:
