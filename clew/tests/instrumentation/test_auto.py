@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from importlib import import_module
@@ -176,3 +179,31 @@ def test_every_name_of_a_library_stands_in_the_documentation() -> None:
     page = (Path(__file__).parents[3] / "docs/how-to/choose-what-is-traced.md").read_text(encoding="utf-8")
     section = page[page.index("## Leave a library alone") :]
     assert [name for name in auto.libraries() if f"`{name}`" not in section] == []
+
+
+IMPORTS = """
+import clew
+clew.instrument()
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from celery import Celery
+from kafka import KafkaProducer
+from django.core.wsgi import get_wsgi_application
+from django.core.asgi import get_asgi_application
+from gunicorn.app.base import BaseApplication
+from concurrent.futures import ThreadPoolExecutor
+import aio_pika, aiohttp, aiokafka, asyncpg, confluent_kafka, flask, grpc, http.client, httpx, httpx2, pika, psycopg
+import pymongo, redis, requests, sqlalchemy, sqlite3, threading, urllib3, uvicorn
+
+from clew import guard
+from clew.instrumentation import auto
+print(guard.failures(), hasattr(FastAPI.__call__, "__wrapped__"), sorted(auto.libraries()))
+"""
+
+
+def test_every_library_can_be_patched_while_its_package_is_imported() -> None:
+    """Each is imported after `instrument()`, by its usual name, so that a module's hook runs before its package is done."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CLEW_", "OTEL_"))}
+    ended = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, env=kept, timeout=300)
+    assert "failed" not in ended.stderr
+    assert ended.stdout.startswith("{} True "), ended.stderr

@@ -24,7 +24,8 @@ def patch(tracer_provider: TracerProvider | None, **options: Any) -> Undo:
 
 def patch_fastapi(tracer_provider: TracerProvider | None, **options: Any) -> Undo:
     """As `patch`, around what FastAPI does before Starlette: from 0.142 on it traces requests there by itself."""
-    from fastapi import FastAPI
+    # Not from the package, which is not complete yet when its module is.
+    from fastapi.applications import FastAPI
 
     return _patch(FastAPI, tracer_provider, options) if "__call__" in vars(FastAPI) else lambda: None
 
