@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,3 +173,26 @@ def test_a_taken_port_of_datagrams_is_a_taken_port(stand: ReceiverStand) -> None
     with pytest.raises(PortTaken, match="--receive udp@HOST:PORT"):
         second.bind()
     second.close()
+
+
+def test_the_state_can_be_asked_for_while_datagrams_of_new_clients_come() -> None:
+    state = ReceiverState("udp", "udp")
+    ended = threading.Event()
+
+    def come() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            state.saw(f"10.0.0.1:{number % 3000}", number)
+
+    thread = threading.Thread(target=come)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert state.connections(0) <= 1025
+    finally:
+        sys.setswitchinterval(before)
+        ended.set()
+        thread.join()

@@ -212,7 +212,8 @@ class ReceiverState:
 
     def connections(self, now_unix_nano: int) -> int:
         """Clients heard of in the last minute: sockets themselves are counted by nobody here."""
-        return sum(now_unix_nano - seen < _PEER_LIVES_NS for seen in self._peers.values())
+        # Copied at once: over UDP `saw` is called by another thread.
+        return sum(now_unix_nano - seen < _PEER_LIVES_NS for seen in list(self._peers.values()))
 
     def pointed(self) -> str:
         """How to tell an agent to send here, where this is open."""
