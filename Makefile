@@ -154,10 +154,11 @@ bench-span: install ## what a span costs against everybody else, instructions in
 	  else echo "instructions are counted by valgrind: apt-get install valgrind"; exit 1; fi; }
 	$(BIN)/python bench/span/run.py --instructions
 
-bench-large: install ## a million spans through ingest and query
+bench-large: prepare web/node_modules/.dev ## a million spans through ingest and query, 300,000 on the trace page
 	$(BIN)/python bench/ingest/run.py --spans 1000000 --runs 3
 	$(BIN)/python bench/query/run.py --spans 1000000
 	$(BIN)/python bench/idle/run.py
+	CLEW_TEST_LARGEST=1 $(BIN)/pytest tests-e2e/test_ui_budgets.py -s -k painted $(PYTEST_ARGS)
 
 soak: install debian-packages ## crashes at random moments and at chosen system calls (hours), and half an hour of spans for each recorder while the collector fails
 	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py --timeout 3600 $(PYTEST_ARGS)

@@ -156,7 +156,7 @@ export class RowPainter {
       x = text.draw('parent not received ', x + 16, middle, most - x)
       context.font = `400 11.5px ${theme.mono}`
       context.fillStyle = theme.muted
-      x = text.draw(`${model.spanId(node).slice(0, 8)}… `, x, middle, most - x)
+      x = text.draw(`${model.spanId(node).slice(0, 6)}… `, x, middle, most - x)
       context.font = `400 12px ${theme.sans}`
       text.draw(`· ${scene.missingReason}`, x, middle, geometry.namesWidth - 8 - x)
       return

@@ -329,3 +329,26 @@ it('lists the events of all spans in the order of time, and marks those from log
     '2.00 spayment POST bank /v1/chargesexception from a logTimeoutError: no answer',
   ])
 })
+
+it('says in how many traces around it the same exception happened, and whether it is new', async () => {
+  const asked: URL[] = []
+  const trace = (start: string) => ({ trace_id: 'a'.repeat(32), start_unix_nano: start })
+  const known = fetch
+  vi.stubGlobal('fetch', (url: string) => {
+    const address = new URL(url)
+    if (!address.pathname.endsWith('/api/v1/traces')) return known(url)
+    asked.push(address)
+    const isBefore = address.searchParams.get('limit') === '1'
+    const traces = isBefore ? [] : [trace(PAY_SKELETON.t0), trace('1795348920000000000')]
+    return Promise.resolve(new Response(JSON.stringify({ traces, complete: true, reason: null, next: null })))
+  })
+  open()
+  const panel = await failed()
+  const link = await within(panel).findByRole('link', { name: /^same in 2 traces since / })
+  await within(panel).findByText('NEW')
+  const q = 'service=payment name="POST bank /v1/charges" event.exception.type=TimeoutError'
+  expect(asked.map((one) => one.searchParams.get('q'))).toEqual([q, q])
+  // The day before ends where the hours around the trace begin.
+  expect(asked[1]!.searchParams.get('to')).toBe(asked[0]!.searchParams.get('from'))
+  expect(new URLSearchParams(link.getAttribute('href')!.split('?')[1]).get('q')).toBe(q)
+})

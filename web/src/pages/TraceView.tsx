@@ -401,9 +401,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 roles,
                 thread,
                 events: isOpen ? eventTimes : [],
-                missingReason: young
-                  ? `the trace is ${age} old and may still grow`
-                  : `${age} old: lost or not sampled`,
+                missingReason: young ? `${age} old, may still arrive` : `${age} old, lost or unsampled`,
               }}
               find={{
                 text: filter,
