@@ -21,6 +21,7 @@ from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.receivers.zipkin import v2_json, v2_proto
 from clew_server.receivers.zipkin.decoder import REPORT, V1_PATH, V2_PATH, decode
+from clew_server.receivers.zipkin.receiver import ZIPKIN
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
@@ -522,6 +523,16 @@ def test_more_spans_than_a_request_may_have_are_refused(form: str, monkeypatch: 
     }
     with pytest.raises(TooLarge):
         decode(bodies[form], HEADS[form])
+
+
+def test_a_short_body_of_real_spans_is_decoded_at_once_and_one_of_empty_spans_in_a_thread() -> None:
+    spans = [v2_span(kind="CLIENT", parentId=PARENT_ID, tags={"http.method": "GET", "http.path": "/a"})] * 20
+    for body, head in ((to_json(*spans), HEADS["v2.json"]), (to_proto(*spans), HEADS["v2.pb"])):
+        assert ZIPKIN.is_quick(body, head)
+        assert not ZIPKIN.is_quick(body * 20, head)
+    for body in (b"[" + b"{}," * 3000 + b"{}]", b"[" + b"1," * 3000 + b"1]", b"\x0a\0" * 3000):
+        assert not ZIPKIN.is_quick(body, HEADS["v2.json"])
+    assert not ZIPKIN.is_quick(bytes(10_000), HEADS["v1.thrift"])
 
 
 def test_a_protobuf_span_whose_bytes_are_broken_costs_itself() -> None:

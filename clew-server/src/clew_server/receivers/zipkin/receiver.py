@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from clew_server.receivers.contract import Head, ReceiverSpec
+from clew_server.receivers.density import is_sparse
 from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH, decode
 
-_QUICK_BYTES = 32 << 10
+_QUICK_BYTES, _QUICK_V1_BYTES = 16 << 10, 8 << 10
+_BYTES_A_MARK = 10
+_ALWAYS = 64
 
 
 def _is_quick(body: bytes, head: Head) -> bool:
-    return len(body) <= _QUICK_BYTES
+    """A short body that holds no more objects than its length lets one expect: hundreds of real spans, not thousands of empty ones."""
+    if head.path == V1_PATH:
+        return len(body) <= _QUICK_V1_BYTES
+    if len(body) > _QUICK_BYTES:
+        return False
+    if body.lstrip()[:1] == b"[":
+        return body.count(b"{") + body.count(b",") <= _ALWAYS + len(body) // _BYTES_A_MARK
+    return is_sparse(body)
 
 
 ZIPKIN: Final = ReceiverSpec(
