@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
 from zipkin_bytes import HEADS
 
-EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "25"))
 long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 SEEDS = [
     (bytes.fromhex(path.read_text()), HEADS[".".join(path.stem.split(".")[-2:])])
