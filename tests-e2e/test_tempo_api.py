@@ -141,6 +141,7 @@ def test_a_search_lists_traces_with_the_spans_that_match(tempo: Tempo) -> None:
         "{ .cached = true && .ratio = 1.5 }",
         '{ resource.k8s.pod.name = "cart-1" }',
         '{ name = "SELECT" && kind = client }',
+        '{ name != "GET /cart" && status != error && kind != server && duration != 2s }',
         '{ event:name = "row" && event.rows = 3 }',
         '{ instrumentation:name = "stories" && traceDuration > 1s }',
     ],

@@ -201,6 +201,34 @@ def build_go(name: str, source: Path) -> Path:
     return program
 
 
+@contextlib.contextmanager
+def otel_collector(files: Path) -> Iterator[Backend]:
+    """An OpenTelemetry collector that takes OTLP over HTTP and writes it to `files` in three forms; built here with Go."""
+    program = build_collector()
+    with _folder("otelcol") as folder:
+        port = free_port()
+        command = [str(program), "--config", str(HERE.parent / "otelcol" / "collector.yaml")]
+        with _running(command, folder, port, environment={"HPORT": str(port), "DIR": str(files)}) as backend:
+            yield backend
+
+
+def build_collector() -> Path:
+    """The collector with the receiver and the exporter that `otelcol/builder.yaml` names, built once."""
+    go = shutil.which("go") or next((str(path) for path in [Path("/usr/local/go/bin/go")] if path.exists()), None)
+    if go is None:
+        raise Absent("Go is not installed")
+    settings = HERE.parent / "otelcol" / "builder.yaml"
+    built = KEPT / "otelcol"
+    program = built / "otelcol"
+    if not program.exists() or program.stat().st_mtime < settings.stat().st_mtime:
+        built.mkdir(parents=True, exist_ok=True)
+        text = settings.read_text().replace("output_path: ./out", f"output_path: {built}")
+        (built / "builder.yaml").write_text(text)
+        builder = "go.opentelemetry.io/collector/cmd/builder@v0.145.0"
+        _built([go, "run", builder, "--config", str(built / "builder.yaml")], built)
+    return program
+
+
 # -- processes ----------------------------------------------------------------------------------------------------------
 
 

@@ -384,12 +384,15 @@ class _Bar:
 
 @contextlib.contextmanager
 def _stopping_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP stop as Ctrl-C does: what the server has is noted before the end."""
+    """SIGTERM and SIGHUP stop as Ctrl-C does: what the server has is noted before the end.
+
+    SIGINT too where it was ignored at the start, as in a job that a script put into the background.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before: dict[int, Any] = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

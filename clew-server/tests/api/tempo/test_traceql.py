@@ -28,6 +28,7 @@ def one(*conditions: SpanCondition) -> tuple[SpanCondition, ...]:
         ('{.service.name="cart"}', one(SpanCondition("service", "=", "cart"))),
         ('{ name = "GET /" && status = error }', one(SpanCondition("name", "=", "GET /"), SpanCondition("status", "=", "error"))),
         ("{ span:kind = server }", one(SpanCondition("kind", "=", "server"))),
+        ('{ status != ok && .service.name != "a" }', one(SpanCondition("status", "!=", "ok"), SpanCondition("service", "!=", "a"))),
         ("{ duration > 1m30s && span:duration<=1.5s }", one(SpanCondition("dur", ">", 90 * S), SpanCondition("dur", "<=", 3 * S // 2))),
         ("{ span.http.status_code = 500 }", one(SpanCondition("of_span", "=", "500", "http.status_code"))),
         ("{ .http.status_code = 500 }", one(SpanCondition("attr", "=", "500", "http.status_code"))),
@@ -58,7 +59,8 @@ def test_a_condition_on_the_traces_length_is_one_on_the_trace_and_select_names_a
     [
         ('{ name = "a" || name = "b" }', 13),
         ('{ name =~ "a.*" }', 7),
-        ("{ status != ok }", 9),
+        ('{ .a != "b" }', 5),
+        ('{ event:name != "b" }', 13),
         ("{ .a > 5 }", 5),
         ("{ nestedSetParent < 0 }", 18),
         ('{ rootServiceName = "a" }', 18),

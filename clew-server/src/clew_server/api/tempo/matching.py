@@ -50,27 +50,22 @@ class Matcher:
         span: Span | None = None
         for one in self._conditions:
             if one.field == "dur":
-                if not _compared(trace.duration_ns[row], one.op, int(one.value)):
-                    return False
-                continue
-            if one.field == "service":
-                if trace.service_of(row) != one.value:
-                    return False
-                continue
-            if one.field == "name":
-                if trace.name_of(row) != one.value:
-                    return False
-                continue
-            if one.field == "kind":
-                if _word(KIND_WORDS, trace.kind[row]) != one.value:
-                    return False
-                continue
-            span = span or trace.span(row)
-            if not self._holds_inside(one, span, row):
+                holds = _compared(trace.duration_ns[row], one.op, int(one.value))
+            elif one.field in ("service", "name", "kind"):
+                known = {"service": trace.service_of, "name": trace.name_of, "kind": self._kind_of}
+                holds = (known[one.field](row) == one.value) is (one.op == "=")
+            else:
+                span = span or trace.span(row)
+                holds = self._holds_inside(one, span, row) is (one.op == "=")
+            if not holds:
                 return False
         return True
 
+    def _kind_of(self, row: int) -> str:
+        return _word(KIND_WORDS, self._trace.kind[row])
+
     def _holds_inside(self, one: SpanCondition, span: Span, row: int) -> bool:
+        """Whether the equality that a condition is about holds."""
         if one.field == "status":
             return _word(STATUS_WORDS, span.status.code) == one.value
         if one.field == "status_message":
@@ -104,8 +99,8 @@ def _word(words: Sequence[str], number: Any) -> str:
 
 
 def _compared(number: int, op: str, other: int) -> bool:
-    if op == "=":
-        return number == other
+    if op in ("=", "!="):
+        return (number == other) is (op == "=")
     if op in (">", ">="):
         return number > other or (op == ">=" and number == other)
     return number < other or (op == "<=" and number == other)

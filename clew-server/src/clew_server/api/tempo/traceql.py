@@ -17,8 +17,9 @@ from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, SpanCond
 Function = Literal["rate", "count_over_time", "min_over_time", "max_over_time", "avg_over_time", "sum_over_time", "quantile_over_time"]  # fmt: skip
 
 SAYABLE: Final = (
-    "clew answers conditions joined by && in one pair of braces, with = after attributes, and = > >= < <= after duration and"
-    ' traceDuration, as in { resource.service.name = "cart" && status = error && duration > 500ms }'
+    "clew answers conditions joined by && in one pair of braces, with = after attributes, = and != after name, status, kind and"
+    " service.name, and = > >= < <= after duration and traceDuration,"
+    ' as in { resource.service.name = "cart" && status = error && duration > 500ms }'
 )
 _MAX_CHARACTERS: Final = 4_096
 _MAX_CONDITIONS: Final = 32
@@ -37,7 +38,7 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-_COMPARES: Final = ("=", ">", ">=", "<", "<=")
+_COMPARES: Final = ("=", "!=", ">", ">=", "<", "<=")
 _ORDER: Final = ("=", "!=", ">", ">=", "<", "<=", "=~", "!~")
 _FUNCTIONS_WITH_FIELD: Final = (
     "min_over_time",
@@ -191,29 +192,31 @@ class _Parser:
                 else:
                     self._trace.append(TraceCondition("duration", op, length_ns))
                 return
-            if op != "=":
+            if op not in ("=", "!=") or (op == "!=" and key == "event:name"):
                 raise self._unsupported(f"{op} after {attribute.text!r} is not answered", op_token.at)
             if key == "status":
                 self._word(attribute, value, STATUS_WORDS)
-                self._span.append(SpanCondition("status", "=", text))
+                self._span.append(SpanCondition("status", op, text))
             elif key == "kind":
                 self._word(attribute, value, KIND_WORDS)
-                self._span.append(SpanCondition("kind", "=", text))
+                self._span.append(SpanCondition("kind", op, text))
             elif key == "name":
-                self._span.append(SpanCondition("name", "=", text))
+                self._span.append(SpanCondition("name", op, text))
             elif key == "statusMessage":
-                self._span.append(SpanCondition("status_message", "=", text))
+                self._span.append(SpanCondition("status_message", op, text))
             elif key == "instrumentation:name":
-                self._span.append(SpanCondition("scope", "=", text))
+                self._span.append(SpanCondition("scope", op, text))
             elif key == "event:name":
                 self._span.append(SpanCondition("event", "=", text))
             else:
                 raise self._unsupported(f"a condition on {attribute.text!r} is not answered", op_token.at)
             return
-        if op != "=":
+        is_service = attribute.place in ("resource", "any") and key == "service.name"
+        # Of an attribute, TraceQL's != wants that the span has it, which no condition of a search says.
+        if op != "=" and not (is_service and op == "!="):
             raise self._unsupported(f"{op} after the attribute {attribute.text!r} is not answered", op_token.at)
-        if attribute.place in ("resource", "any") and key == "service.name":
-            self._span.append(SpanCondition("service", "=", text))
+        if is_service:
+            self._span.append(SpanCondition("service", op, text))
         elif attribute.place == "event":
             self._span.append(SpanCondition("event", "=", text, key))
         elif attribute.place in ("span", "resource"):
