@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from clew.otlp.encode import varint
 from clew_server.api.zipkin.http import zipkin_app
+from clew_server.guard import Guard
 from clew_server.query.service import QueryService
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import SegmentFile, StoredTrace
@@ -42,6 +43,7 @@ class Zipkin:
 
     def __init__(self, folder: Path, client: TestClient, store: ChdbStore) -> None:
         self._folder, self._client, self._store = folder, client, store
+        self.app = client.app
         self._numbers = itertools.count(1)
         self.ids = itertools.count(1)
 
@@ -362,3 +364,9 @@ def golden(traces: Sequence[Sequence[dict[str, Any]]]) -> str:
 def test_a_search_gives_whole_traces_as_the_trace_by_its_id(zipkin: Zipkin) -> None:
     traces = zipkin.get("/api/v2/traces", serviceName="backend", lookback=DAY_MS)
     assert golden(traces) == golden([zipkin.get(f"/api/v2/trace/{trace_id((1 << 64) + 1)}")])
+
+
+def test_a_token_is_wanted_here_as_everywhere(zipkin: Zipkin) -> None:
+    with TestClient(Guard(zipkin.app, token="secret", loopback=False)) as client:
+        assert client.get("/api/v2/services").status_code == 401
+        assert client.get("/api/v2/services", headers={"Authorization": "Bearer secret"}).status_code == 200
