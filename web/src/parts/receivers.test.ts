@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest'
+import type { Receiver } from '../api/types'
+import { receiverNote } from './receivers'
+
+const RECEIVER: Receiver = {
+  name: 'jaeger-compact',
+  transport: 'udp',
+  address: '127.0.0.1:6831',
+  state: 'open',
+  option: '--receive jaeger-compact',
+  point_at: 'JAEGER_AGENT_HOST=127.0.0.1 JAEGER_AGENT_PORT=6831',
+  connections: 0,
+  spans: 0,
+  refused_requests: 0,
+  dropped_datagrams: 0,
+  last_error: null,
+  last_client: null,
+  last_seen_unix_nano: null,
+}
+
+it('says what a receiver takes until something came, then what came and what was lost', () => {
+  expect(receiverNote(RECEIVER, 'compact')).toBe('compact')
+  expect(receiverNote({ ...RECEIVER, spans: 1 }, 'compact')).toBe('1 span')
+  expect(
+    receiverNote({ ...RECEIVER, spans: 1200, refused_requests: 2, dropped_datagrams: 1 }, 'compact'),
+  ).toMatch(/^1.?200 spans, 2 requests refused, 1 datagram lost$/)
+})
