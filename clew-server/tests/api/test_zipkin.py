@@ -269,6 +269,7 @@ def test_names_are_sorted_and_of_the_service_asked_for(zipkin: Zipkin) -> None:
         ({"annotationQuery": "environment=production"}, {"get", "get /api", "select"}),
         ({"annotationQuery": "environment"}, {"get", "get /api", "select"}),
         ({"annotationQuery": "retries=3 and cached=false"}, {"get", "get /api", "select"}),
+        ({"annotationQuery": "otel.scope.name=shop and otel.status_description=no stock"}, {"get", "get /api", "select"}),
         ({"serviceName": "app", "minDuration": 20_000}, {"other bar"}),
         ({"serviceName": "app", "minDuration": 20_001}, set()),
         ({"serviceName": "app", "minDuration": 1_000, "maxDuration": 1_000}, {"only foo", "only bar", "foo and bar"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from clew_server.errors import BadInput
 from clew_server.model.query_text import MAX_LIMIT
@@ -14,6 +14,12 @@ DEFAULT_LIMIT: Final = 10
 LOOKBACK_MS: Final = 86_400_000
 _MAX_NS: Final = (1 << 63) - 1
 _MAX_CONDITIONS: Final = 32
+_FIELDS: Final[dict[str, Literal["status_message", "scope"]]] = {
+    "otel.status_description": "status_message",
+    "otel.scope.name": "scope",
+    "otel.library.name": "scope",
+}
+"""Tags that are fields of a span here."""
 
 
 def search_from_parameters(parameters: Mapping[str, str], now_unix_nano: int) -> Search:
@@ -78,6 +84,8 @@ def _annotation(key: str, value: str) -> SpanCondition:
         return SpanCondition("status", "=", "error")
     if key == "otel.status_code" and value.lower() in ("ok", "error"):
         return SpanCondition("status", "=", value.lower())
+    if value and key in _FIELDS:
+        return SpanCondition(_FIELDS[key], "=", value)
     return SpanCondition("attr", "=", value, key) if value else SpanCondition("mark", "=", key)
 
 
