@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
@@ -189,6 +191,25 @@ def test_clews_own_sampler_reads_what_the_server_says(jaeger_server: Server) -> 
         other = JaegerRemote("other", endpoint, initial_sampling_rate=0.0)
         other.refresh()
         assert other.should_sample(None, 1, "op").decision.is_sampled()
+    with grpc.insecure_channel(
+        jaeger_server.receiver("jaeger-grpc"), options=[("grpc.enable_http_proxy", 0)]
+    ) as channel:
+        ask = channel.unary_unary("/jaeger.api_v2.SamplingManager/GetSamplingStrategy")
+        assert ask(b"\x0a\x04half", timeout=30) == b"\x12\x09\x09" + struct.pack("<d", 0.5)
+        with pytest.raises(grpc.RpcError, match="serviceName is missing"):
+            ask(b"", timeout=30)
+
+
+def test_a_strategies_file_that_cannot_be_used_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    strategies = tmp_path / "strategies.json"
+    strategies.write_text('{"default_strategy": {"type": "adaptive", "param": 1}}', encoding="utf-8")
+    server = Server(tmp_path / "data", options=["--jaeger-sampling-file", str(strategies)])
+    server.launch()
+    try:
+        assert server.wait_ended() == 2
+        assert f"--jaeger-sampling-file {strategies}: default_strategy: the type" in server.printed()
+    finally:
+        server.close()
 
 
 def test_what_is_refused_over_http_is_said_in_words(jaeger_server: Server) -> None:
