@@ -159,6 +159,27 @@ def test_a_call_between_two_services_arrives_whole(
     found = zipkin.found(service=back, q="http.response.status_code=500")
     assert [trace["trace_id"] for trace in found] == [sent.trace_id]
 
+    in_jaegers = zipkin.get_json(f"/api/v3/traces/{sent.trace_id}")["result"]
+    assert {name: span["spanId"] for name, span in spans_by_name(in_jaegers).items()} == {
+        name: span["spanId"] for name, span in spans.items()
+    }
+    answer = httpx.get(f"{zipkin.receiver('zipkin')}/api/v2/trace/{sent.trace_id}", trust_env=False, timeout=30)
+    in_zipkins = {span["name"]: span for span in answer.json()}
+    assert {
+        name: (span["kind"], span["localEndpoint"]["serviceName"])
+        for name, span in in_zipkins.items()
+        if "kind" in span
+    } == {
+        "get /buy": ("SERVER", front),
+        "post": ("CLIENT", front),
+        "post /stock": ("SERVER", back),
+    }
+    # A server that shared its client's id is given back as it was reported.
+    shared = in_zipkins["post /stock"].get("shared", False)
+    assert shared == ("zipkin.shared" in stock)
+    assert (in_zipkins["post /stock"]["id"] == in_zipkins["post"]["id"]) == shared
+    assert in_zipkins["look"]["parentId"] == in_zipkins["post /stock"]["id"]
+
 
 class Reporting(threading.Thread):
     """py-zipkin, reporting traces of two spans; each report is repeated, the same bytes, until it is acknowledged."""
