@@ -54,6 +54,11 @@ def test_a_length_has_a_unit(text: str, ns: int) -> None:
     assert parse_query(f"dur<={text}").span == (SpanCondition("dur", "<=", ns),)
 
 
+def test_a_trace_that_is_linked_to_is_named_by_its_id() -> None:
+    trace_id = "4BF92F3577b34da6a3ce929d0e0e4736"
+    assert parse_query(f"link.trace={trace_id}").span == (SpanCondition("link_trace", "=", trace_id.lower()),)
+
+
 def test_a_condition_can_be_that_two_texts_differ() -> None:
     assert parse_query('service!=cart kind!=client event!=retry event.k!="" zone!=north').span == (
         SpanCondition("service", "!=", "cart"),
@@ -84,6 +89,7 @@ def test_an_empty_query_asks_nothing(q: str) -> None:
         ("dur>-1s", 4),
         ("a>5", 1),
         ("dur!=5s", 3),
+        ("link.trace=abc", 11),
         ("trace.duration!=5s", 14),
         ("a!==5", 1),
         ("a!~5", 1),

@@ -49,6 +49,8 @@ class One:
     attributes: list[tuple[str, str]]
     events: list[tuple[str, str]]
     """Name and value of `k`, whether in the span or in a fragment of it."""
+    links: list[str] = field(default_factory=list)
+    """Ids of traces."""
 
 
 @dataclass
@@ -107,6 +109,8 @@ def holds(span: One, condition: SpanCondition) -> bool:
         return compare(span.duration, condition.op, condition.value)
     if condition.op == "!=":
         return not holds(span, replace(condition, op="="))
+    if condition.field == "link_trace":
+        return condition.value in span.links
     if condition.field == "event":
         return any(condition.value == (value if condition.key else name) for name, value in span.events)
     if condition.field in ("attr", "anywhere"):
@@ -189,6 +193,9 @@ def made(chance: random.Random, traces: int) -> tuple[Known, list[ExportTraceSer
                 fragment.start_time_unix_nano = fragment.end_time_unix_nano = one.start + chance.randrange(SECOND)
                 fragment.attributes.add(key="clew.fragment").value.string_value = "log"
                 add_event(fragment, event)
+            if known.traces and chance.random() < 0.1:
+                one.links.append(chance.choice(sorted(known.traces)))
+                span.links.add(trace_id=bytes.fromhex(one.links[-1]), span_id=chance.randbytes(8))
             spans.append(one)
         known.traces[trace_id.hex()] = spans
     return known, requests
@@ -282,6 +289,15 @@ def test_every_value_of_an_attribute_is_found_as_text(shop: Any, key: str) -> No
     for value in TEXTS[key]:
         search = Search((SpanCondition("attr", "=", text_of(value), key),), limit=1000)
         assert pages(reader, search) == known.expected(search) != []
+
+
+def test_spans_that_link_to_a_trace_are_found_by_its_id(shop: Any) -> None:
+    reader, known = shop
+    linked = {trace_id for spans in known.traces.values() for span in spans for trace_id in span.links}
+    for trace_id in [*sorted(linked)[:3], "ab" * 16]:
+        search = Search((SpanCondition("link_trace", "=", trace_id),), limit=1000)
+        assert pages(reader, search) == known.expected(search)
+        assert bool(known.expected(search)) == (trace_id in linked)
 
 
 @pytest.mark.parametrize("key", [*sorted(TEXTS), "zone"])

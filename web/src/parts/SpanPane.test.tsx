@@ -184,6 +184,34 @@ it('searches for values of events as those of events, and makes no columns of th
   expect(hrefs).toEqual(['/search?q=event.attempt%3D2', '/search?q=event.attempt%21%3D2'])
 })
 
+it('links to what a span links to, and to the traces that link to it', async () => {
+  const other = 'b'.repeat(32)
+  const spans = fetch
+  vi.stubGlobal('fetch', (url: string) => {
+    const address = new URL(url)
+    if (!address.pathname.endsWith('/traces')) return spans(url)
+    expect(address.searchParams.get('q')).toBe(`link.trace=${TRACE_ID}`)
+    const traces = [{ trace_id: 'c'.repeat(32), root_name: 'process', root_service: 'worker' }]
+    return Promise.resolve(new Response(JSON.stringify({ traces, complete: true, reason: null, next: null })))
+  })
+  span.links = [
+    { traceId: other, spanId: idOfRow(7) },
+    { traceId: TRACE_ID, spanId: idOfRow(3) },
+  ]
+  const { pane } = await open()
+  fireEvent.click(within(pane).getByRole('tab', { name: 'Links 2' }))
+  await within(pane).findByRole('heading', { name: 'Traces that link to this one' })
+  expect(
+    within(pane)
+      .getAllByRole('link')
+      .map((link) => link.getAttribute('href')),
+  ).toEqual([
+    `/trace/${other}?span=${idOfRow(7)}`,
+    `/trace/${TRACE_ID}?span=${idOfRow(3)}`,
+    `/trace/${'c'.repeat(32)}`,
+  ])
+})
+
 it('marks an event that came as a log record', async () => {
   span.events = [
     { name: 'exception', attributes: attributes({ 'clew.from': 'log', 'exception.type': 'KeyError' }) },

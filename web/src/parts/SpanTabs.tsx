@@ -5,8 +5,16 @@ import { Link } from 'wouter'
 import { api } from '../api/client'
 import { FLAG } from '../api/flags'
 import { zoneStore } from '../app/preferences'
+import { searchPath } from '../app/session'
 import { useStore } from '../app/store'
-import { durationBetween, formatBytes, formatDuration, formatFullTime, formatTime } from '../model/format'
+import {
+  durationBetween,
+  formatBytes,
+  formatDuration,
+  formatFullTime,
+  formatTime,
+  isoTime,
+} from '../model/format'
 import { genAiCall, isMessageKey } from '../model/genai'
 import { notesOf } from '../model/notes'
 import { failureOf, isFromLog, spansOf, type SpanDetails } from '../model/otlp'
@@ -21,6 +29,8 @@ type Tab = (typeof TABS)[number]
 const OVERVIEW_ROWS = 8
 const RAW_CHARACTERS = 20_000
 const MOST_LINKING = 100
+const MOST_LINKING_TRACES = 20
+const HOUR_NS = 3_600_000_000_000n
 
 interface Props {
   details: SpanDetails
@@ -45,9 +55,7 @@ export function SpanTabs(props: Props) {
     Links: span.links?.length ?? 0,
   }
   const linking = linkingSpans(model)
-  const shownTabs = TABS.filter(
-    (name) => counts[name] !== 0 || name === 'Attributes' || (name === 'Links' && linking.length > 0),
-  )
+  const shownTabs = TABS.filter((name) => counts[name] !== 0 || name === 'Attributes' || name === 'Links')
   const onKey = (event: KeyboardEvent) => {
     const by = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
     if (by === 0) return
@@ -283,7 +291,35 @@ function LinksTab({
       {!span.links?.length && from.length === 0 ? (
         <p className="muted">This span has no links, and no span of this trace links to it.</p>
       ) : null}
+      <LinkingTraces traceId={traceId} startUnixNano={span.startTimeUnixNano ?? '0'} />
     </>
+  )
+}
+
+/** Traces with a span that links into this one: asked of the search, from an hour before the span on. */
+function LinkingTraces({ traceId, startUnixNano }: { traceId: string; startUnixNano: string }) {
+  const q = `link.trace=${traceId}`
+  const from = isoTime(String(BigInt(startUnixNano) - HOUR_NS))
+  const traces = useQuery({
+    queryKey: ['linking-traces', traceId, from],
+    queryFn: ({ signal }) => api.traces({ q, from, to: 'now', limit: MOST_LINKING_TRACES }, signal),
+    enabled: startUnixNano !== '0',
+  })
+  const others = (traces.data?.traces ?? []).filter(({ trace_id }) => trace_id !== traceId)
+  if (others.length === 0) return null
+  return (
+    <section>
+      <h3>Traces that link to this one</h3>
+      <ul>
+        {others.map((trace) => (
+          <li key={trace.trace_id}>
+            <Link href={`/trace/${trace.trace_id}`}>{trace.root_name || 'no name'}</Link>{' '}
+            <span className="muted">{trace.root_service || 'no service'}</span>
+          </li>
+        ))}
+      </ul>
+      {traces.data?.next ? <Link href={searchPath({ q, from })}>all of them</Link> : null}
+    </section>
   )
 }
 

@@ -26,8 +26,8 @@ _MAX_CONDITIONS: Final = 32
 _MAX_NS: Final = (1 << 63) - 1
 
 _SUPPORTED: Final = (
-    "A query is conditions separated by spaces: KEY=VALUE or KEY!=VALUE for service, name, kind, status, event, event.KEY or an"
-    ' attribute, and dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
+    "A query is conditions separated by spaces: KEY=VALUE or KEY!=VALUE for service, name, kind, status, event, event.KEY, link.trace"
+    ' or an attribute, and dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
 )
 _UNITS_NS: Final = {
     "ns": 1,
@@ -43,6 +43,7 @@ _UNITS_NS: Final = {
 _LENGTH: Final = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|μs|ms|s|m|h)")
 _RELATIVE: Final = re.compile(r"now(?:-(\d{1,9})(s|m|h|d))?")
 _FRACTION: Final = re.compile(r"([0-9W-]{8,10}\D[0-9]{2}:?[0-9]{2}:?[0-9]{2})[.,]([0-9]+)")
+_TRACE_ID: Final = re.compile(r"[0-9a-fA-F]{32}")
 _KEY: Final = re.compile(r'[^\s"=<>!~()]+')
 _OPERATOR: Final = re.compile(r"[=<>!~]+")
 _BARE_VALUE: Final = re.compile(r'[^\s"()]+')
@@ -192,6 +193,10 @@ def _equality(key: str, quoted: bool, value: str, value_at: int) -> SpanConditio
         return SpanCondition("status", "=", value.lower())
     if key == "event":
         return SpanCondition("event", "=", value)
+    if key == "link.trace":
+        if _TRACE_ID.fullmatch(value) is None:
+            raise _bad_query(f"{value!r} is not a trace id: it has 32 hex digits.", value_at)
+        return SpanCondition("link_trace", "=", value.lower())
     if key.startswith("event.") and key != "event.":
         return SpanCondition("event", "=", value, key.removeprefix("event."))
     return SpanCondition("attr", "=", value, key)

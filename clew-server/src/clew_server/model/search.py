@@ -16,7 +16,7 @@ class SpanCondition:
     an attribute of the span or its resource, `of_span` or `of_resource` with `key`: of that place only, `event`: the name of some
     event, or with `key` an attribute of one, or `anywhere` with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
     call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
-    `!=` is the negation of `=`: a span without the attribute satisfies it.
+    `link_trace`: the trace of some link, 32 hex digits. `!=` is the negation of `=`: a span without the attribute satisfies it.
     """
 
     field: Literal[
@@ -34,6 +34,7 @@ class SpanCondition:
         "anywhere",
         "peer",
         "mark",
+        "link_trace",
     ]
     op: Compare
     value: str | int

@@ -165,6 +165,8 @@ class ChdbTraces(ChdbReader):
         value = bound_text(bound, str(condition.value))
         if condition.field in ("service", "name", "status_message", "scope"):
             return f"{condition.field}={value}"
+        if condition.field == "link_trace":
+            return f"has(link_traces,toFixedString(unhex({value}),16))"
         if condition.field == "event":
             return _event_condition(condition, bound, value)
         if condition.field == "peer":
