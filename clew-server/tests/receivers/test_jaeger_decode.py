@@ -360,6 +360,29 @@ def test_over_grpc_each_span_may_name_its_own_process() -> None:
     }
 
 
+def test_over_grpc_a_reference_with_ids_of_another_length_is_a_link_that_says_so() -> None:
+    def field(number: int, content: bytes) -> bytes:
+        return bytes((number << 3 | 2, len(content))) + content
+
+    own = bytes(15) + b"\x01"
+    # Too long, too short, and a span id that no parent can have.
+    references = [(b"\xaa" * 20, b"\xbb" * 8), (own, b"\xcc" * 3), (own, b"\xdd" * 9), (b"", b"")]
+    inner = field(1, own) + field(2, bytes(7) + b"\x02")
+    inner += b"".join(field(4, field(1, trace_id) + field(2, span_id)) for trace_id, span_id in references)
+    batch_bytes = b"\x0a" + bytes((len(inner) & 0x7F | 0x80, len(inner) >> 7)) + inner
+    found = decode_post_spans(
+        b"\x0a" + bytes((len(batch_bytes) & 0x7F | 0x80, len(batch_bytes) >> 7)) + batch_bytes, NO_HEAD
+    )
+    (span,) = spans_of(found)
+    assert span.parent_span_id == b""
+    assert [(link.trace_id, attributes_of(link)["jaeger.span_id"]) for link in span.links] == [
+        (b"", "bb" * 8),
+        (b"", "cc" * 3),
+        (b"", "dd" * 9),
+        (b"", ""),
+    ]
+
+
 def test_over_grpc_a_span_that_is_none_costs_its_batch_nothing_else() -> None:
     good = b"\x0a\x14" + b"\x0a\x08" + bytes(7) + b"\x01" + b"\x12\x08" + bytes(7) + b"\x01"
     spans = b"\x0a\x02\x0a\x05" + good

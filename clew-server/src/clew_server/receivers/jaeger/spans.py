@@ -206,23 +206,25 @@ def _related(one: JaegerSpan) -> tuple[bytes, list[bytes]]:
     for reference in one.references:
         is_parent = reference.span_id == parent_id and reference.trace_id == one.trace_id
         if not (is_parent and reference.type == CHILD_OF):
-            links.append(
-                encode.link(
-                    int.from_bytes(reference.trace_id, "big"),
-                    int.from_bytes(reference.span_id, "big"),
-                    "",
-                    {_REF_TYPE: _REF_TYPES.get(reference.type, str(reference.type))},
-                    0,
-                    0,
-                )
-            )
+            links.append(_link(reference))
     return parent_id, links
+
+
+def _link(reference: Reference) -> bytes:
+    """A link; ids of another length than OTLP's, which protobuf can hold, are its attributes."""
+    items = {_REF_TYPE: _REF_TYPES.get(reference.type, str(reference.type))}
+    trace_id, span_id = reference.trace_id, reference.span_id
+    if len(trace_id) != 16 or len(span_id) != 8:
+        items |= {"jaeger.trace_id": trace_id.hex(), "jaeger.span_id": span_id.hex()}
+        trace_id = span_id = b""
+    return encode.link(int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big"), "", items, 0, 0)
 
 
 def _first(one: JaegerSpan, type_: int) -> bytes | None:
     for reference in one.references:
-        if reference.type == type_ and reference.trace_id == one.trace_id and reference.span_id.strip(b"\0"):
-            return reference.span_id
+        span_id = reference.span_id
+        if reference.type == type_ and reference.trace_id == one.trace_id and len(span_id) == 8 and any(span_id):
+            return span_id
     return None
 
 
