@@ -11,7 +11,7 @@ const HEIGHT_PX = 26
 /** Room above the bars for the head of the mark. */
 const HEAD_PX = 6
 /** Labels nearer than this part of the width would run into each other. */
-const LABEL_ROOM = 0.3
+const LABEL_ROOM = 0.48
 
 /** Under its place on the axis, and yet never beyond its ends. */
 function beside(at: number): CSSProperties {
