@@ -16,7 +16,7 @@ from clew_server.api.forms import gzipped
 from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
 
-MAX_SECTIONS: Final = 10_000
+MAX_SECTIONS: Final = 7_000
 """Sections of the critical path in the columns, the longest; `/explain` has all of them."""
 
 
