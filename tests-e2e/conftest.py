@@ -68,9 +68,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Real Chromium; a failure, not a skip, without it."""
+    """Real Chromium; a failure, not a skip, without it.
+
+    One for each file: as long as it is there an event loop runs in this thread, and tests of other files run loops of their own.
+    """
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium")

@@ -178,6 +178,7 @@ def test_a_page_with_100_000_spans_has_few_elements(traces: Traces, open_page: O
     assert count <= 1500
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", SIZES)
 def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser: Browser, count: int) -> None:
     trace_id = traces.of(count)
@@ -193,6 +194,7 @@ def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser
     best(f"{count:,} spans, from their data to their rows", PAINT_BUDGET_S[count], "s", measure)
 
 
+@pytest.mark.alone
 def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, browser: Browser) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(100_000)}")
     wait_ready(page)
@@ -244,6 +246,7 @@ def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, brow
     page.context.close()
 
 
+@pytest.mark.alone
 def test_the_details_of_a_span_are_there_soon_after_the_click(traces: Traces, browser: Browser) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(10_000)}")
     page.locator(".panels[aria-busy=false]").wait_for(timeout=60_000)
