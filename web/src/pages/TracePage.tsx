@@ -21,6 +21,8 @@ const ARRIVAL_WAIT_MS = 30_000
 const ARRIVAL_POLL_MS = 2000
 /** So long a trace that is there waits for what is said about it; then it is shown, with room kept for the panels. */
 const EXPLANATION_WAIT_MS = 250
+/** With more spans the explanation takes longer than that, so the rows do not wait. */
+const WAITING_SPANS = 2_000
 
 export function TracePage({ traceId }: { traceId: string }) {
   const id = traceIdFrom(traceId)
@@ -53,7 +55,8 @@ function LoadedTrace({ traceId }: { traceId: string }) {
     staleTime: Infinity,
   })
   const isExplained = explained.isFetched || explained.error !== null
-  const isLate = useLate(trace.data !== undefined, EXPLANATION_WAIT_MS)
+  const total = trace.data?.total ?? 0
+  const isLate = useLate(trace.data !== undefined, total > WAITING_SPANS ? 0 : EXPLANATION_WAIT_MS)
   // What is on the page changes only when the reader asks: rows never move under the pointer. The first view waits a moment
   // for the explanation, whose panels stand above the rows.
   if (trace.data && shown === null && (isExplained || isLate)) setShown(trace.data)
