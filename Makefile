@@ -14,10 +14,10 @@ NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
 NPM := env PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
-# Workers, one more than two cores keep busy, since tests also wait; the tests of a file stay together and in their order. Empty: one
-# after the other. The end-to-end tests are handed out as tests-e2e/conftest.py sorts them.
-PARALLEL ?= -n 3 --dist loadfile
-PARALLEL_E2E ?= $(if $(PARALLEL),$(PARALLEL) --no-loadscope-reorder)
+# Workers; the tests of a file stay together and in their order. Empty: one after the other. The end-to-end tests wait more than
+# they compute, and are handed out as tests-e2e/conftest.py sorts them.
+PARALLEL ?= -n 2 --dist loadfile
+PARALLEL_E2E ?= $(if $(PARALLEL),-n 3 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 

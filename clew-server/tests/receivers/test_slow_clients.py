@@ -285,10 +285,10 @@ def resident_bytes() -> int:
 def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grpc_receivers, "MESSAGE_WITHIN_S", 1.5)
+    monkeypatch.setattr(grpc_receivers, "MESSAGE_WITHIN_S", 4.0)  # all but the last byte comes sooner, also on a busy machine
     server = listen()
     before = 0
-    for turn in range(5):
+    for turn in range(3):
         calls = [CrawlingCall(server.grpc_address, 8 * MIB) for _ in range(4)]
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(CrawlingCall.crawl, calls))
@@ -298,8 +298,8 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
             call.close()
         if turn == 0:
             before = resident_bytes()
-    assert resident_bytes() - before < 64 * MIB, "four turns of 32 MiB"
-    assert server.grpc.refused_requests == 20
+    assert resident_bytes() - before < 40 * MIB, "two turns of 32 MiB"
+    assert server.grpc.refused_requests == 12
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
     assert len(server.logged()) == 2
