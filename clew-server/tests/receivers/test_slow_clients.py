@@ -285,7 +285,9 @@ def resident_bytes() -> int:
 def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grpc_receivers, "MESSAGE_WITHIN_S", 4.0)  # all but the last byte comes sooner, also on a busy machine
+    monkeypatch.setattr(
+        grpc_receivers, "MESSAGE_WITHIN_S", 4.0
+    )  # all but the last byte comes sooner, also on a busy machine
     server = listen()
     before = 0
     for turn in range(3):
