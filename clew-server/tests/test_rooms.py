@@ -94,7 +94,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "collector": LEAVES | {"model", "store"},
     "analysis": {"model"},
     "query": LEAVES | {"model", "store", "analysis"},
-    "api": LEAVES | {"query", "model", "store", "analysis"},
+    "api": LEAVES | {"query", "model", "store", "analysis", "sockets"},
     # `import` reads files itself, `serve` says why it cannot listen.
     "cli": LEAVES | {"app", "datafolder", "store", "demo", "model", "receivers", "sockets"},
     "demo": LEAVES,

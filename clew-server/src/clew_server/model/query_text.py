@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, cast
 
 from clew_server.errors import BadInput
+from clew_server.model.lengths import MAX_NS, UNITS_NS
 from clew_server.model.search import (
     KIND_WORDS,
     STATUS_WORDS,
@@ -23,23 +24,12 @@ MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 50
 _MAX_CHARACTERS: Final = 4_096
 _MAX_CONDITIONS: Final = 32
-_MAX_NS: Final = (1 << 63) - 1
 
 _SUPPORTED: Final = (
     "A query is conditions separated by spaces: KEY=VALUE or KEY!=VALUE for service, name, kind, status, event, event.KEY, link.trace"
     ' or an attribute, and dur or trace.duration with = > >= < <=, as in: service=cart status=error dur>500ms http.route="/pay"'
 )
-_UNITS_NS: Final = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,  # micro sign
-    "μs": 1_000,  # Greek mu
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-    "d": 86_400_000_000_000,
-}
+_AGO_NS: Final = UNITS_NS | {"d": 86_400_000_000_000}
 _LENGTH: Final = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|μs|ms|s|m|h)")
 _RELATIVE: Final = re.compile(r"now(?:-(\d{1,9})(s|m|h|d))?")
 _FRACTION: Final = re.compile(r"([0-9W-]{8,10}\D[0-9]{2}:?[0-9]{2}:?[0-9]{2})[.,]([0-9]+)")
@@ -206,7 +196,7 @@ def _length_ns(text: str, at: int) -> int:
     parsed = _LENGTH.fullmatch(text)
     if parsed is None:
         raise _bad_query(f"{text!r} is not a length of time: a number with ns, us, ms, s, m or h, as in 500ms.", at)
-    return min(int(Decimal(parsed.group(1)) * _UNITS_NS[parsed.group(2)]), _MAX_NS)
+    return min(int(Decimal(parsed.group(1)) * UNITS_NS[parsed.group(2)]), MAX_NS)
 
 
 def _milliseconds(name: str, text: str) -> int:
@@ -216,7 +206,7 @@ def _milliseconds(name: str, text: str) -> int:
         value = Decimal(-1)
     if not value.is_finite() or value < 0:
         raise _bad(name, text, "wants a number of milliseconds")
-    return int(min(value, Decimal(_MAX_NS // 1_000_000)) * 1_000_000)
+    return int(min(value, Decimal(MAX_NS // 1_000_000)) * 1_000_000)
 
 
 def time_from_text(name: str, text: str, now_unix_nano: int) -> int:
@@ -227,9 +217,9 @@ def time_from_text(name: str, text: str, now_unix_nano: int) -> int:
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
         number, unit = relative.groups()
-        return max(0, now_unix_nano - (int(number) * _UNITS_NS[unit] if number else 0))
+        return max(0, now_unix_nano - (int(number) * _AGO_NS[unit] if number else 0))
     if text.isascii() and text.isdigit():
-        return min(int(text[:20]), _MAX_NS)
+        return min(int(text[:20]), MAX_NS)
     # A "+" of a zone that was not escaped in a URL arrives as a blank.
     whole = re.sub(r" (\d\d:?\d\d)$", r"+\1", text)
     fraction = _FRACTION.match(whole)  # of the second; datetime would cut it to microseconds

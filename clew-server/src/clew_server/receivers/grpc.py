@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hmac
 import logging
 import time
@@ -18,12 +17,10 @@ from clew_server.errors import BadInput, TooLarge, Unavailable
 from clew_server.receivers import status
 from clew_server.receivers.contract import PROTOBUF, Head, ReceiverSpec, ReceiverState
 from clew_server.receivers.decoding import NO_MEMORY, NO_MEMORY_RETRY_S, UNFORESEEN, Decoding
+from clew_server.sockets.grpc_port import serve_grpc
 
 logger = logging.getLogger(__name__)
 
-MAX_METADATA_BYTES = 16 << 10
-MAX_STREAMS = 16
-"""Concurrent gRPC calls of one connection, limited because a message is in memory before its handler is called."""
 MESSAGE_WITHIN_S = 60.0
 """Time for a whole message, since gRPC does not say how much of it has arrived."""
 
@@ -62,26 +59,16 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     async def start(self) -> int:
         """Listen, and return the port. Raises OSError (EADDRINUSE) where the address cannot be had."""
         limits = self._spec.limits
-        server = grpc.aio.server(
-            handlers=[self],
-            options=[
-                ("grpc.max_receive_message_length", limits.message_bytes),
-                ("grpc.so_reuseport", 0),  # else two servers share a port without a word
-                ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-                ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-                ("grpc.max_concurrent_streams", MAX_STREAMS),
-                ("grpc.server_handshake_timeout_ms", 20_000),
+        self._server, host, port = await serve_grpc(
+            self,
+            self._host,
+            self._port,
+            message_bytes=limits.message_bytes,
+            more=[
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),
             ],
         )
-        host = f"[{self._host.strip('[]')}]" if ":" in self._host else self._host
-        try:
-            port = server.add_insecure_port(f"{host}:{self._port}")
-        except RuntimeError as error:
-            raise OSError(errno.EADDRINUSE, f"cannot listen on {host}:{self._port}") from error
-        await server.start()
-        self._server = server
         self.state.address = f"{host}:{port}"
         return port
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from clew_server.api.jaeger.durations import duration_ns
 from clew_server.api.jaeger.ids import jaeger_id, trace_id_from_jaeger
-from clew_server.api.jaeger.searches import JaegerSearch, search_from_api, search_from_v3
+from clew_server.api.jaeger.searches import JaegerSearch, duration_ns, search_from_api, search_from_v3
 from clew_server.errors import BadInput
 from clew_server.model.search import SpanCondition
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +23,7 @@ from clew_server.model.otlp_read import otlp_pieces
 from clew_server.model.search import KIND_WORDS
 from clew_server.model.trace import Trace
 from clew_server.query.service import QueryService
+from clew_server.sockets.grpc_port import serve_grpc
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +31,6 @@ SERVICE: Final = "jaeger.api_v3.QueryService"
 _CHUNK_BYTES: Final = 1 << 20
 """A message of a stream holds about so much, since clients take no more than 4 MiB at once unless they are told to."""
 _MAX_REQUEST_BYTES: Final = 1 << 20
-_MAX_METADATA_BYTES: Final = 16 << 10
-_MAX_STREAMS: Final = 16
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -58,24 +56,7 @@ class JaegerGrpc(grpc.GenericRpcHandler):
 
     async def start(self) -> int:
         """Listen, and return the port. Raises OSError (EADDRINUSE) where the address cannot be had."""
-        server = grpc.aio.server(
-            handlers=[self],
-            options=[
-                ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
-                ("grpc.so_reuseport", 0),  # else two servers share a port without a word
-                ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
-                ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
-                ("grpc.max_concurrent_streams", _MAX_STREAMS),
-                ("grpc.server_handshake_timeout_ms", 20_000),
-            ],
-        )
-        host = f"[{self._host.strip('[]')}]" if ":" in self._host else self._host
-        try:
-            port = server.add_insecure_port(f"{host}:{self._port}")
-        except RuntimeError as error:
-            raise OSError(errno.EADDRINUSE, f"cannot listen on {host}:{self._port}") from error
-        await server.start()
-        self._server = server
+        self._server, _, port = await serve_grpc(self, self._host, self._port, message_bytes=_MAX_REQUEST_BYTES)
         return port
 
     async def stop(self, grace_s: float = 1.0) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from clew_server.api.jaeger.durations import duration_ns
 from clew_server.errors import BadInput
+from clew_server.model.lengths import length_ns
 from clew_server.model.query_text import MAX_LIMIT, time_from_text
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.model.text import value_text
@@ -211,3 +211,11 @@ def _lookback_ns(text: str) -> int:
         return duration_ns("lookback", text) or LOOKBACK_NS
     except BadInput:
         return LOOKBACK_NS
+
+
+def duration_ns(name: str, text: str) -> int:
+    """Nanoseconds of a parameter's length of time. Raises BadInput, which names the parameter."""
+    found = 0 if text.strip() == "0" else length_ns(text.strip())
+    if found is None:
+        raise BadInput(f"unable to parse param '{name}': {text[:60]!r} is no length of time like 300ms or 1h30m")
+    return found

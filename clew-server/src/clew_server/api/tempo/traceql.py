@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, cast
 
 from clew_server.errors import BadInput, Unsupported
+from clew_server.model.lengths import length_ns
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, SpanCondition, TraceCondition
 
 Function = Literal["rate", "count_over_time", "min_over_time", "max_over_time", "avg_over_time", "sum_over_time", "quantile_over_time"]  # fmt: skip
@@ -23,11 +24,6 @@ SAYABLE: Final = (
 )
 _MAX_CHARACTERS: Final = 4_096
 _MAX_CONDITIONS: Final = 32
-_UNITS_NS: Final = {
-    "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000,
-}  # fmt: skip
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _TOKEN: Final = re.compile(
     r"""\s*(?:
       (?P<string>"(?:[^"\\]|\\.)*"|`[^`]*`)
@@ -366,6 +362,7 @@ def _length_ns(token: _Token) -> int:
 
 def duration_ns(text: str) -> int:
     """`1m30s`, `1.5s`, `100ms` in ns. Raises BadInput."""
-    if _DURATION.fullmatch(text) is None or len(text) > 60:
+    found = length_ns(text)
+    if found is None:
         raise BadInput(f"{text[:60]!r} is no duration such as 500ms or 1m30s", code="bad_parameter")
-    return round(sum(float(number) * _UNITS_NS[unit] for number, unit in _DURATION_PART.findall(text)))
+    return found
