@@ -181,7 +181,11 @@ function ReceiverRow({ receiver }: { receiver: Receiver }) {
       </span>
       <strong>{info.title}</strong>
       <span className="muted">{info.transport}</span>
-      <code title={receiver.last_error ?? undefined}>{isOpen ? pointAt : address}</code>
+      {isOpen || address !== '' ? (
+        <code title={receiver.last_error ?? undefined}>{isOpen ? pointAt : address}</code>
+      ) : (
+        <span className="muted">{info.note}</span>
+      )}
       {isOpen || receiver.option === '' ? (
         <span className="muted note">{receiverNote(receiver, info.note)}</span>
       ) : (

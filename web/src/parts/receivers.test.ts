@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import type { Receiver } from '../api/types'
-import { receiverNote } from './receivers'
+import { receiverAddress, receiverNote } from './receivers'
 
 const RECEIVER: Receiver = {
   name: 'jaeger-compact',
@@ -24,4 +24,12 @@ it('says what a receiver takes until something came, then what came and what was
   expect(
     receiverNote({ ...RECEIVER, spans: 1200, refused_requests: 2, dropped_datagrams: 1 }, 'compact'),
   ).toMatch(/^1.?200 spans, 2 requests refused, 1 datagram lost$/)
+})
+
+it('gives an address a scheme where HTTP is spoken, and a receiver that is off has none', () => {
+  expect(receiverAddress(RECEIVER)).toBe('127.0.0.1:6831')
+  expect(receiverAddress({ ...RECEIVER, transport: 'http', address: '127.0.0.1:5778' })).toBe(
+    'http://127.0.0.1:5778',
+  )
+  expect(receiverAddress({ ...RECEIVER, transport: 'http', address: '', state: 'off' })).toBe('')
 })

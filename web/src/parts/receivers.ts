@@ -33,8 +33,9 @@ export function receiverInfo(receiver: Receiver): ReceiverInfo {
   return { title, note, transport: TRANSPORTS[receiver.transport.toLowerCase()] ?? receiver.transport }
 }
 
-/** The address as an agent wants it: with a scheme where it speaks HTTP. */
+/** The address as an agent wants it: with a scheme where it speaks HTTP. Empty for one that is off. */
 export function receiverAddress(receiver: Receiver): string {
+  if (receiver.address === '') return ''
   const isHttp = receiver.transport.toLowerCase() === 'http'
   return isHttp && !receiver.address.includes('://') ? `http://${receiver.address}` : receiver.address
 }
