@@ -25,7 +25,9 @@ from lib import measure, stand
 from receivers.encoders import ENCODERS, Encoder
 
 _UNREAD_BYTES = 1 << 20
-"""Datagrams are sent so far ahead of what the server counts: nothing is lost, and the rate is the server's."""
+"""Datagrams are sent so far ahead of what the server has read."""
+_AHEAD_BYTES = 6 << 20
+"""And all requests so far ahead of what it has decoded: nothing is lost, and the rate is the server's."""
 
 
 def main() -> None:
@@ -91,8 +93,13 @@ def _whole(one: Encoder, bodies: Sequence[bytes], spans: int) -> tuple[float, fl
         try:
             with _sender(one, server) as send:
                 before, began = measure.cpu_s(server.pid), time.monotonic()
-                for body in bodies:
+                ahead_bytes = 0
+                for number, body in enumerate(bodies):
                     send(body)
+                    ahead_bytes += len(body)
+                    if ahead_bytes > _AHEAD_BYTES:
+                        _wait_received(server, one.receiver, spans * number // len(bodies))
+                        ahead_bytes = 0
                 _wait_received(server, one.receiver, spans)
                 wall_s = time.monotonic() - began
                 server.flush(300)
