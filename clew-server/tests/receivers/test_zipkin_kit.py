@@ -1,4 +1,4 @@
-"""Zipkin's four encodings pass the kit of receivers. And the page of documentation names every field."""
+"""Zipkin's four encodings pass the kit of receivers, over HTTP and over gRPC. And the page of documentation names every field."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from py_zipkin import Encoding
+from py_zipkin.zipkin import zipkin_span
 
-from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH
-from clew_server.receivers.zipkin.receiver import ZIPKIN
-from clew_server.testing import ReceiverKit, SentSpan
+from clew_server.receivers.zipkin.decoder import REPORT, V1_PATH, V2_PATH
+from clew_server.receivers.zipkin.receiver import ZIPKIN, ZIPKIN_GRPC
+from clew_server.testing import ReceiverKit, ReceiverStand, SentSpan
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
@@ -49,6 +52,35 @@ class TestV2Protobuf(ReceiverKit):
 
     def encode(self, spans: Sequence[SentSpan]) -> bytes:
         return to_proto(*map(v2, spans))
+
+
+class TestGrpc(ReceiverKit):
+    spec, path = ZIPKIN_GRPC, REPORT
+
+    def encode(self, spans: Sequence[SentSpan]) -> bytes:
+        return to_proto(*map(v2, spans))
+
+
+def test_spans_of_py_zipkin_reported_over_grpc_are_kept(tmp_path: Path) -> None:
+    with ReceiverStand(ZIPKIN_GRPC, tmp_path) as stand:
+        host, port = stand.address
+        with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            report = channel.unary_unary(REPORT)
+
+            def send(payload: bytes) -> None:
+                assert report(payload, timeout=30) == b""
+
+            with (
+                zipkin_span("shop", "buy", transport_handler=send, sample_rate=100.0, encoding=Encoding.V2_PROTO3),
+                zipkin_span("shop", "look"),
+            ):
+                pass
+            assert sorted((span.service, span.name) for span in stand.logged()) == [("shop", "buy"), ("shop", "look")]
+            with pytest.raises(grpc.RpcError) as refused:
+                report(b"\x0a\x7f", timeout=30)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "Zipkin spans in protobuf" in refused.value.details()
+            assert stand.state.spans == 2
 
 
 class TestV1Json(ReceiverKit):

@@ -1,4 +1,4 @@
-"""The Zipkin receiver: the collector's paths on Zipkin's port. No I/O."""
+"""The Zipkin receivers: the collector's paths on Zipkin's port, and its method over gRPC on a port of its own. No I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from clew_server.receivers.contract import Head, ReceiverSpec
 from clew_server.receivers.density import is_sparse
-from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH, decode
+from clew_server.receivers.zipkin.decoder import REPORT, V1_PATH, V2_PATH, decode
 
 _QUICK_BYTES, _QUICK_V1_BYTES = 16 << 10, 8 << 10
 _BYTES_A_MARK = 10
@@ -31,5 +31,14 @@ ZIPKIN: Final = ReceiverSpec(
     decode=decode,
     paths=(V2_PATH, V1_PATH),
     shares_paths=True,  # GET /api/v2/spans asks for names
+    is_quick=_is_quick,
+)
+
+ZIPKIN_GRPC: Final = ReceiverSpec(
+    name="zipkin-grpc",
+    transport="grpc",
+    default_port=9412,
+    decode=decode,
+    paths=(REPORT,),
     is_quick=_is_quick,
 )
