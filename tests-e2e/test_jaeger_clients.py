@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,20 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.recorder.sampler.jaeger_remote import JaegerRemote
-from clew_server.testing import jaeger
+from clew_server.collector.intake import Batch
+from clew_server.collector.watching import Watcher
+from clew_server.receivers.jaeger.adaptive import AdaptiveRates
+from clew_server.receivers.jaeger.roots import roots
+from clew_server.receivers.jaeger.sampling import Sampling
+from clew_server.receivers.jaeger.specs import COMPACT, POST_SPANS
+from clew_server.sockets.listening import listen
+from clew_server.sockets.server import serve
+from clew_server.testing import ReceiverStand, jaeger
 from harness import backends, clients
 from harness.backends import Absent
 from harness.server import Server, free_port
@@ -200,6 +212,60 @@ def test_clews_own_sampler_reads_what_the_server_says(jaeger_server: Server) -> 
             ask(b"", timeout=30)
 
 
+@clients.only_in_make_clients
+@pytest.mark.timeout(300)
+def test_a_jaeger_client_records_the_wanted_rate_of_each_operation(tmp_path: Path) -> None:
+    """The rates have a clock that runs 30 times as fast, so that the client, which does not, is told new ones every 2 s."""
+    try:
+        python = clients.python("jaeger-client", "jaeger-client==4.8.0", "six")
+    except Absent as reason:
+        pytest.skip(str(reason))
+    faster, target = 30.0, 30.0  # 30 traces a second by the client's clock
+    rates = AdaptiveRates(target / faster, clock_s=lambda: faster * time.monotonic())
+    strategies = tmp_path / "strategies.json"
+    strategies.write_text('{"default_strategy": {"type": "probabilistic", "param": 0.25}}', encoding="utf-8")
+    sampling = Sampling(strategies, rates=rates)
+    watcher = Watcher(lambda request: list(roots(request)), rates.saw)
+    arrived: list[Span] = []
+
+    def accepted(batch: Batch) -> None:
+        watcher.saw(batch)
+        parsed = ExportTraceServiceRequest.FromString(batch.request)
+        arrived.extend(span for one in parsed.resource_spans for scope in one.scope_spans for span in scope.spans)
+
+    with ReceiverStand(COMPACT, tmp_path / "log", on_accepted=accepted) as stand:
+        listener = listen("127.0.0.1", 0, "")
+        stop = stand.run(serve(sampling, listener))
+        host, port = stand.address
+        command = [python, str(APPS / "adaptive_app.py"), host, str(port), str(listener.getsockname()[1]), "shop"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
+            try:
+
+                def told() -> dict[str, float]:
+                    return dict(rates.of("shop", sampling.strategies()).operations)
+
+                wait_until(lambda: told().get("quiet") == 1.0 and told().get("busy", 1.0) < 0.25)
+                seen = len(arrived)
+                wait_until(lambda: sum(span.name == "busy" for span in arrived[seen:]) >= 200)
+            finally:
+                client.stdin.close()
+                client.wait(30)
+                stand.run(stop())
+                listener.close()
+                watcher.close()
+    busy = [span for span in arrived[seen:] if span.name == "busy"]
+    times_ns = sorted(span.start_time_unix_nano for span in busy)
+    assert 0.5 * target <= len(busy) / ((times_ns[-1] - times_ns[0]) / 1e9) <= 1.7 * target
+    quiet = [span for span in arrived[seen:] if span.name == "quiet"]
+    numbers = sorted(value.int_value for span in quiet for value in [attribute(span, "number")])
+    assert len(numbers) >= 0.8 * (numbers[-1] - numbers[0] + 1)  # all, but for the time until the client asked
+
+
+def attribute(span: Span, key: str) -> AnyValue:
+    (found,) = (pair.value for pair in span.attributes if pair.key == key)
+    return found
+
+
 def test_a_strategies_file_that_cannot_be_used_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     strategies = tmp_path / "strategies.json"
     strategies.write_text('{"default_strategy": {"type": "adaptive", "param": 1}}', encoding="utf-8")
@@ -224,13 +290,14 @@ def test_what_is_refused_over_http_is_said_in_words(jaeger_server: Server) -> No
     assert "end inside a value" in refusals["cut"].text
 
 
-def test_what_was_acknowledged_over_http_survives_a_kill_under_load(tmp_path: Path) -> None:
-    receive = f"jaeger-http@127.0.0.1:{free_port()}"
-    server = Server(tmp_path / "data", options=["--receive", receive]).start()
+@pytest.mark.parametrize("how", ["jaeger-http", "jaeger-grpc"])
+def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path, how: str) -> None:
+    server = Server(tmp_path / "data", options=["--receive", f"{how}@127.0.0.1:{free_port()}"]).start()
     acknowledged: list[int] = []
     try:
-        url = server.receiver("jaeger-http") + "/api/traces"
-        senders = [threading.Thread(target=send_until_it_fails, args=(url, number, acknowledged)) for number in (1, 2)]
+        send = {"jaeger-http": send_over_http, "jaeger-grpc": send_over_grpc}[how]
+        address = server.receiver(how)
+        senders = [threading.Thread(target=send, args=(address, number, acknowledged)) for number in (1, 2)]
         for sender in senders:
             sender.start()
         wait_until(lambda: len(acknowledged) >= 2000)
@@ -251,17 +318,37 @@ def test_what_was_acknowledged_over_http_survives_a_kill_under_load(tmp_path: Pa
 SPANS_A_BATCH = 20
 
 
-def send_until_it_fails(url: str, number: int, acknowledged: list[int]) -> None:
-    """Send batches over one connection; note the trace ids of those that are acknowledged."""
+def batches(number: int) -> Iterator[tuple[list[int], jaeger.Batch]]:
+    """Batches without end, each with its trace ids."""
+    for count in itertools.count(1):
+        ids = [number << 64 | count * 100 + n for n in range(SPANS_A_BATCH)]
+        yield (
+            ids,
+            jaeger.Batch("killed", [jaeger.Span(trace_id, 1, start_us=time.time_ns() // 1000) for trace_id in ids]),
+        )
+
+
+def send_over_http(address: str, number: int, acknowledged: list[int]) -> None:
+    """Send batches over one connection until it breaks; note the trace ids of those that are acknowledged."""
     with httpx.Client(headers={"Content-Type": "application/x-thrift"}) as client:
-        for count in itertools.count(1):
-            ids = [number << 64 | count * 100 + n for n in range(SPANS_A_BATCH)]
-            spans = [jaeger.Span(trace_id, 1, start_us=time.time_ns() // 1000) for trace_id in ids]
+        for ids, batch in batches(number):
             try:
-                answer = client.post(url, content=jaeger.http_body(jaeger.Batch("killed", spans)))
+                answer = client.post(f"{address}/api/traces", content=jaeger.http_body(batch))
             except httpx.TransportError:
                 return
             assert answer.status_code == 202
+            acknowledged += ids
+
+
+def send_over_grpc(address: str, number: int, acknowledged: list[int]) -> None:
+    """The same over gRPC."""
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        send = channel.unary_unary(POST_SPANS)
+        for ids, batch in batches(number):
+            try:
+                assert send(jaeger.post_spans(batch), timeout=30) == b""
+            except grpc.RpcError:
+                return
             acknowledged += ids
 
 

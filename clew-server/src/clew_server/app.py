@@ -40,6 +40,7 @@ from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.wal import Wal
+from clew_server.collector.watching import Watcher
 from clew_server.collector.writer import Writer
 from clew_server.config import Config, ConfigurationProblems, text_from_seconds
 from clew_server.datafolder import DataFolder, FolderUnusable
@@ -48,6 +49,8 @@ from clew_server.guard import AsgiApp, Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
 from clew_server.receivers.files.canonical import requests_of_file
+from clew_server.receivers.jaeger.adaptive import AdaptiveRates
+from clew_server.receivers.jaeger.roots import Root, roots
 from clew_server.receivers.jaeger.sampling import GET_STRATEGY, Sampling
 from clew_server.receivers.listeners import Listeners
 from clew_server.sockets.accept import raise_descriptor_limit
@@ -102,10 +105,7 @@ class App:
 
     async def _start(self) -> None:
         config, stack = self._config, self._stack
-        try:
-            self._sampling = Sampling(config.jaeger_sampling_file)
-        except ValueError as error:
-            raise ConfigurationProblems([f"--jaeger-sampling-file {error}"]) from error
+        watcher = self._start_sampling()
         stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
         api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "--http-port")))
         tempo_socket = None
@@ -131,7 +131,9 @@ class App:
         # Before anything new arrives: what was there says how much of the clock can be believed.
         self._clock = await self._blocking(self._retention_clock)
         self._intake = Intake(
-            self._wal, max_backlog_bytes=min(config.max_backlog_bytes, config.max_disk_bytes // _BACKLOG_OF_CAP)
+            self._wal,
+            max_backlog_bytes=min(config.max_backlog_bytes, config.max_disk_bytes // _BACKLOG_OF_CAP),
+            on_accepted=watcher.saw if watcher is not None else None,
         )
         self._writer = Writer(self._wal, self._store.writer, dead_letter_folder=self._folder.dead_letter)
         self._writer.start()
@@ -167,6 +169,22 @@ class App:
         if tempo_socket is not None:
             self.addresses["tempo"] = f"http://{with_port(config.host, tempo_socket.getsockname()[1])}"
         self._run_task(self._retain())
+
+    def _start_sampling(self) -> Watcher[list[Root]] | None:
+        """What Jaeger's clients are told; where that follows the traffic, what looks at accepted requests for it."""
+        config = self._config
+        rates = None
+        if config.jaeger_sampling_target is not None:
+            rates = AdaptiveRates(config.jaeger_sampling_target, clock_s=time.monotonic)
+        try:
+            self._sampling = Sampling(config.jaeger_sampling_file, rates=rates)
+        except ValueError as error:
+            raise ConfigurationProblems([f"--jaeger-sampling-file {error}"]) from error
+        if rates is None:
+            return None
+        watcher = Watcher(lambda request: list(roots(request)), rates.saw)
+        self._stack.callback(watcher.close)
+        return watcher
 
     async def _start_api(self, listener: socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")

@@ -131,6 +131,16 @@ def _address(text: str) -> tuple[str, int]:
     return host, _port(port)
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise ValueError("a number of traces a second above 0, like 1 or 0.2")
+    return rate
+
+
 def _flag(text: str) -> bool:
     lowered = text.lower()
     if lowered not in ("1", "true", "yes", "0", "false", "no", ""):
@@ -185,6 +195,7 @@ OPTIONS = (
     Option("max-backlog", bytes_from_text, "2GB", "SIZE", "what the log may hold that is not stored yet, at most half of --max-disk; beyond it senders get 503"),
     Option("receive", _receive, table.by_default(), "LIST", "receivers beside OTLP by name, each with @HOST:PORT or not; none, all; those named here must open"),
     Option("jaeger-sampling-file", Path, "", "FILE", "sampling strategies for Jaeger's clients, in the format of Jaeger's own file; read again when it changes"),
+    Option("jaeger-sampling-target", _rate, "", "RATE", "traces a second that Jaeger's clients shall record of each operation of each service; sampling probabilities then follow the traffic, for services that the file does not name"),
     Option("token-file", Path, "", "FILE", "file with the token that every port then wants as 'Authorization: Bearer'"),
     Option("insecure", _flag, "false", "", "allow listening on other addresses than loopback without a token", is_flag=True),
     Option("log-format", _log_format, "text", "text|json", "how log lines on stderr look"),
@@ -210,6 +221,8 @@ class Config:
     max_backlog_bytes: int = 2 * 10**9
     receive: tuple[Listening, ...] = ()
     jaeger_sampling_file: Path | None = None
+    jaeger_sampling_target: float | None = None
+    """Traces a second of each operation; None: probabilities do not follow the traffic."""
     token: str | None = None
     insecure: bool = False
     log_format: str = "text"
@@ -334,6 +347,7 @@ def load(arguments: Mapping[str, str | None], environ: Mapping[str, str]) -> Con
         max_backlog_bytes=values["max_backlog"],
         receive=tuple(receive),
         jaeger_sampling_file=values["jaeger_sampling_file"],
+        jaeger_sampling_target=values["jaeger_sampling_target"],
         token=token,
         insecure=bool(values["insecure"]),
         log_format=values["log_format"],

@@ -141,13 +141,18 @@ class Intake:
         reserve_bytes: Callable[[int], int] = default_reserve_bytes,
         disk_room: Callable[[], DiskRoom] | None = None,
         in_flight_bytes: int = IN_FLIGHT_BYTES,
+        on_accepted: Callable[[Batch], None] | None = None,
     ) -> None:
-        """`reserve_bytes`: the share of a disk of this size that must stay free. `disk_room` replaces the real disk in tests."""
+        """`reserve_bytes`: the share of a disk of this size that must stay free. `disk_room` replaces the real disk in tests.
+
+        `on_accepted` is called in the event loop with each request that has become durable, once; it must be quick and not raise.
+        """
         self._wal = wal
         self._max_backlog_bytes = max_backlog_bytes
         self._reserve_bytes = reserve_bytes
         self._disk_room = disk_room or self._real_room
         self._budget_bytes = in_flight_bytes
+        self._on_accepted = on_accepted
         self._in_flight_bytes = 0
         self._arriving: set[Reservation] = set()
         self._lock = threading.Lock()
@@ -230,6 +235,8 @@ class Intake:
         del self._pending[request_hash]
         if not done.cancelled() and done.exception() is None:
             self._count(batch)
+            if self._on_accepted is not None:
+                self._on_accepted(batch)
 
     def _count(self, batch: Batch) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """Remote sampling as Jaeger's clients ask for it: `GET /sampling` and `/api/sampling`, and the gRPC method.
 
-The strategies come from a file in Jaeger's own format, which is read again when it changes; without one every trace is recorded.
+The strategies come from a file in Jaeger's own format, which is read again when it changes, and from the traffic where a target is set;
+without either every trace is recorded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from clew_server.errors import BadInput
-from clew_server.receivers.jaeger.strategies import Strategies, strategies_from
+from clew_server.receivers.jaeger.adaptive import AdaptiveRates
+from clew_server.receivers.jaeger.strategies import Strategies, Strategy, strategies_from
 from clew_server.receivers.wire import fields
 
 _log = logging.getLogger(__name__)
@@ -32,9 +34,17 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Sampling:
     """The strategies in force, and both forms in which they are asked for. Asked in the event loop only."""
 
-    def __init__(self, path: Path | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Reads the file. Raises ValueError, with a sentence, where it cannot be used."""
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        rates: AdaptiveRates | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads the file. Raises ValueError, with a sentence, where it cannot be used. `rates` answer for services that it does not
+        name."""
         self._path = path
+        self._rates = rates
         self._clock_s = clock_s
         self._stamp = self._stamp_of_file()
         self._looked_s = clock_s()
@@ -56,6 +66,11 @@ class Sampling:
                     _log.info("sampling strategies were read from %s again", self._path)
         return self._strategies
 
+    def strategy(self, service: str) -> Strategy:
+        """What this service is told now."""
+        strategies = self.strategies()
+        return strategies.of(service) if self._rates is None else self._rates.of(service, strategies)
+
     def _stamp_of_file(self) -> tuple[int, int, int] | None:
         if self._path is None:
             return None
@@ -70,7 +85,7 @@ class Sampling:
         names = [request[f.content : f.end] for f in fields(request, 0, len(request)) if f.number == 1]
         if not names or not names[-1]:
             raise BadInput("serviceName is missing", code="malformed")
-        return self.strategies().of(names[-1].decode("utf-8", "replace")).as_protobuf()
+        return self.strategy(names[-1].decode("utf-8", "replace")).as_protobuf()
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """The ASGI app of ports 5778 and 14268."""
@@ -89,7 +104,7 @@ class Sampling:
             elif path == BAGGAGE_PATH:
                 await _answer(send, 200, "application/json", b"[]")
             else:
-                await _answer(send, 200, "application/json", self.strategies().of(services[0]).as_json())
+                await _answer(send, 200, "application/json", self.strategy(services[0]).as_json())
 
 
 def _read(path: Path) -> Strategies:

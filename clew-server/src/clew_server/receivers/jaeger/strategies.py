@@ -34,6 +34,8 @@ class Strategy:
     """A probability, or traces a second."""
     operations: Mapping[str, float] = field(default_factory=dict)
     """A probability for each operation that has one of its own."""
+    lower_bound: float = 0.0
+    """Traces a second of each operation that are recorded whatever the probability is."""
 
     def as_json(self) -> bytes:
         """What Jaeger's agent and collector answer over HTTP."""
@@ -42,10 +44,10 @@ class Strategy:
             answer = {"strategyType": "RATE_LIMITING", "rateLimitingSampling": {"maxTracesPerSecond": int(self.rate)}}
         else:
             answer = {"strategyType": "PROBABILISTIC", "probabilisticSampling": {"samplingRate": self.rate}}
-        if self.operations:
+        if self._is_by_operation:
             answer["operationSampling"] = {
                 "defaultSamplingProbability": self._rate_of_others,
-                "defaultLowerBoundTracesPerSecond": 0,
+                "defaultLowerBoundTracesPerSecond": self.lower_bound,
                 "perOperationStrategies": [
                     {"operation": name, "probabilisticSampling": {"samplingRate": rate}}
                     for name, rate in self.operations.items()
@@ -59,13 +61,18 @@ class Strategy:
             answer = b"\x08\x01" + delimited(3, b"\x08" + varint(int(self.rate)))
         else:
             answer = delimited(2, _double(1, self.rate))
-        if self.operations:
+        if self._is_by_operation:
             named = [
                 delimited(3, delimited(1, utf8(name)) + delimited(2, _double(1, rate)))
                 for name, rate in self.operations.items()
             ]
-            answer += delimited(4, _double(1, self._rate_of_others) + b"".join(named))
+            others = _double(1, self._rate_of_others) + _double(2, self.lower_bound)
+            answer += delimited(4, others + b"".join(named))
         return answer
+
+    @property
+    def _is_by_operation(self) -> bool:
+        return bool(self.operations) or self.lower_bound > 0
 
     @property
     def _rate_of_others(self) -> float:
@@ -82,6 +89,8 @@ class Strategies:
 
     default: Strategy = Strategy()
     services: Mapping[str, Strategy] = field(default_factory=dict)
+    says_default: bool = False
+    """Whether the file has a `default_strategy`."""
 
     def of(self, service: str) -> Strategy:
         """What this service is told."""
@@ -103,7 +112,7 @@ def strategies_from(text: str) -> Strategies:
         if not isinstance(name, str) or not name:
             raise ValueError(f"{where}: wants a service")
         services[name] = _strategy(one, where, default)
-    return Strategies(default, services)
+    return Strategies(default, services, says_default=bool(content.get("default_strategy")))
 
 
 def _strategy(one: Any, where: str, default: Strategy) -> Strategy:
