@@ -39,6 +39,9 @@ class ReceiverStatus:
     spans: int = _counter("Spans acknowledged, by receiver", "receiver")
     refused_requests: int = _counter("Requests refused, by receiver", "receiver")
     dropped_datagrams: int = _counter("Datagrams that came and could not be kept, by receiver", "receiver")
+    dropped: Mapping[str, int] = _counter(
+        "What was well formed, acknowledged and not kept, by receiver and kind", "receiver,kind"
+    )
     last_error: str | None
     last_client: str | None
     last_seen_unix_nano: int | None
@@ -93,7 +96,7 @@ class Status:
 
 
 class MetricOf(typing.NamedTuple):
-    """A field that is a metric. With a label it has one value for each key, or for each receiver."""
+    """A field that is a metric. With a label it has one value for each key, or for each receiver; with two, for each pair."""
 
     name: str
     kind: MetricKind

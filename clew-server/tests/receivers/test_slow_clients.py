@@ -18,9 +18,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.collector import intake
-from clew_server.receivers import grpc as grpc_receivers
+from clew_server.receivers import grpc_reading, otlp_receivers
 from clew_server.receivers import http as http_receivers
-from clew_server.receivers import otlp_receivers
 
 RequestOf = Callable[..., ExportTraceServiceRequest]
 MIB = 1 << 20
@@ -286,7 +285,7 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        grpc_receivers, "MESSAGE_WITHIN_S", 4.0
+        grpc_reading, "MESSAGE_WITHIN_S", 4.0
     )  # all but the last byte comes sooner, also on a busy machine
     server = listen()
     before = 0

@@ -19,6 +19,7 @@ export interface Receiver {
   spans: number
   refused_requests: number
   dropped_datagrams: number
+  dropped: Record<string, number>
   last_error: string | null
   last_client: string | null
   last_seen_unix_nano: string | null

@@ -37,6 +37,7 @@ const STATUS: Status = {
       spans: 0,
       refused_requests: 0,
       dropped_datagrams: 0,
+      dropped: {},
       last_error: null,
       last_client: null,
       last_seen_unix_nano: null,

@@ -13,6 +13,7 @@ const RECEIVER: Receiver = {
   spans: 0,
   refused_requests: 0,
   dropped_datagrams: 0,
+  dropped: {},
   last_error: null,
   last_client: null,
   last_seen_unix_nano: null,
@@ -24,6 +25,9 @@ it('says what a receiver takes until something came, then what came and what was
   expect(
     receiverNote({ ...RECEIVER, spans: 1200, refused_requests: 2, dropped_datagrams: 1 }, 'compact'),
   ).toMatch(/^1.?200 spans, 2 requests refused, 1 datagram lost$/)
+  expect(receiverNote({ ...RECEIVER, dropped: { log: 1, jvm_metrics: 4 } }, '')).toBe(
+    '5 other messages counted, not kept',
+  )
 })
 
 it('gives an address a scheme where HTTP is spoken, and a receiver that is off has none', () => {

@@ -46,5 +46,7 @@ export function receiverNote(receiver: Receiver, note: string): string {
   if (receiver.spans > 0) parts.push(plural(receiver.spans, 'span'))
   if (receiver.refused_requests > 0) parts.push(`${plural(receiver.refused_requests, 'request')} refused`)
   if (receiver.dropped_datagrams > 0) parts.push(`${plural(receiver.dropped_datagrams, 'datagram')} lost`)
+  const notKept = Object.values(receiver.dropped).reduce((sum, count) => sum + count, 0)
+  if (notKept > 0) parts.push(`${plural(notKept, 'other message')} counted, not kept`)
   return parts.join(', ') || note
 }

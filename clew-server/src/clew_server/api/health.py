@@ -24,18 +24,27 @@ class _StatusCollector:
     def collect(self) -> Iterator[Metric]:
         for metric in metrics_of(Status):
             value = getattr(self._status, metric.name)
-            yield _family(f"clew_{metric.name}", metric, value if metric.label else {"": value})
+            values: dict[tuple[str, ...], float] = (
+                {(key,): count for key, count in value.items()} if metric.label else {(): value}
+            )
+            yield _family(f"clew_{metric.name}", metric, values)
         for metric in metrics_of(ReceiverStatus):
-            counts = {receiver.name: getattr(receiver, metric.name) for receiver in self._status.receivers}
+            counts: dict[tuple[str, ...], float] = {}
+            for receiver in self._status.receivers:
+                value = getattr(receiver, metric.name)
+                if "," in metric.label:
+                    counts |= {(receiver.name, kind): count for kind, count in value.items()}
+                else:
+                    counts[(receiver.name,)] = value
             yield _family(f"clew_receiver_{metric.name}", metric, counts)
         yield from _trouble_families(self._status.troubles)
 
 
-def _family(name: str, metric: MetricOf, values: Mapping[str, float]) -> Metric:
+def _family(name: str, metric: MetricOf, values: Mapping[tuple[str, ...], float]) -> Metric:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(name, metric.help, labels=[metric.label] if metric.label else [])
-    for label, value in values.items():
-        family.add_metric([label] if metric.label else [], value)
+    family = kind(name, metric.help, labels=metric.label.split(",") if metric.label else [])
+    for labels, value in values.items():
+        family.add_metric(labels, value)
     return family
 
 

@@ -33,6 +33,11 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
             for cell, width, name in zip(row, widths, _COLUMNS, strict=True)
         ]
         print("  ".join(cells).rstrip())
+    not_kept = [(one["name"], one["dropped"]) for one in receivers if one.get("dropped")]
+    if not_kept:
+        print("\nacknowledged, counted and not kept")
+        for name, kinds in not_kept:
+            print(f"  {clean(name)}: {', '.join(f'{count} {clean(kind)}' for kind, count in sorted(kinds.items()))}")
     errors = [(one["name"], one["last_error"]) for one in receivers if one["last_error"]]
     if errors:
         print("\nlast errors")

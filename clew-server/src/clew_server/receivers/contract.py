@@ -133,6 +133,36 @@ class Limits:
     """A connection without a request for this long is closed."""
     queue_bytes: int = 16 << 20
     """Datagrams that wait to be decoded; more are dropped and counted."""
+    streams: int = 4096
+    """gRPC calls with more than one message that are open at the same time; one more is refused for now."""
+    stream_idle_s: float = 3600.0
+    """A gRPC stream without a message for this long ends, so that the agent opens it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A gRPC method of which every message is a request: decoded and accepted when it comes, not when the call ends."""
+
+    answer_each: bool = False
+    """One response for each message (a bidirectional method); else one when the client has sent all."""
+    keep_open: bool = False
+    """A message that cannot be decoded is counted as refused and the next ones are taken; else it ends the call. For agents
+    that do not send again what they had in a call that failed. What is refused for now (no room) always ends it."""
+    decoder: Callable[[Head], Decoder] | None = None
+    """Makes the decoder of one call, which may remember earlier messages of it; None: the spec's `decode`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A gRPC method that carries no spans: its messages are read, counted, and answered with constant bytes."""
+
+    kind: str = ""
+    """As what its messages are counted in `dropped`; empty where nothing is lost with them (a heartbeat)."""
+    answer: bytes = b""
+    answers: Literal["once", "each", "never"] = "once"
+    """`once`: one response when the client has sent all (unary and client-streaming methods). `each`: one for each message
+    (bidirectional). `never`: no response, and the call stays open until the client or the server stops (commands that an
+    agent waits for)."""
 
 
 def _decodes_at_once(body: bytes, head: Head) -> bool:
@@ -167,6 +197,10 @@ class ReceiverSpec:
     is_quick: Callable[[bytes, Head], bool] = _decodes_at_once
     """Whether decoding takes a few milliseconds whatever the bytes are; the rest is decoded in a thread. May raise what
     the decoder raises."""
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    """gRPC methods with many messages a call; none of them is in `paths`."""
+    others: Mapping[str, Other] = field(default_factory=dict)
+    """gRPC methods that carry no spans."""
     not_found: Callable[[Head], str | None] = _nothing_to_say
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
 
@@ -194,6 +228,8 @@ class ReceiverState:
     last_seen_unix_nano: int | None = None
     lost: Callable[[], int] = _none_lost
     """Datagrams that came and could not be kept; the receiver sets it."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """What was well formed, acknowledged and not kept, by kind (`jvm_metrics`)."""
     _peers: dict[str, int] = field(default_factory=dict)
 
     def saw(self, peer: str, now_unix_nano: int) -> None:
@@ -209,6 +245,12 @@ class ReceiverState:
         """Note a request that got an error for an answer."""
         self.refused_requests += 1
         self.last_error = why
+
+    def took(self, batch: OtlpBatch) -> None:
+        """Note an accepted request: its spans, and what of it is not kept."""
+        self.spans += batch.spans - batch.fragments
+        for kind, count in batch.dropped.items():
+            self.dropped[kind] = self.dropped.get(kind, 0) + count
 
     def connections(self, now_unix_nano: int) -> int:
         """Clients heard of in the last minute: sockets themselves are counted by nobody here."""
@@ -233,6 +275,7 @@ class ReceiverState:
             spans=self.spans,
             refused_requests=self.refused_requests,
             dropped_datagrams=self.lost(),
+            dropped=dict(self.dropped),
             last_error=self.last_error,
             last_client=self.last_client,
             last_seen_unix_nano=self.last_seen_unix_nano,

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from clew_server.collector.intake import Reservation
 from clew_server.errors import TooLarge
 from clew_server.receivers.compression import gunzip, says_it_is_small
-from clew_server.receivers.contract import Head, OtlpBatch, ReceiverSpec
+from clew_server.receivers.contract import Decoder, Head, OtlpBatch, ReceiverSpec
 from clew_server.receivers.memory import LARGE_BYTES, give_back, memory_errors
 
 NO_MEMORY = "this machine is out of memory for a request of this size; send it again"
@@ -28,41 +28,55 @@ class Decoding:
         self._spec = spec
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix=f"clew-decode-{spec.name}")
 
-    async def run(self, body: bytes, head: Head, reservation: Reservation, *, is_gzip: bool = False) -> OtlpBatch:
-        """The batch of a body. The reservation grows to what is unpacked."""
+    async def run(
+        self,
+        body: bytes,
+        head: Head,
+        reservation: Reservation,
+        *,
+        is_gzip: bool = False,
+        decode: Decoder | None = None,
+    ) -> OtlpBatch:
+        """The batch of a body. The reservation grows to what is unpacked. `decode`: another decoder than the spec's."""
+        decode = decode or self._spec.decode
         if is_gzip:
             if not says_it_is_small(body, _UNPACK_INLINE_BYTES):
-                return await self._in_thread(body, head, reservation, True)
+                return await self._in_thread(decode, body, head, reservation, True)
             most_bytes = min(_UNPACK_INLINE_BYTES, self._spec.limits.message_bytes)
             try:
                 unpacked = gunzip(body, grow_to=reservation.grow_to, most_bytes=most_bytes)
             except TooLarge:  # it lied about its size
-                return await self._in_thread(body, head, reservation, True)
+                return await self._in_thread(decode, body, head, reservation, True)
             body = unpacked
         if self._spec.is_quick(body, head):
-            return self._decoded(body, head)
-        return await self._in_thread(body, head, reservation, False)
+            return _decoded(decode, body, head)
+        return await self._in_thread(decode, body, head, reservation, False)
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _decoded(self, body: bytes, head: Head) -> OtlpBatch:
-        with memory_errors():
-            return self._spec.decode(body, head)
-
-    async def _in_thread(self, body: bytes, head: Head, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
-        call = functools.partial(self._unpack_and_decode, body, head, reservation, is_gzip)
+    async def _in_thread(
+        self, decode: Decoder, body: bytes, head: Head, reservation: Reservation, is_gzip: bool
+    ) -> OtlpBatch:
+        call = functools.partial(self._unpack_and_decode, decode, body, head, reservation, is_gzip)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
-    def _unpack_and_decode(self, body: bytes, head: Head, reservation: Reservation, is_gzip: bool) -> OtlpBatch:
+    def _unpack_and_decode(
+        self, decode: Decoder, body: bytes, head: Head, reservation: Reservation, is_gzip: bool
+    ) -> OtlpBatch:
         is_large = len(body) > LARGE_BYTES
         try:
             if is_gzip:
                 # The packed bytes stay in memory beside the unpacked ones.
                 body = gunzip(body, grow_to=reservation.grow_to, most_bytes=self._spec.limits.message_bytes)
                 is_large |= len(body) > LARGE_BYTES
-            return self._decoded(body, head)
+            return _decoded(decode, body, head)
         finally:
             if is_large:
                 give_back()
+
+
+def _decoded(decode: Decoder, body: bytes, head: Head) -> OtlpBatch:
+    with memory_errors():
+        return decode(body, head)

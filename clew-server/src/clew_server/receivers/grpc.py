@@ -1,32 +1,48 @@
-"""Receivers over gRPC, each on a port of its own: unary methods over raw bytes, refusals as `google.rpc.Status`."""
+"""Receivers over gRPC, each on a port of its own: methods over raw bytes, refusals as `google.rpc.Status`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import NoReturn
 
 import grpc
 import grpc.aio
 
-from clew_server.collector.intake import Intake
+from clew_server.collector.intake import Intake, Reservation
 from clew_server.errors import BadInput, TooLarge, Unavailable
 from clew_server.receivers import status
-from clew_server.receivers.contract import PROTOBUF, Head, ReceiverSpec, ReceiverState
+from clew_server.receivers.contract import (
+    PROTOBUF,
+    Decoder,
+    Head,
+    Other,
+    OtlpBatch,
+    ReceiverSpec,
+    ReceiverState,
+    Stream,
+)
 from clew_server.receivers.decoding import NO_MEMORY, NO_MEMORY_RETRY_S, UNFORESEEN, Decoding
+from clew_server.receivers.grpc_reading import Reading
 from clew_server.sockets.grpc_port import serve_grpc
 
 logger = logging.getLogger(__name__)
 
-MESSAGE_WITHIN_S = 60.0
-"""Time for a whole message, since gRPC does not say how much of it has arrived."""
+_AHEAD = 64
+"""Messages of one stream that are read and decoded while the log writes those before them."""
+_KEEPALIVE_MS = 60_000
+_CLIENT_PING_MS = 5_000
+_Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class GrpcReceiver(grpc.GenericRpcHandler):
-    """One gRPC listener: the spec's `paths` are unary methods, every other method is UNIMPLEMENTED.
+    """One gRPC listener: the spec's `paths` are unary methods, `streams` those with many messages a call, `others` carry no
+    spans; every other method is UNIMPLEMENTED.
 
     Nothing may fork this process after `start`: grpcio's threads do not survive it.
     """
@@ -54,6 +70,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         self._other = other
         self._decoding = Decoding(spec)
         self._server: grpc.aio.Server | None = None
+        self._reading = Reading()
+        self._open_streams = 0
         self.state = state
 
     async def start(self) -> int:
@@ -67,14 +85,20 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             more=[
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),
+                # A connection with an open call is not idle; whether somebody is still there is asked.
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_permit_without_calls", 1),
+                # Agents ask too, some every ten seconds; by default grpc closes the connection over that.
+                ("grpc.http2.min_ping_interval_without_data_ms", _CLIENT_PING_MS),
             ],
         )
         self.state.address = f"{host}:{port}"
         return port
 
     async def stop(self, grace_s: float = 2.0) -> None:
-        """Take nothing new, finish what is being handled, for at most `grace_s`."""
+        """Take nothing new, finish what is being handled, for at most `grace_s`. Streams that stay open are ended."""
         if self._server is not None:
+            self._reading.end_within(grace_s / 4)
             await self._server.stop(grace_s)
             self._server = None
         self._decoding.close()
@@ -82,23 +106,38 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
         method = handler_call_details.method
+        # All handlers take a stream, also those of unary methods, which look the same on the wire: such a handler starts
+        # before the message is there, and can end what crawls.
         if method in self._other:
             function = self._other[method]
 
-            async def ask(_messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            async def ask(_messages: object, context: _Context) -> bytes:
                 return await self._ask(context, function)
 
             return grpc.stream_unary_rpc_method_handler(ask)
+        if method in self._spec.streams:
+            stream = self._spec.streams[method]
+
+            async def take_each(_messages: object, context: _Context) -> None:
+                await self._take_each(context, method, stream)
+
+            return grpc.stream_stream_rpc_method_handler(take_each)
+        if method in self._spec.others:
+            other = self._spec.others[method]
+
+            async def answer(_messages: object, context: _Context) -> None:
+                await self._answer_other(context, other)
+
+            return grpc.stream_stream_rpc_method_handler(answer)
         if method not in self._spec.paths:
             return None
 
-        async def take(_messages: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        async def take(_messages: object, context: _Context) -> bytes:
             return await self._take(context, method)
 
-        # The methods are unary; as a stream their handler starts before the message is there, and can end what crawls.
         return grpc.stream_unary_rpc_method_handler(take)
 
-    async def _greet(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> dict[str, str]:
+    async def _greet(self, context: _Context) -> dict[str, str]:
         """The headers of a call that may be made."""
         self.state.saw(_peer(context.peer()), time.time_ns())
         headers = {
@@ -109,50 +148,135 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer …")
         return headers
 
-    async def _ask(self, context: grpc.aio.ServicerContext[bytes, bytes], function: Callable[[bytes], bytes]) -> bytes:
+    async def _ask(self, context: _Context, function: Callable[[bytes], bytes]) -> bytes:
         await self._greet(context)
         try:
-            return function(await _read_message(context))
-        except Unavailable as error:
-            await self._refuse_for_now(context, str(error), error.retry_after_s)
-        except BadInput as error:
-            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception:
-            logger.exception("a call to %s failed in a way nobody foresaw", self._spec.name)
-            await self._refuse(context, grpc.StatusCode.INTERNAL, UNFORESEEN)
-        raise AssertionError("a refusal raises")
+            return function(await self._reading.only(context))
+        except Exception as error:
+            await self._refuse_for(context, error)
 
-    async def _take(self, context: grpc.aio.ServicerContext[bytes, bytes], method: str) -> bytes:
-        headers = await self._greet(context)
-        head = Head(method, PROTOBUF, headers)
+    async def _take(self, context: _Context, method: str) -> bytes:
+        head = Head(method, PROTOBUF, await self._greet(context))
         try:
-            body = await _read_message(context)
+            body = await self._reading.only(context)
             # The message is in memory already; what the budget can still spare is everything that comes after it.
             with self._intake.reserve(len(body)) as reservation:
                 batch = await self._decoding.run(body, head, reservation)
                 del body
                 await self._intake.accept(batch)
-        except Unavailable as error:
-            await self._refuse_for_now(context, str(error), error.retry_after_s)
-        except MemoryError:
-            await self._refuse_for_now(context, NO_MEMORY, NO_MEMORY_RETRY_S)
-        except TooLarge as error:
-            await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-        except BadInput as error:
-            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Exception:
-            logger.exception("a request to %s failed in a way nobody foresaw", self._spec.name)
-            await self._refuse(context, grpc.StatusCode.INTERNAL, UNFORESEEN)
-        self.state.spans += batch.spans - batch.fragments
+        except Exception as error:
+            await self._refuse_for(context, error)
+        self.state.took(batch)
         return self._spec.answers.accepted(batch, head).body
+
+    async def _take_each(self, context: _Context, method: str, stream: Stream) -> None:
+        head = Head(method, PROTOBUF, await self._greet(context))
+        try:
+            with self._one_more_stream():
+                decode = stream.decoder(head) if stream.decoder is not None else self._spec.decode
+                if stream.answer_each:
+                    await self._answer_each(context, head, stream, decode)
+                else:
+                    await context.write(await self._answer_once(context, head, stream, decode))
+        except Exception as error:
+            await self._refuse_for(context, error)
+
+    async def _answer_each(self, context: _Context, head: Head, stream: Stream, decode: Decoder) -> None:
+        while (body := await self._reading.next(context, self._spec.limits.stream_idle_s)) is not None:
+            with self._intake.reserve(len(body)) as reservation:
+                batch = await self._decoded(body, head, stream, decode, reservation)
+                if batch is not None:
+                    await self._accept(batch)
+            await context.write(self._spec.answers.accepted(batch or _NOTHING, head).body)
+
+    async def _answer_once(self, context: _Context, head: Head, stream: Stream, decode: Decoder) -> bytes:
+        """Messages are read while the log writes those before. Raises what an earlier message raised."""
+        ahead: list[asyncio.Task[None]] = []
+        try:
+            while (body := await self._reading.next(context, self._spec.limits.stream_idle_s)) is not None:
+                if len(ahead) == _AHEAD or (ahead and ahead[0].done()):
+                    await ahead.pop(0)
+                with contextlib.ExitStack() as stack:
+                    reservation = stack.enter_context(self._intake.reserve(len(body)))
+                    batch = await self._decoded(body, head, stream, decode, reservation)
+                    if batch is not None:
+                        ahead.append(asyncio.create_task(self._accept(batch, stack.pop_all())))
+            while ahead:
+                await ahead.pop(0)
+        finally:
+            for left in ahead:
+                # The log writes them whatever happens to the call.
+                left.add_done_callback(_forget)
+        return self._spec.answers.accepted(_NOTHING, head).body
+
+    async def _decoded(
+        self, body: bytes, head: Head, stream: Stream, decode: Decoder, reservation: Reservation
+    ) -> OtlpBatch | None:
+        """None for a message that was refused in a stream that goes on."""
+        try:
+            return await self._decoding.run(body, head, reservation, decode=decode)
+        except BadInput as error:
+            if not stream.keep_open:
+                raise
+            self.state.refused(str(error))
+            self._intake.note_refused()
+            return None
+
+    async def _accept(self, batch: OtlpBatch, held: contextlib.ExitStack | None = None) -> None:
+        with held or contextlib.nullcontext():
+            await self._intake.accept(batch)
+        self.state.took(batch)
+
+    async def _answer_other(self, context: _Context, other: Other) -> None:
+        await self._greet(context)
+        try:
+            with self._one_more_stream():
+                while await self._reading.next(context, self._spec.limits.stream_idle_s) is not None:
+                    if other.kind:
+                        batch = _NOTHING._replace(dropped={other.kind: 1})
+                        await self._intake.accept(batch)
+                        self.state.took(batch)
+                    if other.answers == "each":
+                        await context.write(other.answer)
+                if other.answers == "once":
+                    await context.write(other.answer)
+                elif other.answers == "never":
+                    await self._reading.until_the_end()
+        except Exception as error:
+            await self._refuse_for(context, error)
+
+    @contextlib.contextmanager
+    def _one_more_stream(self) -> Iterator[None]:
+        """Raises Unavailable for one too many."""
+        if self._open_streams >= self._spec.limits.streams:
+            raise Unavailable(f"{self._open_streams} streams are open at this listener already")
+        self._open_streams += 1
+        try:
+            yield
+        finally:
+            self._open_streams -= 1
 
     def _is_allowed(self, headers: dict[str, str]) -> bool:
         given = headers.get("authorization", "").encode("latin-1", "replace")
         return hmac.compare_digest(given, self._wanted or b"")
 
-    async def _refuse_for_now(
-        self, context: grpc.aio.ServicerContext[bytes, bytes], message: str, retry_after_s: float
-    ) -> None:
+    async def _refuse_for(self, context: _Context, error: Exception) -> NoReturn:
+        """Answer with the refusal that an error means, which raises."""
+        match error:
+            case Unavailable():
+                await self._refuse_for_now(context, str(error), error.retry_after_s)
+            case MemoryError():
+                await self._refuse_for_now(context, NO_MEMORY, NO_MEMORY_RETRY_S)
+            case TooLarge():
+                await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            case BadInput():
+                await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            case grpc.aio.AbortError():
+                raise error
+        logger.error("a request to %s failed in a way nobody foresaw", self._spec.name, exc_info=error)
+        await self._refuse(context, grpc.StatusCode.INTERNAL, UNFORESEEN)
+
+    async def _refuse_for_now(self, context: _Context, message: str, retry_after_s: float) -> NoReturn:
         # Other clients read the status details; Python's exporter only the second.
         context.set_trailing_metadata(
             (
@@ -162,28 +286,21 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         )
         await self._refuse(context, grpc.StatusCode.UNAVAILABLE, message)
 
-    async def _refuse(
-        self, context: grpc.aio.ServicerContext[bytes, bytes], code: grpc.StatusCode, message: str
-    ) -> None:
+    async def _refuse(self, context: _Context, code: grpc.StatusCode, message: str) -> NoReturn:
         """Count and abort, which raises."""
         self.state.refused(message)
         self._intake.note_refused()
         await context.abort(code, message)
+        raise AssertionError("abort raises")
 
 
-async def _read_message(context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-    """The call's one message. Raises Unavailable when it takes too long, BadInput when there is none.
+_NOTHING = OtlpBatch(b"", b"", 0, None, {})
 
-    Ending the call resets its stream, and grpc frees what had come.
-    """
-    try:
-        async with asyncio.timeout(MESSAGE_WITHIN_S):
-            message = await context.read()
-    except TimeoutError:
-        raise Unavailable(f"the message was not whole within {MESSAGE_WITHIN_S:.0f} s; send it again") from None
-    if not isinstance(message, bytes):
-        raise BadInput("the call ended without a message")
-    return message
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Take the outcome of a task that nobody waits for: else asyncio complains about its error."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _peer(peer: str) -> str:

@@ -94,7 +94,7 @@ class HttpReceiver:
             logger.exception("a request to %s failed in a way nobody foresaw", self._spec.name)
             await self._refuse(send, 500, UNFORESEEN, head)
         else:
-            self.state.spans += batch.spans - batch.fragments
+            self.state.took(batch)
             await _answer(send, self._answers.accepted(batch, head))
 
     async def _receive(self, receive: _Receive, head: Head, is_gzip: bool) -> OtlpBatch:

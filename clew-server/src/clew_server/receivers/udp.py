@@ -162,7 +162,7 @@ class UdpReceiver:
                 self._refuse(f"{type(error).__name__}: {error}")
                 return
             else:
-                self.state.spans += batch.spans - batch.fragments
+                self.state.took(batch)
                 return
 
     def _refuse(self, why: str) -> None:
