@@ -39,6 +39,7 @@ from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
 from clew_server.collector.intake import Intake
 from clew_server.collector.recent import RecentReader
+from clew_server.collector.remembered import Remembered
 from clew_server.collector.wal import Wal
 from clew_server.collector.watching import Watcher
 from clew_server.collector.writer import Writer
@@ -124,6 +125,12 @@ class App:
         except LogUnusable as error:
             raise FolderUnusable(str(error)) from error
         stack.push_async_callback(self._blocking, self._wal.close)
+        self._remembered = Remembered(self._folder.agents)
+        try:
+            await self._blocking(self._remembered.open)
+        except OSError as error:
+            raise FolderUnusable(f"{error.filename or self._folder.agents}: {error.strerror or error}") from error
+        stack.push_async_callback(self._blocking, self._remembered.close)
         self._store = ChdbStore(self._folder.chdb, schema_folder=self._folder.schema)
         await self._blocking(self._store.open)
         stack.push_async_callback(self._blocking, self._store.close)
@@ -229,7 +236,9 @@ class App:
             "jaeger-sampling": self._sampling,
         }
         methods = {"jaeger-grpc": {GET_STRATEGY: self._sampling.get_strategy}}
-        await self._listeners.start(self._intake, token=self._config.token, others=others, methods=methods)
+        await self._listeners.start(
+            self._intake, token=self._config.token, others=others, methods=methods, remembered=self._remembered
+        )
         self._stack.push_async_callback(self._listeners.stop)
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:

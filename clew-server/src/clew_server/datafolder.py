@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 FOLDER_VERSION = 1
-_OURS = frozenset(("VERSION", "VERSION.tmp", "lock", "wal", "chdb", "schema", "dead-letter"))
+_OURS = frozenset(("VERSION", "VERSION.tmp", "lock", "wal", "chdb", "schema", "dead-letter", "agents"))
 
 
 class FolderInUse(Exception):
@@ -41,6 +41,10 @@ class DataFolder:
     def dead_letter(self) -> Path:
         return self.path / "dead-letter"
 
+    @property
+    def agents(self) -> Path:
+        return self.path / "agents"
+
     def open(self) -> None:
         """Raises FolderInUse or FolderUnusable; on either the folder is as it was.
 
@@ -53,7 +57,7 @@ class DataFolder:
             self._lock()
             if is_new:
                 self._write_version()
-            for folder in (self.wal, self.chdb, self.schema, self.dead_letter):
+            for folder in (self.wal, self.chdb, self.schema, self.dead_letter, self.agents):
                 folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             self.close()

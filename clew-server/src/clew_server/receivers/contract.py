@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
+from clew_server.model.facts import NOTHING_KNOWN, Fact, Known
 from clew_server.receivers.signals import SignalName
 from clew_server.status import ReceiverStatus
 
@@ -67,6 +68,8 @@ class Head:
     """Names in lower case; of a repeated header the last value."""
     query: str = ""
     """The part of the address behind the question mark, as it came."""
+    known: Known = NOTHING_KNOWN
+    """What agents of this receiver's system have said of themselves."""
 
 
 class Decoder(Protocol):
@@ -121,6 +124,39 @@ PLAIN_ANSWERS = PlainAnswers()
 Transport = Literal["grpc", "http", "tcp", "udp", "file"]
 
 
+class Frame(NamedTuple):
+    """What one frame of a TCP connection is for."""
+
+    spans: bytes | None = None
+    """What the decoder gets; None for a frame that carries no spans."""
+    dropped: str = ""
+    """As what a frame is counted that is well formed and not kept; empty where nothing is lost with it."""
+    answer: bytes = b""
+    """What is sent back, when the frames before it are in the log."""
+
+
+class Framing(Protocol):
+    """How one protocol cuts a TCP connection into frames: a head that says how long the rest is. Pure; called in the event loop."""
+
+    @property
+    def head_bytes(self) -> int:
+        """Length of the head of every frame."""
+        ...
+
+    def greeting(self, now_unix_nano: int) -> bytes:
+        """What is sent to a new connection before anything is read; empty for nothing."""
+        ...
+
+    def length(self, head: bytes) -> int:
+        """How many bytes follow a head. Raises BadInput for one that is none, which ends the connection."""
+        ...
+
+    def frame(self, head: bytes, body: bytes, number: int) -> Frame:
+        """What a whole frame is for. `number` is greater with each frame, also after a restart: for senders that ask for a
+        number of their own. Raises BadInput for a frame that costs itself only."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one listener takes at most."""
@@ -169,6 +205,9 @@ def _decodes_at_once(body: bytes, head: Head) -> bool:
     return len(body) <= 16 << 10
 
 
+_SAID = Answer(200)
+
+
 def _nothing_to_check(head: Head) -> None:
     pass
 
@@ -201,8 +240,21 @@ class ReceiverSpec:
     """gRPC methods with many messages a call; none of them is in `paths`."""
     others: Mapping[str, Other] = field(default_factory=dict)
     """gRPC methods that carry no spans."""
+    remembers: Mapping[str, Callable[[bytes, Head], Sequence[Fact]]] = field(default_factory=dict)
+    """HTTP paths and unary gRPC methods by which agents say something of themselves, each with a pure function from a message
+    to what it says. It is durable before the agent gets its answer, `said`, and the system's decoders find it in `Head.known`.
+    The functions raise what a decoder raises."""
+    said: Answer = _SAID
+    """The answer to such a message."""
+    framing: Framing | None = None
+    """Over TCP: how a connection is cut into what `decode` gets."""
     not_found: Callable[[Head], str | None] = _nothing_to_say
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
+
+    @property
+    def system(self) -> str:
+        """The first part of the name: receivers of one system share what its agents say of themselves."""
+        return self.name.partition("-")[0]
 
 
 def _none_lost() -> int:

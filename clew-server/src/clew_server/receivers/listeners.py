@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Protocol
 
 from clew_server.collector.intake import Intake
+from clew_server.collector.remembered import Remembered
 from clew_server.config import Listening, is_loopback
 from clew_server.guard import AsgiApp, Guard, RefusalBody
 from clew_server.receivers import table
 from clew_server.receivers.contract import Head, ReceiverSpec, ReceiverState
 from clew_server.receivers.grpc import GrpcReceiver
 from clew_server.receivers.http import HttpReceiver
+from clew_server.receivers.tcp import TcpReceiver
 from clew_server.receivers.udp import UdpReceiver
 from clew_server.sockets.listening import CannotListen, PortTaken, listen, receive, with_port
 from clew_server.sockets.server import serve
@@ -41,8 +43,10 @@ class Listener(Protocol):
         token: str | None = None,
         other: AsgiApp | None = None,
         methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
     ) -> None:
         """Receive. What carries no span: over HTTP it goes to the app `other`, over gRPC `methods` answer it.
+        `remembered`: where what agents say of themselves is kept; None only for receivers to which they say nothing.
 
         Raises PortTaken, CannotListen.
         """
@@ -96,12 +100,20 @@ class Listeners:
         token: str | None,
         others: Mapping[str, AsgiApp],
         methods: Mapping[str, Methods] = MappingProxyType({}),
+        remembered: Remembered | None = None,
     ) -> None:
         """Receive at the ports that are bound. `others`: for HTTP receivers, the app for all that is no span, by name;
-        `methods`: for gRPC receivers, likewise, functions for the methods that carry none."""
+        `methods`: for gRPC receivers, likewise, functions for the methods that carry none; `remembered`: what agents say of
+        themselves."""
         for name, (wanted, listener) in list(self._bound.items()):
             try:
-                await listener.start(intake, token=token, other=others.get(name), methods=methods.get(name, NO_METHODS))
+                await listener.start(
+                    intake,
+                    token=token,
+                    other=others.get(name),
+                    methods=methods.get(name, NO_METHODS),
+                    remembered=remembered,
+                )
             except (PortTaken, CannotListen) as error:
                 self._failed(wanted, error)
             else:
@@ -151,6 +163,7 @@ class _Http:
         token: str | None = None,
         other: AsgiApp | None = None,
         methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
     ) -> None:
         assert self._listener is not None
         self._receiver = HttpReceiver(self._spec, intake, self._state, other=other)
@@ -196,6 +209,7 @@ class _Grpc:
         token: str | None = None,
         other: AsgiApp | None = None,
         methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
     ) -> None:
         wanted = self._wanted
         self._receiver = GrpcReceiver(
@@ -237,6 +251,7 @@ class _Udp:
         token: str | None = None,
         other: AsgiApp | None = None,
         methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
     ) -> None:
         assert self._socket is not None
         self._receiver = UdpReceiver(self._spec, intake, self._state, self._socket)
@@ -251,8 +266,41 @@ class _Udp:
             self._socket.close()
 
 
+class _Tcp:
+    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
+        self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
+        self._listener: socket.socket | None = None
+        self._receiver: TcpReceiver | None = None
+
+    def bind(self) -> None:
+        self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
+        self._state.address = with_port(self._wanted.host, self._listener.getsockname()[1])
+
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
+    ) -> None:
+        assert self._listener is not None
+        self._receiver = TcpReceiver(self._spec, intake, self._state, self._listener)
+        self._receiver.start()
+
+    async def stop(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.stop()
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+
 _KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], Listener]] = {
     "http": _Http,
     "grpc": _Grpc,
     "udp": _Udp,
+    "tcp": _Tcp,
 }

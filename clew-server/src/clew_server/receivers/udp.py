@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -174,17 +174,18 @@ def joined(batches: Sequence[OtlpBatch]) -> OtlpBatch:
     """Several batches of traces as one: OTLP requests behind each other are a request."""
     if len(batches) == 1:
         return batches[0]
-    rejected: dict[str, int] = {}
+    rejected, dropped = Counter[str](), Counter[str]()
     for batch in batches:
-        for why, count in batch.rejected.items():
-            rejected[why] = rejected.get(why, 0) + count
+        rejected.update(batch.rejected)
+        dropped.update(batch.dropped)
     return OtlpBatch(
         b"".join(batch.received for batch in batches),
         b"".join(batch.request for batch in batches),
         sum(batch.spans for batch in batches),
         b"".join(batch.heads or b"" for batch in batches),
-        rejected,
+        dict(rejected),
         sum(batch.fragments for batch in batches),
+        dict(dropped),
     )
 
 

@@ -58,10 +58,12 @@ class Acceptor:
         make_protocol: Callable[[], asyncio.Protocol],
         *,
         has_room: Callable[[int], bool] = lambda connecting: True,
+        busy: bytes = _BUSY,
     ) -> None:
         """`has_room(connecting)` is asked before each connection, with the number of those that were accepted and have no
-        protocol yet; where it says no, the connection is refused with 503.
+        protocol yet; where it says no, the connection gets `busy`, a 503, and is closed.
         """
+        self._busy = busy
         self._has_room = has_room
         self._listener = listener
         self._make_protocol = make_protocol
@@ -137,15 +139,15 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._on_ready)
 
     def _shed(self, connection: socket.socket, why: str) -> None:
-        """Answer 503 to whatever was asked, and close without a reset that would overtake the answer."""
+        """Answer whatever was asked with the refusal, and close without a reset that would overtake the answer."""
         self._shed_count += 1
         with contextlib.suppress(OSError):
             connection.setblocking(False)
-            connection.send(_BUSY)
+            connection.send(self._busy)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(64 << 10)
         connection.close()
-        self._say(f"connections are refused with 503: {why}")
+        self._say(f"connections are refused: {why}")
 
     def _say(self, sentence: str) -> None:
         now_s = time.monotonic()

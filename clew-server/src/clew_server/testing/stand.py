@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_server.collector import record
 from clew_server.collector.intake import DiskRoom, Intake
+from clew_server.collector.remembered import Remembered
 from clew_server.collector.wal import Wal
 from clew_server.config import Listening
 from clew_server.receivers.contract import ReceiverSpec, ReceiverState
@@ -43,6 +44,7 @@ class ReceiverStand:
         self.is_full = False
         self.intake: Intake
         self.state: ReceiverState
+        self.remembered: Remembered
         self._folder = folder
         self._intake_options = intake_options
         self._listener: Listener
@@ -96,14 +98,17 @@ class ReceiverStand:
         self.intake = Intake(self._wal, disk_room=self._room, **self._intake_options)
         self.state = ReceiverState(self.spec.name, self.spec.transport)
         self._listener = open_listener(self.spec, self.state, Listening(self.spec.name, "127.0.0.1", 0))
+        self.remembered = Remembered(self._folder.with_name(self._folder.name + "-agents"))
+        self.remembered.open()
         self._listener.bind()
-        self.run(self._listener.start(self.intake))
+        self.run(self._listener.start(self.intake, remembered=self.remembered))
 
     def _close(self) -> None:
         try:
             self.run(self._listener.stop())
         finally:
             self._listener.close()
+            self.remembered.close()
             self._wal.close()
 
     def _room(self) -> DiskRoom:
