@@ -146,6 +146,7 @@ def test_a_bad_frame_is_counted_and_costs_its_connection_nothing_else(
         stand.wait_until(lambda: stand.state.spans == 1, "the good one is in the log")
     assert stand.state.refused_requests == stand.intake.statistics().refused_requests == 3
     assert stand.intake.statistics().dropped_signals == {"metric": 1}
+    assert stand.state.dropped == {"metric": 1}
 
 
 @pytest.mark.parametrize(

@@ -317,5 +317,5 @@ class _Connection(asyncio.Protocol):
                     raise _Over(str(error)) from error
                 await asyncio.sleep(min(error.retry_after_s, 0.2))
             else:
-                receiver.state.spans += batch.spans - batch.fragments
+                receiver.state.took(batch)
                 return
