@@ -1,10 +1,12 @@
-/** Unit tests: pure modules in Node, parts and pages in happy-dom. */
+/** Unit tests: pure modules (`*.test.ts`) in Node, parts and pages (`*.test.tsx`) in happy-dom, which takes about a second a file. */
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    environment: 'happy-dom',
-    include: ['src/**/*.test.{ts,tsx}'],
     restoreMocks: true,
+    projects: [
+      { extends: true, test: { name: 'modules', environment: 'node', include: ['src/**/*.test.ts'] } },
+      { extends: true, test: { name: 'parts', environment: 'happy-dom', include: ['src/**/*.test.tsx'] } },
+    ],
   },
 })

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { expect, it } from 'vitest'
 import { Groups } from '../model/groups'
 import { Roles } from '../model/roles'

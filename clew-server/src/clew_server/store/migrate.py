@@ -1,12 +1,13 @@
 """Brings a folder's tables to this version's schema: numbered files, forward only, recorded in table `schema_steps`.
 
-A step whose files were cut short by a crash is run again: each of its statements bears that.
+A step whose files were cut short by a crash is run again: each of its statements bears that. A new folder gets all steps
+at once, without the tables and views that a later step drops: analysing those takes most of the time of a first start.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -72,12 +73,37 @@ def migrate(run: Callable[..., bytes]) -> None:
             f"A newer version of clew wrote this store (schema step {max(done)}; this version knows {newest})."
         )
     run(_STEPS_TABLE)
+    if not done:
+        for text in without_what_is_dropped([text for step in steps() for text in step.statements]):
+            run(text)
+        listed = ",".join(f"({step.number},'{step.name}')" for step in steps())
+        run(f"INSERT INTO schema_steps SELECT number, name FROM VALUES('number UInt32, name String', {listed})")
+        return
     for step in steps():
         if step.number in done:
             continue
         for text in step.statements:
             run(text)
         run(f"INSERT INTO schema_steps SELECT {step.number}, '{step.name}'")
+
+
+_MAKES: Final = re.compile(r"(?:CREATE (?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE) (\w+)")
+_DROPS: Final = re.compile(r"DROP (?:TABLE|VIEW) IF EXISTS (\w+)")
+
+
+def without_what_is_dropped(texts: Sequence[str]) -> list[str]:
+    """The statements without those that make or alter a table or view which a later one drops.
+
+    Those that drop stay, for a folder in which an earlier version began and did not finish its first step.
+    """
+    kept, dropped = [], set()
+    for text in reversed(texts):
+        if drops := _DROPS.match(text):
+            dropped.add(drops.group(1))
+        elif (makes := _MAKES.match(text)) and makes.group(1) in dropped:
+            continue
+        kept.append(text)
+    return kept[::-1]
 
 
 def write_format_schemas(folder: Path) -> tuple[Path, Path]:
