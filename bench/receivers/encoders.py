@@ -12,8 +12,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp.encode import delimited, tag, varint
 from clew_server.receivers.contract import JSON, PROTOBUF
+from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
-from clew_server.testing import jaeger
+from clew_server.testing import jaeger, opencensus
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -135,6 +136,32 @@ def _jaeger(
     return encode
 
 
+_OPENCENSUS_KINDS = {2: 1, 3: 2}
+
+
+def _opencensus(request: ExportTraceServiceRequest) -> list[bytes]:
+    service, values, spans = _spans(request)
+    made = [
+        opencensus.Span(
+            span.trace_id,
+            span.span_id,
+            span.name,
+            span.parent_span_id,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+            _OPENCENSUS_KINDS.get(span.kind, 0),
+            {one.key: _value(one.value) for one in span.attributes}
+            | ({"span.kind": _KINDS[span.kind].lower()} if span.kind in (4, 5) else {}),
+            status=(2, span.status.message) if span.status.code == 2 else (0, ""),
+            same_process=True,
+            children=0,
+        )
+        for span in spans
+    ]
+    node = opencensus.node(service, {key: str(value) for key, value in values if key != "service.name"})
+    return [opencensus.request(made, node)]
+
+
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
@@ -145,4 +172,5 @@ ENCODERS = (
     Encoder("Jaeger binary, UDP", "jaeger-binary", _jaeger(jaeger.binary_datagram, _SPANS_A_DATAGRAM), budget=3),
     Encoder("Jaeger thrift, HTTP", "jaeger-http", _jaeger(jaeger.http_body), "/api/traces", "application/x-thrift", budget=3),
     Encoder("Jaeger gRPC", "jaeger-grpc", _jaeger(jaeger.post_spans), "/jaeger.api_v2.CollectorService/PostSpans", budget=3),
+    Encoder("OpenCensus", "opencensus", _opencensus, EXPORT_OPENCENSUS, budget=4),
 )  # fmt: skip

@@ -43,6 +43,7 @@ RECEIVERS = (
     Line("jaeger-http", "http", 14268, "jaeger.specs:HTTP", "JAEGER_ENDPOINT={address}/api/traces"),
     Line("jaeger-grpc", "grpc", 14250, "jaeger.specs:GRPC", "--reporter.grpc.host-port={address}"),
     Line("jaeger-sampling", "http", 5778, "jaeger.specs:SAMPLING", "JAEGER_SAMPLING_ENDPOINT={address}/sampling"),
+    Line("opencensus", "grpc", 55678, "opencensus.specs:OPENCENSUS", "TraceExporter(endpoint='{address}')"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

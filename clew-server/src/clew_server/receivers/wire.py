@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from clew_server.errors import BadInput
 
@@ -130,6 +130,22 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "list": {1: "value"},
     "map": {1: "attribute"},
 }
+
+
+def count_below(body: bytes, inner: Mapping[int, Any], limit: int, at: int = 0, end: int | None = None) -> int:
+    """Fields of the message `body[at:end]` and of the messages in it; stops one beyond `limit`.
+
+    `inner`: field number → the same for the message in that field. What it does not name is one field, whatever is in it.
+    """
+    count = 0
+    for field in fields(body, at, len(body) if end is None else end):
+        count += 1
+        if count > limit:
+            return count
+        below = inner.get(field.number)
+        if below is not None and field.wire_type == 2:
+            count += count_below(body, below, limit - count, field.content, field.end)
+    return count
 
 
 def length_delimited(number: int, content: bytes) -> bytes:

@@ -6,6 +6,7 @@
 - `conventions.resource_of(tags)`: tags that describe the process, where an OpenTelemetry SDK put them on each span
 - `conventions.peer(kind, service, address, port)`: the other side of a call as `peer.service`, `server.address`, `client.address`, …
 - `marks.Marks.of(tags)`: status, scope, trace state and links that tags stand for, and the tags that are left
+- `marks.is_failed_answer(status, kind)`: what an HTTP status means where no tag says it
 - `writing.attributes`, `event`, `span_front`, `span_back`, `span`, `ns_from_us`, `address_text`: values to OTLP bytes
 - `writing.resource(items)`: the bytes of a resource
 - `writing.Groups`: spans by resource and scope, and the request of them all

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from clew.otlp import encode
-from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.conventions import CLIENT, Value
 
 UNSET: Final = 0
 OK: Final = 1
@@ -63,6 +63,14 @@ class Marks(NamedTuple):
 def is_error(value: Value) -> bool:
     """Whether a tag `error` with this value says that the span failed."""
     return value is not False and not (isinstance(value, str) and value.strip().lower() == "false")
+
+
+def is_failed_answer(status: Value, kind: int) -> bool:
+    """Whether an HTTP status, a number or its digits, says that the span failed: 5xx, for a client 4xx too."""
+    least = 400 if kind == CLIENT else 500
+    if isinstance(status, str):
+        return len(status) == 3 and status.isdecimal() and least <= int(status) < 600
+    return isinstance(status, int | float) and least <= status < 600
 
 
 def _status(left: dict[str, Value]) -> tuple[int, str]:

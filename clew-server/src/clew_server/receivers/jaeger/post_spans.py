@@ -19,14 +19,14 @@ from clew_server.receivers.jaeger.spans import JaegerSpan, Reference, Writer, ev
 from clew_server.receivers.jaeger.tags import Tags, put, text, text_value
 from clew_server.receivers.memory import check_memory
 from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
-from clew_server.receivers.wire import fields
+from clew_server.receivers.wire import count_below, fields
 
 _NO_TRACE_ID_HIGH: Final = bytes(8)
 _NS_PER_S: Final = 1_000_000_000
 _BATCH, _SPANS, _PROCESS = 1, 1, 2
 # Where tags and what holds them lie: field number → the message's own such fields.
-_INNER: Final[dict[int, dict[int, Any]]] = {4: {}, 8: {}, 9: {2: {}}, 10: {2: {}}, 12: {}}
-_INNER_OF_PROCESS: Final[dict[int, dict[int, Any]]] = {2: {}}
+_INNER: Final[dict[int, dict[int, Any]]] = {9: {}, 10: {}}
+_INNER_OF_PROCESS: Final[dict[int, dict[int, Any]]] = {}
 
 
 def decode_post_spans(body: bytes, head: Head) -> OtlpBatch:
@@ -105,25 +105,13 @@ def _resource(process: Any) -> bytes:
 
 def _parsed(message: Any, raw: bytes, inner: dict[int, Any]) -> Any:
     """Raises BadInput, TooLarge for a message of more fields than objects should be made for."""
-    if len(raw) > PIECE_BYTES and _count(raw, 0, len(raw), inner, MAX_PART_FIELDS) > MAX_PART_FIELDS:
+    if len(raw) > PIECE_BYTES and count_below(raw, inner, MAX_PART_FIELDS) > MAX_PART_FIELDS:
         raise TooLarge(f"more than {MAX_PART_FIELDS} tags, logs and other fields in one span or process")
     try:
         return message.FromString(raw)
     except DecodeError as error:
         check_memory(error)
         raise BadInput(str(error), code="malformed") from error
-
-
-def _count(raw: bytes, at: int, end: int, inner: dict[int, Any], limit: int) -> int:
-    count = 0
-    for field in fields(raw, at, end):
-        count += 1
-        if count > limit:
-            return count
-        below = inner.get(field.number)
-        if below and field.wire_type == 2:
-            count += _count(raw, field.content, field.end, below, limit - count)
-    return count
 
 
 def _span(span: Any) -> JaegerSpan:

@@ -23,7 +23,7 @@ from clew_server.receivers.foreign.conventions import (
     beside,
     beside_event,
 )
-from clew_server.receivers.foreign.marks import ERROR, UNSET, Marks
+from clew_server.receivers.foreign.marks import ERROR, UNSET, Marks, is_failed_answer
 from clew_server.receivers.foreign.writing import (
     MAX_NS,
     Groups,
@@ -234,17 +234,11 @@ def _status(marks: Marks, tags: Mapping[str, Value], kind: int) -> tuple[int, st
     if code == ERROR and not message:
         said = tags.get("http.status_message")
         return code, said if isinstance(said, str) else ""
-    if code == UNSET and "http.status_code" in tags and "otel.status_code" not in tags and "error" not in tags:
-        answer = tags["http.status_code"]
-        if _is_failure(answer, 400 if kind == CLIENT else 500):
+    if code == UNSET and "otel.status_code" not in tags and "error" not in tags:
+        answer = tags.get("http.status_code", "")
+        if is_failed_answer(answer, kind):
             return ERROR, ""
     return code, message
-
-
-def _is_failure(answer: Value, least: int) -> bool:
-    if isinstance(answer, str):
-        return len(answer) == 3 and answer.isdecimal() and least <= int(answer) < 600
-    return isinstance(answer, int | float) and least <= answer < 600
 
 
 def event_of(time_ns: int, fields: Mapping[str, Value]) -> bytes:

@@ -1,0 +1,267 @@
+"""Real OpenCensus exporters, each in an environment of its own: two services in one trace with an error and a job in another
+thread, as the API shows it.
+
+`make test` runs the one for Python, `make clients` both, and watches the Java exporter's log for minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew_server.receivers.opencensus import specs
+from clew_server.testing import opencensus
+from harness import clients
+from harness.backends import Absent
+from harness.server import Server, free_port
+from harness.wire import fresh_name
+
+APPS = Path(__file__).parent / "opencensus"
+KINDS = ["", "internal", "server", "client", "producer", "consumer"]
+PYTHON = ("opencensus", "opencensus==0.11.4", "opencensus-ext-ocagent==0.7.1", "protobuf==3.20.3", "setuptools<81")
+WATCHED_S = float(os.environ.get("CLEW_WATCH_S", "300" if os.environ.get("CLEW_ALL_CLIENTS") else "3"))
+
+Client = Callable[[Server, str, str], str]
+"""Sends the trace of two services to a server; returns the trace id."""
+
+
+def python(server: Server, front: str, back: str) -> str:
+    interpreter = clients.python(*PYTHON)
+    return clients.run(
+        [interpreter, str(APPS / "opencensus_app.py"), server.receiver("opencensus"), front, back]
+    ).strip()
+
+
+class Java:
+    """One service in a JVM. Its exporter connects once, and sends every five seconds."""
+
+    def __init__(self, server: Server, service: str) -> None:
+        command = clients.java("opencensus-java", APPS / "pom.xml", APPS / "OpenCensusApp.java")
+        self.log = server.data_dir.parent / f"{service}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, server.receiver("opencensus"), service],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def say(self, command: str) -> None:
+        """Give it a command."""
+        assert self._process.stdin is not None
+        print(command, file=self._process.stdin, flush=True)
+
+    def read(self) -> str:
+        """The next line that it prints."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def end(self) -> None:
+        """Close its input, upon which it ends."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=20)
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def java_services(server: Server, *services: str) -> Iterator[list[Java]]:
+    """JVMs that are connected: what is recorded before that, the exporter throws away."""
+    running: list[Java] = []
+    try:
+        for service in services:
+            opened = state(server)["dropped"].get("config", 0)
+            running.append(Java(server, service))
+            # It opens the stream for its configuration last.
+            wait_until(lambda opened=opened: state(server)["dropped"].get("config", 0) > opened)
+        yield running
+    finally:
+        for one in running:
+            one.end()
+
+
+def java(server: Server, front: str, back: str) -> str:
+    before = server.status()["accepted_spans"]
+    with java_services(server, front, back) as (first, second):
+        first.say(f"front {back}")
+        context = first.read()
+        second.say(f"back {context}")
+        wait_until(lambda: server.status()["accepted_spans"] >= before + 5)
+    # 00, 00 and 16 bytes: version, field, trace id.
+    return context[4:36]
+
+
+@pytest.fixture(scope="module")
+def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes OpenCensus' spans."""
+    folder = tmp_path_factory.mktemp("opencensus")
+    running = Server(folder / "data", options=["--receive", "opencensus@127.0.0.1:0"]).start()
+    yield running
+    running.close()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("client", [python, pytest.param(java, marks=clients.only_in_make_clients)])
+def test_a_call_between_two_services_arrives_whole(census: Server, client: Client) -> None:
+    front, back = fresh_name("front"), fresh_name("back")
+    refused, began_ns = state(census)["refused_requests"], time.time_ns()
+    try:
+        trace_id = client(census, front, back)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    ended_ns = time.time_ns()
+    census.flush()
+    spans = spans_by_name(census.get_json(f"/api/v1/traces/{trace_id}"))
+    assert {name: span["service"] for name, span in spans.items()} == {
+        "get /buy": front,
+        "post": front,
+        "post /stock": back,
+        "look": back,
+        "job": back,
+    }
+    assert {name: KINDS[span.get("kind", 0)] for name, span in spans.items()} == {
+        "get /buy": "server",
+        "post": "client",
+        "post /stock": "server",
+        "look": "internal",
+        "job": "consumer",
+    }
+    names = {span["spanId"]: name for name, span in spans.items()}
+    assert {name: names.get(span.get("parentSpanId", ""), "") for name, span in spans.items()} == {
+        "get /buy": "",
+        "post": "get /buy",
+        "post /stock": "post",
+        "look": "post /stock",
+        "job": "post /stock",
+    }
+    for span in spans.values():
+        # Clients in Python cut off what is less than a microsecond.
+        assert began_ns - 1000 <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) <= ended_ns
+    found = {name: attributes(span) for name, span in spans.items()}
+    assert found["get /buy"].items() >= {"http.method": "GET", "http.request.method": "GET"}.items()
+    assert found["post"]["peer.service"] == back
+    assert found["look"].items() >= {"ratio": 0.5, "ok": True}.items()
+    assert (
+        found["post /stock"].items()
+        >= {
+            "http.response.status_code": 500,
+            "error.type": "NOT_FOUND",
+            "opencensus.status_code": 5,
+        }.items()
+    )
+    assert spans["post /stock"]["status"] == {"code": 2, "message": "no stock"}
+    assert not any(spans[name].get("status") for name in ("get /buy", "post", "look", "job"))
+    queued, sent = spans["post"]["events"]
+    assert (queued["name"], attributes(queued)) == ("queued", {"size": 3})
+    assert (sent["name"], attributes(sent)) == (
+        "message",
+        {
+            "message.type": "SENT",
+            "message.id": 7,
+            "message.uncompressed_size": 200,
+            "message.compressed_size": 100,
+        },
+    )
+    (cause,) = spans["job"]["links"]
+    assert (cause["traceId"], cause["spanId"]) == (trace_id, spans["post"]["spanId"])
+    assert attributes(cause) == {"why": "later", "opencensus.link_type": "parent"}
+    assert [name for name, span in spans.items() if span["flags"] >> 8 == 3] == ["post /stock"]
+    assert [trace["trace_id"] for trace in census.found(service=back, q="error.type=NOT_FOUND")] == [trace_id]
+    explained = census.get_json(f"/api/v1/traces/{trace_id}/explain")
+    assert (explained["verdict"], explained["origin"]) == ("failed", [spans["post /stock"]["spanId"]])
+    assert state(census)["refused_requests"] == refused
+
+
+@clients.only_in_make_clients
+@pytest.mark.timeout(WATCHED_S + 300)
+def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> None:
+    service = fresh_name("watched")
+    refused = state(census)["refused_requests"]
+    try:
+        with java_services(census, service) as (one,):
+            opened, end_s, ticks = state(census)["dropped"]["config"], time.monotonic() + WATCHED_S, 0
+            while time.monotonic() < end_s:
+                one.say("tick")
+                ticks += 1
+                time.sleep(1)
+            wait_until(lambda: len(census.found(service=service, limit=1000)) >= min(ticks, 1000))
+            assert state(census)["dropped"]["config"] == opened, "it connected again"
+            said = one.log.read_text(errors="replace")
+    except Absent as reason:
+        pytest.skip(str(reason))
+    assert not [line for line in said.splitlines() if "WARNING" in line or "SEVERE" in line or "xception" in line], said
+    assert state(census)["refused_requests"] == refused
+
+
+@pytest.mark.skipif(not os.environ.get("CLEW_ALL_CLIENTS"), reason="slow: `make clients` runs it")
+def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
+    import grpc
+
+    server = Server(tmp_path / "data", options=["--receive", f"opencensus@127.0.0.1:{free_port()}"]).start()
+    acknowledged: list[bytes] = []
+    try:
+        with grpc.insecure_channel(server.receiver("opencensus"), options=[("grpc.enable_http_proxy", 0)]) as channel:
+            export = channel.stream_stream(specs.EXPORT, request_serializer=bytes, response_deserializer=bytes)
+            for number in range(1, 1 << 20):
+                ids = [(number << 32 | at).to_bytes(16, "big") for at in range(1, 21)]
+                now_ns = time.time_ns()
+                spans = [opencensus.Span(one, b"\x01" * 8, start_ns=now_ns, end_ns=now_ns) for one in ids]
+                # As Python's exporter: one stream for one export, whose end is the answer.
+                bodies = iter(
+                    [opencensus.request(spans[:10], opencensus.node("killed")), opencensus.request(spans[10:])]
+                )
+                if number == 100:
+                    server.kill()
+                try:
+                    list(export(bodies, timeout=30))
+                except grpc.RpcError:
+                    break
+                acknowledged += ids
+        server.start()
+        server.flush()
+        assert server.status()["stored_spans"] >= len(acknowledged) >= 1900
+        for trace_id in acknowledged[::97]:
+            assert server.get_json(f"/api/v1/traces/{trace_id.hex()}")["resourceSpans"]
+    finally:
+        server.close()
+
+
+def state(server: Server) -> dict[str, Any]:
+    """What the status says of the receiver."""
+    (found,) = (one for one in server.status()["receivers"] if one["name"] == "opencensus")
+    return dict(found)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Waits for a condition, not for a time; the limit is for a test that fails."""
+    end_s = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not become so within a minute"
+        time.sleep(0.05)
+
+
+def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The spans of an OTLP answer, each with the name of its service."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in answer["resourceSpans"]:
+        service = attributes(group["resource"])["service.name"]
+        for span in (span for scope in group["scopeSpans"] for span in scope["spans"]):
+            assert span["name"] not in found
+            found[span["name"]] = {**span, "service": service}
+    return found
+
+
+def attributes(item: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in item.get("attributes", ()):
+        ((kind, value),) = pair["value"].items()
+        found[pair["key"]] = int(value) if kind == "intValue" else value
+    return found
