@@ -43,9 +43,11 @@ public class OpenCensusApp {
         try (Scope outer = tracer.spanBuilder("get /buy").setSampler(Samplers.alwaysSample()).setSpanKind(Span.Kind.SERVER)
                 .startScopedSpan()) {
             tracer.getCurrentSpan().putAttribute("http.method", AttributeValue.stringAttributeValue("GET"));
+            tracer.getCurrentSpan().putAttribute("http.status_code", AttributeValue.longAttributeValue(500));
             try (Scope inner = tracer.spanBuilder("post").setSpanKind(Span.Kind.CLIENT).startScopedSpan()) {
                 Span post = tracer.getCurrentSpan();
                 post.putAttribute("peer.service", AttributeValue.stringAttributeValue(peer));
+                post.setStatus(Status.UNKNOWN.withDescription("answered with 500"));
                 post.addAnnotation("queued", Map.of("size", AttributeValue.longAttributeValue(3)));
                 post.addMessageEvent(MessageEvent.builder(MessageEvent.Type.SENT, 7).setUncompressedMessageSize(200)
                         .setCompressedMessageSize(100).build());

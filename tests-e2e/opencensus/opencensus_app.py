@@ -54,9 +54,11 @@ first = tracer_of(front, None)
 with first.span("get /buy") as buy:
     buy.span_kind = SpanKind.SERVER
     buy.add_attribute("http.method", "GET")
+    buy.add_attribute("http.status_code", 500)
     with first.span("post") as post:
         post.span_kind = SpanKind.CLIENT
         post.add_attribute("peer.service", back)
+        post.status = Status(2, "answered with 500")
         post.add_annotation("queued", size=3)
         post.add_message_event(MessageEvent(datetime.now(UTC), 7, MessageType.SENT, 200, 100))
         sent = headers.to_headers(first.span_context)
@@ -78,6 +80,6 @@ with first.span("get /buy") as buy:
             thread.start()
             thread.join()
 print(first.span_context.trace_id)
-background.transport.stop()
+background.transport.flush()
 if logged:
     sys.exit("\n".join(record.getMessage() for record in logged))
