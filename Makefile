@@ -99,9 +99,10 @@ web/node_modules/.dev: web/package-lock.json $(VENV)/.node $(UI)
 serve: install ## run the server on the usual ports
 	$(BIN)/clew serve
 
-lint: $(VENV)/.installed web/node_modules/.dev ## ruff, oxlint, prettier
+lint: $(VENV)/.installed web/node_modules/.dev ## ruff, the sync twins of async code, oxlint, prettier
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/sync_twins.py --check
 	cd web && $(NPM) run --silent lint && $(NPM) run --silent format:check
 
 types: $(VENV)/.installed web/node_modules/.dev ## mypy strict on both distributions, tsc on the UI

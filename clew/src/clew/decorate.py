@@ -312,6 +312,7 @@ def _attribute_value(value: Any) -> AttributeValue:
 # -- sync and async wrappers ----------------------------------------------------------------------------------------------
 
 
+# The sync twin of `_coroutine`, written by scripts/sync_twins.py.
 def _function(plan: _Plan, function: Callable[..., Any]) -> Callable[..., Any]:
     def traced(*args: Any, **kwargs: Any) -> Any:
         if getattr(api, GLOBAL_PROVIDER, None) is plan.idle:

@@ -222,6 +222,13 @@ def test_a_request_whose_response_nobody_reads_is_marked(peer: Peer, patched: Sp
     assert_span(second, attributes={"http.response.status_code": 200})
 
 
+def test_a_request_with_a_header_that_cannot_be_sent_is_an_error(patched: SpanRecorder) -> None:
+    with pytest.raises(ValueError, match="Invalid header value"):
+        http.client.HTTPConnection("127.0.0.1", 1).request("GET", "/", headers={"x": "a\nb"})
+    assert_span(patched.one(), status=StatusCode.ERROR, attributes={"error.type": "ValueError"})
+    assert patched.open == 0
+
+
 def test_headers_a_caller_keeps_are_not_changed(peer: Peer, patched: SpanRecorder) -> None:
     mine = {"x-mine": "1"}
     urllib3.request("GET", peer.url, headers=mine)

@@ -11,6 +11,7 @@ from clew.transport import Call, current_client_transport
 T = TypeVar("T")
 
 
+# The sync twin of `traced_acall`, written by scripts/sync_twins.py.
 def traced_call(tracer: Tracer, call: Call, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """The function's reply; its exception passes through untouched."""
     with tracer.scope(call) as scope:

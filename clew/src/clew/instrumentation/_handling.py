@@ -140,6 +140,7 @@ class Messages:
     def __iter__(self) -> Messages:
         return self
 
+    # The sync twin of `__anext__`, written by scripts/sync_twins.py.
     def __next__(self) -> Any:
         self._clew_turns.done()
         with inside():
@@ -154,7 +155,7 @@ class Messages:
     async def __anext__(self) -> Any:
         self._clew_turns.done()
         with inside():
-            message = await self._clew_consumer.__anext__()
+            message = await anext(self._clew_consumer)
         if self._clew_turns.tracing.is_on:
             self._clew_turns.handle(message)
         return message

@@ -85,14 +85,22 @@ class HttpxTransport(Call):
             # A redirect's request takes the extensions over; for an authentication the same request is sent again.
             self.request.extensions[SENT] = self.resend_count + 1
         outcome = http_outcome(reply.status_code, server=False, reply=reply)
-        stream = reply.extensions.get("network_stream")
-        remote = None if stream is None else stream.get_extra_info("server_addr")
-        known = network_attributes(reply.http_version, remote)
+        known = network_attributes(reply.http_version, _remote_of(reply.extensions.get("network_stream")))
         return dataclasses.replace(outcome, attributes={**outcome.attributes, **known})
 
 
+def _remote_of(stream: Any) -> object:
+    """The other end of a connection; None where it has none, or has closed it already."""
+    try:
+        return None if stream is None else stream.get_extra_info("server_addr")
+    except Exception:
+        return None
+
+
+# The sync twin of `_asend`, written by scripts/sync_twins.py.
 def _send(tracer: Tracer, send: Callable[[Any], Any], request: Any) -> Any:
-    if MARK in request.extensions:
+    extensions = getattr(request, "extensions", None)
+    if extensions is None or MARK in extensions:
         return send(request)
     with tracer.scope(HttpxTransport(request)) as scope:
         request.extensions[MARK] = True
@@ -104,7 +112,8 @@ def _send(tracer: Tracer, send: Callable[[Any], Any], request: Any) -> Any:
 
 
 async def _asend(tracer: Tracer, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
-    if MARK in request.extensions:
+    extensions = getattr(request, "extensions", None)
+    if extensions is None or MARK in extensions:
         return await send(request)
     with tracer.scope(HttpxTransport(request)) as scope:
         request.extensions[MARK] = True
@@ -119,10 +128,11 @@ def _scope_of(transport: Any) -> str:
     return f"clew.{transport.__module__.partition('.')[0]}"
 
 
+# The sync twin of `AsyncTracing`, written by scripts/sync_twins.py.
 class Tracing:
     """Traces the requests of another transport; by default a new network transport."""
 
-    #: What makes that one.
+    #: What makes the transport that is used where none is given.
     plain: ClassVar[Callable[[], Any]]
 
     def __init__(self, transport: Any = None, **options: Unpack[HttpOptions]) -> None:
@@ -188,9 +198,12 @@ def patch_module(module: ModuleType, tracer_provider: TracerProvider | None, opt
 
     tracer = Tracer(SpanKind.CLIENT, scope=f"clew.{module.__name__}", tracer_provider=tracer_provider, **options)
 
+    # The sync twin of `make_async`, written by scripts/sync_twins.py.
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         def handle_request(self: Any, request: Any) -> Any:
-            return _send(tracer, partial(original, self), request) if switch.on else original(self, request)
+            if not switch.on:
+                return original(self, request)
+            return _send(tracer, partial(original, self), request)
 
         return handle_request
 

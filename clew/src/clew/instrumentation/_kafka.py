@@ -15,7 +15,7 @@ from opentelemetry.trace import get_current_span
 from clew import guard, semconv
 from clew.instrumentation._handling import Around, Handling, Turns, current_handling, install
 from clew.instrumentation._messages import MessageTracing, MessageTransport, header_texts
-from clew.instrumentation._patching import Undo
+from clew.instrumentation._patching import Undo, argument, with_argument
 from clew.transport import Outcome, Peer, server_transport
 
 SYSTEM: Final = "kafka"
@@ -336,20 +336,6 @@ def is_elsewhere() -> bool:
         frame = frame.f_back
         name = frame.f_globals.get("__name__", "")
     return name.startswith(_EXECUTORS) or frame.f_code.co_name == "<lambda>"
-
-
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
-    """An argument as the caller gave it, by its place or by its name."""
-    return args[place] if len(args) > place else kwargs.get(name, default)
-
-
-def with_argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, value: Any
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments with one of them replaced, or added by its name; the caller's own stay as they are."""
-    if len(args) > place:
-        return (*args[:place], value, *args[place + 1 :]), kwargs
-    return args, {**kwargs, name: value}
 
 
 class SendArguments(NamedTuple):

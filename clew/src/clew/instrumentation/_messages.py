@@ -116,6 +116,7 @@ class MessageTracing:
         #: Off once what was patched is taken back: objects made meanwhile keep this one.
         self.is_on = True
 
+    # The sync twin of `asend`, written by scripts/sync_twins.py.
     def send(self, call: MessageTransport, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Send a message, whose headers `call.carrier` writes, by `function`."""
         return traced_call(self.producer, call, function, *args, **kwargs)

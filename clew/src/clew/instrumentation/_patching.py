@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import inspect
 
 #: Undoes what an instrumentation has replaced.
 Undo = Callable[[], None]
@@ -74,6 +77,30 @@ def of_the_same_kind(original: Callable[..., Any], function: Callable[..., Any])
         return function(*args, **kwargs)
 
     return plain
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
+    """An argument as the caller gave it, by its place or by its name."""
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def with_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with one of them replaced, or added by its name; the caller's own stay as they are."""
+    if len(args) > place:
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}
+
+
+def bind(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments | None:
+    """The arguments by the names of the function's parameters; None where they do not fit, which the function says itself."""
+    from inspect import signature  # costs more to import than all of this
+
+    try:
+        return signature(function).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return None
 
 
 # Flags of code objects, as `inspect` has them, which costs more to import than all of this.

@@ -7,7 +7,7 @@ session = aiohttp.ClientSession(trace_configs=[clew.aiohttp.trace_config()])
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Final, Unpack
 
@@ -273,16 +273,20 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
             return await (_answer(server, request, handler) if switch.on else handler(request))
 
         def __init__(self: web.Application, *args: Any, middlewares: Any = (), **kwargs: Any) -> None:
-            original(self, *args, middlewares=[traced, *middlewares] if switch.on else middlewares, **kwargs)
+            if switch.on and isinstance(middlewares, Iterable):
+                middlewares = [traced, *middlewares]
+            original(self, *args, middlewares=middlewares, **kwargs)
 
         return __init__
 
     def make_session(original: Callable[..., None], switch: Switch) -> Callable[..., None]:
         def __init__(self: aiohttp.ClientSession, *args: Any, trace_configs: Any = None, **kwargs: Any) -> None:
-            given = list(trace_configs or ())
-            if switch.on and not any(hasattr(one, _OURS) for one in given):
-                given.append(client.config())
-            original(self, *args, trace_configs=given or None, **kwargs)
+            # What is no list is left to aiohttp, which refuses it.
+            if switch.on and (not trace_configs or isinstance(trace_configs, (list, tuple))):
+                given = list(trace_configs or ())
+                if not any(hasattr(one, _OURS) for one in given):
+                    trace_configs = [*given, client.config()]
+            original(self, *args, trace_configs=trace_configs, **kwargs)
 
         return __init__
 

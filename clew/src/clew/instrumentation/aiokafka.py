@@ -24,12 +24,11 @@ from clew.instrumentation._kafka import (
     SendArguments,
     Sending,
     Tracings,
-    argument,
     begun,
     client_from_settings,
 )
 from clew.instrumentation._messages import MessageTracing, MessageTransport
-from clew.instrumentation._patching import Undo
+from clew.instrumentation._patching import Undo, argument
 
 OPTIONS: Final = _messages.OPTIONS
 _SEND: Final = SendArguments(topic=0, value=1, key=2, partition=3, headers=5)

@@ -74,12 +74,13 @@ class _Celery:
 
     # -- sending --------------------------------------------------------------------------------------------------------
 
-    def send_task(self, app: Any, original: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
+    def send_task(self, app: Any, original: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         if not self._tracing.is_on:
-            return original(name, *args, **options)
+            return original(*args, **options)
         try:
+            name = args[0] if args else options["name"]
             # Beside those of the caller; a worker finds them on the task's request.
-            headers = dict(options.pop("headers", None) or {})
+            headers = dict(options.get("headers") or {})
             queue = options.get("queue") or options.get("routing_key") or app.conf.task_default_queue
             destination = getattr(queue, "name", queue)
             call = _TaskTransport(
@@ -87,8 +88,8 @@ class _Celery:
             )
         except Exception as failure:
             guard.swallow("reading a task of Celery", failure)
-            return original(name, *args, **options)
-        return self._tracing.send(call, partial(original, name, *args, headers=headers, **options))
+            return original(*args, **options)
+        return self._tracing.send(call, original, *args, **{**options, "headers": headers})
 
     # -- running --------------------------------------------------------------------------------------------------------
 
@@ -196,10 +197,10 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     heard = _Celery(tracing, None)
 
     def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
-        def send_task(self: Any, name: str, *args: Any, **choices: Any) -> Any:
+        def send_task(self: Any, /, *args: Any, **choices: Any) -> Any:
             if not switch.on or _MARK in vars(self):
-                return original(self, name, *args, **choices)
-            return heard.send_task(self, partial(original, self), name, *args, **choices)
+                return original(self, *args, **choices)
+            return heard.send_task(self, partial(original, self), *args, **choices)
 
         return send_task
 

@@ -26,16 +26,14 @@ from clew.instrumentation._kafka import (
     Client,
     Reader,
     Sending,
-    argument,
     client_from_settings,
     is_elsewhere,
     own_headers,
     sending,
     use_by_default,
-    with_argument,
 )
 from clew.instrumentation._messages import MessageTracing, MessageTransport
-from clew.instrumentation._patching import Undo
+from clew.instrumentation._patching import Undo, argument, with_argument
 
 OPTIONS: Final = _messages.OPTIONS
 NAMES: Final = ("Producer", "Consumer", "SerializingProducer", "DeserializingConsumer")

@@ -10,10 +10,9 @@ is `clew.instrumentation.grpc_aio`, loaded when asked for.
 
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import grpc
 from opentelemetry.context import Context, attach, detach
@@ -36,7 +35,7 @@ from clew.instrumentation._grpc import (
     status_given,
     text_of,
 )
-from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._patching import Switch, Undo, bind, replace
 from clew.tracing.attributes import grpc_outcome
 from clew.tracing.options import TracerOptions
 from clew.tracing.outcome import is_cancellation
@@ -409,12 +408,12 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     on_server = server_interceptor(**chosen)
 
     def make_server(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
-        signature: Final = inspect.signature(original)
-
         def server(*args: Any, **kwargs: Any) -> Any:
             if not switch.on:
                 return original(*args, **kwargs)
-            bound = signature.bind(*args, **kwargs)
+            bound = bind(original, args, kwargs)
+            if bound is None:
+                return original(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ServerInterceptor) for one in given):
                 bound.arguments["interceptors"] = [on_server, *given]

@@ -33,7 +33,7 @@ from clew.instrumentation._grpc import (
     status_given,
     text_of,
 )
-from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._patching import Switch, Undo, bind, replace
 from clew.tracing.attributes import grpc_outcome
 from clew.tracing.options import TracerOptions
 from clew.tracing.outcome import is_cancellation
@@ -154,8 +154,8 @@ class _Answer:
         self._end(span, transport, context, reply, None)
         return reply
 
-    def function(self, request: Any, context: Any) -> Any:
-        context = _ThreadContext(context)
+    # The sync twin of `coroutine`, written by scripts/sync_twins.py.
+    def _function(self, request: Any, context: Any) -> Any:
         span, current, transport = self._begin(request, context)
         transport_token = server_transport.set(transport)
         token = attach(current)
@@ -169,6 +169,9 @@ class _Answer:
             server_transport.reset(transport_token)
         self._end(span, transport, context, reply, None)
         return reply
+
+    def function(self, request: Any, context: Any) -> Any:
+        return self._function(request, _ThreadContext(context))
 
     async def async_stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         span, current, transport = self._begin(request, context)
@@ -404,7 +407,9 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
         def server(*args: Any, **kwargs: Any) -> Any:
             if not switch.on:
                 return original(*args, **kwargs)
-            bound = inspect.signature(original).bind(*args, **kwargs)
+            bound = bind(original, args, kwargs)
+            if bound is None:
+                return original(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ServerInterceptor) for one in given):
                 bound.arguments["interceptors"] = [on_server, *given]
@@ -416,7 +421,9 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
         def channel(*args: Any, **kwargs: Any) -> Any:
             if not switch.on:
                 return original(*args, **kwargs)
-            bound = inspect.signature(original).bind(*args, **kwargs)
+            bound = bind(original, args, kwargs)
+            if bound is None:
+                return original(*args, **kwargs)
             given = list(bound.arguments.get("interceptors") or ())
             if not any(isinstance(one, _ClientInterceptor) for one in given):
                 ours = client_interceptor(target=bound.arguments["target"], **chosen)

@@ -98,6 +98,14 @@ class _Tracing:
                 guard.swallow("reading a request of http.client", failure)
         self._run(own, original, method, url, *args, **kw)
 
+    def request(self, own: Any, original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        try:
+            original(*args, **kwargs)
+        except BaseException as error:
+            # Of a header that cannot be sent: the other methods end the span of what they raise themselves.
+            self._end(own, None, error)
+            raise
+
     def endheaders(self, own: Any, original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         exchange: _Exchange | None = vars(own).get(_OPEN)
         if exchange is not None:
@@ -139,7 +147,12 @@ class _Tracing:
 
     def methods(self) -> dict[str, Callable[..., Any]]:
         """Method name -> its wrapper."""
-        return {"putrequest": self.putrequest, "endheaders": self.endheaders, "getresponse": self.getresponse}
+        return {
+            "request": self.request,
+            "putrequest": self.putrequest,
+            "endheaders": self.endheaders,
+            "getresponse": self.getresponse,
+        }
 
 
 def traced(connection: Connection, **options: Unpack[HttpOptions]) -> Connection:

@@ -19,12 +19,14 @@ from clew import guard
 from clew.instrumentation import _messages
 from clew.instrumentation._amqp import publishing, received
 from clew.instrumentation._messages import MessageTracing, MessageTransport
-from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._patching import Switch, Undo, argument, replace, with_argument
 from clew.tracing.options import MessagingOptions
 from clew.transport import Peer
 
 OPTIONS: Final = _messages.OPTIONS
 _MARK: Final = "_clew_tracing"
+# The first three arguments of `basic_publish`; the fourth are the properties.
+_OF_PUBLISH: Final = ("exchange", "routing_key", "body")
 AnyChannel = TypeVar("AnyChannel")
 
 
@@ -41,31 +43,27 @@ class _Methods:
     def __init__(self, tracing: MessageTracing) -> None:
         self._tracing = tracing
 
-    def basic_publish(
-        self,
-        channel: Any,
-        original: Callable[..., Any],
-        exchange: str,
-        routing_key: str,
-        body: Any,
-        properties: Any = None,
-        mandatory: bool = False,
-    ) -> Any:
+    def basic_publish(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
         try:
+            given = argument(args, kw, 3, "properties")
             # A copy, as the application's own may serve for several messages.
-            own = pika.BasicProperties() if properties is None else copy.copy(properties)
+            own = pika.BasicProperties() if given is None else copy.copy(given)
             own.headers = dict(own.headers or {})
+            exchange, key, body = (argument(args, kw, n, name) for n, name in enumerate(_OF_PUBLISH))
             size = len(body) if isinstance(body, (bytes, str)) else None
-            call = publishing(own, own.headers, exchange, routing_key, size, _peer(channel))
+            call = publishing(own, own.headers, exchange, key, size, _peer(channel))
         except Exception as failure:
             guard.swallow("reading a message of pika", failure)
-            return original(exchange, routing_key, body, properties, mandatory)
-        return self._tracing.send(call, original, exchange, routing_key, body, own, mandatory)
+            return original(*args, **kw)
+        args, kw = with_argument(args, kw, 3, "properties", own)
+        return self._tracing.send(call, original, *args, **kw)
 
-    def basic_consume(
-        self, channel: Any, original: Callable[..., Any], queue: str, on_message_callback: Any, *args: Any, **kw: Any
-    ) -> Any:
-        return original(queue, self._handler(queue, on_message_callback), *args, **kw)
+    def basic_consume(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+        callback = argument(args, kw, 1, "on_message_callback")
+        if callable(callback):
+            handler = self._handler(argument(args, kw, 0, "queue"), callback)
+            args, kw = with_argument(args, kw, 1, "on_message_callback", handler)
+        return original(*args, **kw)
 
     def _handler(self, queue: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         tracing = self._tracing
@@ -81,15 +79,19 @@ class _Methods:
         setattr(handle, _MARK, True)
         return handle
 
-    def basic_get(self, channel: Any, original: Callable[..., Any], queue: str, *args: Any, **kw: Any) -> Any:
-        reply = original(queue, *args, **kw)
+    def basic_get(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+        reply = original(*args, **kw)
         if isinstance(reply, tuple) and reply[0] is not None:
-            self._note(channel, queue, reply)
+            self._note(channel, argument(args, kw, 0, "queue"), reply)
         return reply
 
-    def consume(self, channel: Any, original: Callable[..., Any], queue: str, *args: Any, **kw: Any) -> Iterator[Any]:
+    def consume(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Iterator[Any]:
+        # Called here and not in the generator, so that what pika refuses is refused at the call.
+        return self._consumed(channel, original(*args, **kw), argument(args, kw, 0, "queue"))
+
+    def _consumed(self, channel: Any, replies: Iterator[Any], queue: str) -> Iterator[Any]:
         # A message is handled between two of these steps, so the span is current only for the handling code.
-        for reply in original(queue, *args, **kw):
+        for reply in replies:
             method, properties, body = reply
             call = None
             if method is not None and self._tracing.is_on:

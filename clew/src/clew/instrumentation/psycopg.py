@@ -73,18 +73,21 @@ class _Methods:
             batch = arguments[1] if len(arguments) > 1 else options.get("params_seq")
         return _call(self.tracing, cursor, query, batch)
 
+    # The sync twin of `aexecute`, written by scripts/sync_twins.py.
     def execute(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         call = self._call(cursor, arguments, options)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracing.tracer, call, original, *arguments, **options)
 
+    # The sync twin of `aexecutemany`, written by scripts/sync_twins.py.
     def executemany(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         call = self._call(cursor, arguments, options, is_batch=True)
         if call is None:
             return original(*arguments, **options)
         return traced_call(self.tracing.tracer, call, original, *arguments, **options)
 
+    # Not the sync twin of `astream`: `yield from` takes any iterable, and hands on what is sent or thrown in.
     def stream(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
         # A generator, so that a call whose result is never iterated has no span.
         call = self._call(cursor, arguments, options)
@@ -107,6 +110,7 @@ class _Methods:
             async for row in rows:
                 yield row
 
+    # The sync twin of `acopy`, written by scripts/sync_twins.py.
     @contextmanager
     def copy(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
         call = self._call(cursor, arguments, options)
@@ -114,8 +118,10 @@ class _Methods:
             with original(*arguments, **options) as copying:
                 yield copying
             return
-        with self.tracing.tracer.scope(call), original(*arguments, **options) as copying:
-            yield copying
+        with self.tracing.tracer.scope(call):
+            around = original(*arguments, **options)
+            with around as copying:
+                yield copying
 
     @asynccontextmanager
     async def acopy(
@@ -127,7 +133,8 @@ class _Methods:
                 yield copying
             return
         with self.tracing.tracer.scope(call):
-            async with original(*arguments, **options) as copying:
+            around = original(*arguments, **options)
+            async with around as copying:
                 yield copying
 
     async def aexecute(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
@@ -199,28 +206,24 @@ def _patch_connect(cls: Any, tracing: StatementTracing) -> Undo:
     def noted(error: BaseException, began: int, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         tracing.refused(_place_of(arguments, options), error, began)
 
-    if cls is psycopg.AsyncConnection:
+    async def aconnect(own: Any, *arguments: Any, **options: Any) -> Any:
+        began = time_ns()
+        try:
+            return await function(own, *arguments, **options)
+        except BaseException as error:
+            noted(error, began, arguments, options)
+            raise
 
-        async def aconnect(own: Any, *arguments: Any, **options: Any) -> Any:
-            began = time_ns()
-            try:
-                return await function(own, *arguments, **options)
-            except BaseException as error:
-                noted(error, began, arguments, options)
-                raise
+    # The sync twin of `aconnect`, written by scripts/sync_twins.py.
+    def connect(own: Any, *arguments: Any, **options: Any) -> Any:
+        began = time_ns()
+        try:
+            return function(own, *arguments, **options)
+        except BaseException as error:
+            noted(error, began, arguments, options)
+            raise
 
-        made = aconnect
-    else:
-
-        def connect(own: Any, *arguments: Any, **options: Any) -> Any:
-            began = time_ns()
-            try:
-                return function(own, *arguments, **options)
-            except BaseException as error:
-                noted(error, began, arguments, options)
-                raise
-
-        made = connect
+    made = aconnect if cls is psycopg.AsyncConnection else connect
     ours: Any = classmethod(functools.wraps(function)(made))
     cls.connect = ours
     # The module keeps the method of its own.

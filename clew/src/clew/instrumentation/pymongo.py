@@ -295,8 +295,10 @@ def patch(tracer_provider: Any = None, **options: Any) -> Undo:
 
     def make(original: Callable[..., None], switch: Switch) -> Callable[..., None]:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            listeners = list(kwargs.get("event_listeners") or ())
-            if switch.on and not any(isinstance(listener, CommandTracer) for listener in listeners):
+            listeners = kwargs.get("event_listeners") or ()
+            # What is no list is left to the driver, which refuses it.
+            is_list = isinstance(listeners, (list, tuple))
+            if switch.on and is_list and not any(isinstance(listener, CommandTracer) for listener in listeners):
                 kwargs["event_listeners"] = [*listeners, tracer]
             original(self, *args, **kwargs)
 

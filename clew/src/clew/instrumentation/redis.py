@@ -201,6 +201,7 @@ class _Tracing:
 
     # -- around a method, given unbound or bound ------------------------------------------------------------------------
 
+    # The sync twin of `acommand`, written by scripts/sync_twins.py.
     def command(self, original: Callable[..., Any], client: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within("db") else self.of_command(client, arguments)
         if call is None:
@@ -213,6 +214,7 @@ class _Tracing:
             return await original(*arguments, **options)
         return await traced_acall(self.tracer, call, original, *arguments, **options)
 
+    # The sync twin of `aexecute`, written by scripts/sync_twins.py.
     def execute(self, original: Callable[..., Any], pipeline: Any, /, *arguments: Any, **options: Any) -> Any:
         call = None if is_within("db") else self.of_pipeline(pipeline)
         if call is None:
@@ -299,6 +301,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     """Trace every client, those of a cluster too, made before or after; returns an undo function."""
     tracing = _Tracing(tracer_provider=tracer_provider, **options)
 
+    # The sync twin of `asynchronous`, written by scripts/sync_twins.py.
     def sync(run: Callable[..., Any]) -> Callable[[Callable[..., Any], Switch], Callable[..., Any]]:
         def make(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
             def method(self: Any, *arguments: Any, **choices: Any) -> Any:

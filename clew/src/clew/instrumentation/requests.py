@@ -23,7 +23,7 @@ from clew.carriers import DictCarrier
 from clew.instrumentation import _http
 from clew.instrumentation._calls import is_within
 from clew.instrumentation._http import ASKS_AGAIN, RequestTransport
-from clew.instrumentation._patching import Switch, Undo, replace
+from clew.instrumentation._patching import Switch, Undo, argument, replace
 from clew.instrumentation.urllib3 import remote_of_connection, tell_of_tries
 from clew.tracing.options import HttpOptions
 from clew.tracing.tracer import Tracer
@@ -208,10 +208,12 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
     tracer = Tracer(SpanKind.CLIENT, scope="clew.requests", tracer_provider=tracer_provider, **options)
 
     def make(original: Callable[..., requests.Response], switch: Switch) -> Callable[..., requests.Response]:
-        def send(self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-            if not switch.on:
-                return original(self, request, *args, **kwargs)
-            return _send(tracer, partial(_with_arguments, partial(original, self), args), request, **kwargs)
+        def send(self: HTTPAdapter, *args: Any, **kwargs: Any) -> requests.Response:
+            request = argument(args, kwargs, 0, "request")
+            if not switch.on or request is None:
+                return original(self, *args, **kwargs)
+            kwargs.pop("request", None)
+            return _send(tracer, partial(_with_arguments, partial(original, self), args[1:]), request, **kwargs)
 
         return send
 

@@ -15,6 +15,7 @@ T = TypeVar("T")
 Finish = Callable[[BaseException | None], None]
 
 
+# The sync twin of `traced_async_stream`, written by scripts/sync_twins.py.
 def traced_stream(stream: Iterator[T], context: Context, finish: Finish) -> Generator[T]:
     """The messages of `stream`, computed in `context`."""
     failure: BaseException | None = None

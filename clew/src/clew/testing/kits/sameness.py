@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
+# Where an object is in memory, which the messages of some exceptions say.
+_PLACES = re.compile(r"\b0x[0-9a-f]+")
 
 
 def described(value: Any) -> Any:
@@ -22,9 +25,11 @@ def described(value: Any) -> Any:
 
 def raised(error: BaseException) -> Any:
     """An exception as something that can be compared."""
-    return (type(error), str(error), type(error.__cause__), type(error.__context__), error.__suppress_context__)
+    text = _PLACES.sub("0x…", str(error))
+    return (type(error), text, type(error.__cause__), type(error.__context__), error.__suppress_context__)
 
 
+# The sync twin of `aoutcome`, written by scripts/sync_twins.py.
 def outcome(call: Callable[[Any], Any], subject: Any) -> Any:
     """What a call gives back or raises."""
     try:
