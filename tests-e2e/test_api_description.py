@@ -53,6 +53,8 @@ def test_every_answer_has_the_shape_that_is_described(server: Server, trace_id: 
     check(server, one, "get", server.get_json(f"/api/v1/traces/{trace_id}"))
     check(server, one + "/skeleton", "get", server.get_json(f"/api/v1/traces/{trace_id}/skeleton"))
     check(server, one + "/explain", "get", server.get_json(f"/api/v1/traces/{trace_id}/explain"))
+    check(server, one + "/values", "get", server.get_json(f"/api/v1/traces/{trace_id}/values", key="service.name"))
+    check(server, one + "/values", "get", json.loads(server.get(f"/api/v1/traces/{trace_id}/values").content), 400)
     check(server, "/api/v1/traces", "get", json.loads(server.get("/api/v1/traces", limit=0).content), 400)
     check(server, one, "get", json.loads(server.get("/api/v1/traces/" + "ab" * 16).content), 404)
 

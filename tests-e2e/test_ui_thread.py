@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from harness.pages import OpenPage, row, violations, wait_ready
+from harness.pages import OpenPage, row, view_menu, violations, wait_ready
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
 
@@ -93,16 +93,23 @@ def test_rows_are_limited_to_the_critical_path_or_to_a_span_and_those_below_it(
     row(page, order.shop, "call", "").click()
     page.keyboard.press("Shift+Z")
     rows_shown(page, 3)
-    expect(page.get_by_role("button", name="Only below")).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="Only below").click()
+    expect(page.get_by_role("status").filter(has_text="call and the 2 spans below it")).to_be_visible()
+    only_below = view_menu(page).get_by_role("button", name="Only below")
+    expect(only_below).to_have_attribute("aria-pressed", "true")
+    assert violations(page) == []
+    only_below.click()
     rows_shown(page, 5)
+    page.keyboard.press("Escape")
+    expect(view_menu(page)).to_be_visible()  # closed by the key, and opened again
+    page.keyboard.press("Escape")
     page.get_by_role("button", name=re.compile("^Critical")).click()
     expect(page).to_have_url(re.compile("only=crit"))
     rows_shown(page, 5)
     page.keyboard.press("2")
     rows_shown(page, 3)
-    expect(page.get_by_role("combobox", name="Levels shown")).to_have_value("2")
-    page.get_by_role("combobox", name="Levels shown").select_option("all levels")
+    levels = view_menu(page).get_by_role("combobox", name="Levels shown")
+    expect(levels).to_have_value("2")
+    levels.select_option("all levels")
     rows_shown(page, 5)
 
 
@@ -197,11 +204,11 @@ def test_every_key_of_the_time_axis_has_a_button(server: Server, order: Order, o
 
     spanned = window_after(lambda: page.keyboard.press("z"))
     assert window_after(lambda: page.keyboard.press("a")) != spanned
-    assert window_after(lambda: page.get_by_role("button", name="Later").click()) == spanned
+    assert window_after(lambda: view_menu(page).get_by_role("button", name="Later").click()) == spanned
     window_after(lambda: page.keyboard.press("d"))
-    assert window_after(lambda: page.get_by_role("button", name="Earlier").click()) != ""
+    assert window_after(lambda: view_menu(page).get_by_role("button", name="Earlier").click()) != ""
     assert window_after(lambda: page.keyboard.press("0")) == ""
-    assert window_after(lambda: page.get_by_role("button", name="To span").click()) == spanned
+    assert window_after(lambda: view_menu(page).get_by_role("button", name="To span").click()) == spanned
     assert window_after(lambda: page.get_by_role("button", name="Whole trace").click()) == ""
     assert window_after(lambda: page.keyboard.press("+")) != ""
     assert window_after(lambda: page.get_by_role("button", name="Zoom out").click()) == ""

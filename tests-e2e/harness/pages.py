@@ -36,3 +36,11 @@ def violations(page: Page) -> list[str]:
 def row(page: Page, service: str, name: str, more: str) -> Any:
     """A row of the waterfall by the start of its sentence."""
     return page.get_by_role("treegrid").get_by_role("row", name=f"{service}, {name}, {more}")
+
+
+def view_menu(page: Page) -> Any:
+    """The controls below *View* on the trace page, opened where they are not."""
+    button = page.get_by_role("button", name="View")
+    if button.get_attribute("aria-expanded") == "false":
+        button.click()
+    return page.get_by_role("group", name="Levels, groups and time")

@@ -17,7 +17,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.analysis.critical_path import critical_path
-from clew_server.analysis.failure import causes, failures, origins
+from clew_server.analysis.failure import causes, failures, roles
 from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.model.stored import StoredSpan
@@ -148,7 +148,7 @@ def answers(spans: list[StoredSpan]) -> dict[str, Any]:
         "slack": {names[row]: slack for row, slack in path.slack_ns.items()},
         "failures": [(names[failure.row], failure.role) for failure in found],
         "causes": [names[row] for row in causes(found)],
-        "origins": {names[row] for row in origins(tree.trace)},
+        "origins": {names[row] for row, role in roles(tree.trace) if role in ("origin", "handled")},
         "shifts": tree.shifts,
         "starts": dict(zip(names, tree.start_ns, strict=True)),
     }

@@ -220,3 +220,15 @@ def test_a_name_of_blanks_is_said_to_be_none() -> None:
     answer = judged(Drawn(" ", 0, 100, calls("  ", row(9, 10), service="db")))
     assert answer.findings[0].text == "9 equal calls in a row: (no name) under shop · (no name)"
     assert answer.summary == "No span failed. (no name) took 100 ms; too few samples to say whether that is slow."
+
+
+def test_a_failed_call_says_what_it_called_and_that_the_request_itself_did_not_fail() -> None:
+    served = Drawn("POST /flaky", 12, 18, service="pricing", kind=SERVER)
+    call = Drawn("POST", 10, 20, [served], kind=CLIENT, failed="ReadTimeout: ")
+    assert texts(judged(Drawn("POST /pay", 0, 100, [Drawn("step", 5, 50, [call], failed="no")], failed="HTTP 500")))[
+        0
+    ] == ("shop · POST failed: ReadTimeout (it called pricing · POST /flaky)")
+    answer = judged(
+        Drawn("POST /pay", 0, 100, [Drawn("POST", 10, 20, [replace(served, failed="HTTP 503")], failed="x")])
+    )
+    assert texts(answer)[0] == "pricing · POST /flaky failed: HTTP 503 (POST /pay itself did not fail)"

@@ -15,7 +15,18 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.api.skeleton import MAX_SECTIONS, columns_of, skeleton_from_trace
-from clew_server.model.columns import ADJUSTED, EVENTS, FAILED, LINKS, MISPLACED, MISSING, ORIGIN, ROOT, SAME_ID
+from clew_server.model.columns import (
+    ADJUSTED,
+    EVENTS,
+    FAILED,
+    HANDLED,
+    LINKS,
+    MISPLACED,
+    MISSING,
+    ORIGIN,
+    ROOT,
+    SAME_ID,
+)
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import trace_from_spans
 
@@ -146,6 +157,13 @@ def test_the_origin_is_the_failed_span_without_a_failed_descendant() -> None:
         4: 0,
         5: FAILED | ORIGIN,
     }
+
+
+def test_an_origin_below_spans_that_all_succeeded_is_marked_as_handled() -> None:
+    handled = flags(skeleton([stored(1), stored(2, 1), stored(3, 2, failed=True)]))
+    assert handled == {1: 0, 2: 0, 3: FAILED | ORIGIN | HANDLED}
+    for root in (stored(1, failed=True), stored(4)):
+        assert flags(skeleton([root, stored(2, 1), stored(3, 2, failed=True)]))[3] == FAILED | ORIGIN
 
 
 def test_events_and_links_are_marked() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from clew_server.cli.show import _reason, waterfall
-from clew_server.model.columns import FAILED, ORIGIN
+from clew_server.model.columns import FAILED, HANDLED, ORIGIN
 
 
 def skeleton() -> dict[str, Any]:
@@ -36,6 +36,12 @@ def test_a_waterfall_draws_each_span_where_it_ran() -> None:
     assert child.rindex(" ") > child.index("50 ns") + 20, "it begins in the middle"
     assert missing == "┈ parent 00f067aa0ba902b7 not received"
     assert "25 ns" in orphan
+
+
+def test_a_handled_failure_is_not_marked_as_the_cause() -> None:
+    handled = skeleton() | {"flags": [0, FAILED | ORIGIN | HANDLED, 0]}
+    child = waterfall(handled, width=100, max_rows=10, colour=False)[3]
+    assert child.startswith("  ⊗ db SELECT rates")
 
 
 def test_what_is_left_out_is_said() -> None:

@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import Trace, trace_from_spans
-from clew_server.query.values import MOST_VALUES, values
+from clew_server.query.values import MOST_GROUPS, MOST_VALUES, Group, Groups, groups, values
 
 T0 = 1_795_000_000_000_000_000
 
@@ -49,3 +49,18 @@ def test_a_span_without_the_attribute_has_that_of_its_resource() -> None:
 
 def test_of_many_values_the_first_are_given() -> None:
     assert values(trace(*({"n": number} for number in range(50))), "n") == [str(n) for n in range(MOST_VALUES)]
+
+
+def test_spans_are_grouped_by_their_value_the_most_frequent_first() -> None:
+    one = trace({"bank": "south"}, {"bank": "north"}, {"bank": 7}, {}, {"bank": "north"}, {"bank": ""})
+    assert groups(one, "bank") == Groups([Group("north", [1, 4]), Group("7", [2]), Group("south", [0])], 0, 2)
+    assert groups(one, "absent") == Groups([], 0, 6)
+    assert groups(trace({"zone": "a"}, {}, {}, zone="b"), "zone") == Groups([Group("b", [1, 2]), Group("a", [0])], 0, 0)
+
+
+def test_of_very_many_values_those_of_few_spans_are_only_counted() -> None:
+    spans = [{"n": "often"}, *({"n": f"{number:03}"} for number in range(MOST_GROUPS + 5)), {"n": "often"}]
+    found = groups(trace(*spans), "n")
+    assert found.most[0] == Group("often", [0, len(spans) - 1])
+    assert [one.value for one in found.most[1:]] == [f"{number:03}" for number in range(MOST_GROUPS - 1)]
+    assert (found.other, found.without) == (6, 0)

@@ -1,7 +1,16 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
-import { decodedSpans, decodedTrace, type Decoded } from './decoded'
+import { decodedFind, decodedSpans, decodedTrace, decodedValues, type Decoded } from './decoded'
 import type { TracesData } from './otlp'
-import type { ErrorAnswer, Explanation, FoundSpans, Page, Skeleton, Status, TraceAnswer } from './types'
+import type {
+  ErrorAnswer,
+  Explanation,
+  FoundSpans,
+  Page,
+  Skeleton,
+  SpanValues,
+  Status,
+  TraceAnswer,
+} from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -154,8 +163,13 @@ export const api = {
     if (decoded !== null) return new Blob([JSON.stringify(decoded)], { type: 'application/json' })
     return (await request(`traces/${traceId}`)).blob()
   },
-  find: (traceId: string, text: string, signal?: AbortSignal) =>
+  find: async (traceId: string, text: string, signal?: AbortSignal): Promise<FoundSpans> =>
+    decodedFind(traceId, text) ??
     call<FoundSpans>(`traces/${traceId}/find?${new URLSearchParams({ q: text })}`, { signal }),
+  /** Which spans of a trace have which value of an attribute. */
+  values: async (traceId: string, key: string, signal?: AbortSignal): Promise<SpanValues> =>
+    decodedValues(traceId, key) ??
+    call<SpanValues>(`traces/${traceId}/values?${new URLSearchParams({ key })}`, { signal }),
   /** Null from a server that does not explain traces. */
   explanation: async (traceId: string, signal?: AbortSignal): Promise<Explanation | null> => {
     try {

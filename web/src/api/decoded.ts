@@ -1,6 +1,7 @@
 /** The answer of `POST /decode`: a file as traces, and the spans of such a trace while its page is shown. */
-import type { Span, TracesData } from './otlp'
-import type { Explanation, Skeleton } from './types'
+import { spansOf, valueText } from '../model/otlp'
+import type { KeyValue, Span, TracesData } from './otlp'
+import type { Explanation, FoundSpans, Skeleton, SpanValues } from './types'
 
 export interface DecodedTrace {
   trace_id: string
@@ -42,4 +43,34 @@ export function decodedSpans(traceId: string, spanIds: readonly string[]): Trace
       scopeSpans: resource.scopeSpans?.map((scope) => ({ ...scope, spans: scope.spans?.filter(isWanted) })),
     })),
   }
+}
+
+/** The spans of the trace of the file by their value of an attribute, as the server would answer. */
+export function decodedValues(traceId: string, key: string): SpanValues | null {
+  const whole = decodedTrace(traceId)
+  if (whole === null) return null
+  const idsOf = new Map<string, string>()
+  let without = 0
+  for (const { span, resource } of spansOf(whole)) {
+    const text = textOf(span.attributes, key) || textOf(resource, key)
+    if (text === '') without++
+    else idsOf.set(text, (idsOf.get(text) ?? '') + span.spanId)
+  }
+  return { values: [...idsOf].map(([value, span_ids]) => ({ value, span_ids })), other: 0, without }
+}
+
+/** The spans of the trace of the file that hold a text, as the server would answer. */
+export function decodedFind(traceId: string, text: string): FoundSpans | null {
+  const whole = decodedTrace(traceId)
+  if (whole === null) return null
+  const wanted = text.toLowerCase()
+  const found = spansOf(whole).filter(({ span, resource, scope }) => {
+    const { attributes, events, links, status } = span
+    return JSON.stringify([attributes, events, links, status, resource, scope]).toLowerCase().includes(wanted)
+  })
+  return { span_ids: found.map(({ span }) => span.spanId), complete: true }
+}
+
+function textOf(attributes: readonly KeyValue[] | undefined, key: string): string {
+  return valueText(attributes?.find((one) => one.key === key)?.value)
 }

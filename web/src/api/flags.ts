@@ -7,4 +7,5 @@ export const FLAG = {
   outside: 16,
   duplicate: 32,
   adjusted: 64,
+  handled: 128,
 } as const

@@ -138,6 +138,19 @@ export interface FoundSpans {
   complete: boolean
 }
 
+export interface SpanValues {
+  values: {
+    /** its first 300 characters */
+    value: string
+    /** 16 hex digits a span */
+    span_ids: string
+  }[]
+  /** spans with another value */
+  other: number
+  /** spans without a value */
+  without: number
+}
+
 export interface Page {
   traces: TraceSummary[]
   complete: boolean
@@ -168,7 +181,7 @@ export interface Skeleton {
   name: number[]
   /** OTLP's numbers */
   kind: number[]
-  /** bits: 1 failed; 2 failed, and no descendant is; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival */
+  /** bits: 1 failed; 2 failed, and no descendant is; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival; 128 an origin whose failure was handled: all above it succeeded */
   flags: number[]
   /** row and ns by which the analysis moves spans whose host's clock is off; start is as it was sent */
   shifted: number[][]

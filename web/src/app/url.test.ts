@@ -40,7 +40,7 @@ const traces: TraceState[] = [
     focus: id,
     clock: 'aligned',
     findin: 'all',
-    colour: 'kind',
+    colour: 'attr:payment.bank, north',
     min: 0.1,
   },
   {

@@ -86,8 +86,21 @@ export type Only = '' | 'crit' | 'err'
 /** What the trace is shown as; empty for the waterfall. */
 export type TraceTab = '' | 'flame' | 'stats' | 'events' | 'services'
 
-/** What colours the rows; empty for the service. */
-export type ColourBy = '' | 'kind' | 'operation' | 'status'
+/** What colours the rows: empty for the service, `attr:KEY` for an attribute. */
+export type ColourBy = '' | 'kind' | 'operation' | 'status' | `attr:${string}`
+
+const COLOURS: readonly string[] = ['kind', 'operation', 'status']
+const LONGEST_KEY = 200
+
+/** The attribute that colours the rows; empty where something else does. */
+export function colourKey(by: ColourBy): string {
+  return by.startsWith('attr:') ? by.slice('attr:'.length) : ''
+}
+
+/** Whether the server takes it for the key of an attribute. */
+export function isColourKey(key: string): boolean {
+  return key !== '' && key.length <= LONGEST_KEY
+}
 
 const MAX_TOGGLED = 100
 
@@ -134,7 +147,12 @@ export const TRACE_FIELDS = {
   /** Where the find text is sought: in names, or in all that is stored of a span. */
   findin: choice<'' | 'all'>('', 'all'),
   clock: choice<'' | 'aligned'>('', 'aligned'),
-  colour: choice<ColourBy>('', 'kind', 'operation', 'status'),
+  colour: field<ColourBy>(
+    '',
+    (value) =>
+      COLOURS.includes(value) || isColourKey(colourKey(value as ColourBy)) ? (value as ColourBy) : undefined,
+    String,
+  ),
   /** Spans shorter than so many percent of the trace are no rows. */
   min: field<number>(0, (value) => (/^\d{1,2}(\.\d{1,3})?$/.test(value) ? Number(value) : undefined), String),
 }

@@ -36,6 +36,7 @@ function scene(patch: Partial<Scene> = {}): Scene {
     groups: new Groups(model),
     folded: new Uint8Array(model.count),
     tints: new Uint8Array(model.count),
+    colourWords: () => null,
     selected: -1,
     window: { from: 0, to: model.length },
     matches: null,
@@ -79,4 +80,12 @@ it('says that a closed row is closed', () => {
   mirror.refresh(scene({ rows: Int32Array.from([0]), closed: Uint8Array.from([1]) }), geometry, 0)
   expect(rowsOf(mirror)[0]!.getAttribute('aria-expanded')).toBe('false')
   expect(model.spanId(0)).toBe(idOfRow(0))
+})
+
+it('says what the colour of a row stands for where its name does not', () => {
+  const mirror = new Mirror()
+  mirror.refresh(scene({ colourWords: (node) => (node === 1 ? 'bank = north' : null) }), geometry, 0)
+  const labels = rowsOf(mirror).map((row) => row.getAttribute('aria-label'))
+  expect(labels[1]).toMatch(/, bank = north$/)
+  expect(labels[2]).not.toContain('bank')
 })

@@ -84,7 +84,12 @@ export class Mirror {
       'aria-label',
       group !== null
         ? groupSentence(model, node, group)
-        : rowSentence(model, node, closed ? model.failuresBelow[node]! : 0, scene.roles.of(node)),
+        : [
+            rowSentence(model, node, closed ? model.failuresBelow[node]! : 0, scene.roles.of(node)),
+            scene.colourWords(node),
+          ]
+            .filter((part) => part !== null)
+            .join(', '),
     )
     element.style.top = `${row * geometry.rowHeight - offset}px`
     element.style.height = `${geometry.rowHeight}px`

@@ -26,6 +26,8 @@ import { stitchesOf, type Stitch } from './thread'
 export interface Scene extends Rows {
   /** Colour number of each node; see `model/tints`. */
   tints: Uint8Array
+  /** What a node's colour stands for, in words; null where its row says it. */
+  colourWords: (node: number) => string | null
   /** Selected node, -1 for none. */
   selected: number
   /** One byte a node, 1 where the find text matches; null when nothing is sought. */

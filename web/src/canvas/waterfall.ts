@@ -112,8 +112,16 @@ export class Waterfall {
     this.requestPaint()
   }
 
-  focus(): void {
-    this.mirror.element.focus({ preventScroll: true })
+  /** Gives the keys to the rows. `isQuiet`: the page did it by itself, so no ring is drawn until a key is used. */
+  focus(isQuiet = false): void {
+    const { element } = this.mirror
+    if (isQuiet) {
+      element.dataset['quiet'] = ''
+      const loud = () => delete element.dataset['quiet']
+      element.addEventListener('keydown', loud, { once: true })
+      element.addEventListener('blur', loud, { once: true })
+    }
+    element.focus({ preventScroll: true })
   }
 
   /** Scrolls no further than needed until the node's row is visible. */
@@ -300,6 +308,7 @@ export function tipOf(scene: Scene, { node, part }: Hit): string[] {
     `${model.serviceLabel(node)}  ${model.spanLabel(node)}`,
     `${formatDuration(duration)}  ${exactDuration(duration)}  ${formatPercent(duration / model.length)} of the trace`,
     `starts at ${formatDuration(model.start[node])} · self ${formatDuration(model.selfTime[node])}`,
+    ...[scene.colourWords(node)].filter((words) => words !== null),
     ...notesOf(model, node),
   ]
 }

@@ -56,12 +56,14 @@ export function contextOf(explanation: Explanation, model: TraceModel, spanId: s
 }
 
 /** What the finding about a failure says after its message: that it was cut off, say. Empty for nothing. */
-export function afterMessage(explanation: Explanation, { spanId, message }: Origin): string {
+export function afterMessage(explanation: Explanation, { spanId, type, message }: Origin): string {
   const finding = explanation.findings.find(
     ({ kind, span_ids }) => kind === 'failure' && span_ids.includes(spanId),
   )
-  const at = finding === undefined || message === '' ? -1 : finding.text.lastIndexOf(message)
-  return finding === undefined || at < 0 ? '' : finding.text.slice(at + message.length).trim()
+  // The last of what the page shows already.
+  const known = message === '' ? type : message
+  const at = finding === undefined || known === '' ? -1 : finding.text.lastIndexOf(known)
+  return finding === undefined || at < 0 ? '' : finding.text.slice(at + known.length).trim()
 }
 
 export interface TimeRow {

@@ -51,3 +51,16 @@ it('adjusted times and shared ids are said', () => {
     'another span has this id',
   ])
 })
+
+it('a message that is handled after it was sent is as it should be, one that is handled before is not', () => {
+  const noted = (start: number) => {
+    const child: DrawnSpan = { service: 'b', name: 'process', start, duration: MS, flags: FLAG.outside }
+    const root = { service: 'a', name: 'send', start: 5 * S, duration: 10 * MS, children: [child] }
+    const skeleton = skeletonOf([root])
+    skeleton.kind[1] = 5
+    const model = new TraceModel(skeleton)
+    return [hasNotes(model, 1), notesOf(model, 1)]
+  }
+  expect(noted(9 * S)).toEqual([false, []])
+  expect(noted(4 * S)).toEqual([true, ['1.00 s before its parent']])
+})

@@ -3,14 +3,19 @@ import { FLAG } from '../api/flags'
 import { formatDuration } from './format'
 import type { TraceModel } from './trace'
 
-const NOTED = FLAG.outside | FLAG.adjusted | FLAG.duplicate
+/** OTLP's number of the kind. */
+const CONSUMER = 5
 
 /** Less than this, or 1 % of the parent, is the noise of clocks; the server's mark follows the same rule. */
 const CLOCK_NOISE_NS = 1_000_000
 
 /** Whether the span has notes: a cheap question, asked for every painted row. */
 export function hasNotes(model: TraceModel, node: number): boolean {
-  return model.hasFlag(node, NOTED) || model.appliedShift(node) !== 0
+  if (model.appliedShift(node) !== 0 || model.hasFlag(node, FLAG.adjusted | FLAG.duplicate)) return true
+  return (
+    model.hasFlag(node, FLAG.outside) &&
+    (model.sentDuration(node) < 0 || outsideParent(model, node).length > 0)
+  )
 }
 
 /** One phrase a note: `3 s before its parent`, `ends 200 ms before it begins`. */
@@ -37,6 +42,8 @@ function outsideParent(model: TraceModel, node: number): string[] {
   if (parent < 0 || model.isPlaceholder(parent)) return []
   const start = model.start[node]!
   const parentStart = model.start[parent]!
+  // A message is handled when its turn comes: nobody waits for that.
+  if (model.skeleton.kind[model.row[node]!] === CONSUMER && start >= parentStart) return []
   const parentEnd = parentStart + model.duration[parent]!
   const noise = Math.max(CLOCK_NOISE_NS, model.duration[parent]! / 100)
   if (start - parentEnd > noise) return [`begins ${formatDuration(start - parentEnd)} after its parent ended`]

@@ -35,3 +35,21 @@ it('a failure that the explanation does not name is none of its causes', () => {
   expect(new Roles(model, { origin: [], failures: [] }).of(1)).toBe('passed')
   expect(new Roles(model, { origin: [idOfRow(1)], failures: [] }).of(1)).toBe('origin')
 })
+
+it('a failure that the rows mark as handled is not drawn as the cause before the explanation comes', () => {
+  const flags = FLAG.failed | FLAG.origin | FLAG.handled
+  const marked = new TraceModel(
+    skeletonOf([
+      {
+        service: 'shop',
+        name: 'POST /pay',
+        start: 0,
+        duration: 100,
+        children: [{ service: 'bank', name: 'try 1', start: 0, duration: 10, flags }],
+      },
+    ]),
+  )
+  expect(new Roles(marked, null).of(1)).toBe('handled')
+  expect([...marked.origins]).toEqual([])
+  expect(marked.isOrigin(1)).toBe(false)
+})

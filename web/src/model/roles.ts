@@ -1,4 +1,5 @@
 /** Which failed span is a cause, which passed a failure on, which was handled: as the server explains it, else as marked. */
+import { FLAG } from '../api/flags'
 import type { TraceModel } from './trace'
 
 export type Role = 'origin' | 'passed' | 'handled'
@@ -22,7 +23,10 @@ export class Roles {
   /** The role of a node, null for one that did not fail. */
   of(node: number): Role | null {
     if (!this.model.isFailed(node)) return null
-    if (this.known === null) return this.model.isOrigin(node) ? 'origin' : 'passed'
+    if (this.known === null) {
+      if (this.model.hasFlag(node, FLAG.handled)) return 'handled'
+      return this.model.isOrigin(node) ? 'origin' : 'passed'
+    }
     return this.known.get(node) ?? 'passed'
   }
 }

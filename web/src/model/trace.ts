@@ -30,7 +30,7 @@ export class TraceModel {
   readonly flags: Uint8Array
   readonly service: Int32Array
   readonly name: Int32Array
-  /** Nodes of the first failures, in row order. */
+  /** Nodes of the first failures, in row order, without those that were handled. */
   readonly origins: Int32Array
   readonly failedCount: number
   readonly missingCount: number
@@ -98,7 +98,7 @@ export class TraceModel {
       earliest = Math.min(earliest, start)
       latest = Math.max(latest, start + duration)
       if (flags & FLAG.failed) failed++
-      if (flags & FLAG.origin) origins.push(node)
+      if (isCause(flags)) origins.push(node)
     }
     this.failedCount = failed
     this.origins = Int32Array.from(origins)
@@ -170,8 +170,9 @@ export class TraceModel {
     return (this.flags[node]! & FLAG.failed) !== 0
   }
 
+  /** Whether a failure began here that was not handled. */
   isOrigin(node: number): boolean {
-    return (this.flags[node]! & FLAG.origin) !== 0
+    return isCause(this.flags[node]!)
   }
 
   hasFlag(node: number, flag: number): boolean {
@@ -261,6 +262,10 @@ export class TraceModel {
     if (reached < end) intervals.push(reached, end)
     return intervals
   }
+}
+
+function isCause(flags: number): boolean {
+  return (flags & FLAG.origin) !== 0 && (flags & FLAG.handled) === 0
 }
 
 interface Order {

@@ -4,7 +4,7 @@ import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
 import { useShortcuts, type Shortcuts } from '../app/shortcuts'
-import { TRACE_FIELDS, type TimeWindow, type TraceState, type Unfolding } from '../app/url'
+import { colourKey, TRACE_FIELDS, type TimeWindow, type TraceState, type Unfolding } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
@@ -18,15 +18,17 @@ import { rowSentence } from '../model/sentence'
 import { sectionsOf, threadOf } from '../model/thread'
 import { tintsOf } from '../model/tints'
 import { TraceModel } from '../model/trace'
-import { HiddenNotice } from '../parts/HiddenNotice'
-import { HeldHeight } from '../parts/HeldHeight'
+import { HeldHeight, type Room } from '../parts/HeldHeight'
+import { BelowNotice, HiddenNotice } from '../parts/HiddenNotice'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { SpanPane } from '../parts/SpanPane'
+import { TintLegend } from '../parts/TintLegend'
 import { TraceHeader } from '../parts/TraceHeader'
 import { TraceToolbar } from '../parts/TraceToolbar'
 import { VerdictPanels, type ExplanationState } from '../parts/VerdictPanels'
 import { WaterfallView, type WaterfallHandle } from '../parts/WaterfallView'
 import { useFind } from './useFind'
+import { useValues } from './useValues'
 
 const URL_REST_MS = 200
 
@@ -61,7 +63,11 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   const { collapse, filter, only, siblings, tab, clock, colour, min } = state
   const model = useMemo(() => new TraceModel(skeleton, clock === 'aligned'), [skeleton, clock])
   const colours = useMemo(() => serviceColours(model), [model])
-  const tints = useMemo(() => tintsOf(model, colours, colour), [model, colours, colour])
+  const values = useValues(traceId, newest.etag, colourKey(colour))
+  const tints = useMemo(
+    () => tintsOf(model, colours, colour, values.data ?? null),
+    [model, colours, colour, values.data],
+  )
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
   // On narrower screens the details lie over the rows, so they wait to be asked for.
@@ -110,7 +116,14 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     () => new Set(explained === null ? [] : handledFailures(explained).map((failure) => failure.span_id)),
     [explained],
   )
-  const [isUnexplained] = useState(explanation.value === null && explanation.isLoading)
+  // What the panels will say is not known yet: their room is what the rows foretell, and it stays.
+  const [room, setRoom] = useState<Room>(() =>
+    explanation.value !== null || !explanation.isLoading
+      ? 'none'
+      : model.origins.length > 0
+        ? 'panels'
+        : 'line',
+  )
   const hasPanels = explained !== null || explanation.isLoading || explanation.error !== null
   const span = selected >= 0 && !model.isPlaceholder(selected) ? selected : -1
   const isOpen = detailsOpen && span >= 0
@@ -119,7 +132,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
 
   // The keys of the rows work at once; a control that already has the focus keeps it.
   useEffect(() => {
-    if (document.activeElement === null || document.activeElement === document.body) handle.current?.focus()
+    if (document.activeElement === null || document.activeElement === document.body)
+      handle.current?.focus(true)
   }, [])
 
   useEffect(() => {
@@ -333,7 +347,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         explanation={explanation}
         colours={colours}
       />
-      <HeldHeight isHeld={newest !== skeleton} isReserved={isUnexplained}>
+      <HeldHeight isHeld={newest !== skeleton} room={room}>
         <VerdictPanels
           explanation={explanation}
           model={model}
@@ -343,6 +357,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
           onOrigin={stepOrigin}
           onCritical={stepCritical}
           onSpans={selectSpans}
+          isInLine={room === 'line'}
+          onOpen={() => setRoom('none')}
         />
       </HeldHeight>
       <TraceToolbar
@@ -373,8 +389,17 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         onMin={(value) => change({ min: value })}
         colour={colour}
         onColour={(value) => change({ colour: value })}
-        legend={tints.legend}
       />
+      {tab === '' && colour !== '' ? (
+        <TintLegend
+          colour={colour}
+          legend={tints.legend}
+          isLoading={values.isLoading}
+          error={values.error}
+          onColour={(value) => change({ colour: value })}
+        />
+      ) : null}
+      {tab === '' && focused >= 0 ? <BelowNotice model={model} node={focused} onShow={focusBelow} /> : null}
       {tab === '' && long !== null ? (
         <HiddenNotice
           model={model}
@@ -395,6 +420,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 groups,
                 folded,
                 tints: tints.of,
+                colourWords: tints.colourWords,
                 selected,
                 window: shown,
                 matches: finding.marks,

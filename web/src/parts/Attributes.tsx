@@ -4,7 +4,8 @@ import type { KeyValue } from '../api/otlp'
 import { pinsStore, togglePin } from '../app/preferences'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
-import { MOST_COLUMNS, type SearchState } from '../app/url'
+import { isColourKey, MOST_COLUMNS, TRACE_FIELDS, type SearchState } from '../app/url'
+import { useUrlState } from '../app/useUrlState'
 import { isScalar, sortedAttributes, valueText } from '../model/otlp'
 import { attributeKey, eventKey, withTerm } from '../model/query'
 import { CopyButton } from './CopyButton'
@@ -24,6 +25,7 @@ interface Props {
 
 export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) {
   const search = useStore(searchStore)
+  const trace = useUrlState(TRACE_FIELDS)
   const pins = useStore(pinsStore)
   const sorted = sortedAttributes(attributes)
   const pinned = sorted.filter(({ key }) => pins.includes(key))
@@ -67,6 +69,20 @@ export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) 
                     label={`Show ${key} as a column of Search`}
                     title="Show as a column of Search"
                   />
+                )}
+                {of !== 'span' || !isColourKey(key) ? null : (
+                  <button
+                    type="button"
+                    className="icon-button icon-button-small"
+                    aria-pressed={trace.state.colour === `attr:${key}`}
+                    aria-label={`Colour the rows by ${key}`}
+                    title="Colour the rows of the trace by its values"
+                    onClick={() =>
+                      trace.change({ colour: trace.state.colour === `attr:${key}` ? '' : `attr:${key}` })
+                    }
+                  >
+                    <Icon name="colour" size={14} />
+                  </button>
                 )}
                 <button
                   type="button"

@@ -1,6 +1,6 @@
 /** *Where it failed*: the cause with its message, what came before it, and the way it took to the root. */
 import type { Failure, Explanation } from '../api/types'
-import { plural, shortened } from '../model/format'
+import { formatCount, plural, shortened } from '../model/format'
 import { afterMessage, contextOf, handledFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
@@ -23,6 +23,9 @@ interface Props {
   onStep: (by: 1 | -1) => void
   /** Selects the first of the spans, or the one after the selected one. */
   onSpans: (spanIds: readonly string[]) => void
+  /** Whether there is room for one line. */
+  isInLine: boolean
+  onOpen: () => void
 }
 
 export function FailurePanel(props: Props) {
@@ -39,9 +42,27 @@ export function FailurePanel(props: Props) {
   )
 }
 
-function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: Props) {
+function Failed(props: Props) {
+  const { explanation, model, colours, origins, at, onStep, onSpans, isInLine, onOpen } = props
   const origin = origins[at] ?? origins[0]!
   const { spanId, service, operation, type, message } = origin
+  if (isInLine) {
+    return (
+      <section className="panel panel-line panel-failed" aria-label="Where it failed">
+        <FailedMark size={16} />
+        <p className="panel-one">
+          <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
+            {shortened(service || 'no service', MOST_NAME)} · {shortened(operation || 'no name', MOST_NAME)}
+          </button>{' '}
+          <span className="error-type">{type}</span>{' '}
+          <span className="muted">{shortened(message, MOST_MESSAGE)}</span>
+        </p>
+        <button type="button" className="link-button" onClick={onOpen}>
+          {origins.length > 1 ? `all ${formatCount(origins.length)}` : 'more'}
+        </button>
+      </section>
+    )
+  }
   const more = explanation === null ? '' : afterMessage(explanation, origin)
   // A span that arrived after the rows were drawn has none yet.
   const node = model.nodeOf(spanId)
@@ -71,10 +92,15 @@ function Failed({ explanation, model, colours, origins, at, onStep, onSpans }: P
         </button>{' '}
         {type === '' ? null : <span className="error-type">{type}</span>}
       </p>
-      {message === '' ? null : (
+      {message + more === '' ? null : (
         <p className="panel-message mono" title={shortened(message, MOST_MESSAGE)}>
           {shortened(message, MOST_MESSAGE)}
-          {more === '' ? null : <span className="muted"> {more}</span>}
+          {more === '' ? null : (
+            <span className="muted">
+              {message === '' ? '' : ' '}
+              {more}
+            </span>
+          )}
         </p>
       )}
       {context.map((finding) => (

@@ -1,15 +1,18 @@
 /** Keeps the height of what it holds, so that nothing below moves while its content changes by itself. */
 import { useLayoutEffect, useRef, useState, type ReactNode } from 'react'
 
+/** The room for content that is not known yet: none, a line, or panels with several. */
+export type Room = 'none' | 'line' | 'panels'
+
 interface Props {
   /** Whether the height stays as it is now; the content scrolls where it becomes taller. */
   isHeld: boolean
-  /** Whether the content was not known when it was first shown: it then has the room that it usually wants. */
-  isReserved: boolean
+  /** The room that is kept until the reader opens something in it. */
+  room: Room
   children: ReactNode
 }
 
-export function HeldHeight({ isHeld, isReserved, children }: Props) {
+export function HeldHeight({ isHeld, room, children }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const [height, setHeight] = useState<number | null>(null)
   const [isFree, setFree] = useState(false)
@@ -18,12 +21,12 @@ export function HeldHeight({ isHeld, isReserved, children }: Props) {
   }, [isHeld])
   // What the reader opens in it may move the rest, and does not scroll in a small box.
   const free = () => {
-    if (isReserved && !isFree) setFree(true)
+    if (room === 'panels' && !isFree) setFree(true)
   }
   return (
     <div
       ref={box}
-      className={isReserved ? (isFree ? 'room room-free' : 'room') : undefined}
+      className={room === 'none' ? undefined : `room room-${room}${isFree ? ' room-free' : ''}`}
       style={height === null ? undefined : { height, overflow: 'auto' }}
       onClickCapture={free}
     >

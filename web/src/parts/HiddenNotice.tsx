@@ -1,5 +1,5 @@
-/** Says how many spans a filter by length hides, and shows them again. */
-import { formatCount, formatDuration, plural } from '../model/format'
+/** Says how many spans are hidden, by their length or by where they are, and shows them again. */
+import { formatCount, formatDuration, plural, shortened } from '../model/format'
 import type { TraceModel } from '../model/trace'
 import { Icon } from './icons'
 
@@ -24,6 +24,33 @@ export function HiddenNotice({ model, kept, percent, onShow }: Props) {
       </span>
       <button type="button" className="link-button" onClick={onShow}>
         show
+      </button>
+    </p>
+  )
+}
+
+const MOST_NAME = 80
+
+/** Says below which span the rows are. */
+export function BelowNotice({
+  model,
+  node,
+  onShow,
+}: {
+  model: TraceModel
+  node: number
+  onShow: () => void
+}) {
+  const below = model.subtreeSize[node]! - 1
+  return (
+    <p className="hidden-rows" role="status">
+      <Icon name="warning" size={14} />
+      <span>
+        Only {shortened(model.serviceLabel(node), MOST_NAME)} · {shortened(model.spanLabel(node), MOST_NAME)}{' '}
+        and the {plural(below, 'span')} below it
+      </span>
+      <button type="button" className="link-button" onClick={onShow}>
+        show all {formatCount(model.skeleton.total)}
       </button>
     </p>
   )

@@ -18,9 +18,13 @@ interface Props {
   onSpans: (spanIds: readonly string[]) => void
   /** One step along the critical path. */
   onStep: (by: 1 | -1) => void
+  /** Whether there is room for one line. */
+  isInLine: boolean
+  onOpen: () => void
 }
 
-export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: Props) {
+export function SlownessPanel(props: Props) {
+  const { explanation, model, colours, onSpans, onStep, isInLine, onOpen } = props
   const [isOpen, setOpen] = useState(false)
   const { rows, others } = timeRows(explanation, model)
   const colourOf = colourByOwner(model, colours)
@@ -48,11 +52,42 @@ export function SlownessPanel({ explanation, model, colours, onSpans, onStep }: 
             ))}
         </ul>
         {rows.length > 0 ? (
-          <button type="button" className="link-button" onClick={() => setOpen(true)}>
+          <button
+            type="button"
+            className="link-button"
+            onClick={() => {
+              setOpen(true)
+              onOpen()
+            }}
+          >
             all {formatCount(rows.length)}
           </button>
         ) : null}
         <Notes notes={notes} />
+      </section>
+    )
+  }
+  if (isInLine) {
+    const [most] = withFindings(rows, 0)
+    const row = most ?? rows[0]
+    return (
+      <section className="panel panel-line" aria-label="Why it was slow">
+        <h2>{headline(explanation)}</h2>
+        <p className="panel-one">
+          {row === undefined ? null : (
+            <>
+              <ServiceChip colour={colourOf(row.share.owner)} /> <b>{formatPercent(row.share.share)}</b>{' '}
+              <ShareName share={row.share} onSpans={onSpans} />
+            </>
+          )}
+          {(row?.findings.length ? row.findings : others).map((finding) => (
+            <FindingText key={`${finding.kind} ${finding.text}`} finding={finding} onSpans={onSpans} />
+          ))}
+        </p>
+        <Uncertain explanation={explanation} />
+        <button type="button" className="link-button" onClick={onOpen}>
+          all {formatCount(rows.length + others.length)}
+        </button>
       </section>
     )
   }
@@ -187,10 +222,7 @@ function ShareRow({
         {formatDuration(ns)}
       </span>
       <span className="panel-what">
-        <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
-          {shortened(share.owner || 'no service', MOST_NAME)} ·{' '}
-          {shortened(share.operation || 'no name', MOST_NAME)}
-        </button>
+        <ShareName share={share} onSpans={onSpans} />
         {findings.map((finding) => (
           <FindingText key={`${finding.kind} ${finding.text}`} finding={finding} onSpans={onSpans} />
         ))}
@@ -199,6 +231,15 @@ function ShareRow({
         {share.usual_ns === null ? '' : `usually ${formatDuration(Number(share.usual_ns))}`}
       </span>
     </li>
+  )
+}
+
+function ShareName({ share, onSpans }: { share: Share; onSpans: (spanIds: readonly string[]) => void }) {
+  return (
+    <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
+      {shortened(share.owner || 'no service', MOST_NAME)} ·{' '}
+      {shortened(share.operation || 'no name', MOST_NAME)}
+    </button>
   )
 }
 
@@ -232,9 +273,18 @@ function FindingText({
   return (
     <span className="panel-finding">
       {finding.span_ids.length > 0 ? (
-        <button type="button" className="panel-step" onClick={() => onSpans(finding.span_ids)}>
+        // A link and no button: its text breaks into lines with the text around it.
+        <a
+          className="panel-proof"
+          href={`${location.pathname}?span=${finding.span_ids[0]}`}
+          onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return
+            event.preventDefault()
+            onSpans(finding.span_ids)
+          }}
+        >
           {shortened(finding.text, MOST_TEXT)}
-        </button>
+        </a>
       ) : (
         shortened(finding.text, MOST_TEXT)
       )}

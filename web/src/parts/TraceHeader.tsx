@@ -89,7 +89,9 @@ export function TraceHeader({ traceId, model, newest, young, explanation, colour
           <Outcome outcome={outcomeOf(explanation, newest)} />
         </div>
         <p className="trace-facts">
-          <span className="mono">{traceId}</span>
+          <span className="mono" title={traceId}>
+            {traceId}
+          </span>
           <CopyButton compact text={traceId} name="Copy the trace id" />
           <time dateTime={isoTime(start)} title={isoTime(start)}>
             {formatFullTime(start, zone)}
@@ -147,15 +149,19 @@ export function TraceHeader({ traceId, model, newest, young, explanation, colour
   )
 }
 
-type OutcomeWord = 'failed' | 'handled' | 'fine'
+type OutcomeWord = 'failed' | 'inside' | 'handled' | 'fine'
 
 /** How the trace went as far as it is known by now: failures that arrived since count too. */
 function outcomeOf({ value, isLoading }: ExplanationState, newest: Skeleton): OutcomeWord {
+  const root = newest.parent.indexOf(-1)
+  const failed = root < 0 || (newest.flags[root]! & FLAG.failed) !== 0 ? 'failed' : 'inside'
   if (value !== null && !isLoading) {
-    if (value.origin.length > 0) return 'failed'
+    if (value.origin.length > 0) return failed
     return handledFailures(value).length > 0 ? 'handled' : 'fine'
   }
-  return newest.flags.some((flags) => (flags & FLAG.failed) !== 0) ? 'failed' : 'fine'
+  const causes = newest.flags.filter((flags) => (flags & FLAG.origin) !== 0)
+  if (causes.length === 0) return 'fine'
+  return causes.every((flags) => (flags & FLAG.handled) !== 0) ? 'handled' : failed
 }
 
 function Outcome({ outcome }: { outcome: OutcomeWord }) {
@@ -164,6 +170,14 @@ function Outcome({ outcome }: { outcome: OutcomeWord }) {
       <span className="verdict verdict-failed">
         <FailedMark />
         failed
+      </span>
+    )
+  }
+  if (outcome === 'inside') {
+    return (
+      <span className="verdict verdict-failed" title="A span failed; the root span itself did not">
+        <FailedMark />
+        failed inside
       </span>
     )
   }

@@ -1,14 +1,14 @@
-/** What is shown of the trace: all or failed rows, the failures one by one, zoom, levels, and the legend. */
+/** What is shown of the trace, in one line: the tabs, which rows, their colours, levels and groups, zoom, and the legend. */
 import type { ColourBy, Only, TraceTab } from '../app/url'
 import { formatCount } from '../model/format'
-import { FAILED_TINT, type Tints } from '../model/tints'
 import type { TraceModel } from '../model/trace'
+import { ColourChoice } from './ColourChoice'
 import { IconButton } from './IconButton'
 import { FailedMark } from './icons'
+import { Menu } from './Menu'
 import { OriginStepper } from './OriginStepper'
 import { Segments } from './Segments'
 import { Select } from './Select'
-import { ServiceChip } from './ServiceChip'
 
 interface Props {
   model: TraceModel
@@ -45,18 +45,9 @@ interface Props {
   onMin: (percent: number) => void
   colour: ColourBy
   onColour: (by: ColourBy) => void
-  /** What the colours stand for, where the rows do not say it. */
-  legend: Tints['legend']
 }
 
 const SHARES = [0, 0.1, 1, 5, 10]
-const COLOURS: { value: ColourBy; label: string }[] = [
-  { value: '', label: 'Colour: service' },
-  { value: 'kind', label: 'Colour: kind' },
-  { value: 'operation', label: 'Colour: operation' },
-  { value: 'status', label: 'Colour: status' },
-]
-
 export function TraceToolbar(props: Props) {
   const { tab, onTab } = props
   return (
@@ -78,36 +69,10 @@ export function TraceToolbar(props: Props) {
   )
 }
 
-/** What changes the rows of the waterfall. */
+/** What changes the rows of the waterfall: what is chosen often at once, the rest below *View*. */
 function RowTools(props: Props) {
-  const {
-    model,
-    only,
-    onOnly,
-    criticalCount,
-    origins,
-    onOrigin,
-    onZoom,
-    clock,
-    onClock,
-    onFit,
-    isZoomed,
-    onPan,
-    onZoomToSpan,
-    onFocusBelow,
-    isBelow,
-    level,
-    onLevel,
-    onExpand,
-    onCollapse,
-    groups,
-    onGroups,
-    min,
-    onMin,
-    colour,
-    onColour,
-    legend,
-  } = props
+  const { model, only, onOnly, criticalCount, origins, onOrigin, clock, onClock, min, onMin } = props
+  const { colour, onColour, onZoom, onFit, isZoomed } = props
   return (
     <>
       <Segments
@@ -134,13 +99,22 @@ function RowTools(props: Props) {
           )}
           onChange={(value) => onMin(Number(value))}
         />
-        <Select
-          label="Colour of the rows"
-          value={colour}
-          options={COLOURS}
-          onChange={(value) => onColour(COLOURS.find((one) => one.value === value)?.value ?? '')}
-        />
+        <ColourChoice colour={colour} onColour={onColour} />
       </span>
+      {clock !== null ? (
+        <button
+          type="button"
+          className="button"
+          aria-pressed={clock === 'aligned'}
+          title="Clocks of some hosts disagree. Move their spans so that each lies within its caller; every moved row says by how much."
+          onClick={onClock}
+        >
+          Align clocks
+        </button>
+      ) : null}
+      <Menu label="View" title="Levels, groups and time">
+        <ViewMenu {...props} />
+      </Menu>
       {origins !== null && origins.count > 0 ? (
         <OriginStepper onStep={onOrigin}>
           <FailedMark />
@@ -149,9 +123,39 @@ function RowTools(props: Props) {
           </span>
         </OriginStepper>
       ) : null}
-      <div role="group" aria-label="Levels" className="stepper">
-        <IconButton icon="expand" label="Expand all" title="Expand all (*)" onClick={onExpand} />
-        <IconButton icon="collapse" label="Collapse all" title="Collapse all (1)" onClick={onCollapse} />
+      <div role="group" aria-label="Zoom" className="stepper zoom">
+        <IconButton
+          icon="minus"
+          label="Zoom out"
+          title="Zoom out (-)"
+          onClick={() => onZoom(2)}
+          disabled={!isZoomed}
+        />
+        <IconButton icon="plus" label="Zoom in" title="Zoom in (+)" onClick={() => onZoom(0.5)} />
+        {isZoomed ? (
+          <button type="button" className="button button-small" title="Whole trace (0)" onClick={onFit}>
+            Whole trace
+          </button>
+        ) : null}
+      </div>
+      <Legend hasThread={criticalCount !== null} hasFailed={model.failedCount > 0} />
+    </>
+  )
+}
+
+/** What is changed now and then: how deep the tree is shown, groups, the part of it and of its time. */
+function ViewMenu(props: Props) {
+  const { model, level, onLevel, onExpand, onCollapse, groups, onGroups } = props
+  const { isZoomed, onPan, onZoomToSpan, onFocusBelow, isBelow } = props
+  return (
+    <>
+      <div role="group" aria-label="Levels" className="menu-row">
+        <button type="button" className="button button-small" title="Expand all (*)" onClick={onExpand}>
+          Expand all
+        </button>
+        <button type="button" className="button button-small" title="Collapse all (1)" onClick={onCollapse}>
+          Collapse all
+        </button>
         {model.maxDepth > 0 ? (
           <select
             aria-label="Levels shown"
@@ -170,44 +174,30 @@ function RowTools(props: Props) {
           </select>
         ) : null}
       </div>
-      {clock !== null ? (
-        <button
-          type="button"
-          className="button button-small"
-          aria-pressed={clock === 'aligned'}
-          title="Clocks of some hosts disagree. Move their spans so that each lies within its caller; every moved row says by how much."
-          onClick={onClock}
-        >
-          Align clocks
-        </button>
-      ) : null}
-      {groups !== null ? (
-        <button
-          type="button"
-          className="button button-small"
-          aria-pressed={groups}
-          title="Equal siblings as one row (g)"
-          onClick={onGroups}
-        >
-          Group equal
-        </button>
-      ) : null}
-      <div role="group" aria-label="Zoom" className="stepper zoom">
-        <IconButton
-          icon="minus"
-          label="Zoom out"
-          title="Zoom out (-)"
-          onClick={() => onZoom(2)}
-          disabled={!isZoomed}
-        />
-        <IconButton icon="plus" label="Zoom in" title="Zoom in (+)" onClick={() => onZoom(0.5)} />
-        {isZoomed ? (
-          <>
-            <IconButton icon="left" label="Earlier" title="Earlier part (a)" onClick={() => onPan(-0.25)} />
-            <IconButton icon="right" label="Later" title="Later part (d)" onClick={() => onPan(0.25)} />
-          </>
+      <div role="group" aria-label="Rows" className="menu-row">
+        {groups !== null ? (
+          <button
+            type="button"
+            className="button button-small"
+            aria-pressed={groups}
+            title="Equal siblings as one row (g)"
+            onClick={onGroups}
+          >
+            Group equal
+          </button>
         ) : null}
-        {/* Always there, so that a selection moves nothing. */}
+        <button
+          type="button"
+          className="button button-small"
+          aria-pressed={isBelow}
+          title="Only the selected span and those below it (Shift+Z)"
+          disabled={onFocusBelow === null}
+          onClick={() => onFocusBelow?.()}
+        >
+          Only below
+        </button>
+      </div>
+      <div role="group" aria-label="Time" className="menu-row">
         <button
           type="button"
           className="button button-small"
@@ -220,51 +210,50 @@ function RowTools(props: Props) {
         <button
           type="button"
           className="button button-small"
-          aria-pressed={isBelow}
-          title="Only the selected span and those below it (Shift+Z)"
-          disabled={onFocusBelow === null}
-          onClick={() => onFocusBelow?.()}
+          title="Earlier part (a)"
+          disabled={!isZoomed}
+          onClick={() => onPan(-0.25)}
         >
-          Only below
+          Earlier
         </button>
-        {isZoomed ? (
-          <button type="button" className="button button-small" title="Whole trace (0)" onClick={onFit}>
-            Whole trace
-          </button>
-        ) : null}
+        <button
+          type="button"
+          className="button button-small"
+          title="Later part (d)"
+          disabled={!isZoomed}
+          onClick={() => onPan(0.25)}
+        >
+          Later
+        </button>
       </div>
-      <ul className="legend" aria-label="Legend">
-        {legend.map(({ label, tint }) => (
-          <li key={tint}>
-            {tint === FAILED_TINT ? (
-              <span className="chip chip-failed" aria-hidden="true" />
-            ) : (
-              <ServiceChip colour={tint} />
-            )}
-            <span className="legend-label">{label}</span>
-          </li>
-        ))}
-        <li>
-          <span className="sample sample-self" />
-          self
-        </li>
-        <li>
-          <span className="sample sample-waiting" />
-          waiting for children
-        </li>
-        {criticalCount !== null ? (
-          <li>
-            <span className="sample sample-thread" />
-            critical path
-          </li>
-        ) : null}
-        {model.failedCount > 0 ? (
-          <li>
-            <span className="sample sample-failed" />
-            failed here
-          </li>
-        ) : null}
-      </ul>
     </>
+  )
+}
+
+/** How bars are drawn; what does not fit into the line is left out. */
+function Legend({ hasThread, hasFailed }: { hasThread: boolean; hasFailed: boolean }) {
+  return (
+    <ul className="legend legend-bars" aria-label="Legend">
+      <li>
+        <span className="sample sample-self" />
+        self
+      </li>
+      <li>
+        <span className="sample sample-waiting" />
+        waiting for children
+      </li>
+      {hasThread ? (
+        <li>
+          <span className="sample sample-thread" />
+          critical path
+        </li>
+      ) : null}
+      {hasFailed ? (
+        <li>
+          <span className="sample sample-failed" />
+          failed here
+        </li>
+      ) : null}
+    </ul>
   )
 }

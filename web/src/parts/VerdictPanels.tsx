@@ -25,10 +25,14 @@ interface Props {
   onOrigin: (by: 1 | -1) => void
   onCritical: (by: 1 | -1) => void
   onSpans: (spanIds: readonly string[]) => void
+  /** Whether each panel has one line, because what it would say was not known when the rows were shown. */
+  isInLine: boolean
+  /** Gives the panels the room that they want. */
+  onOpen: () => void
 }
 
 export function VerdictPanels(props: Props) {
-  const { explanation, model, colours, origins, at, onOrigin, onCritical, onSpans } = props
+  const { explanation, model, colours, origins, at, onOrigin, onCritical, onSpans, isInLine, onOpen } = props
   const { value, isLoading, error } = explanation
   // A server without explanations has no panels at all.
   if (value === null && !isLoading && error === null) return null
@@ -43,6 +47,8 @@ export function VerdictPanels(props: Props) {
           at={at}
           onStep={onOrigin}
           onSpans={onSpans}
+          isInLine={isInLine}
+          onOpen={onOpen}
         />
       </ErrorBoundary>
       {value !== null ? (
@@ -53,6 +59,8 @@ export function VerdictPanels(props: Props) {
             colours={colours}
             onSpans={onSpans}
             onStep={onCritical}
+            isInLine={isInLine}
+            onOpen={onOpen}
           />
         </ErrorBoundary>
       ) : (

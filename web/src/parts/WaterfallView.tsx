@@ -12,7 +12,7 @@ import { NamesHandle } from './NamesHandle'
 
 export interface WaterfallHandle {
   reveal(node: number): void
-  focus(): void
+  focus(isQuiet?: boolean): void
   pageRows(): number
 }
 
@@ -87,7 +87,7 @@ export function WaterfallView({ handle, scene, find, ...on }: Props) {
     handle,
     () => ({
       reveal: (node: number) => waterfall.current?.reveal(node),
-      focus: () => waterfall.current?.focus(),
+      focus: (isQuiet) => waterfall.current?.focus(isQuiet),
       pageRows: () => waterfall.current?.pageRows() ?? 1,
     }),
     [],

@@ -29,22 +29,14 @@ _MASKED: Final = "*"
 _MESSAGE_LENGTH: Final = 1_000
 
 
-def origins(trace: Trace) -> list[int]:
-    """Rows of the failed spans with no failed span anywhere below them, in the order of the rows."""
-    failed_below = _failed_below(trace)
-    return [row for row, flag in enumerate(trace.flags) if flag & FAILED and not failed_below[row]]
-
-
-def failures(tree: Tree) -> list[Failure]:
-    """Every failed span and every span above one: causes first, the earliest to end before others, then the deepest.
+def roles(trace: Trace) -> list[tuple[int, Role]]:
+    """Every failed span and every span above one, in the order of the rows.
 
     An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
-    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there. Spans without a
-    usable start come last.
+    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there.
     """
-    trace = tree.trace
     below = _failed_below(trace)
-    flags, parents, kinds, depth, end = trace.flags, trace.parent, trace.kind, trace.depth, tree.end_ns
+    flags, parents, kinds = trace.flags, trace.parent, trace.kind
     # Whether the span and all above it succeeded, up to a root that is there.
     succeeded = bytearray(len(trace))
     found: list[tuple[int, Role]] = []
@@ -59,13 +51,23 @@ def failures(tree: Tree) -> list[Failure]:
             found.append((row, "propagated"))
         else:
             found.append((row, "handled" if not begins and above >= 0 and succeeded[above] else "origin"))
+    return found
+
+
+def failures(tree: Tree) -> list[Failure]:
+    """The roles with their reasons: causes first, the earliest to end before others, then the deepest.
+
+    Spans without a usable start come last.
+    """
+    trace = tree.trace
+    flags, depth, end = trace.flags, trace.depth, tree.end_ns
 
     def order(one: tuple[int, Role]) -> tuple[int, int, int, int, str, str]:
         row, role = one
         # When a span without a usable start ended is not known.
         return _ORDER[role], flags[row] & ADJUSTED, end[row], -depth[row], trace.service_of(row), trace.name_of(row)
 
-    found.sort(key=order)
+    found = sorted(roles(trace), key=order)
     return [Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row))) for row, role in found]
 
 

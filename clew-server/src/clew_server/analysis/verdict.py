@@ -15,7 +15,8 @@ from clew_server.analysis.patterns.late_start import finding_about, is_late
 from clew_server.analysis.patterns.timeout import limit_of_ns, says_timeout
 from clew_server.analysis.slowness import Speed, shares, speed
 from clew_server.analysis.tree import Tree
-from clew_server.model.trace import FAILED
+from clew_server.model.attributes import text_of
+from clew_server.model.trace import CLIENT, FAILED, ROOT, Trace
 from clew_server.model.usual import Usual
 from clew_server.model.words import count_text, counted, duration_text, name_text, percent_text, shortened, times_text
 
@@ -75,12 +76,40 @@ def _ordered(evidence: Evidence, failed: Sequence[Failure]) -> list[Finding]:
 def _failure(evidence: Evidence, failure: Failure) -> Finding:
     reason = _reason(failure)
     text = f"{evidence.label(failure.row)} failed" + (f": {reason}" if reason else ", without saying why")
+    notes = []
     cut = _cut_off(evidence, failure.row)
     if cut is not None:
         length_ns, parent = evidence.length_ns(failure.row), evidence.name(cut)
-        text += f" (cut off after {duration_text(length_ns)}, as {parent} ended)"
+        notes.append(f"cut off after {duration_text(length_ns)}, as {parent} ended")
+    called = _called(evidence, failure.row)
+    if called:
+        notes.append(f"it called {called}")
+    top = _top(evidence.trace, failure.row)
+    if evidence.trace.parent[top] == ROOT and not evidence.trace.flags[top] & FAILED:
+        notes.append(f"{evidence.name(top)} itself did not fail")
+    if notes:
+        text += f" ({'; '.join(notes)})"
     share = evidence.share(evidence.length_ns(failure.row))
     return Finding("failure", text, share, "certain", [failure.row], {"duration_ns": evidence.length_ns(failure.row)})
+
+
+def _called(evidence: Evidence, row: int) -> str:
+    """What a call reached, or whom it was made to; empty where that is not known or stands in its name already."""
+    trace = evidence.trace
+    if trace.kind[row] != CLIENT:
+        return ""
+    child = next((one for one in trace.children(row) if trace.service[one] != trace.service[row]), None)
+    if child is not None:
+        return evidence.label(child)
+    address = text_of(trace.span(row).attributes, "server.address")
+    return "" if address in evidence.name(row) else shortened(address)
+
+
+def _top(trace: Trace, row: int) -> int:
+    """The row above it that has no parent here."""
+    while trace.parent[row] >= 0:
+        row = trace.parent[row]
+    return row
 
 
 def _handled(evidence: Evidence, handled: Sequence[Failure]) -> Finding:

@@ -29,20 +29,21 @@ def brief_as_json(trace: Trace, brief: Brief, columns: Sequence[str] = ()) -> di
         "origin": None
         if origin is None
         else {
-            "service": _cut(trace.service_of(origin.row)),
-            "operation": _cut(trace.name_of(origin.row)),
-            "type": _cut(origin.type),
-            "message": _cut(origin.message),
+            "service": cut(trace.service_of(origin.row)),
+            "operation": cut(trace.name_of(origin.row)),
+            "type": cut(origin.type),
+            "message": cut(origin.message),
             "span_id": trace.span_ids[origin.row].hex(),
         },
         "origins": brief.origins,
         "handled": brief.handled,
-        "shares": [{"owner": _cut(share.owner), "share": round(share.share, 6)} for share in brief.shares],
+        "shares": [{"owner": cut(share.owner), "share": round(share.share, 6)} for share in brief.shares],
         "other": round(brief.other, 6),
-        "values": {key: [_cut(text) for text in values(trace, key)] for key in columns},
+        "values": {key: [cut(text) for text in values(trace, key)] for key in columns},
         "skipped": None,
     }
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """The beginning of a long text."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

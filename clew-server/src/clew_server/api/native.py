@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Match, Route
 
-from clew_server.api.briefs import NO_ANSWER, brief_as_json
+from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.openapi import DOCUMENT
-from clew_server.api.skeleton import packed_skeleton, skeleton_from_trace
+from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
 from clew_server.model.query_text import search_from_parameters, time_from_text
@@ -26,6 +26,7 @@ from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
+from clew_server.query.values import groups
 from clew_server.status import Status
 from clew_server.store.contract import TraceSummary
 
@@ -33,6 +34,7 @@ _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
 _MAX_COLUMNS = 10
+_LONGEST_KEY = 200
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
 _DEPENDENCIES_PARAMETERS = frozenset(("from", "to"))
 _SEARCH_PARAMETERS = frozenset(
@@ -86,6 +88,7 @@ class NativeApi:
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
             Route("/api/v1/traces/{trace_id}/explain", self.explain),
             Route("/api/v1/traces/{trace_id}/find", self.find),
+            Route("/api/v1/traces/{trace_id}/values", self.values),
             Route("/api/v1/traces/{trace_id}/spans", self.spans, methods=["POST"]),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/api/v1/{path:path}", self.nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -226,6 +229,25 @@ class NativeApi:
         def view(trace: Trace) -> dict[str, Any]:
             found = find(trace, text)
             return {"span_ids": [trace.span_ids[row].hex() for row in found.rows], "complete": found.is_complete}
+
+        found = await self._query.trace(request.path_params["trace_id"], view)
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
+
+    async def values(self, request: Request) -> Response:
+        key = _once(request, "key") or ""
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise BadInput(f"key: wants the name of an attribute, 1 to {_LONGEST_KEY} characters", code="bad_parameter")
+
+        def view(trace: Trace) -> dict[str, Any]:
+            found = groups(trace, key)
+            return {
+                "values": [
+                    {"value": cut(one.value), "span_ids": joined(trace.span_ids[row] for row in one.rows)}
+                    for one in found.most
+                ],
+                "other": found.other,
+                "without": found.without,
+            }
 
         found = await self._query.trace(request.path_params["trace_id"], view)
         return JSONResponse(found, headers={"Cache-Control": "no-store"})

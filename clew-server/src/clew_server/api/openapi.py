@@ -128,6 +128,16 @@ _SCHEMAS: dict[str, Any] = {
         dependencies=_list(_ref("Dependency")), complete={"type": "boolean"}, reason=_or_null("string")
     ),
     "FoundSpans": _object(span_ids=_STRINGS, complete={"type": "boolean"}),
+    "SpanValues": _object(
+        values=_list(
+            _object(
+                value={"type": "string", "description": "its first 300 characters"},
+                span_ids={"type": "string", "description": "16 hex digits a span"},
+            )
+        ),
+        other={"type": "integer", "description": "spans with another value"},
+        without={"type": "integer", "description": "spans without a value"},
+    ),
     "Page": _object(
         traces=_list(_ref("TraceSummary")),
         complete={"type": "boolean"},
@@ -349,6 +359,13 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Spans of the trace with a text in attributes, events, links, status, resource or scope; the first 10,000",
                 "parameters": [_TRACE_ID, _query("q", "the text, up to 200 characters; upper and lower case are the same")],
                 "responses": _answers(_ref("FoundSpans"), errors=(400, 404, 500, 503)),
+            }
+        },
+        "/api/v1/traces/{trace_id}/values": {
+            "get": {
+                "summary": "Spans of the trace by the value they have for an attribute, their own or their resource's; the 50 most frequent",
+                "parameters": [_TRACE_ID, _query("key", "the attribute, up to 200 characters", required=True)],
+                "responses": _answers(_ref("SpanValues"), errors=(400, 404, 500, 503)),
             }
         },
         "/api/v1/traces/{trace_id}/spans": {

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from clew_server.analysis.answers import Section
+from clew_server.analysis.answers import Role, Section
 from clew_server.analysis.critical_path import critical_path
-from clew_server.analysis.failure import origins
+from clew_server.analysis.failure import roles
 from clew_server.analysis.own_time import self_ns
 from clew_server.analysis.tree import Tree, tree_of
 from clew_server.api.forms import gzipped
-from clew_server.model.columns import MISPLACED, MISSING, ORIGIN
+from clew_server.model.columns import HANDLED, MISPLACED, MISSING, ORIGIN
 from clew_server.model.trace import Trace
 
 MAX_SECTIONS: Final = 7_000
 """Sections of the critical path in the columns, the longest; `/explain` has all of them."""
+
+_BITS: Final[dict[Role, int]] = {"origin": ORIGIN, "handled": ORIGIN | HANDLED}
 
 
 class Skeleton(NamedTuple):
@@ -50,13 +52,13 @@ def columns_of(trace: Trace) -> dict[str, Any]:
 def _columns(trace: Trace) -> dict[str, Any]:
     tree = tree_of(trace)
     flags = list(trace.flags)
-    for row in origins(trace):
-        flags[row] |= ORIGIN
+    for row, role in roles(trace):
+        flags[row] |= _BITS.get(role, 0)
     return {
         "t0": str(trace.t0_unix_nano),
         "services": trace.services,
         "names": trace.names,
-        "span_id": _joined(trace.span_ids).hex(),
+        "span_id": joined(trace.span_ids),
         "parent": trace.parent,
         "missing": [[row, trace.parent_ids[row].hex()] for row, parent in enumerate(trace.parent) if parent == MISSING],
         "start": trace.start_ns,
@@ -98,9 +100,9 @@ def _negative(trace: Trace) -> list[list[int]]:
     return found
 
 
-def _joined(span_ids: Sequence[bytes]) -> bytes:
-    """Eight bytes a span, whatever lengths came."""
-    return b"".join(span_id if len(span_id) == 8 else span_id[:8].ljust(8, b"\0") for span_id in span_ids)
+def joined(span_ids: Iterable[bytes]) -> str:
+    """Ids as one hex text of 16 digits each, whatever lengths came."""
+    return b"".join(span_id if len(span_id) == 8 else span_id[:8].ljust(8, b"\0") for span_id in span_ids).hex()
 
 
 def _text(columns: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from clew.cli import Command
 from clew.terminal import columns, has_colours, json_line
 from clew_server.cli._client import FOUND, Client, add_server_arguments, quoted_id, run_reading
 from clew_server.cli._text import clean, time_text
-from clew_server.model.columns import ADJUSTED, FAILED, FLAGS, MISPLACED, ORIGIN, SAME_ID, depths
+from clew_server.model.columns import ADJUSTED, FAILED, FLAGS, HANDLED, MISPLACED, ORIGIN, SAME_ID, depths
 from clew_server.model.words import count_text, counted, duration_text
 
 _EQUAL = 5
@@ -143,13 +143,17 @@ def equal_siblings(skeleton: dict[str, Any]) -> tuple[dict[int, list[int]], set[
 
 def _label(skeleton: dict[str, Any], row: int, depth: int) -> str:
     flag = skeleton["flags"][row]
-    mark = "✖ " if flag & ORIGIN else "⊗ " if flag & FAILED else ""
+    mark = "✖ " if _is_cause(flag) else "⊗ " if flag & FAILED else ""
     above = skeleton["parent"][row]
     service = clean(skeleton["services"][skeleton["svc"][row]])
     same = above >= 0 and skeleton["svc"][above] == skeleton["svc"][row]
     return (
         "  " * min(depth, 20) + mark + ("" if same else service + " ") + clean(skeleton["names"][skeleton["name"][row]])
     )
+
+
+def _is_cause(flag: int) -> bool:
+    return bool(flag & ORIGIN) and not flag & HANDLED
 
 
 def _fit(text: str, width: int) -> str:
@@ -176,7 +180,7 @@ def _comb(spans: list[tuple[int, int]], whole_ns: int, width: int) -> str:
 
 def _failures(client: Client, trace_id: str, skeleton: dict[str, Any]) -> list[str]:
     """Where it failed: each origin with its message, asked for by id."""
-    origins = [row for row, flag in enumerate(skeleton["flags"]) if flag & ORIGIN][:10]
+    origins = [row for row, flag in enumerate(skeleton["flags"]) if _is_cause(flag)][:10]
     if not origins:
         return []
     ids = [skeleton["span_id"][row * 16 : row * 16 + 16] for row in origins]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-FAILED, ORIGIN, EVENTS, LINKS, MISPLACED, SAME_ID, ADJUSTED = 1, 2, 4, 8, 16, 32, 64
+FAILED, ORIGIN, EVENTS, LINKS, MISPLACED, SAME_ID, ADJUSTED, HANDLED = 1, 2, 4, 8, 16, 32, 64, 128
 
 ROOT, MISSING = -1, -2
 """In `parent`: the span has none, or names one that is not there."""
@@ -33,8 +33,9 @@ FLAGS: Final = (
     Flag(MISPLACED, "outside", "outside its parent, or ends before it begins"),
     Flag(SAME_ID, "duplicate", "another span has this id"),
     Flag(ADJUSTED, "adjusted", "no usable start time: placed at its arrival"),
+    Flag(HANDLED, "handled", "an origin whose failure was handled: all above it succeeded"),
 )
-"""Every bit. `ORIGIN` is not in `Trace.flags`: it is an answer of `analysis.failure`."""
+"""Every bit. `ORIGIN` and `HANDLED` are not in `Trace.flags`: they are answers of `analysis.failure`."""
 
 
 def depths(parent: Sequence[int]) -> list[int]:
