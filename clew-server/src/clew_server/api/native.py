@@ -20,11 +20,12 @@ from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
-from clew_server.model.query_text import search_from_parameters, time_from_text
 from clew_server.model.search import KIND_WORDS
+from clew_server.model.times import time_from_text
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
+from clew_server.query.language.parameters import search_from_parameters
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
 from clew_server.query.values import groups
 from clew_server.status import Status

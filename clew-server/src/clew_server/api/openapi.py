@@ -314,7 +314,7 @@ DOCUMENT: dict[str, Any] = {
             "get": {
                 "summary": "Search: traces, newest first",
                 "parameters": [
-                    _query("q", "conditions separated by spaces, as in the search box"),
+                    _query("q", "a query in the query language (docs/reference/query.md), as in the search box"),
                     _query("from", "now-1h, ISO time with zone, or ns since the epoch"),
                     _query("to", "likewise, exclusive"),
                     _query("limit", "1 to 1,000", type="integer", default=50),

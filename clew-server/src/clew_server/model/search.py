@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from clew_server.model.query_tree import Node
+
 Compare = Literal["=", "!=", ">", ">=", "<", "<="]
 
 
@@ -54,6 +56,9 @@ class TraceCondition:
 class Search:
     """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound. Newest first.
 
+    `where` is a query in the query language. `span` and `trace` are what the APIs of other systems ask: all of `span` holds for one
+    span.
+
     With `span_from_unix_nano` ≤ … < `span_to_unix_nano` a span for which all of `span` holds starts in that time, whenever its
     trace started; both are given or none.
     """
@@ -66,6 +71,7 @@ class Search:
     cursor: str | None = None
     span_from_unix_nano: int | None = None
     span_to_unix_nano: int | None = None
+    where: Node | None = None
 
 
 KIND_WORDS = ("unspecified", "internal", "server", "client", "producer", "consumer")

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from clew_server.errors import BadInput, Unavailable
+from clew_server.model.query_tree import Relation
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import counted
 from clew_server.store.chdb_reader import ChdbReader
+from clew_server.store.chdb_where import Translator, holds_in
 from clew_server.store.contract import Names, Page, TraceSummary
 from clew_server.store.peers import may_name, peer_of
 
@@ -108,6 +110,8 @@ class ChdbTraces(ChdbReader):
         one = self.span_conditions(search, bound, question)
         if only is not None:
             one.append(only)
+        if search.where is not None:
+            return self._by_query(search, bound, whole, one, question)
         span_conditions = " AND ".join(one)
 
         def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
@@ -129,6 +133,55 @@ class ChdbTraces(ChdbReader):
                     SPAN_CONDITIONS=span_conditions,
                     TRACE_CONDITIONS=trace_conditions,
                 )
+            return [_summary(row) for row in rows]
+
+        return ask
+
+    def _by_query(
+        self, search: Search, bound: dict[str, str], whole: list[str], one: list[str], question: Question
+    ) -> Callable[[int, int, int, bool], list[TraceSummary]]:
+        """The same as `_in_window` for a search in the query language; `one` are conditions on one span beside it."""
+        assert search.where is not None
+        relations: list[Relation] = []
+
+        def related(relation: Relation) -> str:
+            relations.append(relation)
+            return f"trace_id IN RELATED{len(relations) - 1}"
+
+        translator = Translator(question, bound, related)
+        where = translator.where(search.where)
+        masks = [translator.masks(relation) for relation in relations]
+
+        def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
+            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
+            spans_in = "FROM_HOUR(NS({from_ns:Int64}))"
+            # A span may start long after its trace did: up to the newest end of these traces.
+            if not open_above and search.span_from_unix_nano is None:
+                end_ns = self._newest_end(from_ns, to_ns, question)
+                if end_ns < LAST_START_NS:
+                    window["end_ns"] = str(end_ns + 1)
+                    spans_in = "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+            sets = [where.sets(spans_in)]
+            if one:
+                sets.append(
+                    f"trace_id IN (SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)})"
+                )
+            if not where.is_bounded and not one:
+                sets.append(
+                    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+                )
+            for at, relation in enumerate(relations):
+                window[f"related{at}"] = _related(relation, masks[at], window, spans_in, question)
+            words = {
+                f"RELATED{at}": f"(SELECT arrayJoin(arrayMap(x->toFixedString(unhex(x),16),{{related{at}:Array(String)}})))"
+                for at in range(len(relations))
+            }
+            rows = question.rows(
+                "traces_where",
+                window,
+                TRACE_SETS=_words(" AND ".join(sets), words),
+                TRACE_CONDITIONS=_words(" AND ".join([*whole, where.whole(spans_in)]), words),
+            )
             return [_summary(row) for row in rows]
 
         return ask
@@ -231,6 +284,28 @@ class ChdbTraces(ChdbReader):
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
+
+
+def _words(sql: str, words: dict[str, str]) -> str:
+    for word, text in words.items():
+        sql = re.sub(rf"\b{word}\b", lambda _, text=text: text, sql)  # type: ignore[misc]
+    return sql
+
+
+def _related(
+    relation: Relation, masks: tuple[str, str], window: dict[str, str], spans_in: str, question: Question
+) -> str:
+    """The ids of the traces in which a relation holds that asks for descendants, as an array of hex texts.
+
+    Raises Stopped where there are more spans than are looked at.
+    """
+    bits, sets = (text.replace("WINDOW_OF_SPANS", spans_in) for text in masks)
+    started = "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+    rows = question.rows(
+        "spans_of_relations", window, SPAN_WINDOW=spans_in, TRACE_SETS=f"{started} AND {sets}", MASK=bits
+    )
+    found = [trace_id for trace_id, spans in rows if holds_in(relation, [(a, b, int(mask)) for a, b, mask in spans])]
+    return "[" + ",".join(f"'{trace_id}'" for trace_id in found) + "]"
 
 
 def _span_window(search: Search, bound: dict[str, str]) -> str | None:

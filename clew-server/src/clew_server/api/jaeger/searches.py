@@ -15,9 +15,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from clew_server.errors import BadInput
 from clew_server.model.lengths import length_ns
-from clew_server.model.query_text import MAX_LIMIT, time_from_text
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.model.text import value_text
+from clew_server.model.times import time_from_text
+from clew_server.query.language.parameters import MAX_LIMIT
 
 DEFAULT_LIMIT: Final = 100
 LOOKBACK_NS: Final = 48 * 3_600_000_000_000

@@ -17,8 +17,8 @@ from clew_server.api.jaeger.searches import search_from_v3, truth
 from clew_server.api.jaeger.summaries import Summary, service_counts
 from clew_server.errors import BadInput, Damaged, NotFound
 from clew_server.model.otlp_read import resource_spans_json_pieces
-from clew_server.model.query_text import time_from_text
 from clew_server.model.search import KIND_WORDS
+from clew_server.model.times import time_from_text
 from clew_server.query.service import QueryService
 from clew_server.store.contract import Page
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from clew_server.api.tempo.traceql import Attribute, Query, attribute_of, duration_ns, parse
 from clew_server.errors import BadInput
-from clew_server.model.query_text import MAX_LIMIT
 from clew_server.model.search import STATUS_WORDS, Search, SpanCondition, TraceCondition
+from clew_server.query.language.parameters import MAX_LIMIT
 
 DEFAULT_LIMIT: Final = 20
 DEFAULT_SPANS: Final = 3

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from clew_server.errors import BadInput
-from clew_server.model.query_text import MAX_LIMIT
 from clew_server.model.search import Search, SpanCondition
+from clew_server.query.language.parameters import MAX_LIMIT
 
 DEFAULT_LIMIT: Final = 10
 LOOKBACK_MS: Final = 86_400_000

@@ -1,0 +1,146 @@
+"""A query for traces as a tree of values: what the query language says, without its text and without SQL.
+
+`docs/reference/query.md` tells what each part means. `!=`, `!~` and `not` are all `Not`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+SpanPlace = Literal[
+    "names",
+    "service",
+    "name",
+    "scope",
+    "status_message",
+    "kind",
+    "status",
+    "dur",
+    "id",
+    "parent",
+    "root",
+    "failed",
+    "event",
+    "event_attr",
+    "link_trace",
+    "link_attr",
+    "attr",
+    "of_span",
+    "of_resource",
+    "of_scope",
+]
+"""Where a condition on a span looks. `names`: the names of its service and its operation. `attr`: the attribute of the span, else
+of its resource; the last three: of that place only."""
+
+TracePlace = Literal["duration", "start", "spans", "errors", "services", "root_service", "root_name", "id"]
+
+Op = Literal["=", ">", ">=", "<", "<=", "=~", "in", "exists", "has"]
+"""`has`: the text is somewhere in it, in any case. `in` is `=` with one of several values."""
+RelationOp = Literal[">", ">>", "~"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a condition compares with."""
+
+    text: str
+    number: Decimal | None = None
+    """Where it was written bare and is a number: in ns or bytes where it had a unit. May be NaN or infinite."""
+    pieces: tuple[str, ...] = ()
+    """Of a pattern: the texts between its stars, at least two."""
+    position: int = 0
+    """Of its first character in the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanTerm:
+    """A condition on one span. `dur` has its values in ns."""
+
+    place: SpanPlace
+    op: Op
+    values: tuple[Value, ...] = ()
+    key: str = ""
+    """Of the attribute, for the places that have attributes."""
+    exact: bool = False
+    """Whether only this name of the attribute counts, and not the others of its family (`model.families`)."""
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTerm:
+    """A condition on the whole trace. `duration` and `start` (since 1970) have their values in ns."""
+
+    place: TracePlace
+    op: Op
+    values: tuple[Value, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Braces:
+    """Some span of the trace satisfies the expression; None: any span."""
+
+    inside: Node | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Some spans, each with its condition, stand to each other as the steps say, from the left."""
+
+    first: Braces
+    steps: tuple[tuple[RelationOp, Braces], ...]
+
+
+Node = And | Or | Not | Braces | Relation | SpanTerm | TraceTerm
+"""Inside of braces there are no Braces and Relations, outside of them no SpanTerms."""
+
+
+def conjuncts(node: Node) -> Iterator[Node]:
+    """The parts that must all hold."""
+    if isinstance(node, And):
+        for part in node.parts:
+            yield from conjuncts(part)
+    else:
+        yield node
+
+
+def terms(node: Node | None) -> Iterator[SpanTerm | TraceTerm]:
+    """All conditions in the tree, from the left."""
+    if isinstance(node, And | Or):
+        for part in node.parts:
+            yield from terms(part)
+    elif isinstance(node, Not):
+        yield from terms(node.part)
+    elif isinstance(node, Braces):
+        yield from terms(node.inside)
+    elif isinstance(node, Relation):
+        yield from terms(node.first)
+        for _, braces in node.steps:
+            yield from terms(braces)
+    elif node is not None:
+        yield node
+
+
+def all_of(*parts: Node) -> Node:
+    """The parts joined by `and`; one alone stays as it is."""
+    flat = tuple(one for part in parts for one in conjuncts(part))
+    return flat[0] if len(flat) == 1 else And(flat)

@@ -1,0 +1,92 @@
+"""What a key of the language stands for, and which comparisons it takes."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from clew_server.model.query_tree import SpanPlace, TracePlace
+from clew_server.query.language.scanner import bad_query
+
+
+class Key(NamedTuple):
+    """A key, resolved."""
+
+    place: SpanPlace | TracePlace
+    of_trace: bool = False
+    name: str = ""
+    """Of the attribute."""
+    exact: bool = False
+
+
+_SPAN: Final[dict[str, SpanPlace]] = {
+    "service": "service",
+    "name": "name",
+    "operation": "name",
+    "scope": "scope",
+    "status.message": "status_message",
+    "kind": "kind",
+    "status": "status",
+    "dur": "dur",
+    "id": "id",
+    "parent": "parent",
+    "root": "root",
+    "failed": "failed",
+    "event": "event",
+    "link.trace": "link_trace",
+}
+_TRACE: Final[dict[str, TracePlace]] = {
+    "trace.duration": "duration",
+    "trace.start": "start",
+    "trace.spans": "spans",
+    "trace.errors": "errors",
+    "trace.services": "services",
+    "trace.root.service": "root_service",
+    "trace.root.name": "root_name",
+    "trace.id": "id",
+}
+_PREFIXES: Final[tuple[tuple[str, SpanPlace], ...]] = (
+    ("event.", "event_attr"),
+    ("link.", "link_attr"),
+    ("span.", "of_span"),
+    ("resource.", "of_resource"),
+    ("scope.", "of_scope"),
+)
+
+EQUALITIES: Final = ("=", "!=", "in")
+TEXT_OPS: Final = ("=", "!=", "=~", "!~", "in")
+ORDER_OPS: Final = (">", ">=", "<", "<=")
+ATTRIBUTES: Final = ("attr", "of_span", "of_resource", "of_scope", "event_attr", "link_attr")
+TEXTS: Final = ("service", "name", "scope", "status_message", "event", "root_service", "root_name")
+LENGTHS: Final = ("dur", "duration")
+COUNTS: Final = ("spans", "errors", "services")
+MAY_BE_ABSENT: Final = (*ATTRIBUTES, "service", "scope", "status_message", "parent", "event", "link_trace")
+"""What `exists` can be asked of: the rest is always there."""
+
+
+def resolved(text: str, quoted: bool, exact: bool, position: int) -> Key:
+    """The key of a condition. In quotes, and in `exact(…)`, it is an attribute. Raises BadInput for a `trace.` key that there is not."""
+    if quoted or exact:
+        return Key("attr", name=text, exact=exact)
+    if text in _SPAN:
+        return Key(_SPAN[text])
+    if text in _TRACE:
+        return Key(_TRACE[text], of_trace=True)
+    for prefix, place in _PREFIXES:
+        if text.startswith(prefix) and len(text) > len(prefix):
+            return Key(place, name=text.removeprefix(prefix))
+    if text.startswith("trace."):
+        raise bad_query(f"There is no {text!r}; of a trace there are {', '.join(_TRACE)}.", position)
+    return Key("attr", name=text)
+
+
+def comparisons(place: str) -> tuple[str, ...]:
+    """The operators that a place takes, `exists` aside."""
+    if place in ATTRIBUTES:
+        return (*TEXT_OPS, *ORDER_OPS)
+    if place in (*LENGTHS, *COUNTS, "start"):
+        return ("=", "!=", *ORDER_OPS, "in")
+    if place in TEXTS:
+        return TEXT_OPS
+    if place in ("root", "failed"):
+        return ("=", "!=")
+    return EQUALITIES

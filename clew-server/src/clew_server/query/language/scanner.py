@@ -1,0 +1,105 @@
+"""The words of a query: bare words, quoted texts, operators, brackets, each with its place."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+from clew_server.errors import BadInput
+
+MAX_CHARACTERS: Final = 4_096
+
+WORDS: Final = ("and", "or", "not", "exists", "in")
+"""Words of the language, in any case; in quotes they are values."""
+_OPERATORS: Final = re.compile(r">>|>=|<=|!=|!~|=~|[=<>~]")
+_KEY: Final = re.compile(r'[^\s"(){},=<>!~]+')
+_VALUE: Final = re.compile(r'(?:\\.|[^\s"(){},])+', re.DOTALL)
+_ESCAPES: Final = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
+
+
+class Token(NamedTuple):
+    kind: Literal["word", "quoted", "operator", "bracket", "end"]
+    text: str
+    """Of a quoted one without its quotes and escapes; as it stands of the others."""
+    position: int
+    end: int
+    """The place after it."""
+
+    def is_word(self, word: str) -> bool:
+        """Whether this is a word of the language."""
+        return self.kind == "word" and self.text.lower() == word
+
+
+def bad_query(message: str, position: int) -> BadInput:
+    """The error of a query, with the place of the character it is about."""
+    return BadInput(message, code="bad_query", position=position)
+
+
+class Scanner:
+    """Reads one token after the other. What a bare word ends at depends on its place: a value may hold operators, a key not."""
+
+    def __init__(self, text: str) -> None:
+        """Raises BadInput for a text that is too long."""
+        if len(text) > MAX_CHARACTERS:
+            raise bad_query(f"The query is longer than {MAX_CHARACTERS:,} characters.", MAX_CHARACTERS)
+        self._text = text
+        self._at = 0
+
+    def peek(self) -> Token:
+        """The next token as it is where a condition may begin. Raises BadInput."""
+        return self._next(_KEY)
+
+    def take(self) -> Token:
+        """The same, and go past it."""
+        token = self._next(_KEY)
+        self._at = token.end
+        return token
+
+    def take_value(self) -> Token:
+        """The next token as the value of a comparison, and go past it. Raises BadInput."""
+        token = self._next(_VALUE)
+        self._at = token.end
+        return token
+
+    def is_at_blank(self) -> bool:
+        """Whether a blank or the end is next."""
+        return self._at >= len(self._text) or self._text[self._at].isspace()
+
+    def _next(self, word: re.Pattern[str]) -> Token:
+        text, at = self._text, self._at
+        while at < len(text) and text[at].isspace():
+            at += 1
+        if at == len(text):
+            return Token("end", "", at, at)
+        if text[at] == '"':
+            return _quoted(text, at)
+        if text[at] in "(){},":
+            return Token("bracket", text[at], at, at + 1)
+        if word is _KEY and (operator := _OPERATORS.match(text, at)) is not None:
+            return Token("operator", operator.group(), at, operator.end())
+        found = word.match(text, at)
+        if found is None:
+            raise bad_query(f"{text[at]!r} is not understood here.", at)
+        return Token("word", found.group(), at, found.end())
+
+
+def _quoted(text: str, start: int) -> Token:
+    out: list[str] = []
+    at = start + 1
+    while at < len(text):
+        character = text[at]
+        if character == '"':
+            return Token("quoted", "".join(out), start, at + 1)
+        if character == "\\":
+            at += 1
+            escaped = text[at : at + 1]
+            if escaped == "u" and re.fullmatch(r"[0-9a-fA-F]{4}", text[at + 1 : at + 5]):
+                character = chr(int(text[at + 1 : at + 5], 16))
+                at += 4
+            elif escaped in _ESCAPES and escaped:
+                character = _ESCAPES[escaped]
+            else:
+                raise bad_query(r"Only \" \\ \n \t and \uXXXX are escapes.", at - 1)
+        out.append(character)
+        at += 1
+    raise bad_query("The quotes are never closed.", start)
