@@ -17,11 +17,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.analysis.critical_path import critical_path
+from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.failure import causes, failures, roles
 from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
+from clew_server.analysis.patterns.timeout import limit_of_ns, timeout
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import CLIENT, SERVER, trace_from_spans
+from clew_server.model.trace import CLIENT, FAILED, SERVER, trace_from_spans
+from clew_server.model.usual import NOTHING
 
 
 class Drawn(NamedTuple):
@@ -123,6 +126,44 @@ def test_the_slow_twin_agrees(some: list[Drawn], unit_ns: int) -> None:
     check(tree)
     if max(tree.end_ns) - min(tree.start_ns) < 1_000:  # a lost start is seconds away: too many instants
         twins(tree)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SOME, st.sampled_from([1, 25 * MS]))
+def test_what_patterns_look_at_is_what_each_span_says(some: list[Drawn], unit_ns: int) -> None:
+    spans = spans_of(some, list(range(1, 99)), unit_ns)
+    for at, one in enumerate(spans):
+        span = Span.FromString(one.span)
+        span.name = f"n{at % 2}"
+        spans[at] = one._replace(span=span.SerializeToString())
+    tree = tree_of(trace_from_spans(spans))
+    evidence, trace = Evidence(tree, NOTHING), tree.trace
+    inside = brute.within(tree, tree.root)
+
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for row in inside[1:]:
+        groups.setdefault((trace.parent[row], trace.service[row], trace.name[row]), []).append(row)
+    several = [rows for rows in groups.values() if len(rows) > 1]
+    for rows in several:
+        rows.sort(key=tree.start_ns.__getitem__)
+    assert evidence.equal_siblings == [(trace.parent[rows[0]], rows) for rows in several]
+
+    for share in (0.1, 0.5):
+        least_ns = max(1.0, evidence.root_ns * share)
+        assert evidence.parents_of_critical(share) == [
+            row
+            for row in inside
+            if any(trace.children(row))
+            and sum(evidence.critical_ns[one] for one in brute.within(tree, row)) >= least_ns
+        ]
+
+    limits = {row: limit_of_ns(tree.duration_ns(row)) for row in inside if trace.flags[row] & FAILED}
+    deepest = [
+        row
+        for row, limit_ns in limits.items()
+        if limit_ns is not None and all(limits.get(one) != limit_ns for one in brute.within(tree, row) if one != row)
+    ]
+    assert sorted(finding.rows[0] for finding in timeout(evidence)) == sorted(deepest)
 
 
 @settings(max_examples=100, deadline=None)

@@ -25,6 +25,14 @@ NUMBERS = (-1, 0, 1, 2, 14, 16, 99, 100, 127, 128, 200, 302, 399, 400, 404, 499,
 TEXTS = ("", "OK", "ok", "0", "2", "14", "20", "200", "404", "503", "UNAVAILABLE", "unavailable", "\x12\x03\x18")
 
 
+def last_event(span: Span) -> bytes | None:
+    return span.events[-1].SerializeToString() if span.events else None
+
+
+def failed(span: Span) -> bool:
+    return is_failed(span.status.code, last_event(span), span.SerializeToString())
+
+
 @given(
     st.sampled_from(range(6)),
     st.sampled_from(["GET /", "http.status_code", "rpc.status_code\x12\x02\x18"]),
@@ -40,7 +48,7 @@ def test_a_code_found_in_the_bytes_says_what_the_attributes_say(
             pair.value.int_value = value
         else:
             pair.value.string_value = value
-    assert is_failed(span, span.SerializeToString()) == (failing_code(span) is not None)
+    assert failed(span) == (failing_code(span) is not None)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +71,14 @@ def test_an_exception_in_a_log_record_fails_its_span_unless_it_was_logged_below_
     span = Span()
     write_fragment(span, record, "")
     del span.attributes[:]
-    assert is_failed(span, span.SerializeToString()) == fails
+    assert failed(span) == fails
     assert len(exceptions(span)) == fails
     span.status.code = 1  # type: ignore[assignment]
-    assert not is_failed(span, span.SerializeToString())
+    assert not failed(span)
 
 
 def test_an_event_of_a_log_record_without_an_exception_fails_nothing() -> None:
     record = LogRecord(trace_id=b"t" * 16, span_id=b"s" * 8, severity_number=17, event_name="payment.exception")  # type: ignore[arg-type]
     span = Span()
     write_fragment(span, record, "")
-    assert not is_failed(span, span.SerializeToString())
+    assert not failed(span)

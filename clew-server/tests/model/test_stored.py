@@ -44,3 +44,11 @@ def test_spans_are_equal_only_with_equal_resource_scope_and_urls() -> None:
         CART._replace(span=b""),
     ]
     assert list(StoredSpans([CART, *others, *others]).distinct()) == [CART, *others]
+
+
+def test_a_fingerprint_is_that_of_the_spans_in_any_order_and_whenever_they_came() -> None:
+    late = CART._replace(received_unix_nano=CART.received_unix_nano + 1)
+    other, moved = CART._replace(span=b"two"), CART._replace(resource=b"elsewhere")
+    assert StoredSpans([CART, other]).fingerprint() == StoredSpans([other, late]).fingerprint()
+    different = [[], [CART], [other], [moved], [CART, other], [CART, moved], [moved, other]]
+    assert len({StoredSpans(spans).fingerprint() for spans in different}) == len(different)

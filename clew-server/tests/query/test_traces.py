@@ -92,6 +92,45 @@ def test_a_span_that_moves_from_the_log_to_the_store_is_there_once() -> None:
     assert len(traces.get(T)) == 2
 
 
+def test_spans_that_only_move_to_the_store_or_come_again_make_no_new_trace_and_no_new_views() -> None:
+    store, log = Shelf(stored(T, 1)), Shelf(stored(T, 2))
+    traces = Traces(store, log)
+    first, made = traces.get(T), []
+
+    def view(trace: Trace) -> int:
+        made.append(trace)
+        return len(trace)
+
+    assert traces.view(T, view) == 2
+    store.spans.append(stored(T, 2)._replace(received_unix_nano=5))
+    assert traces.get(T) is first
+    log.spans.clear()
+    assert traces.get(T) is first
+    assert traces.view(T, view) == 2
+    assert made == [first]
+    readings = store.readings
+    assert traces.get(T) is first
+    assert store.readings == readings
+    assert traces.size_bytes > 0
+
+
+def test_a_span_that_differs_or_is_of_another_resource_makes_a_new_trace() -> None:
+    store = Shelf(stored(T, 1), stored(T, 2))
+    traces = Traces(store, Shelf())
+    first = traces.get(T)
+    store.spans = [stored(T, 1), stored(T, 2, 1)]
+    store.unreadable = "part 3 is damaged"
+    damaged = traces.get(T)
+    assert damaged is not first
+    store.unreadable = None
+    second = traces.get(T)
+    assert second.name_of(1) == "n"
+    store.spans.append(stored(T, 1)._replace(resource=b"\x0a\x00"))
+    third = traces.get(T)
+    assert third is not second
+    assert len(third) == 3
+
+
 def test_a_span_that_arrives_while_the_trace_is_read_is_not_passed_over_afterwards() -> None:
     store, log = Shelf(stored(T, 1)), Shelf()
     traces = Traces(store, log)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 from typing import Final
 
 from clew_server.analysis.answers import Completeness, Finding
 from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.own_time import after_root_ns
 from clew_server.analysis.tree import Tree
-from clew_server.model.trace import ADJUSTED, MISSING, SAME_ID
+from clew_server.model.trace import ADJUSTED, MISSING, SAME_ID, Trace
 from clew_server.model.usual import ENOUGH, Usual
 from clew_server.model.words import count_text, counted, duration_text, listed, name_text, percent_text, shortened
 
@@ -22,7 +23,7 @@ _NEARLY_ALL: Final = 0.95
 def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
     """What is missing and what that means for the result, one sentence each."""
     trace = tree.trace
-    missing_parents = len({trace.parent_ids[row] for row, parent in enumerate(trace.parent) if parent == MISSING})
+    missing_parents = len({trace.parent_ids[row] for row in _orphans(trace)})
     arrived_unix_nano = max(trace.stored.received_unix_nano, default=0)
     young = now_unix_nano - arrived_unix_nano < YOUNG_NS
     return Completeness(
@@ -36,7 +37,7 @@ def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
 def missing(evidence: Evidence) -> Iterator[Finding]:
     """Spans that others name as their parent and that did not come; services that nearly all such traces have."""
     trace = evidence.trace
-    orphans = [row for row, parent in enumerate(trace.parent) if parent == MISSING]
+    orphans = _orphans(trace)
     if orphans:
         parents = len({trace.parent_ids[row] for row in orphans})
         what = "1 parent span was" if parents == 1 else f"{count_text(parents)} parent spans were"
@@ -69,6 +70,11 @@ def missing(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _orphans(trace: Trace) -> list[int]:
+    """Rows of the spans whose parent is missing."""
+    return list(compress(range(len(trace)), map(MISSING.__eq__, trace.parent)))
+
+
 def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Iterator[str]:
     trace = tree.trace
     if trace.unreadable is not None:
@@ -90,7 +96,7 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
         first = name_text(trace.name_of(tree.root))
         yield f"The trace has {count_text(len(roots))} roots: time is told of the first, {first}, failures of all."
     late = after_root_ns(tree)
-    late_rows = [row for row, own in enumerate(late) if own > 0]
+    late_rows = list(compress(range(len(late)), late))
     if late_rows:
         longest_ns = max(tree.end_ns[row] for row in late_rows) - tree.end_ns[tree.root]
         yield (
@@ -100,10 +106,10 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
     for shift in tree.shifts:
         way = "forward" if shift.shift_ns > 0 else "back"
         yield f"The clock of {shortened(shift.host)} differs: its spans were moved {way} by {duration_text(abs(shift.shift_ns))}."
-    adjusted = sum(1 for flag in trace.flags if flag & ADJUSTED)
+    adjusted = sum(map(bool, map(ADJUSTED.__and__, trace.flags)))
     if adjusted:
         yield f"{counted(adjusted, 'span')} without a usable start time: placed at the arrival, not counted in any time."
-    same = sum(1 for flag in trace.flags if flag & SAME_ID)
+    same = sum(map(bool, map(SAME_ID.__and__, trace.flags)))
     if same:
         yield f"{counted(same, 'span')} share an id with another one."
     yield from _about_usual(tree, usual)

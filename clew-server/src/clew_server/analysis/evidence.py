@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, compress, islice
 
 from clew_server.analysis.answers import Section
 from clew_server.analysis.critical_path import critical_path
@@ -60,7 +61,16 @@ class Evidence:
     def parents_of_critical(self, share: float) -> list[int]:
         """Rows with children that have, with all below them, at least this share of the critical path."""
         before, end_row, least_ns = self._critical_before, self.trace.end_row, max(1.0, self.root_ns * share)
-        return [row for row in self.rows if before[end_row[row]] - before[row] >= least_ns and end_row[row] > row + 1]
+        found = []
+        row = self.root
+        while row < self.rows.stop:
+            if before[end_row[row]] - before[row] < least_ns:
+                row = end_row[row]  # nothing below it has more
+                continue
+            if end_row[row] > row + 1:
+                found.append(row)
+            row += 1
+        return found
 
     def critical_below_ns(self, row: int) -> int:
         """Time on the critical path of the span and all its descendants."""
@@ -107,20 +117,16 @@ class Evidence:
         """(parent, rows) of the spans that have service, name and parent in common, two or more, by start."""
         trace = self.trace
         services, names = len(trace.services), len(trace.names)
-        below = range(self.root + 1, self.rows.stop)
-        keys = [
-            (above * services + service) * names + name
-            for above, service, name in zip(
-                trace.parent[below.start : below.stop],
-                trace.service[below.start : below.stop],
-                trace.name[below.start : below.stop],
-                strict=True,
-            )
-        ]
+        first, stop = self.root + 1, self.rows.stop
+        above = map((services * names).__mul__, islice(trace.parent, first, stop))
+        service = map(names.__mul__, islice(trace.service, first, stop))
+        keys = list(map(operator.add, map(operator.add, above, service), islice(trace.name, first, stop)))
         # Most have no sibling that is equal: no list is made for those.
         several = {key for key, count in Counter(keys).items() if count > 1}
         groups: dict[int, list[int]] = {}
-        for row, key in zip(below, keys, strict=True):
-            if key in several:
-                groups.setdefault(key, []).append(row)
-        return [(trace.parent[rows[0]], sorted(rows, key=self.start_ns.__getitem__)) for rows in groups.values()]
+        for row in compress(range(first, stop), map(several.__contains__, keys)):
+            groups.setdefault(keys[row - first], []).append(row)
+        if self.tree.shift_ns:  # else rows have the children of a span by their start
+            for rows in groups.values():
+                rows.sort(key=self.start_ns.__getitem__)
+        return [(trace.parent[rows[0]], rows) for rows in groups.values()]

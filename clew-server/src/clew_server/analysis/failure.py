@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import compress
 from typing import Final
 
 from clew_server.analysis.answers import Failure, Role
@@ -35,23 +36,13 @@ def roles(trace: Trace) -> list[tuple[int, Role]]:
     An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
     fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there.
     """
-    below = _failed_below(trace)
-    flags, parents, kinds = trace.flags, trace.parent, trace.kind
-    # Whether the span and all above it succeeded, up to a root that is there.
-    succeeded = bytearray(len(trace))
-    found: list[tuple[int, Role]] = []
-    for row, above in enumerate(parents):
-        begins = above == ROOT or kinds[row] == CONSUMER
-        if not flags[row] & FAILED:
-            if begins or (above >= 0 and succeeded[above]):
-                succeeded[row] = 1
-            if below[row]:
-                found.append((row, "absorbed"))
-        elif below[row]:
-            found.append((row, "propagated"))
-        else:
-            found.append((row, "handled" if not begins and above >= 0 and succeeded[above] else "origin"))
-    return found
+    failed = list(compress(range(len(trace)), map(FAILED.__and__, trace.flags)))
+    above = _above(trace, failed)
+    handled = _Handled(trace)
+    found: dict[int, Role] = dict.fromkeys(above, "absorbed")
+    for row in failed:
+        found[row] = "propagated" if row in above else "handled" if handled.by_those_above(row) else "origin"
+    return sorted(found.items())
 
 
 def failures(tree: Tree) -> list[Failure]:
@@ -106,12 +97,48 @@ def masked(text: str) -> str:
     return _VARIABLE.sub(_MASKED, text[:_MESSAGE_LENGTH])
 
 
-def _failed_below(trace: Trace) -> bytearray:
-    """By row, whether a span below it failed."""
-    failed_below = bytearray(len(trace))
-    parents, flags = trace.parent, trace.flags
-    for row in range(len(trace) - 1, 0, -1):
+class _Handled:
+    """Finds whether failures were handled. What is found of one span holds for those below it."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._succeeded: dict[int, bool] = {}
+
+    def by_those_above(self, row: int) -> bool:
+        """Whether all above the span succeeded, up to a root that is there."""
+        return self._has_a_caller(row) and self._up_to_a_root(self._trace.parent[row])
+
+    def _has_a_caller(self, row: int) -> bool:
+        """A span below one that is here, and not a consumer."""
+        return self._trace.parent[row] >= 0 and self._trace.kind[row] != CONSUMER
+
+    def _up_to_a_root(self, row: int) -> bool:
+        """Whether the span and all above it succeeded."""
+        parents, flags, known = self._trace.parent, self._trace.flags, self._succeeded
+        way: list[int] = []
+        while row not in known:
+            way.append(row)
+            if flags[row] & FAILED:
+                known[row] = False
+            elif parents[row] == ROOT or self._trace.kind[row] == CONSUMER:
+                known[row] = True
+            elif parents[row] < 0:
+                known[row] = False
+            else:
+                row = parents[row]
+        succeeded = known[row]
+        for passed in way:
+            known[passed] = succeeded
+        return succeeded
+
+
+def _above(trace: Trace, failed: Iterable[int]) -> set[int]:
+    """Rows of the spans above these."""
+    parents = trace.parent
+    found: set[int] = set()
+    for row in failed:
         above = parents[row]
-        if above >= 0 and (flags[row] & FAILED or failed_below[row]):
-            failed_below[above] = 1
-    return failed_below
+        while above >= 0 and above not in found:
+            found.add(above)
+            above = parents[above]
+    return found

@@ -7,6 +7,7 @@ import operator
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final, NamedTuple
 
 from clew_server.analysis.answers import ClockShift
@@ -96,9 +97,10 @@ def _host_shifts(trace: Trace, root: int) -> dict[int, int]:
     rows = _call_rows(trace)
     tick_ns = resolution_ns(trace)
     for row, above in rows:
-        if (starts[row] < starts[above] or trace.end_ns(row) > trace.end_ns(above)) and _call(
-            trace, row, above
-        ).is_outside(0, tick_ns):
+        before_ns = starts[above] - starts[row]
+        if (before_ns > 0 or durations[row] - before_ns > durations[above]) and _call(trace, row, above).is_outside(
+            0, tick_ns
+        ):
             break
     else:
         return {}
@@ -130,17 +132,16 @@ def _call_rows(trace: Trace) -> list[tuple[int, int]]:
     """Server spans below a client span on another host that can be inside it, each with the client span's row."""
     parents, hosts, kinds, flags, durations = trace.parent, trace.host, trace.kind, trace.flags, trace.duration_ns
     found = []
-    for row, kind in enumerate(kinds):
-        if kind == SERVER:
-            above = parents[row]
-            if (
-                above >= 0
-                and kinds[above] == CLIENT
-                and hosts[row] != hosts[above]
-                and 100 * durations[row] <= 101 * durations[above]
-                and not (flags[row] | flags[above]) & ADJUSTED
-            ):
-                found.append((row, above))
+    for row in compress(range(len(kinds)), map(SERVER.__eq__, kinds)):
+        above = parents[row]
+        if (
+            above >= 0
+            and kinds[above] == CLIENT
+            and hosts[row] != hosts[above]
+            and 100 * durations[row] <= 101 * durations[above]
+            and not (flags[row] | flags[above]) & ADJUSTED
+        ):
+            found.append((row, above))
     return found
 
 

@@ -45,9 +45,9 @@ class Gzip(GZipMiddleware):
         await super().__call__(scope, receive, send)
 
 
-def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gzipped(pieces: Iterable[bytes], *, level: int = _LEVEL) -> Iterator[bytes]:
     """The pieces as one gzip file; each is given out as soon as there is something of it."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
     for piece in pieces:
         packed = packer.compress(piece)
         if packed:

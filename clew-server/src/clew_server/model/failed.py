@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -9,11 +10,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.semconv import GRPC_CODES, GRPC_SERVER_FAULTS
 from clew_server.model.fragments import FROM, SEVERITY
-from clew_server.model.heads import SpanHead
 
-EVENTS_TAG, LINKS_TAG, _STATUS_TAG = 0x5A, 0x6A, 0x7A
-"""First bytes of fields of a span: bytes without them have no such field, others may."""
-
+_CODE: Final = b"status_code"
+_FROM: Final = FROM.encode()
+_EXCEPTION_EVENT: Final = re.compile(rb"(?:\x09.{8})?\x12\x09exception", re.DOTALL)
+"""The beginning of an event with this name: its time, which may be absent, and its name."""
 _UNSET: Final = 0
 _ERROR: Final = 2
 _SERVER: Final = 2
@@ -24,22 +25,29 @@ _HTTP_KEYS: Final = ("http.response.status_code", "http.status_code")
 _GRPC_KEYS: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.status_code")
 
 
-def is_failed(head: SpanHead, raw: bytes) -> bool:
+def is_failed(status_code: int, last_event: bytes | None, raw: bytes) -> bool:
     """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes, canonical.
 
-    A field is looked at only where the bytes hold its tag, and the whole span is parsed only where it may hold an exception or a code
-    that fails. Raises DecodeError when it then does not parse.
+    `last_event`: the bytes of its last event, None where it has no event. The whole span is parsed only where it may hold an exception or a code that fails. Raises DecodeError when it then does not parse.
     """
-    status = head.status.code if _STATUS_TAG in raw else _UNSET
-    if status != _UNSET:
-        return status == _ERROR
-    if EVENTS_TAG in raw and b"exception" in raw and head.events and exceptions(Span.FromString(raw)):
-        return True
-    at = raw.find(b"status_code")
+    if status_code != _UNSET:
+        return status_code == _ERROR
+    if last_event is not None and b"exception" in raw:
+        # Only an event that was a log record can be an exception that did not fail the span.
+        if _EXCEPTION_EVENT.match(last_event) and _FROM not in raw:
+            return True
+        if exceptions(Span.FromString(raw)):
+            return True
+    return may_fail_by_code(raw) and failing_code(Span.FromString(raw)) is not None
+
+
+def may_fail_by_code(raw: bytes) -> bool:
+    """False where nothing in the bytes, of one span or of many, is a code that fails its span."""
+    at = raw.find(_CODE)
     while at >= 0:
         if not _is_harmless(raw[max(0, at - 14) : at + 18]):
-            return failing_code(Span.FromString(raw)) is not None
-        at = raw.find(b"status_code", at + 11)
+            return True
+        at = raw.find(_CODE, at + 11)
     return False
 
 

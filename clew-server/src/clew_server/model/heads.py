@@ -1,6 +1,8 @@
 """The head of a span: its ids, name, kind, times and status, read from its bytes without parsing its attributes.
 
-A message with those fields of OTLP's `Span`, wire-compatible with it. Reading it costs half of parsing the whole span.
+`SpanHead` is a message with those fields of OTLP's `Span`, wire-compatible with it. Reading it costs half of parsing the whole span.
+In `SpanHeads`, which has a field `spans`, are many: in each of them `status` is the bytes of the status, and `events` and `links` are
+the bytes of the last one, since a list costs more than all other fields together.
 """
 
 from __future__ import annotations
@@ -22,37 +24,55 @@ _FIELDS: Final = (
 )
 
 
-def _head_class() -> Any:
-    """Built from OTLP's own descriptors: the numbers and types stand nowhere else."""
+def _head_classes() -> tuple[Any, Any]:
+    """The two messages, built from OTLP's own descriptors: the numbers and types stand nowhere else."""
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="clew/span_head.proto", package="clew.head", syntax="proto3")
-    head = file.message_type.add(name="SpanHead")
     whole = Span.DESCRIPTOR.fields_by_name
-    for name in _FIELDS:
-        of = whole[name]
-        made = head.field.add(name=name, number=of.number, label=kinds.LABEL_OPTIONAL)
-        made.type = kinds.TYPE_INT32 if of.enum_type is not None else kinds.Type.Value(kinds.Type.Name(of.type))  # type: ignore[arg-type]
+    head, lean = file.message_type.add(name="SpanHead"), file.message_type.add(name="LeanHead")
+    for message in (head, lean):
+        for name in _FIELDS:
+            of = whole[name]
+            made = message.field.add(name=name, number=of.number, label=kinds.LABEL_OPTIONAL)
+            made.type = kinds.TYPE_INT32 if of.enum_type is not None else kinds.Type.Value(kinds.Type.Name(of.type))  # type: ignore[arg-type]
     for name in _PARTS:
-        head.field.add(name=name, number=whole[name].number, label=kinds.LABEL_REPEATED, type=kinds.TYPE_BYTES)
+        number = whole[name].number
+        head.field.add(name=name, number=number, label=kinds.LABEL_REPEATED, type=kinds.TYPE_BYTES)
+        lean.field.add(name=name, number=number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_BYTES)
     status = head.nested_type.add(name="Status")
     code = Status.DESCRIPTOR.fields_by_name["code"]
     status.field.add(name="code", number=code.number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_INT32)
+    number = whole["status"].number
     head.field.add(
         name="status",
-        number=whole["status"].number,
+        number=number,
         label=kinds.LABEL_OPTIONAL,
         type=kinds.TYPE_MESSAGE,
         type_name=".clew.head.SpanHead.Status",
     )
+    lean.field.add(name="status", number=number, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_BYTES)
+    heads = file.message_type.add(name="SpanHeads")
+    heads.field.add(
+        name="spans",
+        number=1,
+        label=kinds.LABEL_REPEATED,
+        type=kinds.TYPE_MESSAGE,
+        type_name=".clew.head.LeanHead",
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("clew.head.SpanHead"))
+    made_head, made_heads = (
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"clew.head.{name}"))
+        for name in ("SpanHead", "SpanHeads")
+    )
+    return made_head, made_heads
 
 
 if TYPE_CHECKING:
     SpanHead = Span
+    SpanHeads: Any
 else:
-    SpanHead = _head_class()
+    SpanHead, SpanHeads = _head_classes()
 
 
 def span_without_parts(raw: bytes) -> Span:

@@ -7,10 +7,12 @@ trace is. Questions about it are answered in `clew_server.analysis`.
 
 from __future__ import annotations
 
+import operator
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, islice, repeat
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -34,9 +36,9 @@ from clew_server.model.columns import (
     SERVER,
     depths,
 )
-from clew_server.model.failed import EVENTS_TAG, LINKS_TAG, is_failed
 from clew_server.model.fragments import merged
-from clew_server.model.heads import SpanHead, span_without_parts
+from clew_server.model.head_columns import head_columns
+from clew_server.model.heads import span_without_parts
 from clew_server.model.shared import MARK, hang_shared
 from clew_server.model.stored import StoredSpan, StoredSpans
 
@@ -64,7 +66,9 @@ T = TypeVar("T")
 _FIRST_START_NS: Final = 946_684_800_000_000_000
 _LAST_START_NS: Final = 4_102_444_799_999_999_999
 _LONGEST_NS: Final = 2**62 - 1
+_NO_ID: Final = bytes(8)
 _SECOND_NS: Final = 1_000_000_000
+_EXACT_IN_A_FLOAT: Final = 2**53
 _CLOCK_NOISE_NS: Final = 1_000_000
 _HOST_KEYS: Final = ("host.name", "host.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "service.instance.id")
 
@@ -133,7 +137,7 @@ class Trace:
     def rows_of(self, span_ids: Iterable[bytes]) -> list[int]:
         """Rows of the spans with these ids; two may share one, and unknown ones have none."""
         wanted = set(span_ids)
-        return [row for row, span_id in enumerate(self.span_ids) if span_id in wanted]
+        return list(compress(range(len(self)), map(wanted.__contains__, self.span_ids)))
 
     def end_ns(self, row: int) -> int:
         """The span's end, from `t0_unix_nano`."""
@@ -187,8 +191,8 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
         parent=parent,
         end_row=_end_rows(parent),
         depth=depths(parent),
-        start_ns=[start - t0 for start in map(read.starts.__getitem__, order)],
-        duration_ns=_in_order(read.durations, order),
+        start_ns=_in_order(array("q", map(operator.sub, read.starts, repeat(t0))), order),
+        duration_ns=_in_order(array("q", read.durations), order),
         service=service,
         name=list(map(numbers.__getitem__, names)),
         host=host,
@@ -213,46 +217,44 @@ class _Read:
     """
 
     def __init__(self, came: StoredSpans) -> None:
-        self.places: list[int] = []
-        self.ids: list[bytes] = []
-        self.parent_ids: list[bytes] = []
-        self.names: list[str] = []
-        self.starts: list[int] = []
-        self.durations: list[int] = []
-        self.kinds: list[int] = []
-        self.flags: list[int] = []
-        self.broken = 0
-        places, ids, parent_ids, names = self.places, self.ids, self.parent_ids, self.names
-        starts, durations, kinds, flags = self.starts, self.durations, self.kinds, self.flags
-        one_name: dict[str, str] = {}
-        parse = SpanHead.FromString
-        for place, raw in enumerate(came.raw):
-            try:
-                head = parse(raw)
-                flag = FAILED if is_failed(head, raw) else 0
-            except DecodeError:
-                self.broken += 1
-                continue
-            begin, end, kind, name = head.start_time_unix_nano, head.end_time_unix_nano, head.kind, head.name
-            if EVENTS_TAG in raw and head.events:
-                flag |= EVENTS
-            if LINKS_TAG in raw and head.links:
-                flag |= LINKS
-            if end < begin:
-                flag |= MISPLACED
-            if _FIRST_START_NS <= begin <= _LAST_START_NS:
-                starts.append(begin)
-            else:
-                # Whole seconds, as the store has the arrival: the same before and after it is stored.
-                starts.append(came.received_unix_nano[place] // _SECOND_NS * _SECOND_NS)
-                flag |= ADJUSTED
-            durations.append(min(end - begin, _LONGEST_NS) if end > begin > 0 else 0)
-            names.append(one_name.setdefault(name, name))
-            kinds.append(kind if 0 <= kind <= 5 else 0)
-            flags.append(flag)
-            ids.append(head.span_id)
-            parent_ids.append(head.parent_span_id)
-            places.append(place)
+        heads = head_columns(came.raw)
+        self.places = heads.places
+        self.ids = heads.ids
+        self.parent_ids = heads.parent_ids
+        self.names = heads.names
+        self.flags = heads.flags
+        self.broken = len(came) - len(heads.places)
+        self.kinds = heads.kinds
+        if not 0 <= min(self.kinds, default=0) <= max(self.kinds, default=0) <= 5:
+            self.kinds = [kind if 0 <= kind <= 5 else 0 for kind in self.kinds]
+        self.starts = heads.starts_unix_nano
+        self.durations = list(map(operator.sub, heads.ends_unix_nano, heads.starts_unix_nano))
+        self._place(came.received_unix_nano)
+        if not 0 <= min(self.durations, default=0) <= max(self.durations, default=0) <= _LONGEST_NS:
+            self._bound()
+
+    def _bound(self) -> None:
+        """Mark the spans that end before they begin, and bound all lengths."""
+        durations, flags = self.durations, self.flags
+        for at, duration in enumerate(durations):
+            if duration < 0:
+                durations[at] = 0
+                flags[at] |= MISPLACED
+            elif duration > _LONGEST_NS:
+                durations[at] = _LONGEST_NS
+
+    def _place(self, received_unix_nano: Sequence[int]) -> None:
+        """Place at its arrival what has no usable start: whole seconds, as the store has it, the same before and after it is stored."""
+        starts, flags = self.starts, self.flags
+        if min(starts, default=_FIRST_START_NS) >= _FIRST_START_NS and max(starts, default=0) <= _LAST_START_NS:
+            return
+        for at, start in enumerate(starts):
+            if not _FIRST_START_NS <= start <= _LAST_START_NS:
+                starts[at] = received_unix_nano[self.places[at]] // _SECOND_NS * _SECOND_NS
+                flags[at] |= ADJUSTED
+                if start == 0:
+                    # Its end says nothing of its length.
+                    self.durations[at] = 0
 
 
 def _origin(resource: bytes) -> tuple[str, str]:
@@ -268,10 +270,15 @@ def _origin(resource: bytes) -> tuple[str, str]:
 def _by_start(read: _Read, came: StoredSpans) -> list[int]:
     """The spans by start; of those that start together the longest first, then by id, then by what else they hold."""
     starts, durations, ids = read.starts, read.durations, read.ids
-    order = sorted(range(len(starts)), key=starts.__getitem__)
-    ordered = _in_order(starts, order)
+    first = min(starts, default=0)
+    keys: list[int] | list[float] = starts
+    if max(starts, default=0) - first < _EXACT_IN_A_FLOAT:
+        # Python compares these in half the time.
+        keys = list(map(float, map(operator.sub, starts, repeat(first))))
+    order = sorted(range(len(starts)), key=keys.__getitem__)
+    ordered = _in_order(keys, order)
     done = 0
-    for at in [at for at, (one, after) in enumerate(pairwise(ordered)) if one == after]:
+    for at in compress(range(len(ordered)), map(operator.eq, ordered, islice(ordered, 1, None))):
         if at < done:
             continue
         done = bisect_right(ordered, ordered[at], at)
@@ -289,14 +296,21 @@ def _parents(read: _Read, by_start: list[int], came: StoredSpans) -> list[int]:
     two are not marked.
     """
     ids, kinds = read.ids, read.kinds
-    by_id = {ids[i]: i for i in reversed(by_start)}
-    same = _same_ids(read, by_start, by_id) if len(by_id) < len(by_start) else []
-    found = by_id.get
-    none = b"\0" * 8
-    parents = [
-        ROOT if len(parent) != 8 or parent in (none, own) else found(parent, MISSING)
-        for parent, own in zip(read.parent_ids, ids, strict=True)
-    ]
+    by_id = dict(zip(ids, range(len(ids)), strict=True))
+    same: list[list[int]] = []
+    if len(by_id) < len(ids):
+        by_id = {ids[i]: i for i in reversed(by_start)}
+        same = _same_ids(read, by_start, by_id)
+    # Only these ids can be named as a parent.
+    for improper in {_NO_ID, *(one for one in by_id if len(one) != len(_NO_ID))}:
+        by_id.pop(improper, None)
+    parent_ids = read.parent_ids
+    parents: list[int] = list(map(by_id.get, parent_ids, repeat(MISSING)))
+    for i in compress(range(len(ids)), map(MISSING.__eq__, parents)):
+        if len(parent_ids[i]) != len(_NO_ID) or parent_ids[i] == _NO_ID:
+            parents[i] = ROOT
+    for i in compress(range(len(ids)), map(operator.eq, parent_ids, ids)):
+        parents[i] = ROOT
     for sharing in same:
         client = next((i for i in sharing if kinds[i] == CLIENT), None)
         if client is not None:
@@ -310,7 +324,7 @@ def _parents(read: _Read, by_start: list[int], came: StoredSpans) -> list[int]:
     shared = [i for i, kind in enumerate(kinds) if kind in (SERVER, CONSUMER) and MARK in came.raw[i]]
     if shared:
         services = [_origin(origin.resource)[0] for origin in came.origins]
-        hang_shared(shared, parents, read.parent_ids, came.raw, by_id, lambda i: services[came.origin[i]])
+        hang_shared(shared, parents, parent_ids, came.raw, by_id, lambda i: services[came.origin[i]])
     return parents
 
 
@@ -423,7 +437,8 @@ def _end_rows(parent: list[int]) -> list[int]:
     return ends
 
 
-def _in_order(values: list[T], order: list[int]) -> list[T]:
+def _in_order(values: Sequence[T], order: list[int]) -> list[T]:
+    """The values by row. Of an array they are new objects, in memory one after another as they are read from now on."""
     return list(map(values.__getitem__, order))
 
 

@@ -29,6 +29,8 @@ T = TypeVar("T")
 class _Kept:
     trace: Trace
     state: tuple[Hashable, Hashable]
+    fingerprint: int
+    """Of the spans that were read (`StoredSpans.fingerprint`)."""
     size_bytes: int
     used_s: float
     views: dict[Callable[[Trace], Any], Any] = field(default_factory=dict)
@@ -38,7 +40,8 @@ class Traces:
     """Reads traces. Blocking, safe for several threads; one trace is read by one thread at a time, the others wait for it.
 
     A trace that was read is given again only while the states of log and store (`TraceReader.state`) are those it was read
-    at, so nothing that arrived, expired or was damaged since is passed over. What damage took something from is not kept.
+    at, so nothing that arrived, expired or was damaged since is passed over. Where they changed and the spans did not, as when the
+    log's go to the store, the spans are read and nothing is made of them. What damage took something from is not kept.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class Traces:
             if kept is not None and kept.state == (self._recent.state(trace_id), self._store.state(trace_id)):
                 return kept.trace
             self._drop(trace_id)
-            return self._read(trace_id)
+            return self._read(trace_id, kept)
 
     def view(self, trace_id: bytes, view: Callable[[Trace], T]) -> T:
         """What `view` makes of the trace, made once while the trace is kept. For functions of the trace alone whose result is small
@@ -103,12 +106,19 @@ class Traces:
             for trace_id in [trace_id for trace_id, kept in self._kept.items() if kept.used_s <= until_s]:
                 self._remove(trace_id)
 
-    def _read(self, trace_id: bytes) -> Trace:
+    def _read(self, trace_id: bytes, before: _Kept | None) -> Trace:
         # The log first: a span that is being stored meanwhile is then seen twice rather than not at all.
         recent = self._recent.read(trace_id)
         stored = self._store.read(trace_id)
         spans = StoredSpans(recent.spans)
         spans.extend(stored.spans)
+        spans = spans.distinct()
+        fingerprint = spans.fingerprint()
+        state = recent.state, stored.state
+        if before is not None and before.fingerprint == fingerprint and stored.unreadable is None:
+            before.state = state
+            self._keep(trace_id, before)
+            return before.trace
         trace = trace_from_spans(spans, unreadable=stored.unreadable)
         if trace.broken:
             with self._lock:
@@ -116,7 +126,7 @@ class Traces:
         if not len(trace):
             raise self._nothing(trace_id, trace.broken, stored.unreadable)
         if trace.unreadable is None and not trace.broken:
-            self._keep(trace_id, trace, (recent.state, stored.state))
+            self._keep(trace_id, _Kept(trace, state, fingerprint, _size_bytes(trace), self._clock_s()))
         return trace
 
     def _nothing(self, trace_id: bytes, broken: int, unreadable: str | None) -> Exception:
@@ -159,15 +169,13 @@ class Traces:
                 self._kept.move_to_end(trace_id)
             return kept
 
-    def _keep(self, trace_id: bytes, trace: Trace, state: tuple[Hashable, Hashable]) -> None:
-        size = sum(map(len, trace.stored.raw)) + _BYTES_A_SPAN * len(trace)
-        size += sum(len(origin.resource) + len(origin.scope) for origin in trace.stored.origins)
-        if size > self._kept_bytes:
+    def _keep(self, trace_id: bytes, kept: _Kept) -> None:
+        if kept.size_bytes > self._kept_bytes:
             return
         with self._lock:
             self._remove(trace_id)
-            self._kept[trace_id] = _Kept(trace, state, size, self._clock_s())
-            self.size_bytes += size
+            self._kept[trace_id] = kept
+            self.size_bytes += kept.size_bytes
             while self.size_bytes > self._kept_bytes:
                 self._remove(next(iter(self._kept)))
 
@@ -180,3 +188,9 @@ class Traces:
         kept = self._kept.pop(trace_id, None)
         if kept is not None:
             self.size_bytes -= kept.size_bytes
+
+
+def _size_bytes(trace: Trace) -> int:
+    """About what a trace takes in memory, with what is made of it."""
+    size = sum(map(len, trace.stored.raw)) + _BYTES_A_SPAN * len(trace)
+    return size + sum(len(origin.resource) + len(origin.scope) for origin in trace.stored.origins)

@@ -28,9 +28,11 @@ def late_start(evidence: Evidence) -> Iterator[Finding]:
         return
     trace = evidence.trace
     late: dict[int, int] = {}
-    for row in evidence.rows:
-        parent = trace.parent[row]
-        if row == evidence.root or not is_late(evidence, row, parent):
+    starts, ends, parents = evidence.start_ns, evidence.end_ns, trace.parent
+    for row in range(evidence.root + 1, evidence.rows.stop):
+        parent = parents[row]
+        begin_ns = starts[parent]
+        if starts[row] - begin_ns <= (ends[parent] - begin_ns) * _LATE:  # not `is_late`, for the time of a call
             continue
         within = evidence.within(row)
         if within is None or evidence.start_ns[row] - evidence.start_ns[parent] <= within.delay_p95_ns:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
+from itertools import compress, islice
 from typing import Final
 
 from clew_server.analysis.answers import Finding
@@ -19,11 +21,12 @@ _MIN_SHARE: Final = 0.10
 
 def queue_wait(evidence: Evidence) -> Iterator[Finding]:
     """From the end of a PRODUCER to the start of its CONSUMER, and waits that the conventions' attributes say."""
-    least_ns = max(1, evidence.root_ns * _MIN_SHARE)
+    least_ns = max(1.0, evidence.root_ns * _MIN_SHARE)
     yield from _messages(evidence, least_ns)
     start_ns, end_ns = evidence.start_ns, evidence.end_ns
-    for row in evidence.rows:
-        if end_ns[row] - start_ns[row] >= least_ns:
+    lengths = map(operator.sub, end_ns, start_ns)
+    for row in compress(range(len(end_ns)), map(least_ns.__le__, lengths)):
+        if row in evidence.rows:
             wait_ns = _connection_ns(evidence, row)
             if wait_ns >= least_ns:
                 text = f"{evidence.label(row)} waited {duration_text(wait_ns)} for a connection of the pool"
@@ -34,9 +37,7 @@ def _messages(evidence: Evidence, least_ns: float) -> Iterator[Finding]:
     trace = evidence.trace
     kind = trace.kind
     producers: dict[bytes, int] | None = None
-    for row in evidence.rows:
-        if kind[row] != CONSUMER:
-            continue
+    for row in compress(evidence.rows, map(CONSUMER.__eq__, islice(kind, evidence.root, evidence.rows.stop))):
         producer = trace.parent[row]
         if producer < 0 or kind[producer] != PRODUCER:
             if producers is None:

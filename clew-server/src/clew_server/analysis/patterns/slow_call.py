@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress, islice
 from typing import Final
 
 from clew_server.analysis.answers import Finding
@@ -17,11 +18,9 @@ def slow_call(evidence: Evidence) -> Iterator[Finding]:
     """Own time of at least three times the operation's usual p95, and a tenth of the root."""
     if not evidence.usual.within and not evidence.usual.operations:
         return
-    least_ns = evidence.root_ns * _MIN_SHARE
-    for row in evidence.rows:
+    least_ns = max(1.0, evidence.root_ns * _MIN_SHARE)
+    for row in compress(evidence.rows, map(least_ns.__le__, islice(evidence.own_ns, evidence.root, None))):
         own_ns = evidence.own_ns[row]
-        if own_ns == 0 or own_ns < least_ns:
-            continue
         usual = evidence.usual_duration(row)
         if usual is None or own_ns < usual[1] * _TIMES:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import compress
 from typing import Final
 
 from clew_server.analysis.answers import Finding
@@ -41,19 +42,15 @@ def timeout(evidence: Evidence) -> Iterator[Finding]:
     """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set."""
     trace = evidence.trace
     flags = trace.flags
-    if not any(flags[row] & FAILED for row in evidence.rows):
-        return
-    below: dict[int, set[int]] = {}
-    for row in reversed(evidence.rows):
-        limits = below.pop(row, None)
-        if flags[row] & FAILED:
-            limit_ns = limit_of_ns(evidence.length_ns(row))
-            if limit_ns is not None and (limits is None or limit_ns not in limits):
+    rows = range(evidence.rows.stop - 1, evidence.root - 1, -1)
+    # By limit, the first row with it among those behind: it is below this span where it is before its `end_row`.
+    next_row: dict[int, int] = {}
+    for row in compress(rows, map(FAILED.__and__, map(flags.__getitem__, rows))):
+        limit_ns = limit_of_ns(evidence.length_ns(row))
+        if limit_ns is not None:
+            if next_row.get(limit_ns, trace.end_row[row]) >= trace.end_row[row]:
                 yield _finding(evidence, row, limit_ns)
-                limits = {*(limits or ()), limit_ns}
-        above = trace.parent[row]
-        if limits and above >= 0:
-            below.setdefault(above, set()).update(limits)
+            next_row[limit_ns] = row
 
 
 def _finding(evidence: Evidence, row: int, limit_ns: int) -> Finding:
