@@ -14,7 +14,7 @@ from clew.otlp.encode import delimited, tag, varint
 from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
-from clew_server.testing import jaeger, opencensus
+from clew_server.testing import jaeger, opencensus, skywalking
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -162,6 +162,50 @@ def _opencensus(request: ExportTraceServiceRequest) -> list[bytes]:
     return [opencensus.request(made, node)]
 
 
+def _segments(request: ExportTraceServiceRequest) -> list[skywalking.Segment]:
+    """One segment a trace, as the work of one request in one process is."""
+    service, values, spans = _spans(request)
+    segments = []
+    for trace_id in dict.fromkeys(span.trace_id for span in spans):
+        of_trace = [span for span in spans if span.trace_id == trace_id]
+        numbers = {span.span_id: number for number, span in enumerate(of_trace)}
+        segments.append(
+            skywalking.Segment(
+                f"{trace_id.hex()}.57.17954134346500001",
+                f"{of_trace[0].span_id.hex():0>32}.57.17954134346500000",
+                [_segment_span(span, numbers) for span in of_trace],
+                service,
+                str(dict(values).get("service.instance.id", "instance-1")),
+            )
+        )
+    return segments
+
+
+def _segment_span(span: Span, numbers: dict[bytes, int]) -> skywalking.Span:
+    tags = {one.key: str(_value(one.value)) for one in span.attributes}
+    parent = numbers.get(span.parent_span_id, -1)
+    references = []
+    if span.parent_span_id and parent < 0:
+        trace_id = f"{span.trace_id.hex()}.57.17954134346500001"
+        references = [skywalking.Reference(trace_id, f"{span.parent_span_id.hex():0>32}.57.17954134346500000", 0)]
+    return skywalking.Span(
+        numbers[span.span_id],
+        parent,
+        span.name,
+        0 if span.kind in (2, 5) else 1,
+        4 if span.kind in (4, 5) else 3,
+        1,
+        "" if span.kind in (2, 5) else "10.0.0.7:8080",
+        span.start_time_unix_nano // 1_000_000,
+        span.end_time_unix_nano // 1_000_000,
+        span.status.code == 2,
+        list(tags.items()),
+        references=references,
+    )
+
+
+SKYWALKING = "/skywalking.v3.TraceSegmentReportService/"
+
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
@@ -173,4 +217,7 @@ ENCODERS = (
     Encoder("Jaeger thrift, HTTP", "jaeger-http", _jaeger(jaeger.http_body), "/api/traces", "application/x-thrift", budget=3),
     Encoder("Jaeger gRPC", "jaeger-grpc", _jaeger(jaeger.post_spans), "/jaeger.api_v2.CollectorService/PostSpans", budget=3),
     Encoder("OpenCensus", "opencensus", _opencensus, EXPORT_OPENCENSUS, budget=4),
+    Encoder("SkyWalking stream", "skywalking-grpc", lambda one: [*map(skywalking.segment, _segments(one))], SKYWALKING + "collect", budget=5),
+    Encoder("SkyWalking in bulk", "skywalking-grpc", lambda one: [skywalking.collection(_segments(one))], SKYWALKING + "collectInSync", budget=5),
+    Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import queue
 import socket
 import sys
 import tempfile
@@ -126,6 +127,14 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
 
         with contextlib.closing(connection):
             yield post
+    elif _is_one_way(one):
+        # One call for all, as agents hold one open; it is answered when all of it is in the log.
+        messages: queue.Queue[bytes] = queue.Queue(maxsize=256)
+        with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            answer = channel.stream_unary(one.path).future(iter(messages.get, b""), timeout=300)
+            yield messages.put
+            messages.put(b"")
+            answer.result()
     elif transport == "grpc":
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
             call = channel.unary_unary(one.path, request_serializer=bytes, response_deserializer=bytes)
@@ -141,6 +150,11 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
                     time.sleep(0.001)
 
             yield send
+
+
+def _is_one_way(one: Encoder) -> bool:
+    stream = table.BY_NAME[one.receiver].load().streams.get(one.path)
+    return stream is not None and not stream.answer_each
 
 
 def _unread_bytes(port: str) -> int:

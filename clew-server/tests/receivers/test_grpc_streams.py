@@ -337,6 +337,10 @@ def test_a_stream_needs_the_token_as_other_calls_do(stand: ReceiverStand) -> Non
                 iter((spans(1),)), metadata=(("authorization", "Bearer secret"),), timeout=30
             )
             assert answer == b"yes0"
+            for given in ("secret", "Bearer secret"):  # where agents of SkyWalking have it
+                assert channel.unary_unary(BEAT)(b"", metadata=(("authentication", given),), timeout=30) == b"alive"
+            with pytest.raises(grpc.RpcError, match="a token is needed"):
+                channel.unary_unary(BEAT)(b"", metadata=(("authentication", "wrong"),), timeout=30)
     finally:
         stand.run(receiver.stop())
     assert len(stand.logged()) == 1

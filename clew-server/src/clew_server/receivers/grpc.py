@@ -15,7 +15,9 @@ import grpc
 import grpc.aio
 
 from clew_server.collector.intake import Intake, Reservation
+from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput, TooLarge, Unavailable
+from clew_server.model.facts import NOTHING_KNOWN
 from clew_server.receivers import status
 from clew_server.receivers.contract import (
     PROTOBUF,
@@ -57,17 +59,20 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         port: int,
         token: str | None = None,
         other: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({}),
+        remembered: Remembered | None = None,
     ) -> None:
         """With a `token`, every call needs `authorization: Bearer <token>`. An IPv6 host comes without brackets.
 
         `other`: functions for methods that carry no spans, from request to response; quick, called in the event loop. They may
-        raise BadInput.
+        raise BadInput. `remembered`: where what agents say of themselves is kept, for a spec that has something to remember.
         """
         self._spec = spec
         self._intake = intake
         self._host, self._port = host, port
         self._wanted = f"Bearer {token}".encode() if token is not None else None
         self._other = other
+        self._remembered = remembered
+        self._known = NOTHING_KNOWN if remembered is None else remembered.facts(spec.system)
         self._decoding = Decoding(spec)
         self._server: grpc.aio.Server | None = None
         self._reading = Reading()
@@ -115,6 +120,12 @@ class GrpcReceiver(grpc.GenericRpcHandler):
                 return await self._ask(context, function)
 
             return grpc.stream_unary_rpc_method_handler(ask)
+        if method in self._spec.remembers:
+
+            async def remember(_messages: object, context: _Context) -> bytes:
+                return await self._remember(context, method)
+
+            return grpc.stream_unary_rpc_method_handler(remember)
         if method in self._spec.streams:
             stream = self._spec.streams[method]
 
@@ -155,8 +166,20 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         except Exception as error:
             await self._refuse_for(context, error)
 
+    async def _remember(self, context: _Context, method: str) -> bytes:
+        head = Head(method, PROTOBUF, await self._greet(context), known=self._known)
+        try:
+            if self._remembered is None:
+                raise Unavailable("what agents say of themselves is kept nowhere")
+            body = await self._reading.only(context)
+            self._intake.check_room()
+            await self._remembered.add(self._spec.system, self._spec.remembers[method](body, head))
+        except Exception as error:
+            await self._refuse_for(context, error)
+        return self._spec.said.body
+
     async def _take(self, context: _Context, method: str) -> bytes:
-        head = Head(method, PROTOBUF, await self._greet(context))
+        head = Head(method, PROTOBUF, await self._greet(context), known=self._known)
         try:
             body = await self._reading.only(context)
             # The message is in memory already; what the budget can still spare is everything that comes after it.
@@ -170,7 +193,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         return self._spec.answers.accepted(batch, head).body
 
     async def _take_each(self, context: _Context, method: str, stream: Stream) -> None:
-        head = Head(method, PROTOBUF, await self._greet(context))
+        head = Head(method, PROTOBUF, await self._greet(context), known=self._known)
         try:
             with self._one_more_stream():
                 decode = stream.decoder(head) if stream.decoder is not None else self._spec.decode
@@ -257,8 +280,10 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             self._open_streams -= 1
 
     def _is_allowed(self, headers: dict[str, str]) -> bool:
-        given = headers.get("authorization", "").encode("latin-1", "replace")
-        return hmac.compare_digest(given, self._wanted or b"")
+        given = headers.get("authorization", "")
+        if not given and "authentication" in headers:  # SkyWalking's agents have no other
+            given = "Bearer " + headers["authentication"].removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode("latin-1", "replace"), self._wanted or b"")
 
     async def _refuse_for(self, context: _Context, error: Exception) -> NoReturn:
         """Answer with the refusal that an error means, which raises."""

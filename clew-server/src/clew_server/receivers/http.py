@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -11,7 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mutabl
 from typing import Any
 
 from clew_server.collector.intake import GAVE_WAY, Intake, Reservation
+from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
+from clew_server.model.facts import NOTHING_KNOWN
 from clew_server.receivers.compression import check_encoding
 from clew_server.receivers.contract import Answer, Head, OtlpBatch, ReceiverSpec, ReceiverState
 from clew_server.receivers.decoding import NO_MEMORY, NO_MEMORY_RETRY_S, UNFORESEEN, Decoding
@@ -36,17 +39,27 @@ class HttpReceiver:
     """One HTTP listener's requests, as an ASGI app: `POST` to the spec's paths; the rest goes to `other`, or is 404."""
 
     def __init__(
-        self, spec: ReceiverSpec, intake: Intake, state: ReceiverState, *, other: AsgiApp | None = None
+        self,
+        spec: ReceiverSpec,
+        intake: Intake,
+        state: ReceiverState,
+        *,
+        other: AsgiApp | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
+        """`remembered`: where what agents say of themselves is kept, for a spec that has something to remember."""
         self._spec = spec
         self._answers = spec.answers
         self._intake = intake
         self._other = other
+        self._remembered = remembered
+        self._known = NOTHING_KNOWN if remembered is None else remembered.facts(spec.system)
+        self._paths = frozenset((*spec.paths, *spec.remembers))
         self._decoding = Decoding(spec)
         self.state = state
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self._spec.paths:
+        if scope["type"] == "http" and scope["path"] in self._paths:
             if scope["method"] == "POST" or not self._spec.shares_paths:
                 await self._take(scope, receive, send)
                 return
@@ -68,7 +81,7 @@ class HttpReceiver:
         self._decoding.close()
 
     async def _take(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        head = _head(scope)
+        head = dataclasses.replace(_head(scope), known=self._known)
         self.state.saw(_client(scope), time.time_ns())
         if scope["method"] != "POST":
             await self._refuse(send, 405, f"{scope['method']} {head.path}: use POST", head, [(b"allow", b"POST")])
@@ -94,10 +107,14 @@ class HttpReceiver:
             logger.exception("a request to %s failed in a way nobody foresaw", self._spec.name)
             await self._refuse(send, 500, UNFORESEEN, head)
         else:
+            if batch is None:
+                await _answer(send, self._spec.said)
+                return
             self.state.took(batch)
             await _answer(send, self._answers.accepted(batch, head))
 
-    async def _receive(self, receive: _Receive, head: Head, is_gzip: bool) -> OtlpBatch:
+    async def _receive(self, receive: _Receive, head: Head, is_gzip: bool) -> OtlpBatch | None:
+        """None for what an agent says of itself."""
         most_bytes = self._spec.limits.message_bytes
         declared = head.headers.get("content-length", "0")
         size = int(declared) if declared.isdecimal() else 0
@@ -106,6 +123,12 @@ class HttpReceiver:
         async with _arriving(self._intake) as (reservation, patience):
             body = await _read_body(receive, reservation, patience, most_bytes)
             patience.reschedule(None)
+            if head.path in self._spec.remembers:
+                if self._remembered is None or is_gzip:
+                    raise Unsupported("this is not taken here, or not compressed", code="unsupported")
+                facts = self._spec.remembers[head.path](body, head)
+                await self._remembered.add(self._spec.system, facts)
+                return None
             batch = await self._decoding.run(body, head, reservation, is_gzip=is_gzip)
             del body
             await self._intake.accept(batch)

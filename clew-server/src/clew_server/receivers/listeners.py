@@ -166,7 +166,7 @@ class _Http:
         remembered: Remembered | None = None,
     ) -> None:
         assert self._listener is not None
-        self._receiver = HttpReceiver(self._spec, intake, self._state, other=other)
+        self._receiver = HttpReceiver(self._spec, intake, self._state, other=other, remembered=remembered)
         app = Guard(
             self._receiver,
             token=token,
@@ -220,6 +220,7 @@ class _Grpc:
             port=wanted.port,
             token=token,
             other=methods,
+            remembered=remembered,
         )
         try:
             await self._receiver.start()

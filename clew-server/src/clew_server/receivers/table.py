@@ -44,6 +44,8 @@ RECEIVERS = (
     Line("jaeger-grpc", "grpc", 14250, "jaeger.specs:GRPC", "--reporter.grpc.host-port={address}"),
     Line("jaeger-sampling", "http", 5778, "jaeger.specs:SAMPLING", "JAEGER_SAMPLING_ENDPOINT={address}/sampling"),
     Line("opencensus", "grpc", 55678, "opencensus.specs:OPENCENSUS", "TraceExporter(endpoint='{address}')"),
+    Line("skywalking-grpc", "grpc", 11800, "skywalking.specs:GRPC", "SW_AGENT_COLLECTOR_BACKEND_SERVICES={address}"),
+    Line("skywalking-http", "http", 12800, "skywalking.specs:HTTP", "POST {address}/v3/segments (protocol http, backend services {host}:{port})"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

@@ -1,0 +1,166 @@
+"""SkyWalking over gRPC: `SegmentObject` and `SegmentCollection`, into OTLP. No I/O.
+
+A message is cut into its spans before protobuf makes objects, one span at a time, so that memory does not grow with what a hostile
+message says; a span that is none costs its segment nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from clew_server.errors import BadInput, TooLarge
+from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
+from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.memory import check_memory
+from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
+from clew_server.receivers.skywalking.logs import Log
+from clew_server.receivers.skywalking.messages import SegmentMessage, SpanMessage
+from clew_server.receivers.skywalking.properties import resource_of
+from clew_server.receivers.skywalking.spans import Reference, Segment, SkyWalkingSpan, Writer, put
+from clew_server.receivers.wire import fields
+
+_SPANS, _SEGMENTS = 3, 1
+# Where tags and what holds them lie: field number → the message's own such fields.
+_INNER: Final[dict[int, dict[int, Any]]] = {5: {}, 12: {}, 13: {2: {}}}
+
+
+def decode_segment(body: bytes, head: Head) -> OtlpBatch:
+    """One `SegmentObject`. Raises BadInput, TooLarge."""
+    return _decoded(body, head, "SegmentObject")
+
+
+def decode_collection(body: bytes, head: Head) -> OtlpBatch:
+    """A `SegmentCollection`. Raises BadInput, TooLarge."""
+    return _decoded(body, head, "SegmentCollection")
+
+
+def _decoded(body: bytes, head: Head, message: str) -> OtlpBatch:
+    if len(body) > MAX_REQUEST_BYTES:
+        raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
+    writer = Writer()
+    try:
+        if message == "SegmentObject":
+            _add(writer, body, 0, len(body), head)
+        else:
+            _add_all(writer, body, head)
+        return writer.batch(body)
+    except BadInput as error:
+        if error.code == "malformed":
+            why = str(error).rpartition("request: ")[2]
+            raise BadInput(f"the bytes are not a {message} of SkyWalking: {why}", code="malformed") from error
+        raise
+
+
+def _add_all(writer: Writer, body: bytes, head: Head) -> None:
+    for count, field in enumerate(fields(body, 0, len(body)), 1):
+        if count > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} segments in one request")
+        if field.number == _SEGMENTS and field.wire_type == 2:
+            _add(writer, body, field.content, field.end, head)
+
+
+def _add(writer: Writer, body: bytes, at: int, end: int, head: Head) -> None:
+    spans, rest = _cut(body, at, end)
+    segment = _parsed(SegmentMessage, rest, {})
+    trace_id, segment_id = _text(segment.traceId), _text(segment.traceSegmentId)
+    resource_bytes = resource_of(_text(segment.service), _text(segment.serviceInstance), head)
+    writer.segment(resource_bytes, Segment(trace_id, segment_id, segment.isSizeLimited))
+    for start, stop in spans:
+        try:
+            span = _parsed(SpanMessage, body[start:stop], _INNER)
+        except BadInput as error:
+            if isinstance(error, TooLarge):
+                raise
+            writer.malformed()
+        else:
+            writer.add(_span(span))
+
+
+def _cut(body: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], bytes]:
+    """Where the spans of a segment lie, and its other fields."""
+    spans: list[tuple[int, int]] = []
+    rest: list[bytes] = []
+    for field in fields(body, at, end):
+        if field.number == _SPANS and field.wire_type == 2:
+            spans.append((field.content, field.end))
+            if len(spans) > MAX_REQUEST_SPANS:
+                raise TooLarge(f"more than {MAX_REQUEST_SPANS} spans in one request")
+        else:
+            rest.append(body[field.start : field.end])
+            if len(rest) > MAX_PART_FIELDS:
+                raise TooLarge(f"more than {MAX_PART_FIELDS} fields beside the spans")
+    return spans, b"".join(rest)
+
+
+def _parsed(message: Any, raw: bytes, inner: dict[int, Any]) -> Any:
+    """Raises BadInput, TooLarge for a message of more fields than objects should be made for."""
+    if len(raw) > PIECE_BYTES and _count(raw, 0, len(raw), inner, MAX_PART_FIELDS) > MAX_PART_FIELDS:
+        raise TooLarge(f"more than {MAX_PART_FIELDS} tags, logs and other fields in one span or segment")
+    try:
+        return message.FromString(raw)
+    except DecodeError as error:
+        check_memory(error)
+        raise BadInput(str(error), code="malformed") from error
+
+
+def _count(raw: bytes, at: int, end: int, inner: dict[int, Any], limit: int) -> int:
+    count = 0
+    for field in fields(raw, at, end):
+        count += 1
+        if count > limit:
+            return count
+        below = inner.get(field.number)
+        if below and field.wire_type == 2:
+            count += _count(raw, field.content, field.end, below, limit - count)
+    return count
+
+
+def _span(span: Any) -> SkyWalkingSpan:
+    return SkyWalkingSpan(
+        span.spanId,
+        span.parentSpanId,
+        span.startTime,
+        span.endTime,
+        [_reference(one) for one in span.refs],
+        _text(span.operationName),
+        _text(span.peer),
+        span.spanType,
+        span.spanLayer,
+        span.componentId,
+        span.isError,
+        _pairs(span.tags),
+        [Log(one.time, _pairs(one.data)) for one in span.logs],
+        span.skipAnalysis,
+    )
+
+
+def _reference(one: Any) -> Reference:
+    return Reference(
+        one.refType,
+        _text(one.traceId),
+        _text(one.parentTraceSegmentId),
+        one.parentSpanId,
+        _text(one.parentService),
+        _text(one.parentServiceInstance),
+        _text(one.parentEndpoint),
+        _text(one.networkAddressUsedAtPeer),
+    )
+
+
+def _pairs(messages: Iterable[Any]) -> dict[str, Value]:
+    pairs: dict[str, Value] = {}
+    for one in messages:
+        key, value = _text(one.key), _text(one.value)
+        if key in pairs:
+            put(pairs, key, value)
+        else:
+            pairs[key] = value
+    return pairs
+
+
+def _text(raw: bytes) -> str:
+    """U+FFFD stands for what is not UTF-8."""
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,415 @@
+"""Real SkyWalking agents, each in an environment of its own: two services in one trace with an error and a step in another thread.
+
+`make test` runs the agent for Node, which is the quickest to install, `make clients` all, and watches their logs for minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from clew.ids import trace_id_from_text
+from clew_server.testing import skywalking
+from harness import clients
+from harness.backends import Absent
+from harness.server import Server, free_port
+from harness.wire import fresh_name
+
+APPS = Path(__file__).parent / "skywalking"
+KINDS = ["", "internal", "server", "client", "producer", "consumer"]
+COLLECT = "/skywalking.v3.TraceSegmentReportService/collect"
+WATCHED_S = 300.0 if os.environ.get("CLEW_ALL_CLIENTS") else 3.0
+"""How long an agent stays after its trace, with its log watched."""
+
+Command = tuple[list[str], dict[str, str]]
+"""What starts a client, and its environment."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One client, and what is its own of the trace that all of them send."""
+
+    command: Callable[[Server, str, str], Command]
+    receiver: str
+    parents: dict[str, str]
+    """Of each span the name of its parent, by name; the two spans of a call have the same name, and the client's `>` before it."""
+    error: tuple[str, str]
+    """Type and message of the exception that is the origin."""
+    language: str
+    complains: str
+    """A pattern of lines in its log that there must be none of."""
+    dropped: frozenset[str] = field(default=frozenset())
+    """What must have come beside spans."""
+
+
+def python(how: str) -> Callable[[Server, str, str], Command]:
+    def command(server: Server, front: str, back: str) -> Command:
+        interpreter = clients.python("skywalking-python", "apache-skywalking==1.2.0", "requests", "setuptools<81")
+        return [interpreter, str(APPS / "app.py"), how, address(server, f"skywalking-{how}"), front, back], {}
+
+    return command
+
+
+def node(server: Server, front: str, back: str) -> Command:
+    folder = clients.node("skywalking-node", APPS / "package.json")
+    command = ["node", str(APPS / "app.js"), address(server, "skywalking-grpc"), front, back]
+    return command, {"NODE_PATH": str(folder / "node_modules")}
+
+
+def java(server: Server, front: str, back: str) -> Command:
+    program = clients.java("skywalking-java", APPS / "pom.xml", APPS / "SkyWalkingApp.java")
+    classes, _, jars = program[program.index("-cp") + 1].partition(":")
+    home = Path(classes).parent / "agent"
+    jar = home / "skywalking-agent.jar"
+    if not jar.exists():  # the agent wants these folders beside it
+        (home / "config").mkdir(parents=True, exist_ok=True)
+        (home / "plugins").mkdir(exist_ok=True)
+        (home / "config" / "agent.config").touch()
+        shutil.copy(next(Path(jars).parent.glob("apm-agent-*.jar")), jar)
+    where = address(server, "skywalking-grpc")
+    options = f"agent.service_name={front},agent.instance_name={front}-1,collector.backend_service={where}"
+    attached = f"-javaagent:{jar}={options},logging.output=CONSOLE,logging.level=INFO"
+    return [
+        program[0],
+        "-Xmx128m",
+        attached,
+        "-cp",
+        f"{classes}:{jar}",
+        "SkyWalkingApp",
+        str(jar),
+        where,
+        front,
+        back,
+    ], {}
+
+
+PYTHON = Agent(
+    python("grpc"),
+    "skywalking-grpc",
+    {"/buy": "", ">/stock": "/buy", "/stock": ">/stock", "look": "/stock", "select": "look"},
+    ("LookupError", "no stock"),
+    "python",
+    r"\[(?:ERROR|WARNING|CRITICAL)\]|Traceback",
+    frozenset(("meter",)),
+)
+AGENTS = {
+    "Python, gRPC": PYTHON,
+    "Python, HTTP": Agent(
+        python("http"),
+        "skywalking-http",
+        PYTHON.parents,
+        PYTHON.error,
+        "python",
+        PYTHON.complains,
+    ),
+    "Node": Agent(
+        node,
+        "skywalking-grpc",
+        {"GET:/buy": "", ">/stock": "GET:/buy", "GET:/stock": ">/stock", "look": "GET:/stock"},
+        ("RangeError", "no stock"),
+        "nodejs",
+        r"\b(?:error|warn)\b",
+    ),
+    "Java": Agent(
+        java,
+        "skywalking-grpc",
+        {
+            "GET:/buy": "",
+            ">/stock": "GET:/buy",
+            "POST:/stock": ">/stock",
+            "look": "POST:/stock",
+            "PostgreSQL/JDBI/Statement/execute": "look",
+        },
+        ("java.lang.IllegalStateException", "no stock"),
+        "java",
+        r"^(?:ERROR|WARN)\b|Exception",
+        frozenset(("jvm_metrics", "event")),
+    ),
+}
+IN_MAKE_TEST = "Node"
+
+
+@pytest.fixture(scope="module")
+def skywalking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes SkyWalking's segments."""
+    receive = "skywalking-grpc@127.0.0.1:0,skywalking-http@127.0.0.1:0"
+    running = Server(tmp_path_factory.mktemp("skywalking") / "data", options=["--receive", receive]).start()
+    yield running
+    running.close()
+
+
+def address(server: Server, receiver: str) -> str:
+    return server.receiver(receiver).removeprefix("http://")
+
+
+class Running:
+    """A client that has sent its trace and stays."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        everything = {
+            name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_", "SW_"))
+        }
+        self._log = log
+        self._reader = threading.Thread(target=self._read_on, daemon=True)
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, env=everything | environment
+            )
+
+    def trace_id(self) -> str:
+        """The last word of the first line that has a trace id."""
+        assert self._process.stdout is not None
+        lines = b""
+        for line in self._process.stdout:
+            lines += line
+            found = re.fullmatch(rb"(?:trace )?([0-9a-f]{32}(?:\.\d+\.\d+)?)\s*", line)
+            if found:
+                self._reader.start()
+                return found[1].decode()
+        raise AssertionError(f"it ended without a trace: {lines!r}\n{self.logged()}")
+
+    def logged(self) -> str:
+        """What the agents of both processes have logged so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """End its input, at which it ends."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(60)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            if self._reader.is_alive():
+                self._reader.join(30)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def _read_on(self) -> None:
+        """Java's agent logs to its output; it must not stand still because nobody reads."""
+        assert self._process.stdout is not None
+        with self._log.open("ab") as file:
+            for line in self._process.stdout:
+                file.write(line)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == IN_MAKE_TEST else clients.only_in_make_clients) for name in AGENTS]
+)
+def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tmp_path: Path, name: str) -> None:
+    server, agent = skywalking_server, AGENTS[name]
+    front, back = fresh_name("front"), fresh_name("back")
+    before = server.status()["accepted_spans"]
+    try:
+        command, environment = agent.command(server, front, back)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    client = Running(command, environment, tmp_path / "log")
+    try:
+        said = client.trace_id()
+        wait_until(
+            lambda: server.status()["accepted_spans"] >= before + len(agent.parents) or not client.is_running(),
+            client.logged,
+        )
+        server.flush()
+        check_trace(server, agent, said, front, back)
+        end_s = time.monotonic() + WATCHED_S
+        while time.monotonic() < end_s or agent.dropped - set(dropped(server, agent.receiver)):
+            assert client.is_running(), client.logged()
+            assert time.monotonic() < end_s + 60, dropped(server, agent.receiver)
+            time.sleep(0.1)
+        complaints = [line for line in client.logged().splitlines() if re.search(agent.complains, line)]
+        assert complaints == []
+    finally:
+        client.end()
+    (found,) = (one for one in server.status()["receivers"] if one["name"] == agent.receiver)
+    assert (found["refused_requests"], found["last_error"]) == (0, None)
+
+
+def check_trace(server: Server, agent: Agent, said: str, front: str, back: str) -> None:
+    trace_id = trace_id_from_text(said).hex()
+    spans = spans_by_name(server.get_json(f"/api/v1/traces/{trace_id}"))
+    names = {span["spanId"]: name for name, span in spans.items()}
+    assert {name: names.get(span.get("parentSpanId", ""), "") for name, span in spans.items()} == agent.parents
+    at_front = {name for name, span in spans.items() if span["service"] == front}
+    assert len(at_front) == 2
+    assert {span["service"] for span in spans.values()} == {front, back}
+    (root,) = (name for name, parent in agent.parents.items() if not parent)
+    (entry,) = (name for name, parent in agent.parents.items() if parent == ">/stock")
+    kinds = {name: KINDS[span.get("kind", 0)] for name, span in spans.items()}
+    assert kinds.items() >= {root: "server", ">/stock": "client", entry: "server", "look": "internal"}.items()
+    call, look = spans[">/stock"], spans["look"]
+    assert {name for name, span in spans.items() if span.get("status", {}).get("code") == 2} == {
+        ">/stock",
+        entry,
+        "look",
+    }
+    assert look["status"]["message"] == agent.error[1]
+    (failed,) = look["events"]
+    assert failed["name"] == "exception"
+    assert (attributes(failed)["exception.type"], attributes(failed)["exception.message"]) == agent.error
+    stated = attributes(call)
+    assert stated["server.address"] == "127.0.0.1"
+    assert stated["http.response.status_code"] == 500
+    assert str(stated["url.full"]).startswith("http://127.0.0.1:")
+    assert attributes(spans[entry])["sw8.parent_service"] == front
+    resource = look["resource"]
+    assert resource["service.instance.id"] == f"{back}-1"
+    for span in spans.values():
+        assert 0 < int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) < time.time_ns()
+    for name, span in spans.items():
+        if name.startswith(("select", "Postgre")):
+            query = attributes(span)
+            assert (
+                query.items()
+                >= {
+                    "db.system.name": "postgresql",
+                    "db.namespace": "shop",
+                    "db.query.text": "select 1",
+                    "server.address": "db",
+                    "server.port": 5432,
+                }.items()
+            )
+    verdict = server.get_json(f"/api/v1/traces/{trace_id}/explain")
+    assert [failure["span_id"] for failure in verdict["failures"] if failure["role"] == "origin"] == [look["spanId"]]
+    found = server.found(service=back, q="http.response.status_code=500")
+    assert [trace["trace_id"] for trace in found] == [trace_id]
+
+
+@clients.only_in_make_clients
+@pytest.mark.timeout(300)
+def test_what_an_agent_says_of_itself_is_in_its_resource_also_after_a_restart(tmp_path: Path) -> None:
+    receive = f"skywalking-grpc@127.0.0.1:{free_port()}"
+    server = Server(tmp_path / "data", options=["--receive", receive]).start()
+    try:
+        front, back = fresh_name("front"), fresh_name("back")
+        try:
+            command, environment = PYTHON.command(server, front, back)
+        except Absent as reason:
+            pytest.skip(str(reason))
+        client = Running(command, environment, tmp_path / "log")
+        try:
+            client.trace_id()
+        finally:
+            client.end()
+        server.kill()
+        server.start()
+        segment = skywalking.Segment("later.1.2", "segment.1.2", [skywalking.Span()], back, f"{back}-1")
+        with connected(server) as channel:
+            channel.stream_unary(COLLECT)(iter((skywalking.segment(segment),)), timeout=30)
+        server.flush()
+        (group,) = server.get_json(f"/api/v1/traces/{trace_id_from_text('later.1.2').hex()}")["resourceSpans"]
+        resource = attributes(group["resource"])
+        assert (resource["telemetry.sdk.language"], resource["telemetry.sdk.name"]) == ("python", "skywalking")
+        assert resource["process.pid"] == int(resource["sw8.process_no"])
+        assert resource["host.name"] == resource["sw8.hostname"]
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CLEW_ALL_CLIENTS"), reason="takes two starts of a server: `make clients` runs it"
+)
+def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
+    receive = f"skywalking-grpc@127.0.0.1:{free_port()}"
+    server = Server(tmp_path / "data", options=["--receive", receive]).start()
+    acknowledged: list[str] = []
+    sent: list[str] = []
+    try:
+        senders = [threading.Thread(target=send_until_it_fails, args=(server, n, sent, acknowledged)) for n in (1, 2)]
+        for sender in senders:
+            sender.start()
+        wait_until(lambda: len(acknowledged) >= 500)
+        server.kill()
+        for sender in senders:
+            sender.join()
+        server.start()
+        server.flush()
+        # What was on its way and whose answer was lost may be there too.
+        assert len(acknowledged) <= server.status()["stored_spans"] <= len(sent)
+        for trace in acknowledged[:: SEGMENTS_A_CALL * 10]:
+            assert server.get_json(f"/api/v1/traces/{trace_id_from_text(trace).hex()}")["resourceSpans"]
+    finally:
+        server.close()
+
+
+SEGMENTS_A_CALL = 10
+
+
+def send_until_it_fails(server: Server, number: int, sent: list[str], acknowledged: list[str]) -> None:
+    """Send streams of segments, as agents do; note the traces of those that are acknowledged."""
+    with connected(server) as channel:
+        collect = channel.stream_unary(COLLECT)
+        for count in itertools.count(1):
+            traces = [f"{number}.{count}.{n}" for n in range(SEGMENTS_A_CALL)]
+            start_ms = time.time_ns() // 1_000_000
+            spans = [skywalking.Span(start_ms=start_ms, end_ms=start_ms + 1)]
+            sent += traces
+            try:
+                collect(
+                    iter([skywalking.segment(skywalking.Segment(trace, "s" + trace, spans)) for trace in traces]),
+                    timeout=30,
+                )
+            except grpc.RpcError:
+                return
+            acknowledged += traces
+
+
+def connected(server: Server) -> grpc.Channel:
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    return grpc.insecure_channel(address(server, "skywalking-grpc"), options=options)
+
+
+def dropped(server: Server, receiver: str) -> dict[str, int]:
+    (found,) = (one for one in server.status()["receivers"] if one["name"] == receiver)
+    kinds: dict[str, int] = found["dropped"]
+    return kinds
+
+
+def wait_until(is_so: Callable[[], bool], about: Callable[[], str] = str) -> None:
+    """Waits for a condition, not for a time; the limit is for a test that fails."""
+    end_s = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < end_s, f"it did not become so within two minutes\n{about()}"
+        time.sleep(0.02)
+
+
+def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The spans of an OTLP answer, each with the name of its service; a client span has `>` before its name."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in answer["resourceSpans"]:
+        resource = attributes(group["resource"])
+        for scope in group["scopeSpans"]:
+            for span in scope["spans"]:
+                is_call = span.get("kind") == 3 and "db.system.name" not in attributes(span)
+                name = ">" + span["name"] if is_call else span["name"]
+                assert name not in found
+                found[name] = {**span, "service": resource["service.name"], "resource": resource}
+    return found
+
+
+def attributes(item: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in item.get("attributes", ()):
+        ((kind, value),) = pair["value"].items()
+        found[pair["key"]] = int(value) if kind == "intValue" else value
+    return found
