@@ -154,6 +154,7 @@ class App:
             dependencies=self._store.dependencies,
             tags=self._store.tags,
             values=self._store.values,
+            known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)

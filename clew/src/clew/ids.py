@@ -125,7 +125,24 @@ def parent_id_from_pinpoint(transaction_id: str, span_id: int, parent_span_id: i
     parent = span_id_from_int64(parent_span_id)
     if span_id_from_int64(span_id) == span_id_from_int64(span_id_to_pinpoint_callee(parent)):
         return parent
-    return s8(f"next{transaction_id}{span_id}")
+    return span_id_from_pinpoint_call(transaction_id, span_id)
+
+
+def span_id_from_pinpoint_call(transaction_id: str, next_span_id: int) -> bytes:
+    """The event that calls another service, by the id that it chose for the callee's span."""
+    return s8(f"next{transaction_id}{next_span_id}")
+
+
+def span_id_from_pinpoint_async(transaction_id: str, span_id: int, async_id: int) -> bytes:
+    """The event of Pinpoint's span `span_id` that starts the asynchronous part `async_id`, where it calls nobody."""
+    return s8(f"async|{transaction_id}|{span_id}|{async_id}")
+
+
+def span_id_from_pinpoint_event(
+    transaction_id: str, span_id: int, sequence: int, async_id: int = 0, async_sequence: int = 0
+) -> bytes:
+    """Any other event of Pinpoint's span `span_id`; `async_id` and `async_sequence` are 0 outside of asynchronous parts."""
+    return s8(f"event|{transaction_id}|{span_id}|{async_id}|{async_sequence}|{sequence}")
 
 
 # CAT: `domain-ip-hour-index` for a message tree; a call's child has an id made by its caller.

@@ -20,8 +20,8 @@ const TITLES: Record<string, [title: string, note: string]> = {
   'skywalking-grpc': ['SkyWalking', ''],
   'skywalking-http': ['SkyWalking', ''],
   opencensus: ['OpenCensus', ''],
-  pinpoint: ['Pinpoint', ''],
-  'pinpoint-json': ['Pinpoint', 'JSON'],
+  pinpoint: ['Pinpoint', 'three ports'],
+  'pinpoint-json': ['Pinpoint', 'Python, PHP'],
   cat: ['CAT', ''],
   'cat-router': ['CAT', 'router'],
 }

@@ -36,9 +36,11 @@ from clew_server.model.columns import (
     SERVER,
     depths,
 )
+from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.fragments import merged
 from clew_server.model.head_columns import head_columns
 from clew_server.model.heads import span_without_parts
+from clew_server.model.pinpoint import joined
 from clew_server.model.shared import MARK, hang_shared
 from clew_server.model.stored import StoredSpan, StoredSpans
 
@@ -110,6 +112,8 @@ class Trace:
     """Spans whose bytes do not parse: they are left out."""
     awaited: int = 0
     """Events that came as log records and whose span is not here."""
+    unresolved: int = 0
+    """Spans of Pinpoint's with numbers whose words have not come yet (`model.pinpoint`)."""
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -160,14 +164,19 @@ class Trace:
         return self.names[self.name[row]]
 
 
-def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = None) -> Trace:
+def trace_from_spans(
+    spans: Iterable[StoredSpan], *, unreadable: str | None = None, known: Known = NOTHING_KNOWN
+) -> Trace:
     """The trace of these spans: the same for the same spans in any order and however often they come.
+
+    `known`: what Pinpoint's agents have said of the numbers in their spans.
 
     Fragments are merged into their spans. A span that names itself as its parent is a root; of a ring of parents the earliest
     span is. Spans whose bytes do not parse are left out and counted in `Trace.broken`.
     """
     came = (spans if isinstance(spans, StoredSpans) else StoredSpans(spans)).distinct()
     came, awaited = merged(came)
+    came, unresolved = joined(came, known)
     read = _Read(came)
     if len(read.ids) < len(came):
         came = came.take(read.places)
@@ -207,6 +216,7 @@ def trace_from_spans(spans: Iterable[StoredSpan], *, unreadable: str | None = No
         unreadable=unreadable,
         broken=read.broken,
         awaited=awaited,
+        unresolved=unresolved,
     )
 
 

@@ -18,6 +18,7 @@ from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.dependency import Dependencies
+from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
 from clew_server.model.series import Series, SeriesAsked
@@ -146,16 +147,18 @@ class QueryService:
         dependencies: TraceDependencies | None = None,
         tags: TraceTags | None = None,
         values: TraceValues | None = None,
+        known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
         max_waiting: int = _MAX_WAITING,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         """`max_waiting` searches wait at most, and as many other questions. Without `usual` nothing is compared.
+        `known`: what agents have said of the numbers in their spans.
 
         `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
         """
-        self._traces = Traces(store, recent)
+        self._traces = Traces(store, recent, known=known)
         self._search = search
         self._usual = usual
         self._rates = rates

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from clew_server.errors import Damaged, NotFound
+from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.stored import StoredSpans
 from clew_server.model.trace import Trace, trace_from_spans
 from clew_server.store.contract import TraceReader, TraceStore
@@ -51,9 +52,14 @@ class Traces:
         *,
         kept_bytes: int = KEPT_BYTES,
         kept_for_s: float = KEPT_FOR_S,
+        known: Known = NOTHING_KNOWN,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`kept_bytes`: about what the kept ones may take together; `kept_for_s` after its last use one is forgotten."""
+        """`kept_bytes`: about what the kept ones may take together; `kept_for_s` after its last use one is forgotten.
+
+        `known`: what agents have said of the numbers in their spans.
+        """
+        self._known = known
         self._store = store
         self._recent = recent
         self._kept_bytes = kept_bytes
@@ -119,13 +125,13 @@ class Traces:
             before.state = state
             self._keep(trace_id, before)
             return before.trace
-        trace = trace_from_spans(spans, unreadable=stored.unreadable)
+        trace = trace_from_spans(spans, unreadable=stored.unreadable, known=self._known)
         if trace.broken:
             with self._lock:
                 self.broken += trace.broken
         if not len(trace):
             raise self._nothing(trace_id, trace.broken, stored.unreadable)
-        if trace.unreadable is None and not trace.broken:
+        if trace.unreadable is None and not trace.broken and not trace.unresolved:
             self._keep(trace_id, _Kept(trace, state, fingerprint, _size_bytes(trace), self._clock_s()))
         return trace
 

@@ -236,6 +236,8 @@ class ReceiverSpec:
     is_quick: Callable[[bytes, Head], bool] = _decodes_at_once
     """Whether decoding takes a few milliseconds whatever the bytes are; the rest is decoded in a thread. May raise what
     the decoder raises."""
+    ports: int = 1
+    """Over gRPC: so many ports in a row take the same, for agents that use one for each kind of message."""
     streams: Mapping[str, Stream] = field(default_factory=dict)
     """gRPC methods with many messages a call; none of them is in `paths`."""
     others: Mapping[str, Other] = field(default_factory=dict)

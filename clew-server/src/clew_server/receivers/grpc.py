@@ -87,6 +87,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             self._host,
             self._port,
             message_bytes=limits.message_bytes,
+            ports=self._spec.ports,
             more=[
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),

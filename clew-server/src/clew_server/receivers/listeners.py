@@ -224,8 +224,8 @@ class _Grpc:
         )
         try:
             await self._receiver.start()
-        except OSError:
-            raise PortTaken(wanted.host, wanted.port, self._move) from None
+        except OSError as error:
+            raise PortTaken(wanted.host, int(error.filename or wanted.port), self._move) from None
 
     async def stop(self) -> None:
         if self._receiver is not None:

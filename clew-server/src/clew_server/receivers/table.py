@@ -46,6 +46,8 @@ RECEIVERS = (
     Line("opencensus", "grpc", 55678, "opencensus.specs:OPENCENSUS", "TraceExporter(endpoint='{address}')"),
     Line("skywalking-grpc", "grpc", 11800, "skywalking.specs:GRPC", "SW_AGENT_COLLECTOR_BACKEND_SERVICES={address}"),
     Line("skywalking-http", "http", 12800, "skywalking.specs:HTTP", "POST {address}/v3/segments (protocol http, backend services {host}:{port})"),
+    Line("pinpoint", "grpc", 9991, "pinpoint.specs:COLLECTOR", "profiler.transport.grpc.collector.ip={host} (Node: PINPOINT_COLLECTOR_IP={host}); agent port {port}, stat and span the two behind it"),
+    Line("pinpoint-json", "tcp", 9999, "pinpoint.specs:JSON", "pinpointPy: set_agent(ID, NAME, 'tcp:{address}')"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

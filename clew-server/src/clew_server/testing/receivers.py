@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import grpc
@@ -18,6 +19,8 @@ from clew_server.testing.stand import ReceiverStand, StoredAs
 
 _TIMEOUT_S = 30.0
 _NO_ANSWER = 0
+_UNANSWERED = ("udp", "tcp")
+"""Over these nothing is acknowledged, and nothing is refused: a receiver that has no room waits."""
 
 
 class SentSpan(NamedTuple):
@@ -51,6 +54,8 @@ class ReceiverKit:
     path: ClassVar[str] = ""
     #: Over HTTP.
     content_type: ClassVar[str] = PROTOBUF
+    #: What comes with a call over gRPC as metadata: for agents that say there who they are.
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     #: HTTP status of yes.
     accepted_status: ClassVar[int] = 202
     #: Spans in one request; over UDP they must fit a datagram.
@@ -63,6 +68,10 @@ class ReceiverKit:
 
     def encode(self, spans: Sequence[SentSpan]) -> bytes:
         """A request with these spans, in the protocol's bytes."""
+        raise NotImplementedError
+
+    def framed(self, body: bytes) -> bytes:
+        """Over TCP: the bytes in the frame that carries them."""
         raise NotImplementedError
 
     # What a subclass gets
@@ -82,7 +91,7 @@ class ReceiverKit:
                 self._send(stand, body, chance)
                 sent += spans
                 last = body
-                if stand.spec.transport == "udp":
+                if stand.spec.transport in _UNANSWERED:
                     self._wait_for(stand, len(sent))
             stand.restart()
             stored = stand.logged()
@@ -114,7 +123,7 @@ class ReceiverKit:
         with ReceiverStand(self.spec, tmp_path / "wal") as stand:
             nonsense = next(body for body in _nonsense(chance) if not self.takes_or_refuses(body))
             self._send_raw(stand, nonsense, chance)
-            if self.spec.transport == "udp":
+            if self.spec.transport in _UNANSWERED:
                 stand.wait_until(lambda: stand.state.refused_requests == 1, "the nonsense is counted")
             assert stand.state.refused_requests == 1
             assert stand.state.last_error
@@ -122,7 +131,7 @@ class ReceiverKit:
             assert stand.state.last_client.startswith("127.0.0.1:")
             self._send(stand, self.encode(good), chance)
             self._wait_for(stand, len(good))
-            # Over UDP a span is in the log a moment before it is counted.
+            # Over UDP and TCP a span is in the log a moment before it is counted.
             stand.wait_until(lambda: stand.state.spans == len(good), "the good ones are counted")
             assert sorted(one.span_id for one in stand.logged()) == [one.span_id for one in good]
 
@@ -130,7 +139,7 @@ class ReceiverKit:
 
     def takes_or_refuses(self, body: bytes) -> bool:
         """Whether the decoder takes the bytes. Fails for any other exception than BadInput, and for a batch that is not canonical."""
-        head = Head(self.path, self.content_type)
+        head = Head(self.path, self.content_type, self.headers)
         try:
             self.spec.check(head)
             batch = self.spec.decode(body, head)
@@ -148,7 +157,7 @@ class ReceiverKit:
 
     def _send_while_full(self, stand: ReceiverStand, body: bytes, chance: random.Random) -> None:
         """Refused for now, and afterwards sent again by the caller. Over UDP the receiver waits instead: see `_wait_for`."""
-        if stand.spec.transport == "udp":
+        if stand.spec.transport in _UNANSWERED:
             return
         stand.is_full = True
         stand.wait_until(lambda: not self._send_raw(stand, body, chance), "a full disk is a refusal")
@@ -157,7 +166,7 @@ class ReceiverKit:
     def _restart(self, stand: ReceiverStand, last: bytes, chance: random.Random) -> None:
         """Restart, and send what was acknowledged last again: its acknowledgement may have been lost on the way."""
         stand.restart()
-        if stand.spec.transport != "udp":
+        if stand.spec.transport not in _UNANSWERED:
             self._send(stand, last, chance)
 
     def _wait_for(self, stand: ReceiverStand, spans: int) -> None:
@@ -175,6 +184,12 @@ class ReceiverKit:
             case "udp":
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                     sender.sendto(body, stand.address)
+                return True
+            case "tcp":
+                with socket.create_connection(stand.address, timeout=_TIMEOUT_S) as connection:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for piece in _split(self.framed(body), chance):
+                        connection.sendall(piece)
                 return True
             case other:
                 raise NotImplementedError(f"the kit does not send over {other}")
@@ -210,7 +225,7 @@ class ReceiverKit:
         options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(f"{address[0]}:{address[1]}", options=options) as channel:
             call = channel.unary_unary(self.path, request_serializer=bytes, response_deserializer=bytes)
-            outcome = call.future(body, timeout=_TIMEOUT_S)
+            outcome = call.future(body, timeout=_TIMEOUT_S, metadata=tuple(self.headers.items()))
             outcome.exception()  # waits for the end
             code = outcome.code()
         assert code in (

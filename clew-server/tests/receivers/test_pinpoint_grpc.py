@@ -1,0 +1,115 @@
+"""Pinpoint's three ports: what agents say is answered when it is on disk, and what they hold open stays open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from clew_server.receivers.pinpoint import specs
+from clew_server.testing import ReceiverStand, pinpoint
+from clew_server.testing.pinpoint import Event, Span
+
+SUCCESS = b"\x08\x01"
+METADATA = tuple(pinpoint.HEADERS.items())
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[ReceiverStand]:
+    with ReceiverStand(specs.COLLECTOR, tmp_path / "wal") as running:
+        yield running
+
+
+class Agent:
+    """Calls of one agent at one of the three ports."""
+
+    def __init__(self, stand: ReceiverStand, port: int) -> None:
+        host, first = stand.address
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+        self._channel = grpc.insecure_channel(f"{host}:{first + port}", options=options)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def say(self, method: str, body: bytes) -> bytes:
+        call = self._channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+        answer: bytes = call(body, timeout=30, metadata=METADATA)
+        return answer
+
+    def stream(self, method: str, bodies: Any) -> Any:
+        call = self._channel.stream_stream(method, request_serializer=bytes, response_deserializer=bytes)
+        return call(bodies, timeout=30, metadata=METADATA)
+
+
+@pytest.mark.parametrize("port", [0, 1, 2])
+def test_each_of_the_three_ports_takes_everything(stand: ReceiverStand, port: int) -> None:
+    with Agent(stand, port) as agent:
+        assert agent.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(4, "a.A.m()")) == SUCCESS
+        assert list(agent.stream("/v1.Agent/PingSession", iter([b"", b""]))) == [b"", b""]
+        assert list(agent.stream("/v1.Stat/SendAgentStat", iter([b"\x0a\0", b"\x0a\0"]))) == [b""]
+        assert agent.say(specs.SEND_SPAN, pinpoint.span_message(Span(7, rpc="", api_id=4))) == b""
+    assert [one.name for one in stand.logged()] == ["A.m"]
+    assert stand.state.dropped == {"agent_statistics": 2}
+
+
+def test_what_an_agent_said_is_known_after_a_restart(stand: ReceiverStand) -> None:
+    with Agent(stand, 0) as agent:
+        assert agent.say("/v1.Agent/RequestAgentInfo", b"\x0a\x05host1") == SUCCESS
+        assert agent.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(4, "a.A.m()")) == SUCCESS
+        assert agent.say("/v1.Metadata/RequestSqlMetaData", pinpoint.id_and_text(1, "select 1")) == SUCCESS
+        assert agent.say("/v1.Metadata/RequestStringMetaData", pinpoint.id_and_text(1, "text")) == SUCCESS
+    stand.restart()
+    with Agent(stand, 2) as agent:
+        agent.say(specs.SEND_SPAN, pinpoint.span_message(Span(7, events=[Event(0, 1, api_id=4)])))
+    assert sorted(one.name for one in stand.logged()) == ["/", "A.m"]
+
+
+def test_a_full_disk_is_no_success_and_a_broken_message_is_refused(stand: ReceiverStand) -> None:
+    def answered(agent: Agent, body: bytes) -> grpc.StatusCode:
+        try:
+            agent.say("/v1.Metadata/RequestApiMetaData", body)
+        except grpc.RpcError as error:
+            code: grpc.StatusCode = error.code()
+            return code
+        return grpc.StatusCode.OK
+
+    good = pinpoint.api_metadata(4, "a.A.m()")
+    with Agent(stand, 0) as agent:
+        stand.is_full = True
+        stand.wait_until(lambda: answered(agent, good) is grpc.StatusCode.UNAVAILABLE, "the disk is full")
+        stand.is_full = False
+        stand.wait_until(lambda: answered(agent, good) is grpc.StatusCode.OK, "there is room")
+        assert answered(agent, b"\xff\xff") is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_broken_message_in_a_stream_costs_itself_and_the_stream_goes_on(stand: ReceiverStand) -> None:
+    with Agent(stand, 2) as agent:
+        messages = [pinpoint.span_message(Span(1)), b"\xff\xff", pinpoint.span_message(Span(2))]
+        assert list(agent.stream(specs.SEND_SPAN, iter(messages))) == [b""]
+    assert sorted(one.span_id[-1] for one in stand.logged()) == [1, 2]
+    assert stand.state.refused_requests == 1
+
+
+def test_a_span_is_in_the_log_while_its_stream_is_still_open_and_commands_wait(stand: ReceiverStand) -> None:
+    ended = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        yield pinpoint.span_message(Span(1))
+        assert ended.wait(30)
+
+    with Agent(stand, 0) as agent, Agent(stand, 2) as spans:
+        commands = agent.stream("/v1.ProfilerCommandService/HandleCommandV2", iter([]))
+        stream = spans.stream(specs.SEND_SPAN, messages())
+        stand.wait_until(lambda: len(stand.logged()) == 1, "the span is in the log")
+        assert not commands.done()
+        ended.set()
+        assert list(stream) == [b""]
+        assert not commands.done()
+        commands.cancel()
