@@ -14,7 +14,7 @@ from clew.otlp.encode import delimited, tag, varint
 from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
-from clew_server.testing import jaeger, opencensus, skywalking
+from clew_server.testing import datadog, jaeger, opencensus, skywalking
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -206,6 +206,35 @@ def _segment_span(span: Span, numbers: dict[bytes, int]) -> skywalking.Span:
 
 SKYWALKING = "/skywalking.v3.TraceSegmentReportService/"
 
+
+def _datadog(
+    write: Callable[[list[list[dict[str, Any]]]], bytes],
+) -> Callable[[ExportTraceServiceRequest], list[bytes]]:
+    def encode(request: ExportTraceServiceRequest) -> list[bytes]:
+        service, _values, spans = _spans(request)
+        chunks: dict[bytes, list[dict[str, Any]]] = {}
+        for span in spans:
+            found = {one.key: _value(one.value) for one in span.attributes}
+            chunks.setdefault(span.trace_id, []).append(
+                datadog.span(
+                    int.from_bytes(span.trace_id, "big"),
+                    int.from_bytes(span.span_id, "big"),
+                    span.name,
+                    service=service,
+                    parent_id=int.from_bytes(span.parent_span_id, "big"),
+                    start=span.start_time_unix_nano,
+                    duration=span.end_time_unix_nano - span.start_time_unix_nano,
+                    error=int(span.status.code == 2),
+                    meta={key: value for key, value in found.items() if isinstance(value, str)}
+                    | {"span.kind": _KINDS[span.kind].lower(), "env": "prod", "language": "python"},
+                    metrics={key: float(value) for key, value in found.items() if not isinstance(value, str)},
+                )
+            )
+        return [write(list(chunks.values()))]
+
+    return encode
+
+
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
@@ -220,4 +249,6 @@ ENCODERS = (
     Encoder("SkyWalking stream", "skywalking-grpc", lambda one: [*map(skywalking.segment, _segments(one))], SKYWALKING + "collect", budget=5),
     Encoder("SkyWalking in bulk", "skywalking-grpc", lambda one: [skywalking.collection(_segments(one))], SKYWALKING + "collectInSync", budget=5),
     Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
+    Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=4),
+    Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=4),
 )  # fmt: skip

@@ -20,6 +20,7 @@ const TITLES: Record<string, [title: string, note: string]> = {
   'skywalking-grpc': ['SkyWalking', ''],
   'skywalking-http': ['SkyWalking', ''],
   opencensus: ['OpenCensus', ''],
+  datadog: ['Datadog', ''],
   pinpoint: ['Pinpoint', 'three ports'],
   'pinpoint-json': ['Pinpoint', 'Python, PHP'],
   cat: ['CAT', ''],

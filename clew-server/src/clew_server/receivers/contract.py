@@ -226,9 +226,11 @@ class ReceiverSpec:
     default_port: int
     decode: Decoder
     paths: tuple[str, ...] = ()
-    """HTTP paths that take a POST, or gRPC methods. Other paths go to the listener's other app, or are 404."""
+    """HTTP paths that are sent to, or gRPC methods. Other paths go to the listener's other app, or are 404."""
+    verbs: tuple[str, ...] = ("POST",)
+    """HTTP methods by which `paths` are sent to, the usual one first."""
     shares_paths: bool = False
-    """Whether other methods than POST on `paths` are for the listener's other app: Zipkin asks where it sends to."""
+    """Whether other methods than `verbs` on `paths` are for the listener's other app: Zipkin asks where it sends to."""
     answers: Answers = PLAIN_ANSWERS
     limits: Limits = Limits()
     check: Callable[[Head], None] = _nothing_to_check

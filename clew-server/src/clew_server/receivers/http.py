@@ -60,7 +60,7 @@ class HttpReceiver:
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http" and scope["path"] in self._paths:
-            if scope["method"] == "POST" or not self._spec.shares_paths:
+            if scope["method"] in self._spec.verbs or not self._spec.shares_paths:
                 await self._take(scope, receive, send)
                 return
         elif scope["type"] == "http" and (why_not := self._spec.not_found(_head(scope))) is not None:
@@ -71,7 +71,7 @@ class HttpReceiver:
                 self.state.saw(_client(scope), time.time_ns())
             await self._other(scope, receive, send)
         elif scope["type"] == "http":
-            sentence = f"clew receives spans here: POST {' or '.join(self._spec.paths)}"
+            sentence = f"clew receives spans here: {self._spec.verbs[0]} {' or '.join(self._spec.paths)}"
             await _answer(send, Answer(404, sentence.encode()))
         elif scope["type"] == "lifespan":
             await _live(receive, send)
@@ -83,8 +83,10 @@ class HttpReceiver:
     async def _take(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         head = dataclasses.replace(_head(scope), known=self._known)
         self.state.saw(_client(scope), time.time_ns())
-        if scope["method"] != "POST":
-            await self._refuse(send, 405, f"{scope['method']} {head.path}: use POST", head, [(b"allow", b"POST")])
+        if scope["method"] not in self._spec.verbs:
+            allowed = ", ".join(self._spec.verbs)
+            why = f"{scope['method']} {head.path}: use {self._spec.verbs[0]}"
+            await self._refuse(send, 405, why, head, [(b"allow", allowed.encode())])
             return
         try:
             self._spec.check(head)

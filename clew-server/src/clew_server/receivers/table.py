@@ -48,6 +48,7 @@ RECEIVERS = (
     Line("skywalking-http", "http", 12800, "skywalking.specs:HTTP", "POST {address}/v3/segments (protocol http, backend services {host}:{port})"),
     Line("pinpoint", "grpc", 9991, "pinpoint.specs:COLLECTOR", "profiler.transport.grpc.collector.ip={host} (Node: PINPOINT_COLLECTOR_IP={host}); agent port {port}, stat and span the two behind it"),
     Line("pinpoint-json", "tcp", 9999, "pinpoint.specs:JSON", "pinpointPy: set_agent(ID, NAME, 'tcp:{address}')"),
+    Line("datadog", "http", 8126, "datadog.specs:DATADOG", "DD_TRACE_AGENT_URL={address}"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}
