@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import MappingProxyType
@@ -19,6 +20,7 @@ import clew
 from clew.instrumentation import pymongo as instrumentation
 from clew.testing import DatabaseKit, SpanRecorder, assert_span
 from clew.testing.kits.checks import suppressed
+from clew.testing.kits.sameness import outcome
 from harness.backends import Backend
 
 
@@ -265,3 +267,59 @@ def test_patched_clients_are_traced_until_it_is_undone_and_never_twice(
 def test_an_unknown_convention_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown convention"):
         clew.pymongo.CommandTracer(conventions="opentracing")
+
+
+def refused() -> Any:
+    with pymongo.MongoClient("127.0.0.1", 1, serverSelectionTimeoutMS=1) as client:
+        return client.shop.command("ping")
+
+
+CALLS: list[Callable[[Any], Any]] = [
+    lambda db: db.same.insert_one({"_id": 1, "name": "ada"}),
+    lambda db: db.same.insert_many(documents=[{"_id": 2}, {"_id": 3}], ordered=False).inserted_ids,
+    lambda db: db.same.find_one({"_id": 1}),
+    lambda db: [*db.same.find(filter={}, batch_size=1).sort("_id")],
+    lambda db: db.same.update_one({"_id": 1}, {"$set": {"name": "bob"}}).modified_count,
+    lambda db: db.same.insert_one({"_id": 1}).acknowledged,
+    lambda db: db.same.delete_many({}).deleted_count,
+    lambda db: db.command("ping")["ok"],
+    lambda db: db.command("gone"),
+    lambda db: db.same.find_one({"$gone": 1}),
+    lambda db: db.same.insert_one(7),
+    lambda db: db.same.find_one(colour="red"),
+    lambda db: (type(db), type(db.client), type(db.same)),
+    lambda db: pymongo.MongoClient(event_listeners=7),
+    lambda db: pymongo.MongoClient(event_listeners=["mine"]),
+    lambda db: pymongo.MongoClient(colour="red"),
+    lambda db: pymongo.MongoClient("nothing://"),
+    lambda db: refused(),
+]
+
+
+def without_times(got: Any) -> Any:
+    """Without what a server's description says of when it was looked for."""
+    return (
+        (got[0], got[2:])
+        if isinstance(got, tuple) and issubclass(got[0], pymongo.errors.ServerSelectionTimeoutError)
+        else got
+    )
+
+
+@pytest.mark.parametrize("is_patched", [False, True], ids=["explicit", "patched"])
+def test_clients_behave_as_without_tracing(mongodb: Backend, tracer_provider: Any, is_patched: bool) -> None:
+    def called(client: Any) -> list[Any]:
+        with client:
+            client.shop.same.drop()
+            return [without_times(outcome(call, client.shop)) for call in CALLS]
+
+    undo = instrumentation.patch(tracer_provider) if is_patched else None
+    try:
+        options = (
+            {} if is_patched else {"event_listeners": [clew.pymongo.CommandTracer(tracer_provider=tracer_provider)]}
+        )
+        got = called(pymongo.MongoClient(mongodb.host, mongodb.port, **options))
+    finally:
+        if undo is not None:
+            undo()
+    for call, one, other in zip(CALLS, got, called(pymongo.MongoClient(mongodb.host, mongodb.port)), strict=True):
+        assert one == other, inspect.getsource(call)

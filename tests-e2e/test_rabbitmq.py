@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 import clew
 from clew.instrumentation import pika as instrumentation
 from clew.testing import Body, ConsumerKit, ProducerKit, SpanRecorder, assert_span, exceptions_of
+from clew.testing.kits.sameness import outcome
 from harness.backends import Backend
 
 
@@ -230,3 +232,46 @@ def test_what_is_no_channel_is_refused() -> None:
         clew.pika.traced("channel")
     with pytest.raises(ValueError, match="parent or link"):
         instrumentation.patch(None, join="sibling")
+
+
+# In this order, on a queue with messages in it.
+CALLS: list[Callable[[Any, str], Any]] = [
+    lambda c, queue: c.basic_publish("", queue, b"a"),
+    lambda c, queue: c.basic_publish(exchange="", routing_key=queue, body=b"b", properties=None, mandatory=True),
+    lambda c, queue: c.basic_publish("", queue, b"c", pika.BasicProperties(headers={"x": 1})),
+    lambda c, queue: c.basic_publish("", queue, "d", pika.BasicProperties(), False),
+    lambda c, queue: c.basic_publish("", queue),
+    lambda c, queue: c.basic_publish(topic="a"),
+    lambda c, queue: c.basic_publish("", queue, b"a", 7),
+    lambda c, queue: fetched(c, queue)[1],
+    lambda c, queue: c.basic_get(queue=queue, auto_ack=True)[2],
+    lambda c, queue: c.basic_get(),
+    lambda c, queue: next(c.consume(queue, auto_ack=True, inactivity_timeout=5))[2],
+    lambda c, queue: next(c.consume()),
+    lambda c, queue: c.cancel() >= 0,
+    lambda c, queue: type(c.basic_consume(queue, lambda *given: None, auto_ack=True)),
+    lambda c, queue: type(c.basic_consume(queue=queue, on_message_callback=print, consumer_tag=None)),
+    lambda c, queue: c.basic_consume(queue, None),
+    lambda c, queue: c.basic_consume(queue),
+    lambda c, queue: type(c),
+]
+
+
+@pytest.mark.parametrize("is_patched", [False, True], ids=["explicit", "patched"])
+def test_channels_behave_as_without_tracing(
+    connect: Callable[[], Any], queue: str, tracer_provider: Any, is_patched: bool
+) -> None:
+    undo = instrumentation.patch(tracer_provider) if is_patched else None
+    try:
+        channel = connect().channel()
+        if not is_patched:
+            clew.pika.traced(channel, tracer_provider=tracer_provider)
+        got = [outcome(lambda c, call=call: call(c, queue), channel) for call in CALLS]
+    finally:
+        if undo is not None:
+            undo()
+    channel.connection.close()
+    plain = connect().channel()
+    plain.queue_purge(queue)
+    for call, one in zip(CALLS, got, strict=True):
+        assert one == outcome(lambda c, call=call: call(c, queue), plain), inspect.getsource(call)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import clew
 from clew.instrumentation import redis as instrumentation
 from clew.testing import DatabaseKit, SpanRecorder, assert_span
+from clew.testing.kits.sameness import aoutcome, outcome
 from harness.backends import Backend
 
 
@@ -306,3 +308,87 @@ def test_commands_pipelines_and_transactions_of_a_cluster_are_traced(
 def test_what_is_not_a_client_is_refused() -> None:
     with pytest.raises(TypeError, match="not a Redis client: dict"):
         clew.redis.traced({})
+
+
+def watched(client: redis_py.Redis) -> Any:
+    with client.pipeline() as pipeline:
+        pipeline.watch("a")
+        before = pipeline.get("a")
+        pipeline.multi()
+        pipeline.set("a", 5)
+        return before, pipeline.execute()
+
+
+CALLS: list[Callable[[Any], Any]] = [
+    lambda c: c.set(name="a", value=2, ex=100, nx=True),
+    lambda c: c.get("a"),
+    lambda c: c.execute_command("GET", "a"),
+    lambda c: c.execute_command("CONFIG GET", "maxmemory"),
+    lambda c: c.execute_command("GET", "a", NEVER_DECODE=True),
+    lambda c: c.execute_command(),
+    lambda c: c.get(),
+    lambda c: c.set("a", object()),
+    lambda c: c.lpush("a", 1),
+    lambda c: c.eval("return redis.error_reply('MY code')", 0),
+    lambda c: c.pipeline(),
+    lambda c: c.pipeline(True).set("b", 1).get("b").execute(),
+    lambda c: c.pipeline(transaction=False, shard_hint=None).execute(),
+    lambda c: c.pipeline().lpush("a", 1).execute(),
+    lambda c: c.pipeline().lpush("a", 1).execute(raise_on_error=False),
+    lambda c: c.pipeline().execute(1, 2),
+    lambda c: c.pipeline(colour="red"),
+]
+SYNC_CALLS: list[Callable[[Any], Any]] = [
+    *CALLS,
+    watched,
+    lambda c: (len(c.pipeline().get("a")), bool(c.pipeline())),
+    lambda c: c.transaction(lambda pipeline: [pipeline.multi(), pipeline.set("a", 3)], "a"),
+    lambda c: c.register_script("return 1")(),
+    lambda c: [*c.scan_iter(match="a")],
+    lambda c: c.lock("lock", timeout=10).acquire(blocking=False),
+    lambda c: (type(c), type(c.pubsub()), type(c.client())),
+]
+
+
+async def awaited(call: Callable[[Any], Any], client: Any) -> Any:
+    """What a call gives, awaited where it can be."""
+    given = call(client)
+    return await given if isinstance(given, Awaitable) else given
+
+
+@pytest.mark.parametrize("is_patched", [False, True], ids=["explicit", "patched"])
+def test_clients_behave_as_without_tracing(redis: Backend, tracer_provider: Any, is_patched: bool) -> None:
+    got = []
+    undo = instrumentation.patch(tracer_provider) if is_patched else None
+    try:
+        with redis_py.Redis(redis.host, redis.port) as client:
+            client.flushall()
+            if not is_patched:
+                clew.redis.traced(client, tracer_provider=tracer_provider)
+            got += [outcome(call, client) for call in SYNC_CALLS]
+    finally:
+        if undo is not None:
+            undo()
+    with redis_py.Redis(redis.host, redis.port) as plain:
+        plain.flushall()
+        for call, one in zip(SYNC_CALLS, got, strict=True):
+            assert one == outcome(call, plain), inspect.getsource(call)
+
+
+@pytest.mark.parametrize("is_patched", [False, True], ids=["explicit", "patched"])
+def test_async_clients_behave_as_without_tracing(redis: Backend, tracer_provider: Any, is_patched: bool) -> None:
+    async def run(traced: bool) -> list[Any]:
+        async with async_redis.Redis(host=redis.host, port=redis.port) as client:
+            await client.flushall()
+            if traced and not is_patched:
+                clew.redis.traced(client, tracer_provider=tracer_provider)
+            return [await aoutcome(lambda c, call=call: awaited(call, c), client) for call in CALLS]
+
+    undo = instrumentation.patch(tracer_provider) if is_patched else None
+    try:
+        got = asyncio.run(run(True))
+    finally:
+        if undo is not None:
+            undo()
+    for call, one, other in zip(CALLS, got, asyncio.run(run(False)), strict=True):
+        assert one == other, inspect.getsource(call)

@@ -16,6 +16,7 @@ from aiohttp import web
 from opentelemetry.trace import SpanKind
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.serving import make_server
+from werkzeug.test import EnvironBuilder
 
 import clew
 from clew.testing import SpanRecorder, assert_span
@@ -99,6 +100,32 @@ def test_an_asgi_connection_without_a_port_has_no_peer(tracer_provider: Any, cli
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": client}
     asyncio.run(clew.asgi.TracingMiddleware(hello, tracer_provider=tracer_provider)(scope, send, send))  # type: ignore[arg-type]
     assert not [key for key in recorder.one().attributes if key.startswith("network.peer.")]
+
+
+@pytest.mark.parametrize("protocol", ["asgi", "wsgi", "aiohttp"])
+def test_user_and_password_in_the_host_header_are_not_recorded(tracer_provider: Any, protocol: str) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    sent = {"Host": "ada:secret@shop.example:8080"}
+    if protocol == "asgi":
+        with uvicorn_serving(clew.asgi.TracingMiddleware(hello, tracer_provider=tracer_provider)) as port:
+            get(port, "/", **sent)
+    elif protocol == "wsgi":
+        app: Any = clew.wsgi.TracingMiddleware(flask.Flask("shop"), tracer_provider=tracer_provider)
+        app(EnvironBuilder("/", headers=sent).get_environ(), lambda *_: None).close()
+    else:
+
+        async def main() -> None:
+            served = web.Application(middlewares=[clew.aiohttp.middleware(tracer_provider=tracer_provider)])
+            runner = web.AppRunner(served)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await asyncio.to_thread(get, runner.addresses[0][1], "/", **sent)
+            await runner.cleanup()
+
+        asyncio.run(main())
+    span = recorder.one(kind=SpanKind.SERVER)
+    assert_span(span, attributes={"server.address": "shop.example", "server.port": 8080})
+    assert "secret" not in str(dict(span.attributes))
 
 
 def test_aiohttp_says_who_is_at_the_other_end_and_leaves_out_the_routes_of_a_template(tracer_provider: Any) -> None:

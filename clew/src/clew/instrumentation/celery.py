@@ -7,7 +7,7 @@ Tasks in a worker are traced through Celery's signals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar, Unpack
@@ -77,10 +77,13 @@ class _Celery:
     def send_task(self, app: Any, original: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
         if not self._tracing.is_on:
             return original(*args, **options)
+        name, given = args[0] if args else options.get("name"), options.get("headers") or {}
+        if not (isinstance(name, str) and isinstance(given, Mapping)):
+            return original(*args, **options)  # which refuses it
+        call: _TaskTransport | None = None
         try:
-            name = args[0] if args else options["name"]
             # Beside those of the caller; a worker finds them on the task's request.
-            headers = dict(options.get("headers") or {})
+            headers = dict(given)
             queue = options.get("queue") or options.get("routing_key") or app.conf.task_default_queue
             destination = getattr(queue, "name", queue)
             call = _TaskTransport(
@@ -88,6 +91,7 @@ class _Celery:
             )
         except Exception as failure:
             guard.swallow("reading a task of Celery", failure)
+        if call is None:
             return original(*args, **options)
         return self._tracing.send(call, original, *args, **{**options, "headers": headers})
 

@@ -44,18 +44,22 @@ class _Methods:
         self._tracing = tracing
 
     def basic_publish(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+        given = argument(args, kw, 3, "properties")
+        exchange, key, body = (argument(args, kw, n, name) for n, name in enumerate(_OF_PUBLISH))
+        if not (isinstance(exchange, str) and isinstance(key, str) and isinstance(given, pika.BasicProperties | None)):
+            return original(*args, **kw)  # which refuses it
+        call: MessageTransport | None = None
         try:
-            given = argument(args, kw, 3, "properties")
             # A copy, as the application's own may serve for several messages.
             own = pika.BasicProperties() if given is None else copy.copy(given)
             own.headers = dict(own.headers or {})
-            exchange, key, body = (argument(args, kw, n, name) for n, name in enumerate(_OF_PUBLISH))
             size = len(body) if isinstance(body, (bytes, str)) else None
             call = publishing(own, own.headers, exchange, key, size, _peer(channel))
+            args, kw = with_argument(args, kw, 3, "properties", own)
         except Exception as failure:
             guard.swallow("reading a message of pika", failure)
+        if call is None:
             return original(*args, **kw)
-        args, kw = with_argument(args, kw, 3, "properties", own)
         return self._tracing.send(call, original, *args, **kw)
 
     def basic_consume(self, channel: Any, original: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
