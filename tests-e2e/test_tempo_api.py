@@ -176,7 +176,9 @@ def test_a_search_by_tags_and_durations(tempo: Tempo) -> None:
 def test_what_cannot_be_said_is_400_with_a_sentence(tempo: Tempo) -> None:
     answer = tempo.get("/api/search", q='{ name =~ "GET.*" }')
     assert answer.status_code == 400
-    assert answer.text.startswith("character 7: =~ is not answered; clew answers conditions joined by &&")
+    assert answer.text.startswith(
+        "character 7: =~ is not answered: texts are compared as a whole; clew answers conditions joined by &&"
+    )
     assert answer.headers["content-type"].startswith("text/plain")
 
 

@@ -153,7 +153,6 @@ class App:
             usual=self._store.usual,
             rates=self._store.rates,
             dependencies=self._store.dependencies,
-            tags=self._store.tags,
             values=self._store.values,
             known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,

@@ -99,7 +99,9 @@ def zipkin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zipkin]:
     folder = tmp_path_factory.mktemp("zipkin")
     store = ChdbStore(folder / "chdb", schema_folder=folder / "schema", writers=1, readers=2)
     store.open()
-    query = QueryService(store.reader, store.reader, NothingRecent(), dependencies=store.dependencies, tags=store.tags)
+    query = QueryService(
+        store.reader, store.reader, NothingRecent(), dependencies=store.dependencies, values=store.values
+    )
 
     async def ready() -> None:
         return None

@@ -85,6 +85,6 @@ def test_a_value_of_any_type_is_found_by_its_text_in_a_span_and_in_a_resource(op
                     )
                 )
             )
-            assert [trace.trace_id for trace in found.traces] == [trace_id], (key, text)
+            assert [trace.trace_id for trace in found.traces] == [trace_id], (key, text[:99], found.reason)
     absent = SpanCondition("attr", "=", "something else", "of.span")
     assert not opened.store.reader.find(Search(span=(absent,))).traces

@@ -28,7 +28,7 @@ def test_any_bytes_are_fields_or_a_value_error(data: bytes) -> None:
         pass
 
 
-@pytest.mark.parametrize("data", [b"\x80", b"\x0a\x05abc", b"\x09\x01", b"\x0d\x01", b"\x0b", b"\xff" * 12])
+@pytest.mark.parametrize("data", [b"\x80", b"\x0a\x05abc", b"\x09\x01", b"\x0d\x01", b"\x0b\x0c", b"\xff" * 12])
 def test_what_is_cut_short_or_no_message_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no varint|cut short|no field"):
+    with pytest.raises(ValueError, match=r"a number|ends beyond|a group"):
         list(decode.fields(data))

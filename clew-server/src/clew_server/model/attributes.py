@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -20,6 +21,18 @@ def text_of(attributes: Iterable[KeyValue], *keys: str) -> str:
     """The first of these keys that is there and not empty, as text (`model.text`); empty where none is."""
     found = {pair.key: pair.value for pair in attributes if pair.key in keys}
     return next((text for key in keys if key in found and (text := value_text(found[key]))), "")
+
+
+def plain(value: AnyValue, leaf: Callable[[AnyValue], Any]) -> Any:
+    """A value as JSON knows it. `leaf` says what becomes of those that it has no form for: bytes and floating point numbers."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [plain(one, leaf) for one in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: plain(pair.value, leaf) for pair in value.kvlist_value.values}
+    if kind in ("string_value", "bool_value", "int_value"):
+        return getattr(value, kind)
+    return None if kind is None else leaf(value)
 
 
 def text_in_span(raw: bytes, key: str) -> str | None:

@@ -35,7 +35,6 @@ from clew_server.store.contract import (
     TraceReader,
     TraceSearch,
     TraceStore,
-    TraceTags,
     TraceUsual,
     TraceValues,
 )
@@ -46,6 +45,7 @@ MAX_SPANS_OF_A_BRIEF: Final = 10_000
 SEARCH_THREADS: Final = 3
 LOOKUP_THREADS: Final = 2
 _MAX_WAITING: Final = 64
+_MAX_NAMES: Final = 1_000
 
 T = TypeVar("T")
 
@@ -145,7 +145,6 @@ class QueryService:
         usual: TraceUsual | None = None,
         rates: TraceRates | None = None,
         dependencies: TraceDependencies | None = None,
-        tags: TraceTags | None = None,
         values: TraceValues | None = None,
         known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
@@ -163,7 +162,6 @@ class QueryService:
         self._usual = usual
         self._rates = rates
         self._dependencies = dependencies
-        self._tags = tags
         self._values = values
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
@@ -313,23 +311,20 @@ class QueryService:
         return await self._lookups.run(lambda: self._search.operations(service))
 
     async def resource_keys(self) -> Names[str]:
-        """Names of the attributes of resources, sorted."""
-        return await self._lookups.run(self._asked_for_tags().resource_keys)
+        """Names of the attributes of resources, at most 1,000, sorted."""
+        values = self._known_values()
+        return await self._lookups.run(lambda: values.resource_keys(_MAX_NAMES))
 
     async def resource_values(self, key: str) -> Names[str]:
-        """Values of an attribute of resources, sorted; none for an unknown one."""
-        tags = self._asked_for_tags()
-        return await self._lookups.run(lambda: tags.resource_values(key))
+        """Values of an attribute of resources, the 1,000 most frequent, sorted; none for an unknown one."""
+        values = self._known_values()
+        found = await self._lookups.run(lambda: values.values("resource", key, 0, 0, _MAX_NAMES))
+        return Names(sorted(text for _, text in found.found), found.missing)
 
     async def peers(self, service: str, from_unix_nano: int, to_unix_nano: int) -> Names[str]:
-        """Other sides of a service's calls, as its own spans in that time name them, sorted."""
-        tags = self._asked_for_tags()
-        return await self._searches.run(lambda: tags.peers(service, from_unix_nano, to_unix_nano))
-
-    def _asked_for_tags(self) -> TraceTags:
-        if self._tags is None:
-            raise Unavailable("This server has no store that knows attributes.")
-        return self._tags
+        """Other sides of a service's calls, as its own spans in that time name them, at most 1,000, sorted."""
+        values = self._known_values()
+        return await self._searches.run(lambda: values.peers(service, from_unix_nano, to_unix_nano, _MAX_NAMES))
 
     def statistics(self) -> QueryStatistics:
         """What runs or waits now, what was refused, and spans that could not be read."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clew.otlp.encode import delimited
 from clew_server.errors import TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_SPANS
 from clew_server.receivers.signals import TRACES, Signal
-from clew_server.receivers.wire import broken, count_fields, fields, length_delimited, varint
+from clew_server.receivers.wire import broken, count_fields, fields, varint
 
 PIECE_BYTES = 512 << 10
 MAX_PART_FIELDS = PIECE_BYTES // 2
@@ -48,7 +49,7 @@ def _of_resource(cut: _Cut, at: _Edges) -> Iterator[bytes]:
     for run in cut.runs(scopes, max(PIECE_BYTES, _HEAD_SHARE * len(head))):
         if len(run) > 1 or run[0][1] - run[0][0] <= PIECE_BYTES:
             cut.check_long(run, cut.signal.scopes)
-            yield length_delimited(1, head + unknown + cut.join(run))
+            yield delimited(1, head + unknown + cut.join(run))
         else:
             yield from _of_scope(cut, run[0], head, unknown)
         unknown = b""
@@ -59,8 +60,8 @@ def _of_scope(cut: _Cut, at: _Edges, resource: bytes, unknown_of_resource: bytes
     cut.check_head(head, "scope")
     for run in cut.runs(spans, max(PIECE_BYTES, _HEAD_SHARE * (len(head) + len(resource)))):
         cut.check_long(run, cut.signal.items)
-        scope = length_delimited(2, head + unknown + cut.join(run))
-        yield length_delimited(1, resource + unknown_of_resource + scope)
+        scope = delimited(2, head + unknown + cut.join(run))
+        yield delimited(1, resource + unknown_of_resource + scope)
         unknown = unknown_of_resource = b""
 
 

@@ -1,23 +1,20 @@
-"""Protobuf bytes walked field by field, without a parser: where fields begin and end, and how many there are. No I/O."""
+"""Protobuf bytes walked field by field, without a parser: where fields lie, and how many there are. No I/O.
+
+The walk is `clew.otlp.decode`'s; what it says about bytes that are no message becomes a refusal here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from clew.otlp import decode
+from clew.otlp.decode import Field
 from clew_server.errors import BadInput
 
+__all__ = ["Field", "broken", "count_below", "count_fields", "fields", "varint"]
+
 _DEEPEST = 100  # where protobuf parsers stop
-
-
-class Field(NamedTuple):
-    """One field of a message: `body[start:end]` with its tag, `body[content:end]` without tag and length."""
-
-    number: int
-    wire_type: int
-    start: int
-    content: int
-    end: int
 
 
 def broken(what: str) -> BadInput:
@@ -26,72 +23,18 @@ def broken(what: str) -> BadInput:
 
 def varint(body: bytes, at: int, end: int) -> tuple[int, int]:
     """The number at `at` and the place behind it. Raises BadInput where it does not end before `end`."""
-    value = shift = 0
-    while at < end:
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift >= 70:
-            raise broken("a number of more than ten bytes")
-    raise broken("they end inside a number")
+    try:
+        return decode.varint(body, at, end)
+    except ValueError as error:
+        raise broken(str(error)) from None
 
 
 def fields(body: bytes, at: int, end: int) -> Iterator[Field]:
     """The fields of the message `body[at:end]`. A group is one field. Raises BadInput for what is no message."""
-    while at < end:
-        start = at
-        tag = body[at]
-        at += 1
-        if tag >= 0x80:
-            tag, at = varint(body, start, end)
-        content, at = _span_of(body, tag, at, end)
-        yield Field(tag >> 3, tag & 7, start, content, at)
-
-
-def _span_of(body: bytes, tag: int, at: int, end: int) -> tuple[int, int]:
-    """Where the content behind a tag begins and ends."""
-    wire_type = tag & 7
-    content = at
-    if wire_type == 2:
-        if at < end and body[at] < 0x80:
-            content = at + 1
-            at = content + body[content - 1]
-        else:
-            length, content = varint(body, at, end)
-            at = content + length
-    elif wire_type == 0:
-        _, at = varint(body, at, end)
-    elif wire_type == 1:
-        at += 8
-    elif wire_type == 5:
-        at += 4
-    elif wire_type == 3:
-        at = _end_of_group(body, tag >> 3, at, end)
-    else:
-        raise broken(f"wire type {wire_type} where a field should begin")
-    if at > end or not 0 < tag >> 3 < 1 << 29:
-        raise broken("a field ends beyond its message, or has no number")
-    return content, at
-
-
-def _end_of_group(body: bytes, number: int, at: int, end: int) -> int:
-    """The place behind the end of a group that began before `at`."""
-    open_groups = [number]
-    while open_groups:
-        tag, at = varint(body, at, end)
-        if tag & 7 == 4:
-            if open_groups.pop() != tag >> 3:
-                raise broken("a group that another one's end closes")
-        elif tag & 7 == 3:
-            open_groups.append(tag >> 3)
-            if len(open_groups) > _DEEPEST:
-                raise broken("groups nested too deeply")
-        else:
-            _, at = _span_of(body, tag, at, end)
-    return at
+    try:
+        yield from decode.walk(body, at, end)
+    except ValueError as error:
+        raise broken(str(error)) from None
 
 
 def count_fields(body: bytes, at: int, end: int, kind: str, limit: int) -> int:
@@ -146,13 +89,3 @@ def count_below(body: bytes, inner: Mapping[int, Any], limit: int, at: int = 0, 
         if below is not None and field.wire_type == 2:
             count += count_below(body, below, limit - count, field.content, field.end)
     return count
-
-
-def length_delimited(number: int, content: bytes) -> bytes:
-    """A field of this number, below 16, with this content."""
-    length, rest = bytearray((number << 3 | 2,)), len(content)
-    while rest > 0x7F:
-        length.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    length.append(rest)
-    return bytes(length) + content

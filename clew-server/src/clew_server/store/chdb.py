@@ -11,7 +11,6 @@ from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_rates import ChdbRates
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
-from clew_server.store.chdb_tags import ChdbTags
 from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_values import ChdbValues
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
@@ -27,7 +26,7 @@ class ChdbStore:
     thread of a server. The parts:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
-    `dependencies`: TraceDependencies · `tags`: TraceTags · `values`: TraceValues · `maintenance`: StoreMaintenance
+    `dependencies`: TraceDependencies · `values`: TraceValues · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -35,7 +34,6 @@ class ChdbStore:
     usual: ChdbUsual
     dependencies: ChdbDependencies
     rates: ChdbRates
-    tags: ChdbTags
     values: ChdbValues
     maintenance: ChdbMaintenance
 
@@ -77,7 +75,6 @@ class ChdbStore:
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
         self.rates = ChdbRates(connections.read, tables)
-        self.tags = ChdbTags(connections.read, tables)
         self.dependencies = ChdbDependencies(connections.read, tables)
         self.values = ChdbValues(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)

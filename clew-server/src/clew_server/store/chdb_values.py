@@ -10,6 +10,7 @@ from clew_server.model.series import Point, Series, SeriesAsked
 from clew_server.store.asking import Stopped
 from clew_server.store.chdb_search import FIRST_START_NS, LAST_START_NS, ChdbTraces, bound_text
 from clew_server.store.contract import Names
+from clew_server.store.peers import KEYS_AND_VALUES, peer_of
 
 LOOKED_AT: Final = 2_000_000
 """Spans that are looked at for keys and values."""
@@ -38,7 +39,7 @@ class ChdbValues:
         self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
     ) -> Names[tuple[str, str]]:
         """See TraceValues."""
-        bound = {"key": key.encode("utf-8", "surrogatepass").hex(), "limit": str(limit)}
+        bound = {"key": _hex(key), "limit": str(limit)}
         if place == "resource":
             rows, missing = self._rows("values_of_resources", bound)
             return Names([("string", value) for value, _ in rows], missing)
@@ -46,10 +47,18 @@ class ChdbValues:
         rows, missing = self._rows("attribute_values", bound)
         return Names([(_TYPES.get(int(type_), "string"), value) for value, type_, _ in rows], missing)
 
+    def resource_keys(self, limit: int) -> Names[str]:
+        """See TraceValues."""
+        return self._names("resource_keys", {"limit": str(limit)})
+
+    def peers(self, service: str, from_unix_nano: int, to_unix_nano: int, limit: int) -> Names[str]:
+        """See TraceValues."""
+        bound = {"service": _hex(service), "limit": str(limit), **_window(from_unix_nano, to_unix_nano)}
+        return self._names("peers", bound, PEER=peer_of("named"), KEYS_AND_VALUES=KEYS_AND_VALUES)
+
     def names(self, limit: int) -> Names[str]:
         """See TraceValues."""
-        rows, missing = self._rows("names", {"limit": str(limit)})
-        return Names([name for (name,) in rows], missing)
+        return self._names("names", {"limit": str(limit)})
 
     def series(self, asked: SeriesAsked) -> Series:
         """See TraceValues."""
@@ -90,12 +99,20 @@ class ChdbValues:
         ]
         return Series(points, question.missing())
 
-    def _rows(self, name: str, bound: dict[str, str]) -> tuple[list[list[Any]], str | None]:
+    def _names(self, name: str, bound: dict[str, str], **words: str) -> Names[str]:
+        rows, missing = self._rows(name, bound, **words)
+        return Names([found for (found,) in rows], missing)
+
+    def _rows(self, name: str, bound: dict[str, str], **words: str) -> tuple[list[list[Any]], str | None]:
         question = self._traces.question()
         try:
-            return question.rows(name, bound), question.missing()
+            return question.rows(name, bound, **words), question.missing()
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
+
+def _hex(text: str) -> str:
+    return text.encode("utf-8", "surrogatepass").hex()
 
 
 def _window(from_unix_nano: int, to_unix_nano: int) -> dict[str, str]:

@@ -203,22 +203,6 @@ class TraceUsual(Protocol):
         ...
 
 
-class TraceTags(Protocol):
-    """Names that a search can be completed with, sorted, at most 1,000. Blocking. Everything raises StoreFailed, Unavailable."""
-
-    def resource_keys(self) -> Names[str]:
-        """Names of the attributes that resources have."""
-        ...
-
-    def resource_values(self, key: str) -> Names[str]:
-        """Values of one of them."""
-        ...
-
-    def peers(self, service: str, from_unix_nano: int, to_unix_nano: int) -> Names[str]:
-        """Other sides of calls, as the service's own spans in that time name them (`model.dependency.PEER_KEYS`)."""
-        ...
-
-
 class TraceDependencies(Protocol):
     """Which services call which. Blocking."""
 
@@ -241,6 +225,14 @@ class TraceValues(Protocol):
         self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
     ) -> Names[tuple[str, str]]:
         """(type, text) of the values of an attribute of a `span` or `resource`, the most frequent first. Types: `string`, `int`, `float`, `bool`."""
+        ...
+
+    def resource_keys(self, limit: int) -> Names[str]:
+        """Names of the attributes that resources have, sorted."""
+        ...
+
+    def peers(self, service: str, from_unix_nano: int, to_unix_nano: int, limit: int) -> Names[str]:
+        """Other sides of calls, as the service's own spans in that time name them (`model.dependency.PEER_KEYS`), sorted."""
         ...
 
     def names(self, limit: int) -> Names[str]:

@@ -18,6 +18,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from clew_server.api.jaeger.ids import jaeger_id
+from clew_server.model.attributes import plain
 from clew_server.model.lean import lean_class
 from clew_server.model.search import KIND_WORDS
 from clew_server.model.text import value_text
@@ -128,22 +129,15 @@ def tag(pair: KeyValue) -> str:
         return f'{{"key":{key},"type":"float64","value":{json.dumps(_double(value.double_value))}}}'
     if kind == "bytes_value":
         return f'{{"key":{key},"type":"binary","value":"{base64.b64encode(value.bytes_value).decode()}"}}'
-    text = "" if kind is None else json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    text = "" if kind is None else json.dumps(plain(value, _leaf), ensure_ascii=False, separators=(",", ":"))
     return f'{{"key":{key},"type":"string","value":{encode_basestring(text)}}}'
 
 
-def _plain(value: AnyValue) -> Any:
-    """The value of an attribute as plain JSON."""
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_plain(one) for one in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
-    if kind == "bytes_value":
+def _leaf(value: AnyValue) -> float | str:
+    """A number or bytes within a list or a map."""
+    if value.HasField("bytes_value"):
         return base64.b64encode(value.bytes_value).decode()
-    if kind == "double_value":
-        return _double(value.double_value)
-    return None if kind is None else getattr(value, kind)
+    return _double(value.double_value)
 
 
 def _double(value: float) -> float | str:

@@ -34,6 +34,8 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+_OF_WORDS: Final = ("status", "kind", "duration", "traceDuration")
+"""Intrinsics that say themselves what may stand behind them."""
 _COMPARES: Final = ("=", "!=", ">", ">=", "<", "<=")
 _ORDER: Final = ("=", "!=", ">", ">=", "<", "<=", "=~", "!~")
 _FUNCTIONS_WITH_FIELD: Final = (
@@ -133,10 +135,20 @@ class _Parser:
             if self._took("with"):
                 self._hints()
             if self._next.kind != "end":
-                raise self._unsupported("one pair of braces is answered, without relations to others")
+                raise self._unsupported(self._left_over())
         return Query(tuple(self._span), tuple(self._trace), select, tuple(self._named), metric)
 
+    def _left_over(self) -> str:
+        text = self._next.text
+        if text in _COMPARES:
+            return f"{text} behind a pipe is not answered: nothing is compared there"
+        if self._next.kind == "mark" and self._tokens[self._at + 1].text in ("{", "("):
+            return f"{text} between two pairs of braces is not answered: all conditions hold for one span"
+        return f"{text!r} is left over"
+
     def _braces(self) -> None:
+        if self._next.text in ("(", "!"):
+            raise self._unsupported(f"{self._next.text!r} before the braces is not answered")
         self._take("{")
         if self._took("}"):
             return
@@ -145,7 +157,11 @@ class _Parser:
             if self._took("}"):
                 return
             if self._next.text == "||":
-                raise self._unsupported("|| is not answered")
+                raise self._unsupported("|| is not answered: all conditions hold for one span")
+            if self._next.kind == "end":
+                raise BadInput(
+                    f"character {self._next.at}: the braces are not closed", code="bad_query", position=self._next.at
+                )
             self._take("&&")
 
     def _condition(self) -> None:
@@ -160,6 +176,8 @@ class _Parser:
         if self._next.text == "true" and self._tokens[self._at + 1].text in ("}", "&&"):
             self._at += 1  # what Grafana's builder writes where there is no condition
             return
+        if self._next.text == "!":
+            raise self._unsupported("! before a condition is not answered")
         if self._next.kind != "name":
             raise self._unsupported(f"{self._next.text or 'the end'!r} where a condition should begin")
         start = self._next
@@ -173,7 +191,9 @@ class _Parser:
             raise self._unsupported(f"after {op.text!r} stands {value.text or 'the end'!r} and no value")
         self._at += 1
         if op.text not in _COMPARES:
-            raise self._unsupported(f"{op.text} is not answered", op.at)
+            raise self._unsupported(f"{op.text} is not answered: texts are compared as a whole", op.at)
+        if value.kind == "name" and not (attribute.place == "intrinsic" and attribute.key in _OF_WORDS):
+            self._check_word(attribute, op, value)
         self._add(attribute, cast("Compare", op.text), op, value)
         self._named.append(attribute)
 
@@ -221,6 +241,15 @@ class _Parser:
             self._span.append(SpanCondition("attr", "=", text, key))
         else:
             raise self._unsupported(f"a condition on {attribute.text!r} is not answered", op_token.at)
+
+    def _check_word(self, attribute: Attribute, op: _Token, value: _Token) -> None:
+        """A word that is no text: true and false are values, `nil` asks whether there is one, others are attributes."""
+        if attribute.place != "intrinsic" and value.text in ("true", "false"):
+            return
+        if value.text == "nil":
+            raise self._unsupported(f"{op.text} nil is not answered", value.at)
+        why = f"{value.text!r} is no value: a text stands in quotes, and two attributes are not compared"
+        raise self._unsupported(why, value.at)
 
     def _word(self, attribute: Attribute, value: _Token, words: Sequence[str]) -> None:
         if value.kind != "name" or value.text not in words:

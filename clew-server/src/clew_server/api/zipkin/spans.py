@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from clew_server.model.attributes import plain
 from clew_server.model.columns import CLIENT, CONSUMER, PRODUCER, SERVER
 from clew_server.model.dependency import PEER_KEYS
 from clew_server.model.text import value_text
@@ -165,20 +166,8 @@ class _Writer:
 def tag_text(value: AnyValue) -> str:
     """A value as one text: as a search compares it, but lists and lists of keys in JSON."""
     if value.WhichOneof("value") in ("array_value", "kvlist_value"):
-        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(plain(value, value_text), ensure_ascii=False, separators=(",", ":"))
     return value_text(value)
-
-
-def _plain(value: AnyValue) -> Any:
-    """The value as JSON knows it."""
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_plain(one) for one in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
-    if kind in ("string_value", "bool_value", "int_value"):
-        return getattr(value, kind)
-    return None if kind is None else value_text(value)
 
 
 def _peer(kind: int, values: Mapping[str, AnyValue]) -> str:
@@ -245,7 +234,7 @@ def _event_text(event: Span.Event) -> str:
 
 
 def _items(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    return {pair.key: _plain(pair.value) for pair in attributes}
+    return {pair.key: plain(pair.value, value_text) for pair in attributes}
 
 
 def _parsed(kind: Any, data: bytes) -> Any:

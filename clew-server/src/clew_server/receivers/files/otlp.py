@@ -13,6 +13,7 @@ from clew_server.receivers.files.held import Held, parts_of
 from clew_server.receivers.files.json_stream import JsonStream
 from clew_server.receivers.otlp_json import resource_from_json, scope_from_json, span_from_json, text_from_json
 from clew_server.receivers.pieces import pieces
+from clew_server.receivers.wire import varint
 
 _RESOURCE_SPANS: Final = 0x0A
 _SIZE_BYTES: Final = 4
@@ -121,12 +122,10 @@ def _whole(source: Blocks, size: int, what: str) -> bytes:
 
 def _varint(head: bytes, at: int) -> tuple[int, int]:
     """The number at `at` and the place behind it; (0, 0) where there is none."""
-    value = 0
-    for place, byte in enumerate(head[at : at + 10]):
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return value, at + place + 1
-    return 0, 0
+    try:
+        return varint(head, at, len(head))
+    except BadInput:
+        return 0, 0
 
 
 def _ends_early() -> BadInput:

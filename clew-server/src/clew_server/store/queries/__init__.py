@@ -51,7 +51,6 @@ NAMES: Final = (
     "within",
     "peers",
     "resource_keys",
-    "resource_values",
     "spans_by_minute",
     "peers_in_use",
     "shared_ids",
