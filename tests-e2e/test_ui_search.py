@@ -158,3 +158,49 @@ def test_at_1024_and_390_pixels_both_answers_are_in_sight(server: Server, shop: 
             assert seen["x"] >= 0
             assert seen["x"] + seen["width"] <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_back_from_a_trace_the_list_stands_where_it_was_with_the_opened_row(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}")
+    last = rows_of(page).nth(ROWS - 1)
+    link = last.get_by_role("link", name="POST /pay")
+    link.scroll_into_view_if_needed()
+    link.click()
+    page.get_by_role("treegrid").wait_for()
+    for back in (page.go_back, page.get_by_role("link", name="results").click):
+        back()
+        expect(last).to_be_in_viewport()
+        expect(link).to_be_focused()
+        expect(last).to_have_class("opened")
+        if back == page.go_back:
+            page.keyboard.press("Enter")
+            page.get_by_role("treegrid").wait_for()
+
+
+def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(server: Server, open_page: OpenPage) -> None:
+    service = fresh_name("quiet")
+    page = open_page(server, f"/search?q=service%3D{service}+status%3Derror")
+    nothing = page.get_by_role("region", name="No match")
+    expect(nothing).to_contain_text(f"None started in the last hour for service is {service}, failed.")
+    server.export(request(service, [span(name="GET /late", failed=True)]))
+    server.flush()
+    offer = page.get_by_role("status").filter(has_text="1 new trace")
+    offer.wait_for(timeout=40_000)
+    assert violations(page) == []
+    offer.get_by_role("button", name="Show").click()
+    expect(rows_of(page).first).to_contain_text("GET /late")
+    expect(offer).to_have_count(0)
+    assert page.get_by_role("columnheader", name="Started").locator("svg").count() == 0
+
+
+def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}")
+    expect(page.get_by_text("50 traces", exact=True)).to_be_visible()
+    more = [span(name="GET /more", start_unix_nano=time.time_ns() - 3_000_000 * MS) for _ in range(2)]
+    server.export(request(shop.service, more))
+    server.flush()
+    page.reload()
+    expect(page.get_by_text("The newest 50 traces")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("there are more")).to_be_visible()

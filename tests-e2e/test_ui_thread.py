@@ -212,3 +212,12 @@ def test_every_key_of_the_time_axis_has_a_button(server: Server, order: Order, o
     assert window_after(lambda: page.get_by_role("button", name="Whole trace").click()) == ""
     assert window_after(lambda: page.keyboard.press("+")) != ""
     assert window_after(lambda: page.get_by_role("button", name="Zoom out").click()) == ""
+
+
+def test_a_filter_that_leaves_no_row_says_so(server: Server, order: Order, open_page: OpenPage) -> None:
+    page = open_page(server, f"{order.path}?only=err")
+    expect(page.get_by_text("No span of this trace failed.")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Show all 5").click()
+    rows_shown(page, 5)
+    expect(page).not_to_have_url(re.compile("only="))

@@ -344,3 +344,127 @@ def test_the_tools_of_the_rows_stand_in_one_line(server: Server, shop: Shop, ope
         box = tool.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= width
+
+
+def test_every_key_does_what_the_help_says(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    page = open_page(server, f"/trace/{shop.failed}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    grid, press = page.get_by_role("treegrid"), page.keyboard.press
+
+    def selected(service: str, name: str) -> None:
+        expect(row(page, service, name, "").first).to_have_attribute("aria-selected", "true")
+
+    def rows(count: int) -> None:
+        expect(grid).to_have_attribute("aria-rowcount", str(count + 1))
+
+    press("Home")
+    selected(shop.payment, PAY)
+    press("j")
+    selected(shop.payment, "charge")
+    press("k")
+    selected(shop.payment, PAY)
+    press("ArrowRight")
+    selected(shop.payment, "charge")
+    press("ArrowLeft")
+    rows(2)
+    press("ArrowLeft")
+    selected(shop.payment, PAY)
+    press("*")
+    rows(4)
+    press("1")
+    rows(1)
+    press("2")
+    rows(2)
+    press("9")
+    rows(4)
+    press("g")
+    rows(43)
+    press("g")
+    rows(4)
+    for key in ("e", "E"):
+        press(key)
+        selected(shop.payment, BANK)
+    press("Escape")
+    details = page.get_by_role("complementary", name="Span details")
+    expect(details).to_have_count(0)
+    press("Enter")
+    expect(details).to_be_visible()
+
+    press("f")
+    box = page.get_by_role("textbox", name="Find in services and names")
+    expect(box).to_be_focused()
+    box.fill("POST")
+    grid.focus()
+    for key, name in (("n", PAY), ("n", BANK), ("N", PAY)):
+        press(key)
+        selected(shop.payment, name)
+    press("Escape")
+    expect(details).to_have_count(0)
+    press("Escape")
+    expect(box).to_have_value("")
+
+    press("+")
+    expect(page).to_have_url(re.compile("[?&]t="))
+    press("-")
+    expect(page).not_to_have_url(re.compile("[?&]t="))
+    press("y")
+    page.get_by_role("status").filter(has_text=re.compile("copied", re.IGNORECASE)).first.wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    for key, theme in (("D", "dark"), ("D", "light")):
+        press(key)
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    for key, dialog in (("?", "Help"), (".", "Commands")):
+        press(key)
+        expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
+        press("Escape")
+        expect(page.get_by_role("dialog", name=dialog)).to_have_count(0)
+    with page.expect_response(re.compile("/skeleton")):
+        press("r")
+    press("t")
+    expect(page.get_by_role("combobox", name="Time range")).to_be_focused()
+    grid.focus()
+    press("/")
+    expect(page.get_by_role("textbox", name="Query or trace id")).to_be_focused()
+    press("Escape")
+    press("[")
+    expect(page).to_have_url(re.compile("/search[?].*from=20"))
+    earlier = page.url
+    press("]")
+    page.wait_for_function("before => location.href !== before", arg=earlier)
+    page.go_back()
+    expect(page).to_have_url(earlier)
+    page.go_back()
+    grid.wait_for()
+    press("g")
+    press("s")
+    expect(page).to_have_url(re.compile("/search"))
+
+
+def test_a_link_opens_the_same_view_in_a_fresh_profile_and_leaves_its_settings_alone(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{shop.failed}")
+    page.get_by_role("button", name=re.compile("^Critical")).click()
+    page.get_by_role("combobox", name="Hide short spans").select_option("Hide < 1 %")
+    page.get_by_role("combobox", name="Colour of the rows").select_option("Colour: kind")
+    page.get_by_role("textbox", name="Find in services and names").fill("rates")
+    grid = page.get_by_role("treegrid")
+    grid.focus()
+    page.keyboard.press("n")
+    page.keyboard.press("g")
+    page.keyboard.press("z")
+    expect(page).to_have_url(re.compile("[?&]t="))
+    expect(page).to_have_url(re.compile("siblings="))
+    said = "grid => [...grid.querySelectorAll('[role=row][aria-level]')].map((row) => row.ariaLabel + row.ariaSelected)"
+    expected = grid.evaluate(said)
+    other = open_page(server, page.url.removeprefix(server.http), theme="dark")
+    expect(other.get_by_role("status", name="Matches")).to_have_text(
+        page.get_by_role("status", name="Matches").inner_text()
+    )
+    expect(other.get_by_role("treegrid")).to_have_attribute("aria-rowcount", grid.get_attribute("aria-rowcount") or "")
+    assert other.get_by_role("treegrid").evaluate(said) == expected
+    expect(other.get_by_role("button", name=re.compile("^Critical"))).to_have_attribute("aria-pressed", "true")
+    expect(other.get_by_role("combobox", name="Colour of the rows")).to_have_value("kind")
+    expect(other.get_by_role("button", name="Whole trace")).to_be_visible()
+    assert other.url == page.url
+    assert other.evaluate("Object.keys(localStorage)") == []

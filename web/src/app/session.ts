@@ -1,4 +1,4 @@
-/** Remembers the last search of this tab, so that a trace leads back to its results. */
+/** Remembers the last search of this tab, and the row that was opened, so that a trace leads back to its results. */
 import { DEFAULT_RANGE } from '../model/range'
 import { createStore } from './store'
 import { SEARCH_FIELDS, readState, writeState, type SearchState } from './url'
@@ -21,3 +21,22 @@ export function rememberSearch(state: SearchState): void {
 export function searchPath(state: Partial<SearchState>): string {
   return `/search${writeState(SEARCH_FIELDS, '', { ...initial, ...state })}`
 }
+
+/** The query that the server refused last: a condition that is added begins a new one. */
+export const refusedStore = createStore<string | null>(null)
+
+/** The remembered search, without its query where that is one that the server refused. */
+export function usableSearch(search: SearchState, refused: string | null): SearchState {
+  return search.q === refused ? { ...search, q: '' } : search
+}
+
+export interface OpenedRow {
+  /** The search as it stands in the address. */
+  search: string
+  traceId: string
+  /** How far the page was scrolled, in pixels. */
+  top: number
+}
+
+/** The row of the results that was opened last. */
+export const openedStore = createStore<OpenedRow | null>(null)

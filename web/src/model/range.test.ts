@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { fixedRange, isTime, rangeLabel, shiftedRange, timeMs } from './range'
+import { fixedRange, isTime, rangeInWords, rangeLabel, shiftedRange, timeMs } from './range'
 
 const now = Date.UTC(2026, 10, 22, 12)
 
@@ -27,6 +27,17 @@ it('leaves a range without a beginning where it is', () => {
   const all = { from: 'all', to: 'now' }
   expect(shiftedRange(all, -1, now)).toBe(all)
   expect(fixedRange(all, now).from).toBe('all')
+})
+
+it('says a range as the end of a sentence', () => {
+  const words = (from: string, to = 'now') => rangeInWords({ from, to })
+  expect(words('now-1h')).toBe('in the last hour')
+  expect(words('now-15m')).toBe('in the last 15 minutes')
+  expect(words('all')).toBe('at any time')
+  expect(words('2026-11-22T10:00:00.000Z', '2026-11-22T11:30:00.000Z')).toBe(
+    'between 2026-11-22 10:00 UTC and 2026-11-22 11:30 UTC',
+  )
+  expect(words('all', '2026-11-22T11:30:00.000Z')).toBe('before 2026-11-22 11:30 UTC')
 })
 
 it('has a name for every range', () => {

@@ -60,6 +60,20 @@ export function rangeLabel(range: Range): string {
   return `${shortEnd(range.from)} to ${shortEnd(range.to)}`
 }
 
+/** When, as the end of a sentence: `in the last hour`, `between … and …`, `at any time`. */
+export function rangeInWords(range: Range): string {
+  const last = /^now-(\d+)([smhd])$/.exec(range.from)
+  if (range.to === 'now') {
+    if (range.from === 'all') return 'at any time'
+    if (last === null) return `since ${shortEnd(range.from)}`
+    const unit = { s: 'second', m: 'minute', h: 'hour', d: 'day' }[last[2]!]!
+    return last[1] === '1' ? `in the last ${unit}` : `in the last ${last[1]} ${unit}s`
+  }
+  return range.from === 'all'
+    ? `before ${shortEnd(range.to)}`
+    : `between ${shortEnd(range.from)} and ${shortEnd(range.to)}`
+}
+
 function shortEnd(text: string): string {
   if (text === 'all') return 'the beginning'
   return RELATIVE.test(text) ? text : text.replace('T', ' ').replace(/(:\d\d)?(\.\d+)?Z$/, ' UTC')

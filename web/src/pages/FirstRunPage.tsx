@@ -182,7 +182,9 @@ function ReceiverRow({ receiver }: { receiver: Receiver }) {
       <strong>{info.title}</strong>
       <span className="muted">{info.transport}</span>
       {isOpen || address !== '' ? (
-        <code title={receiver.last_error ?? undefined}>{isOpen ? pointAt : address}</code>
+        <code title={receiver.last_error ?? undefined}>
+          <Lines text={isOpen ? pointAt : address} />
+        </code>
       ) : (
         <span className="muted">{info.note}</span>
       )}
@@ -211,4 +213,15 @@ function Uptime({ startedUnixNano }: { startedUnixNano: string }) {
 
 function hostOf(address: string): string {
   return address.replace(/^\w+:\/\//, '').replace(/(:\d+)?(\/.*)?$/, '')
+}
+
+/** Variables and their values, broken after the sign between the two rather than in the middle of an address. */
+function Lines({ text }: { text: string }) {
+  return text.split(/(?<==)/).map((part, index) => (
+    // oxlint-disable-next-line react/no-array-index-key
+    <span key={index}>
+      {index > 0 ? <wbr /> : null}
+      {part}
+    </span>
+  ))
 }

@@ -1,17 +1,17 @@
 /** Search: which traces match, newest first; before the first span, how to send one. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { useEffect, useState } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { Link } from 'wouter'
 import { ApiError, api } from '../api/client'
-import type { Status } from '../api/types'
+import type { Status, TraceSummary } from '../api/types'
 import { announce, useReady } from '../app/announce'
 import { queryErrorStore } from '../app/queryError'
-import { rememberSearch, searchPath } from '../app/session'
+import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
 import { SEARCH_FIELDS, type SearchState } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { formatAgo, plural } from '../model/format'
 import { asksForFailed, queryInWords, withTerm, withoutTerm } from '../model/query'
-import { rangeLabel } from '../model/range'
+import { rangeInWords } from '../model/range'
 import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { Problem } from '../parts/Problem'
@@ -23,6 +23,7 @@ import { FirstRunPage } from './FirstRunPage'
 const PAGE_ROWS = 50
 const STATUS_POLL_MS = 2000
 const FIRST_TRACE_POLL_MS = 500
+const NEWER_POLL_MS = 10_000
 
 /** Whether nothing has been stored: what was accepted only may not be found by a search yet. */
 function hasStoredNothing(status: Status): boolean {
@@ -103,7 +104,10 @@ function Results({
     queryErrorStore.set(
       badQuery ? { q: state.q, message: badQuery.message, position: badQuery.position } : null,
     )
-    if (badQuery) announce(badQuery.message)
+    if (badQuery) {
+      announce(badQuery.message)
+      refusedStore.set(state.q)
+    }
     return () => queryErrorStore.set(null)
   }, [badQuery, state.q])
 
@@ -116,15 +120,35 @@ function Results({
     if (isSettled) announce(`${plural(traces.length, 'trace')} shown`)
   }, [isSettled, traces.length])
 
+  // Back from a trace: the list stands where it was, and the row that was opened has the focus.
+  const page = useRef<HTMLDivElement>(null)
+  const address = searchPath(state)
+  const [opened] = useState(() => openedStore.get())
+  const isBack = useRef(opened?.search === address)
+  useLayoutEffect(() => {
+    if (!isSettled || !isBack.current || opened === null) return
+    isBack.current = false
+    page.current?.scrollTo?.({ top: opened.top })
+    const row = page.current?.querySelector(`[data-trace-id='${opened.traceId}'] a`)
+    if (row instanceof HTMLElement) row.focus({ preventScroll: true })
+  }, [isSettled, opened])
+
   return (
-    <div className="search-page" aria-busy={isFetching}>
+    <div className="search-page" aria-busy={isFetching} ref={page}>
       <h1 className="unseen">Search</h1>
       <div className="toolbar">
         <p className="toolbar-title">
-          <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
-          <span className="muted">
-            {traces.length === 0 ? '' : results.hasNextPage ? 'newest shown, there are more' : 'newest first'}
-          </span>
+          {results.hasNextPage ? (
+            <>
+              <strong>The newest {plural(traces.length, 'trace')}</strong>{' '}
+              <span className="muted">there are more</span>
+            </>
+          ) : (
+            <>
+              <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
+              <span className="muted">{traces.length > 1 ? 'newest first' : ''}</span>
+            </>
+          )}
         </p>
         <Segments
           label="Traces shown"
@@ -150,6 +174,16 @@ function Results({
           Open a file
         </Link>
       </div>
+      {state.to === 'now' && isSettled && badQuery === null ? (
+        <NewerTraces
+          state={state}
+          shown={traces}
+          onShow={() => {
+            void results.refetch()
+            page.current?.scrollTo({ top: 0 })
+          }}
+        />
+      ) : null}
       {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
       {badQuery ? (
         <section className="blank" aria-label="Query problem">
@@ -173,7 +207,15 @@ function Results({
       {data === undefined && isFetching ? <SkeletonRows /> : null}
       {data !== undefined && traces.length > 0 && !badQuery ? (
         <div className={isPlaceholderData ? 'dimmed' : undefined}>
-          <ResultTable traces={traces} columns={state.cols} onColumns={onColumns} />
+          <ResultTable
+            traces={traces}
+            columns={state.cols}
+            onColumns={onColumns}
+            opened={opened?.search === address ? opened.traceId : ''}
+            onOpen={(traceId) =>
+              openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
+            }
+          />
           {results.hasNextPage ? (
             <div className="more">
               <button
@@ -193,6 +235,41 @@ function Results({
   )
 }
 
+/** Asks now and then whether newer traces match, and offers them: the rows do not move by themselves. */
+function NewerTraces({
+  state,
+  shown,
+  onShow,
+}: {
+  state: SearchState
+  shown: readonly TraceSummary[]
+  onShow: () => void
+}) {
+  const { q, from, to } = state
+  const asked = useQuery({
+    queryKey: ['newer', { q, from, to }],
+    queryFn: ({ signal }) => api.traces({ q, from, to, limit: PAGE_ROWS }, signal),
+    // The list itself is the first answer.
+    initialData: { traces: [], complete: true, reason: null, next: null },
+    staleTime: Infinity,
+    refetchInterval: NEWER_POLL_MS,
+  })
+  const known = new Set(shown.map((trace) => trace.trace_id))
+  const first = BigInt(shown[0]?.start_unix_nano ?? '0')
+  const newer = asked.data.traces.filter(
+    (trace) => !known.has(trace.trace_id) && BigInt(trace.start_unix_nano) >= first,
+  ).length
+  if (newer === 0) return null
+  return (
+    <p className="newer" role="status">
+      <span>{newer === PAGE_ROWS ? `${newer} or more new traces` : plural(newer, 'new trace')}</span>
+      <button type="button" className="button button-small" onClick={onShow}>
+        Show
+      </button>
+    </p>
+  )
+}
+
 /** The query in words and the nearest time that has matches. */
 function NoMatch({ state }: { state: SearchState }) {
   const isNarrowed = state.from !== 'all' || state.to !== 'now'
@@ -207,8 +284,14 @@ function NoMatch({ state }: { state: SearchState }) {
     <section className="blank" aria-label="No match">
       <h2>No trace matches</h2>
       <p>
-        {words === '' ? 'No trace' : <>No trace with {words}</>} started in{' '}
-        <b>{rangeLabel(state).toLowerCase()}</b>.
+        None started <b>{rangeInWords(state)}</b>
+        {words === '' ? null : (
+          <>
+            {' '}
+            for <b>{words}</b>
+          </>
+        )}
+        .
       </p>
       {isNarrowed && last ? (
         <p>

@@ -10,7 +10,7 @@ import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
 import { serviceColours } from '../model/colours'
 import { keptByBoth, keptFailed, keptLong, keptSpans } from '../model/filters'
-import { formatAge } from '../model/format'
+import { formatAge, formatCount } from '../model/format'
 import { foldedHeads, Groups, isWithin, unfoldedFor, withGroup } from '../model/groups'
 import { Roles } from '../model/roles'
 import { closedNodes, isCollapsed, opened, rowOf, toggled, visibleRows } from '../model/rows'
@@ -409,6 +409,18 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         />
       ) : null}
       <div className="trace-body">
+        {tab === '' && rows.length === 0 ? (
+          <p className="no-rows">
+            {only === 'err' ? 'No span of this trace failed.' : 'No span is left by what is hidden.'}{' '}
+            <button
+              type="button"
+              className="link-button"
+              onClick={() => change({ only: '', min: 0, focus: '' }, { replace: true })}
+            >
+              Show all {formatCount(skeleton.total)}
+            </button>
+          </p>
+        ) : null}
         {tab === '' ? (
           <ErrorBoundary name="The waterfall" resetKey={traceId}>
             <WaterfallView

@@ -2,7 +2,7 @@
 import { Link } from 'wouter'
 import type { KeyValue } from '../api/otlp'
 import { pinsStore, togglePin } from '../app/preferences'
-import { searchPath, searchStore } from '../app/session'
+import { refusedStore, searchPath, searchStore, usableSearch } from '../app/session'
 import { useStore } from '../app/store'
 import { isColourKey, MOST_COLUMNS, TRACE_FIELDS, type SearchState } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
@@ -24,7 +24,7 @@ interface Props {
 }
 
 export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) {
-  const search = useStore(searchStore)
+  const search = usableSearch(useStore(searchStore), useStore(refusedStore))
   const trace = useUrlState(TRACE_FIELDS)
   const pins = useStore(pinsStore)
   const sorted = sortedAttributes(attributes)

@@ -23,9 +23,12 @@ interface Props {
   /** Keys of attributes. */
   columns: readonly string[]
   onColumns: (columns: readonly string[]) => void
+  /** The trace that was opened from here last; empty for none. */
+  opened: string
+  onOpen: (traceId: string) => void
 }
 
-export function ResultTable({ traces, columns, onColumns }: Props) {
+export function ResultTable({ traces, columns, onColumns, opened, onOpen }: Props) {
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
   const table = useRef<HTMLTableElement>(null)
@@ -36,7 +39,6 @@ export function ResultTable({ traces, columns, onColumns }: Props) {
         <tr>
           <th scope="col" className="col-started" aria-sort="descending">
             Started
-            <Icon name="down" size={12} />
             <span className="unseen">, newest first, {zoneName(zone)}</span>
           </th>
           <th scope="col" className="col-root">
@@ -81,6 +83,8 @@ export function ResultTable({ traces, columns, onColumns }: Props) {
             trace={trace}
             longest={longest}
             columns={columns}
+            isOpened={trace.trace_id === opened}
+            onOpen={onOpen}
             answer={answers.get(trace)}
             colour={(service) => answers.colour(service)}
           />
@@ -94,12 +98,14 @@ interface RowProps {
   trace: TraceSummary
   longest: number
   columns: readonly string[]
+  isOpened: boolean
+  onOpen: (traceId: string) => void
   /** Null where it could not be had, undefined while it is not there. */
   answer: TraceAnswer | null | undefined
   colour: (service: string) => number
 }
 
-function ResultRow({ trace, longest, columns, answer, colour }: RowProps) {
+function ResultRow({ trace, longest, columns, isOpened, onOpen, answer, colour }: RowProps) {
   const zone = useStore(zoneStore)
   const [, navigate] = useLocation()
   const path = `/trace/${trace.trace_id}`
@@ -109,6 +115,9 @@ function ResultRow({ trace, longest, columns, answer, colour }: RowProps) {
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
     <tr
       data-trace-id={trace.trace_id}
+      className={isOpened ? 'opened' : undefined}
+      // Before a link in the row leads away.
+      onClickCapture={() => onOpen(trace.trace_id)}
       onClick={(event) => {
         if (event.target instanceof Element && event.target.closest('a')) return
         if (getSelection()?.isCollapsed === false) return
@@ -121,8 +130,8 @@ function ResultRow({ trace, longest, columns, answer, colour }: RowProps) {
       </td>
       <td className="col-root">
         <Link href={path}>
-          <b>{trace.root_name || 'no name'}</b>{' '}
-          <span className="muted">{trace.root_service || 'no service'}</span>
+          <b>{visibleName(trace.root_name, 'no name')}</b>{' '}
+          <span className="muted">{visibleName(trace.root_service, 'no service')}</span>
         </Link>
         {trace.has_root ? null : (
           <span className="badge" title="The root span was not received; this is the earliest span">
@@ -148,7 +157,10 @@ function ResultRow({ trace, longest, columns, answer, colour }: RowProps) {
         <ValueCell key={key} values={answer?.values[key]} />
       ))}
       <td className="col-number">{formatCount(trace.spans)}</td>
-      <td className="col-services" title={trace.services.join(', ')}>
+      <td
+        className="col-services"
+        title={trace.services.map((service) => visibleName(service, 'no service')).join(', ')}
+      >
         {formatCount(trace.services.length)}
       </td>
     </tr>

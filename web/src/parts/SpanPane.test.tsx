@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { KeyValue, Span } from '../api/otlp'
 import { createQueryClient } from '../app/App'
 import { pinsStore } from '../app/preferences'
-import { searchStore } from '../app/session'
+import { refusedStore, searchStore } from '../app/session'
 import { serviceColours } from '../model/colours'
 import { payExplanation } from '../model/explanation.fixture'
 import { UsualValues } from '../model/explanation'
@@ -171,6 +171,16 @@ it('searches for a value, excludes it, and shows its key as a column, beside wha
   expect(target('Show payment.bank as a column of Search')).toBe('/search?q=dur>5ms&cols=zone,payment.bank')
   // In a query a bare `name` is the span's.
   expect(target('Exclude this value of name')).toBe('/search?q=dur>5ms "name"!="a b"&cols=zone')
+})
+
+it('begins a new query where the server refused the one in view', async () => {
+  searchStore.set({ q: 'dur>', from: 'now-1h', to: 'now', cols: ['zone'] })
+  refusedStore.set('dur>')
+  span.attributes = attributes({ 'payment.bank': 'north' })
+  const { pane } = await open()
+  const link = within(pane).getByRole('link', { name: 'Search for this value of payment.bank' })
+  expect(decodeURIComponent(link.getAttribute('href')!)).toBe('/search?q=payment.bank=north&cols=zone')
+  refusedStore.set(null)
 })
 
 it('searches for values of events as those of events, and makes no columns of them', async () => {

@@ -12,6 +12,7 @@ const TITLES: Record<string, [title: string, note: string]> = {
   'otlp-grpc': ['OpenTelemetry', 'every SDK, the Collector'],
   'otlp-http': ['OpenTelemetry', 'protobuf or JSON'],
   zipkin: ['Zipkin', 'v1, v2, any encoding'],
+  'zipkin-grpc': ['Zipkin', 'SpanService'],
   'jaeger-http': ['Jaeger', 'thrift'],
   'jaeger-grpc': ['Jaeger', 'protobuf'],
   'jaeger-compact': ['Jaeger agent', 'compact'],
