@@ -144,7 +144,7 @@ def test_traces_that_arrive_while_paging_do_not_shift_the_pages(server: Server) 
         ({"attr": ["card:card 3", "ok:false"]}, 'card="card 3" ok=false', lambda n: n % 4 == 3 and n % 10 == 3),
         ({"attr": ["card:card 3", "http.route:/pay"]}, 'card="card 3" http.route=/pay', lambda n: False),
         ({"attr": "card:nobody"}, "card=nobody", lambda n: False),
-        ({"attr": "ok:false"}, "ok!=true", lambda n: n % 10 == 3),
+        ({"attr": "ok:false"}, "ok exists ok!=true", lambda n: n % 10 == 3),
         ({"operation": "GET /pay"}, "name=*/pay", lambda n: n % 2 == 1),
         ({"attr": "card:card 2"}, 'card=~"2$" not card in ("card 1", "card 3")', lambda n: n % 4 == 2),
         ({"min_duration_ms": "100"}, "trace.duration>=100ms", lambda n: n + 1 >= 100),
