@@ -31,7 +31,7 @@ from harness.wire import fresh_name
 APPS = Path(__file__).parent / "skywalking"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
 COLLECT = "/skywalking.v3.TraceSegmentReportService/collect"
-WATCHED_S = 300.0 if os.environ.get("CLEW_ALL_CLIENTS") else 3.0
+WATCHED_S = float(os.environ.get("CLEW_AGENT_WATCHED_S") or (300 if os.environ.get("CLEW_ALL_CLIENTS") else 3))
 """How long an agent stays after its trace, with its log watched."""
 
 Command = tuple[list[str], dict[str, str]]

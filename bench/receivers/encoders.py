@@ -182,7 +182,12 @@ def _segments(request: ExportTraceServiceRequest) -> list[skywalking.Segment]:
 
 
 def _segment_span(span: Span, numbers: dict[bytes, int]) -> skywalking.Span:
-    tags = {one.key: str(_value(one.value)) for one in span.attributes}
+    # In the words of SkyWalking's agents, which say the other side as the span's peer.
+    tags = {
+        _SKYWALKING_TAGS.get(one.key, one.key): str(_value(one.value))
+        for one in span.attributes
+        if not one.key.startswith(("server.", "client.", "network."))
+    }
     parent = numbers.get(span.parent_span_id, -1)
     references = []
     if span.parent_span_id and parent < 0:
@@ -204,6 +209,12 @@ def _segment_span(span: Span, numbers: dict[bytes, int]) -> skywalking.Span:
     )
 
 
+_SKYWALKING_TAGS = {
+    "http.request.method": "http.method",
+    "http.response.status_code": "http.status_code",
+    "url.full": "url",
+    "url.path": "http.path",
+}
 SKYWALKING = "/skywalking.v3.TraceSegmentReportService/"
 
 

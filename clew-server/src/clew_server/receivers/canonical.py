@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from google.protobuf.message import EncodeError
@@ -66,6 +66,25 @@ def checked(encoded: bytes, *, received: bytes, rejected: Mapping[str, int] = Ma
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
     check_density(encoded)
     return OtlpBatch(received, encoded, len(heads) // _HEAD_BYTES, heads, dict(rejected))
+
+
+def joined(batches: Sequence[OtlpBatch]) -> OtlpBatch:
+    """Several batches of traces as one: OTLP requests behind each other are a request."""
+    if len(batches) == 1:
+        return batches[0]
+    rejected, dropped = Counter[str](), Counter[str]()
+    for batch in batches:
+        rejected.update(batch.rejected)
+        dropped.update(batch.dropped)
+    return OtlpBatch(
+        b"".join(batch.received for batch in batches),
+        b"".join(batch.request for batch in batches),
+        sum(batch.spans for batch in batches),
+        b"".join(batch.heads or b"" for batch in batches),
+        dict(rejected),
+        sum(batch.fragments for batch in batches),
+        dict(dropped),
+    )
 
 
 def _spans(request: ExportTraceServiceRequest) -> int:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import grpc
 import grpc.aio
@@ -19,6 +19,7 @@ from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput, TooLarge, Unavailable
 from clew_server.model.facts import NOTHING_KNOWN
 from clew_server.receivers import status
+from clew_server.receivers.canonical import joined
 from clew_server.receivers.contract import (
     PROTOBUF,
     Decoder,
@@ -35,8 +36,10 @@ from clew_server.sockets.grpc_port import serve_grpc
 
 logger = logging.getLogger(__name__)
 
-_AHEAD = 64
+_AHEAD = 256
 """Messages of one stream that are read and decoded while the log writes those before them."""
+_TOGETHER_BYTES = 1 << 20
+"""Messages that wait together are written together, up to this size."""
 _KEEPALIVE_MS = 60_000
 _CLIENT_PING_MS = 5_000
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -215,23 +218,47 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
     async def _answer_once(self, context: _Context, head: Head, stream: Stream, decode: Decoder) -> bytes:
         """Messages are read while the log writes those before. Raises what an earlier message raised."""
-        ahead: list[asyncio.Task[None]] = []
+        waiting: list[_Waiting] = []
+        writing: asyncio.Task[None] | None = None
         try:
             while (body := await self._reading.next(context, self._spec.limits.stream_idle_s)) is not None:
-                if len(ahead) == _AHEAD or (ahead and ahead[0].done()):
-                    await ahead.pop(0)
+                if writing is not None and (writing.done() or len(waiting) >= _AHEAD):
+                    await writing
                 with contextlib.ExitStack() as stack:
                     reservation = stack.enter_context(self._intake.reserve(len(body)))
                     batch = await self._decoded(body, head, stream, decode, reservation)
-                    if batch is not None:
-                        ahead.append(asyncio.create_task(self._accept(batch, stack.pop_all())))
-            while ahead:
-                await ahead.pop(0)
+                    if batch is None:
+                        continue
+                    waiting.append(_Waiting(batch, stack.pop_all()))
+                if writing is None or writing.done():
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._write(waiting))
+            if writing is not None:
+                await writing
         finally:
-            for left in ahead:
+            if writing is None or writing.done():
+                _release(waiting)
+            else:
                 # The log writes them whatever happens to the call.
-                left.add_done_callback(_forget)
+                writing.add_done_callback(_forget)
         return self._spec.answers.accepted(_NOTHING, head).body
+
+    async def _write(self, waiting: list[_Waiting]) -> None:
+        """Accept what waits, and what comes to wait meanwhile: what waits together is one record of the log."""
+        try:
+            while waiting:
+                size = 0
+                with contextlib.ExitStack() as held:
+                    batches: list[OtlpBatch] = []
+                    while waiting and size < _TOGETHER_BYTES:
+                        one = waiting.pop(0)
+                        held.enter_context(one.held)
+                        batches.append(one.batch)
+                        size += len(one.batch.request)
+                    await self._accept(joined(batches))
+        finally:
+            _release(waiting)
 
     async def _decoded(
         self, body: bytes, head: Head, stream: Stream, decode: Decoder, reservation: Reservation
@@ -246,9 +273,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             self._intake.note_refused()
             return None
 
-    async def _accept(self, batch: OtlpBatch, held: contextlib.ExitStack | None = None) -> None:
-        with held or contextlib.nullcontext():
-            await self._intake.accept(batch)
+    async def _accept(self, batch: OtlpBatch) -> None:
+        await self._intake.accept(batch)
         self.state.took(batch)
 
     async def _answer_other(self, context: _Context, other: Other) -> None:
@@ -321,6 +347,20 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
 
 _NOTHING = OtlpBatch(b"", b"", 0, None, {})
+
+
+class _Waiting(NamedTuple):
+    """A decoded message of a stream that is not in the log yet, and the room that it holds."""
+
+    batch: OtlpBatch
+    held: contextlib.ExitStack
+
+
+def _release(waiting: list[_Waiting]) -> None:
+    """Give back the room of messages that nobody writes any more."""
+    for one in waiting:
+        one.held.close()
+    waiting.clear()
 
 
 def _forget(task: asyncio.Task[None]) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from clew_server.collector.intake import GAVE_WAY, Intake, Reservation
 from clew_server.errors import BadInput, TooLarge, Unavailable
+from clew_server.receivers.canonical import joined
 from clew_server.receivers.contract import Frame, Framing, Head, OtlpBatch, ReceiverSpec, ReceiverState
 from clew_server.receivers.decoding import NO_MEMORY, UNFORESEEN, Decoding
-from clew_server.receivers.udp import joined
 from clew_server.sockets.accept import Acceptor
 
 logger = logging.getLogger(__name__)

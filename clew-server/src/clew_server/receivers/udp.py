@@ -13,12 +13,12 @@ import os
 import socket
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
 from pathlib import Path
 
 from clew_server.collector.intake import Intake
 from clew_server.errors import BadInput, Unavailable
+from clew_server.receivers.canonical import joined
 from clew_server.receivers.contract import Head, OtlpBatch, ReceiverSpec, ReceiverState
 from clew_server.receivers.memory import memory_errors
 
@@ -168,25 +168,6 @@ class UdpReceiver:
     def _refuse(self, why: str) -> None:
         self.state.refused(why)
         self._intake.note_refused()
-
-
-def joined(batches: Sequence[OtlpBatch]) -> OtlpBatch:
-    """Several batches of traces as one: OTLP requests behind each other are a request."""
-    if len(batches) == 1:
-        return batches[0]
-    rejected, dropped = Counter[str](), Counter[str]()
-    for batch in batches:
-        rejected.update(batch.rejected)
-        dropped.update(batch.dropped)
-    return OtlpBatch(
-        b"".join(batch.received for batch in batches),
-        b"".join(batch.request for batch in batches),
-        sum(batch.spans for batch in batches),
-        b"".join(batch.heads or b"" for batch in batches),
-        dict(rejected),
-        sum(batch.fragments for batch in batches),
-        dict(dropped),
-    )
 
 
 def kernel_drops(inode: int, *, is_ipv6: bool) -> int:
