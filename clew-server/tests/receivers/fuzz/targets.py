@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from clew_server.errors import BadInput
 from clew_server.receivers import table
 from clew_server.receivers.contract import JSON, PROTOBUF, Decoder, Head, OtlpBatch
+from clew_server.receivers.datadog.decoder import V04, V05
 from clew_server.receivers.files.canonical import requests_of_file
 from clew_server.receivers.jaeger.roots import roots
 from clew_server.receivers.jaeger.sampling import Sampling
@@ -48,6 +49,11 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
     "zipkin-grpc": {},  # the same decoder, and the same message
     "jaeger-http": {"": Head(content_type="application/x-thrift")},
     "jaeger-sampling": {},  # takes no spans
+    "datadog": {
+        "v04": Head(path=V04, content_type="application/msgpack"),
+        "v05": Head(path=V05, content_type="application/msgpack"),
+        "json": Head(path=V04, content_type=JSON),
+    },
 }
 """Of receivers whose decoder looks at more than the method: target → head."""
 

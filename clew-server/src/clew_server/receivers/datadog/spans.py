@@ -142,7 +142,13 @@ def written(raw: RawSpan, high_halves: Mapping[int, int]) -> bytes:
     )
 
 
+_PLAIN: Final = frozenset((str, int, float, bool, bytes))
+
+
 def _put(tags: dict[str, Value], found: Mapping[Any, Any]) -> None:
+    if _PLAIN.issuperset(map(type, found.values())) and {str}.issuperset(map(type, found)):
+        tags.update(found)
+        return
     for key, value in found.items():
         name = key if isinstance(key, str) else str(key)
         tags[name] = value if isinstance(value, str | bool | int | float | bytes) else _text(value)
@@ -210,6 +216,8 @@ def _status(tags: Mapping[str, Value], failed: bool) -> tuple[int, str]:
 def _exception(tags: dict[str, Value], events: list[tuple[dict[str, Any], bytes]], end_ns: int) -> list[bytes]:
     """The exception that the tags tell of, unless an event tells of it too. The stack moves to it."""
     found: dict[str, Value] = {}
+    if "error.type" not in tags and "error.stack" not in tags:
+        return []
     for name, *keys in (
         ("exception.type", "error.type"),
         ("exception.message", "error.message", "error.msg"),
