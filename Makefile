@@ -174,11 +174,11 @@ fuzz: install ## strange bytes into every decoder, ten minutes each (CLEW_FUZZ_S
 	CLEW_FUZZ_EXAMPLES=20000 $(BIN)/pytest $(filter-out %_corpus.py,$(wildcard clew-server/tests/receivers/test_fuzz_*.py)) --timeout 3600 $(PYTEST_ARGS)
 	CLEW_POISON_S=$${CLEW_POISON_S:-1800} $(BIN)/pytest tests-e2e/test_poison.py -s $(PYTEST_ARGS)
 
-clients: install debian-packages ## every real client that a registry gives, against a real server
+clients: install debian-packages ## every real client that a registry gives, against a real server; every way a process can end
 	@command -v javac >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jdk-headless >/dev/null; \
 	  else echo "clients in Java are compiled by javac: apt-get install default-jdk-headless"; fi; }
-	CLEW_ALL_CLIENTS=1 $(BIN)/pytest tests-e2e/test_*_clients.py tests-e2e/test_zipkin_lens.py tests-e2e/test_jaeger_ui.py $(PYTEST_ARGS)
+	CLEW_ALL_CLIENTS=1 $(BIN)/pytest tests-e2e/test_*_clients.py tests-e2e/test_ends.py tests-e2e/test_zipkin_lens.py tests-e2e/test_jaeger_ui.py $(PYTEST_ARGS)
 
 clean: ## remove everything that was built
 	rm -rf $(VENV) web/node_modules clew-server/src/clew_server/ui_dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

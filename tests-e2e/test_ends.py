@@ -1,4 +1,7 @@
-"""Ends of processes: whatever server answered, and however it was asked to end, every span that ended arrives."""
+"""Ends of processes: whatever server answered, and however it was asked to end, every span that ended arrives.
+
+One way for each server in `make test`, all of them with CLEW_ALL_CLIENTS=1 (`make clients`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
@@ -25,7 +29,7 @@ from harness.server import free_port
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 APPLICATION = """
-import os
+import os, sys
 from opentelemetry import trace
 
 tracer = trace.get_tracer("tests")
@@ -37,11 +41,15 @@ async def asgi(scope, receive, send):
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+    if scope["path"] == "/exit":
+        sys.exit(1)
     tracer.start_span("answer" + scope["path"]).end()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 def wsgi(environ, start_response):
+    if environ["PATH_INFO"] == "/exit":
+        sys.exit(1)
     tracer.start_span("answer" + environ["PATH_INFO"]).end()
     start_response("200 OK", [("content-length", "2")])
     return [b"ok"]
@@ -116,7 +124,7 @@ def answered(url: str, within_s: float = 60) -> None:
 
 def ended(process: subprocess.Popen[bytes]) -> int:
     try:
-        return process.wait(30)
+        return process.wait(60)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -129,34 +137,77 @@ GUNICORN += ["--graceful-timeout", "2"]
 # Of these servers' own accord workers now and then, or always, do not heed the signal and are killed when the graceful
 # timeout is over, without clew too: what they answered has long been sent by then.
 KILLED = {"gunicorn gevent TERM", "gunicorn gevent QUIT", "gunicorn uvicorn INT", "gunicorn uvicorn QUIT"}
+# These answer `sys.exit` in the application with 500 and go on.
+STAYS = {"uvicorn exit", "gunicorn sync exit", "gunicorn gevent exit", "gunicorn uvicorn exit", "granian exit"}
+GUNICORN_UVICORN = [*GUNICORN, "-k", "uvicorn.workers.UvicornWorker", "application:asgi"]
+HYPERCORN = ["hypercorn", "-b", "127.0.0.1:{port}", "application:asgi"]
+# The eleventh request is the last that a worker answers.
+LAST = ["--max-requests", "11"]
+# A command, and how it is asked to end: by signals; HUP reloads; `exit` is `sys.exit` in the application, `recycled` a
+# number of requests. The first is for `make test`.
 SERVERS: dict[str, tuple[list[str], str]] = {
-    "uvicorn": (UVICORN, "TERM INT"),
+    "uvicorn": (UVICORN, "TERM INT exit"),
+    "uvicorn --limit-max-requests": ([*UVICORN, "--limit-max-requests", "11"], "recycled"),
     "uvicorn --workers": ([*UVICORN, "--workers", "2"], "TERM INT"),
     "uvicorn --reload": ([*UVICORN, "--reload"], "TERM INT"),
-    "gunicorn sync": ([*GUNICORN, "application:wsgi"], "TERM INT QUIT"),
-    "gunicorn gthread": ([*GUNICORN, "-k", "gthread", "application:wsgi"], "TERM INT QUIT"),
-    "gunicorn gevent": ([*GUNICORN, "-k", "gevent", "application:wsgi"], "TERM QUIT"),
-    "gunicorn uvicorn": ([*GUNICORN, "-k", "uvicorn.workers.UvicornWorker", "application:asgi"], "TERM INT QUIT"),
-    "hypercorn": (["hypercorn", "-b", "127.0.0.1:{port}", "application:asgi"], "TERM INT"),
-    "granian": (["granian", "--interface", "asgi", "--port", "{port}", "application:asgi"], "TERM INT"),
+    "gunicorn sync": ([*GUNICORN, "application:wsgi"], "TERM INT QUIT HUP exit"),
+    "gunicorn sync --max-requests": ([*GUNICORN, *LAST, "application:wsgi"], "recycled"),
+    "gunicorn gthread": ([*GUNICORN, "-k", "gthread", "application:wsgi"], "TERM INT QUIT HUP exit"),
+    "gunicorn gthread --max-requests": ([*GUNICORN, *LAST, "-k", "gthread", "application:wsgi"], "recycled"),
+    "gunicorn gevent": ([*GUNICORN, "-k", "gevent", "application:wsgi"], "TERM INT QUIT HUP exit"),
+    "gunicorn gevent --max-requests": ([*GUNICORN, *LAST, "-k", "gevent", "application:wsgi"], "recycled"),
+    "gunicorn uvicorn": (GUNICORN_UVICORN, "TERM INT QUIT HUP exit"),
+    "gunicorn uvicorn --max-requests": ([*GUNICORN_UVICORN, *LAST], "recycled"),
+    "hypercorn": (HYPERCORN, "TERM INT exit"),
+    "hypercorn --max-requests": ([*HYPERCORN, "--max-requests", "10"], "recycled"),
+    "granian": (["granian", "--interface", "asgi", "--port", "{port}", "application:asgi"], "TERM INT HUP exit"),
 }
+IS_ALL = os.environ.get("CLEW_ALL_CLIENTS") == "1"
+CELLS = [(name, how) for name, (_, ways) in SERVERS.items() for how in ways.split()]
+CHOSEN = [(name, how) for name, how in CELLS if IS_ALL or (how == "TERM" and name != "uvicorn --workers")]
 
 
-@pytest.mark.parametrize(
-    ("name", "number"), [(name, number) for name, (_, numbers) in SERVERS.items() for number in numbers.split()]
-)
-def test_what_ended_before_the_signal_arrives(sink: Sink, tmp_path: Path, port: int, name: str, number: str) -> None:
+def wait_for_answers(sink: Sink, within_s: float = 60) -> None:
+    until = time.monotonic() + within_s
+    while len(sink.answers()) < 10:
+        assert time.monotonic() < until, f"only {sink.answers()} arrived"
+        time.sleep(0.05)
+
+
+def ask_to_end(process: subprocess.Popen[bytes], how: str, port: int, sink: Sink, *, stays: bool) -> None:
+    if how in ("TERM", "INT", "QUIT"):
+        process.send_signal(getattr(signal, f"SIG{how}"))
+        return
+    # What answered ends, and sends what it has; its master may stay.
+    if how == "HUP":
+        process.send_signal(signal.SIGHUP)
+    elif how == "exit":
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/exit", timeout=10) as answer:
+                answer.read()
+        except (OSError, HTTPException):
+            pass
+    if stays:
+        assert sink.answers() == []
+    else:
+        wait_for_answers(sink)
+    if process.poll() is None:
+        process.terminate()
+
+
+@pytest.mark.parametrize(("name", "how"), CHOSEN)
+def test_what_ended_before_the_end_arrives(sink: Sink, tmp_path: Path, port: int, name: str, how: str) -> None:
     pytest.importorskip(name.partition(" ")[0])
     (tmp_path / "application.py").write_text(APPLICATION)
     words = [word.format(port=port) for word in SERVERS[name][0]]
-    more = {"OTEL_BSP_SCHEDULE_DELAY": "1000"} if f"{name} {number}" in KILLED else {}
+    more = {"OTEL_BSP_SCHEDULE_DELAY": "1000"} if f"{name} {how}" in KILLED else {}
     process = start(sink, tmp_path, words, **more)
     try:
         answered(f"http://127.0.0.1:{port}/first")
         time.sleep(0.3)  # the first moment is over
         for n in range(10):
             answered(f"http://127.0.0.1:{port}/{n}")
-        process.send_signal(getattr(signal, f"SIG{number}"))
+        ask_to_end(process, how, port, sink, stays=f"{name} {how}" in STAYS)
     finally:
         ended(process)
     assert sink.answers() == [f"answer/{n}" for n in range(10)]
@@ -171,9 +222,7 @@ def test_what_ended_before_a_reload_arrives(sink: Sink, tmp_path: Path, port: in
         for n in range(10):
             answered(f"http://127.0.0.1:{port}/{n}")
         (tmp_path / "application.py").write_text(APPLICATION + "# changed\n")
-        until = time.monotonic() + 30
-        while len(sink.answers()) < 10 and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for_answers(sink)
         process.terminate()
     finally:
         ended(process)
@@ -208,12 +257,15 @@ def close(app: celery.Celery) -> None:
     app.close()
 
 
+@pytest.mark.parametrize("how", ["TERM", *(["INT", "QUIT"] if IS_ALL else [])])
 @pytest.mark.parametrize(
     "pool",
     [["prefork", "--max-tasks-per-child", "3"], ["prefork"], ["threads"]],
     ids=["recycled", "prefork", "threads"],
 )
-def test_what_celerys_workers_did_arrives(sink: Sink, tmp_path: Path, redis: Backend, pool: list[str]) -> None:
+def test_what_celerys_workers_did_arrives(
+    sink: Sink, tmp_path: Path, redis: Backend, pool: list[str], how: str
+) -> None:
     (tmp_path / "shop_tasks.py").write_text(TASKS)
     broker, queue = f"redis://{redis.address}/1", f"ends{'_'.join(pool)}{os.getpid()}"
     words = ["celery", "-A", "shop_tasks", "worker", "-P", *pool, "-c", "2", "-l", "warning"]
@@ -225,12 +277,12 @@ def test_what_celerys_workers_did_arrives(sink: Sink, tmp_path: Path, redis: Bac
         results = [app.send_task("shop.add", (n,)) for n in range(12)]
         assert [result.get(timeout=60) for result in results] == list(range(12))
         results.clear()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(getattr(signal, f"SIG{how}"))
     finally:
-        assert ended(process) == 0
+        assert ended(process) == 0 or how != "TERM"
         close(app)
     assert sink.names.count("process shop.add") == 12
-    if "prefork" in pool:
+    if "prefork" in pool and how == "TERM":
         assert "last word" in sink.names
 
 
