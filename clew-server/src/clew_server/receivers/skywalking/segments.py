@@ -1,7 +1,7 @@
 """SkyWalking over gRPC: `SegmentObject` and `SegmentCollection`, into OTLP. No I/O.
 
-A message is cut into its spans before protobuf makes objects, one span at a time, so that memory does not grow with what a hostile
-message says; a span that is none costs its segment nothing else.
+A large segment is cut into its spans before protobuf makes objects, one span at a time, so that memory does not grow with what a
+hostile message says; so is one that cannot be parsed, of which a span that is none then costs the others nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from clew_server.receivers.skywalking.spans import Reference, Segment, SkyWalkin
 from clew_server.receivers.wire import fields
 
 _SPANS, _SEGMENTS = 3, 1
+_WHOLE_BYTES: Final = 64 << 10
+"""A segment of up to this size is parsed at once: its objects take a few MiB at most."""
 # Where tags and what holds them lie: field number → the message's own such fields.
 _INNER: Final[dict[int, dict[int, Any]]] = {5: {}, 12: {}, 13: {2: {}}}
 
@@ -63,11 +65,18 @@ def _add_all(writer: Writer, body: bytes, head: Head) -> None:
 
 
 def _add(writer: Writer, body: bytes, at: int, end: int, head: Head) -> None:
+    if end - at <= _WHOLE_BYTES:
+        try:
+            segment = SegmentMessage.FromString(body[at:end])
+        except DecodeError as error:
+            check_memory(error)  # else some span of it may be none
+        else:
+            _begin(writer, segment, head)
+            for span in segment.spans:
+                writer.add(_span(span))
+            return
     spans, rest = _cut(body, at, end)
-    segment = _parsed(SegmentMessage, rest, {})
-    trace_id, segment_id = _text(segment.traceId), _text(segment.traceSegmentId)
-    resource_bytes = resource_of(_text(segment.service), _text(segment.serviceInstance), head)
-    writer.segment(resource_bytes, Segment(trace_id, segment_id, segment.isSizeLimited))
+    _begin(writer, _parsed(SegmentMessage, rest, {}), head)
     for start, stop in spans:
         try:
             span = _parsed(SpanMessage, body[start:stop], _INNER)
@@ -77,6 +86,13 @@ def _add(writer: Writer, body: bytes, at: int, end: int, head: Head) -> None:
             writer.malformed()
         else:
             writer.add(_span(span))
+
+
+def _begin(writer: Writer, segment: Any, head: Head) -> None:
+    resource_bytes = resource_of(_text(segment.service), _text(segment.serviceInstance), head)
+    writer.segment(
+        resource_bytes, Segment(_text(segment.traceId), _text(segment.traceSegmentId), segment.isSizeLimited)
+    )
 
 
 def _cut(body: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], bytes]:
@@ -153,7 +169,7 @@ def _reference(one: Any) -> Reference:
 def _pairs(messages: Iterable[Any]) -> dict[str, Value]:
     pairs: dict[str, Value] = {}
     for one in messages:
-        key, value = _text(one.key), _text(one.value)
+        key, value = str(one.key, "utf-8", "replace"), str(one.value, "utf-8", "replace")
         if key in pairs:
             put(pairs, key, value)
         else:

@@ -137,10 +137,12 @@ class Writer:
         self._segment = Segment("", "", False)
         self._trace_id = b""
         self._same = b""
+        self._ids: dict[int, bytes] = {}
 
     def segment(self, resource_bytes: bytes, segment: Segment) -> None:
         """Begin a segment: the spans that are added next are its."""
         self._resource, self._segment = resource_bytes, segment
+        self._ids = {}
         self._trace_id = trace_id_from_text(segment.trace_id) if segment.trace_id else b""
         same: dict[str, Value] = {"sw8.segment_id": whole_characters(segment.segment_id)}
         if self._trace_id.hex() != segment.trace_id:
@@ -176,11 +178,10 @@ class Writer:
         return batch(self._groups.request(), received=received, rejected=self._rejected)
 
     def _written(self, one: SkyWalkingSpan) -> bytes:
-        segment_id = self._segment.segment_id
         more: dict[str, Value] = {}
         parent_id, flags, links = b"", 0, list[bytes]()
         if one.parent >= 0:
-            parent_id, flags = span_id_from_skywalking(segment_id, one.parent), _HAS_REMOTE
+            parent_id, flags = self._id(one.parent), _HAS_REMOTE
         if one.references:
             parent_id, flags, links = self._related(one, parent_id, flags, more)
         start_ms, end_ms = one.start_ms, one.end_ms
@@ -207,7 +208,14 @@ class Writer:
         if flags:
             back += _FLAGS[flags]
         front = span_front(one.name, kind, start_ms * _NS_PER_MS, end_ms * _NS_PER_MS, written)
-        return span(self._trace_id, span_id_from_skywalking(segment_id, one.number), "", parent_id, front, back)
+        return span(self._trace_id, self._id(one.number), "", parent_id, front, back)
+
+    def _id(self, number: int) -> bytes:
+        """The id of a span of this segment."""
+        found = self._ids.get(number)
+        if found is None:
+            found = self._ids[number] = span_id_from_skywalking(self._segment.segment_id, number)
+        return found
 
     def _related(
         self, one: SkyWalkingSpan, parent_id: bytes, flags: int, more: dict[str, Value]
