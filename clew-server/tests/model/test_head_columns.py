@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -75,6 +75,7 @@ def alone(spans: list[bytes]) -> HeadColumns:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(SPANS.map(Span.SerializeToString), BROKEN), max_size=12))
 def test_columns_are_what_each_span_says_by_itself_and_broken_ones_are_left_out(spans: list[bytes]) -> None:
     assert head_columns(spans) == alone(spans)

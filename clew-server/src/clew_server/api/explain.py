@@ -29,14 +29,15 @@ class Explanation(NamedTuple):
 def explanation(trace: Trace, usual: Usual, now_unix_nano: int) -> Explanation:
     """The verdict on a trace that has spans, as JSON."""
     tree = tree_of(trace)
-    fields = explained(tree, verdict(tree, usual, now_unix_nano), usual)
-    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    answer = verdict(tree, usual, now_unix_nano)
+    fields = json.dumps(_fields(tree, answer, usual), separators=(",", ":"), ensure_ascii=False)
+    body = f'{fields[:-1]},"critical_path":{_path(trace, answer.critical_path)}}}'.encode("utf-8", "replace")
     etag = hashlib.blake2b(body, digest_size=16).hexdigest()
     return Explanation(body[:-1] + f',"etag":"{etag}"}}'.encode(), etag, trace.unreadable)
 
 
-def explained(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
-    """JSON-ready, without the etag. Spans by their ids, times and lengths as decimal texts."""
+def _fields(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
+    """JSON-ready, without path and etag. Spans by their ids, times and lengths as decimal texts."""
     trace = tree.trace
     return {
         "verdict": answer.word,
@@ -54,7 +55,6 @@ def explained(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
             for failure in answer.failures
             if failure.role != "absorbed"
         ],
-        "critical_path": _path(trace, answer.critical_path),
         "path_uncertain": answer.path_is_uncertain,
         "shares": [_share(trace, share) for share in answer.shares],
         "findings": [_finding(trace, finding) for finding in answer.findings],
@@ -74,12 +74,14 @@ def _ids(trace: Trace, rows: Iterable[int]) -> list[str]:
     return [trace.span_ids[row].hex() for row in rows]
 
 
-def _path(trace: Trace, sections: Sequence[Section]) -> list[dict[str, str]]:
+def _path(trace: Trace, sections: Sequence[Section]) -> str:
+    """JSON text: a path can have more sections than its trace has spans, and a dict of each takes three times as long."""
     t0, ids = trace.t0_unix_nano, trace.span_ids
-    return [
-        {"span_id": ids[row].hex(), "start_unix_nano": str(t0 + start_ns), "end_unix_nano": str(t0 + end_ns)}
+    parts = [
+        f'{{"span_id":"{ids[row].hex()}","start_unix_nano":"{t0 + start_ns}","end_unix_nano":"{t0 + end_ns}"}}'
         for row, start_ns, end_ns in sections
     ]
+    return f"[{','.join(parts)}]"
 
 
 def _share(trace: Trace, share: Share) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -15,6 +14,17 @@ _CODE: Final = b"status_code"
 _FROM: Final = FROM.encode()
 _EXCEPTION_EVENT: Final = re.compile(rb"(?:\x09.{8})?\x12\x09exception", re.DOTALL)
 """The beginning of an event with this name: its time, which may be absent, and its name."""
+# HTTP's code from 100 to 399, as a number (two bytes of a varint) or a text; gRPC's 0 or OK. A value is field 2 (tag 18) of its attribute,
+# with a text (tag 10) or a number (tag 24) in it. The expression begins with a plain text, which is searched for quickly.
+_HARMLESS: Final = re.compile(
+    rb"""status_code (?:
+        (?: (?<=http\.status_code) | (?<=http\.response\.status_code) )
+        \x12 (?: \x05\x0a\x03 [123][0-9][0-9] | \x03\x18 (?: [\x80-\xff][\x01\x02] | [\x80-\x8f]\x03 ) )
+      | (?<!http\.status_code) (?<!http\.response\.status_code)
+        \x12 (?: \x02\x18\x00 | \x04\x0a\x02OK )
+    )""",
+    re.VERBOSE,
+)
 _UNSET: Final = 0
 _ERROR: Final = 2
 _SERVER: Final = 2
@@ -28,7 +38,8 @@ _GRPC_KEYS: Final = ("rpc.grpc.status_code", "rpc.response.status_code", "rpc.st
 def is_failed(status_code: int, last_event: bytes | None, raw: bytes) -> bool:
     """Status error; with no status an exception (`exceptions`), or a failing code. `raw` are the span's bytes, canonical.
 
-    `last_event`: the bytes of its last event, None where it has no event. The whole span is parsed only where it may hold an exception or a code that fails. Raises DecodeError when it then does not parse.
+    `last_event`: the bytes of its last event, None where it has no event. The whole span is parsed only where it may hold an
+    exception or a code that fails. Raises DecodeError when it then does not parse.
     """
     if status_code != _UNSET:
         return status_code == _ERROR
@@ -42,13 +53,8 @@ def is_failed(status_code: int, last_event: bytes | None, raw: bytes) -> bool:
 
 
 def may_fail_by_code(raw: bytes) -> bool:
-    """False where nothing in the bytes, of one span or of many, is a code that fails its span."""
-    at = raw.find(_CODE)
-    while at >= 0:
-        if not _is_harmless(raw[max(0, at - 14) : at + 18]):
-            return True
-        at = raw.find(_CODE, at + 11)
-    return False
+    """False where no code in the bytes, of one span or of many, can fail a span; True when in doubt."""
+    return raw.count(_CODE) > len(_HARMLESS.findall(raw))
 
 
 def exceptions(span: Span) -> list[Span.Event]:
@@ -94,23 +100,6 @@ def failing_code(span: Span) -> str | None:
             elif code in GRPC_SERVER_FAULTS or (code > 0 and span.kind != _SERVER):
                 return f"gRPC {GRPC_CODES[code]}" if code < len(GRPC_CODES) else f"gRPC {code}"
     return None
-
-
-@lru_cache(maxsize=4096)
-def _is_harmless(around: bytes) -> bool:
-    """Whether the attribute in these bytes cannot fail a span: HTTP's code from 100 to 399, gRPC's 0 or OK. False when in doubt.
-
-    `around` are at most 14 bytes before `status_code` and 7 after it. The spans of a trace have the same few, so each is looked at
-    once. A value is field 2 (tag 18) of its attribute, with a text (tag 10) or a number (tag 24) in it.
-    """
-    key, _, value = around.partition(b"status_code")
-    is_http = key.endswith((b"http.response.", b"http."))
-    if value.startswith((b"\x12\x05\x0a\x03", b"\x12\x04\x0a\x02")):
-        text = value[4 : 4 + value[3]]
-        return text[:1] in (b"1", b"2", b"3") and text.isdigit() and len(text) == 3 if is_http else text == b"OK"
-    if value.startswith(b"\x12\x03\x18") and len(value) > 4:
-        return is_http and 100 <= (value[3] & 127) + (value[4] << 7) <= 399
-    return not is_http and value.startswith(b"\x12\x02\x18\x00")
 
 
 def _http_fails(code: int, kind: int) -> bool:

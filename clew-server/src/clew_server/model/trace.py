@@ -69,6 +69,8 @@ _FIRST_START_NS: Final = 946_684_800_000_000_000
 _LAST_START_NS: Final = 4_102_444_799_999_999_999
 _LONGEST_NS: Final = 2**62 - 1
 _NO_ID: Final = bytes(8)
+_FEW_IDS: Final = 4
+"""So many are looked for one after the other; more are looked for in one pass over the rows."""
 _SECOND_NS: Final = 1_000_000_000
 _EXACT_IN_A_FLOAT: Final = 2**53
 _CLOCK_NOISE_NS: Final = 1_000_000
@@ -114,6 +116,8 @@ class Trace:
     """Events that came as log records and whose span is not here."""
     unresolved: int = 0
     """Spans of Pinpoint's with numbers whose words have not come yet (`model.pinpoint`)."""
+    joined_ids: bytes = b""
+    """The span ids one after another, where all have eight bytes; else empty. Finds a row among 100,000 without a step for each."""
 
     def __len__(self) -> int:
         return len(self.parent)
@@ -141,7 +145,17 @@ class Trace:
     def rows_of(self, span_ids: Iterable[bytes]) -> list[int]:
         """Rows of the spans with these ids; two may share one, and unknown ones have none."""
         wanted = set(span_ids)
-        return list(compress(range(len(self)), map(wanted.__contains__, self.span_ids)))
+        few = len(wanted) <= _FEW_IDS and all(len(span_id) == len(_NO_ID) for span_id in wanted)
+        if not (few and self.joined_ids):
+            return list(compress(range(len(self)), map(wanted.__contains__, self.span_ids)))
+        return sorted(row for span_id in wanted for row in self._rows_of(span_id))
+
+    def _rows_of(self, span_id: bytes) -> Iterator[int]:
+        at = self.joined_ids.find(span_id)
+        while at >= 0:
+            if at % len(_NO_ID) == 0:
+                yield at // len(_NO_ID)
+            at = self.joined_ids.find(span_id, at + 1)
 
     def end_ns(self, row: int) -> int:
         """The span's end, from `t0_unix_nano`."""
@@ -193,6 +207,7 @@ def trace_from_spans(
     # Numbered in order of appearance: the order in which spans came must not show.
     service, services = _numbered(stored.origin, [service for service, _ in origins])
     host, hosts = _numbered(stored.origin, [host for _, host in origins])
+    span_ids = _in_order(read.ids, order)
     names = _in_order(read.names, order)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return Trace(
@@ -207,7 +222,7 @@ def trace_from_spans(
         host=host,
         kind=_in_order(read.kinds, order),
         flags=_in_order(read.flags, order),
-        span_ids=_in_order(read.ids, order),
+        span_ids=span_ids,
         parent_ids=_in_order(read.parent_ids, order),
         stored=stored,
         services=services,
@@ -217,6 +232,7 @@ def trace_from_spans(
         broken=read.broken,
         awaited=awaited,
         unresolved=unresolved,
+        joined_ids=b"".join(span_ids) if set(map(len, span_ids)) == {len(_NO_ID)} else b"",
     )
 
 
