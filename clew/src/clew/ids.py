@@ -134,7 +134,7 @@ def span_id_from_pinpoint_call(transaction_id: str, next_span_id: int) -> bytes:
 
 
 def span_id_from_pinpoint_async(transaction_id: str, span_id: int, async_id: int) -> bytes:
-    """The event of Pinpoint's span `span_id` that starts the asynchronous part `async_id`, where it calls nobody."""
+    """The event of Pinpoint's span `span_id` that starts the asynchronous part `async_id` and makes no outgoing call."""
     return s8(f"async|{transaction_id}|{span_id}|{async_id}")
 
 

@@ -239,7 +239,7 @@ class NoMessage:
 def status_given(
     code: int | None, details: Any, reply: object, error: BaseException | None
 ) -> tuple[Outcome | None, BaseException | None]:
-    """What the end of a handler means that nobody has cancelled, and its error, None for a way to say a status."""
+    """Outcome and error of a handler that was not cancelled; the error is None where it only sets a status."""
     if error is None:
         text = text_of(details) if code else None
         outcome = grpc_outcome(code or OK, text, server=True, reply=reply)

@@ -354,8 +354,8 @@ def _nothing() -> None:
 class _Pending:
     """Ends a span when its call ends, whose reply or replies are still to come.
 
-    gRPC cancels a call that nobody holds any more. So it must not be held here either, which `add_done_callback` would
-    do: only its state is, which says how it ended.
+    gRPC cancels a call that has no references left, so this keeps none, as `add_done_callback` would. It keeps the
+    call's state only, which says how the call ended.
     """
 
     __slots__ = ("_call", "_open", "_span", "_state", "_tracer", "_transport")

@@ -107,9 +107,9 @@ def with_parent(
 
 
 def not_sampled(context: Context) -> Context:
-    """`context` for a caller that said no more than "do not sample": an unsampled parent that nobody recorded.
+    """`context` for a caller that said no more than "do not sample": an unsampled parent, of which no span was recorded.
 
-    Nothing of such a trace is sent, so that nobody misses the parent, and the decision is handed on.
+    No span of such a trace is sent, so the missing parent does not matter, and the decision is passed on.
     """
     return with_parent(context, random.getrandbits(128) | 1, random.getrandbits(64) | 1, False)
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from clew.otlp import decode, encode
 from clew.otlp import fields as f
 
-# What takes more of the limit than this alone goes first, whatever it is.
+# An item that alone takes more of the limit than this is dropped first, of any kind.
 _LARGE_SHARE: Final = 16
 # Repeated fields of a span, the count of what is dropped of each, and the order in which they are given up.
 _COUNT_OF: Final = {

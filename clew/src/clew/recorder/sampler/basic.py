@@ -34,7 +34,7 @@ _RANDOM_MASK: Final = MAX_THRESHOLD - 1
 
 
 class AlwaysOn:
-    """Samples every span, whatever its parent says."""
+    """Samples every span, also below a parent that is not sampled."""
 
     __class__ = property(seen_as("StaticSampler", "opentelemetry.sdk.trace.sampling"))
 

@@ -60,7 +60,7 @@ class FakeTransport:
 
 
 class BrokenPropagator(TextMapPropagator):
-    """Fails whatever it is asked."""
+    """Every method raises."""
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter

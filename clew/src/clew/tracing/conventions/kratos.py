@@ -152,7 +152,7 @@ def _path(offered: Mapping[str, AttributeValue]) -> str | None:
 
 
 def _split(operation: str) -> dict[str, AttributeValue]:
-    """Service and method at the first slash within, whatever they are; else the whole operation."""
+    """Service and method, divided at the first slash after the beginning; without one the whole operation."""
     service, slash, method = operation.lstrip("/").partition("/")
     if not slash:
         return {semconv.KRATOS_RPC_OPERATION: operation}
