@@ -14,12 +14,12 @@ NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
 NPM := env PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
-# Workers; the tests of a file stay together and in their order. Empty: one after the other. The end-to-end tests wait more than
-# they compute, and are handed out as tests-e2e/conftest.py sorts them.
-PARALLEL ?= -n 2 --dist loadfile
+# Workers; the tests of a file stay together and in their order, and the files begin as conftest.py sorts them. Empty: one after
+# the other. The end-to-end tests wait more than they compute.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 PARALLEL_E2E ?= $(if $(PARALLEL),-n 3 --dist loadfile --no-loadscope-reorder)
 
-.PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
+.PHONY: help demo demo-parts prepare c-compiler test beside-each-other checks install serve web lint types unit web-test e2e e2e-crowd e2e-alone bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,7 +29,8 @@ ifndef STEPS_BEGUN
 export STEPS_BEGUN := $(shell date +%s)
 endif
 STEP := scripts/step
-PIP := $(BIN)/pip install -q --disable-pip-version-check --prefer-binary -c constraints.txt
+# Modules are compiled when they are first imported; of most packages here a few are.
+PIP := $(BIN)/pip install -q --disable-pip-version-check --prefer-binary --no-compile -c constraints.txt
 REQUIREMENTS = $(BIN)/python scripts/requirements.py
 
 demo: ## from nothing to a running demo that prints a link; installs only what that needs
@@ -38,11 +39,19 @@ demo: ## from nothing to a running demo that prints a link; installs only what t
 
 demo-parts: $(VENV)/.served $(UI)
 
+# The end-to-end tests wait for processes, flushes and clocks; meanwhile the others compute. Each part prints when it is done.
 test: ## everything from nothing to a passed test suite
-	$(MAKE) --no-print-directory -j4 install web/node_modules/.dev
-	$(MAKE) --no-print-directory -j2 -O lint types web-test prepare
+	$(MAKE) --no-print-directory -j4 WHOLE_NPM=1 install web/node_modules/.dev
+	$(MAKE) --no-print-directory -j2 -O beside-each-other
+	$(MAKE) --no-print-directory e2e-alone
+
+beside-each-other: e2e-crowd checks
+
+checks: install web/node_modules/.dev
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory web-test
 	$(MAKE) --no-print-directory unit
-	$(MAKE) --no-print-directory e2e
 	$(MAKE) --no-print-directory bench-smoke
 
 install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable), all tools, and the built UI
@@ -72,10 +81,14 @@ $(VENV)/.editable: clew/pyproject.toml clew/setup.py clew/src/clew/recorder/_fas
 $(VENV)/.served: $(VENV)/.engine $(VENV)/.packages $(VENV)/.editable
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.served requirements-dev.txt constraints.txt
+# After the others' packages, which it shares, and beside the compiling of clew, which is longer.
+$(VENV)/.tools: $(VENV)/.engine $(VENV)/.packages requirements-dev.txt constraints.txt
 	@$(STEP) "tools and real clients for the tests" $(PIP) -r requirements-dev.txt -r $(VENV)/engine.txt -r $(VENV)/packages.txt
 # Its last release demands the release before of the packages it shares with the other instrumentations.
 	@$(PIP) --no-deps opentelemetry-instrumentation-pymongo==0.66b1
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.served $(VENV)/.tools
 	@touch $@
 
 $(VENV)/.node: | $(VENV)/.made
@@ -92,7 +105,13 @@ $(UI): $(VENV)/.node $(filter-out web/node_modules/%,$(WEB_SOURCES))
 	@cd web && ../$(STEP) "the UI" $(NPM) run --silent build
 	@touch $@
 
-web/node_modules/.dev: web/package-lock.json $(VENV)/.node $(UI)
+# Where the tools are wanted too, they are fetched together with what the UI is built with.
+ifdef WHOLE_NPM
+$(UI): web/node_modules/.dev
+else
+web/node_modules/.dev: | $(UI)
+endif
+web/node_modules/.dev: web/package-lock.json $(VENV)/.node
 	@cd web && ../$(STEP) "tools for the tests of the UI" $(NPM) ci --loglevel=error
 	@touch $@
 
@@ -135,8 +154,14 @@ debian-packages: ## what the end-to-end tests need beside Python: a browser, a C
 prepare: install debian-packages # what the end-to-end tests need and takes long to build or to fetch
 	$(BIN)/python tests-e2e/harness/prepare.py
 
-e2e: prepare web/node_modules/.dev ## the whole system: real clients, real crashes, a real browser
+e2e: ## the whole system: real clients, real crashes, a real browser
+	$(MAKE) --no-print-directory e2e-crowd
+	$(MAKE) --no-print-directory e2e-alone
+
+e2e-crowd: prepare web/node_modules/.dev
 	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL_E2E) $(PYTEST_ARGS)
+
+e2e-alone: prepare web/node_modules/.dev
 	$(BIN)/pytest tests-e2e -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md

@@ -4,6 +4,53 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
+LONGEST_FIRST = (
+    # end-to-end
+    "test_troubles",
+    "test_ui",
+    "test_lifecycle",
+    "test_ui_first_run",
+    "test_crash",
+    "test_crash_calls",
+    "test_ends",
+    "test_ui_verdict",
+    "test_ui_search",
+    "test_ui_rows",
+    "test_logs",
+    "test_time_edges",
+    "test_durability",
+    "test_recorder_soak",
+    "test_bad_input",
+    "test_ui_thread",
+    "test_jaeger_api",
+    "test_wheel",
+    # unit
+    "test_demo_command",
+    "test_process",
+    "test_same_as_sdk",
+    "test_pytest_plugin",
+    "test_chdb_store",
+    "test_chdb_losses",
+    "test_life_signals",
+    "test_life_gevent",
+    "test_life_threads",
+    "test_pieces",
+    "test_twins",
+    "test_run",
+    "test_slow_clients",
+    "test_python_blocks",
+    "test_auto",
+    "test_properties",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none of them is left for one worker at the end."""
+    place = {name: at for at, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 def pytest_collection_finish() -> None:
     """Take what is there before the first test out of garbage collection.

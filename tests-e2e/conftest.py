@@ -24,25 +24,6 @@ if TYPE_CHECKING:
 
 ServerFactory = Callable[..., Server]
 
-LONGEST_FIRST = (
-    "test_troubles",
-    "test_resources",
-    "test_lifecycle",
-    "test_crash_calls",
-    "test_wheel",
-    "test_crash",
-    "test_durability",
-    "test_bad_input",
-    "test_ui",
-    "test_time_edges",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that none of them is left for one worker at the end."""
-    place = {name: at for at, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
-
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[ServerFactory]:

@@ -111,7 +111,9 @@ def test_no_acknowledgement_leaves_before_its_bytes_and_a_new_segments_entry_are
     if strace is None:
         pytest.fail("strace is missing: install the Debian package strace.", pytrace=False)
     trace_file = tmp_path / "strace.txt"
-    server = make_server(wrapper=[strace, "-f", "-yy", "-s", "64", "-o", str(trace_file), "-e", f"trace={TRACED}"])
+    server = make_server(
+        wrapper=[strace, "-f", "--seccomp-bpf", "-yy", "-s", "64", "-o", str(trace_file), "-e", f"trace={TRACED}"]
+    )
     server.launch()
     server.wait_ready(120)
     wal = str((server.data_dir / "wal").resolve())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,20 +193,27 @@ def test_unknown_traces_and_wrong_addresses_say_so(server: Server, open_page: Op
     assert server.get(f"/api/v1/traces/{unknown}/skeleton").status_code == 404
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that never gets a span."""
+    running = Server(tmp_path_factory.mktemp("empty") / "data").start()
+    yield running
+    ended_with = running.stop()
+    running.close()
+    assert ended_with == 0
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_objects_to_nothing_on_any_page(
-    server: Server, story: Story, open_page: OpenPage, make_server: Callable[..., Server], theme: str
+    server: Server, empty: Server, story: Story, open_page: OpenPage, theme: str
 ) -> None:
     for path in (f"/search?q=service%3D{story.user}", "/search?q=service%3Dnobody", f"/trace/{story.failing.hex()}"):
         for width in (1440, 360):
             page = open_page(server, path, theme, width)
             assert violations(page) == [], (path, width)
-    empty = make_server().start()
     page = open_page(empty, "/", theme)
     page.get_by_role("heading", name="No spans yet").wait_for()
     assert violations(page) == []
-    page.close()  # it asks the server now and then, and a refusal would count as its error
-    assert empty.stop() == 0
 
 
 def test_with_a_token_the_page_asks_for_it_and_then_shows_the_traces(
@@ -227,12 +234,10 @@ def test_with_a_token_the_page_asks_for_it_and_then_shows_the_traces(
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 420])
-def test_trouble_is_said_on_every_page_and_read_with_the_keyboard(
-    make_server: Callable[..., Server], open_page: OpenPage, theme: str, width: int
-) -> None:
-    server = make_server()
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, bytes]]:
+    """A server whose log is damaged, and a trace it has."""
+    server = Server(tmp_path_factory.mktemp("troubled") / "data")
     wal = server.data_dir / "wal"
     wal.mkdir(parents=True)
     (server.data_dir / "VERSION").write_text("1\n")
@@ -241,6 +246,19 @@ def test_trouble_is_said_on_every_page_and_read_with_the_keyboard(
     trace_id = new_trace_id()
     server.export(request("troubled", [span(trace_id)]))
     server.flush()
+    yield server, trace_id
+    ended_with = server.stop()
+    server.close()
+    assert ended_with == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 420])
+def test_trouble_is_said_on_every_page_and_read_with_the_keyboard(
+    troubled: tuple[Server, bytes], open_page: OpenPage, theme: str, width: int
+) -> None:
+    server, trace_id = troubled
+    wal = server.data_dir / "wal"
     for path in ("/search?from=all", f"/trace/{trace_id.hex()}"):
         page = open_page(server, path, theme=theme, width=width)
         notice = page.get_by_role("region", name="Trouble on the server")
@@ -254,4 +272,3 @@ def test_trouble_is_said_on_every_page_and_read_with_the_keyboard(
         assert violations(page) == []
         overflow = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not overflow, "the page is wider than the window"
-    assert server.stop() == 0

@@ -23,6 +23,8 @@ from harness.wire import new_trace_id, request, span
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# The whole file, so that its traces are made once.
+pytestmark = pytest.mark.alone
 MS = 1_000_000
 KB = 1_000
 LARGEST = 300_000
@@ -180,7 +182,6 @@ def test_a_page_with_100_000_spans_has_few_elements(traces: Traces, open_page: O
     assert count <= 1500
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("count", SIZES)
 def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser: Browser, count: int) -> None:
     trace_id = traces.of(count)
@@ -196,7 +197,6 @@ def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser
     best(f"{count:,} spans, from their data to their rows", PAINT_BUDGET_S[count], "s", measure)
 
 
-@pytest.mark.alone
 def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, browser: Browser) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(100_000)}")
     wait_ready(page)
@@ -248,7 +248,6 @@ def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, brow
     page.context.close()
 
 
-@pytest.mark.alone
 def test_the_details_of_a_span_are_there_soon_after_the_click(traces: Traces, browser: Browser) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(10_000)}")
     page.locator(".panels[aria-busy=false]").wait_for(timeout=60_000)

@@ -99,8 +99,12 @@ def test_it_ends_by_itself_after_its_duration() -> None:
 
 def test_its_children_do_not_outlive_it() -> None:
     with demo("--no-open", *FREE_PORTS) as process:
-        read_traces(process)
-        pids = children(process)
+        assert process.stdout is not None
+        # Said when the server and both services answer; then the load is started.
+        assert any(line.startswith("clew on http://") for line in process.stdout)
+        while len(pids := children(process)) < 4:
+            assert process.poll() is None
+            time.sleep(0.05)
         process.kill()
         process.wait()
         wait_until_gone(pids)

@@ -10,6 +10,8 @@ from importlib.metadata import entry_points
 import pytest
 
 pytest_plugins = ["pytester"]
+# Those of other packages that happen to be installed; each run would import them first.
+FEWER_PLUGINS = "-p no:faker -p no:hypothesispytest"
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     """Where the tests of a test are; their run inherits nothing of this one's."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_", "OTEL_"))]:
         monkeypatch.delenv(name)
-    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers -p no:asyncio\n")
+    pytester.makeini(f"[pytest]\nfilterwarnings = error\naddopts = --strict-markers -p no:asyncio {FEWER_PLUGINS}\n")
     return pytester
 
 
@@ -156,7 +158,9 @@ async def test_spans(clew_spans, turn):
 
 
 def test_it_works_with_pytest_asyncio(run: pytest.Pytester) -> None:
-    run.makeini("[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n")
+    run.makeini(
+        f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\naddopts = {FEWER_PLUGINS}\n"
+    )
     run.makepyfile(ASYNC_TESTS.format(mark="pytestmark = pytest.mark.asyncio"))
     run.runpytest_subprocess("-p", "no:anyio").assert_outcomes(passed=2)
 
