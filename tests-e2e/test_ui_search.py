@@ -204,3 +204,23 @@ def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop
     page.reload()
     expect(page.get_by_text("The newest 50 traces")).to_be_visible(timeout=15_000)
     expect(page.get_by_text("there are more")).to_be_visible()
+
+
+def test_traces_of_one_span_are_left_out_on_demand(server: Server, open_page: OpenPage) -> None:
+    service, trace_id = fresh_name("worker"), new_trace_id()
+    task = span(trace_id, name="process task")
+    server.export(request(service, [task, span(trace_id, parent_id=task.span_id, name="GET")]))
+    server.export(request(service, [span(name="PUBLISH") for _ in range(5)]))
+    server.flush()
+    page = open_page(server, f"/search?q=service%3D{service}")
+    expect(rows_of(page)).to_have_count(6, timeout=15_000)
+    hide = page.get_by_role("button", name="Hide one-span traces")
+    expect(hide).to_have_attribute("aria-pressed", "false")
+    hide.click()
+    expect(rows_of(page)).to_have_count(1)
+    expect(rows_of(page).first).to_contain_text("process task")
+    expect(page.get_by_role("textbox", name="Query or trace id")).to_have_value(f"service={service} trace.spans>1")
+    expect(hide).to_have_attribute("aria-pressed", "true")
+    assert violations(page) == []
+    hide.click()
+    expect(rows_of(page)).to_have_count(6)

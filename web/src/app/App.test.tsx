@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { Page, Skeleton, Status } from '../api/types'
 import { skeletonOf } from '../model/traces.fixture'
 import { App, createQueryClient } from './App'
+import { refusedStore } from './session'
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
 
@@ -163,6 +164,7 @@ it('shows what is wrong with a query, below its character', async () => {
   open('/search?q=abc%20foo')
   expect(await screen.findByText('what is foo (at character 5)')).toBeTruthy()
   expect(screen.getByRole('textbox', { name: 'Query or trace id' }).getAttribute('aria-invalid')).toBe('true')
+  expect(refusedStore.get()).toBe('abc foo')
 })
 
 it('says when a result is partial', async () => {

@@ -1,12 +1,14 @@
 import { expect, it } from 'vitest'
 import {
   asksForFailed,
+  hidesSingles,
   attributeKey,
   parseTerms,
   queryInWords,
   quoted,
   traceIdFrom,
   withoutTerm,
+  withSinglesHidden,
   withTerm,
 } from './query'
 
@@ -74,4 +76,25 @@ it('takes a trace id in any case, with or without dashes', () => {
   expect(traceIdFrom('4bf92f35-77b3-4da6-a3ce-929d0e0e4736')).toBe(id)
   expect(traceIdFrom('service=cart')).toBeNull()
   expect(traceIdFrom(id.slice(1))).toBeNull()
+})
+
+it('leaves traces of one span out, and lets them in again', () => {
+  const hidden = withSinglesHidden('service=cart', true)
+  expect(hidden).toBe('service=cart trace.spans>1')
+  expect(hidesSingles(hidden)).toBe(true)
+  expect(withSinglesHidden(hidden, true)).toBe(hidden)
+  expect(withSinglesHidden(hidden, false)).toBe('service=cart')
+  expect(withSinglesHidden('', true)).toBe('trace.spans>1')
+  expect(queryInWords('trace.spans>1')).toBe('spans of the trace over 1')
+})
+
+it('quotes what the language would take for its own words', () => {
+  expect(['Or', 'in', 'north'].map(quoted)).toEqual(['"Or"', '"in"', 'north'])
+  expect(['trace.spans', 'span.kind', 'root', 'NOT', 'http.route'].map(attributeKey)).toEqual([
+    '"trace.spans"',
+    '"span.kind"',
+    '"root"',
+    '"NOT"',
+    'http.route',
+  ])
 })

@@ -26,13 +26,19 @@ function unquote(text: string): string {
   return text.slice(1, text.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, '$1')
 }
 
+/** What joins conditions, in any case. */
+const OPERATORS = /^(?:and|or|not|exists|in)$/i
+
 /** The value as it is written in a query: quoted, unless it is a plain word. */
 export function quoted(value: string): string {
-  return /^[\w.:/@+-]+$/.test(value) ? value : `"${value.replace(/(["\\])/g, '\\$1')}"`
+  return /^[\w.:/@+-]+$/.test(value) && !OPERATORS.test(value)
+    ? value
+    : `"${value.replace(/(["\\])/g, '\\$1')}"`
 }
 
 /** Keys that ask for something else than an attribute of that name, unless they are quoted. */
-const WORDS = /^(?:service|name|operation|kind|status|dur|event|event\..+|trace\.duration)$/
+const WORDS =
+  /^(?:service|name|operation|kind|status|status\.message|dur|id|parent|root|failed|event|exact|and|or|not|exists|in|(?:event|link|span|resource|scope|trace)\..+|scope)$/i
 
 /** The key of an attribute as it is written in a query: quoted where it would mean something else, or nothing. */
 export function attributeKey(key: string): string {
@@ -59,10 +65,15 @@ export function withTerm(text: string, key: string, value: string, operator: Equ
 
 /** The query without any condition of the form `key=value`, or `key!=value`. */
 export function withoutTerm(text: string, key: string, value: string, operator: Equality = '='): string {
-  let rest = text
-  const terms = parseTerms(text).filter(
+  return withoutTerms(
+    text,
     (term) => term.key === unquote(key) && term.operator === operator && term.value === value,
   )
+}
+
+function withoutTerms(text: string, isGone: (term: Term) => boolean): string {
+  let rest = text
+  const terms = parseTerms(text).filter(isGone)
   if (terms.length === 0) return text
   for (const term of terms.toReversed())
     rest = `${rest.slice(0, term.from).trimEnd()} ${rest.slice(term.to).trimStart()}`
@@ -76,6 +87,26 @@ export function asksForFailed(text: string): boolean {
   )
 }
 
+/** The condition that leaves out traces of one span. */
+const LONGER = { key: 'trace.spans', operator: '>', value: '1' }
+
+function isLonger({ key, operator, value }: Term): boolean {
+  return key === LONGER.key && operator === LONGER.operator && value === LONGER.value
+}
+
+/** Whether the query leaves out traces of one span. */
+export function hidesSingles(text: string): boolean {
+  return parseTerms(text).some(isLonger)
+}
+
+/** The query that leaves out traces of one span, or no longer does. */
+export function withSinglesHidden(text: string, isHidden: boolean): string {
+  if (hidesSingles(text) === isHidden) return text
+  if (isHidden)
+    return [text.trim(), `${LONGER.key}${LONGER.operator}${LONGER.value}`].filter(Boolean).join(' ')
+  return withoutTerms(text, isLonger)
+}
+
 const COMPARISON: Record<string, string> = {
   '=': 'is',
   '!=': 'is not',
@@ -85,6 +116,12 @@ const COMPARISON: Record<string, string> = {
   '<=': 'at most',
 }
 
+const NAMES: Record<string, string> = {
+  dur: 'span duration',
+  'trace.duration': 'trace duration',
+  'trace.spans': 'spans of the trace',
+}
+
 /** The query as a phrase: `service is payment, failed, span duration over 500ms`. */
 export function queryInWords(text: string): string {
   const terms = parseTerms(text)
@@ -92,7 +129,7 @@ export function queryInWords(text: string): string {
   return terms
     .map(({ key, operator, value }) => {
       if (key === 'status' && operator === '=' && value === 'error') return 'failed'
-      const name = key === 'dur' ? 'span duration' : key === 'trace.duration' ? 'trace duration' : key
+      const name = NAMES[key] ?? key
       return `${name} ${COMPARISON[operator] ?? operator} ${value === '' ? 'empty' : value}`
     })
     .join(', ')

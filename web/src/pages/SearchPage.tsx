@@ -10,7 +10,14 @@ import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/se
 import { SEARCH_FIELDS, type SearchState } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { formatAgo, plural } from '../model/format'
-import { asksForFailed, queryInWords, withTerm, withoutTerm } from '../model/query'
+import {
+  asksForFailed,
+  hidesSingles,
+  queryInWords,
+  withSinglesHidden,
+  withTerm,
+  withoutTerm,
+} from '../model/query'
 import { rangeInWords } from '../model/range'
 import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
@@ -165,6 +172,15 @@ function Results({
             )
           }
         />
+        <button
+          type="button"
+          className="button"
+          aria-pressed={hidesSingles(state.q)}
+          title="Leave out traces of one span: the statements of a start, a worker's heartbeats"
+          onClick={() => onQuery(withSinglesHidden(state.q, !hidesSingles(state.q)))}
+        >
+          Hide one-span traces
+        </button>
         <button type="button" className="button" title="Run again (r)" onClick={() => void results.refetch()}>
           <Icon name="refresh" size={14} />
           Run again
