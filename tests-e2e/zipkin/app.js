@@ -4,10 +4,14 @@ const {HttpLogger} = require('zipkin-transport-http');
 
 const [url, front, back] = process.argv.slice(2);
 const sent = [];
+let unanswered = 2;  // each service sends its spans in one request
+const answered = () => { if (--unanswered === 0) { console.log(JSON.stringify(sent)); process.exit(0); } };
 const tracer = (service, port) => {
   const logger = new HttpLogger({endpoint: url, jsonEncoder: jsonEncoder.JSON_V2, httpInterval: 100});
   const logSpan = logger.logSpan.bind(logger);
   logger.logSpan = span => { sent.push(JSON.parse(jsonEncoder.JSON_V2.encode(span))); logSpan(span); };
+  logger.on('success', answered);
+  logger.on('error', error => { console.error(error); process.exit(1); });
   return new Tracer({
     ctxImpl: new ExplicitContext(), recorder: new BatchRecorder({logger}), localServiceName: service, traceId128Bit: true, supportsJoin: true,
     localEndpoint: undefined, defaultTags: {},
@@ -51,4 +55,4 @@ fronts.scoped(() => {
   });
   fronts.recordAnnotation(new Annotation.ServerSend());
 });
-setTimeout(() => { console.log(JSON.stringify(sent)); process.exit(0); }, 1500);
+setInterval(() => {}, 1000);  // the logger's own timer keeps no process alive

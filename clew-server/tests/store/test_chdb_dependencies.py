@@ -264,6 +264,24 @@ def test_a_client_inside_a_client_is_the_one_that_calls(folder: Folder, made: Bu
     assert folder.ask() == [Dependency("web", "search-1", "call", "callee", 1, 0)] == by_hand(made.spans)
 
 
+def test_local_spans_between_a_server_and_its_client_change_nothing(folder: Folder, made: Builder) -> None:
+    server = made.span("web", SERVER)
+    local = made.span("web", INTERNAL, made.span("web", INTERNAL, server))
+    made.span("cart", SERVER, made.span("web", CLIENT, local))
+    folder.put(made.spans)
+    assert folder.ask() == [Dependency("web", "cart", "call", None, 1, 0)] == by_hand(made.spans)
+
+
+def test_what_hangs_on_a_span_that_never_came_is_a_call_only_where_it_names_its_caller(
+    folder: Folder, made: Builder
+) -> None:
+    lost = made.span("web", CLIENT)
+    made.span("cart", SERVER, lost)
+    made.span("stock", SERVER, lost, attributes=(("peer.service", "web"),))
+    folder.put(made.spans[1:])
+    assert folder.ask() == [Dependency("web", "stock", "call", "caller", 1, 0)] == by_hand(made.spans[1:])
+
+
 def test_client_and_server_that_share_an_id_are_one_call(folder: Folder, made: Builder) -> None:
     web = made.span("web", SERVER)
     client = made.span("web", CLIENT, web, attributes=(("peer.service", "cart"),))
