@@ -61,6 +61,8 @@ def seeds(target: str) -> list[bytes]:
         "jaeger-binary": "jaeger/binary-*.hex",
         "jaeger-http": "jaeger/http-*.hex",
         "jaeger-grpc": "jaeger/grpc-*.hex",
+        "skywalking-grpc-collect": "skywalking/segment-*.hex",
+        "skywalking-http-segment": "skywalking/json-*.hex",
         "file": "zipkin/*.v2.json.hex",
     }
     if target in endings:

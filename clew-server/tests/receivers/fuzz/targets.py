@@ -21,6 +21,7 @@ from clew_server.receivers.jaeger.roots import roots
 from clew_server.receivers.jaeger.sampling import Sampling
 from clew_server.receivers.jaeger.strategies import strategies_from
 from clew_server.receivers.otlp_receivers import PATHS
+from clew_server.receivers.skywalking.specs import COLLECT, COLLECT_IN_SYNC
 from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH
 
 CORPUS: Final = Path(__file__).parent / "corpus"
@@ -49,6 +50,7 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
     "zipkin-grpc": {},  # the same decoder, and the same message
     "jaeger-http": {"": Head(content_type="application/x-thrift")},
     "jaeger-sampling": {},  # takes no spans
+    "skywalking-grpc": {"collect": Head(path=COLLECT), "collectInSync": Head(path=COLLECT_IN_SYNC)},
     "datadog": {
         "v04": Head(path=V04, content_type="application/msgpack"),
         "v05": Head(path=V05, content_type="application/msgpack"),
