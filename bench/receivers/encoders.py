@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from clew import ids
 from clew.otlp.encode import delimited, tag, varint
 from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
-from clew_server.testing import datadog, jaeger, opencensus, skywalking
+from clew_server.receivers.pinpoint.specs import SEND_SPAN
+from clew_server.testing import datadog, jaeger, opencensus, pinpoint, skywalking
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -32,6 +34,8 @@ class Encoder:
     content_type: str = PROTOBUF
     budget: float | None = None
     """The CPU of a span may be so many times that of OTLP in protobuf."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of the call, over gRPC."""
 
 
 def _spans(request: ExportTraceServiceRequest) -> tuple[str, list[tuple[str, Any]], Sequence[Span]]:
@@ -246,6 +250,122 @@ def _datadog(
     return encode
 
 
+_ANNOTATIONS = {"http.request.method": 206, "url.full": 40, "http.response.status_code": 46, "db.query.text": 21}
+_EVENT_TYPES = {1: 5000, 2: 5000, 3: 9052, 4: 8660, 5: 5000}
+_OTHERS = range(-1, -11, -1)
+
+
+def _traces(request: ExportTraceServiceRequest) -> list[list[Span]]:
+    """The spans of each trace, its first one first."""
+    traces: dict[bytes, list[Span]] = {}
+    for span in _spans(request)[2]:
+        traces.setdefault(span.trace_id, []).append(span)
+    return list(traces.values())
+
+
+def _transaction(span: Span) -> tuple[str, int, int]:
+    agent, start, sequence = ids.trace_id_to_pinpoint(span.trace_id).split("^")
+    return agent, int(start), int(sequence)
+
+
+def _annotations(span: Span) -> list[tuple[int, Any]]:
+    """What has a number of its own under it, the rest as arguments."""
+    found: list[tuple[int, Any]] = [(12, span.name)]
+    others = iter(_OTHERS)
+    for one in span.attributes:
+        value = _value(one.value)
+        number = _ANNOTATIONS.get(one.key) or next(others, -11)
+        found.append((number, value if number == 46 else str(value)))
+    return found
+
+
+def _depths(spans: Sequence[Span]) -> list[int]:
+    known = {spans[0].span_id: 0}
+    for span in spans[1:]:
+        known[span.span_id] = known.get(span.parent_span_id, 0) + 1
+    return [known[span.span_id] for span in spans]
+
+
+def _pinpoint(request: ExportTraceServiceRequest) -> list[bytes]:
+    """A span a trace, with the others as its events."""
+    messages = []
+    for spans in _traces(request):
+        first = spans[0]
+        before_ms = start_ms = first.start_time_unix_nano // 1_000_000
+        events = []
+        for number, (span, depth) in enumerate(zip(spans[1:], _depths(spans)[1:], strict=True)):
+            began_ms, ended_ms = span.start_time_unix_nano // 1_000_000, span.end_time_unix_nano // 1_000_000
+            events.append(
+                pinpoint.Event(
+                    number,
+                    depth,
+                    began_ms - before_ms,
+                    ended_ms - began_ms,
+                    _EVENT_TYPES[span.kind],
+                    destination="10.0.0.7:8080",
+                    exception=(0, span.status.message) if span.status.code == 2 else None,
+                    annotations=_annotations(span),
+                )
+            )
+            before_ms = began_ms
+        messages.append(
+            pinpoint.span_message(
+                pinpoint.Span(
+                    int.from_bytes(first.span_id, "big", signed=True),
+                    _transaction(first),
+                    start_ms=start_ms,
+                    elapsed_ms=first.end_time_unix_nano // 1_000_000 - start_ms,
+                    rpc=first.name,
+                    err=int(first.status.code == 2),
+                    annotations=_annotations(first),
+                    events=events,
+                )
+            )
+        )
+    return messages
+
+
+def _pinpoint_json(request: ExportTraceServiceRequest) -> list[bytes]:
+    """The same in the flat JSON of the agent for Python, without its frames."""
+    service = _spans(request)[0]
+    bodies = []
+    for spans in _traces(request):
+        first = spans[0]
+        starts = {first.span_id: first.start_time_unix_nano}
+        events = []
+        for number, (span, depth) in enumerate(zip(spans[1:], _depths(spans)[1:], strict=True)):
+            starts[span.span_id] = span.start_time_unix_nano
+            around = starts.get(span.parent_span_id, first.start_time_unix_nano)
+            events.append(
+                {
+                    ":S": (span.start_time_unix_nano - around) // 1_000_000,
+                    ":E": (span.end_time_unix_nano - span.start_time_unix_nano) // 1_000_000,
+                    ":seq": number,
+                    ":depth": depth,
+                    "name": span.name,
+                    "stp": str(_EVENT_TYPES[span.kind]),
+                    "dst": "10.0.0.7:8080",
+                    "anno": [f"{number}:{value}" for number, value in _annotations(span)],
+                }
+            )
+        body = {
+            ":S": first.start_time_unix_nano // 1_000_000,
+            ":E": (first.end_time_unix_nano - first.start_time_unix_nano) // 1_000_000,
+            ":FT": 1700,
+            "appid": f"{service}-1",
+            "appname": service,
+            "tid": "^".join(map(str, _transaction(first))),
+            "sid": str(int.from_bytes(first.span_id, "big", signed=True)),
+            "name": first.name,
+            "uri": first.name,
+            "stp": "1700",
+            "anno": [f"{number}:{value}" for number, value in _annotations(first)],
+            "event": events,
+        }
+        bodies.append(json.dumps(body, separators=(",", ":")).encode())
+    return bodies
+
+
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
@@ -262,4 +382,6 @@ ENCODERS = (
     Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
     Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=6),
     Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=6),
+    Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS),
+    Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5),
 )  # fmt: skip

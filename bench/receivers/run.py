@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import queue
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -77,7 +78,7 @@ def main() -> None:
 
 def _decoding_us(one: Encoder, bodies: Sequence[bytes], spans: int) -> float:
     """CPU of the decoder alone, in this process."""
-    decode, head = table.BY_NAME[one.receiver].load().decode, Head(one.path, one.content_type)
+    decode, head = table.BY_NAME[one.receiver].load().decode, Head(one.path, one.content_type, one.headers)
     began = time.thread_time()
     decoded = sum(decode(body, head).spans for body in bodies)
     taken_s = time.thread_time() - began
@@ -131,7 +132,9 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
         # One call for all, as agents hold one open; it is answered when all of it is in the log.
         messages: queue.Queue[bytes] = queue.Queue(maxsize=256)
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-            answer = channel.stream_unary(one.path).future(iter(messages.get, b""), timeout=300)
+            answer = channel.stream_unary(one.path).future(
+                iter(messages.get, b""), timeout=300, metadata=tuple(one.headers.items())
+            )
             yield messages.put
             messages.put(b"")
             answer.result()
@@ -139,6 +142,9 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
             call = channel.unary_unary(one.path, request_serializer=bytes, response_deserializer=bytes)
             yield lambda body: call(body, timeout=120) and None
+    elif transport == "tcp":
+        with socket.create_connection((host, int(port)), timeout=120) as frames:
+            yield lambda body: frames.sendall(struct.pack(">II", 1, len(body)) + body)
     else:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.connect((host, int(port)))

@@ -60,6 +60,20 @@ def java(name: str, pom: Path, source: Path) -> list[str]:
     return [_program("java"), "-Xmx256m", "-cp", f"{folder / 'classes'}:{folder / 'jars'}/*", source.stem]
 
 
+def maven(artifact: str) -> Path:
+    """The file of one artifact of Maven Central, `group:name:version:type`."""
+    folder = _folder("maven", artifact)
+    if not (folder / "whole").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _run(
+            [_program("mvn"), "-q", "-B", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"],
+            folder,
+        )
+        (folder / "whole").touch()
+    (found,) = (path for path in folder.iterdir() if path.name != "whole")
+    return found
+
+
 def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
     """What a client printed; fails unless it ended well."""
     everything = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_"))}
