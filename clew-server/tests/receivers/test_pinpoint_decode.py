@@ -322,6 +322,18 @@ def test_an_exception_fails_its_event_and_the_error_mark_its_span() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("service_type", "answer", "code"), [(9052, 500, 2), (9052, 404, 2), (9052, 200, 0), (9053, 500, 0)]
+)
+def test_an_answer_fails_the_event_that_called_and_none_that_passes_it_on(
+    service_type: int, answer: int, code: int
+) -> None:
+    agent = Agent()
+    event = Event(0, 1, service_type=service_type, destination="stock:80", annotations=[(46, answer)])
+    agent.span(Span(SPAN_ID, rpc="/", events=[event]))
+    assert agent.spans()[1].status.code == code
+
+
 def test_what_comes_before_its_words_is_resolved_when_it_is_read_and_not_lost_meanwhile() -> None:
     agent = Agent()
     events = [

@@ -21,8 +21,10 @@ from clew_server.receivers.jaeger.roots import roots
 from clew_server.receivers.jaeger.sampling import Sampling
 from clew_server.receivers.jaeger.strategies import strategies_from
 from clew_server.receivers.otlp_receivers import PATHS
+from clew_server.receivers.pinpoint.specs import EXCEPTIONS, SEND_SPAN
 from clew_server.receivers.skywalking.specs import COLLECT, COLLECT_IN_SYNC
 from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH
+from clew_server.testing import pinpoint
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 """A file for each target, one input a line in base64: what reaches every line that the fuzzer has reached."""
@@ -51,6 +53,10 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
     "jaeger-http": {"": Head(content_type="application/x-thrift")},
     "jaeger-sampling": {},  # takes no spans
     "skywalking-grpc": {"collect": Head(path=COLLECT), "collectInSync": Head(path=COLLECT_IN_SYNC)},
+    "pinpoint": {
+        path.rpartition("/")[2]: Head(path=path, content_type=PROTOBUF, headers=pinpoint.HEADERS)
+        for path in (SEND_SPAN, EXCEPTIONS)
+    },
     "datadog": {
         "v04": Head(path=V04, content_type="application/msgpack"),
         "v05": Head(path=V05, content_type="application/msgpack"),

@@ -236,7 +236,9 @@ class Writer:
                 items["exception.message"] = failure.message
             events.append(event(end_ns, "exception", items))
         elif has_failed or (
-            "http.status_code" in tags and _has_failed(tags["http.status_code"], 400 if kind == CLIENT else 500)
+            kind in (CLIENT, SERVER)  # others only pass on what was answered
+            and "http.status_code" in tags
+            and _has_failed(tags["http.status_code"], 400 if kind == CLIENT else 500)
         ):
             code = ERROR
         planned = plan(tags)
