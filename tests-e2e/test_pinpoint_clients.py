@@ -294,7 +294,8 @@ def check_trace(server: Server, trace: dict[str, Any], agent: Agent, names: Mapp
     # Handled: Java's agent says nothing of the answer at the event that called.
     roles = ("origin", "handled")
     origins = [failure["span_id"] for failure in verdict["failures"] if failure["role"] in roles]
-    assert [of_id[one] for one in origins] == [agent.origin]
+    # The cause comes first; Java's agent notes the answer at another event than the one that called, which then is failed too.
+    assert of_id[origins[0]] == agent.origin
 
 
 def stock_trace(by_name: Mapping[str, dict[str, Any]]) -> str:
