@@ -160,7 +160,7 @@ describe('hit test', () => {
       start: index * 200,
       duration: 50,
     }))
-    const late = { service: 'b', name: 'late', start: 1500, duration: 5, flags: 16 }
+    const late = { service: 'b', name: 'late', start: 5_000_000, duration: 5, flags: 16 }
     const many = new TraceModel(
       skeletonOf([{ service: 'a', name: 'root', start: 0, duration: 1000, children: [...children, late] }]),
     )
