@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 PARALLEL_E2E ?= $(if $(PARALLEL),-n 3 --dist loadfile --no-loadscope-reorder)
 
-.PHONY: help demo demo-parts prepare c-compiler test beside-each-other checks install serve web lint types unit web-test e2e e2e-crowd e2e-alone bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
+.PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e e2e-crowd e2e-alone bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,19 +39,11 @@ demo: ## from nothing to a running demo that prints a link; installs only what t
 
 demo-parts: $(VENV)/.served $(UI)
 
-# The end-to-end tests wait for processes, flushes and clocks; meanwhile the others compute. Each part prints when it is done.
 test: ## everything from nothing to a passed test suite
 	$(MAKE) --no-print-directory -j4 WHOLE_NPM=1 install web/node_modules/.dev
-	$(MAKE) --no-print-directory -j2 -O beside-each-other
-	$(MAKE) --no-print-directory e2e-alone
-
-beside-each-other: e2e-crowd checks
-
-checks: install web/node_modules/.dev
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory types
-	$(MAKE) --no-print-directory web-test
+	$(MAKE) --no-print-directory -j2 -O lint types web-test prepare
 	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory e2e
 	$(MAKE) --no-print-directory bench-smoke
 
 install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable), all tools, and the built UI

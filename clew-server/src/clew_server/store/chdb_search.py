@@ -15,9 +15,10 @@ from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondi
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import counted
 from clew_server.store.chdb_reader import ChdbReader
-from clew_server.store.chdb_where import Translator, holds_in
 from clew_server.store.contract import Names, Page, TraceSummary
 from clew_server.store.peers import may_name, peer_of
+from clew_server.store.where.relations import holds_in
+from clew_server.store.where.translator import Translator
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
 """Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""

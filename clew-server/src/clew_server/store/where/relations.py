@@ -1,0 +1,49 @@
+"""Relations that SQL cannot follow: whether spans stand to each other as a query says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from clew_server.model.query_tree import Relation
+
+
+def holds_in(relation: Relation, spans: Sequence[tuple[str, str, int]]) -> bool:
+    """Whether the relation holds among the spans of one trace: (id, parent, bits of the conditions that hold)."""
+    masks: dict[str, int] = {}
+    parents: dict[str, set[str]] = {}
+    for span_id, parent_id, mask in spans:
+        masks[span_id] = masks.get(span_id, 0) | mask
+        if parent_id.strip("0"):
+            parents.setdefault(span_id, set()).add(parent_id)
+    reached = {span_id for span_id, mask in masks.items() if mask & 1}
+    for step, (op, _) in enumerate(relation.steps, start=1):
+        if op == ">":
+            found = {one for one in masks if parents.get(one, set()) & reached}
+        elif op == ">>":
+            found = _below(reached, parents)
+        else:
+            by_parent: dict[str, set[str]] = {}
+            for one in reached:
+                for parent in parents.get(one, ()):
+                    by_parent.setdefault(parent, set()).add(one)
+            found = {
+                one for one in masks if any(by_parent.get(parent, set()) - {one} for parent in parents.get(one, ()))
+            }
+        reached = {one for one in found if masks.get(one, 0) >> step & 1}
+    return bool(reached)
+
+
+def _below(reached: set[str], parents: Mapping[str, set[str]]) -> set[str]:
+    """All descendants of the spans."""
+    children: dict[str, list[str]] = {}
+    for one, above in parents.items():
+        for parent in above:
+            children.setdefault(parent, []).append(one)
+    found: set[str] = set()
+    waiting = list(reached)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return found
