@@ -239,5 +239,6 @@ def test_the_folder_is_all_that_is_written(make_server: Callable[..., Server], t
         "chdb",
         "schema",
         "dead-letter",
+        "agents",
     }
     subprocess.run(["rm", "-r", str(server.data_dir)], check=True)
