@@ -380,8 +380,8 @@ ENCODERS = (
     Encoder("SkyWalking stream", "skywalking-grpc", lambda one: [*map(skywalking.segment, _segments(one))], SKYWALKING + "collect", budget=5),
     Encoder("SkyWalking in bulk", "skywalking-grpc", lambda one: [skywalking.collection(_segments(one))], SKYWALKING + "collectInSync", budget=5),
     Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
-    Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=6),
-    Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=6),
+    Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=4),
+    Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=4),
     Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS),
     Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5),
 )  # fmt: skip
