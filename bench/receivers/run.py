@@ -28,6 +28,7 @@ from receivers.encoders import ENCODERS, Encoder
 
 _UNREAD_BYTES = 1 << 20
 """Datagrams are sent so far ahead of what the server has read."""
+_MESSAGES_AHEAD = 100
 _AHEAD_BYTES = 6 << 20
 """And so far ahead of what it has decoded: nothing is lost, and the rate is the server's."""
 
@@ -141,6 +142,10 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
             answer.result()
     elif transport == "grpc":
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            if one.path in table.BY_NAME[one.receiver].load().streams:
+                with _one_stream(channel, one.path) as put:
+                    yield put
+                return
             call = channel.unary_unary(one.path, request_serializer=bytes, response_deserializer=bytes)
             yield lambda body: call(body, timeout=120) and None
     elif transport == "tcp":
@@ -162,6 +167,17 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
 def _is_one_way(one: Encoder) -> bool:
     stream = table.BY_NAME[one.receiver].load().streams.get(one.path)
     return stream is not None and not stream.answer_each
+
+
+@contextlib.contextmanager
+def _one_stream(channel: grpc.Channel, path: str) -> Iterator[Callable[[bytes], None]]:
+    """A function that puts a message into a stream that stays open, as agents hold theirs; at the end it is answered."""
+    messages: queue.Queue[bytes | None] = queue.Queue(_MESSAGES_AHEAD)
+    call = channel.stream_unary(path, request_serializer=bytes, response_deserializer=bytes)
+    answer = call.future(iter(messages.get, None))
+    yield messages.put
+    messages.put(None)
+    answer.result(120)
 
 
 def _unread_bytes(port: str) -> int:
