@@ -467,7 +467,7 @@ def test_who_does_not_say_which_agent_it_is_gets_a_sentence() -> None:
         Agent({}).span(Span(SPAN_ID))
     with pytest.raises(BadInput, match="not a PSpanMessage"):
         Agent().send(specs.SEND_SPAN, b"\xff\xff")
-    with pytest.raises(TooLarge, match="events, annotations"):
+    with pytest.raises(TooLarge, match="more than 262144 attributes, events"):
         Agent().send(specs.SEND_SPAN, b"\x0a\x80\x80\x40" + b"\x6a\0" * (1 << 19))
 
 

@@ -235,14 +235,17 @@ class _Grpc:
         pass
 
 
-class _Udp:
+class _Socket:
+    """A receiver that reads a socket of its own: datagrams or TCP."""
+
     def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
         self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
         self._socket: socket.socket | None = None
-        self._receiver: UdpReceiver | None = None
+        self._receiver: UdpReceiver | TcpReceiver | None = None
 
     def bind(self) -> None:
-        self._socket = receive(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
+        take = receive if self._spec.transport == "udp" else listen
+        self._socket = take(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
         self._state.address = with_port(self._wanted.host, self._socket.getsockname()[1])
 
     async def start(
@@ -255,7 +258,8 @@ class _Udp:
         remembered: Remembered | None = None,
     ) -> None:
         assert self._socket is not None
-        self._receiver = UdpReceiver(self._spec, intake, self._state, self._socket)
+        kind = UdpReceiver if self._spec.transport == "udp" else TcpReceiver
+        self._receiver = kind(self._spec, intake, self._state, self._socket)
         self._receiver.start()
 
     async def stop(self) -> None:
@@ -267,41 +271,9 @@ class _Udp:
             self._socket.close()
 
 
-class _Tcp:
-    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
-        self._spec, self._state, self._wanted, self._move = spec, state, wanted, move
-        self._listener: socket.socket | None = None
-        self._receiver: TcpReceiver | None = None
-
-    def bind(self) -> None:
-        self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
-        self._state.address = with_port(self._wanted.host, self._listener.getsockname()[1])
-
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
-        assert self._listener is not None
-        self._receiver = TcpReceiver(self._spec, intake, self._state, self._listener)
-        self._receiver.start()
-
-    async def stop(self) -> None:
-        if self._receiver is not None:
-            await self._receiver.stop()
-
-    def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-
-
 _KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], Listener]] = {
     "http": _Http,
     "grpc": _Grpc,
-    "udp": _Udp,
-    "tcp": _Tcp,
+    "udp": _Socket,
+    "tcp": _Socket,
 }

@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from clew_server.errors import BadInput, TooLarge
+from clew_server.receivers.memory import check_memory
+from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
+from clew_server.receivers.wire import count_below
 
 _TYPES: Final = descriptor_pb2.FieldDescriptorProto
 BYTES: Final = _TYPES.TYPE_BYTES
@@ -18,6 +24,9 @@ UINT32: Final = _TYPES.TYPE_UINT32
 UINT64: Final = _TYPES.TYPE_UINT64
 BOOL: Final = _TYPES.TYPE_BOOL
 DOUBLE: Final = _TYPES.TYPE_DOUBLE
+SINT32: Final = _TYPES.TYPE_SINT32
+FIXED64: Final = _TYPES.TYPE_FIXED64
+SFIXED64: Final = _TYPES.TYPE_SFIXED64
 
 
 class One(NamedTuple):
@@ -64,3 +73,31 @@ def build(package: str, messages: Mapping[str, Message]) -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
+
+
+Inner = Mapping[int, "Inner"]
+"""Of a message the fields that are messages: number → the same of the message in that field."""
+
+
+def inner(messages: Mapping[str, Message]) -> dict[str, Inner]:
+    """For each message the fields that are messages, as `parsed` takes them."""
+    found: dict[str, dict[int, Inner]] = {name: {} for name in messages}
+    for name, fields in messages.items():
+        for number, field in fields.items():
+            if isinstance(field.type, str):
+                found[name][number] = found[field.type]
+    return dict(found)
+
+
+def parsed(message: Any, raw: bytes, below: Inner, name: str = "message") -> Any:
+    """The message in the bytes; `message` is its class, `name` is for the sender.
+
+    Raises BadInput, TooLarge for one of more fields than objects should be made for.
+    """
+    if len(raw) > PIECE_BYTES and count_below(raw, below, MAX_PART_FIELDS) > MAX_PART_FIELDS:
+        raise TooLarge(f"more than {MAX_PART_FIELDS} attributes, events and other fields in one {name}")
+    try:
+        return message.FromString(raw)
+    except DecodeError as error:
+        check_memory(error)
+        raise BadInput(f"the bytes are not a {name}: {error}", code="malformed") from error

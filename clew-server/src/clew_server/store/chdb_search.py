@@ -13,7 +13,7 @@ from clew_server.errors import BadInput, Unavailable
 from clew_server.model.query_tree import Relation
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
-from clew_server.store.chdb_count import counted
+from clew_server.store.chdb_count import IDS, counted
 from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.contract import Names, Page, TraceSummary
 from clew_server.store.peers import may_name, peer_of
@@ -120,13 +120,7 @@ class ChdbTraces(ChdbReader):
             if not one:
                 rows = question.rows("traces_newest", window, TRACE_CONDITIONS=trace_conditions)
             else:
-                # A span may start long after its trace did: up to the newest end of these traces.
-                span_window = "FROM_HOUR(NS({from_ns:Int64}))"
-                if not open_above and only is None:
-                    end_ns = self._newest_end(from_ns, to_ns, question)
-                    if end_ns < LAST_START_NS:
-                        window["end_ns"] = str(end_ns + 1)
-                        span_window = "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+                span_window = self._spans_of(window, open_above or only is not None, question)
                 rows = question.rows(
                     "traces_with_span",
                     window,
@@ -147,7 +141,7 @@ class ChdbTraces(ChdbReader):
 
         def related(relation: Relation) -> str:
             relations.append(relation)
-            return f"trace_id IN RELATED{len(relations) - 1}"
+            return f"trace_id IN {IDS.replace('ids', f'related{len(relations) - 1}')}"
 
         translator = Translator(question, bound, related)
         where = translator.where(search.where)
@@ -155,13 +149,7 @@ class ChdbTraces(ChdbReader):
 
         def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
             window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
-            spans_in = "FROM_HOUR(NS({from_ns:Int64}))"
-            # A span may start long after its trace did: up to the newest end of these traces.
-            if not open_above and search.span_from_unix_nano is None:
-                end_ns = self._newest_end(from_ns, to_ns, question)
-                if end_ns < LAST_START_NS:
-                    window["end_ns"] = str(end_ns + 1)
-                    spans_in = "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+            spans_in = self._spans_of(window, open_above or search.span_from_unix_nano is not None, question)
             sets = [where.sets(spans_in)]
             if one:
                 sets.append(
@@ -173,15 +161,11 @@ class ChdbTraces(ChdbReader):
                 )
             for at, relation in enumerate(relations):
                 window[f"related{at}"] = _related(relation, masks[at], window, spans_in, question)
-            words = {
-                f"RELATED{at}": f"(SELECT arrayJoin(arrayMap(x->toFixedString(unhex(x),16),{{related{at}:Array(String)}})))"
-                for at in range(len(relations))
-            }
             rows = question.rows(
                 "traces_where",
                 window,
-                TRACE_SETS=_words(" AND ".join(sets), words),
-                TRACE_CONDITIONS=_words(" AND ".join([*whole, where.whole(spans_in)]), words),
+                TRACE_SETS=" AND ".join(sets),
+                TRACE_CONDITIONS=" AND ".join([*whole, where.whole(spans_in)]),
             )
             return [_summary(row) for row in rows]
 
@@ -281,16 +265,22 @@ class ChdbTraces(ChdbReader):
         count, newest_ns = question.rows("newest_start", window)[0]
         return int(newest_ns) if count else None
 
+    def _spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
+        """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
+
+        A span may start long after its trace did: up to the newest end of these traces, if the end is not open.
+        """
+        if not open_above:
+            end_ns = self._newest_end(int(window["from_ns"]), int(window["to_ns"]), question)
+            if end_ns < LAST_START_NS:
+                window["end_ns"] = str(end_ns + 1)
+                return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+        return "FROM_HOUR(NS({from_ns:Int64}))"
+
     def _newest_end(self, from_ns: int, to_ns: int, question: Question) -> int:
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
-
-
-def _words(sql: str, words: dict[str, str]) -> str:
-    for word, text in words.items():
-        sql = re.sub(rf"\b{word}\b", lambda _, text=text: text, sql)  # type: ignore[misc]
-    return sql
 
 
 def _related(

@@ -9,24 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
 from clew_server.receivers.jaeger import model
 from clew_server.receivers.jaeger.spans import JaegerSpan, Reference, Writer, event_of, resource_of
 from clew_server.receivers.jaeger.tags import Tags, put, text, text_value
-from clew_server.receivers.memory import check_memory
-from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
-from clew_server.receivers.wire import count_below, fields
+from clew_server.receivers.messages import inner, parsed
+from clew_server.receivers.pieces import MAX_PART_FIELDS
+from clew_server.receivers.wire import fields
 
 _NO_TRACE_ID_HIGH: Final = bytes(8)
 _NS_PER_S: Final = 1_000_000_000
 _BATCH, _SPANS, _PROCESS = 1, 1, 2
 # Where tags and what holds them lie: field number → the message's own such fields.
-_INNER: Final[dict[int, dict[int, Any]]] = {9: {}, 10: {}}
-_INNER_OF_PROCESS: Final[dict[int, dict[int, Any]]] = {}
+_INNER: Final = inner(model.MESSAGES)
 
 
 def decode_post_spans(body: bytes, head: Head) -> OtlpBatch:
@@ -47,11 +44,11 @@ def decode_post_spans(body: bytes, head: Head) -> OtlpBatch:
 def _decode(body: bytes) -> OtlpBatch:
     spans, process = _cut(body)
     writer = Writer()
-    resource_bytes = _resource(_parsed(model.ProcessMessage, process, _INNER_OF_PROCESS))
+    resource_bytes = _resource(parsed(model.ProcessMessage, process, _INNER["Process"], "process of Jaeger"))
     of_spans: dict[bytes, bytes] = {}
     for at, end in spans:
         try:
-            span = _parsed(model.SpanMessage, body[at:end], _INNER)
+            span = parsed(model.SpanMessage, body[at:end], _INNER["Span"], "span of Jaeger")
         except BadInput as error:
             if isinstance(error, TooLarge):
                 raise
@@ -101,17 +98,6 @@ _MOST_PROCESSES: Final = 1024
 
 def _resource(process: Any) -> bytes:
     return resource_of(text(process.service_name), _tags(process.tags))
-
-
-def _parsed(message: Any, raw: bytes, inner: dict[int, Any]) -> Any:
-    """Raises BadInput, TooLarge for a message of more fields than objects should be made for."""
-    if len(raw) > PIECE_BYTES and count_below(raw, inner, MAX_PART_FIELDS) > MAX_PART_FIELDS:
-        raise TooLarge(f"more than {MAX_PART_FIELDS} tags, logs and other fields in one span or process")
-    try:
-        return message.FromString(raw)
-    except DecodeError as error:
-        check_memory(error)
-        raise BadInput(str(error), code="malformed") from error
 
 
 def _span(span: Any) -> JaegerSpan:

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.writing import Groups, batch
-from clew_server.receivers.memory import check_memory
+from clew_server.receivers.messages import inner, parsed
 from clew_server.receivers.opencensus import model
 from clew_server.receivers.opencensus.process import resource_of
 from clew_server.receivers.opencensus.spans import written
 from clew_server.receivers.opencensus.values import span_id_of, trace_id_of
-from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
-from clew_server.receivers.wire import Field, count_below, fields
+from clew_server.receivers.pieces import MAX_PART_FIELDS
+from clew_server.receivers.wire import Field, fields
 
 MAX_NODE_BYTES: Final = 64 << 10
 """Of the node and of the resource of a stream, each: they are kept as long as the stream is open."""
@@ -31,14 +29,7 @@ _NO_SPAN_ID: Final = bytes(8)
 _MOST_RESOURCES: Final = 1024
 
 # Where parts of a span lie that may be many: field number → the fields of the message there.
-_INNER: Final[dict[int, Any]] = {
-    7: {},
-    8: {1: {1: {}}},
-    9: {1: {2: {2: {}}}},
-    10: {1: {4: {}, 5: {}}},
-    15: {},
-    16: {},
-}
+_INNER: Final = inner(model.MESSAGES)
 
 
 def decode_export(body: bytes, head: Head) -> OtlpBatch:
@@ -75,9 +66,14 @@ class MessageDecoder:
         spans, nodes, resources = _cut(body)
         node = _remembered(body, nodes, "node") or self._node
         described = _remembered(body, resources, "resource") or self._resource
-        node_message = _parsed(model.NodeMessage, _contents(node)) if node else None
+        node_message = (
+            parsed(model.NodeMessage, _contents(node), _INNER["Node"], "node of OpenCensus") if node else None
+        )
         resource = resource_of(
-            node_message, _parsed(model.ResourceMessage, _contents(described)) if described else None
+            node_message,
+            parsed(model.ResourceMessage, _contents(described), _INNER["Resource"], "resource of OpenCensus")
+            if described
+            else None,
         )
         made = self._written(body, spans, node_message, resource)
         # Together with what earlier messages said the message is whole: by its bytes a repetition is recognized.
@@ -93,7 +89,7 @@ class MessageDecoder:
         own: dict[bytes, bytes] = {}
         for at, end in spans:
             try:
-                span = _parsed_span(body[at:end])
+                span = parsed(model.SpanMessage, body[at:end], _INNER["Span"], "span of OpenCensus")
                 trace_id, span_id = trace_id_of(span.trace_id), span_id_of(span.span_id)
                 if len(trace_id) != 16 or trace_id == _NO_TRACE_ID:
                     rejected["trace_id"] += 1
@@ -153,18 +149,3 @@ def _resource_of_span(span: Any, node: Any, known: dict[bytes, bytes]) -> bytes:
         if len(known) < _MOST_RESOURCES:
             known[raw] = found
     return found
-
-
-def _parsed_span(raw: bytes) -> Any:
-    """Raises BadInput, TooLarge for a span of more fields than objects should be made for."""
-    if len(raw) > PIECE_BYTES and count_below(raw, _INNER, MAX_PART_FIELDS) > MAX_PART_FIELDS:
-        raise TooLarge(f"more than {MAX_PART_FIELDS} attributes, events and other fields in one span")
-    return _parsed(model.SpanMessage, raw)
-
-
-def _parsed(message: Any, raw: bytes) -> Any:
-    try:
-        return message.FromString(raw)
-    except DecodeError as error:
-        check_memory(error)
-        raise BadInput(str(error), code="malformed") from error

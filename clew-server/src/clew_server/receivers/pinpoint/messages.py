@@ -5,215 +5,186 @@ Texts are declared as bytes, which is the same on the wire: one text that is not
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from clew_server.receivers.messages import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    INT32,
+    INT64,
+    SFIXED64,
+    SINT32,
+    Many,
+    Message,
+    One,
+    build,
+    inner,
+)
 
-_TYPE = descriptor_pb2.FieldDescriptorProto
-_BYTES: Final = _TYPE.TYPE_BYTES
-_BOOL: Final = _TYPE.TYPE_BOOL
-_INT32: Final = _TYPE.TYPE_INT32
-_INT64: Final = _TYPE.TYPE_INT64
-_SINT32: Final = _TYPE.TYPE_SINT32
-_SFIXED64: Final = _TYPE.TYPE_SFIXED64
-_DOUBLE: Final = _TYPE.TYPE_DOUBLE
-_MESSAGE: Final = _TYPE.TYPE_MESSAGE
-_ONE: Final = _TYPE.LABEL_OPTIONAL
-_MANY: Final = _TYPE.LABEL_REPEATED
-
-_Fields = dict[int, tuple[str, Any, int]]
-MESSAGES: Final[dict[str, _Fields]] = {
+MESSAGES: Final[dict[str, Message]] = {
     # A text or bytes that may be absent: `StringValue` and `BytesValue` of google.protobuf.
-    "Wrapped": {1: ("value", _BYTES, _ONE)},
-    "PIntStringValue": {1: ("intValue", _INT32, _ONE), 2: ("stringValue", "Wrapped", _ONE)},
+    "Wrapped": {1: One("value", BYTES)},
+    "PIntStringValue": {1: One("intValue", INT32), 2: One("stringValue", "Wrapped")},
     "PIntStringStringValue": {
-        1: ("intValue", _INT32, _ONE),
-        2: ("stringValue1", "Wrapped", _ONE),
-        3: ("stringValue2", "Wrapped", _ONE),
+        1: One("intValue", INT32),
+        2: One("stringValue1", "Wrapped"),
+        3: One("stringValue2", "Wrapped"),
     },
     "PBytesStringStringValue": {
-        1: ("bytesValue", _BYTES, _ONE),
-        2: ("stringValue1", "Wrapped", _ONE),
-        3: ("stringValue2", "Wrapped", _ONE),
+        1: One("bytesValue", BYTES),
+        2: One("stringValue1", "Wrapped"),
+        3: One("stringValue2", "Wrapped"),
     },
     "PLongIntIntByteByteStringValue": {
-        1: ("longValue", _INT64, _ONE),
-        2: ("intValue1", _INT32, _ONE),
-        3: ("intValue2", _INT32, _ONE),
-        4: ("byteValue1", _SINT32, _ONE),
-        5: ("byteValue2", _SINT32, _ONE),
-        6: ("stringValue", "Wrapped", _ONE),
+        1: One("longValue", INT64),
+        2: One("intValue1", INT32),
+        3: One("intValue2", INT32),
+        4: One("byteValue1", SINT32),
+        5: One("byteValue2", SINT32),
+        6: One("stringValue", "Wrapped"),
     },
     "PIntBooleanIntBooleanValue": {
-        1: ("intValue1", _INT32, _ONE),
-        2: ("boolValue1", _BOOL, _ONE),
-        3: ("intValue2", _INT32, _ONE),
-        4: ("boolValue2", _BOOL, _ONE),
+        1: One("intValue1", INT32),
+        2: One("boolValue1", BOOL),
+        3: One("intValue2", INT32),
+        4: One("boolValue2", BOOL),
     },
-    "PStringStringValue": {1: ("stringValue1", "Wrapped", _ONE), 2: ("stringValue2", "Wrapped", _ONE)},
+    "PStringStringValue": {1: One("stringValue1", "Wrapped"), 2: One("stringValue2", "Wrapped")},
     "PAnnotationValue": {
-        1: ("stringValue", _BYTES, _ONE),
-        2: ("boolValue", _BOOL, _ONE),
-        3: ("intValue", _INT32, _ONE),
-        4: ("longValue", _INT64, _ONE),
-        5: ("shortValue", _SINT32, _ONE),
-        6: ("doubleValue", _DOUBLE, _ONE),
-        7: ("binaryValue", _BYTES, _ONE),
-        8: ("byteValue", _SINT32, _ONE),
-        9: ("intStringValue", "PIntStringValue", _ONE),
-        10: ("stringStringValue", "PStringStringValue", _ONE),
-        11: ("intStringStringValue", "PIntStringStringValue", _ONE),
-        12: ("longIntIntByteByteStringValue", "PLongIntIntByteByteStringValue", _ONE),
-        13: ("intBooleanIntBooleanValue", "PIntBooleanIntBooleanValue", _ONE),
-        14: ("bytesStringStringValue", "PBytesStringStringValue", _ONE),
+        1: One("stringValue", BYTES, "field"),
+        2: One("boolValue", BOOL, "field"),
+        3: One("intValue", INT32, "field"),
+        4: One("longValue", INT64, "field"),
+        5: One("shortValue", SINT32, "field"),
+        6: One("doubleValue", DOUBLE, "field"),
+        7: One("binaryValue", BYTES, "field"),
+        8: One("byteValue", SINT32, "field"),
+        9: One("intStringValue", "PIntStringValue", "field"),
+        10: One("stringStringValue", "PStringStringValue", "field"),
+        11: One("intStringStringValue", "PIntStringStringValue", "field"),
+        12: One("longIntIntByteByteStringValue", "PLongIntIntByteByteStringValue", "field"),
+        13: One("intBooleanIntBooleanValue", "PIntBooleanIntBooleanValue", "field"),
+        14: One("bytesStringStringValue", "PBytesStringStringValue", "field"),
     },
-    "PAnnotation": {1: ("key", _INT32, _ONE), 2: ("value", "PAnnotationValue", _ONE)},
+    "PAnnotation": {1: One("key", INT32), 2: One("value", "PAnnotationValue")},
     "PAttributeValue": {
-        1: ("stringValue", _BYTES, _ONE),
-        2: ("boolValue", _BOOL, _ONE),
-        3: ("longValue", _INT64, _ONE),
-        4: ("doubleValue", _DOUBLE, _ONE),
-        5: ("binaryValue", _BYTES, _ONE),
-        6: ("arrayValue", _BYTES, _ONE),
-        7: ("kvlistValue", _BYTES, _ONE),
+        1: One("stringValue", BYTES, "field"),
+        2: One("boolValue", BOOL, "field"),
+        3: One("longValue", INT64, "field"),
+        4: One("doubleValue", DOUBLE, "field"),
+        5: One("binaryValue", BYTES, "field"),
+        6: One("arrayValue", BYTES, "field"),
+        7: One("kvlistValue", BYTES, "field"),
     },
-    "PAttribute": {1: ("key", _BYTES, _ONE), 2: ("value", "PAttributeValue", _ONE)},
+    "PAttribute": {1: One("key", BYTES), 2: One("value", "PAttributeValue")},
     "PTransactionId": {
-        1: ("agentId", _BYTES, _ONE),
-        2: ("agentStartTime", _INT64, _ONE),
-        3: ("sequence", _INT64, _ONE),
+        1: One("agentId", BYTES),
+        2: One("agentStartTime", INT64),
+        3: One("sequence", INT64),
     },
     "PParentInfo": {
-        1: ("parentApplicationName", _BYTES, _ONE),
-        2: ("parentApplicationType", _INT32, _ONE),
-        3: ("acceptorHost", _BYTES, _ONE),
-        4: ("parentServiceName", _BYTES, _ONE),
+        1: One("parentApplicationName", BYTES),
+        2: One("parentApplicationType", INT32),
+        3: One("acceptorHost", BYTES),
+        4: One("parentServiceName", BYTES),
     },
     "PAcceptEvent": {
-        1: ("rpc", _BYTES, _ONE),
-        2: ("endPoint", _BYTES, _ONE),
-        3: ("remoteAddr", _BYTES, _ONE),
-        4: ("parentInfo", "PParentInfo", _ONE),
+        1: One("rpc", BYTES),
+        2: One("endPoint", BYTES),
+        3: One("remoteAddr", BYTES),
+        4: One("parentInfo", "PParentInfo"),
     },
     "PMessageEvent": {
-        1: ("nextSpanId", _SFIXED64, _ONE),
-        2: ("endPoint", _BYTES, _ONE),
-        3: ("destinationId", _BYTES, _ONE),
+        1: One("nextSpanId", SFIXED64),
+        2: One("endPoint", BYTES),
+        3: One("destinationId", BYTES),
     },
-    "PNextEvent": {1: ("messageEvent", "PMessageEvent", _ONE)},
+    "PNextEvent": {1: One("messageEvent", "PMessageEvent")},
     "PSpanEvent": {
-        1: ("sequence", _INT32, _ONE),
-        2: ("depth", _INT32, _ONE),
-        3: ("startElapsed", _INT32, _ONE),
-        4: ("endElapsed", _INT32, _ONE),
-        5: ("serviceType", _SINT32, _ONE),
-        6: ("annotation", "PAnnotation", _MANY),
-        10: ("apiId", _SINT32, _ONE),
-        11: ("exceptionInfo", "PIntStringValue", _ONE),
-        12: ("nextEvent", "PNextEvent", _ONE),
-        13: ("asyncEvent", _INT32, _ONE),
-        14: ("attribute", "PAttribute", _MANY),
+        1: One("sequence", INT32),
+        2: One("depth", INT32),
+        3: One("startElapsed", INT32),
+        4: One("endElapsed", INT32),
+        5: One("serviceType", SINT32),
+        6: Many("annotation", "PAnnotation"),
+        10: One("apiId", SINT32),
+        11: One("exceptionInfo", "PIntStringValue"),
+        12: One("nextEvent", "PNextEvent"),
+        13: One("asyncEvent", INT32),
+        14: Many("attribute", "PAttribute"),
     },
     "PSpan": {
-        1: ("version", _INT32, _ONE),
-        2: ("transactionId", "PTransactionId", _ONE),
-        3: ("spanId", _SFIXED64, _ONE),
-        4: ("parentSpanId", _SFIXED64, _ONE),
-        5: ("startTime", _INT64, _ONE),
-        6: ("elapsed", _INT32, _ONE),
-        7: ("apiId", _INT32, _ONE),
-        8: ("serviceType", _INT32, _ONE),
-        9: ("acceptEvent", "PAcceptEvent", _ONE),
-        10: ("annotation", "PAnnotation", _MANY),
-        11: ("flag", _INT32, _ONE),
-        12: ("err", _SINT32, _ONE),
-        13: ("spanEvent", "PSpanEvent", _MANY),
-        14: ("exceptionInfo", "PIntStringValue", _ONE),
-        15: ("applicationServiceType", _INT32, _ONE),
-        16: ("loggingTransactionInfo", _INT32, _ONE),
-        17: ("attribute", "PAttribute", _MANY),
+        1: One("version", INT32),
+        2: One("transactionId", "PTransactionId"),
+        3: One("spanId", SFIXED64),
+        4: One("parentSpanId", SFIXED64),
+        5: One("startTime", INT64),
+        6: One("elapsed", INT32),
+        7: One("apiId", INT32),
+        8: One("serviceType", INT32),
+        9: One("acceptEvent", "PAcceptEvent"),
+        10: Many("annotation", "PAnnotation"),
+        11: One("flag", INT32),
+        12: One("err", SINT32),
+        13: Many("spanEvent", "PSpanEvent"),
+        14: One("exceptionInfo", "PIntStringValue"),
+        15: One("applicationServiceType", INT32),
+        16: One("loggingTransactionInfo", INT32),
+        17: Many("attribute", "PAttribute"),
     },
-    "PLocalAsyncId": {1: ("asyncId", _INT32, _ONE), 2: ("sequence", _INT32, _ONE)},
+    "PLocalAsyncId": {1: One("asyncId", INT32), 2: One("sequence", INT32)},
     "PSpanChunk": {
-        1: ("version", _INT32, _ONE),
-        2: ("transactionId", "PTransactionId", _ONE),
-        3: ("spanId", _SFIXED64, _ONE),
-        4: ("endPoint", _BYTES, _ONE),
-        5: ("spanEvent", "PSpanEvent", _MANY),
-        6: ("applicationServiceType", _INT32, _ONE),
-        7: ("keyTime", _INT64, _ONE),
-        8: ("localAsyncId", "PLocalAsyncId", _ONE),
+        1: One("version", INT32),
+        2: One("transactionId", "PTransactionId"),
+        3: One("spanId", SFIXED64),
+        4: One("endPoint", BYTES),
+        5: Many("spanEvent", "PSpanEvent"),
+        6: One("applicationServiceType", INT32),
+        7: One("keyTime", INT64),
+        8: One("localAsyncId", "PLocalAsyncId"),
     },
-    "PSpanMessage": {1: ("span", "PSpan", _ONE), 2: ("spanChunk", "PSpanChunk", _ONE)},
+    "PSpanMessage": {1: One("span", "PSpan"), 2: One("spanChunk", "PSpanChunk")},
     "PApiMetaData": {
-        1: ("apiId", _INT32, _ONE),
-        2: ("apiInfo", _BYTES, _ONE),
-        3: ("line", _INT32, _ONE),
-        4: ("type", _INT32, _ONE),
-        5: ("location", _BYTES, _ONE),
+        1: One("apiId", INT32),
+        2: One("apiInfo", BYTES),
+        3: One("line", INT32),
+        4: One("type", INT32),
+        5: One("location", BYTES),
     },
-    "PSqlMetaData": {1: ("sqlId", _INT32, _ONE), 2: ("sql", _BYTES, _ONE)},
-    "PSqlUidMetaData": {1: ("sqlUid", _BYTES, _ONE), 2: ("sql", _BYTES, _ONE)},
-    "PStringMetaData": {1: ("stringId", _INT32, _ONE), 2: ("stringValue", _BYTES, _ONE)},
+    "PSqlMetaData": {1: One("sqlId", INT32), 2: One("sql", BYTES)},
+    "PSqlUidMetaData": {1: One("sqlUid", BYTES), 2: One("sql", BYTES)},
+    "PStringMetaData": {1: One("stringId", INT32), 2: One("stringValue", BYTES)},
     "PStackTraceElement": {
-        1: ("className", _BYTES, _ONE),
-        2: ("fileName", _BYTES, _ONE),
-        3: ("lineNumber", _INT32, _ONE),
-        4: ("methodName", _BYTES, _ONE),
+        1: One("className", BYTES),
+        2: One("fileName", BYTES),
+        3: One("lineNumber", INT32),
+        4: One("methodName", BYTES),
     },
     "PException": {
-        1: ("exceptionClassName", _BYTES, _ONE),
-        2: ("exceptionMessage", _BYTES, _ONE),
-        3: ("startTime", _INT64, _ONE),
-        4: ("exceptionId", _INT64, _ONE),
-        5: ("exceptionDepth", _INT32, _ONE),
-        6: ("stackTraceElement", "PStackTraceElement", _MANY),
+        1: One("exceptionClassName", BYTES),
+        2: One("exceptionMessage", BYTES),
+        3: One("startTime", INT64),
+        4: One("exceptionId", INT64),
+        5: One("exceptionDepth", INT32),
+        6: Many("stackTraceElement", "PStackTraceElement"),
     },
     "PExceptionMetaData": {
-        1: ("exceptions", "PException", _MANY),
-        2: ("transactionId", "PTransactionId", _ONE),
-        3: ("spanId", _SFIXED64, _ONE),
-        4: ("uriTemplate", _BYTES, _ONE),
+        1: Many("exceptions", "PException"),
+        2: One("transactionId", "PTransactionId"),
+        3: One("spanId", SFIXED64),
+        4: One("uriTemplate", BYTES),
     },
     "PAgentInfo": {
-        1: ("hostname", _BYTES, _ONE),
-        2: ("ip", _BYTES, _ONE),
-        3: ("ports", _BYTES, _ONE),
-        4: ("serviceType", _INT32, _ONE),
-        5: ("pid", _INT32, _ONE),
-        6: ("agentVersion", _BYTES, _ONE),
-        7: ("vmVersion", _BYTES, _ONE),
+        1: One("hostname", BYTES),
+        2: One("ip", BYTES),
+        3: One("ports", BYTES),
+        4: One("serviceType", INT32),
+        5: One("pid", INT32),
+        6: One("agentVersion", BYTES),
+        7: One("vmVersion", BYTES),
     },
 }
-NESTED: Final[dict[str, dict[int, str]]] = {
-    message: {number: type_ for number, (_, type_, _) in fields.items() if isinstance(type_, str)}
-    for message, fields in MESSAGES.items()
-}
-"""Of each message the fields that are messages, and of what type."""
 
-
-def _build() -> dict[str, Any]:
-    """The classes, in a pool of their own so that names cannot collide with Pinpoint's packages."""
-    file = descriptor_pb2.FileDescriptorProto(name="clew/pinpoint.proto", package="clew.pinpoint", syntax="proto3")
-    for message, fields in MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for number, (name, type_, label) in fields.items():
-            field = described.field.add(name=name, number=number, label=label)
-            if isinstance(type_, str):
-                field.type, field.type_name = _MESSAGE, ".clew.pinpoint." + type_
-            else:
-                field.type = type_
-    # Which of an annotation's or an attribute's values there is must be seen also where it is 0 or empty.
-    for value in file.message_type:
-        if value.name in ("PAnnotationValue", "PAttributeValue"):
-            value.oneof_decl.add(name="field")
-            for field in value.field:
-                field.oneof_index = 0
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName("clew.pinpoint." + name)) for name in MESSAGES
-    }
-
-
-CLASSES: Final = _build()
+CLASSES: Final = build("clew.pinpoint", MESSAGES)
+INNER: Final = inner(MESSAGES)

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
-from clew_server.errors import BadInput, TooLarge
+from clew_server.errors import BadInput
 from clew_server.model import pinpoint as words
 from clew_server.model.facts import Fact
+from clew_server.receivers import messages
 from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
 from clew_server.receivers.foreign.writing import event, whole_characters
-from clew_server.receivers.memory import check_memory
-from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
-from clew_server.receivers.pinpoint.messages import CLASSES, NESTED
+from clew_server.receivers.pinpoint.messages import CLASSES, INNER
 from clew_server.receivers.pinpoint.pieces import Owner, Writer, encoded_resource
 from clew_server.receivers.pinpoint.types import service_type
-from clew_server.receivers.wire import fields
 
 SUCCESS: Final = b"\x08\x01"
 """`PResult` with `success`."""
@@ -29,26 +25,7 @@ _MOST_FRAMES: Final = 500
 
 def parsed(name: str, body: bytes) -> Any:
     """A message of this type. Raises BadInput, TooLarge for one of more fields than objects should be made for."""
-    if len(body) > PIECE_BYTES and _count(body, 0, len(body), name, MAX_PART_FIELDS) > MAX_PART_FIELDS:
-        raise TooLarge(f"more than {MAX_PART_FIELDS} events, annotations and other fields in one message")
-    try:
-        return CLASSES[name].FromString(body)
-    except DecodeError as error:
-        check_memory(error)
-        raise BadInput(f"the bytes are not a {name} of Pinpoint: {error}", code="malformed") from error
-
-
-def _count(body: bytes, at: int, end: int, name: str, limit: int) -> int:
-    count = 0
-    nested = NESTED[name]
-    for field in fields(body, at, end):
-        count += 1
-        if count > limit:
-            return count
-        below = nested.get(field.number)
-        if below and field.wire_type == 2:
-            count += _count(body, field.content, field.end, below, limit - count)
-    return count
+    return messages.parsed(CLASSES[name], body, INNER[name], f"{name} of Pinpoint")
 
 
 def agent_of(head: Head) -> str:

@@ -15,9 +15,10 @@ from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
 from clew_server.receivers.memory import check_memory
-from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
+from clew_server.receivers.messages import inner, parsed
+from clew_server.receivers.pieces import MAX_PART_FIELDS
 from clew_server.receivers.skywalking.logs import Log
-from clew_server.receivers.skywalking.messages import SegmentMessage, SpanMessage
+from clew_server.receivers.skywalking.messages import MESSAGES, SegmentMessage, SpanMessage
 from clew_server.receivers.skywalking.properties import resource_of
 from clew_server.receivers.skywalking.spans import Reference, Segment, SkyWalkingSpan, Writer, put
 from clew_server.receivers.wire import fields
@@ -26,7 +27,7 @@ _SPANS, _SEGMENTS = 3, 1
 _WHOLE_BYTES: Final = 64 << 10
 """A segment of up to this size is parsed at once: its objects take a few MiB at most."""
 # Where tags and what holds them lie: field number → the message's own such fields.
-_INNER: Final[dict[int, dict[int, Any]]] = {5: {}, 12: {}, 13: {2: {}}}
+_INNER: Final = inner(MESSAGES)["SpanObject"]
 
 
 def decode_segment(body: bytes, head: Head) -> OtlpBatch:
@@ -76,10 +77,10 @@ def _add(writer: Writer, body: bytes, at: int, end: int, head: Head) -> None:
                 writer.add(_span(span))
             return
     spans, rest = _cut(body, at, end)
-    _begin(writer, _parsed(SegmentMessage, rest, {}), head)
+    _begin(writer, parsed(SegmentMessage, rest, {}, "segment of SkyWalking"), head)
     for start, stop in spans:
         try:
-            span = _parsed(SpanMessage, body[start:stop], _INNER)
+            span = parsed(SpanMessage, body[start:stop], _INNER, "span of SkyWalking")
         except BadInput as error:
             if isinstance(error, TooLarge):
                 raise
@@ -109,29 +110,6 @@ def _cut(body: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], bytes]:
             if len(rest) > MAX_PART_FIELDS:
                 raise TooLarge(f"more than {MAX_PART_FIELDS} fields beside the spans")
     return spans, b"".join(rest)
-
-
-def _parsed(message: Any, raw: bytes, inner: dict[int, Any]) -> Any:
-    """Raises BadInput, TooLarge for a message of more fields than objects should be made for."""
-    if len(raw) > PIECE_BYTES and _count(raw, 0, len(raw), inner, MAX_PART_FIELDS) > MAX_PART_FIELDS:
-        raise TooLarge(f"more than {MAX_PART_FIELDS} tags, logs and other fields in one span or segment")
-    try:
-        return message.FromString(raw)
-    except DecodeError as error:
-        check_memory(error)
-        raise BadInput(str(error), code="malformed") from error
-
-
-def _count(raw: bytes, at: int, end: int, inner: dict[int, Any], limit: int) -> int:
-    count = 0
-    for field in fields(raw, at, end):
-        count += 1
-        if count > limit:
-            return count
-        below = inner.get(field.number)
-        if below and field.wire_type == 2:
-            count += _count(raw, field.content, field.end, below, limit - count)
-    return count
 
 
 def _span(span: Any) -> SkyWalkingSpan:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from clew_server.errors import BadInput, TooLarge
@@ -18,61 +17,41 @@ from clew_server.receivers.contract import OtlpBatch
 from clew_server.receivers.foreign.conventions import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Value
 from clew_server.receivers.foreign.writing import address_text
 from clew_server.receivers.memory import check_memory
+from clew_server.receivers.messages import BOOL, BYTES, FIXED64, INT32, UINT64, Many, Message, One, build
 from clew_server.receivers.pieces import MAX_PART_FIELDS, PIECE_BYTES
 from clew_server.receivers.wire import Field, fields
 from clew_server.receivers.zipkin.spans import NOWHERE, Annotation, Endpoint, Spans
 
 KINDS: Final = (INTERNAL, CLIENT, SERVER, PRODUCER, CONSUMER)
 
-_F = descriptor_pb2.FieldDescriptorProto
-_ONE, _MANY = _F.LABEL_OPTIONAL, _F.LABEL_REPEATED
-_MESSAGES: Final[dict[str, dict[str, tuple[int, int, Any]]]] = {
-    "Annotation": {"timestamp": (1, _ONE, _F.TYPE_FIXED64), "value": (2, _ONE, _F.TYPE_BYTES)},
+_MESSAGES: Final[dict[str, Message]] = {
+    "Annotation": {1: One("timestamp", FIXED64), 2: One("value", BYTES)},
     "Endpoint": {
-        "service_name": (1, _ONE, _F.TYPE_BYTES),
-        "ipv4": (2, _ONE, _F.TYPE_BYTES),
-        "ipv6": (3, _ONE, _F.TYPE_BYTES),
-        "port": (4, _ONE, _F.TYPE_INT32),
+        1: One("service_name", BYTES),
+        2: One("ipv4", BYTES),
+        3: One("ipv6", BYTES),
+        4: One("port", INT32),
     },
-    "Tag": {"key": (1, _ONE, _F.TYPE_BYTES), "value": (2, _ONE, _F.TYPE_BYTES)},
+    "Tag": {1: One("key", BYTES), 2: One("value", BYTES)},
     "Span": {
-        "trace_id": (1, _ONE, _F.TYPE_BYTES),
-        "parent_id": (2, _ONE, _F.TYPE_BYTES),
-        "id": (3, _ONE, _F.TYPE_BYTES),
-        "kind": (4, _ONE, _F.TYPE_INT32),
-        "name": (5, _ONE, _F.TYPE_BYTES),
-        "timestamp": (6, _ONE, _F.TYPE_FIXED64),
-        "duration": (7, _ONE, _F.TYPE_UINT64),
-        "local_endpoint": (8, _ONE, _F.TYPE_BYTES),
-        "remote_endpoint": (9, _ONE, _F.TYPE_BYTES),
-        "annotations": (10, _MANY, "Annotation"),
-        "tags": (11, _MANY, _F.TYPE_BYTES),
-        "debug": (12, _ONE, _F.TYPE_BOOL),
-        "shared": (13, _ONE, _F.TYPE_BOOL),
+        1: One("trace_id", BYTES),
+        2: One("parent_id", BYTES),
+        3: One("id", BYTES),
+        4: One("kind", INT32),
+        5: One("name", BYTES),
+        6: One("timestamp", FIXED64),
+        7: One("duration", UINT64),
+        8: One("local_endpoint", BYTES),
+        9: One("remote_endpoint", BYTES),
+        10: Many("annotations", "Annotation"),
+        11: Many("tags", BYTES),
+        12: One("debug", BOOL),
+        13: One("shared", BOOL),
     },
-    "ListOfSpans": {"spans": (1, _MANY, "Span")},
+    "ListOfSpans": {1: Many("spans", "Span")},
 }
 
-
-def _build() -> dict[str, Any]:
-    """The classes, in a pool of their own so that no name collides with Zipkin's own definition where that is loaded too."""
-    file = descriptor_pb2.FileDescriptorProto(name="clew/zipkin.proto", package="clew.zipkin", syntax="proto3")
-    for message, described in _MESSAGES.items():
-        made = file.message_type.add(name=message)
-        for name, (number, label, what) in described.items():
-            field = made.field.add(name=name, number=number, label=label)
-            if isinstance(what, str):
-                field.type, field.type_name = _F.TYPE_MESSAGE, f".clew.zipkin.{what}"
-            else:
-                field.type = what
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"clew.zipkin.{name}")) for name in _MESSAGES
-    }
-
-
-_CLASSES: Final = _build()
+_CLASSES: Final = build("clew.zipkin", _MESSAGES)
 
 
 def message(name: str, **fields: Any) -> Any:
