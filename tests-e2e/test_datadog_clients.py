@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from clew_server.testing import datadog
 from harness import clients
+from harness.answers import attributes, receiver, spans_by_name
 from harness.backends import Absent
 from harness.server import Server, free_port
 from harness.wire import fresh_name
@@ -58,7 +58,8 @@ def test_a_call_between_two_services_arrives_whole(agent: Server, version: str) 
     except Absent as reason:
         pytest.skip(str(reason))
     agent.flush()
-    spans, resources = spans_by_name(agent.get_json(f"/api/v1/traces/{trace_id}"))
+    spans = spans_by_name(agent.get_json(f"/api/v1/traces/{trace_id}"))
+    resources = {span["service"]: span["resource"] for span in spans.values()}
     assert {name: span["service"] for name, span in spans.items()} == {
         "web.request": front,
         "requests.request": front,
@@ -122,8 +123,8 @@ def test_a_call_between_two_services_arrives_whole(agent: Server, version: str) 
     assert [trace["trace_id"] for trace in agent.found(service=back, q='datadog.resource="POST /stock"')] == [trace_id]
     explained = agent.get_json(f"/api/v1/traces/{trace_id}/explain")
     assert (explained["verdict"], explained["origin"]) == ("failed", [spans["flask.request"]["spanId"]])
-    assert state(agent)["refused_requests"] == 0
-    assert state(agent)["dropped"]["telemetry"] >= 1
+    assert receiver(agent, "datadog")["refused_requests"] == 0
+    assert receiver(agent, "datadog")["dropped"]["telemetry"] >= 1
 
 
 @clients.only_in_make_clients
@@ -136,12 +137,12 @@ def test_the_tracer_logs_nothing_for_minutes(agent: Server) -> None:
         pytest.skip(str(reason))
     agent.flush()
     assert len(agent.found(service=service, limit=1000)) >= 2
-    assert state(agent)["refused_requests"] == 0
+    assert receiver(agent, "datadog")["refused_requests"] == 0
 
 
 def test_what_is_refused_is_said_in_words(agent: Server) -> None:
     address = agent.receiver("datadog")
-    before = state(agent)["refused_requests"]
+    before = receiver(agent, "datadog")["refused_requests"]
     media = {"Content-Type": "application/msgpack"}
     answers = [
         httpx.put(f"{address}/v0.4/traces", content=b"\x91\x91\x81", headers=media),
@@ -151,7 +152,7 @@ def test_what_is_refused_is_said_in_words(agent: Server) -> None:
     assert [answer.status_code for answer in answers] == [400, 415, 405]
     assert "not traces of a Datadog tracer" in answers[0].text
     assert (answers[2].headers["allow"], answers[2].text) == ("PUT, POST", "GET /v0.4/traces: use PUT")
-    assert state(agent)["refused_requests"] == before + 3
+    assert receiver(agent, "datadog")["refused_requests"] == before + 3
     assert httpx.get(f"{address}/info").json()["client_drop_p0s"] is False
     assert httpx.get(f"{address}/elsewhere").status_code == 404
 
@@ -180,30 +181,3 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
             assert server.get_json(f"/api/v1/traces/{trace_id:032x}")["resourceSpans"]
     finally:
         server.close()
-
-
-def state(server: Server) -> dict[str, Any]:
-    """What the status says of the receiver."""
-    (found,) = (one for one in server.status()["receivers"] if one["name"] == "datadog")
-    return dict(found)
-
-
-def spans_by_name(answer: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The spans of an OTLP answer, each with the name of its service; the resources by service."""
-    found: dict[str, dict[str, Any]] = {}
-    resources: dict[str, dict[str, Any]] = {}
-    for group in answer["resourceSpans"]:
-        resource = attributes(group["resource"])
-        resources[resource["service.name"]] = resource
-        for span in (span for scope in group["scopeSpans"] for span in scope["spans"]):
-            assert span["name"] not in found
-            found[span["name"]] = {**span, "service": resource["service.name"]}
-    return found, resources
-
-
-def attributes(item: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found

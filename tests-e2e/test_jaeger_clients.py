@@ -32,6 +32,7 @@ from clew_server.sockets.listening import listen
 from clew_server.sockets.server import serve
 from clew_server.testing import ReceiverStand, jaeger
 from harness import backends, clients
+from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server, free_port
 from harness.wire import fresh_name
@@ -354,39 +355,6 @@ def send_over_grpc(address: str, number: int, acknowledged: list[int]) -> None:
             acknowledged += ids
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float = 60) -> None:
-    """Waits for a condition, not for a time; the limit is for a test that fails."""
-    end_s = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end_s, f"it did not become so within {within_s:.0f} s"
-        time.sleep(0.02)
-
-
 def times(span: dict[str, Any], start_us: int) -> tuple[int, int]:
     """Start and end in µs after the trace's start."""
     return int(span["startTimeUnixNano"]) // 1000 - start_us, int(span["endTimeUnixNano"]) // 1000 - start_us
-
-
-def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The spans of an OTLP answer, each with the name of its service and its scope."""
-    found: dict[str, dict[str, Any]] = {}
-    for group in answer["resourceSpans"]:
-        service = attributes(group["resource"])["service.name"]
-        for scope in group["scopeSpans"]:
-            known = scope.get("scope", {})
-            for span in scope["spans"]:
-                assert span["name"] not in found
-                found[span["name"]] = {
-                    **span,
-                    "service": service,
-                    "scope": (known.get("name", ""), known.get("version", "")),
-                }
-    return found
-
-
-def attributes(item: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found

@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -20,6 +19,7 @@ import pytest
 from clew_server.receivers.opencensus import specs
 from clew_server.testing import opencensus
 from harness import clients
+from harness.answers import attributes, receiver, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server, free_port
 from harness.wire import fresh_name
@@ -109,7 +109,7 @@ def census(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("client", [python, pytest.param(java, marks=clients.only_in_make_clients)])
 def test_a_call_between_two_services_arrives_whole(census: Server, client: Client) -> None:
     front, back = fresh_name("front"), fresh_name("back")
-    refused, began_ns = state(census)["refused_requests"], time.time_ns()
+    refused, began_ns = receiver(census, "opencensus")["refused_requests"], time.time_ns()
     try:
         trace_id = client(census, front, back)
     except Absent as reason:
@@ -176,30 +176,30 @@ def test_a_call_between_two_services_arrives_whole(census: Server, client: Clien
     assert [trace["trace_id"] for trace in census.found(service=back, q="error.type=NOT_FOUND")] == [trace_id]
     explained = census.get_json(f"/api/v1/traces/{trace_id}/explain")
     assert (explained["verdict"], explained["origin"]) == ("failed", [spans["post /stock"]["spanId"]])
-    assert state(census)["refused_requests"] == refused
+    assert receiver(census, "opencensus")["refused_requests"] == refused
 
 
 @clients.only_in_make_clients
 @pytest.mark.timeout(WATCHED_S + 300)
 def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> None:
     service = fresh_name("watched")
-    refused = state(census)["refused_requests"]
+    refused = receiver(census, "opencensus")["refused_requests"]
     try:
         with java_services(census, service) as (one,):
             one.say("tick")
             wait_until(lambda: len(census.found(service=service)) == 1)
-            client, end_s, ticks = state(census)["last_client"], time.monotonic() + WATCHED_S, 1
+            client, end_s, ticks = receiver(census, "opencensus")["last_client"], time.monotonic() + WATCHED_S, 1
             while time.monotonic() < end_s:
                 one.say("tick")
                 ticks += 1
                 time.sleep(1)
             wait_until(lambda: len(census.found(service=service, limit=1000)) >= min(ticks, 1000))
-            assert state(census)["last_client"] == client, "it connected again"
+            assert receiver(census, "opencensus")["last_client"] == client, "it connected again"
             said = one.log.read_text(errors="replace")
     except Absent as reason:
         pytest.skip(str(reason))
     assert not [line for line in said.splitlines() if "WARNING" in line or "SEVERE" in line or "xception" in line], said
-    assert state(census)["refused_requests"] == refused
+    assert receiver(census, "opencensus")["refused_requests"] == refused
 
 
 @pytest.mark.skipif(not os.environ.get("CLEW_ALL_CLIENTS"), reason="slow: `make clients` runs it")
@@ -231,36 +231,3 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
             assert server.get_json(f"/api/v1/traces/{trace_id.hex()}")["resourceSpans"]
     finally:
         server.close()
-
-
-def state(server: Server) -> dict[str, Any]:
-    """What the status says of the receiver."""
-    (found,) = (one for one in server.status()["receivers"] if one["name"] == "opencensus")
-    return dict(found)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Waits for a condition, not for a time; the limit is for a test that fails."""
-    end_s = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not become so within a minute"
-        time.sleep(0.05)
-
-
-def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The spans of an OTLP answer, each with the name of its service."""
-    found: dict[str, dict[str, Any]] = {}
-    for group in answer["resourceSpans"]:
-        service = attributes(group["resource"])["service.name"]
-        for span in (span for scope in group["scopeSpans"] for span in scope["spans"]):
-            assert span["name"] not in found
-            found[span["name"]] = {**span, "service": service}
-    return found
-
-
-def attributes(item: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found

@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from harness import clients
+from harness.answers import attributes, receiver, wait_until
 from harness.backends import Absent
 from harness.server import Server
 from harness.wire import fresh_name
@@ -230,21 +231,18 @@ def test_a_call_between_two_services_arrives_whole(pinpoint_server: Server, tmp_
         while time.monotonic() < end_s:
             assert all(service.is_running() for service in services.values()), logs(services)
             time.sleep(0.1)
-        wait_until(lambda: agent.dropped <= set(state_of(server, agent)["dropped"]), lambda: state_of(server, agent))
+        wait_until(
+            lambda: agent.dropped <= set(receiver(server, agent.receiver)["dropped"]),
+            about=lambda: receiver(server, agent.receiver),
+        )
         complaints = [line for line in logs(services).splitlines() if re.search(agent.complains, line)]
         assert complaints == []
-    found = state_of(server, agent)
+    found = receiver(server, agent.receiver)
     assert (found["refused_requests"], found["last_error"]) == (0, None)
 
 
 def logs(services: Mapping[str, Service]) -> str:
     return "\n".join(service.logged() for service in services.values())
-
-
-def state_of(server: Server, agent: Agent) -> dict[str, Any]:
-    (found,) = (one for one in server.status()["receivers"] if one["name"] == agent.receiver)
-    state: dict[str, Any] = found
-    return state
 
 
 def wait_for_trace(
@@ -311,19 +309,3 @@ def spans_of(trace: dict[str, Any]) -> list[dict[str, Any]]:
         for scope in group["scopeSpans"]:
             found += [{**span, "service": resource["service.name"], "resource": resource} for span in scope["spans"]]
     return found
-
-
-def attributes(item: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found
-
-
-def wait_until(is_so: Callable[[], bool], say: Callable[[], object]) -> None:
-    """Waits for a condition, not for a time; the limit is for a test that fails."""
-    end_s = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end_s, say()
-        time.sleep(0.05)

@@ -24,6 +24,7 @@ import pytest
 from clew.ids import trace_id_from_text
 from clew_server.testing import skywalking
 from harness import clients
+from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server, free_port
 from harness.wire import fresh_name
@@ -228,6 +229,7 @@ def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tm
         said = client.trace_id()
         wait_until(
             lambda: server.status()["accepted_spans"] >= before + len(agent.parents) or not client.is_running(),
+            120,
             client.logged,
         )
         server.flush()
@@ -247,7 +249,7 @@ def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tm
 
 def check_trace(server: Server, agent: Agent, said: str, front: str, back: str) -> None:
     trace_id = trace_id_from_text(said).hex()
-    spans = spans_by_name(server.get_json(f"/api/v1/traces/{trace_id}"))
+    spans = spans_by_name(server.get_json(f"/api/v1/traces/{trace_id}"), named)
     names = {span["spanId"]: name for name, span in spans.items()}
     assert {name: names.get(span.get("parentSpanId", ""), "") for name, span in spans.items()} == agent.parents
     at_front = {name for name, span in spans.items() if span["service"] == front}
@@ -338,7 +340,7 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
         senders = [threading.Thread(target=send_until_it_fails, args=(server, n, sent, acknowledged)) for n in (1, 2)]
         for sender in senders:
             sender.start()
-        wait_until(lambda: len(acknowledged) >= 500)
+        wait_until(lambda: len(acknowledged) >= 500, 120)
         server.kill()
         for sender in senders:
             sender.join()
@@ -385,31 +387,7 @@ def dropped(server: Server, receiver: str) -> dict[str, int]:
     return kinds
 
 
-def wait_until(is_so: Callable[[], bool], about: Callable[[], str] = str) -> None:
-    """Waits for a condition, not for a time; the limit is for a test that fails."""
-    end_s = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < end_s, f"it did not become so within two minutes\n{about()}"
-        time.sleep(0.02)
-
-
-def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The spans of an OTLP answer, each with the name of its service; a client span has `>` before its name."""
-    found: dict[str, dict[str, Any]] = {}
-    for group in answer["resourceSpans"]:
-        resource = attributes(group["resource"])
-        for scope in group["scopeSpans"]:
-            for span in scope["spans"]:
-                is_call = span.get("kind") == 3 and "db.system.name" not in attributes(span)
-                name = ">" + span["name"] if is_call else span["name"]
-                assert name not in found
-                found[name] = {**span, "service": resource["service.name"], "resource": resource}
-    return found
-
-
-def attributes(item: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found
+def named(span: dict[str, Any]) -> str:
+    """A client span has `>` before its name, since both sides of a call have the same one."""
+    is_call = span.get("kind") == 3 and "db.system.name" not in attributes(span)
+    return ">" + str(span["name"]) if is_call else str(span["name"])

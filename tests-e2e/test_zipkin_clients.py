@@ -20,6 +20,7 @@ from py_zipkin import Encoding, Kind
 from py_zipkin.zipkin import zipkin_span
 
 from harness import clients
+from harness.answers import attributes, spans_by_name
 from harness.backends import Absent
 from harness.server import Server, free_port
 from harness.wire import fresh_name
@@ -254,26 +255,6 @@ def until(is_so: Callable[[], bool]) -> None:
     """Return when something is so; the test's own timeout ends what never is."""
     while not is_so():
         time.sleep(0.02)
-
-
-def spans_by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The spans of an OTLP answer, each with the name of its service."""
-    found: dict[str, dict[str, Any]] = {}
-    for group in answer["resourceSpans"]:
-        service = attributes(group["resource"])["service.name"]
-        for scope in group["scopeSpans"]:
-            for span in scope["spans"]:
-                assert span["name"] not in found
-                found[span["name"]] = {**span, "service": service}
-    return found
-
-
-def attributes(item: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in item.get("attributes", ()):
-        ((kind, value),) = pair["value"].items()
-        found[pair["key"]] = int(value) if kind == "intValue" else value
-    return found
 
 
 def parents(server: Server, trace_id: str) -> dict[str, str]:

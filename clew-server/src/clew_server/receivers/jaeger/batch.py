@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
 from clew_server.receivers.contract import MAX_REQUEST_SPANS, Head, OtlpBatch
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.jaeger.spans import JaegerSpan, Reference, Writer, event_of, resource_of
-from clew_server.receivers.jaeger.tags import binary_tags, compact_tags, text
+from clew_server.receivers.jaeger.tags import binary_tags, compact_tags
 from clew_server.receivers.pieces import MAX_PART_FIELDS
 from clew_server.receivers.thrift import (
     I32,

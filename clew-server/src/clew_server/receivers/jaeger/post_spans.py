@@ -12,9 +12,10 @@ from typing import Any, Final
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text, text_value
 from clew_server.receivers.jaeger import model
 from clew_server.receivers.jaeger.spans import JaegerSpan, Reference, Writer, event_of, resource_of
-from clew_server.receivers.jaeger.tags import Tags, put, text, text_value
+from clew_server.receivers.jaeger.tags import Tags, put
 from clew_server.receivers.messages import inner, parsed
 from clew_server.receivers.pieces import MAX_PART_FIELDS
 from clew_server.receivers.wire import fields

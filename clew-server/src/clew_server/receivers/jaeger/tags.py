@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from clew_server.errors import TooLarge
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text, text_value
 from clew_server.receivers.pieces import MAX_PART_FIELDS
 from clew_server.receivers.thrift import (
     BOOL,
@@ -48,19 +49,6 @@ EARLIER: Final = "jaeger.tag."
 """Before the key of a tag: an attribute with the values that tags of the same key had before the last one."""
 
 Tags = dict[str, Value]
-
-
-def text(raw: bytes) -> str:
-    """Text of a name: U+FFFD stands for what is not UTF-8."""
-    return raw.decode("utf-8", "replace")
-
-
-def text_value(raw: bytes) -> str | bytes:
-    """A value as text; as bytes where it is none."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 def put(tags: Tags, key: str, value: Value) -> None:

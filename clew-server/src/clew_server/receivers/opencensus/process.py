@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.foreign.writing import resource
-from clew_server.receivers.opencensus.values import ns_of, text
+from clew_server.receivers.opencensus.values import ns_of
 
 LANGUAGES: Final = {
     1: "cpp",

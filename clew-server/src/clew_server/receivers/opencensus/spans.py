@@ -23,6 +23,7 @@ from clew_server.receivers.foreign.conventions import (
     beside_event,
 )
 from clew_server.receivers.foreign.marks import ERROR, UNSET, Marks, is_failed_answer
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.foreign.writing import (
     MAX_NS,
     attributes,
@@ -38,7 +39,6 @@ from clew_server.receivers.opencensus.values import (
     attributes_of,
     ns_of,
     span_id_of,
-    text,
     trace_id_of,
     trace_state_of,
 )

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from clew.ids import span_id_from_hex, trace_id_from_hex
 from clew_server.errors import BadInput
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text, text_value
 from clew_server.receivers.memory import check_memory
 from clew_server.receivers.opencensus.model import AttributeEntryMessage
 
@@ -30,19 +31,6 @@ class Attributes(NamedTuple):
 
 
 NO_ATTRIBUTES: Final = Attributes({})
-
-
-def text(raw: bytes) -> str:
-    """A text; U+FFFD stands for what is not UTF-8."""
-    return raw.decode("utf-8", "replace")
-
-
-def text_value(raw: bytes) -> str | bytes:
-    """A value as text; as bytes where it is none."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 def ns_of(time: Any) -> int:

@@ -12,6 +12,7 @@ from clew_server.model.facts import Fact
 from clew_server.receivers import messages
 from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.foreign.writing import event, whole_characters
 from clew_server.receivers.pinpoint.messages import CLASSES, INNER
 from clew_server.receivers.pinpoint.pieces import Owner, Writer, encoded_resource
@@ -79,11 +80,6 @@ def agent_info(body: bytes, head: Head) -> Sequence[Fact]:
             ).SerializeToString(deterministic=True),
         ),
     )
-
-
-def text(raw: bytes) -> str:
-    """A text of a message; what is not UTF-8 in it becomes U+FFFD."""
-    return raw.decode("utf-8", "replace")
 
 
 def resource_of(head: Head, application_type: int) -> bytes:

@@ -8,8 +8,9 @@ from typing import Any, Final
 from clew_server.model import pinpoint as words
 from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.pinpoint.annotations import put_all, put_attributes
-from clew_server.receivers.pinpoint.metadata import agent_of, parsed, resource_of, text, transaction_of
+from clew_server.receivers.pinpoint.metadata import agent_of, parsed, resource_of, transaction_of
 from clew_server.receivers.pinpoint.pieces import NONE, Event, Failure, Owner, Writer, put_accepted
 from clew_server.receivers.pinpoint.types import service_type, span_kind
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.memory import check_memory
 from clew_server.receivers.messages import inner, parsed
 from clew_server.receivers.pieces import MAX_PART_FIELDS
@@ -90,10 +91,8 @@ def _add(writer: Writer, body: bytes, at: int, end: int, head: Head) -> None:
 
 
 def _begin(writer: Writer, segment: Any, head: Head) -> None:
-    resource_bytes = resource_of(_text(segment.service), _text(segment.serviceInstance), head)
-    writer.segment(
-        resource_bytes, Segment(_text(segment.traceId), _text(segment.traceSegmentId), segment.isSizeLimited)
-    )
+    resource_bytes = resource_of(text(segment.service), text(segment.serviceInstance), head)
+    writer.segment(resource_bytes, Segment(text(segment.traceId), text(segment.traceSegmentId), segment.isSizeLimited))
 
 
 def _cut(body: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], bytes]:
@@ -119,8 +118,8 @@ def _span(span: Any) -> SkyWalkingSpan:
         span.startTime,
         span.endTime,
         [_reference(one) for one in span.refs],
-        _text(span.operationName),
-        _text(span.peer),
+        text(span.operationName),
+        text(span.peer),
         span.spanType,
         span.spanLayer,
         span.componentId,
@@ -134,13 +133,13 @@ def _span(span: Any) -> SkyWalkingSpan:
 def _reference(one: Any) -> Reference:
     return Reference(
         one.refType,
-        _text(one.traceId),
-        _text(one.parentTraceSegmentId),
+        text(one.traceId),
+        text(one.parentTraceSegmentId),
         one.parentSpanId,
-        _text(one.parentService),
-        _text(one.parentServiceInstance),
-        _text(one.parentEndpoint),
-        _text(one.networkAddressUsedAtPeer),
+        text(one.parentService),
+        text(one.parentServiceInstance),
+        text(one.parentEndpoint),
+        text(one.networkAddressUsedAtPeer),
     )
 
 
@@ -153,8 +152,3 @@ def _pairs(messages: Iterable[Any]) -> dict[str, Value]:
         else:
             pairs[key] = value
     return pairs
-
-
-def _text(raw: bytes) -> str:
-    """U+FFFD stands for what is not UTF-8."""
-    return raw.decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from clew_server.errors import BadInput
 from clew_server.receivers import thrift
 from clew_server.receivers.contract import OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.foreign.writing import address_text
 from clew_server.receivers.zipkin.spans import NOWHERE, Endpoint, Spans
 from clew_server.receivers.zipkin.v1 import BinaryAnnotation, V1Annotation, V1Span, add_v1
@@ -71,7 +72,7 @@ def _span(found: Mapping[str, Any]) -> V1Span:
         trace_id=_eight_bytes(high) + _eight_bytes(low),
         span_id=_eight_bytes(span_id),
         parent_id=_eight_bytes(parent_id) if parent_id else b"",
-        name=_text(found.get("name", b"")),
+        name=text(found.get("name", b"")),
         timestamp_us=found.get("timestamp", 0),
         duration_us=found.get("duration", 0),
         debug=found.get("debug", False),
@@ -84,23 +85,19 @@ def _eight_bytes(number: int) -> bytes:
     return struct.pack(">q", number)
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
-
-
 def _annotation(found: Mapping[str, Any]) -> V1Annotation:
-    return V1Annotation(found.get("timestamp", 0), _text(found.get("value", b"")), _endpoint(found.get("host")))
+    return V1Annotation(found.get("timestamp", 0), text(found.get("value", b"")), _endpoint(found.get("host")))
 
 
 def _binary(found: Mapping[str, Any]) -> BinaryAnnotation:
     value = _value(found.get("value", b""), found.get("annotation_type", _STRING))
-    return BinaryAnnotation(_text(found.get("key", b"")), value, _endpoint(found.get("host")))
+    return BinaryAnnotation(text(found.get("key", b"")), value, _endpoint(found.get("host")))
 
 
 def _value(raw: bytes, type_: int) -> Value:
     """The value by its type; bytes as they are where they are not of the type's length, or of no known type."""
     if type_ == _STRING:
-        return _text(raw)
+        return text(raw)
     if type_ == _BOOL and len(raw) == 1:
         return raw != b"\0"
     form = _NUMBERS.get(type_)
@@ -114,7 +111,7 @@ def _endpoint(found: Mapping[str, Any] | None) -> Endpoint:
     if found is None:
         return NOWHERE
     made = Endpoint(
-        _text(found.get("service_name", b"")),
+        text(found.get("service_name", b"")),
         address_text((found.get("ipv4", 0) & 0xFFFFFFFF).to_bytes(4, "big")),
         address_text(found.get("ipv6", b"")),
         found.get("port", 0) & 0xFFFF,
