@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from batches import check
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.errors import BadInput
@@ -68,16 +69,7 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
 
 def check_batch(batch: OtlpBatch) -> None:
     """Whether a batch is what the contract says: canonical, with ids and times that OTLP allows, counted."""
-    parsed = ExportTraceServiceRequest.FromString(batch.request)
-    spans = [span for one in parsed.resource_spans for scope in one.scope_spans for span in scope.spans]
-    assert len(spans) == batch.spans
-    for span in spans:
-        assert len(span.trace_id) == 16
-        assert any(span.trace_id)
-        assert len(span.span_id) == 8
-        assert any(span.span_id)
-    assert parsed.SerializeToString() == batch.request
-    assert batch.heads is None or len(batch.heads) == 28 * batch.spans
+    check(batch)
     assert sum(1 for _ in roots(batch.request)) <= batch.spans
 
 
