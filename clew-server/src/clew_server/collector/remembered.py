@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
+from clew_server.collector.files import sync_folder
 from clew_server.errors import TooLarge, Unavailable
 from clew_server.model.facts import NO_FACTS, Fact
 
@@ -107,7 +108,7 @@ class Remembered:
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         if not data:
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         self._file_bytes = end
         if self._damaged:
             _log.warning(
@@ -213,7 +214,7 @@ class Remembered:
             size += len(data)
             os.fsync(fd)
             draft.replace(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError:
             os.close(fd)
             with contextlib.suppress(OSError):
@@ -321,11 +322,3 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
     while view:
         written = os.pwrite(fd, view, at)
         view, at = view[written:], at + written
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
