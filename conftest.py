@@ -26,9 +26,8 @@ LONGEST_FIRST = (
     "test_ui_thread",
     "test_jaeger_api",
     "test_wheel",
-    # unit
+    # unit (not test_process: it starts fourteen processes and measures their ends, as test_demo_command starts six beside it)
     "test_demo_command",
-    "test_process",
     "test_same_as_sdk",
     "test_pytest_plugin",
     "test_chdb_store",
