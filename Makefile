@@ -12,6 +12,9 @@ WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 
 # The system's Node where it is new enough, else the one that is installed into .venv.
 NODE_PATH_PREFIX := $(abspath $(VENV))/node-bin
 NPM := env PATH="$(NODE_PATH_PREFIX):$$PATH" npm --no-audit --no-fund
+# Modules are compiled once and kept, also where the environment says otherwise, as in many containers: else each of the hundreds
+# of processes that the tests start would compile all it imports, half of the CPU of a server's start.
+unexport PYTHONDONTWRITEBYTECODE
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 # Workers; the tests of a file stay together and in their order, and the files begin as conftest.py sorts them. Empty: one after

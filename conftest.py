@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 import pytest
+
+# As in the Makefile, for who calls pytest by hand: modules are compiled once and kept, not once for each process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LONGEST_FIRST = (
     # end-to-end

@@ -57,3 +57,16 @@ def test_the_engine_and_the_rest_together_are_what_both_distributions_require() 
     }
     assert {requirement.split(">")[0] for requirement in engine + rest} == declared - {"clew"}
     assert sorted(engine + rest) == sorted(required())
+
+
+def test_modules_stay_compiled_also_where_the_environment_asks_python_to_compile_them_each_time() -> None:
+    looks = 'what: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"'
+    done = subprocess.run(
+        ["make", "--no-print-directory", "--eval", looks, "what"],
+        cwd=SCRIPTS.parent,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

@@ -11,6 +11,7 @@ import platform
 import queue
 import re
 import resource
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -68,6 +69,24 @@ def check_address_space(limit_bytes: int | None = None) -> None:
 def first_line(error: BaseException) -> str:
     """The engine's message without its stack trace."""
     return re.split(r"\bStack trace\b|\n", str(error), maxsplit=1)[0].strip().rstrip(".,") or type(error).__name__
+
+
+def _import_engine() -> Any:
+    """chDB without pyarrow, which it works without and imports where it is installed: a fifth of the CPU of a server's start.
+
+    Raises ImportError.
+    """
+    name = "pyarrow"
+    if "chdb" in sys.modules or name in sys.modules:
+        import chdb
+
+        return chdb
+    sys.modules[name] = None  # type: ignore[assignment]  # what the import system takes for "cannot be imported"
+    try:
+        import chdb
+    finally:
+        del sys.modules[name]
+    return chdb
 
 
 class Pool:
@@ -176,7 +195,7 @@ class Connections:
         check_processor()
         check_address_space()
         try:
-            import chdb
+            chdb = _import_engine()
         except ImportError as error:
             raise StoreCannotRun(f"The embedded store (chDB) cannot be loaded here: {first_line(error)}") from error
         opened: list[Any] = []
