@@ -60,7 +60,7 @@ def test_the_engine_and_the_rest_together_are_what_both_distributions_require() 
 
 
 def test_modules_stay_compiled_also_where_the_environment_asks_python_to_compile_them_each_time() -> None:
-    looks = 'what: ; @echo "[$$PYTHONDONTWRITEBYTECODE]"'
+    looks = 'what: ; @echo "[$${PYTHONDONTWRITEBYTECODE-unset}]"'
     done = subprocess.run(
         ["make", "--no-print-directory", "--eval", looks, "what"],
         cwd=SCRIPTS.parent,
@@ -69,4 +69,4 @@ def test_modules_stay_compiled_also_where_the_environment_asks_python_to_compile
         text=True,
         check=True,
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout == "[unset]\n"
