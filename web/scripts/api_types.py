@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _object(schema: dict[str, Any], *, depth: int) -> str:
         optional = "" if name in schema.get("required", ()) else "?"
         line = f"{indent}{name}{optional}: {_type(value, depth=depth + 1)}"
         if len(line) > _PRINT_WIDTH and "enum" in value:
-            line = "\n".join([f"{indent}{name}{optional}:", *(f"{indent}  | '{one}'" for one in value["enum"])])
+            line = "\n".join([f"{indent}{name}{optional}:", *(f"{indent}  | {_literal(one)}" for one in value["enum"])])
         lines.append(line)
     return "\n".join(["{", *lines, "  " * depth + "}"])
 
@@ -60,7 +61,7 @@ def _type(schema: dict[str, Any], *, depth: int) -> str:
     if "anyOf" in schema:
         return " | ".join(_type(one, depth=depth) for one in schema["anyOf"])
     if "enum" in schema:
-        return " | ".join(f"'{value}'" for value in schema["enum"])
+        return " | ".join(map(_literal, schema["enum"]))
     kind = schema["type"]
     if isinstance(kind, list):
         return " | ".join(_PLAIN[one] for one in kind)
@@ -74,6 +75,13 @@ def _type(schema: dict[str, Any], *, depth: int) -> str:
             return _object(schema, depth=depth)
         return f"Record<string, {_type(schema['additionalProperties'], depth=depth)}>"
     return _PLAIN[kind]
+
+
+def _literal(value: str | float | None) -> str:
+    """The type of one value: texts in single quotes, everything else as JSON has it."""
+    if isinstance(value, str):
+        return "'" + json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+    return json.dumps(value)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
             "parent": {"type": ["string", "null"]},
             "state": {"enum": ["open", "off"]},
             "long": {"enum": [f"a state of some length {number}" for number in range(5)]},
+            "side": {"enum": ["it's", None, 1, True]},
+            "sides": {"enum": [*(f"a side of some length {number}" for number in range(5)), None]},
             "states": {"type": "array", "items": {"enum": ["a", "b"]}},
             "pairs": {"type": "array", "items": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
@@ -58,6 +60,14 @@ def test_every_kind_of_schema_the_document_uses_has_a_type() -> None:
         "    | 'a state of some length 2'\n"
         "    | 'a state of some length 3'\n"
         "    | 'a state of some length 4'\n"
+        "  side?: 'it\\'s' | null | 1 | true\n"
+        "  sides?:\n"
+        "    | 'a side of some length 0'\n"
+        "    | 'a side of some length 1'\n"
+        "    | 'a side of some length 2'\n"
+        "    | 'a side of some length 3'\n"
+        "    | 'a side of some length 4'\n"
+        "    | null\n"
         "  states: ('a' | 'b')[]\n"
         "  pairs: [number, string][]\n"
         "  counts: Record<string, number>\n"

@@ -121,7 +121,7 @@ export interface Dependency {
   callee: string
   kind: 'call' | 'message' | 'database'
   /** the side that sends no spans, null: both do */
-  uninstrumented: 'caller' | 'callee' | 'None'
+  uninstrumented: 'caller' | 'callee' | null
   calls: number
   /** calls of which a side's span has status error */
   failed: number

@@ -70,7 +70,8 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._most_descriptor = most_connection_descriptor()
         self._spare: int | None = None
-        self._connecting: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._connecting: set[socket.socket] = set()
         self._resume: asyncio.TimerHandle | None = None
         self._is_open = False
         self._shed_count = 0
@@ -93,8 +94,8 @@ class Acceptor:
         self._drop_spare()
 
     async def wait_closed(self) -> None:
-        if self._connecting:
-            await asyncio.wait(self._connecting)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _on_ready(self) -> None:
         for _ in range(_AT_ONCE):
@@ -112,15 +113,24 @@ class Acceptor:
                 self._shed(connection, _LISTENER_IS_FULL)
                 continue
             connection.setblocking(False)
+            self._connecting.add(connection)
             task = self._loop.create_task(self._connect(connection))
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
+        def make() -> asyncio.Protocol:
+            # asyncio calls `connection_made` right behind this, where the protocol's owner counts it: at no time is it counted
+            # twice or not at all.
+            self._loop.call_soon(self._connecting.discard, connection)
+            return self._make_protocol()
+
         try:
-            await self._loop.connect_accepted_socket(self._make_protocol, connection)
+            await self._loop.connect_accepted_socket(make, connection)
         except OSError:  # already closed
             connection.close()
+        finally:
+            self._connecting.discard(connection)
 
     def _on_failure(self, error: OSError) -> None:
         if error.errno in _OUT_OF_SYSTEM:
