@@ -201,7 +201,7 @@ def test_a_span_is_written_as_protobuf_writes_it() -> None:
         ("server.port", "int_value"),
         ("�", "string_value"),
     ]
-    batch = writing.batch(request, received=b"came", rejected={"malformed": 1})
+    batch = writing.batch(groups, received=b"came", rejected={"malformed": 1})
     assert (batch.received, batch.request, batch.spans, dict(batch.rejected)) == (b"came", request, 2, {"malformed": 1})
 
 
@@ -211,7 +211,7 @@ def test_a_large_request_is_the_same_in_parts() -> None:
     for number in range(1, 3001):
         front = writing.span_front("op", 1, 5, 7, writing.attributes({"text": f"{number} " + "x" * 300}))
         groups.add(resource, "", "", writing.span(TRACE, number.to_bytes(8, "big"), "", b"", front, b""))
-    batch = writing.batch(groups.request(), received=b"", rejected={})
+    batch = writing.batch(groups, received=b"", rejected={})
     assert batch.spans == 3000
     assert len(batch.heads or b"") == 28 * 3000
     message = ExportTraceServiceRequest.FromString(batch.request)

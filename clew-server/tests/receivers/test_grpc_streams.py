@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import threading
@@ -13,6 +14,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew_server.collector.intake import Accepted
 from clew_server.receivers.contract import (
     PROTOBUF,
     Answer,
@@ -81,13 +83,13 @@ def spec(**limits: Any) -> ReceiverSpec:
     )
 
 
-def spans(count: int = 1, *, first: int = 1) -> bytes:
+def spans(count: int = 1, *, first: int = 1, name: str = "op") -> bytes:
     message = ExportTraceServiceRequest()
     resource = message.resource_spans.add()
     resource.resource.attributes.add(key="service.name").value.string_value = "svc"
     scope = resource.scope_spans.add()
     for number in range(first, first + count):
-        scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="op")
+        scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name=name)
     return message.SerializeToString()
 
 
@@ -112,6 +114,28 @@ class Call:
                 pass
         code: grpc.StatusCode = self.answers.code()
         return code
+
+
+class Gate:
+    """Before a stand's log: nothing is accepted until it is opened. `together`: spans of each request that came to it."""
+
+    def __init__(self, stand: ReceiverStand) -> None:
+        self._stand = stand
+        self._accept = stand.intake.accept
+        self._opened = asyncio.Event()
+        self.together: list[int] = []
+        stand.intake.accept = self._wait_and_accept  # type: ignore[method-assign,assignment]
+
+    def open(self) -> None:
+        async def set_it() -> None:
+            self._opened.set()
+
+        self._stand.run(set_it())
+
+    async def _wait_and_accept(self, batch: OtlpBatch) -> Accepted:
+        self.together.append(batch.spans)
+        await self._opened.wait()
+        return await self._accept(batch)
 
 
 @pytest.fixture
@@ -207,6 +231,71 @@ def test_where_the_agent_needs_its_stream_a_bad_message_is_counted_and_the_next_
     assert sorted(one.span_id[-1] for one in stand.logged()) == [1, 2]
     assert stand.state.refused_requests == 1
     assert stand.state.last_error
+
+
+def test_messages_that_come_while_the_log_writes_are_one_record_and_so_many_are_read_ahead(
+    stand: ReceiverStand, channel: grpc.Channel
+) -> None:
+    gate = Gate(stand)
+    call = Call(channel, COLLECT)
+    call.send(spans(1))
+    stand.wait_until(lambda: gate.together == [1], "the first is on its way")
+    call.send(*(spans(1, first=number) for number in range(2, 402)))
+    size = len(spans(1))
+    stand.wait_until(lambda: stand.intake.statistics().in_flight_bytes >= 257 * size, "256 wait behind it")
+    gate.open()
+    call.half_close()
+    assert list(call.answers) == [b"yes0"]
+    assert gate.together[1] == 256
+    assert sum(gate.together) == 401
+    assert sorted(int.from_bytes(one.span_id, "big") for one in stand.logged()) == list(range(1, 402))
+    assert stand.intake.statistics().in_flight_bytes == 0
+
+
+def test_a_large_message_stops_the_reading_of_others_until_it_is_handled(
+    stand: ReceiverStand, channel: grpc.Channel
+) -> None:
+    call = Call(channel, KEPT)
+    large = "n" * (2 << 20)
+    call.send(*(spans(1, first=number, name=large if number % 2 else "op") for number in range(1, 9)))
+    call.half_close()
+    assert list(call.answers) == [b"yes0"]
+    assert stand.state.spans == 8
+
+
+def test_messages_that_are_sent_at_once_are_answered_each_in_order(stand: ReceiverStand, channel: grpc.Channel) -> None:
+    call = Call(channel, EACH)
+    call.send(b"svc", *(spans(number, first=100 * number) for number in range(1, 50)))
+    call.half_close()
+    assert list(call.answers) == [b"yes%d" % number for number in range(50)]
+    assert call.code() is grpc.StatusCode.OK
+
+
+def test_bad_messages_between_others_that_came_with_them_are_refused_alone(
+    stand: ReceiverStand, channel: grpc.Channel
+) -> None:
+    call = Call(channel, KEPT)
+    for number in range(1, 101):
+        call.send(spans(1, first=number), b"nonsense")
+    call.half_close()
+    assert call.code() is grpc.StatusCode.OK
+    assert sorted(int.from_bytes(one.span_id, "big") for one in stand.logged()) == list(range(1, 101))
+    assert stand.state.refused_requests == stand.intake.statistics().refused_requests == 100
+
+
+def test_what_was_read_of_a_stream_is_kept_where_its_client_goes(stand: ReceiverStand, channel: grpc.Channel) -> None:
+    gate = Gate(stand)
+    call = Call(channel, COLLECT)
+    call.send(spans(1))
+    stand.wait_until(lambda: gate.together == [1], "the first is on its way")
+    call.send(*(spans(1, first=number) for number in range(2, 12)))
+    stand.wait_until(lambda: stand.intake.statistics().in_flight_bytes == 11 * len(spans(1)), "the others are read")
+    call.answers.cancel()
+    assert call.code() is grpc.StatusCode.CANCELLED
+    gate.open()
+    stand.wait_until(lambda: stand.state.spans == 11, "all are accepted")
+    assert sorted(int.from_bytes(one.span_id, "big") for one in stand.logged()) == list(range(1, 12))
+    stand.wait_until(lambda: stand.intake.statistics().in_flight_bytes == 0, "their room is given back")
 
 
 @pytest.mark.parametrize("method", [COLLECT, KEPT, EACH])

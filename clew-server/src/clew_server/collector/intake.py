@@ -123,11 +123,15 @@ class Reservation:
         """Nothing more is waited for: this request no longer gives way."""
         self._intake._hold(self)
 
+    def give_back(self) -> None:
+        """Give the bytes back, for who cannot use `with`; more than once is once."""
+        self._intake._give_back(self)
+
     def __enter__(self) -> Reservation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._intake._give_back(self)
+        self.give_back()
 
 
 class Intake:

@@ -16,7 +16,8 @@ from clew_server.model.unknown import known_fields_only
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.density import check_density
 
-_HEAD_BYTES = 28
+HEAD_BYTES = 28
+"""A canonical span begins 0a 10 <trace id> 12 08 <span id>."""
 _NO_TRACE_ID = bytes(16)
 _NO_SPAN_ID = bytes(8)
 
@@ -50,22 +51,23 @@ def canonical(
     if len(written) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
     check_density(written)
-    return OtlpBatch(received, written, len(heads or b"") // _HEAD_BYTES, heads, dict(left_out))
+    return OtlpBatch(received, written, len(heads or b"") // HEAD_BYTES, heads, dict(left_out))
 
 
-def checked(encoded: bytes, *, received: bytes, rejected: Mapping[str, int] = MappingProxyType({})) -> OtlpBatch:
+def checked(
+    encoded: bytes, heads: bytes, *, received: bytes, rejected: Mapping[str, int] = MappingProxyType({})
+) -> OtlpBatch:
     """The same for a request that a decoder wrote in canonical form, with `clew.otlp.encode`: it is not parsed again.
 
-    Raises TooLarge beyond the limits of a request.
+    `heads`: the first 28 bytes of each of its spans, in order. Raises TooLarge beyond the limits of a request.
     """
-    heads = _heads(encoded)
-    if heads is None:
+    if not _are_heads(heads, len(heads) // HEAD_BYTES):
         request = ExportTraceServiceRequest.FromString(encoded)
         return canonical(request, received=received, rejected=rejected, encoded=encoded)
     if len(encoded) > MAX_REQUEST_BYTES:
         raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes")
     check_density(encoded)
-    return OtlpBatch(received, encoded, len(heads) // _HEAD_BYTES, heads, dict(rejected))
+    return OtlpBatch(received, encoded, len(heads) // HEAD_BYTES, heads, dict(rejected))
 
 
 def joined(batches: Sequence[OtlpBatch]) -> OtlpBatch:
@@ -92,26 +94,32 @@ def _spans(request: ExportTraceServiceRequest) -> int:
 
 
 def _heads(request: bytes) -> bytes | None:
-    """The first 28 bytes of each span of a canonical request; None if any span's ids are not as OTLP wants them.
-
-    Whole columns are compared at once: asking the parsed message for each id costs three times as much.
-    """
+    """The first 28 bytes of each span of a canonical request; None if any span's ids are not as OTLP wants them."""
     heads: list[bytes] = []
     for resource in parse_raw(request).resource_spans:
         for scope in resource.scope_spans:
-            heads += [span[:_HEAD_BYTES] for span in scope.spans]
-    joined, count = b"".join(heads), len(heads)
+            heads += [span[:HEAD_BYTES] for span in scope.spans]
+    joined = b"".join(heads)
+    return joined if _are_heads(joined, len(heads)) else None
+
+
+def _are_heads(heads: bytes, count: int) -> bool:
+    """Whether these are so many heads of spans whose ids are as OTLP wants them.
+
+    Whole columns are compared at once: asking the parsed message for each id costs three times as much.
+    """
     if (
-        len(joined) != count * _HEAD_BYTES
-        or joined[0::_HEAD_BYTES] != b"\x0a" * count
-        or joined[1::_HEAD_BYTES] != b"\x10" * count
-        or joined[18::_HEAD_BYTES] != b"\x12" * count
-        or joined[19::_HEAD_BYTES] != b"\x08" * count
+        len(heads) != count * HEAD_BYTES
+        or heads[0::HEAD_BYTES] != b"\x0a" * count
+        or heads[1::HEAD_BYTES] != b"\x10" * count
+        or heads[18::HEAD_BYTES] != b"\x12" * count
+        or heads[19::HEAD_BYTES] != b"\x08" * count
     ):
-        return None
-    if _NO_SPAN_ID in joined and any(h[20:] == _NO_SPAN_ID or h[2:18] == _NO_TRACE_ID for h in heads):
-        return None
-    return joined
+        return False
+    return _NO_SPAN_ID not in heads or not any(
+        heads[at + 20 : at + HEAD_BYTES] == _NO_SPAN_ID or heads[at + 2 : at + 18] == _NO_TRACE_ID
+        for at in range(0, len(heads), HEAD_BYTES)
+    )
 
 
 def _remove_forbidden(message: ExportTraceServiceRequest, rejected: Counter[str]) -> None:

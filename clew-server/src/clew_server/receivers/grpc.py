@@ -7,14 +7,14 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import grpc
 import grpc.aio
 
-from clew_server.collector.intake import Intake, Reservation
+from clew_server.collector.intake import Intake
 from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput, TooLarge, Unavailable
 from clew_server.model.facts import NOTHING_KNOWN
@@ -31,13 +31,13 @@ from clew_server.receivers.contract import (
     Stream,
 )
 from clew_server.receivers.decoding import NO_MEMORY, NO_MEMORY_RETRY_S, UNFORESEEN, Decoding
-from clew_server.receivers.grpc_reading import Reading
+from clew_server.receivers.grpc_reading import Arrived, Arriving, Reading
 from clew_server.sockets.grpc_port import serve_grpc
 
 logger = logging.getLogger(__name__)
 
-_AHEAD = 256
-"""Messages of one stream that are read and decoded while the log writes those before them."""
+_TURN_BYTES = 16 << 10
+"""Messages of one stream that are decoded in the event loop before others get their turn."""
 _TOGETHER_BYTES = 1 << 20
 """Messages that wait together are written together, up to this size."""
 _KEEPALIVE_MS = 60_000
@@ -80,6 +80,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         self._server: grpc.aio.Server | None = None
         self._reading = Reading()
         self._open_streams = 0
+        self._handling: set[asyncio.Task[None]] = set()
         self.state = state
 
     async def start(self) -> int:
@@ -200,82 +201,84 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         head = Head(method, PROTOBUF, await self._greet(context), known=self._known)
         try:
             with self._one_more_stream():
-                decode = stream.decoder(head) if stream.decoder is not None else self._spec.decode
-                if stream.answer_each:
-                    await self._answer_each(context, head, stream, decode)
-                else:
-                    await context.write(await self._answer_once(context, head, stream, decode))
+                arriving = Arriving(context, self._intake.reserve)
+                # A task of its own: what was read is handled also where the client has gone.
+                handling = asyncio.create_task(self._handle(arriving, context, head, stream))
+                self._handling.add(handling)
+                handling.add_done_callback(self._handled)
+                try:
+                    await asyncio.shield(handling)
+                finally:
+                    arriving.end()
+                if not stream.answer_each:
+                    await context.write(self._spec.answers.accepted(_NOTHING, head).body)
         except Exception as error:
             await self._refuse_for(context, error)
 
-    async def _answer_each(self, context: _Context, head: Head, stream: Stream, decode: Decoder) -> None:
-        while (body := await self._reading.next(context, self._spec.limits.stream_idle_s)) is not None:
-            with self._intake.reserve(len(body)) as reservation:
-                batch = await self._decoded(body, head, stream, decode, reservation)
-                if batch is not None:
-                    await self._accept(batch)
-            await context.write(self._spec.answers.accepted(batch or _NOTHING, head).body)
+    def _handled(self, handling: asyncio.Task[None]) -> None:
+        self._handling.discard(handling)
+        if not handling.cancelled():
+            handling.exception()  # taken, else asyncio complains where the client has gone
 
-    async def _answer_once(self, context: _Context, head: Head, stream: Stream, decode: Decoder) -> bytes:
-        """Messages are read while the log writes those before. Raises what an earlier message raised."""
-        waiting: list[_Waiting] = []
-        writing: asyncio.Task[None] | None = None
+    async def _handle(self, arriving: Arriving, context: _Context, head: Head, stream: Stream) -> None:
         try:
-            while (body := await self._reading.next(context, self._spec.limits.stream_idle_s)) is not None:
-                if writing is not None and (writing.done() or len(waiting) >= _AHEAD):
-                    await writing
-                with contextlib.ExitStack() as stack:
-                    reservation = stack.enter_context(self._intake.reserve(len(body)))
-                    batch = await self._decoded(body, head, stream, decode, reservation)
-                    if batch is None:
-                        continue
-                    waiting.append(_Waiting(batch, stack.pop_all()))
-                if writing is None or writing.done():
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.create_task(self._write(waiting))
-            if writing is not None:
-                await writing
-        finally:
-            if writing is None or writing.done():
-                _release(waiting)
-            else:
-                # The log writes them whatever happens to the call.
-                writing.add_done_callback(_forget)
-        return self._spec.answers.accepted(_NOTHING, head).body
-
-    async def _write(self, waiting: list[_Waiting]) -> None:
-        """Accept what waits, and what comes to wait meanwhile: what waits together is one record of the log."""
-        try:
-            while waiting:
-                size = 0
+            decode = stream.decoder(head) if stream.decoder is not None else self._spec.decode
+            while arrived := await self._reading.some(arriving, self._spec.limits.stream_idle_s):
                 with contextlib.ExitStack() as held:
-                    batches: list[OtlpBatch] = []
-                    while waiting and size < _TOGETHER_BYTES:
-                        one = waiting.pop(0)
+                    for one in arrived:
                         held.enter_context(one.held)
-                        batches.append(one.batch)
-                        size += len(one.batch.request)
-                    await self._accept(joined(batches))
+                    await self._take_together(arrived, context, head, stream, decode)
         finally:
-            _release(waiting)
+            arriving.close()
 
-    async def _decoded(
-        self, body: bytes, head: Head, stream: Stream, decode: Decoder, reservation: Reservation
-    ) -> OtlpBatch | None:
-        """None for a message that was refused in a stream that goes on."""
+    async def _take_together(
+        self, arrived: Sequence[Arrived], context: _Context, head: Head, stream: Stream, decode: Decoder
+    ) -> None:
+        """Messages that have come together are one record of the log, up to a size. Raises what a message costs its stream,
+        after those before it are accepted."""
+        batches: list[OtlpBatch] = []
+        decoded_bytes = together_bytes = 0
+        error: Exception | None = None
+        for one in arrived:
+            try:
+                batch = await self._decoded(one, head, stream, decode)
+            except Exception as raised:  # answered by who called
+                error = raised
+                break
+            batches.append(batch)
+            together_bytes += len(batch.request)
+            if together_bytes >= _TOGETHER_BYTES:
+                await self._accept_all(batches, context, head, stream)
+                batches, together_bytes = [], 0
+            decoded_bytes += len(one.body)
+            if decoded_bytes >= _TURN_BYTES:
+                decoded_bytes = 0
+                await asyncio.sleep(0)  # others get their turn
+        if batches:
+            await self._accept_all(batches, context, head, stream)
+        if error is not None:
+            raise error
+
+    async def _accept_all(self, batches: Sequence[OtlpBatch], context: _Context, head: Head, stream: Stream) -> None:
+        taken = [batch for batch in batches if batch is not _NOTHING]
+        if taken:
+            batch = joined(taken)
+            await self._intake.accept(batch)
+            self.state.took(batch)
+        if stream.answer_each:
+            for one in batches:
+                await context.write(self._spec.answers.accepted(one, head).body)
+
+    async def _decoded(self, one: Arrived, head: Head, stream: Stream, decode: Decoder) -> OtlpBatch:
+        """`_NOTHING` for a message that was refused in a stream that goes on."""
         try:
-            return await self._decoding.run(body, head, reservation, decode=decode)
+            return await self._decoding.run(one.body, head, one.held, decode=decode)
         except BadInput as error:
             if not stream.keep_open:
                 raise
             self.state.refused(str(error))
             self._intake.note_refused()
-            return None
-
-    async def _accept(self, batch: OtlpBatch) -> None:
-        await self._intake.accept(batch)
-        self.state.took(batch)
+            return _NOTHING
 
     async def _answer_other(self, context: _Context, other: Other) -> None:
         await self._greet(context)
@@ -347,26 +350,6 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
 
 _NOTHING = OtlpBatch(b"", b"", 0, None, {})
-
-
-class _Waiting(NamedTuple):
-    """A decoded message of a stream that is not in the log yet, and the room that it holds."""
-
-    batch: OtlpBatch
-    held: contextlib.ExitStack
-
-
-def _release(waiting: list[_Waiting]) -> None:
-    """Give back the room of messages that nobody writes any more."""
-    for one in waiting:
-        one.held.close()
-    waiting.clear()
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    """Take the outcome of a task that nobody waits for: else asyncio complains about its error."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _peer(peer: str) -> str:

@@ -71,7 +71,7 @@ def decode(body: bytes, head: Head) -> OtlpBatch:
         size += _add(spans, of_request, groups, rejected)
         if size > MAX_REQUEST_BYTES:
             raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes, written as OTLP")
-    return batch(groups.request(), received=body, rejected=rejected)
+    return batch(groups, received=body, rejected=rejected)
 
 
 def _add(spans: list[RawSpan], of_request: dict[str, Value], groups: Groups, rejected: Counter[str]) -> int:

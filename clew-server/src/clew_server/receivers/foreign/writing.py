@@ -14,7 +14,7 @@ from typing import Any, Final
 from clew.otlp import encode
 from clew.otlp import fields as f
 from clew_server.errors import TooLarge
-from clew_server.receivers.canonical import checked
+from clew_server.receivers.canonical import HEAD_BYTES, checked
 from clew_server.receivers.contract import MAX_REQUEST_SPANS, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value, typed
 
@@ -172,13 +172,32 @@ class Groups:
 
     def request(self) -> bytes:
         """An OTLP request of all of them."""
-        by_resource: dict[bytes, list[bytes]] = {}
+        return self.request_and_heads()[0]
+
+    def request_and_heads(self) -> tuple[bytes, bytes]:
+        """An OTLP request of all of them, and the first 28 bytes of each span in it, in its order."""
+        by_resource: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
         for (resource_bytes, name, version), spans in self._groups.items():
-            scope = encode.scope_spans(encode.scope(whole_characters(name), whole_characters(version), {}), spans)
-            by_resource.setdefault(resource_bytes, []).append(scope)
-        return b"".join([encode.request(*group) for group in by_resource.items()])
+            found = by_resource.get(resource_bytes)
+            if found is None:
+                found = by_resource[resource_bytes] = ([], [])
+            found[0].append(encode.scope_spans(_scope(name, version), spans))
+            for one in spans:
+                # Where a length ends in 0a there is an 0a behind it, so this is the trace id's tag.
+                at = one.index(_TRACE_ID_HEAD)
+                found[1].append(one[at : at + HEAD_BYTES])
+        return (
+            b"".join([encode.request(resource_bytes, scopes) for resource_bytes, (scopes, _) in by_resource.items()]),
+            b"".join([head for _, heads in by_resource.values() for head in heads]),
+        )
 
 
-def batch(request: bytes, *, received: bytes, rejected: Mapping[str, int]) -> OtlpBatch:
-    """The batch of a request that `Groups` made. Raises TooLarge beyond the limits of a request."""
-    return checked(request, received=received, rejected=rejected)
+@lru_cache(maxsize=256)
+def _scope(name: str, version: str) -> bytes:
+    return encode.scope(whole_characters(name), whole_characters(version), {})
+
+
+def batch(groups: Groups, *, received: bytes, rejected: Mapping[str, int]) -> OtlpBatch:
+    """The batch of these spans. Raises TooLarge beyond the limits of a request."""
+    request, heads = groups.request_and_heads()
+    return checked(request, heads, received=received, rejected=rejected)

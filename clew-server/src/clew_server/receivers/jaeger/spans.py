@@ -109,7 +109,7 @@ class Writer:
 
     def batch(self, received: bytes) -> OtlpBatch:
         """What was collected. Raises TooLarge beyond the size of a request."""
-        return batch(self._groups.request(), received=received, rejected=self._rejected)
+        return batch(self._groups, received=received, rejected=self._rejected)
 
 
 def resource_of(service: str, tags: Mapping[str, Value]) -> bytes:

@@ -78,7 +78,7 @@ class MessageDecoder:
         made = self._written(body, spans, node_message, resource)
         # Together with what earlier messages said the message is whole: by its bytes a repetition is recognized.
         missing = (b"" if nodes else node) + (b"" if resources else described)
-        found = batch(made[0].request(), received=missing + body, rejected=made[1])
+        found = batch(made[0], received=missing + body, rejected=made[1])
         self._node, self._resource = node, described
         return found
 

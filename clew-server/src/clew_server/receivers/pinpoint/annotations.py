@@ -155,10 +155,15 @@ def put_all(tags: dict[str, Value], annotations: Iterable[Any], facts: Mapping[s
         key = annotation.key
         value = annotation.value
         kind = value.WhichOneof("field")
-        if kind is None:
+        if kind == "stringValue":
+            found = value.stringValue.decode("utf-8", "replace")
+            name = NAMES.get(key)
+            if name is None or name in tags or key == _URL:
+                put(tags, key, found)
+            else:
+                tags[name] = found
+        elif kind is None:
             put(tags, key, "")
-        elif kind == "stringValue":
-            put(tags, key, value.stringValue.decode("utf-8", "replace"))
         elif kind in _PLAIN:
             found = getattr(value, kind)
             if kind == "intValue" and (key in _CACHED_ARGS or key == STRING_ID):

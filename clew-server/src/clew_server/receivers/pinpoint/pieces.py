@@ -203,7 +203,7 @@ class Writer:
 
     def batch(self, received: bytes) -> OtlpBatch:
         """What was collected. Raises TooLarge beyond the limits of a request."""
-        found = batch(self._groups.request(), received=received, rejected=self._rejected)
+        found = batch(self._groups, received=received, rejected=self._rejected)
         return found._replace(fragments=self._fragments) if self._fragments else found
 
     def _write(

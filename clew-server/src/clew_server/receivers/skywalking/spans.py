@@ -175,7 +175,7 @@ class Writer:
 
     def batch(self, received: bytes) -> OtlpBatch:
         """What was collected. Raises TooLarge beyond the size of a request."""
-        return batch(self._groups.request(), received=received, rejected=self._rejected)
+        return batch(self._groups, received=received, rejected=self._rejected)
 
     def _written(self, one: SkyWalkingSpan) -> bytes:
         more: dict[str, Value] = {}

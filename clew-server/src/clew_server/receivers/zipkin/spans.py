@@ -195,7 +195,7 @@ class Spans:
         for one in self._told_apart() if self._may_share else self._drafts:
             made = writing.span(one.trace_id, one.span_id, one.trace_state, one.parent_id, one.front, one.back)
             groups.add(one.resource, one.scope_name, one.scope_version, made)
-        batch = writing.batch(groups.request(), received=received, rejected=self.rejected)
+        batch = writing.batch(groups, received=received, rejected=self.rejected)
         if not batch.spans and batch.rejected:
             raise BadInput(batch.rejection, code="malformed")
         return batch
