@@ -49,6 +49,7 @@ from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
+from clew_server.receivers.cat.router import Router as CatRouter
 from clew_server.receivers.datadog.info import info_app as datadog_info
 from clew_server.receivers.files.canonical import requests_of_file
 from clew_server.receivers.jaeger.adaptive import AdaptiveRates
@@ -234,6 +235,7 @@ class App:
             "otlp-http": Starlette(routes=list(health.routes()), exception_handlers=EXCEPTION_HANDLERS),
             "zipkin": zipkin_app(self._query, not_ready=self.not_ready, clock_ns=time.time_ns),
             "datadog": datadog_info,
+            "cat-router": CatRouter(lambda: self._listeners.address("cat")),
             "jaeger-http": self._sampling,
             "jaeger-sampling": self._sampling,
         }

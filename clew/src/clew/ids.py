@@ -161,17 +161,34 @@ def trace_id_to_cat(trace_id: bytes) -> str:
     return f"clew.{trace_id.hex()}-00000000-0-0"
 
 
+def _our_span(message_id: str) -> bytes:
+    """The span of a message id of `span_id_to_cat`; empty for any other."""
+    ours = _OUR_MESSAGE(message_id)
+    is_span = ours is not None and len(ours[1]) == 16 and ours[1] != "0" * 16
+    return bytes.fromhex(ours[1]) if ours is not None and is_span else b""
+
+
 def parent_id_from_cat(message_id: str, parent_id: str) -> bytes:
     """The span that called the tree `message_id`: ours, or the RemoteCall event with its id as data."""
-    ours = _OUR_MESSAGE(parent_id)
-    if ours is not None and len(ours[1]) == 16 and ours[1] != "0" * 16:
-        return bytes.fromhex(ours[1])
-    return s8(f"call:{message_id}")
+    return _our_span(parent_id) or span_id_from_cat_call(message_id)
 
 
 def span_id_to_cat(span_id: bytes) -> str:
     """A parent message id that `parent_id_from_cat` turns back."""
     return f"clew.{span_id.hex()}-00000000-0-0"
+
+
+def span_id_from_cat(message_id: str, number: int) -> bytes:
+    """The transaction `number` of the tree `message_id`, counted from 0, the root, in the order in which they begin.
+
+    The root of a tree with an id of `span_id_to_cat` is the span it was made of.
+    """
+    return s8(f"{message_id}/{number}") if number else _our_span(message_id) or s8(message_id)
+
+
+def span_id_from_cat_call(message_id: str) -> bytes:
+    """The call whose callee makes the tree `message_id`: the RemoteCall event with this id as data."""
+    return s8(f"call:{message_id}")
 
 
 # EagleEye and SOFATracer: trace ids of 17 to 32 hex digits, spans by their path from the root, `0.2.1`.

@@ -216,6 +216,10 @@ def _nothing_to_say(head: Head) -> str | None:
     return None
 
 
+def _as_it_came(data: bytes) -> bytes:
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverSpec:
     """One listener: all there is to say about a protocol on a transport. `table.py` has a line for each."""
@@ -254,6 +258,8 @@ class ReceiverSpec:
     """Over TCP: how a connection is cut into what `decode` gets."""
     not_found: Callable[[Head], str | None] = _nothing_to_say
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
+    repair: Callable[[bytes], bytes] = _as_it_came
+    """Over HTTP: makes a request of the first bytes of one, for clients that do not write HTTP as it is."""
 
     @property
     def system(self) -> str:

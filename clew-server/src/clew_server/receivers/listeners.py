@@ -174,7 +174,13 @@ class _Http:
             refusal_body=_refusal_body(self._spec),
         )
         limits = self._spec.limits
-        self._stop = await serve(app, self._listener, connections=limits.connections, keep_alive_s=limits.idle_s)
+        self._stop = await serve(
+            app,
+            self._listener,
+            connections=limits.connections,
+            keep_alive_s=limits.idle_s,
+            repair=self._spec.repair,
+        )
 
     async def stop(self) -> None:
         if self._stop is not None and self._receiver is not None:

@@ -49,6 +49,8 @@ RECEIVERS = (
     Line("pinpoint", "grpc", 9991, "pinpoint.specs:COLLECTOR", "profiler.transport.grpc.collector.ip={host} (Node: PINPOINT_COLLECTOR_IP={host}); agent port {port}, stat and span the two behind it"),
     Line("pinpoint-json", "tcp", 9999, "pinpoint.specs:JSON", "pinpointPy: set_agent(ID, NAME, 'tcp:{address}')"),
     Line("datadog", "http", 8126, "datadog.specs:DATADOG", "DD_TRACE_AGENT_URL={address}"),
+    Line("cat", "tcp", 2280, "cat.specs:CAT", "client.xml: server ip={host} port={port}, without the router"),
+    Line("cat-router", "http", 8080, "cat.specs:ROUTER", "client.xml: server ip={host} http-port={port}; GET {address}/cat/s/router says where cat listens"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -37,6 +38,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     transport: asyncio.Transport
     flow: FlowControl
+    repair: Callable[[bytes], bytes] | None = None
+    """As `HttpServer` says."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,6 +61,8 @@ class HttpProtocol(HttpToolsProtocol):
     # What arrives
 
     def data_received(self, data: bytes) -> None:
+        if self.repair is not None and not self._in_message:
+            data = self.repair(data)
         self._received += len(data)
         if self._in_message and not self._in_head:
             self._check_overhead()

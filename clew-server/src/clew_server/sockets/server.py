@@ -24,10 +24,19 @@ class HttpServer(uvicorn.Server):
     """`serve(sockets=[listener])` runs until `should_exit`. It touches no signal handler: the app stops it.
 
     `connections`: how many may be open at once; beyond it, those at rest for longest give way, else a new one gets a 503.
+    `repair`: what the first bytes of a request are turned into before they are read, for clients that do not write HTTP.
     """
 
-    def __init__(self, app: Any, *, connections: int | None = None, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        connections: int | None = None,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        repair: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._connections = connections
+        self._repair = repair
         self._leaving = 0
         self._should_exit = False
         self._ending = asyncio.Event()
@@ -68,7 +77,9 @@ class HttpServer(uvicorn.Server):
         await self.lifespan.startup()
 
         def make_protocol() -> asyncio.Protocol:
-            return HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+            protocol = HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+            protocol.repair = self._repair
+            return protocol
 
         acceptors = [Acceptor(listener, make_protocol, has_room=self._has_room) for listener in sockets or ()]
         for acceptor in acceptors:
@@ -138,10 +149,15 @@ def _bound_log() -> None:
 
 
 async def serve(
-    app: Any, listener: socket.socket, *, connections: int | None = None, keep_alive_s: float = KEEP_ALIVE_S
+    app: Any,
+    listener: socket.socket,
+    *,
+    connections: int | None = None,
+    keep_alive_s: float = KEEP_ALIVE_S,
+    repair: Callable[[bytes], bytes] | None = None,
 ) -> Callable[[], Awaitable[None]]:
     """Serve `app` on a listening socket; return, when it accepts connections, the function that stops it."""
-    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s)
+    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s, repair=repair)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

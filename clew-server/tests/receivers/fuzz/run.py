@@ -67,6 +67,9 @@ def seeds(target: str) -> list[bytes]:
     }
     if target in endings:
         found += [bytes.fromhex(path.read_text("ascii")) for path in GOLDEN.glob(endings[target])]
+    if target == "cat":  # frames, one a line
+        lines = [line for path in GOLDEN.glob("cat/*.hex") for line in path.read_text("ascii").split()]
+        found += [bytes.fromhex(line)[4:] for line in lines]
     if target in ("otlp-http-traces-json", "file"):
         found += [path.read_bytes() for path in GOLDEN.glob("*/*.otlp.json")]
     if target in ("otlp-http-traces-protobuf", "roots", "file"):

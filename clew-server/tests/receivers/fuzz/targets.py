@@ -53,6 +53,7 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
     "zipkin-grpc": {},  # the same decoder, and the same message
     "jaeger-http": {"": Head(content_type="application/x-thrift")},
     "jaeger-sampling": {},  # takes no spans
+    "cat-router": {},  # likewise
     "skywalking-grpc": {"collect": Head(path=COLLECT), "collectInSync": Head(path=COLLECT_IN_SYNC)},
     "pinpoint": {
         path.rpartition("/")[2]: Head(path=path, content_type=PROTOBUF, headers=pinpoint.HEADERS)
