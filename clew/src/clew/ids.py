@@ -205,12 +205,25 @@ def trace_id_from_eagleeye(text: str) -> bytes:
     return bytes.fromhex(text.zfill(32)) if _EAGLEEYE_HEX(text) else t16(text)
 
 
+def span_id_from_eagleeye(trace_id: str, rpc_id: str, side: str) -> bytes:
+    """8 bytes for a span by its rpc id, which both sides of a call may have; `trace_id` as it was sent.
+
+    `side` is `c` for the one who calls (client, producer) and `s` for all others.
+    """
+    return s8(f"{trace_id.removesuffix('T')}|{rpc_id}|{side}")
+
+
+def our_span_in_eagleeye(rpc_id: str) -> bytes | None:
+    """The span that `span_id_to_eagleeye` made this rpc id of; None for one that another system made."""
+    last = rpc_id.rpartition(".")[2]
+    if len(last) > 9 and last.isascii() and last.isdecimal() and _MAX_CALLS <= int(last) < 2**64:
+        return int(last).to_bytes(8, "big")
+    return None
+
+
 def parent_id_from_eagleeye(trace_id: str, rpc_id: str) -> bytes:
     """The client's span of a call by the ids it sent; `trace_id` as it was sent. Ours where we made the rpc id."""
-    last = rpc_id.rpartition(".")[2]
-    if len(last) > 9 and last.isdecimal() and _MAX_CALLS <= int(last) < 2**64:
-        return int(last).to_bytes(8, "big")
-    return s8(f"{trace_id.removesuffix('T')}|{rpc_id}|c")
+    return our_span_in_eagleeye(rpc_id) or span_id_from_eagleeye(trace_id, rpc_id, "c")
 
 
 def span_id_to_eagleeye(span_id: bytes, rpc_id: str = "0") -> str:

@@ -41,7 +41,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="OTLP (protobuf, JSON, JSON lines), Jaeger JSON or Zipkin JSON, also packed with gzip or zstd; - is stdin",
+        help="OTLP (protobuf, JSON, JSON lines), Jaeger JSON, Zipkin JSON or digest logs of SOFATracer, also packed with gzip or zstd; - is stdin",
     )
     parser.add_argument(
         "--wait",
@@ -181,7 +181,7 @@ class _Import:
         waiting: list[bytes] = []
         size = spans = 0
         problem: BadInput | None = None
-        parts = read(self._blocks(file), notes)
+        parts = read(self._blocks(file), notes, name="" if self._is_stdin else Path(self._name).name)
         while True:
             try:
                 part = next(parts, None)
@@ -414,7 +414,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 command = Command(
     name="import",
-    help="send files of spans to a server: OTLP, Jaeger and Zipkin",
+    help="send files of spans to a server: OTLP, Jaeger, Zipkin and SOFATracer",
     add_arguments=_add_arguments,
     run=_run,
 )

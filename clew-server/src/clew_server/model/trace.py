@@ -41,6 +41,8 @@ from clew_server.model.fragments import merged
 from clew_server.model.head_columns import head_columns
 from clew_server.model.heads import span_without_parts
 from clew_server.model.pinpoint import joined
+from clew_server.model.rpc_ids import MARK as RPC_ID
+from clew_server.model.rpc_ids import hang_calls
 from clew_server.model.shared import MARK, hang_shared
 from clew_server.model.stored import StoredSpan, StoredSpans
 
@@ -351,6 +353,9 @@ def _parents(read: _Read, by_start: list[int], came: StoredSpans) -> list[int]:
     if shared:
         services = [_origin(origin.resource)[0] for origin in came.origins]
         hang_shared(shared, parents, parent_ids, came.raw, by_id, lambda i: services[came.origin[i]])
+    calls = [i for i, one in enumerate(came.raw) if RPC_ID in one]
+    if calls:
+        hang_calls(calls, parents, parent_ids, came.raw, kinds, by_id)
     return parents
 
 

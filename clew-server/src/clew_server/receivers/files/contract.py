@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 UNDERSTOOD: Final = (
-    "OTLP (protobuf, JSON, JSON lines as the OpenTelemetry collector writes them), Jaeger's JSON and Zipkin's JSON,"
-    " plain or packed with gzip or zstd"
+    "OTLP (protobuf, JSON, JSON lines as the OpenTelemetry collector writes them), Jaeger's JSON, Zipkin's JSON"
+    " and digest logs of SOFATracer, plain or packed with gzip or zstd"
 )
 PART_BYTES: Final = 512 << 10
 """About how large a request is at most that a file is cut into; one span can be larger."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
-from clew_server.receivers.files import jaeger, otlp, zipkin
+from clew_server.receivers.files import jaeger, otlp, sofatracer, zipkin
 from clew_server.receivers.files.blocks import Blocks, unpacked
 from clew_server.receivers.files.contract import UNDERSTOOD, Notes, Part
 from clew_server.receivers.files.json_stream import JsonStream
@@ -16,10 +16,11 @@ _DEEPEST_LIST: Final = 2
 _MOST_PROBLEMS: Final = 1000
 
 
-def read(blocks: Iterable[bytes], notes: Notes, *, most_bytes: int | None = None) -> Iterator[Part]:
+def read(blocks: Iterable[bytes], notes: Notes, *, most_bytes: int | None = None, name: str = "") -> Iterator[Part]:
     """The spans of a file that comes in blocks, as requests in its order; the same file gives the same requests.
 
-    `most_bytes` limits a file after unpacking; without it there is no limit.
+    `most_bytes` limits a file after unpacking; without it there is no limit. `name` is the file's, where it is known: of digest logs
+    it says what stands in which column.
     What is wrong with single spans, or with single lines of a file of lines, is noted. Raises BadInput for a file that is
     not understood or ends too early, TooLarge for a trace or a value that cannot be in memory, Unsupported for zstd where
     this Python cannot read it. What was given out before is good.
@@ -28,6 +29,10 @@ def read(blocks: Iterable[bytes], notes: Notes, *, most_bytes: int | None = None
     if most_bytes is not None:
         source = Blocks(_at_most(source.rest(), most_bytes))
     head = source.peek(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    if sofatracer.is_digest(head):
+        notes.format = "SOFATracer digest log"
+        yield from sofatracer.lines(source, notes, name)
+        return
     if head[:1] in (b"{", b"["):
         yield from _texts(JsonStream(source.rest()), notes)
         return
