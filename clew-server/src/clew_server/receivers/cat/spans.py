@@ -47,7 +47,7 @@ def batch_of(tree: Tree, body: bytes) -> OtlpBatch:
         dropped.update(own)
     else:
         _Writer(tree, body, groups, dropped).write()
-    return writing.batch(groups.request(), received=body, rejected=rejected)._replace(dropped=dict(dropped))
+    return writing.batch(groups, received=body, rejected=rejected)._replace(dropped=dict(dropped))
 
 
 def _of_client_itself(tree: Tree) -> Counter[str] | None:
