@@ -55,8 +55,9 @@ def browser() -> Iterator[Browser]:
 
     One for each file: as long as it is there an event loop runs in this thread, and tests of other files run loops of their own.
     """
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # a limit for a test that fails; a slow machine has many times the usual
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is missing: install the Debian package chromium.", pytrace=False)

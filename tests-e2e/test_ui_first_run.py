@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage
 from harness.server import Server, clew_command
 from harness.wire import request, span
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Route
 
 TOKEN = "open-sesame-0123456789"
 
@@ -95,8 +96,8 @@ def test_the_demo_of_the_first_run_page_fills_the_server_that_is_open(
         prompt = page.get_by_role("dialog", name="This server wants a token")
         prompt.get_by_label("Token").fill(TOKEN)
         prompt.get_by_role("button", name="Continue").click()
-    offered = page.get_by_role("region", name="Or look around first").locator("pre").inner_text()
-    assert offered == f"clew demo --server {server.http}" + (" --token-file FILE" if guarded else "")
+    offered = f"clew demo --server {server.http}" + (" --token-file FILE" if guarded else "")
+    expect(page.get_by_role("region", name="Or look around first").locator("pre")).to_have_text(offered)
     more = ["--no-open", "--duration=4", "--user-port=0", "--message-port=0"]
     words = offered.replace("FILE", str(token_file)).split()[1:]
     done = subprocess.run([*clew_command(), *words, *more], capture_output=True, text=True, timeout=120, check=False)
@@ -114,20 +115,21 @@ def test_the_ways_to_start_are_what_their_titles_say(make_server: Callable[..., 
     page = open_page(server, "/")
     page.get_by_role("heading", name="No spans yet").wait_for()
 
-    def lines(way: str) -> list[str]:
-        return _code(page, way).splitlines()
+    def says(way: str, lines: list[str]) -> None:
+        code = page.get_by_role("region", name=way).locator("pre")
+        wait_until(lambda: code.inner_text().splitlines() == lines, about=code.inner_text)
 
-    assert lines("A Python program, nothing to change") == [
-        f"clew run --service-name shop --endpoint {server.otlp_http} app.py"
-    ]
-    assert lines("Or three lines in it") == [
-        "import clew",
-        f'clew.configure(service_name="shop", endpoint="{server.otlp_http}")',
-        "clew.instrument()",
-    ]
+    says(
+        "A Python program, nothing to change",
+        [f"clew run --service-name shop --endpoint {server.otlp_http} app.py"],
+    )
+    says(
+        "Or three lines in it",
+        [
+            "import clew",
+            f'clew.configure(service_name="shop", endpoint="{server.otlp_http}")',
+            "clew.instrument()",
+        ],
+    )
     page.close()
     assert server.stop() == 0
-
-
-def _code(page: Page, way: str) -> str:
-    return page.get_by_role("region", name=way).locator("pre").inner_text()

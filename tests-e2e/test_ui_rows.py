@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage, row, violations
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
@@ -182,8 +183,7 @@ def test_the_minimap_shows_fifty_thousand_siblings(server: Server, open_page: Op
     page = open_page(server, f"/trace/{trace_id.hex()}")
     page.locator(".overview-canvas").wait_for()
     # Pixels of the second lane, in the half of the time where the siblings are and in the half where they are not.
-    seen = page.evaluate(
-        """() => {
+    drawn = """() => {
           const canvas = document.querySelector('.overview-canvas')
           const context = canvas.getContext('2d')
           const ground = context.getImageData(1, 38, 1, 1).data.join()
@@ -198,9 +198,12 @@ def test_the_minimap_shows_fifty_thousand_siblings(server: Server, open_page: Op
           }
           return [drawn(0.1, 0.45), drawn(0.6, 0.95)]
         }"""
-    )
-    assert seen[0] > 0.95
-    assert seen[1] == 0
+
+    def is_drawn() -> bool:
+        there, elsewhere = page.evaluate(drawn)
+        return there > 0.95 and elsewhere == 0
+
+    wait_until(is_drawn, about=lambda: page.evaluate(drawn))
 
 
 def test_attributes_are_searched_when_that_is_asked_for(server: Server, open_page: OpenPage) -> None:
@@ -228,5 +231,5 @@ def test_attributes_are_searched_when_that_is_asked_for(server: Server, open_pag
     page.get_by_role("textbox", name="Find in names and attributes").press("Enter")
     expect(matches).to_have_text("1/2")
     expect(selected(page)).to_have_attribute("aria-label", re.compile("call 3"))
-    assert "findin=all" in page.url
+    expect(page).to_have_url(re.compile("findin=all"))
     assert violations(page) == []

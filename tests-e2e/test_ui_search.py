@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.sync_api import expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage, violations
 from harness.server import Server
 from harness.wire import attributes, fresh_name, new_trace_id, request, span
@@ -68,6 +69,11 @@ def shop(server: Server) -> Shop:
 
 def rows_of(page: Page) -> Locator:
     return page.get_by_role("table", name="Traces").locator("tbody").get_by_role("row")
+
+
+def within(part: Locator, width: int) -> bool:
+    seen = part.bounding_box()
+    return seen is not None and seen["x"] >= 0 and seen["x"] + seen["width"] <= width
 
 
 def asked_for(page: Page) -> list[set[str]]:
@@ -153,11 +159,8 @@ def test_at_1024_and_390_pixels_both_answers_are_in_sight(server: Server, shop: 
         first = rows_of(page).first
         expect(first).to_contain_text("OperationalError", timeout=30_000)
         for part in (first.get_by_text("82 %", exact=True), first.get_by_role("link", name=re.compile("failed in"))):
-            seen = part.bounding_box()
-            assert seen is not None
-            assert seen["x"] >= 0
-            assert seen["x"] + seen["width"] <= width
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+            wait_until(lambda: within(part, width), about=part.bounding_box)  # noqa: B023
+        wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)  # noqa: B023
 
 
 def test_back_from_a_trace_the_list_stands_where_it_was_with_the_opened_row(
@@ -192,7 +195,7 @@ def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(server: Server,
     offer.get_by_role("button", name="Show").click()
     expect(rows_of(page).first).to_contain_text("GET /late")
     expect(offer).to_have_count(0)
-    assert page.get_by_role("columnheader", name="Started").locator("svg").count() == 0
+    expect(page.get_by_role("columnheader", name="Started").locator("svg")).to_have_count(0)
 
 
 def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop, open_page: OpenPage) -> None:

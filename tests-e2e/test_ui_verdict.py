@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +152,11 @@ def test_a_usual_trace_gives_the_height_to_its_rows_and_selects_nothing(
     panel = page.get_by_role("region", name="Why it was slow")
     expect(panel).to_contain_text("Not slow")
     expect(panel).to_contain_text(re.compile(rf"slower than \d+ % of {PAY}"))
-    assert (panel.bounding_box() or {})["height"] < 90
-    assert page.get_by_role("complementary", name="Span details").count() == 0
+    wait_until(lambda: (panel.bounding_box() or {})["height"] < 90, about=panel.bounding_box)
+    expect(page.get_by_role("complementary", name="Span details")).to_have_count(0)
 
 
+OVERFLOWS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 SHIFTS = """
 window.moved = 0
 new PerformanceObserver((list) => {
@@ -204,7 +206,7 @@ def test_a_handled_failure_is_called_handled_and_is_not_the_cause(
     panel = page.get_by_role("region", name="Where it failed")
     expect(panel).to_contain_text("1 failure, handled")
     expect(page.get_by_text("failure handled")).to_be_visible()
-    assert page.get_by_role("complementary", name="Span details").count() == 0
+    expect(page.get_by_role("complementary", name="Span details")).to_have_count(0)
     panel.get_by_role("button", name=f"{shop.payment} · {BANK}").click()
     expect(page.get_by_role("complementary", name="Span details")).to_contain_text("This failure was handled")
 
@@ -217,7 +219,7 @@ def test_on_narrow_screens_a_failed_trace_opens_with_its_message_in_sight(
     message = page.get_by_role("region", name="Where it failed").get_by_text(MESSAGE)
     expect(message).to_be_in_viewport()
     expect(page.get_by_role("treegrid")).to_be_attached()
-    assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    wait_until(lambda: not page.evaluate(OVERFLOWS))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -339,12 +341,10 @@ def test_the_tools_of_the_rows_stand_in_one_line(server: Server, shop: Shop, ope
     page = open_page(server, f"/trace/{shop.failed}?t=1000000,90000000", width=width)
     page.get_by_role("button", name="Whole trace").wait_for()
     bar = page.locator(".trace-toolbar")
-    assert (bar.bounding_box() or {})["height"] <= 48
-    assert bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth")
-    for tool in bar.get_by_role("button").all():
-        box = tool.bounding_box()
-        assert box is not None
-        assert box["x"] + box["width"] <= width
+    wait_until(lambda: (bar.bounding_box() or {})["height"] <= 48, about=bar.bounding_box)
+    wait_until(lambda: bool(bar.evaluate("bar => bar.scrollWidth <= bar.clientWidth")))
+    ends = "bar => [...bar.querySelectorAll('button')].map((tool) => tool.getBoundingClientRect().right)"
+    wait_until(lambda: max(bar.evaluate(ends)) <= width, about=lambda: bar.evaluate(ends))
 
 
 def test_every_key_does_what_the_help_says(server: Server, shop: Shop, open_page: OpenPage) -> None:
@@ -450,6 +450,16 @@ def _rows_by_index(grid: Locator) -> dict[str, str]:
     return rows
 
 
+def same(read: Callable[[], list[object]]) -> None:
+    """Wait until all that is read is the same, and something."""
+
+    def is_so() -> bool:
+        first, *others = read()
+        return bool(first) and all(other == first for other in others)
+
+    wait_until(is_so, about=read)
+
+
 def _rows_both_show(these: dict[str, str], those: dict[str, str]) -> bool:
     common = these.keys() & those.keys()
     return (
@@ -475,16 +485,14 @@ def test_a_link_opens_the_same_view_in_a_fresh_profile_and_leaves_its_settings_a
     expect(page).to_have_url(re.compile("[?&]t="))
     expect(page).to_have_url(re.compile("siblings="))
     other = open_page(server, page.url.removeprefix(server.http), theme="dark")
-    expect(other.get_by_role("status", name="Matches")).to_have_text(
-        page.get_by_role("status", name="Matches").inner_text()
-    )
-    expect(other.get_by_role("treegrid")).to_have_attribute("aria-rowcount", grid.get_attribute("aria-rowcount") or "")
+    grids = (grid, other.get_by_role("treegrid"))
+    same(lambda: [one.get_by_role("status", name="Matches").inner_text() for one in (page, other)])
+    same(lambda: [one.get_attribute("aria-rowcount") for one in grids])
     # How many rows fit depends on the panels above, which grow when the explanation comes; each row that both pages show is
     # compared, the selected one among them.
-    grids = (grid, other.get_by_role("treegrid"))
     wait_until(lambda: _rows_both_show(*map(_rows_by_index, grids)), about=lambda: [*map(_rows_by_index, grids)])
     expect(other.get_by_role("button", name=re.compile("^Critical"))).to_have_attribute("aria-pressed", "true")
     expect(other.get_by_role("combobox", name="Colour of the rows")).to_have_value("kind")
     expect(other.get_by_role("button", name="Whole trace")).to_be_visible()
-    assert other.url == page.url
+    same(lambda: [page.url, other.url])
     assert other.evaluate("Object.keys(localStorage)") == []
