@@ -50,6 +50,11 @@ def test_every_answer_has_the_shape_that_is_described(server: Server, trace_id: 
     schemas = server.get_json("/api/v1/openapi.json")["components"]["schemas"]
     assert {key for answer in answers["answers"] for key in answer} == set(schemas["TraceAnswer"]["properties"])
     check(server, "/api/v1/traces", "get", server.get_json("/api/v1/traces", service="described"))
+    summary = server.get_json("/api/v1/traces/summary", q="service=described", sel="0,9,0,9")
+    check(server, "/api/v1/traces/summary", "get", summary)
+    assert set(summary) == set(schemas["Summary"]["properties"])
+    check(server, "/api/v1/keys", "get", server.get_json("/api/v1/keys", q="service=described", prefix="db"))
+    check(server, "/api/v1/values", "get", server.get_json("/api/v1/values", key="name", q="service=described"))
     check(server, one, "get", server.get_json(f"/api/v1/traces/{trace_id}"))
     check(server, one + "/skeleton", "get", server.get_json(f"/api/v1/traces/{trace_id}/skeleton"))
     check(server, one + "/explain", "get", server.get_json(f"/api/v1/traces/{trace_id}/explain"))

@@ -176,6 +176,47 @@ def test_a_condition_finds_the_same_as_counting_by_hand(
     assert sorted(by_query, reverse=True) == wanted
 
 
+@pytest.mark.parametrize(("sort", "descends"), [("start", False), ("-dur", True), ("dur", False)])
+def test_traces_come_in_another_order_in_exact_pages(server: Server, shop: Shop, sort: str, descends: bool) -> None:
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = server.get_json("/api/v1/traces", service=shop.front, sort=sort, limit=60, cursor=cursor)
+        assert page["complete"], page
+        found += [trace["trace_id"] for trace in page["traces"]]
+        if page["next"] is None:
+            break
+        cursor = page["next"]
+    assert found == (shop.ids[::-1] if descends else shop.ids)
+
+
+def test_completion_offers_the_keys_and_values_that_spans_have(server: Server, shop: Shop) -> None:
+    q = f"service={shop.front}"
+    keys = server.get_json("/api/v1/keys", q=q, prefix="d")["keys"]
+    assert (keys[0]["key"], keys[0]["count"]) == ("dur", None)
+    assert {"key": '"odd=key"', "type": "text", "count": 100} in keys  # of the newest 100 traces
+    operations = server.get_json("/api/v1/values", key="operation", q=q)
+    assert (operations["complete"], sorted(one["value"] for one in operations["values"])) == (
+        True,
+        ["GET /cart", "GET /pay"],
+    )
+    assert sum(one["count"] for one in operations["values"]) == TRACES
+    routes = server.get_json("/api/v1/values", key="http.route", q=q, prefix="PAY")
+    assert [one["value"] for one in routes["values"]] == ["/pay"]
+    assert "the newest 100 traces" in routes["reason"]
+    assert server.get_json("/api/v1/values", key='"odd=key"', q=q)["values"] == [{"value": "a=b", "count": 100}]
+    words = server.get_json("/api/v1/values", key="failed")["values"]
+    assert words == [{"value": "true", "count": None}, {"value": "false", "count": None}]
+    assert server.get_json("/api/v1/values", key="dur")["values"] == []
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a=", "(", "trace.none", '"open'])
+def test_values_of_what_is_no_key_are_refused(server: Server, key: str) -> None:
+    answer = server.get("/api/v1/values", key=key)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"]
+
+
 def test_all_conditions_on_a_span_hold_for_one_span_of_the_trace(server: Server, shop: Shop) -> None:
     assert server.found(service=shop.front, operation="charge") == []
     assert server.found(service=shop.front, status="error") == []

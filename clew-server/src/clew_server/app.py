@@ -155,6 +155,8 @@ class App:
             rates=self._store.rates,
             dependencies=self._store.dependencies,
             values=self._store.values,
+            completion=self._store.completion,
+            summaries=self._store.summaries,
             known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,
         )

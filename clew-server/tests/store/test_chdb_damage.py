@@ -185,7 +185,9 @@ def test_a_missing_file_is_damage_as_well(halves: Halves) -> None:
 def test_a_failure_that_is_no_damage_is_not_hidden(halves: Halves) -> None:
     question = halves.opened.store.reader.question()
     with pytest.raises(EngineError, match=r"UNKNOWN_IDENTIFIER"):
-        question.rows("traces_newest", {"from_ns": "1", "to_ns": "2", "limit": "1"}, TRACE_CONDITIONS="no_such_column")
+        question.rows(
+            "traces_listed", {"limit": "1"}, TRACE_SETS="1", TRACE_CONDITIONS="no_such_column", ORDER_OF_TRACES="s"
+        )
     assert question.missing() is None
 
 

@@ -151,6 +151,94 @@ export interface SpanValues {
   without: number
 }
 
+export interface QueryKey {
+  /** as a query writes it */
+  key: string
+  type: 'text' | 'word' | 'boolean' | 'length' | 'time' | 'number' | 'id' | 'list' | 'bytes' | 'any'
+  /** spans that have it, null: a key of the language, which all have */
+  count: number | null
+}
+
+export interface QueryKeys {
+  keys: QueryKey[]
+  complete: boolean
+  reason: string | null
+}
+
+export interface KeyValue {
+  /** as a query writes it, without quotes */
+  value: string
+  /** spans that have it, null: not counted */
+  count: number | null
+}
+
+export interface KeyValues {
+  values: KeyValue[]
+  complete: boolean
+  reason: string | null
+}
+
+export interface FacetValue {
+  value: string
+  /** traces that have a span with it */
+  count: number
+  failed: number
+  selected: number
+}
+
+export interface Facet {
+  /** as a query writes it */
+  key: string
+  /** by how much the share of a value differs, 0 where that may be chance */
+  difference: number
+  /** the ten most frequent */
+  values: FacetValue[]
+  /** how many more values there are */
+  other: number
+}
+
+export interface FacetsOf {
+  matched: number
+  failed: number
+  selected: number
+  from_unix_nano: string
+  to_unix_nano: string
+}
+
+export interface Heatmap {
+  /** edges of the columns, one more than there are */
+  x_unix_nano: string[]
+  /** edges of the rows, one more than there are */
+  y_ns: string[]
+  /** column, row, traces, failed ones; cells with traces only */
+  cells: number[][]
+}
+
+export interface SelectedTraces {
+  matched: number
+  failed: number
+}
+
+export interface Summary {
+  matched: number
+  /** traces that hold a failed span */
+  failed: number
+  selected: SelectedTraces | null
+  /** of the traces' durations, null: there are none */
+  p50_ns: string | null
+  p95_ns: string | null
+  p99_ns: string | null
+  heatmap: Heatmap
+  /** those that differ most first */
+  facets: Facet[]
+  /** the traces that facets are counted in */
+  facets_of: FacetsOf
+  /** at most two sentences */
+  findings: string[]
+  complete: boolean
+  reason: string | null
+}
+
 export interface Page {
   traces: TraceSummary[]
   complete: boolean

@@ -18,26 +18,36 @@ from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
+from clew_server.api.summaries import summary_as_json
 from clew_server.errors import BadInput, NotFound
+from clew_server.model.completion import ValuesAsked
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
-from clew_server.model.search import KIND_WORDS
+from clew_server.model.search import KIND_WORDS, Search
+from clew_server.model.summary import Box
 from clew_server.model.times import time_from_text
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
-from clew_server.query.language.parameters import search_from_parameters
+from clew_server.query.language.keys import from_text as key_from_text
+from clew_server.query.language.parameters import limit_from_text, search_from_parameters
 from clew_server.query.service import QueryService, Skipped, trace_id_from_text
 from clew_server.query.values import groups
 from clew_server.status import Status
 from clew_server.store.contract import TraceSummary
 
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
+_LARGEST_NS = (1 << 63) - 1
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
 _MAX_COLUMNS = 10
 _LONGEST_KEY = 200
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
 _DEPENDENCIES_PARAMETERS = frozenset(("from", "to"))
+_POPULATION = ("q", "from", "to")
+_KEYS_PARAMETERS = frozenset((*_POPULATION, "prefix", "limit"))
+_VALUES_PARAMETERS = frozenset((*_POPULATION, "key", "prefix", "limit"))
+_SUMMARY_PARAMETERS = frozenset((*_POPULATION, "sel"))
+_DEFAULT_KEYS, _DEFAULT_VALUES = 100, 20
 _SEARCH_PARAMETERS = frozenset(
     (
         "q",
@@ -83,7 +93,10 @@ class NativeApi:
             Route("/api/v1/operations", self.operations),
             Route("/api/v1/baseline", self.baseline),
             Route("/api/v1/dependencies", self.dependencies),
+            Route("/api/v1/keys", self.keys),
+            Route("/api/v1/values", self.key_values),
             Route("/api/v1/traces", self.traces),
+            Route("/api/v1/traces/summary", self.summary),
             Route("/api/v1/traces/answers", self.answers, methods=["POST"]),
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
@@ -158,8 +171,6 @@ class NativeApi:
     async def traces(self, request: Request) -> Response:
         _refuse_unknown(request, _SEARCH_PARAMETERS, "a search")
         given = {name: _once(request, name) for name in _SEARCH_PARAMETERS if name != "attr"}
-        if (given["sort"] or "-start") != "-start":
-            raise BadInput("sort: this version sorts by -start (newest first) only", code="unsupported")
         search = search_from_parameters(
             q=given["q"],
             service=given["service"],
@@ -172,6 +183,7 @@ class NativeApi:
             to=given["to"],
             limit=given["limit"],
             cursor=given["cursor"],
+            sort=given["sort"],
             now_unix_nano=self._clock_ns(),
         )
         page = await self._query.search(search)
@@ -183,6 +195,48 @@ class NativeApi:
                 "next": page.next,
             },
             headers={"Cache-Control": "no-store"},
+        )
+
+    async def keys(self, request: Request) -> Response:
+        _refuse_unknown(request, _KEYS_PARAMETERS, "the keys")
+        prefix, limit = _once(request, "prefix") or "", limit_from_text(_once(request, "limit"), _DEFAULT_KEYS)
+        found = await self._query.keys(self._population(request), prefix[:_LONGEST_KEY], limit)
+        listed = [{"key": one.key, "type": one.type, "count": one.spans} for one in found.found]
+        return JSONResponse(
+            {"keys": listed, "complete": found.complete, "reason": found.reason}, headers={"Cache-Control": "no-store"}
+        )
+
+    async def key_values(self, request: Request) -> Response:
+        _refuse_unknown(request, _VALUES_PARAMETERS, "the values")
+        text = _once(request, "key") or ""
+        if not 0 < len(text) <= 2 * _LONGEST_KEY:
+            raise BadInput("say of what: ?key=KEY, as a query writes it", code="missing_parameter")
+        key = key_from_text(text)
+        asked = ValuesAsked(
+            place=key.place,
+            key=key.name,
+            exact=key.exact,
+            prefix=(_once(request, "prefix") or "")[:_LONGEST_KEY],
+            limit=limit_from_text(_once(request, "limit"), _DEFAULT_VALUES),
+        )
+        found = await self._query.key_values(self._population(request), asked)
+        listed = [{"value": one.value, "count": one.spans} for one in found.found]
+        return JSONResponse(
+            {"values": listed, "complete": found.complete, "reason": found.reason},
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def summary(self, request: Request) -> Response:
+        _refuse_unknown(request, _SUMMARY_PARAMETERS, "a summary")
+        sel = _once(request, "sel")
+        box = _box(sel) if sel else None
+        found = await self._query.summary(self._population(request), box)
+        return JSONResponse(summary_as_json(found, is_selected=box is not None), headers={"Cache-Control": "no-store"})
+
+    def _population(self, request: Request) -> Search:
+        """The traces that `q`, `from` and `to` mean."""
+        return search_from_parameters(
+            q=_once(request, "q"), from_=_once(request, "from"), to=_once(request, "to"), now_unix_nano=self._clock_ns()
         )
 
     async def trace(self, request: Request) -> Response:
@@ -330,6 +384,14 @@ def _summary(trace: TraceSummary) -> dict[str, Any]:
         "has_root": trace.has_root,
         "services": list(trace.services),
     }
+
+
+def _box(text: str) -> Box:
+    """The box that `sel` means. Raises BadInput."""
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) <= 19 for part in parts):
+        raise BadInput("sel: wants t0,t1,d0,d1 in ns: t0 ≤ start < t1 and d0 ≤ duration < d1", code="bad_parameter")
+    return Box(*(min(int(part), _LARGEST_NS) for part in parts))
 
 
 async def _span_ids(request: Request) -> list[bytes]:

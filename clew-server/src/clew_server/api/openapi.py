@@ -7,6 +7,7 @@ from typing import Any, get_args
 from clew_server.analysis.answers import Certainty, FindingKind, Word
 from clew_server.model.columns import FLAGS
 from clew_server.model.dependency import CallKind, Uninstrumented
+from clew_server.model.search import SORTS
 from clew_server.status import ReceiverStatus, Status, TroubleStatus, schema_of
 from clew_server.troubles import KINDS
 
@@ -57,6 +58,20 @@ _TRACE_ID = {
     "description": "32 hex digits",
     "schema": {"type": "string"},
 }
+_POPULATION = (
+    _query("q", "a query in the query language: only spans of traces that match"),
+    _query("from", "now-1h, ISO time with zone, or ns since the epoch; without it all there is"),
+    _query("to", "likewise, exclusive; without it now"),
+)
+
+
+def _completing(default_limit: int) -> list[dict[str, Any]]:
+    return [
+        _query("prefix", "what it holds, in any case; those that begin with it come first"),
+        _query("limit", "1 to 1,000", type="integer", default=default_limit),
+    ]
+
+
 _TRACES_AND_COLUMNS = {
     "type": "object",
     "properties": {
@@ -137,6 +152,59 @@ _SCHEMAS: dict[str, Any] = {
         ),
         other={"type": "integer", "description": "spans with another value"},
         without={"type": "integer", "description": "spans without a value"},
+    ),
+    "QueryKey": _object(
+        key={"type": "string", "description": "as a query writes it"},
+        type={"enum": ["text", "word", "boolean", "length", "time", "number", "id", "list", "bytes", "any"]},
+        count={**_or_null("integer"), "description": "spans that have it, null: a key of the language, which all have"},
+    ),
+    "QueryKeys": _object(keys=_list(_ref("QueryKey")), complete={"type": "boolean"}, reason=_or_null("string")),
+    "KeyValue": _object(
+        value={"type": "string", "description": "as a query writes it, without quotes"},
+        count={**_or_null("integer"), "description": "spans that have it, null: not counted"},
+    ),
+    "KeyValues": _object(values=_list(_ref("KeyValue")), complete={"type": "boolean"}, reason=_or_null("string")),
+    "FacetValue": _object(
+        value={"type": "string"},
+        count={"type": "integer", "description": "traces that have a span with it"},
+        failed={"type": "integer"},
+        selected={"type": "integer"},
+    ),
+    "Facet": _object(
+        key={"type": "string", "description": "as a query writes it"},
+        difference={
+            "type": "number",
+            "description": "by how much the share of a value differs, 0 where that may be chance",
+        },
+        values={**_list(_ref("FacetValue")), "description": "the ten most frequent"},
+        other={"type": "integer", "description": "how many more values there are"},
+    ),
+    "FacetsOf": _object(
+        matched={"type": "integer"},
+        failed={"type": "integer"},
+        selected={"type": "integer"},
+        from_unix_nano=_DECIMAL,
+        to_unix_nano=_DECIMAL,
+    ),
+    "Heatmap": _object(
+        x_unix_nano={**_list(_DECIMAL), "description": "edges of the columns, one more than there are"},
+        y_ns={**_list(_DECIMAL), "description": "edges of the rows, one more than there are"},
+        cells={**_list(_INTS), "description": "column, row, traces, failed ones; cells with traces only"},
+    ),
+    "SelectedTraces": _object(matched={"type": "integer"}, failed={"type": "integer"}),
+    "Summary": _object(
+        matched={"type": "integer"},
+        failed={"type": "integer", "description": "traces that hold a failed span"},
+        selected={"anyOf": [_ref("SelectedTraces"), {"type": "null"}]},
+        p50_ns={"type": ["string", "null"], "description": "of the traces' durations, null: there are none"},
+        p95_ns=_or_null("string"),
+        p99_ns=_or_null("string"),
+        heatmap=_ref("Heatmap"),
+        facets={**_list(_ref("Facet")), "description": "those that differ most first"},
+        facets_of={**_ref("FacetsOf"), "description": "the traces that facets are counted in"},
+        findings={**_STRINGS, "description": "at most two sentences"},
+        complete={"type": "boolean"},
+        reason=_or_null("string"),
     ),
     "Page": _object(
         traces=_list(_ref("TraceSummary")),
@@ -310,16 +378,30 @@ DOCUMENT: dict[str, Any] = {
                 ),
             }
         },
+        "/api/v1/keys": {
+            "get": {
+                "summary": "Keys that a query may ask for: the language's, then attributes, most frequent first",
+                "parameters": [*_POPULATION, *_completing(100)],
+                "responses": _answers(_ref("QueryKeys")),
+            }
+        },
+        "/api/v1/values": {
+            "get": {
+                "summary": "Values of a key, most frequent first",
+                "parameters": [_query("key", "as a query writes it", required=True), *_POPULATION, *_completing(20)],
+                "responses": _answers(_ref("KeyValues")),
+            }
+        },
         "/api/v1/traces": {
             "get": {
-                "summary": "Search: traces, newest first",
+                "summary": "Search: a page of traces",
                 "parameters": [
                     _query("q", "a query in the query language (docs/reference/query.md), as in the search box"),
                     _query("from", "now-1h, ISO time with zone, or ns since the epoch"),
                     _query("to", "likewise, exclusive"),
                     _query("limit", "1 to 1,000", type="integer", default=50),
                     _query("cursor", "`next` of the page before"),
-                    _query("sort", "-start"),
+                    _query("sort", "newest, oldest, longest, shortest first, most spans first", enum=list(SORTS), default="-start"),
                     _query("service", "name of the service"),
                     _query("operation", "name of the span"),
                     _query("status", "error, ok or unset"),
@@ -328,6 +410,16 @@ DOCUMENT: dict[str, Any] = {
                     _query("attr", "key:value, may be repeated", type="array", items={"type": "string"}),
                 ],
                 "responses": _answers(_ref("Page")),
+            }
+        },
+        "/api/v1/traces/summary": {
+            "get": {
+                "summary": "All traces that match: totals, percentiles, heatmap, facets",
+                "parameters": [
+                    *_POPULATION,
+                    _query("sel", "t0,t1,d0,d1 in ns: a box of the heatmap, whose traces facets count beside all"),
+                ],
+                "responses": _answers(_ref("Summary")),
             }
         },
         "/api/v1/traces/answers": {

@@ -1,4 +1,4 @@
-"""`clew search`: traces that match, newest first."""
+"""`clew search`: traces that match, newest first or in another order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from clew.cli import Command
 from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._text import clean, time_text
+from clew_server.model.search import SORTS
 from clew_server.model.words import duration_text
 
 _PAGE = 1000
@@ -28,6 +29,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="TIME", help="likewise, exclusive")
     parser.add_argument(
         "--limit", type=int, default=20, metavar="N", help="how many traces to print (default: 20; 0 prints all)"
+    )
+    parser.add_argument(
+        "--sort",
+        choices=SORTS,
+        default="-start",
+        help="newest (-start, the default), oldest (start), longest (-dur), shortest (dur), most spans first (-spans)",
     )
     add_server_arguments(parser)
 
@@ -53,6 +60,7 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
             ("to", to),
             ("limit", str(min(left, _PAGE))),
             ("cursor", cursor),
+            ("sort", arguments.sort),
         ]
         page = client.get("/api/v1/traces", [(name, value) for name, value in given if value], wants="traces")
         for trace in page["traces"]:
@@ -86,6 +94,4 @@ def _run(arguments: argparse.Namespace) -> int:
     return run_reading("search", _work, arguments)
 
 
-command = Command(
-    name="search", help="list traces that match conditions, newest first", add_arguments=_add_arguments, run=_run
-)
+command = Command(name="search", help="list traces that match conditions", add_arguments=_add_arguments, run=_run)

@@ -144,3 +144,9 @@ def all_of(*parts: Node) -> Node:
     """The parts joined by `and`; one alone stays as it is."""
     flat = tuple(one for part in parts for one in conjuncts(part))
     return flat[0] if len(flat) == 1 else And(flat)
+
+
+def of_one_span(node: Node | None) -> Braces | None:
+    """The braces of a query about one span, beside conditions on the trace at most; None of another query."""
+    parts = [part for part in conjuncts(node) if not isinstance(part, TraceTerm)] if node is not None else []
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], Braces) else None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from clew_server.model.query_tree import Node
 
+Sort = Literal["-start", "start", "-dur", "dur", "-spans"]
+"""Newest, oldest, longest, shortest first; most spans first, where a span that came in two requests counts twice."""
+SORTS: Final = get_args(Sort)
 Compare = Literal["=", "!=", ">", ">=", "<", "<="]
 
 
@@ -54,7 +57,7 @@ class TraceCondition:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound. Newest first.
+    """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound.
 
     `where` is a query in the query language. `span` and `trace` are what the APIs of other systems ask: all of `span` holds for one
     span.
@@ -68,6 +71,7 @@ class Search:
     from_unix_nano: int | None = None
     to_unix_nano: int | None = None
     limit: int = 50
+    sort: Sort = "-start"
     cursor: str | None = None
     span_from_unix_nano: int | None = None
     span_to_unix_nano: int | None = None

@@ -49,3 +49,15 @@ def _double(value: float) -> str:
     mantissa, exponent, power = text.partition("e")
     mantissa = mantissa.removesuffix(".0")
     return f"{mantissa}e{int(power)}" if exponent else mantissa
+
+
+def written_text(value: AnyValue) -> str:
+    """As OTLP's JSON writes it without quotes, which is what queries compare with. Lists and lists of keys as `value_text`."""
+    return written_double(value.double_value) if value.WhichOneof("value") == "double_value" else value_text(value)
+
+
+def written_double(value: float) -> str:
+    """As OTLP's JSON writes a double."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return repr(value)

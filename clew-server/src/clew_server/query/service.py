@@ -17,24 +17,29 @@ from typing import Final, NamedTuple, TypeVar
 from clew_server.analysis.brief import Brief, brief
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
+from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
 from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
+from clew_server.model.summary import Box, Summary
 from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
+from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFound, keys_found, words_found
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
 from clew_server.store.contract import (
     Names,
     Page,
+    TraceCompletion,
     TraceDependencies,
     TraceRates,
     TraceReader,
     TraceSearch,
     TraceStore,
+    TraceSummaries,
     TraceUsual,
     TraceValues,
 )
@@ -146,6 +151,8 @@ class QueryService:
         rates: TraceRates | None = None,
         dependencies: TraceDependencies | None = None,
         values: TraceValues | None = None,
+        completion: TraceCompletion | None = None,
+        summaries: TraceSummaries | None = None,
         known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
@@ -163,6 +170,8 @@ class QueryService:
         self._rates = rates
         self._dependencies = dependencies
         self._values = values
+        self._completion = completion
+        self._summaries = summaries
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -258,8 +267,37 @@ class QueryService:
         return await self.trace(trace_id, found)
 
     async def search(self, search: Search) -> Page:
-        """A page of traces, newest first. Raises BadInput for a cursor that is not ours."""
+        """A page of traces in the search's order. Raises BadInput for a cursor that is not of this order."""
         return await self._searches.run(lambda: self._search.find(search))
+
+    async def summary(self, search: Search, box: Box | None) -> Summary:
+        """Figures about all traces that the search finds. Raises BadInput, Unavailable, StoreFailed."""
+        store = self._summaries
+        if store is None:
+            raise Unavailable("This server has no store that counts traces.")
+        return await self._searches.run(lambda: store.summary(search, box))
+
+    async def keys(self, search: Search, prefix: str, limit: int) -> Counted[KeyFound]:
+        """Keys that a query may ask for: see `query.completion.keys_found`. Raises BadInput, Unavailable, StoreFailed."""
+        store = self._known_completion()
+        return await self._lookups.run(lambda: keys_found(store.attribute_keys(search), prefix, limit))
+
+    async def key_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        """Values of a key with how many spans have them. Raises as `keys`."""
+        store = self._known_completion()
+        if asked.place in NOT_LISTED:
+            return Counted([], True, None)
+        if asked.place in NOT_COUNTED:
+            return words_found(asked.place, Counted([], True, None), asked.prefix)
+        if asked.place in WORDS:
+            counted = await self._lookups.run(lambda: store.attribute_values(search, asked))
+            return words_found(asked.place, counted, asked.prefix)
+        return await self._lookups.run(lambda: store.attribute_values(search, asked))
+
+    def _known_completion(self) -> TraceCompletion:
+        if self._completion is None:
+            raise Unavailable("This server has no store that counts keys and values.")
+        return self._completion
 
     async def rates(self, asked: RatesAsked) -> Rates:
         """Calls, failures and durations over time. Raises Unavailable, StoreFailed."""

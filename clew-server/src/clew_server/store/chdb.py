@@ -6,11 +6,13 @@ from pathlib import Path
 
 from clew_server.store import queries
 from clew_server.store.asking import GUARD_RAILS, Tables
+from clew_server.store.chdb_completion import ChdbCompletion
 from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_rates import ChdbRates
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.chdb_summary import ChdbSummary
 from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_values import ChdbValues
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
@@ -26,7 +28,8 @@ class ChdbStore:
     thread of a server. The parts:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
-    `dependencies`: TraceDependencies · `values`: TraceValues · `maintenance`: StoreMaintenance
+    `dependencies`: TraceDependencies · `values`: TraceValues · `completion`: TraceCompletion ·
+    `summaries`: TraceSummaries · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -35,6 +38,8 @@ class ChdbStore:
     dependencies: ChdbDependencies
     rates: ChdbRates
     values: ChdbValues
+    completion: ChdbCompletion
+    summaries: ChdbSummary
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -77,6 +82,8 @@ class ChdbStore:
         self.rates = ChdbRates(connections.read, tables)
         self.dependencies = ChdbDependencies(connections.read, tables)
         self.values = ChdbValues(self.reader)
+        self.completion = ChdbCompletion(self.reader)
+        self.summaries = ChdbSummary(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:

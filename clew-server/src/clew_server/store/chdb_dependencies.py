@@ -21,8 +21,9 @@ from clew_server.model.dependency import CallKind, Dependencies, Dependency, Uni
 from clew_server.store.asking import MAX_EXECUTION_S, Question, Stopped, Tables
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_reader import RowBinary
-from clew_server.store.chdb_search import FIRST_START_NS, LAST_START_NS, iso
+from clew_server.store.chdb_search import iso
 from clew_server.store.connections import Pool
+from clew_server.store.orders import FIRST_START_NS, LAST_START_NS
 from clew_server.store.peers import KEYS_AND_VALUES, is_database, peer_of
 
 PIECE_SPANS: Final = 1_000_000

@@ -1,32 +1,51 @@
-"""Finds traces in chDB: newest first, in widening windows, with exact pages; says where it stopped."""
+"""Finds traces in chDB: by start in widening windows, else among all of the time, with exact pages; says where it stopped."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from clew_server.errors import BadInput, Unavailable
+from clew_server.errors import Unavailable
 from clew_server.model.query_tree import Relation
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import IDS, counted
 from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.contract import Names, Page, TraceSummary
+from clew_server.store.orders import (
+    FIRST_START_NS,
+    LAST_START_NS,
+    ORDERS,
+    Condition,
+    Order,
+    bounds,
+    read_cursor,
+    written_cursor,
+)
 from clew_server.store.peers import may_name, peer_of
 from clew_server.store.where.relations import holds_in
 from clew_server.store.where.translator import Translator
 
-FIRST_START_NS: Final = 946_684_800_000_000_000
-"""Starts before 2000 or from 2100 on are stored under the arrival instead, so all starts lie between these."""
-LAST_START_NS: Final = 4_102_444_800_000_000_000
-
 _WINDOWS_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 10_800, 86_400, 7 * 86_400, 60 * 86_400))
+_STARTED: Final = (
+    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+)
+"""Traces with a row in the window: the row with the start of a trace is one of its rows."""
 _PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
 _MAX_UINT64: Final = (1 << 64) - 1
+
+
+class Chosen(NamedTuple):
+    """Traces, as conditions for a statement over `traces`: on rows (`trace_id`), on whole traces (`s`, `d`, `n`, …), their parameters."""
+
+    sets: str
+    conditions: str
+    bound: dict[str, str]
+
+
+Population = Callable[[int, int, bool], Chosen]
+"""(from_ns, to_ns, is no end given) → the traces of a search that start in that window."""
 
 
 class ChdbTraces(ChdbReader):
@@ -52,91 +71,113 @@ class ChdbTraces(ChdbReader):
     def find(self, search: Search) -> Page:
         """See TraceSearch. Raises BadInput for a cursor that is not one of ours, StoreFailed, Unavailable.
 
-        When a guard rail stops it, the page has what was found, `complete` is false, and `next` goes on from there.
-        `complete` is false as well where spans could not be counted or files of the store are damaged: `reason` says it.
+        When a guard rail stops it, the page has what was found, `complete` is false, and `next` goes on from there where the order
+        is by start. `complete` is false as well where spans could not be counted or files of the store are damaged: `reason` says it.
         """
         question = self.question()
-        oldest_ns = max(FIRST_START_NS, search.from_unix_nano or 0)
-        after = _cursor_read(search.cursor) if search.cursor is not None else None
-        before_ns = LAST_START_NS + 1  # an hour's arrival may lie past the last start; no start does
-        open_above = search.to_unix_nano is None and search.span_to_unix_nano is None and after is None
-        if search.to_unix_nano is not None:
-            before_ns = min(before_ns, search.to_unix_nano)
-        if search.span_to_unix_nano is not None:
-            before_ns = min(before_ns, search.span_to_unix_nano)  # no span starts before its trace
-        if after is not None:
-            before_ns = min(before_ns, after[0] + 1)
-        found: list[TraceSummary] = []
-        reached_ns = before_ns
-        stopped_by: str | None = None
-        try:
-            in_window = self._in_window(search, after, question)
-            for width_ns in (*_WINDOWS_NS, LAST_START_NS):
-                newest_ns = self._newest_start(oldest_ns, reached_ns, question)
-                if newest_ns is None:
-                    reached_ns = oldest_ns
-                    break
-                # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
-                is_last = search.span_from_unix_nano is not None and newest_ns < search.span_from_unix_nano
-                from_ns = oldest_ns if is_last else max(oldest_ns, newest_ns - width_ns)
-                found += in_window(from_ns, reached_ns, search.limit + 1 - len(found), open_above)
-                reached_ns = from_ns
-                if len(found) > search.limit or from_ns <= oldest_ns:
-                    break
-        except Stopped as stopped:
-            stopped_by = f"{stopped}; traces that start before {iso(reached_ns)} were not looked at"
+        order = ORDERS[search.sort]
+        after = read_cursor(search.cursor, search.sort) if search.cursor is not None else None
+        if order.by_start:
+            found, stopped_by, reached_ns = self._by_start(search, order, after, question)
+        else:
+            found, stopped_by, reached_ns = *self._by_whole(search, order, after, question), None
         more = None
         if len(found) > search.limit:
-            more = _cursor_written(found[search.limit - 1].start_unix_nano, found[search.limit - 1].trace_id)
+            last = found[search.limit - 1]
+            more = written_cursor(search.sort, order.of(last), last.trace_id)
             stopped_by = None
-        elif stopped_by and reached_ns < before_ns:
-            more = _cursor_written(reached_ns, "0" * 32)
+        elif stopped_by and reached_ns is not None:
+            more = written_cursor(search.sort, reached_ns if order.descends else reached_ns - 1, "0" * 32)
         page, uncounted = counted(found[: search.limit], question)
         reasons = [reason for reason in (stopped_by, uncounted, question.missing()) if reason]
         return Page(page, more, not reasons, "; ".join(reasons) or None)
 
-    def _in_window(
-        self, search: Search, after: tuple[int, str] | None, question: Question
-    ) -> Callable[[int, int, int, bool], list[TraceSummary]]:
-        """How to ask for the traces that start in a window: (from_ns, to_ns, limit, is it the open end) → summaries."""
+    def newest(self, search: Search, question: Question) -> tuple[list[TraceSummary], str | None]:
+        """The newest traces, `search.limit` at most, and the reason why they are not all, None when they are.
+
+        Their spans are counted as often as they came.
+        """
+        found, stopped_by, _ = self._by_start(search, ORDERS["-start"], None, question)
+        if len(found) > search.limit:
+            stopped_by = f"looked at the newest {search.limit} traces that match"
+        return found[: search.limit], stopped_by
+
+    def _by_start(
+        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question
+    ) -> tuple[list[TraceSummary], str | None, int | None]:
+        """Traces in widening windows, one more than the limit; what stopped it, and the start that it reached, where that is a progress."""
+        begin_ns, end_ns = bounds(search)
+        # An hour's arrival may lie past the last start; no start does.
+        open_above = search.to_unix_nano is None and search.span_to_unix_nano is None and after is None
+        if search.span_to_unix_nano is not None:
+            end_ns = min(end_ns, search.span_to_unix_nano)  # no span starts before its trace
+        if after is not None and order.descends:
+            end_ns = min(end_ns, after[0] + 1)
+        elif after is not None:
+            begin_ns = max(begin_ns, after[0])
+        found: list[TraceSummary] = []
+        from_ns = to_ns = reached_ns = first_ns = end_ns if order.descends else begin_ns
+        try:
+            population = self.population(search, question, order.after(after) if after is not None else None)
+            for width_ns in (*_WINDOWS_NS, LAST_START_NS):
+                next_ns = self._next_start(begin_ns, end_ns, order, reached_ns, question)
+                if next_ns is None:
+                    break
+                if order.descends:
+                    # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
+                    is_last = search.span_from_unix_nano is not None and next_ns < search.span_from_unix_nano
+                    from_ns, to_ns = begin_ns if is_last else max(begin_ns, next_ns - width_ns), reached_ns
+                else:
+                    from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns)
+                chosen = population(from_ns, to_ns, open_above and order.descends)
+                found += self._listed(chosen, order.sql, search.limit + 1 - len(found), question)
+                reached_ns = from_ns if order.descends else to_ns
+                if len(found) > search.limit:
+                    break
+        except Stopped as stopped:
+            side = "before" if order.descends else "from"
+            reason = f"{stopped}; traces that start {side} {iso(reached_ns)} were not looked at"
+            return found, reason, reached_ns if reached_ns != first_ns else None
+        return found, None, None
+
+    def _by_whole(
+        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question
+    ) -> tuple[list[TraceSummary], str | None]:
+        """Traces in an order that only all of them decide: first the ids of the page, then what is listed of these."""
+        try:
+            population = self.population(search, question, order.after(after) if after is not None else None)
+            chosen = population(*bounds(search), search.to_unix_nano is None)
+            bound = {**chosen.bound, "limit": str(search.limit + 1)}
+            words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": order.sql}
+            ids = [trace_id for (trace_id,) in question.rows("traces_ordered", bound, **words)]
+            if not ids:
+                return [], None
+            listed = "[" + ",".join(f"'{trace_id}'" for trace_id in ids) + "]"
+            these = Chosen(f"trace_id IN {IDS}", "1", {"ids": listed})
+            found = {one.trace_id: one for one in self._listed(these, order.sql, len(ids), question)}
+        except Stopped as stopped:
+            return [], f"{stopped}; in this order all traces of the time are looked at first: choose a shorter one"
+        return [found[trace_id] for trace_id in ids if trace_id in found], None
+
+    def _listed(self, chosen: Chosen, order: str, limit: int, question: Question) -> list[TraceSummary]:
+        words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": order}
+        rows = question.rows("traces_listed", {**chosen.bound, "limit": str(limit)}, **words)
+        return [_summary(row) for row in rows]
+
+    def population(self, search: Search, question: Question, beside: Condition | None = None) -> Population:
+        """The traces that a search finds in a window of starts, as conditions for statements. Raises BadInput, and as `Question.rows`.
+
+        `beside` is one more condition on whole traces, with its parameters.
+        """
         bound: dict[str, str] = {}
         whole = [f"d{c.op}{_number(bound, c.value)}" for c in search.trace]
-        if after is not None:
-            bound["after_ns"], bound["after_id"] = str(after[0]), after[1]
-            whole.append(
-                "(s<NS({after_ns:Int64}) OR (s=NS({after_ns:Int64}) AND trace_id<toFixedString(unhex({after_id:String}),16)))"
-            )
-        trace_conditions = " AND ".join(whole) or "1"
+        if beside is not None:
+            bound.update(beside.bound)
+            whole.append(beside.sql)
         only = _span_window(search, bound)
         one = self.span_conditions(search, bound, question)
         if only is not None:
             one.append(only)
-        if search.where is not None:
-            return self._by_query(search, bound, whole, one, question)
-        span_conditions = " AND ".join(one)
-
-        def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
-            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
-            if not one:
-                rows = question.rows("traces_newest", window, TRACE_CONDITIONS=trace_conditions)
-            else:
-                span_window = self._spans_of(window, open_above or only is not None, question)
-                rows = question.rows(
-                    "traces_with_span",
-                    window,
-                    SPAN_WINDOW=span_window,
-                    SPAN_CONDITIONS=span_conditions,
-                    TRACE_CONDITIONS=trace_conditions,
-                )
-            return [_summary(row) for row in rows]
-
-        return ask
-
-    def _by_query(
-        self, search: Search, bound: dict[str, str], whole: list[str], one: list[str], question: Question
-    ) -> Callable[[int, int, int, bool], list[TraceSummary]]:
-        """The same as `_in_window` for a search in the query language; `one` are conditions on one span beside it."""
-        assert search.where is not None
         relations: list[Relation] = []
 
         def related(relation: Relation) -> str:
@@ -144,32 +185,28 @@ class ChdbTraces(ChdbReader):
             return f"trace_id IN {IDS.replace('ids', f'related{len(relations) - 1}')}"
 
         translator = Translator(question, bound, related)
-        where = translator.where(search.where)
+        where = translator.where(search.where) if search.where is not None else None
         masks = [translator.masks(relation) for relation in relations]
 
-        def ask(from_ns: int, to_ns: int, limit: int, open_above: bool) -> list[TraceSummary]:
-            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
-            spans_in = self._spans_of(window, open_above or search.span_from_unix_nano is not None, question)
-            sets = [where.sets(spans_in)]
-            if one:
-                sets.append(
-                    f"trace_id IN (SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)})"
-                )
-            if not where.is_bounded and not one:
-                sets.append(
-                    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
-                )
-            for at, relation in enumerate(relations):
-                window[f"related{at}"] = _related(relation, masks[at], window, spans_in, question)
-            rows = question.rows(
-                "traces_where",
-                window,
-                TRACE_SETS=" AND ".join(sets),
-                TRACE_CONDITIONS=" AND ".join([*whole, where.whole(spans_in)]),
-            )
-            return [_summary(row) for row in rows]
+        def within(from_ns: int, to_ns: int, open_above: bool) -> Chosen:
+            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns)}
+            sets: list[str] = []
+            conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
+            if where is not None or one:
+                spans_in = self.spans_of(window, open_above or only is not None, question)
+                if one:
+                    found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
+                    sets.append(f"trace_id IN ({found})")
+                if where is not None:
+                    sets.append(where.sets(spans_in))
+                    conditions.append(where.whole(spans_in))
+                for at, relation in enumerate(relations):
+                    window[f"related{at}"] = _related(relation, masks[at], window, spans_in, question)
+            if not one and (where is None or not where.is_bounded):
+                sets.append(_STARTED)
+            return Chosen(" AND ".join(sets), " AND ".join(conditions), window)
 
-        return ask
+        return within
 
     def span_conditions(self, search: Search, bound: dict[str, str], question: Question) -> list[str]:
         """The conditions on a span as SQL, whose values are added to `bound`. Raises as `Question.rows`."""
@@ -258,14 +295,16 @@ class ChdbTraces(ChdbReader):
         ((resources, beside),) = question.rows("places_of_attributes", bound, **words)
         return dict(zip(sought, zip(map(bool, resources), map(bool, beside), strict=True), strict=True))
 
-    def _newest_start(self, from_ns: int, before_ns: int, question: Question) -> int | None:
-        if from_ns >= before_ns:
+    def _next_start(self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, question: Question) -> int | None:
+        """Where the next window begins: the nearest start there is on the way; None where there is none."""
+        from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
+        if from_ns >= to_ns:
             return None
-        window = {"from_ns": str(from_ns), "to_ns": str(before_ns)}
-        count, newest_ns = question.rows("newest_start", window)[0]
-        return int(newest_ns) if count else None
+        window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
+        count, oldest_ns, newest_ns = question.rows("nearest_start", window)[0]
+        return int(newest_ns if order.descends else oldest_ns) if count else None
 
-    def _spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
+    def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
         """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
 
         A span may start long after its trace did: up to the newest end of these traces, if the end is not open.
@@ -291,9 +330,8 @@ def _related(
     Raises Stopped where there are more spans than are looked at.
     """
     bits, sets = (text.replace("WINDOW_OF_SPANS", spans_in) for text in masks)
-    started = "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
     rows = question.rows(
-        "spans_of_relations", window, SPAN_WINDOW=spans_in, TRACE_SETS=f"{started} AND {sets}", MASK=bits
+        "spans_of_relations", window, SPAN_WINDOW=spans_in, TRACE_SETS=f"{_STARTED} AND {sets}", MASK=bits
     )
     found = [trace_id for trace_id, spans in rows if holds_in(relation, [(a, b, int(mask)) for a, b, mask in spans])]
     return "[" + ",".join(f"'{trace_id}'" for trace_id in found) + "]"
@@ -359,21 +397,6 @@ def _summary(row: Sequence[Any]) -> TraceSummary:
         has_root=not later,
         services=tuple(services),
     )
-
-
-def _cursor_written(start_ns: int, trace_id: str) -> str:
-    return base64.urlsafe_b64encode(f"1.{start_ns}.{trace_id}".encode()).decode().rstrip("=")
-
-
-def _cursor_read(cursor: str) -> tuple[int, str]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        text = ""
-    parts = re.fullmatch(r"1\.(\d{1,19})\.([0-9a-f]{32})", text)
-    if parts is None:
-        raise BadInput("cursor: not one that an earlier answer gave as `next`.", code="bad_cursor")
-    return min(int(parts.group(1)), LAST_START_NS), parts.group(2)
 
 
 def iso(time_ns: int) -> str:

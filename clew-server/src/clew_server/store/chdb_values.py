@@ -8,8 +8,9 @@ from clew_server.errors import BadInput, Unavailable
 from clew_server.model.search import Search
 from clew_server.model.series import Point, Series, SeriesAsked
 from clew_server.store.asking import Stopped
-from clew_server.store.chdb_search import FIRST_START_NS, LAST_START_NS, ChdbTraces, bound_text
+from clew_server.store.chdb_search import ChdbTraces, bound_text
 from clew_server.store.contract import Names
+from clew_server.store.orders import FIRST_START_NS, LAST_START_NS
 from clew_server.store.peers import KEYS_AND_VALUES, peer_of
 
 LOOKED_AT: Final = 2_000_000

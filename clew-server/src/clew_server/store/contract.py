@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.search import Search
 from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
+from clew_server.model.summary import Box, Summary
 from clew_server.model.usual import Durations, Operation, Within
 
 Statement = Literal["chunks", "search"]
@@ -241,6 +243,34 @@ class TraceValues(Protocol):
 
     def series(self, asked: SeriesAsked) -> Series:
         """Counts and durations over time. A span that came in two requests counts twice. Raises BadInput for too many points."""
+        ...
+
+
+class TraceCompletion(Protocol):
+    """What a query may ask for. Blocking; all raise BadInput for an expression that is none, StoreFailed, Unavailable.
+
+    Spans that start in the search's time are looked at: all of them where they are few, else some that are spread over it. Of a
+    search with a query, the spans of the newest traces that match, and where the query is about one span those it holds for.
+    A span that came in two requests counts twice.
+    """
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        """Keys of attributes, the most frequent first."""
+        ...
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        """Values of a key, those that begin with the prefix first, then the most frequent."""
+        ...
+
+
+class TraceSummaries(Protocol):
+    """Figures about all traces that a search finds. Blocking."""
+
+    def summary(self, search: Search, box: Box | None) -> Summary:
+        """Totals, lengths and heatmap of all of them, facets of all or of some. Raises BadInput, StoreFailed, Unavailable.
+
+        A span that came in two requests counts once in all of it.
+        """
         ...
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from clew_server.errors import BadInput
 from clew_server.model.query_tree import SpanPlace, TracePlace
-from clew_server.query.language.scanner import bad_query
+from clew_server.query.language.scanner import KEY, WORDS, Scanner, bad_query
 
 
 class Key(NamedTuple):
@@ -90,3 +91,56 @@ def comparisons(place: str) -> tuple[str, ...]:
     if place in ("root", "failed"):
         return ("=", "!=")
     return EQUALITIES
+
+
+def type_of(place: str) -> str:
+    """What the values of a place are: `text`, `word` (one of a few), `boolean`, `length`, `time`, `number`, `id`, or `any`."""
+    if place in TEXTS:
+        return "text"
+    if place in ("kind", "status"):
+        return "word"
+    if place in ("root", "failed"):
+        return "boolean"
+    if place in LENGTHS:
+        return "length"
+    if place == "start":
+        return "time"
+    if place in COUNTS:
+        return "number"
+    return "id" if place in ("id", "parent", "link_trace") else "any"
+
+
+def of_the_language() -> list[tuple[str, str]]:
+    """The keys that every store has, with their types, in the order of the documentation."""
+    return [(name, type_of(place)) for name, place in (*_SPAN.items(), *_TRACE.items())]
+
+
+def written(key: str, prefix: str = "") -> str | None:
+    """An attribute's key as a query writes it: bare where that is understood as this key, else in quotes. `prefix`: as `event.`.
+
+    None where no query can ask for it: with a prefix there are no quotes.
+    """
+    if prefix:
+        return prefix + key if KEY.fullmatch(key) else None
+    bare = KEY.fullmatch(key) and key.lower() not in WORDS and not key.startswith("trace.")
+    if bare and resolved(key, False, False, 0) == Key("attr", name=key):
+        return key
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def from_text(text: str) -> Key:
+    """The key that a text is: as in a query bare, in quotes, or in `exact( )`. Raises BadInput, code `bad_parameter`."""
+    try:
+        scanner = Scanner(text)
+        token, after = scanner.take(), scanner.take()
+        exact = token.text == "exact" and after.text == "("
+        closed = True
+        if exact:
+            token, closed, after = scanner.take(), scanner.take().text == ")", scanner.take()
+        if token.kind in ("word", "quoted") and closed and after.kind == "end":
+            return resolved(token.text, token.kind == "quoted", exact, 0)
+        message = f"{text[:80]!r} is not one key of a query"
+    except BadInput as error:
+        message = str(error)
+    raise BadInput(f"key: {message}", code="bad_parameter")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, cast
 
 from clew_server.model.lengths import MAX_NS
 from clew_server.model.query_tree import Braces, Node, SpanTerm, TraceTerm, Value, all_of, conjuncts
-from clew_server.model.search import STATUS_WORDS, Search
+from clew_server.model.search import SORTS, STATUS_WORDS, Search, Sort
 from clew_server.model.times import bad_parameter, time_from_text
 from clew_server.query.language.parser import parse
 from clew_server.query.language.values import number
@@ -30,6 +30,7 @@ def search_from_parameters(
     to: str | None = None,
     limit: str | int | None = None,
     cursor: str | None = None,
+    sort: str | None = None,
     now_unix_nano: int,
 ) -> Search:
     """The search that `q` and the plain parameters mean together; an absent or empty one asks nothing.
@@ -59,12 +60,15 @@ def search_from_parameters(
     if max_duration_ms:
         longest_ns = _milliseconds("max_duration_ms", max_duration_ms)
         trace.append(TraceTerm("duration", "<=", (Value(max_duration_ms, Decimal(longest_ns)),)))
+    if sort and sort not in SORTS:
+        raise bad_parameter("sort", sort, f"wants one of {', '.join(SORTS)}")
     return Search(
         where=_joined(where, span, trace),
         from_unix_nano=time_from_text("from", from_, now_unix_nano) if from_ else None,
         to_unix_nano=time_from_text("to", to, now_unix_nano) if to else None,
-        limit=_limit(limit),
+        limit=limit_from_text(limit),
         cursor=cursor or None,
+        sort=cast(Sort, sort or "-start"),
     )
 
 
@@ -91,9 +95,10 @@ def _milliseconds(name: str, text: str) -> int:
     return int(min(value, Decimal(MAX_NS // 1_000_000)) * 1_000_000)
 
 
-def _limit(given: str | int | None) -> int:
+def limit_from_text(given: str | int | None, default: int = DEFAULT_LIMIT) -> int:
+    """How many are wanted, 1 to 1,000; `default` where that was not said. Raises BadInput."""
     if given is None or given == "":
-        return DEFAULT_LIMIT
+        return default
     text = str(given)
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_LIMIT):
         raise bad_parameter("limit", text, f"wants a number from 1 to {MAX_LIMIT}")

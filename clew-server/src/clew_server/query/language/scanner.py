@@ -12,7 +12,7 @@ MAX_CHARACTERS: Final = 4_096
 WORDS: Final = ("and", "or", "not", "exists", "in")
 """Words of the language, in any case; in quotes they are values."""
 _OPERATORS: Final = re.compile(r">>|>=|<=|!=|!~|=~|[=<>~]")
-_KEY: Final = re.compile(r'[^\s"(){},=<>!~]+')
+KEY: Final = re.compile(r'[^\s"(){},=<>!~]+')
 _VALUE: Final = re.compile(r'(?:\\.|[^\s"(){},])+', re.DOTALL)
 _ESCAPES: Final = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 
@@ -47,11 +47,11 @@ class Scanner:
 
     def peek(self) -> Token:
         """The next token as it is where a condition may begin. Raises BadInput."""
-        return self._next(_KEY)
+        return self._next(KEY)
 
     def take(self) -> Token:
         """The same, and go past it."""
-        token = self._next(_KEY)
+        token = self._next(KEY)
         self._at = token.end
         return token
 
@@ -75,7 +75,7 @@ class Scanner:
             return _quoted(text, at)
         if text[at] in "(){},":
             return Token("bracket", text[at], at, at + 1)
-        if word is _KEY and (operator := _OPERATORS.match(text, at)) is not None:
+        if word is KEY and (operator := _OPERATORS.match(text, at)) is not None:
             return Token("operator", operator.group(), at, operator.end())
         found = word.match(text, at)
         if found is None:

@@ -21,15 +21,14 @@ NAMES: Final = (
     "trace_chunks",
     "trace_state",
     "origins_by_id",
-    "traces_newest",
-    "traces_with_span",
-    "traces_where",
+    "traces_listed",
+    "traces_ordered",
     "resources_where",
     "spans_of_relations",
     "is_expression",
     "lists",
     "elements_where",
-    "newest_start",
+    "nearest_start",
     "newest_end",
     "resources_with",
     "places_of_attributes",
@@ -37,6 +36,19 @@ NAMES: Final = (
     "attribute_values",
     "values_of_resources",
     "names",
+    "spans_between",
+    "members",
+    "summary_bounds",
+    "summary_grid",
+    "summary_totals",
+    "facet_keys",
+    "facets_of_spans",
+    "facets_of_resources",
+    "names_counted",
+    "keys_of_spans",
+    "keys_of_resources",
+    "values_of_spans",
+    "values_with_resources",
     "series",
     "repeated_spans",
     "repeated_failures",
@@ -81,6 +93,11 @@ NAMES: Final = (
 @cache
 def _text(name: str) -> str:
     return resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def part(name: str, **words: str) -> str:
+    """The text of `<name>.sql` with the words replaced, to stand in another statement, which expands its macros."""
+    return words_replaced(_text(name), words)
 
 
 def statement(name: str, **words: str) -> str:

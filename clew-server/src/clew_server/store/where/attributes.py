@@ -71,7 +71,7 @@ class Attributes:
         owners: list[int] = []
         raws: list[str] = []
         for at, text in enumerate(stored):
-            for element in _elements(text):
+            for element in elements(text):
                 owners.append(at)
                 raws.append(element.hex())
         if not raws:
@@ -82,7 +82,7 @@ class Attributes:
         return [stored[at] for at in sorted({owners[int(place) - 1] for (place,) in found})]
 
 
-def _elements(stored: str) -> list[bytes]:
+def elements(stored: str) -> list[bytes]:
     """The elements of a list, raw; none where it is damaged."""
     try:
         return [one.SerializeToString() for one in ArrayValue.FromString(base64.b64decode(stored)).values]

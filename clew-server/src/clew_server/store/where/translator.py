@@ -27,7 +27,7 @@ Related = Callable[[Relation], str]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A query as the parts of `traces_where.sql`."""
+    """A query as the parts of `traces_listed.sql`."""
 
     sets: Windowed
     """Conditions on trace_id that spans decide."""
@@ -71,6 +71,12 @@ class Translator:
             for condition in conditions
         )
         return bits, sets
+
+    def of_braces(self, braces: Braces) -> str:
+        """What stands in braces, as a condition on a row of `spans`. Raises as `where`."""
+        if braces.inside is not None:
+            self._check_expressions(braces.inside)
+        return self._inside(braces)
 
     # Of traces
 
@@ -228,3 +234,8 @@ def _outer_terms(node: Node) -> list[SpanTerm | TraceTerm]:
 
 def _listed(column: str, numbers: Sequence[int]) -> str:
     return f"{column} IN ({','.join(map(str, numbers))})"
+
+
+def no_relations(relation: Relation) -> str:
+    """For what stands in braces, where there are none."""
+    raise AssertionError(relation)

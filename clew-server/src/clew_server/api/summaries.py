@@ -1,0 +1,53 @@
+"""Figures about all traces of a search, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clew_server.model.summary import Summary, Totals
+from clew_server.query.facets import shown
+
+
+def summary_as_json(summary: Summary, *, is_selected: bool) -> dict[str, Any]:
+    """The answer of `/api/v1/traces/summary`."""
+    p50, p95, p99 = map(str, summary.lengths_ns) if summary.lengths_ns else (None, None, None)
+    of = summary.facets_of
+    return {
+        "matched": summary.totals.matched,
+        "failed": summary.totals.failed,
+        "selected": _selected(summary.totals) if is_selected else None,
+        "p50_ns": p50,
+        "p95_ns": p95,
+        "p99_ns": p99,
+        "heatmap": {
+            "x_unix_nano": [str(edge) for edge in summary.heatmap.x_unix_nano],
+            "y_ns": [str(edge) for edge in summary.heatmap.y_ns],
+            "cells": [list(cell) for cell in summary.heatmap.cells],
+        },
+        "facets": [
+            {
+                "key": facet.key,
+                "difference": round(facet.difference, 4),
+                "values": [
+                    {"value": one.value, "count": one.traces, "failed": one.failed, "selected": one.selected}
+                    for one in facet.values
+                ],
+                "other": facet.other,
+            }
+            for facet in shown(list(summary.facets), of, selected=is_selected)
+        ],
+        "facets_of": {
+            "matched": of.matched,
+            "failed": of.failed,
+            "selected": of.selected,
+            "from_unix_nano": str(summary.facets_from_unix_nano),
+            "to_unix_nano": str(summary.facets_to_unix_nano),
+        },
+        "findings": [],
+        "complete": summary.complete,
+        "reason": summary.reason,
+    }
+
+
+def _selected(totals: Totals) -> dict[str, int]:
+    return {"matched": totals.selected, "failed": totals.selected_failed}

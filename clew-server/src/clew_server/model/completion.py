@@ -1,0 +1,51 @@
+"""What a query may ask for: keys and values with how many spans have them, as values. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from clew_server.model.query_tree import SpanPlace, TracePlace
+
+KeyPlace = Literal["span", "resource", "event", "link", "scope"]
+KeyType = Literal["text", "number", "boolean", "list", "bytes", "any"]
+"""Of the values that most spans have under a key; `any` where the store does not keep types."""
+
+Found = TypeVar("Found")
+
+
+class KeyCount(NamedTuple):
+    """The key of an attribute, and how many of the spans that were looked at have it in that place."""
+
+    place: KeyPlace
+    key: str
+    type: KeyType
+    spans: int
+
+
+class ValueCount(NamedTuple):
+    """A value as OTLP's JSON writes it without quotes; `spans` None where they were not counted."""
+
+    value: str
+    spans: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Generic[Found]):
+    """What was found, most frequent first. `complete` false: not all spans were looked at, or not all that was found is here; `reason` says it."""
+
+    found: Sequence[Found]
+    complete: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesAsked:
+    """Values of one place (of one key, where the place has attributes) that hold `prefix` anywhere, in any case; those that begin with it first."""
+
+    place: SpanPlace | TracePlace
+    key: str = ""
+    exact: bool = False
+    prefix: str = ""
+    limit: int = 20

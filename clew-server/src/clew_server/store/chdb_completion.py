@@ -1,0 +1,239 @@
+"""Keys and values with how many spans have them, fast enough for completion however many spans there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from clew_server.errors import Unavailable
+from clew_server.model.completion import Counted, KeyCount, KeyPlace, KeyType, ValueCount, ValuesAsked
+from clew_server.model.families import family
+from clew_server.model.query_tree import Braces, Node, SpanTerm, of_one_span, terms
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
+from clew_server.model.text import written_double, written_text
+from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_count import IDS
+from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.orders import bounds
+from clew_server.store.where.attributes import elements
+from clew_server.store.where.binding import Bound
+from clew_server.store.where.comparing import DOUBLE, LIST
+from clew_server.store.where.translator import Translator, no_relations
+
+LOOKED_AT: Final = 65_536
+"""Spans that are looked at where there is no query."""
+NEWEST: Final = 100
+"""Traces whose spans are looked at where there is one."""
+_MAX_KEYS: Final = 10_000
+_GRANULE: Final = 1_024
+"""Rows that are read together (`index_granularity` of `spans`)."""
+_SECOND_NS: Final = 1_000_000_000
+_MINUTE_S: Final = 60
+_IN_RED: Final = ("service", "name", "kind")
+_TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
+_COLUMNS: Final = {
+    "service": "service",
+    "name": "name",
+    "root_service": "service",
+    "root_name": "name",
+    "kind": "kind",
+    "status": "status",
+    "scope": "scope",
+    "status_message": "status_message",
+}
+
+
+class _Sample(NamedTuple):
+    """Some spans, as conditions; `reason` says which, None where they are all that were asked for."""
+
+    sample: str
+    window: str
+    conditions: str
+    bound: dict[str, str]
+    reason: str | None
+
+
+class ChdbCompletion:
+    """The store's TraceCompletion. Safe for several threads."""
+
+    def __init__(self, traces: ChdbTraces) -> None:
+        self._traces = traces
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        """See TraceCompletion."""
+        question = self._traces.question()
+        try:
+            sample = self._sample(search, question)
+            if sample is None:
+                return Counted([], question.missing() is None, question.missing())
+            bound = {**sample.bound, "limit": str(_MAX_KEYS)}
+            of_spans = question.rows("keys_of_spans", bound, **_words(sample))
+            of_resources = question.rows("keys_of_resources", bound, **_words(sample))
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        counts: dict[tuple[KeyPlace, str], dict[int, int]] = {}
+        for place, key, type_, spans in [*of_spans, *(("resource", key, 0, spans) for key, spans in of_resources)]:
+            types = counts.setdefault((place, key), {})
+            types[int(type_)] = types.get(int(type_), 0) + int(spans)
+        found = [
+            KeyCount(place, key, _TYPES.get(max(types, key=lambda one: types[one]), "any"), sum(types.values()))
+            for (place, key), types in counts.items()
+        ]
+        found.sort(key=lambda one: (-one.spans, one.key))
+        return _counted(found, sample.reason, question)
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        """See TraceCompletion."""
+        question = self._traces.question()
+        try:
+            if _COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
+                rows, reason = self._of_names(search, asked, question), None
+            else:
+                sample = self._sample(search, question)
+                if sample is None:
+                    return Counted([], question.missing() is None, question.missing())
+                rows, reason = self._of_sample(sample, asked, question), sample.reason
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        found = _merged(rows, asked)
+        if len(rows) > asked.limit:
+            more = f"the first {asked.limit:,} values"
+            reason = f"{reason}; {more}" if reason else more
+        return _counted(found[: asked.limit], reason, question)
+
+    def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
+        """Of services, operations and kinds, which are counted by the minute."""
+        bound = _minutes(search)
+        translator = Translator(question, bound, no_relations)
+        where = search.where
+        condition = translator.of_braces(where) if isinstance(where, Braces) else "1"
+        conditions, begins = _matching(asked, "v", bound)
+        return question.rows(
+            "names_counted",
+            {**bound, "limit": str(asked.limit + 1)},
+            COLUMN=_COLUMNS[asked.place],
+            NAME_CONDITIONS=condition,
+            VALUE_CONDITIONS=conditions,
+            BEGINS=begins,
+        )
+
+    def _of_sample(self, sample: _Sample, asked: ValuesAsked, question: Question) -> list[list[Any]]:
+        bound = dict(sample.bound)
+        keys = [Bound(bound).text(key) for key in ((asked.key,) if asked.exact else family(asked.key))]
+        is_key = f"k IN ({','.join(keys)})"
+        typed = f"arrayFilter((z,k)->{is_key},arrayMap((v,t)->(v,t),mapValues(attrs),attr_types),mapKeys(attrs))"
+        words = _words(sample)
+        words["VALUE_CONDITIONS"], words["BEGINS"] = _matching(asked, "z.1", bound)
+        words["VALUE_CONDITIONS"] = f"(z.2={LIST} OR {words['VALUE_CONDITIONS']})"
+
+        def untyped(attributes: str) -> str:
+            return f"arrayFilter((v,k)->{is_key},mapValues({attributes}),mapKeys({attributes}))"
+
+        def texts(array: str) -> str:
+            return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
+
+        place = asked.place
+        if place in ("attr", "of_resource"):
+            own = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
+            words["VALUES_OF_SPAN"], words["OF_RESOURCE"] = own, untyped("attrs")
+            words["HAS_KEY"] = f"arrayExists(k->{is_key},mapKeys(attrs))" if place == "attr" else "0"
+            return question.rows("values_with_resources", {**bound, "limit": str(asked.limit + 1)}, **words)
+        if place in _COLUMNS:
+            words["VALUES_OF_SPAN"] = texts(f"[toString({_COLUMNS[place]})]")
+        elif place == "of_span":
+            words["VALUES_OF_SPAN"] = typed
+        elif place == "of_scope":
+            words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),{untyped('scope_attrs')})"
+        elif place == "event":
+            words["VALUES_OF_SPAN"] = texts("event_names")
+        else:
+            maps = "event_attrs" if place == "event_attr" else "link_attrs"
+            words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),arrayFlatten(arrayMap(m->{untyped('m')},{maps})))"
+        return question.rows("values_of_spans", {**bound, "limit": str(asked.limit + 1)}, **words)
+
+    def _sample(self, search: Search, question: Question) -> _Sample | None:
+        """Spans of the search; None where no trace matches."""
+        from_ns, to_ns = bounds(search)
+        bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
+        window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
+        if search.where is None:
+            total = int(question.rows("spans_between", _minutes(search))[0][0])
+            every = -(-total // LOOKED_AT)
+            if every <= 1:
+                return _Sample("1", window, "1", bound, None)
+            # Spans are sorted by hour, service and operation: each part of the table gives its share of each.
+            bound["every"] = str(every)
+            sample = f"(intDiv(_part_offset,{_GRANULE})+cityHash64(_part))%{{every:UInt64}}=0"
+            return _Sample(sample, window, "1", bound, f"counted in one of {every:,} of about {total:,} spans")
+        traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
+        if not traces:
+            if reason is not None:
+                raise Stopped(reason)
+            return None
+        bound["ids"] = "[" + ",".join(f"'{trace.trace_id}'" for trace in traces) + "]"
+        bound["from_ns"] = str(min(trace.start_unix_nano for trace in traces))
+        bound["to_ns"] = str(max(trace.start_unix_nano + trace.duration_ns for trace in traces) + 1)
+        conditions = f"trace_id IN {IDS}"
+        braces = of_one_span(search.where)
+        if braces is not None:
+            conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
+        return _Sample("1", window, conditions, bound, reason)
+
+
+def _minutes(search: Search) -> dict[str, str]:
+    """The minutes that hold the time of a search."""
+    from_ns, to_ns = bounds(search)
+    return {
+        "from_s": str(from_ns // _SECOND_NS // _MINUTE_S * _MINUTE_S),
+        "to_s": str((to_ns - 1) // _SECOND_NS),
+    }
+
+
+def is_of_names(node: Node | None) -> bool:
+    """Whether a query is about the service, the operation and the kind of one span only, by which spans are counted."""
+    if node is None:
+        return True
+    return isinstance(node, Braces) and all(
+        isinstance(term, SpanTerm) and term.place in (*_IN_RED, "names") for term in terms(node)
+    )
+
+
+def _matching(asked: ValuesAsked, text: str, bound: dict[str, str]) -> tuple[str, str]:
+    """Whether a text holds the prefix, and whether it begins with it."""
+    if not asked.prefix or asked.place in ("kind", "status"):
+        return "1", f"length({text})>=0"  # a number there would be the place of a column
+    prefix = Bound(bound).text(asked.prefix.lower())
+    return f"position(lowerUTF8({text}),{prefix})>0", f"startsWith(lowerUTF8({text}),{prefix})"
+
+
+def _merged(rows: Sequence[Sequence[Any]], asked: ValuesAsked) -> list[ValueCount]:
+    """Values as the language writes them, elements of lists among them, those that begin with the prefix first."""
+    counts: dict[str, int] = {}
+    for text, type_, spans in rows:
+        for value in _texts(text, int(type_), asked.place):
+            counts[value] = counts.get(value, 0) + int(spans)
+    prefix = "" if asked.place in ("kind", "status") else asked.prefix.lower()
+    found = [ValueCount(value, spans) for value, spans in counts.items() if prefix in value.lower()]
+    return sorted(found, key=lambda one: (not one.value.lower().startswith(prefix), -(one.spans or 0), one.value))
+
+
+def _texts(text: str, type_: int, place: str) -> Iterable[str]:
+    if place == "kind":
+        return [KIND_WORDS[int(text)]]
+    if place == "status":
+        return [STATUS_WORDS[int(text)]]
+    if type_ == LIST:
+        return sorted({written_text(AnyValue.FromString(one)) for one in elements(text)})
+    return [written_double(float(text))] if type_ == DOUBLE else [text]
+
+
+def _words(sample: _Sample) -> dict[str, str]:
+    return {"SAMPLE": sample.sample, "SPAN_WINDOW": sample.window, "SPAN_CONDITIONS": sample.conditions}
+
+
+def _counted(found: Sequence[Any], reason: str | None, question: Question) -> Counted[Any]:
+    reasons = [one for one in (reason, question.missing()) if one]
+    return Counted(found, not reasons, "; ".join(reasons) or None)

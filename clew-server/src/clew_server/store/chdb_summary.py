@@ -1,0 +1,189 @@
+"""All traces that match as figures, from chDB: exact totals and heatmap; facets of as many spans as can be looked at."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from clew_server.errors import Unavailable
+from clew_server.model.families import FAMILIES
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
+from clew_server.model.summary import (
+    Box,
+    Facet,
+    FacetPlace,
+    FacetValue,
+    Heatmap,
+    Summary,
+    Totals,
+    length_edges,
+    time_edges,
+)
+from clew_server.store import queries
+from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_search import ChdbTraces, Chosen, Population, iso
+from clew_server.store.orders import bounds
+from clew_server.store.where.failed import FAILED
+
+FACET_SPANS: Final = 1_000_000
+"""Spans that facets are counted in at most, by the minutes they start in."""
+MOST_VALUES: Final = 100
+"""A key with more different values is no facet."""
+_MAX_KEYS: Final = 200
+_SECOND_NS: Final = 1_000_000_000
+_WORDS: Final = {"kind": KIND_WORDS, "status": STATUS_WORDS}
+_OLD: Final = {name: family[0] for family in FAMILIES for name in family[1:]}
+
+
+def _texts(names: list[str]) -> str:
+    return "[" + ",".join(f"'{name}'" for name in names) + "]"
+
+
+_NEWEST_NAME: Final = f"transform(toString(k),{_texts(list(_OLD))},{_texts(list(_OLD.values()))},toString(k))"
+_CATEGORIES: Final = "(10,16,24)"
+"""Types of values that facets count: texts, booleans and integers, as the first bytes of raw values."""
+_NO_BOX: Final = Box(0, 0, 0, 0)
+
+
+class ChdbSummary:
+    """The store's TraceSummaries. Safe for several threads."""
+
+    def __init__(self, traces: ChdbTraces) -> None:
+        self._traces = traces
+
+    def summary(self, search: Search, box: Box | None) -> Summary:
+        """See TraceSummaries."""
+        question = self._traces.question()
+        from_ns, to_ns = bounds(search)
+        try:
+            population = self._traces.population(search, question)
+            chosen, window = self._chosen(population, (from_ns, to_ns), search.to_unix_nano is None, question)
+            words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
+            found = [int(one) for one in question.rows("summary_bounds", chosen.bound, **words)[0]]
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        count, oldest_ns, newest_ns, shortest_ns, longest_ns = found
+        nothing = Totals(0, 0, 0, 0)
+        if not count:
+            missing = question.missing()
+            return Summary(nothing, [], Heatmap([], [], []), [], nothing, from_ns, to_ns, missing is None, missing)
+        x_ns = time_edges(
+            oldest_ns if search.from_unix_nano is None else from_ns,
+            newest_ns + 1 if search.to_unix_nano is None else to_ns,
+        )
+        y_ns = length_edges(shortest_ns, longest_ns)
+        try:
+            totals, lengths_ns, cells = self._grid(chosen, window, box, x_ns, y_ns, question)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        part_ns, reason = (from_ns, to_ns), None
+        facets: list[Facet] = []
+        facets_of = nothing
+        try:
+            part_ns = self._part(max(from_ns, oldest_ns), min(to_ns, newest_ns + 1), box, question)
+            if part_ns[0] > oldest_ns or part_ns[1] <= newest_ns:
+                reason = f"facets are counted in the traces that start from {iso(part_ns[0])} to {iso(part_ns[1])}"
+                chosen, window = self._chosen(population, part_ns, False, question)
+                facets, facets_of = self._facets(chosen, window, box, None, question)
+            else:
+                facets, facets_of = self._facets(chosen, window, box, totals, question)
+        except Stopped as stopped:
+            reason = f"{stopped}; there are no facets"
+        reasons = [one for one in (reason, question.missing()) if one]
+        return Summary(
+            totals=totals,
+            lengths_ns=lengths_ns,
+            heatmap=Heatmap(x_ns, y_ns, cells),
+            facets=facets,
+            facets_of=facets_of,
+            facets_from_unix_nano=part_ns[0],
+            facets_to_unix_nano=part_ns[1],
+            complete=not reasons,
+            reason="; ".join(reasons) or None,
+        )
+
+    def _chosen(
+        self, population: Population, time_ns: tuple[int, int], open_above: bool, question: Question
+    ) -> tuple[Chosen, str]:
+        """The traces that start in a time, and the condition that bounds their spans."""
+        chosen = population(*time_ns, open_above)
+        return chosen, self._traces.spans_of(chosen.bound, open_above, question)
+
+    def _grid(
+        self, chosen: Chosen, window: str, box: Box | None, x_ns: list[int], y_ns: list[int], question: Question
+    ) -> tuple[Totals, list[int], list[tuple[int, int, int, int]]]:
+        """Totals, percentiles of lengths, and the cells of the heatmap."""
+        bound, members = _members(chosen, window, box)
+        bound |= {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
+        bound["y_ns"] = "[" + ",".join(map(str, y_ns[:-1])) + "]"
+        rows_of = {edge: row for row, edge in enumerate(y_ns)}
+        totals = Totals(0, 0, 0, 0)
+        lengths_ns: list[int] = []
+        cells: list[tuple[int, int, int, int]] = []
+        for is_all, x, y, count, failed, selected, both, lengths in question.rows(
+            "summary_grid", bound, MEMBERS=members
+        ):
+            if int(is_all):
+                totals = Totals(int(count), int(failed), int(selected), int(both))
+                lengths_ns = [int(one) for one in lengths]
+            else:
+                cells.append((int(x), rows_of[int(y)], int(count), int(failed)))
+        return totals, lengths_ns, sorted(cells)
+
+    def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[int, int]:
+        """The time whose traces facets are counted in: all of it, or as much as there may be spans, before the end of the box."""
+        bound = {"from_s": str(from_ns // _SECOND_NS // 60 * 60), "to_s": str(to_ns // _SECOND_NS)}
+        minutes = [(int(minute_s), int(spans)) for minute_s, spans in question.rows("spans_by_minute", bound)]
+        if sum(spans for _, spans in minutes) <= FACET_SPANS:
+            return from_ns, to_ns
+        end_ns = to_ns
+        if box is not None and from_ns < box.to_unix_nano < to_ns:
+            end_ns = box.to_unix_nano
+        left, begin_ns = FACET_SPANS, end_ns
+        for minute_s, spans in minutes:
+            if minute_s * _SECOND_NS >= end_ns:
+                continue
+            if spans > left and begin_ns < end_ns:
+                break
+            left -= spans
+            begin_ns = minute_s * _SECOND_NS
+        return max(from_ns, begin_ns), end_ns
+
+    def _facets(
+        self, chosen: Chosen, window: str, box: Box | None, totals: Totals | None, question: Question
+    ) -> tuple[list[Facet], Totals]:
+        """Facets of some traces, and how many these are."""
+        bound, members = _members(chosen, window, box)
+        if totals is None:
+            totals = Totals(*map(int, question.rows("summary_totals", bound, MEMBERS=members)[0]))
+        words = {
+            "SPAN_WINDOW": window,
+            "SPANS_OF_MEMBERS": f"trace_id IN (SELECT trace_id FROM traces WHERE {chosen.sets})",
+            "NEWEST_NAME": _NEWEST_NAME,
+            "CATEGORIES": _CATEGORIES,
+            "MOST_VALUES": str(MOST_VALUES),
+        }
+        keys = [key for key, _ in question.rows("facet_keys", {**bound, "limit": str(_MAX_KEYS)}, **words)]
+        listed = ",".join(f"'{key.encode('utf-8', 'surrogatepass').hex()}'" for key in keys)
+        bound |= {"keys": f"[{listed}]", "limit": str(MOST_VALUES + 1)}
+        words["MEMBERS"] = members
+        rows = question.rows("facets_of_spans", bound, **words)
+        rows += question.rows("facets_of_resources", bound, **words)
+        found: dict[tuple[FacetPlace, str], list[FacetValue]] = {}
+        for place, key, value, count, failed, selected in rows:
+            text = _WORDS[key][int(value)] if place == "language" and key in _WORDS else value
+            found.setdefault((place, key), []).append(FacetValue(text, int(count), int(failed), int(selected)))
+        is_few = {place_key: place_key[0] == "language" or len(found[place_key]) <= MOST_VALUES for place_key in found}
+        return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
+
+
+def _members(chosen: Chosen, window: str, box: Box | None) -> tuple[dict[str, str], str]:
+    """The traces with what is known of each, as SQL and its parameters."""
+    t0, t1, d0, d1 = box or _NO_BOX
+    bound = {**chosen.bound, "t0_ns": str(t0), "t1_ns": str(t1), "d0_ns": str(d0), "d1_ns": str(d1)}
+    sql = queries.part(
+        "members",
+        TRACE_SETS=chosen.sets,
+        TRACE_CONDITIONS=chosen.conditions,
+        FAILED_SPANS=f"{window} AND start!=FRAGMENT AND {FAILED}",
+    )
+    return bound, sql

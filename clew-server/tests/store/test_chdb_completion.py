@@ -1,0 +1,230 @@
+"""Keys and values for completion, counted by hand."""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from clew_server.model.completion import ValuesAsked
+from clew_server.model.families import family
+from clew_server.model.query_tree import Node
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
+from clew_server.query.language.parser import parse
+from clew_server.store import chdb_completion
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
+from evaluator import NOW, SECOND, Known, Row, elements, holds, made, pairs, start_of, text_of
+
+pytestmark = pytest.mark.timeout(600)
+
+ALL = 1_000
+
+
+@pytest.fixture(scope="module")
+def shop(opened: Any) -> tuple[Any, Known]:
+    known, requests = made(random.Random(11), 60)
+    for request in requests:
+        opened.put([request])
+    opened.store.reader.question = functools.partial(opened.store.reader.question, seconds=300.0)
+    return opened.store.completion, known
+
+
+def parsed(text: str) -> Node | None:
+    return parse(text, lambda _: NOW)
+
+
+def rows_of(known: Known, text: str = "") -> list[Row]:
+    """Spans for which a query of one pair of braces holds."""
+    node = parsed("{" + text + "}")
+    return [row for rows in known.traces.values() for row in rows if holds(node, [row])]
+
+
+def texts(attributes: Iterable[tuple[str, AnyValue]], key: str) -> set[str]:
+    found = [value for name, value in attributes if name in family(key)]
+    return {text_of(one) for value in found for one in elements(value)}
+
+
+def own_or_of_resource(row: Row, key: str) -> set[str]:
+    own = pairs(row.span.attributes)
+    if any(name in family(key) for name, _ in own):
+        return texts(own, key)
+    return {as_stored(value) for name, value in row.resource if name in family(key)}
+
+
+def as_stored(value: AnyValue) -> str:
+    """Values of resources lose their types: doubles stay as the engine writes them."""
+    doubles = {
+        "Infinity": "inf",
+        "NaN": "nan",
+        "5.0": "5",
+        "200.0": "200",
+        "1e+21": "1e21",
+        "-0.0": "-0",
+        "1e-07": "1e-7",
+    }
+    text = text_of(value)
+    return doubles.get(text, text) if value.WhichOneof("value") == "double_value" else text
+
+
+def counted(rows: Iterable[Row], of: Any) -> dict[str, int]:
+    return dict(Counter(text for row in rows for text in of(row) if len(text) <= 1024))
+
+
+def values(completion: Any, place: str, key: str = "", text: str = "", **asked: Any) -> dict[str, int]:
+    found = completion.attribute_values(
+        Search(where=parsed(text)), ValuesAsked(place, key, limit=asked.pop("limit", ALL), **asked)
+    )
+    assert found.complete, found.reason
+    assert len({one.value for one in found.found}) == len(found.found)
+    return {one.value: one.spans for one in found.found}
+
+
+@pytest.mark.parametrize("key", ["n", "ratio", "text", "ok", "bytes", "tags", "http.request.method", "zone", "absent"])
+def test_values_of_an_attribute_are_counted_by_span_under_all_its_names(shop: Any, key: str) -> None:
+    completion, known = shop
+    rows = rows_of(known)
+    assert values(completion, "attr", key) == counted(rows, lambda row: own_or_of_resource(row, key))
+    assert values(completion, "of_span", key) == counted(rows, lambda row: texts(pairs(row.span.attributes), key))
+
+
+def test_values_of_an_attribute_by_its_exact_name_are_those_of_this_name(shop: Any) -> None:
+    completion, _ = shop
+    found = values(completion, "of_span", "http.request.method", exact=True)
+    assert set(found) == {"GET", "POST"}
+    assert set(values(completion, "of_span", "http.request.method")) == {"GET", "POST", "PUT"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "service=cart", "cart kind=server", "service=~^[Cc]art$ status=error", "n exists"]
+)
+def test_services_operations_kinds_and_status_are_counted_with_and_without_a_query(shop: Any, text: str) -> None:
+    completion, known = shop
+    rows = rows_of(known, text)
+    columns: list[tuple[str, Any]] = [
+        ("service", lambda row: [row.service]),
+        ("name", lambda row: [row.span.name]),
+        ("kind", lambda row: [KIND_WORDS[row.span.kind]]),
+        ("status", lambda row: [STATUS_WORDS[row.span.status.code]]),
+        ("scope", lambda row: [row.scope]),
+        ("status_message", lambda row: [row.span.status.message]),
+        ("event", lambda row: {event.name for event in row.span.events}),
+    ]
+    for place, of in columns:
+        expected = counted(rows, of)
+        found = values(completion, place, text=text)
+        assert {v: n for v, n in found.items() if v} == {v: n for v, n in expected.items() if v}, place
+
+
+def test_values_that_begin_with_the_prefix_come_before_those_that_hold_it_and_then_by_count(shop: Any) -> None:
+    completion, known = shop
+    found = completion.attribute_values(Search(), ValuesAsked("name", prefix="p", limit=ALL))
+    expected = counted(rows_of(known), lambda row: [row.span.name])
+    holding = [text for text in expected if "p" in text.lower()]
+    holding.sort(key=lambda text: (not text.lower().startswith("p"), -expected[text], text))
+    assert [one.value for one in found.found] == holding == ["GET /pay"]
+    first = completion.attribute_values(Search(), ValuesAsked("name", prefix="", limit=2))
+    assert [one.spans for one in first.found] == sorted(expected.values(), reverse=True)[:2]
+    assert (first.complete, first.reason) == (False, "the first 2 values")
+
+
+def test_an_element_of_a_list_is_found_by_its_prefix(shop: Any) -> None:
+    completion, _ = shop
+    assert set(values(completion, "attr", "tags", prefix="b")) == {"b" * 200}
+
+
+def test_values_of_events_links_and_scopes_are_counted(shop: Any) -> None:
+    completion, known = shop
+    rows = rows_of(known)
+    events = counted(
+        rows, lambda row: {as_stored(v) for e in row.span.events for k, v in pairs(e.attributes) if k == "k"}
+    )
+    assert values(completion, "event_attr", "k") == events != {}
+    links = counted(rows, lambda row: {text_of(v) for e in row.span.links for k, v in pairs(e.attributes) if k == "k"})
+    assert values(completion, "link_attr", "k") == links
+    assert (
+        values(completion, "of_scope", "zone") == counted(rows, lambda row: texts(row.scope_attributes, "zone")) != {}
+    )
+
+
+@pytest.mark.parametrize("text", ["", "service=cart"])
+def test_keys_are_counted_by_span_in_each_place(shop: Any, text: str) -> None:
+    completion, known = shop
+    found = completion.attribute_keys(Search(where=parsed(text)))
+    assert found.complete, found.reason
+    rows = rows_of(known, text)
+    expected: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        resource = {k for k, _ in row.resource} | ({"service.name"} if row.service else set())
+        expected.update({("resource", key) for key in resource})
+        expected.update({("event", k) for e in row.span.events for k, _ in pairs(e.attributes)})
+        expected.update({("link", k) for e in row.span.links for k, _ in pairs(e.attributes)})
+        expected.update({("scope", k) for k, _ in row.scope_attributes})
+        expected.update({("span", k) for k, _ in pairs(row.span.attributes)})
+    assert {(one.place, one.key): one.spans for one in found.found} == expected
+    types = {one.key: one.type for one in found.found if one.place == "span"}
+    assert (types["n"], types["text"], types["ok"], types["tags"]) == ("number", "text", "boolean", "list")
+
+
+def test_the_time_of_the_search_bounds_what_is_counted(shop: Any) -> None:
+    completion, known = shop
+    nothing = completion.attribute_values(Search(from_unix_nano=NOW + 10**6 * SECOND), ValuesAsked("attr", "n"))
+    assert (list(nothing.found), nothing.complete) == ([], True)
+    newest = max(row.span.start_time_unix_nano for rows in known.traces.values() for row in rows)
+    found = completion.attribute_keys(Search(from_unix_nano=newest))
+    assert 0 < len(found.found) < 15
+
+
+def test_a_query_over_several_spans_counts_all_spans_of_its_traces(shop: Any) -> None:
+    completion, known = shop
+    text = "{service=cart} and {failed=true}"
+    node = parsed(text)
+    matching = [rows for rows in known.traces.values() if holds(node, rows)]
+    expected = counted([row for rows in matching for row in rows], lambda row: [STATUS_WORDS[row.span.status.code]])
+    assert values(completion, "status", text=text) == expected
+
+
+def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
+    shop: Any, opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completion, _ = shop
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "many"
+    scope = group.scope_spans.add()
+    long_ago = NOW - 10**6 * SECOND
+    for number in range(20_000):
+        span = scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=b"s" * 8, name=f"op {number // 2_000}")
+        span.start_time_unix_nano = span.end_time_unix_nano = long_ago + number
+        span.attributes.add(key="tenth").value.int_value = number % 10
+    opened.put([request])
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 5_000)
+    search = Search(from_unix_nano=long_ago, to_unix_nano=long_ago + SECOND)
+    found = completion.attribute_values(search, ValuesAsked("attr", "tenth"))
+    assert (found.complete, found.reason) == (False, "counted in one of 4 of about 20,000 spans")
+    assert {one.value for one in found.found} == {str(n) for n in range(10)}
+    assert 2_000 <= sum(one.spans for one in found.found) <= 8_000
+    assert completion.attribute_keys(search).complete is False
+    # Names are counted exactly however many there are.
+    names = completion.attribute_values(search, ValuesAsked("name"))
+    assert [one.spans for one in names.found] == [2_000] * 10
+
+
+def test_of_a_query_that_many_traces_match_the_newest_are_looked_at(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    completion, known = shop
+    monkeypatch.setattr(chdb_completion, "NEWEST", 3)
+    node = parsed("status=error")
+    found = completion.attribute_values(Search(where=node), ValuesAsked("event", limit=ALL))
+    assert (found.complete, found.reason) == (False, "looked at the newest 3 traces that match")
+    matching = [rows for rows in known.traces.values() if holds(node, rows)]
+    newest = sorted(matching, key=start_of, reverse=True)[:3]
+    rows = [row for rows in newest for row in rows if row.span.status.code == 2]
+    assert {one.value: one.spans for one in found.found} == counted(rows, lambda r: {e.name for e in r.span.events})

@@ -1,0 +1,202 @@
+"""Figures about all traces of a search against counting by hand: totals, percentiles, every cell of the heatmap, every facet."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import random
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew_server.model.families import FAMILIES
+from clew_server.model.query_tree import Node
+from clew_server.model.search import Search
+from clew_server.model.summary import Box, Summary, Totals
+from clew_server.query.language.parser import parse
+from clew_server.store import chdb_summary
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
+from evaluator import NOW, SECOND, Known, Row, duration_of, holds, is_failed, made, pairs, start_of, text_of
+
+pytestmark = pytest.mark.timeout(600)
+
+NEWEST = {name: family[0] for family in FAMILIES for name in family}
+QUERIES = [
+    "",
+    "service=cart",
+    "{kind=client} and {failed=true}",
+    "{root=true} >> {n exists}",
+    "trace.spans>1 failed=false",
+]
+
+Traces = dict[str, list[Row]]
+
+
+@pytest.fixture(scope="module")
+def shop(opened: Any) -> tuple[Any, Known]:
+    known, requests = made(random.Random(21), 50)
+    for request in [*requests, requests[1]]:  # one of them twice
+        opened.put([request])
+    opened.store.reader.question = functools.partial(opened.store.reader.question, seconds=300.0)
+    return opened.store.summaries, known
+
+
+def parsed(text: str) -> Node | None:
+    return parse(text, lambda _: NOW)
+
+
+def matching(known: Known, text: str, from_ns: int = 0, to_ns: int = 1 << 62) -> Traces:
+    node = parsed(text)
+    return {one: rows for one, rows in known.traces.items() if from_ns <= start_of(rows) < to_ns and holds(node, rows)}
+
+
+def has_failed(rows: list[Row]) -> bool:
+    return any(is_failed(row) for row in rows)
+
+
+def is_in(rows: list[Row], box: Box | None) -> bool:
+    return box is not None and (
+        box.from_unix_nano <= start_of(rows) < box.to_unix_nano
+        and box.shortest_ns <= duration_of(rows) < box.longest_ns
+    )
+
+
+def totals_of(traces: Traces, box: Box | None) -> Totals:
+    return Totals(
+        len(traces),
+        sum(map(has_failed, traces.values())),
+        sum(is_in(rows, box) for rows in traces.values()),
+        sum(is_in(rows, box) and has_failed(rows) for rows in traces.values()),
+    )
+
+
+def cells_of(summary: Summary, traces: Traces) -> list[tuple[int, int, int, int]]:
+    x_ns, y_ns = summary.heatmap.x_unix_nano, summary.heatmap.y_ns
+    count: Counter[tuple[int, int]] = Counter()
+    failed: Counter[tuple[int, int]] = Counter()
+    for rows in traces.values():
+        cell = bisect.bisect_right(x_ns, start_of(rows)) - 1, bisect.bisect_right(y_ns, duration_of(rows)) - 1
+        assert 0 <= cell[0] < len(x_ns) - 1
+        assert 0 <= cell[1] < len(y_ns) - 1
+        count[cell] += 1
+        failed[cell] += has_failed(rows)
+    return sorted((*cell, count[cell], failed[cell]) for cell in count)
+
+
+def items_of(row: Row) -> set[tuple[str, str, str]]:
+    span = row.span
+    words = {
+        "service": row.service,
+        "name": span.name,
+        "kind": ["unspecified", "internal", "server", "client", "producer", "consumer"][span.kind],
+        "status": ["unset", "ok", "error"][span.status.code],
+    }
+    items = {("language", key, value) for key, value in words.items()}
+    for key, value in pairs(span.attributes):
+        if value.WhichOneof("value") in ("string_value", "bool_value", "int_value"):
+            items.add(("span", NEWEST.get(key, key), text_of(value)))
+    for key, value in row.resource:
+        text = text_of(value)
+        if value.WhichOneof("value") == "double_value":  # values of resources lose their types
+            text = {
+                "Infinity": "inf",
+                "NaN": "nan",
+                "5.0": "5",
+                "200.0": "200",
+                "1e+21": "1e21",
+                "-0.0": "-0",
+                "1e-07": "1e-7",
+            }.get(text, text)
+        items.add(("resource", NEWEST.get(key, key), text))
+    return items
+
+
+def facets_of(traces: Traces, box: Box | None) -> dict[tuple[str, str], dict[str, tuple[int, int, int]]]:
+    found: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
+    for rows in traces.values():
+        for place, key, value in set().union(*map(items_of, rows)):
+            counts = found[place, key][value]
+            counts[0] += 1
+            counts[1] += has_failed(rows)
+            counts[2] += is_in(rows, box)
+    return {one: {value: (a, b, c) for value, (a, b, c) in values.items()} for one, values in found.items()}
+
+
+def check(summary: Summary, traces: Traces, box: Box | None) -> None:
+    assert summary.totals == totals_of(traces, box)
+    lengths = sorted(map(duration_of, traces.values()))
+    assert list(summary.lengths_ns) == [lengths[int(level * len(lengths))] for level in (0.5, 0.95, 0.99)]
+    assert list(summary.heatmap.cells) == cells_of(summary, traces)
+
+
+def counted(summary: Summary) -> dict[tuple[str, str], dict[str, tuple[int, int, int]]]:
+    for facet in summary.facets:
+        counts = [value.traces for value in facet.values]
+        assert counts == sorted(counts, reverse=True)
+    return {
+        (one.place, one.key): {v.value: (v.traces, v.failed, v.selected) for v in one.values} for one in summary.facets
+    }
+
+
+@pytest.mark.parametrize("text", QUERIES)
+def test_every_figure_equals_counting_by_hand(shop: Any, text: str) -> None:
+    summaries, known = shop
+    traces = matching(known, text) if "spans" not in text else {}
+    if not traces:  # a span that came twice counts twice in trace.spans
+        traces = {one: rows for one, rows in matching(known, "failed=false").items() if len(rows) > 1}
+        text = "{failed=false} and trace.services>0"
+        traces = matching(known, text)
+    middle = sorted(map(duration_of, traces.values()))[len(traces) // 2]
+    box = Box(NOW - 200 * SECOND, NOW + SECOND, 1, middle + 1)
+    summary = summaries.summary(Search(where=parsed(text)), box)
+    assert summary.complete, summary.reason
+    check(summary, traces, box)
+    assert summary.facets_of == summary.totals
+    assert counted(summary) == facets_of(traces, box)
+
+
+def test_a_time_bounds_the_traces_and_the_heatmap(shop: Any) -> None:
+    summaries, known = shop
+    starts = sorted(start_of(rows) for rows in known.traces.values())
+    from_ns, to_ns = starts[10], starts[-5]
+    summary = summaries.summary(Search(from_unix_nano=from_ns, to_unix_nano=to_ns), None)
+    traces = matching(known, "", from_ns, to_ns)
+    check(summary, traces, None)
+    assert counted(summary) == facets_of(traces, None)
+    edges = summary.heatmap.x_unix_nano
+    assert edges[0] <= from_ns < edges[1]
+    assert edges[-2] < to_ns <= edges[-1]
+
+
+def test_nothing_that_matches_is_an_answer(shop: Any) -> None:
+    summaries, _ = shop
+    summary = summaries.summary(Search(where=parsed("service=nobody")), None)
+    assert (summary.totals, summary.complete, list(summary.facets)) == (Totals(0, 0, 0, 0), True, [])
+
+
+def test_facets_of_too_many_spans_are_counted_in_a_part_of_the_time_that_is_said(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summaries, known = shop
+    monkeypatch.setattr(chdb_summary, "FACET_SPANS", 60)
+    summary = summaries.summary(Search(), None)
+    check(summary, known.traces, None)
+    assert not summary.complete
+    assert summary.reason.startswith("facets are counted in the traces that start from ")
+    part = matching(known, "", summary.facets_from_unix_nano, summary.facets_to_unix_nano)
+    assert 0 < len(part) < len(known.traces)
+    assert summary.facets_of == totals_of(part, None)
+    assert counted(summary) == facets_of(part, None)
+
+
+def test_a_key_with_many_values_is_no_facet(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    summaries, known = shop
+    monkeypatch.setattr(chdb_summary, "MOST_VALUES", 3)
+    expected = {
+        one for one, values in facets_of(known.traces, None).items() if len(values) <= 3 or one[0] == "language"
+    }
+    assert set(counted(summaries.summary(Search(), None))) == expected
