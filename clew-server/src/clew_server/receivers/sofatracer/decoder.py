@@ -43,4 +43,4 @@ def decode(body: bytes, head: Head) -> OtlpBatch:
             raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes, written as OTLP")
     if rejected and not size and rejected["malformed"] == rejected.total():
         raise BadInput("no line of a digest log of SOFATracer among these", code="malformed")
-    return batch(groups.request(), received=body, rejected=rejected)
+    return batch(groups, received=body, rejected=rejected)
