@@ -127,7 +127,7 @@ def test_lost_parts_of_the_store_are_said_and_the_rest_is_answered(make_server: 
     assert server.stop() == 0
 
 
-def test_parts_that_cannot_be_loaded_are_counted(make_server: Callable[..., Server]) -> None:
+def test_what_cannot_be_read_at_a_start_is_said_and_counted(make_server: Callable[..., Server]) -> None:
     server = make_server().start()
     server.export(request("broken", [span() for _ in range(20)]))
     server.flush()
@@ -135,9 +135,15 @@ def test_parts_that_cannot_be_loaded_are_counted(make_server: Callable[..., Serv
     spans = (server.data_dir / "chdb" / "data" / "default" / "spans").resolve()
     for path in spans.glob("20*/columns.txt"):
         path.write_text("nonsense")
+    (server.data_dir / "agents" / "facts").write_bytes(b"nonsense" * 10)
     server.start()
     said_everywhere(server, "store_damage")
     assert server.status()["damaged_store_parts"] >= 1
+    kept = server.data_dir / "agents" / "facts.damaged"
+    assert str(kept) in said_everywhere(server, "agents_damage")["message"]
+    assert server.status()["damaged_agents_bytes"] == kept.stat().st_size == 80
+    kept.unlink()
+    wait_for(lambda: trouble(server, "agents_damage") is None)
     assert server.stop() == 0
 
 

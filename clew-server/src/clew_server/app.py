@@ -379,6 +379,14 @@ class App:
             else None,
             count=max(1, log.damaged_files),
         )
+        agents_bytes = self._remembered.statistics().kept_bytes
+        self.troubles.observe(
+            "agents_damage",
+            f"{agents_bytes} bytes of what agents said of themselves could not be read; they are kept in"
+            f" {self._folder.agents / 'facts.damaged'}; restart the agents, then move the file away"
+            if agents_bytes
+            else None,
+        )
         self.troubles.observe(
             "log_foreign",
             f"{_count(log.foreign_files, 'file or folder', 'files or folders')} in {self._folder.wal} that clew did not write:"
@@ -420,6 +428,7 @@ class App:
             retention_s=self._config.retention_s,
             refused_requests=intake.refused_requests,
             damaged_log_bytes=log.damaged_bytes,
+            damaged_agents_bytes=self._remembered.statistics().kept_bytes,
             damaged_store_parts=stored.damaged_parts,
             troubles=tuple(trouble.status() for trouble in await self.current_troubles()),
             receivers=tuple(state.status() for state in self._listeners.states),

@@ -86,6 +86,7 @@ class Status:
     retention_s: int = _gauge("Age at which arrival days are dropped")
     refused_requests: int = _counter("Requests answered with an error since start")
     damaged_log_bytes: int = _gauge("Bytes of the log that could not be read and are kept in *.damaged")
+    damaged_agents_bytes: int = _gauge("Bytes of what agents said that could not be read and are kept in facts.damaged")
     damaged_store_parts: int = _gauge("Parts of the store that could not be loaded and were put aside")
     troubles: tuple[TroubleStatus, ...]
     receivers: tuple[ReceiverStatus, ...]

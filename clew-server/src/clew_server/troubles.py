@@ -13,6 +13,7 @@ from clew_server.status import TroubleStatus
 KINDS: Final = {
     "log": "new spans are refused, because the log cannot be written",
     "log_damage": "spans that had been acknowledged were lost from the log",
+    "agents_damage": "names that agents said once were lost: spans may show numbers in their place",
     "log_foreign": "the log's folder holds what clew did not write",
     "writer": "acknowledged spans wait in the log, because they cannot be stored",
     "store_damage": "stored spans were lost, or can be read in part only",

@@ -141,7 +141,28 @@ def test_a_damaged_record_is_skipped_and_counted_and_costs_the_others_nothing(fo
             assert keys(known) == [f"k{one}" for one in range(5) if one != number], at
             if number < 4:  # at the end, a length that is too long cannot be told from a torn tail
                 assert known.statistics().damaged == 1
+                assert (folder / "facts.damaged").read_bytes() == damaged[start:end]
+                assert known.statistics().kept_bytes == end - start
             known.close()
+            (folder / "facts.damaged").unlink(missing_ok=True)
+
+
+def test_damage_is_said_until_somebody_moves_it_away_and_is_not_kept_twice(folder: Path) -> None:
+    whole = bytearray(filled(folder))
+    whole[20] ^= 1
+    for _ in range(2):  # the second time as after a crash between the keeping and the cutting
+        (folder / "facts").write_bytes(whole)
+        known = opened(folder)
+        kept_bytes = known.statistics().kept_bytes
+        assert kept_bytes == whole.index(b"\xc1ag1", 1)
+        add(known, Fact("a", "new", b"n"))
+        known.close()
+    known = opened(folder)
+    assert (keys(known), known.statistics().damaged) == (["k1", "k2", "k3", "k4", "new"], 0)
+    assert known.statistics().kept_bytes == kept_bytes
+    (folder / "facts.damaged").unlink()
+    assert known.statistics().kept_bytes == 0
+    known.close()
 
 
 def test_a_file_of_other_bytes_is_no_reason_not_to_start(folder: Path) -> None:

@@ -29,6 +29,7 @@ export interface Trouble {
   what:
     | 'log'
     | 'log_damage'
+    | 'agents_damage'
     | 'log_foreign'
     | 'writer'
     | 'store_damage'
@@ -59,6 +60,7 @@ export interface Status {
   retention_s: number
   refused_requests: number
   damaged_log_bytes: number
+  damaged_agents_bytes: number
   damaged_store_parts: number
   troubles: Trouble[]
   receivers: Receiver[]

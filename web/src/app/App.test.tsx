@@ -24,6 +24,7 @@ const STATUS: Status = {
   max_disk_bytes: 20e9,
   retention_s: 604_800,
   damaged_log_bytes: 0,
+  damaged_agents_bytes: 0,
   damaged_store_parts: 0,
   troubles: [],
   receivers: [

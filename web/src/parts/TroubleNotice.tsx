@@ -14,6 +14,7 @@ const POLL_MS = 30_000
 const SENTENCES: Record<Trouble['what'], string> = {
   log: 'New spans are refused: the log cannot be written.',
   log_damage: 'Some spans were lost: the log is damaged.',
+  agents_damage: 'Names that agents said once were lost: restart the agents.',
   log_foreign: 'The folder of the log holds files that are not clew’s.',
   writer: 'New spans are kept but cannot be searched yet: storing them fails.',
   store_damage: 'Some stored spans were lost or cannot be read.',

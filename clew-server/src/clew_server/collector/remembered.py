@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
-from clew_server.collector.files import sync_folder
+from clew_server.collector.files import damage_kept_for, keep_damage, sync_folder, write_durably
 from clew_server.errors import TooLarge, Unavailable
 from clew_server.model.facts import NO_FACTS, Fact
 
@@ -50,6 +50,8 @@ class Statistics(NamedTuple):
     facts: int
     known_bytes: int
     damaged: int
+    kept_bytes: int
+    """What could not be read at this start or an earlier one and is kept in `facts.damaged`, while that file is there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -92,19 +94,30 @@ class Remembered:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clew-agents")
 
     def open(self) -> None:
-        """Read what is there; a torn end is cut off, a damaged record is skipped and counted. Raises OSError."""
+        """Read what is there; a torn end is cut off, a damaged record is skipped, counted and kept apart. Raises OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         data = self._path.read_bytes()
-        end = 0
+        at = end = 0
+        good: list[bytes] = []
+        lost: list[bytes] = []
         for found in _scan(data):
             if found.fact is None:
                 self._damaged += 1
-                continue
-            end = found.end
-            self._learn(*found.fact)
-        if end < len(data):
-            # Whatever stands behind the last good record was cut short by a crash, or cannot be read.
+                lost.append(data[at : found.end])
+            else:
+                end = found.end
+                good.append(data[at : found.end])
+                self._learn(*found.fact)
+            at = found.end
+        if lost:
+            keep_damage(self._path, b"".join(lost))
+            write_durably(self._path, b"".join(good))
+            os.close(self._fd)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            end = sum(map(len, good))
+        elif end < len(data):
+            # Whatever stands behind the last good record was cut short by a crash.
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         if not data:
@@ -112,9 +125,10 @@ class Remembered:
         self._file_bytes = end
         if self._damaged:
             _log.warning(
-                "%d records in %s cannot be read and are skipped: names that agents sent may be missing, until they send them again",
-                self._damaged,
+                "%s: %d stretches that cannot be read are kept in %s: names that agents sent may be missing, until they send them again",
                 self._path,
+                self._damaged,
+                damage_kept_for(self._path).name,
             )
 
     def close(self) -> None:
@@ -139,7 +153,10 @@ class Remembered:
     def statistics(self) -> Statistics:
         """Counts of now."""
         facts = sum(len(agent.facts) for agent in list(self._agents.values()))
-        return Statistics(len(self._agents), facts, self._size_bytes, self._damaged)
+        kept_bytes = 0
+        with contextlib.suppress(OSError):
+            kept_bytes = damage_kept_for(self._path).stat().st_size
+        return Statistics(len(self._agents), facts, self._size_bytes, self._damaged, kept_bytes)
 
     async def add(self, system: str, facts: Iterable[Fact]) -> None:
         """Return when these are durable; what is known already costs nothing. Facts that come together are written together.
