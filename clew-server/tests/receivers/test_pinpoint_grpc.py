@@ -12,7 +12,7 @@ import pytest
 
 from clew_server.receivers.pinpoint import specs
 from clew_server.testing import ReceiverStand, pinpoint
-from clew_server.testing.pinpoint import Event, Span
+from clew_server.testing.pinpoint import Chunk, Event, Span
 
 SUCCESS = b"\x08\x01"
 METADATA = tuple(pinpoint.HEADERS.items())
@@ -95,6 +95,28 @@ def test_a_broken_message_in_a_stream_costs_itself_and_the_stream_goes_on(stand:
         assert list(agent.stream(specs.SEND_SPAN, iter(messages))) == [b""]
     assert sorted(one.span_id[-1] for one in stand.logged()) == [1, 2]
     assert stand.state.refused_requests == 1
+
+
+def test_of_a_batch_each_message_is_taken_that_is_one_and_the_agent_is_told_of_the_others(stand: ReceiverStand) -> None:
+    good = [
+        pinpoint.span_message(Span(1, events=[Event(0, 1)])),
+        pinpoint.chunk_message(Chunk(1, events=[Event(1, 1)])),
+        pinpoint.span_message(Span(2)),
+    ]
+    with Agent(stand, 2) as agent:
+        assert agent.say(specs.SEND_SPAN_BATCH, pinpoint.batch_message(good)) == b""
+        assert len(stand.logged()) == 4
+        answer = agent.say(
+            specs.SEND_SPAN_BATCH, pinpoint.batch_message([pinpoint.span_message(Span(3)), b"\xff", b"\x0a\x7f"])
+        )
+        assert answer.startswith(b"\x0a")
+        assert b"\x08\x02" in answer
+        assert b"2 spans rejected" in answer
+        with pytest.raises(grpc.RpcError, match="PSpanMessageBatch") as raised:
+            agent.say(specs.SEND_SPAN_BATCH, b"\x0a\x7f")
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert sorted(one.span_id[-1] for one in stand.logged() if one.name == "/") == [1, 2, 3]
+    assert stand.intake.statistics().rejected_spans == {"malformed": 2}
 
 
 def test_a_span_is_in_the_log_while_its_stream_is_still_open_and_commands_wait(stand: ReceiverStand) -> None:

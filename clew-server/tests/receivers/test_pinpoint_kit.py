@@ -15,6 +15,18 @@ def transaction(span: SentSpan) -> tuple[str, int, int]:
     return agent, int(start), int(sequence)
 
 
+def span_message(one: SentSpan) -> bytes:
+    return pinpoint.span_message(
+        pinpoint.Span(
+            int.from_bytes(one.span_id, "big", signed=True),
+            transaction(one),
+            rpc=one.name,
+            start_ms=one.start_unix_nano // 1_000_000,
+            elapsed_ms=1,
+        )
+    )
+
+
 class TestSpansOverGrpc(ReceiverKit):
     spec = specs.COLLECTOR
     path = specs.SEND_SPAN
@@ -24,18 +36,17 @@ class TestSpansOverGrpc(ReceiverKit):
 
     def encode(self, spans: Sequence[SentSpan]) -> bytes:
         # Messages of protobuf behind each other are one: the last span of them counts.
-        return b"".join(
-            pinpoint.span_message(
-                pinpoint.Span(
-                    int.from_bytes(one.span_id, "big", signed=True),
-                    transaction(one),
-                    rpc=one.name,
-                    start_ms=one.start_unix_nano // 1_000_000,
-                    elapsed_ms=1,
-                )
-            )
-            for one in spans[-1:]
-        )
+        return b"".join(map(span_message, spans[-1:]))
+
+
+class TestBatchesOverGrpc(ReceiverKit):
+    spec = specs.COLLECTOR
+    path = specs.SEND_SPAN_BATCH
+    headers = pinpoint.HEADERS | {"applicationname": "service-0"}
+    services = 1
+
+    def encode(self, spans: Sequence[SentSpan]) -> bytes:
+        return pinpoint.batch_message([span_message(one) for one in spans])
 
 
 class TestJsonOverTcp(ReceiverKit):

@@ -115,6 +115,11 @@ def chunk_message(chunk: Chunk) -> bytes:
     return delimited(2, body)
 
 
+def batch_message(messages: Sequence[bytes]) -> bytes:
+    """A `PSpanMessageBatch` of messages of `span_message` and `chunk_message`."""
+    return b"".join([delimited(1, message) for message in messages])
+
+
 def api_metadata(api_id: int, text: str, line: int = -1, type_: int = 0) -> bytes:
     """A `PApiMetaData`."""
     return _number(1, api_id) + _text(2, text) + _number(3, line) + _number(4, type_)

@@ -22,7 +22,7 @@ from clew_server.receivers.jaeger.roots import roots
 from clew_server.receivers.jaeger.sampling import Sampling
 from clew_server.receivers.jaeger.strategies import strategies_from
 from clew_server.receivers.otlp_receivers import PATHS
-from clew_server.receivers.pinpoint.specs import EXCEPTIONS, SEND_SPAN
+from clew_server.receivers.pinpoint.specs import EXCEPTIONS, SEND_SPAN, SEND_SPAN_BATCH
 from clew_server.receivers.skywalking.specs import COLLECT, COLLECT_IN_SYNC
 from clew_server.receivers.zipkin.decoder import V1_PATH, V2_PATH
 from clew_server.testing import pinpoint
@@ -57,7 +57,7 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
     "skywalking-grpc": {"collect": Head(path=COLLECT), "collectInSync": Head(path=COLLECT_IN_SYNC)},
     "pinpoint": {
         path.rpartition("/")[2]: Head(path=path, content_type=PROTOBUF, headers=pinpoint.HEADERS)
-        for path in (SEND_SPAN, EXCEPTIONS)
+        for path in (SEND_SPAN, SEND_SPAN_BATCH, EXCEPTIONS)
     },
     "datadog": {
         "v04": Head(path=V04, content_type="application/msgpack"),

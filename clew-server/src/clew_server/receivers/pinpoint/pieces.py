@@ -201,6 +201,10 @@ class Writer:
         )
         self._fragments += 1
 
+    def malformed(self) -> None:
+        """Count a message whose bytes are none."""
+        self._rejected["malformed"] += 1
+
     def batch(self, received: bytes) -> OtlpBatch:
         """What was collected. Raises TooLarge beyond the limits of a request."""
         found = batch(self._groups, received=received, rejected=self._rejected)

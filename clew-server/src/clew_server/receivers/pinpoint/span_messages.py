@@ -1,20 +1,24 @@
-"""A `PSpanMessage`, which is a span with events or a chunk of events, into OTLP. No I/O."""
+"""A `PSpanMessage`, which is a span with events or a chunk of events, and a batch of them, into OTLP. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from clew_server.errors import BadInput, TooLarge
 from clew_server.model import pinpoint as words
-from clew_server.receivers.contract import Head, OtlpBatch
+from clew_server.receivers.contract import MAX_REQUEST_SPANS, Head, OtlpBatch
 from clew_server.receivers.foreign.conventions import Value
 from clew_server.receivers.foreign.texts import text
 from clew_server.receivers.pinpoint.annotations import put_all, put_attributes
 from clew_server.receivers.pinpoint.metadata import agent_of, parsed, resource_of, transaction_of
 from clew_server.receivers.pinpoint.pieces import NONE, Event, Failure, Owner, Writer, put_accepted
 from clew_server.receivers.pinpoint.types import service_type, span_kind
+from clew_server.receivers.wire import Field, fields
 
 _VERSION: Final = 1
+_MESSAGES: Final = 1
+"""The one field of a `PSpanMessageBatch`: its messages."""
 
 
 def decode_span_message(body: bytes, head: Head) -> OtlpBatch:
@@ -23,11 +27,47 @@ def decode_span_message(body: bytes, head: Head) -> OtlpBatch:
     agent = agent_of(head)
     facts = head.known.of(agent)
     writer = Writer()
+    _add(writer, message, head, facts)
+    return writer.batch(f"{agent}\n".encode() + body)
+
+
+def decode_span_batch(body: bytes, head: Head) -> OtlpBatch:
+    """A `PSpanMessageBatch`. A message that is none costs itself only. Raises BadInput, TooLarge."""
+    agent = agent_of(head)
+    facts = head.known.of(agent)
+    writer = Writer()
+    try:
+        places = [(one.content, one.end) for one in _messages(body)]
+    except BadInput as error:
+        if isinstance(error, TooLarge):
+            raise
+        why = str(error).rpartition("request: ")[2]
+        raise BadInput(f"the bytes are not a PSpanMessageBatch of Pinpoint: {why}", code="malformed") from error
+    for at, end in places:
+        try:
+            message = parsed("PSpanMessage", body[at:end])
+        except BadInput as error:
+            if isinstance(error, TooLarge):
+                raise
+            writer.malformed()
+        else:
+            _add(writer, message, head, facts)
+    return writer.batch(f"{agent}\n".encode() + body)
+
+
+def _messages(body: bytes) -> Iterator[Field]:
+    for count, field in enumerate(fields(body, 0, len(body)), 1):
+        if count > MAX_REQUEST_SPANS:
+            raise TooLarge(f"more than {MAX_REQUEST_SPANS} messages in one request")
+        if field.number == _MESSAGES and field.wire_type == 2:
+            yield field
+
+
+def _add(writer: Writer, message: Any, head: Head, facts: Mapping[str, bytes]) -> None:
     if message.HasField("span"):
         _span(writer, message.span, head, facts)
     if message.HasField("spanChunk"):
         _chunk(writer, message.spanChunk, head, facts)
-    return writer.batch(f"{agent}\n".encode() + body)
 
 
 def _span(writer: Writer, one: Any, head: Head, facts: Mapping[str, bytes]) -> None:
