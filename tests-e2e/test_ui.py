@@ -98,7 +98,7 @@ def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(
     server: Server, story: Story, open_page: OpenPage
 ) -> None:
     page = open_page(server, "/search")
-    box = page.get_by_role("textbox", name="Query or trace id")
+    box = page.get_by_role("combobox", name="Query or trace id")
     box.fill(f"service={story.user}")
     box.press("Enter")
     table = page.get_by_role("table", name="Traces")
@@ -139,7 +139,7 @@ def test_a_trace_opens_by_its_address_with_every_span_in_the_treegrid(
 
 def test_a_pasted_trace_id_opens_its_trace(server: Server, story: Story, open_page: OpenPage) -> None:
     page = open_page(server, "/search")
-    box = page.get_by_role("textbox", name="Query or trace id")
+    box = page.get_by_role("combobox", name="Query or trace id")
     box.fill(story.failing.hex().upper())
     box.press("Enter")
     page.wait_for_url(f"**/trace/{story.failing.hex()}*")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +69,9 @@ def shop(server: Server) -> Shop:
     return Shop(service, database, *made[0])
 
 
+QUERY_BOX = "Query or trace id"
+
+
 def rows_of(page: Page) -> Locator:
     return page.get_by_role("table", name="Traces").locator("tbody").get_by_role("row")
 
@@ -123,7 +128,7 @@ def test_an_attribute_of_a_span_becomes_a_column_and_a_condition(
     expect(rows_of(page).first.get_by_role("cell", name=shop.database, exact=True)).to_be_visible(timeout=30_000)
     page.go_back()
     details.get_by_role("link", name="Exclude this value of db.namespace").click()
-    box = page.get_by_role("textbox", name="Query or trace id")
+    box = page.get_by_role("combobox", name="Query or trace id")
     expect(box).to_have_value(re.compile(r"service=\S+ db.namespace!=\S+"))
     expect(rows_of(page).first).to_be_visible()  # spans of these traces that have no database
     page.get_by_role("button", name="Remove the column db.namespace").click()
@@ -133,7 +138,7 @@ def test_an_attribute_of_a_span_becomes_a_column_and_a_condition(
 def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: OpenPage) -> None:
     page = open_page(server, "/search?q=name%3Dnothing")
     asked = asked_for(page)
-    box = page.get_by_role("textbox", name="Query or trace id")
+    box = page.get_by_role("combobox", name="Query or trace id")
     box.fill(f"service={shop.service}")
     box.press("Enter")
     expect(rows_of(page).first).to_contain_text("OperationalError", timeout=30_000)
@@ -222,8 +227,101 @@ def test_traces_of_one_span_are_left_out_on_demand(server: Server, open_page: Op
     hide.click()
     expect(rows_of(page)).to_have_count(1)
     expect(rows_of(page).first).to_contain_text("process task")
-    expect(page.get_by_role("textbox", name="Query or trace id")).to_have_value(f"service={service} trace.spans>1")
+    expect(page.get_by_role("combobox", name="Query or trace id")).to_have_value(f"service={service} trace.spans>1")
     expect(hide).to_have_attribute("aria-pressed", "true")
     assert violations(page) == []
     hide.click()
     expect(rows_of(page)).to_have_count(6)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_query_is_written_with_the_keyboard_from_suggestions(
+    server: Server, shop: Shop, open_page: OpenPage, theme: str
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}", theme=theme)
+    page.keyboard.press("/")
+    box = page.get_by_role("combobox", name=QUERY_BOX)
+    expect(box).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.type(" stat")
+    expect(page.get_by_role("option", name="status status of the span")).to_be_visible()
+    assert violations(page) == []
+    for key in ("Tab", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    expect(box).to_have_value(f"service={shop.service} status=")
+    page.keyboard.type("er")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(rows_of(page)).to_have_count(3, timeout=30_000)
+    assert "status%3Derror" in page.url
+
+
+def test_a_time_range_is_chosen_with_a_calendar_and_a_relative_one_stays_relative(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}")
+    choice = page.get_by_role("combobox", name="Time range")
+    choice.select_option("Other times…")
+    dialog = page.get_by_role("dialog", name="Time range")
+    dialog.get_by_label("How many").fill("3")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Show").click()
+    expect(dialog).to_have_count(0)
+    page.wait_for_url("**from=now-3h*")
+    choice.select_option("Other times…")
+    dialog.get_by_label("From", exact=True).fill("2026-11-22T10:00:00")
+    dialog.get_by_label("To", exact=True).fill("2026-11-22T09:00:00")
+    dialog.get_by_role("button", name="Show").click()
+    expect(dialog.get_by_role("alert")).to_have_text("The beginning must be before the end.")
+    dialog.get_by_label("To", exact=True).fill("2026-11-22T11:00:00")
+    dialog.get_by_role("button", name="Show").click()
+    page.wait_for_url("**from=2026-11-22T10:00:00.000Z&to=2026-11-22T11:00:00.000Z*")
+    page.reload()
+    expect(choice).to_contain_text("2026-11-22 10:00 UTC to 2026-11-22 11:00 UTC")
+    page.go_back()
+    page.wait_for_url("**from=now-3h*")
+
+
+def test_a_search_is_saved_by_name_and_taken_to_another_browser(
+    server: Server, shop: Shop, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}&cols=db.namespace")
+    page.get_by_role("button", name="Saved").click()
+    page.get_by_label("Name of this search").fill("orders")
+    page.keyboard.press("Enter")
+    saved = page.get_by_role("list", name="Saved searches")
+    expect(saved.get_by_role("link", name="orders")).to_be_visible()
+    assert violations(page) == []
+    with page.expect_download() as given:
+        page.get_by_role("button", name="Export").click()
+    file = tmp_path / "searches.json"
+    given.value.save_as(file)
+    other = open_page(server, "/search", width=390)
+    other.get_by_role("button", name="Saved").click()
+    other.get_by_label("File of saved searches").set_input_files(file)
+    taken = other.get_by_role("list", name="Saved searches").get_by_role("link", name="orders", exact=True)
+    taken.click()
+    expect(other.get_by_role("combobox", name=QUERY_BOX)).to_have_value(f"service={shop.service}")
+    assert other.evaluate("document.documentElement.scrollWidth") <= 390
+    other.get_by_role("button", name="Forget orders").click()
+    expect(taken).to_have_count(0)
+
+
+def test_the_rows_shown_are_given_as_csv_and_json_with_added_columns(
+    server: Server, shop: Shop, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}&cols=db.namespace")
+    page.get_by_role("button", name="Rows").click()
+    shown = rows_of(page).count()
+    files = {}
+    for form in ("CSV", "JSON"):
+        with page.expect_download(timeout=60_000) as given:
+            page.get_by_role("button", name=form).click()
+        files[form] = tmp_path / form
+        given.value.save_as(files[form])
+    rows = list(csv.DictReader(files["CSV"].read_text().splitlines()))
+    assert len(rows) == shown == len(json.loads(files["JSON"].read_text()))
+    failed = next(row for row in rows if row["trace_id"] == shop.failed)
+    assert failed["failed_type"] == "sqlite3.OperationalError"
+    assert failed["db.namespace"] == shop.database
+    assert failed["time_went"] == shop.database

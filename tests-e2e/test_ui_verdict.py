@@ -425,7 +425,7 @@ def test_every_key_does_what_the_help_says(server: Server, shop: Shop, open_page
     expect(page.get_by_role("combobox", name="Time range")).to_be_focused()
     grid.focus()
     press("/")
-    expect(page.get_by_role("textbox", name="Query or trace id")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Query or trace id")).to_be_focused()
     press("Escape")
     press("[")
     expect(page).to_have_url(re.compile("/search[?].*from=20"))

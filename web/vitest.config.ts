@@ -6,7 +6,16 @@ export default defineConfig({
     restoreMocks: true,
     projects: [
       { extends: true, test: { name: 'modules', environment: 'node', include: ['src/**/*.test.ts'] } },
-      { extends: true, test: { name: 'parts', environment: 'happy-dom', include: ['src/**/*.test.tsx'] } },
+      {
+        extends: true,
+        test: {
+          name: 'parts',
+          environment: 'happy-dom',
+          include: ['src/**/*.test.tsx'],
+          setupFiles: ['src/slowMachine.setup.ts'],
+          testTimeout: 60_000,
+        },
+      },
     ],
   },
 })

@@ -144,7 +144,7 @@ it('asks for the default hour, and for all there is when told so', async () => {
 it('opens a pasted trace id', async () => {
   answers[`traces/${TRACE_ID}/skeleton`] = { body: SKELETON }
   open('/search')
-  const box = await screen.findByRole('textbox', { name: 'Query or trace id' })
+  const box = await screen.findByRole('combobox', { name: 'Query or trace id' })
   fireEvent.change(box, { target: { value: TRACE_ID.toUpperCase() } })
   fireEvent.submit(box)
   await waitFor(() => expect(location.pathname).toBe(`/trace/${TRACE_ID}`))
@@ -164,7 +164,9 @@ it('shows what is wrong with a query, below its character', async () => {
   }
   open('/search?q=abc%20foo')
   expect(await screen.findByText('what is foo (at character 5)')).toBeTruthy()
-  expect(screen.getByRole('textbox', { name: 'Query or trace id' }).getAttribute('aria-invalid')).toBe('true')
+  expect(screen.getByRole('combobox', { name: 'Query or trace id' }).getAttribute('aria-invalid')).toBe(
+    'true',
+  )
   expect(refusedStore.get()).toBe('abc foo')
 })
 

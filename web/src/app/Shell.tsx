@@ -1,8 +1,7 @@
 /** The top bar of every page: where you are, the query, the time, and how it looks. */
 import { useQueryClient } from '@tanstack/react-query'
-import { useRef, useState, type FormEvent, type ReactNode } from 'react'
+import { lazy, Suspense, useState, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
-import { traceIdFrom } from '../model/query'
 import { RANGES, fixedRange, rangeLabel, shiftedRange, type Range } from '../model/range'
 import { zoneName } from '../model/format'
 import { Icon, Logo } from '../parts/icons'
@@ -14,13 +13,14 @@ import { useRecovery } from './recovery'
 import { CommandDialog } from './CommandDialog'
 import { HelpDialog } from './HelpDialog'
 import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
-import { queryErrorStore } from './queryError'
+import { QUERY_ID, QueryBox } from './QueryBox'
 import { rememberSearch, searchPath, searchStore } from './session'
 import { useShortcuts } from './shortcuts'
 import { useStore } from './store'
 
-const QUERY_ID = 'query'
 const RANGE_ID = 'time-range'
+
+const RangeDialog = lazy(() => import('./RangeDialog'))
 
 export function Shell({ children }: { children: ReactNode }) {
   const [path, navigate] = useLocation()
@@ -122,92 +122,26 @@ function RangeSelect({ range, onChange }: { range: Range; onChange: (range: Rang
   const options = RANGES.map((item) => ({ value: item.from, label: item.label }))
   const own = isListed ? [] : [{ value: 'own', label: rangeLabel(range) }]
   const pin = range.to === 'now' && range.from !== 'all' ? [{ value: 'pin', label: 'Fix these times' }] : []
+  const [isChoosing, setChoosing] = useState(false)
   return (
-    <Select
-      id={RANGE_ID}
-      label="Time range"
-      icon="clock"
-      value={isListed ? range.from : 'own'}
-      options={[...own, ...options, ...pin]}
-      onChange={(value) => {
-        if (value === 'pin') onChange(fixedRange(range, Date.now()))
-        else if (value !== 'own') onChange({ from: value, to: 'now' })
-      }}
-    />
-  )
-}
-
-function QueryBox() {
-  const [, navigate] = useLocation()
-  const search = useStore(searchStore)
-  const problem = useStore(queryErrorStore)
-  const input = useRef<HTMLInputElement>(null)
-  const [text, setText] = useState(search.q)
-  const [shownQuery, setShownQuery] = useState(search.q)
-  if (shownQuery !== search.q) {
-    setShownQuery(search.q)
-    setText(search.q)
-  }
-
-  const run = (event: FormEvent) => {
-    event.preventDefault()
-    // The keys of the page that comes belong to the page again.
-    input.current?.blur()
-    const traceId = traceIdFrom(text)
-    if (traceId !== null) {
-      setText(search.q)
-      navigate(`/trace/${traceId}`)
-      return
-    }
-    const next = { ...search, q: text.trim() }
-    rememberSearch(next)
-    navigate(searchPath(next))
-  }
-  const shown = problem !== null && problem.q === text.trim() ? problem : null
-  return (
-    <search className="query">
-      <form onSubmit={run}>
-        <Icon name="search" />
-        <input
-          ref={input}
-          id={QUERY_ID}
-          type="text"
-          aria-label="Query or trace id"
-          aria-invalid={shown !== null}
-          aria-describedby={shown ? 'query-problem' : undefined}
-          placeholder="service=payment status=error dur>500ms, or paste a trace id"
-          autoComplete="off"
-          autoCapitalize="off"
-          spellCheck={false}
-          value={text}
-          onChange={(event) => setText(event.target.value)}
-          onPaste={(event) => {
-            const traceId = traceIdFrom(event.clipboardData.getData('text'))
-            if (traceId === null) return
-            event.preventDefault()
-            input.current?.blur()
-            navigate(`/trace/${traceId}`)
-          }}
-          onKeyDown={(event) => {
-            if (event.key === 'Escape') input.current?.blur()
-          }}
-        />
-        <kbd aria-hidden="true">/</kbd>
-        <button type="submit" className="unseen-until-focus">
-          Search
-        </button>
-      </form>
-      {shown ? (
-        <div id="query-problem" className="query-problem">
-          {shown.position === null ? null : (
-            <pre aria-hidden="true">{`${' '.repeat(Math.min(shown.position, text.length))}^`}</pre>
-          )}
-          <p>
-            {shown.message}
-            {shown.position === null ? '' : ` (at character ${shown.position + 1})`}
-          </p>
-        </div>
+    <>
+      <Select
+        id={RANGE_ID}
+        label="Time range"
+        icon="clock"
+        value={isListed ? range.from : 'own'}
+        options={[...own, ...options, ...pin, { value: 'other', label: 'Other times…' }]}
+        onChange={(value) => {
+          if (value === 'pin') onChange(fixedRange(range, Date.now()))
+          else if (value === 'other') setChoosing(true)
+          else if (value !== 'own') onChange({ from: value, to: 'now' })
+        }}
+      />
+      {isChoosing ? (
+        <Suspense fallback={null}>
+          <RangeDialog range={range} onChoose={onChange} onClose={() => setChoosing(false)} />
+        </Suspense>
       ) : null}
-    </search>
+    </>
   )
 }

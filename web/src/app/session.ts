@@ -1,10 +1,9 @@
 /** Remembers the last search of this tab, and the row that was opened, so that a trace leads back to its results. */
-import { DEFAULT_RANGE } from '../model/range'
 import { createStore } from './store'
 import { SEARCH_FIELDS, readState, writeState, type SearchState } from './url'
 
 const KEY = 'clew.search'
-const initial: SearchState = { q: '', ...DEFAULT_RANGE, cols: [] }
+export const initialSearch: SearchState = readState(SEARCH_FIELDS, '').state
 
 function stored(): SearchState {
   return readState(SEARCH_FIELDS, sessionStorage.getItem(KEY) ?? '').state
@@ -19,7 +18,7 @@ export function rememberSearch(state: SearchState): void {
 
 /** The address of a search, below the page's base. */
 export function searchPath(state: Partial<SearchState>): string {
-  return `/search${writeState(SEARCH_FIELDS, '', { ...initial, ...state })}`
+  return `/search${writeState(SEARCH_FIELDS, '', { ...initialSearch, ...state })}`
 }
 
 /** The query that the server refused last: a condition that is added begins a new one. */

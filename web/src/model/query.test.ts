@@ -14,7 +14,7 @@ import {
 
 it('reads terms with quoted values', () => {
   const terms = parseTerms('service=cart dur>500ms http.route="/pay \\"now\\""')
-  expect(terms.map(({ key, operator, value }) => [key, operator, value])).toEqual([
+  expect(terms.map(({ key, operator, values }) => [key, operator, ...values])).toEqual([
     ['service', '=', 'cart'],
     ['dur', '>', '500ms'],
     ['http.route', '=', '/pay "now"'],
@@ -58,14 +58,27 @@ it('quotes the key of an attribute that would mean something else', () => {
     '"a\\"b"',
   ])
   const query = withTerm('', attributeKey('a "key'), 'x')
-  expect(parseTerms(query).map(({ key, value }) => [key, value])).toEqual([['a "key', 'x']])
+  expect(parseTerms(query).map(({ key, values }) => [key, ...values])).toEqual([['a "key', 'x']])
   expect(withTerm(query, attributeKey('a "key'), 'x')).toBe(query)
   expect(withoutTerm(query, attributeKey('a "key'), 'x')).toBe('')
 })
 
 it('quotes a value so that it reads back as itself', () => {
-  for (const value of ['plain', 'two words', 'a "quote"', 'back\\slash', '=', '', 'ü']) {
-    expect(parseTerms(`k=${quoted(value)}`)[0]?.value).toBe(value)
+  for (const value of [
+    'plain',
+    'two words',
+    'a "quote"',
+    'back\\slash',
+    '=',
+    '',
+    'ü',
+    'two\nlines',
+    'a\tb',
+    'a\r\nb',
+    '*',
+  ]) {
+    expect(parseTerms(`k=${quoted(value)}`)[0]?.values).toEqual([value])
+    expect(quoted(value)).not.toMatch(/[\n\r]/)
   }
 })
 
@@ -97,4 +110,32 @@ it('quotes what the language would take for its own words', () => {
     '"NOT"',
     'http.route',
   ])
+})
+
+it('adds a condition that must hold beside an or and beside braces', () => {
+  expect(withTerm('service=cart or service=bank', 'status', 'error')).toBe(
+    '(service=cart or service=bank) status=error',
+  )
+  expect(withTerm('{service=cart} > {service=bank}', 'status', 'error')).toBe(
+    '{service=cart} > {service=bank} {status=error}',
+  )
+  expect(withSinglesHidden('{service=cart}', true)).toBe('{service=cart} trace.spans>1')
+  expect(withSinglesHidden('{service=cart} trace.spans>1', false)).toBe('{service=cart}')
+})
+
+it('takes away only what the whole query must fulfil', () => {
+  expect(withoutTerm('a=1 and status=error', 'status', 'error')).toBe('a=1')
+  expect(withoutTerm('status=error and a=1 and b=2', 'status', 'error')).toBe('a=1 and b=2')
+  expect(withoutTerm('{a=1} {status=error}', 'status', 'error')).toBe('{a=1}')
+  for (const text of ['a=1 or status=error', 'not status=error', '{a=1 status=error}', 'm="status=error"']) {
+    expect(asksForFailed(text)).toBe(false)
+    expect(withoutTerm(text, 'status', 'error')).toBe(text)
+  }
+})
+
+it('shows a query that is more than a list as it is written', () => {
+  expect(queryInWords('a=1 or b=2')).toBe('a=1 or b=2')
+  expect(queryInWords('http.route in (/a, /b) key exists "conn refused" name=~^GET')).toBe(
+    'http.route is one of /a or /b, key is there, a name with conn refused, name matches ^GET',
+  )
 })

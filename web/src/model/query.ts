@@ -1,29 +1,9 @@
 /** The query text: what a term means in words, how a term is added, and when it is really a trace id. */
+import { outlineOf, termsOf, unquote, type Outline, type Part, type Term } from './scanner'
 
-export interface Term {
-  key: string
-  operator: string
-  value: string
-  from: number
-  to: number
-}
-
-const TERM = /("(?:[^"\\]|\\.)*"|[^\s=<>!"]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|\S*)/g
-
-/** Terms in the order they are written; text between them is left to the server to judge. */
+/** The conditions in the order they are written, at any depth. */
 export function parseTerms(text: string): Term[] {
-  return [...text.matchAll(TERM)].map((match) => ({
-    key: unquote(match[1] ?? ''),
-    operator: match[2] ?? '=',
-    value: unquote(match[3] ?? ''),
-    from: match.index,
-    to: match.index + match[0].length,
-  }))
-}
-
-function unquote(text: string): string {
-  if (!text.startsWith('"')) return text
-  return text.slice(1, text.endsWith('"') ? -1 : undefined).replace(/\\(.)/g, '$1')
+  return termsOf(text)
 }
 
 /** What joins conditions, in any case. */
@@ -31,9 +11,14 @@ const OPERATORS = /^(?:and|or|not|exists|in)$/i
 
 /** The value as it is written in a query: quoted, unless it is a plain word. */
 export function quoted(value: string): string {
-  return /^[\w.:/@+-]+$/.test(value) && !OPERATORS.test(value)
-    ? value
-    : `"${value.replace(/(["\\])/g, '\\$1')}"`
+  return /^[\w.:/@+-]+$/.test(value) && !OPERATORS.test(value) ? value : inQuotes(value)
+}
+
+const ESCAPED: Record<string, string> = { '\n': '\\n', '\t': '\\t', '\r': '\\u000d' }
+
+function inQuotes(text: string): string {
+  // The box is one line: what would end it is written as an escape.
+  return `"${text.replace(/(["\\])/g, '\\$1').replace(/[\n\t\r]/g, (one) => ESCAPED[one]!)}"`
 }
 
 /** Keys that ask for something else than an attribute of that name, unless they are quoted. */
@@ -42,7 +27,7 @@ const WORDS =
 
 /** The key of an attribute as it is written in a query: quoted where it would mean something else, or nothing. */
 export function attributeKey(key: string): string {
-  return /^[\w.:/@+-]+$/.test(key) && !WORDS.test(key) ? key : `"${key.replace(/(["\\])/g, '\\$1')}"`
+  return /^[\w.:/@+-]+$/.test(key) && !WORDS.test(key) ? key : inQuotes(key)
 }
 
 /** The same for an attribute of an event; null for a key that a query cannot ask for. */
@@ -52,59 +37,94 @@ export function eventKey(key: string): string | null {
 
 export type Equality = '=' | '!='
 
+function isOfTrace(key: string): boolean {
+  return key.startsWith('trace.')
+}
+
+/** The query with one more part that must hold, wherever the others stand: in braces, or joined by `or`. */
+export function withPart(text: string, part: string, ofTrace = false): string {
+  const outline = outlineOf(text)
+  if (outline === null || outline.parts.length === 0) return [text.trim(), part].filter(Boolean).join(' ')
+  const before = outline.hasOr ? `(${text.trim()})` : text.trim()
+  const isBraced = part.startsWith('{')
+  if (outline.hasBraces) return `${before} ${ofTrace || isBraced ? part : `{${part}}`}`
+  return `${isBraced ? inBraces(text, outline) : before} ${part}`
+}
+
+function isLoose({ term }: Part): boolean {
+  return term !== null && isOfTrace(term.key) && !term.isQuoted
+}
+
+/** The query with its conditions on one span in braces, beside which other braces may stand. */
+function inBraces(text: string, { parts }: Outline): string {
+  const written = (part: Part) => text.slice(part.from, part.to)
+  const ofSpan = parts.filter((part) => !isLoose(part)).map(written)
+  return [
+    ...(ofSpan.length === 0 ? [] : [`{${ofSpan.join(' ')}}`]),
+    ...parts.filter(isLoose).map(written),
+  ].join(' ')
+}
+
+/** The query without the parts that `isGone`. */
+export function withoutParts(text: string, isGone: (part: Part) => boolean): string {
+  const parts = outlineOf(text)?.parts ?? []
+  if (!parts.some(isGone)) return text
+  let rest = ''
+  let last = -1
+  parts.forEach((part, at) => {
+    if (isGone(part)) return
+    const between = last === -1 ? '' : last === at - 1 ? text.slice(parts[last]!.to, part.from) : ' '
+    rest += between + text.slice(part.from, part.to)
+    last = at
+  })
+  return rest.trim()
+}
+
+function is(part: Part, key: string, value: string, operator: Equality): boolean {
+  const { term } = part
+  const isKey =
+    term !== null && term.key === unquote(key) && term.isQuoted === key.startsWith('"') && !term.isExact
+  const isSame = isKey && term.operator === operator && term.values[0] === value
+  return isSame && !part.isNegated
+}
+
 /**
  * The query with one more condition; one that is there already is not repeated, and the opposite one goes. The key as it is
  * written: `attributeKey` of an attribute.
  */
 export function withTerm(text: string, key: string, value: string, operator: Equality = '='): string {
-  const same = parseTerms(text).filter((term) => unquote(key) === term.key && term.value === value)
-  if (same.some((term) => term.operator === operator)) return text
+  const parts = outlineOf(text)?.parts ?? []
+  if (parts.some((part) => is(part, key, value, operator))) return text
   const rest = withoutTerm(text, key, value, operator === '=' ? '!=' : '=')
-  return [rest.trim(), `${key}${operator}${quoted(value)}`].filter(Boolean).join(' ')
+  return withPart(rest, `${key}${operator}${quoted(value)}`, isOfTrace(key))
 }
 
-/** The query without any condition of the form `key=value`, or `key!=value`. */
+/** The query without any condition of the form `key=value`, or `key!=value`, that it must fulfil. */
 export function withoutTerm(text: string, key: string, value: string, operator: Equality = '='): string {
-  return withoutTerms(
-    text,
-    (term) => term.key === unquote(key) && term.operator === operator && term.value === value,
-  )
-}
-
-function withoutTerms(text: string, isGone: (term: Term) => boolean): string {
-  let rest = text
-  const terms = parseTerms(text).filter(isGone)
-  if (terms.length === 0) return text
-  for (const term of terms.toReversed())
-    rest = `${rest.slice(0, term.from).trimEnd()} ${rest.slice(term.to).trimStart()}`
-  return rest.trim()
+  return withoutParts(text, (part) => is(part, key, value, operator))
 }
 
 /** Whether the query asks for failed spans. */
 export function asksForFailed(text: string): boolean {
-  return parseTerms(text).some(
-    (term) => term.key === 'status' && term.operator === '=' && term.value === 'error',
-  )
+  return outlineOf(text)?.parts.some((part) => is(part, 'status', 'error', '=')) ?? false
 }
 
 /** The condition that leaves out traces of one span. */
-const LONGER = { key: 'trace.spans', operator: '>', value: '1' }
+const LONGER = 'trace.spans>1'
 
-function isLonger({ key, operator, value }: Term): boolean {
-  return key === LONGER.key && operator === LONGER.operator && value === LONGER.value
+function isLonger({ term, isNegated }: Part): boolean {
+  return !isNegated && `${term?.key}${term?.operator}${term?.values[0]}` === LONGER
 }
 
 /** Whether the query leaves out traces of one span. */
 export function hidesSingles(text: string): boolean {
-  return parseTerms(text).some(isLonger)
+  return outlineOf(text)?.parts.some(isLonger) ?? false
 }
 
 /** The query that leaves out traces of one span, or no longer does. */
 export function withSinglesHidden(text: string, isHidden: boolean): string {
   if (hidesSingles(text) === isHidden) return text
-  if (isHidden)
-    return [text.trim(), `${LONGER.key}${LONGER.operator}${LONGER.value}`].filter(Boolean).join(' ')
-  return withoutTerms(text, isLonger)
+  return isHidden ? withPart(text, LONGER, true) : withoutParts(text, isLonger)
 }
 
 const COMPARISON: Record<string, string> = {
@@ -114,6 +134,10 @@ const COMPARISON: Record<string, string> = {
   '>=': 'at least',
   '<': 'under',
   '<=': 'at most',
+  '=~': 'matches',
+  '!~': 'does not match',
+  in: 'is one of',
+  exists: 'is there',
 }
 
 const NAMES: Record<string, string> = {
@@ -122,17 +146,24 @@ const NAMES: Record<string, string> = {
   'trace.spans': 'spans of the trace',
 }
 
-/** The query as a phrase: `service is payment, failed, span duration over 500ms`. */
+/** The query as a phrase: `service is payment, failed, span duration over 500ms`; as it is written where that is more than a list. */
 export function queryInWords(text: string): string {
-  const terms = parseTerms(text)
-  if (terms.length === 0) return text.trim()
-  return terms
-    .map(({ key, operator, value }) => {
-      if (key === 'status' && operator === '=' && value === 'error') return 'failed'
-      const name = NAMES[key] ?? key
-      return `${name} ${COMPARISON[operator] ?? operator} ${value === '' ? 'empty' : value}`
-    })
-    .join(', ')
+  const outline = outlineOf(text)
+  if (
+    outline === null ||
+    outline.hasBraces ||
+    outline.parts.some((part) => part.term === null || part.isNegated)
+  )
+    return text.trim()
+  return outline.parts.map(({ term }) => termInWords(term!)).join(', ')
+}
+
+function termInWords({ key, operator, values }: Term): string {
+  if (operator === '') return `a name with ${values[0]}`
+  const value = values.join(' or ')
+  if (key === 'status' && operator === '=' && value === 'error') return 'failed'
+  const name = `${NAMES[key] ?? key} ${COMPARISON[operator] ?? operator}`
+  return operator === 'exists' ? name : `${name} ${value === '' ? 'empty' : value}`
 }
 
 /** The trace id that the text is, lower-case without dashes, or null when it is something else. */

@@ -1,5 +1,15 @@
 import { expect, it } from 'vitest'
-import { fixedRange, isTime, rangeInWords, rangeLabel, shiftedRange, timeMs } from './range'
+import {
+  fixedRange,
+  fromInput,
+  isTime,
+  rangeInWords,
+  rangeLabel,
+  rangeProblem,
+  shiftedRange,
+  timeMs,
+  toInput,
+} from './range'
 
 const now = Date.UTC(2026, 10, 22, 12)
 
@@ -45,4 +55,21 @@ it('has a name for every range', () => {
   expect(rangeLabel({ from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:30:00.000Z' })).toBe(
     '2026-11-22 10:00 UTC to 2026-11-22 11:30 UTC',
   )
+})
+
+it('writes a time for a calendar and reads it back, in either zone', () => {
+  const ms = Date.UTC(2026, 10, 22, 12, 4, 31)
+  expect(toInput(ms, 'utc')).toBe('2026-11-22T12:04:31')
+  for (const zone of ['utc', 'local'] as const) {
+    expect(fromInput(toInput(ms, zone), zone)).toBe('2026-11-22T12:04:31.000Z')
+  }
+  expect(fromInput('', 'utc')).toBeNull()
+  expect(fromInput('2026-11-22T12:04', 'utc')).toBe('2026-11-22T12:04:00.000Z')
+})
+
+it('refuses a range that ends before it begins', () => {
+  const midnight = Date.UTC(2026, 10, 22)
+  expect(rangeProblem({ from: 'now-1h', to: 'now' }, midnight)).toBeNull()
+  expect(rangeProblem({ from: 'all', to: 'now-1h' }, midnight)).toBeNull()
+  expect(rangeProblem({ from: '2026-11-23T00:00:00Z', to: 'now' }, midnight)).toContain('before')
 })

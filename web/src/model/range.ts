@@ -1,4 +1,5 @@
 /** Time ranges of a search: relative ends stay relative, `all` has no beginning. */
+import type { Zone } from './format'
 
 export interface Range {
   from: string
@@ -77,4 +78,24 @@ export function rangeInWords(range: Range): string {
 function shortEnd(text: string): string {
   if (text === 'all') return 'the beginning'
   return RELATIVE.test(text) ? text : text.replace('T', ' ').replace(/(:\d\d)?(\.\d+)?Z$/, ' UTC')
+}
+
+/** A time as `<input type="datetime-local">` writes it: whole seconds in the zone, without it. */
+export function toInput(ms: number, zone: Zone): string {
+  const date = new Date(ms)
+  const shifted = zone === 'utc' ? date : new Date(ms - date.getTimezoneOffset() * 60_000)
+  return shifted.toISOString().slice(0, 19)
+}
+
+/** The ISO time of what stands in such an input; null for none. */
+export function fromInput(text: string, zone: Zone): string | null {
+  const ms = Date.parse(zone === 'utc' ? `${text}Z` : text)
+  return text === '' || Number.isNaN(ms) ? null : new Date(ms).toISOString()
+}
+
+/** What is wrong with a range that a reader chose; null for one that holds some time. */
+export function rangeProblem(range: Range, nowMs: number): string | null {
+  const from = timeMs(range.from, nowMs)
+  const to = timeMs(range.to, nowMs) ?? nowMs
+  return from !== null && from >= to ? 'The beginning must be before the end.' : null
 }

@@ -23,6 +23,7 @@ import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { Problem } from '../parts/Problem'
 import { ResultTable } from '../parts/ResultTable'
+import { RowsMenu, SavedMenu } from '../parts/SearchMenus'
 import { Segments } from '../parts/Segments'
 import { SlowNotice, Stopped } from '../parts/SlowNotice'
 import { FirstRunPage } from './FirstRunPage'
@@ -181,14 +182,21 @@ function Results({
         >
           Hide one-span traces
         </button>
-        <button type="button" className="button" title="Run again (r)" onClick={() => void results.refetch()}>
-          <Icon name="refresh" size={14} />
-          Run again
-        </button>
+        <SavedMenu state={state} />
+        <RowsMenu traces={traces} columns={state.cols} />
         <Link href="/trace?upload" className="button">
           <Icon name="share" size={14} />
           Open a file
         </Link>
+        <button
+          type="button"
+          className="button"
+          aria-label="Run again"
+          title="Run again (r)"
+          onClick={() => void results.refetch()}
+        >
+          <Icon name="refresh" size={14} />
+        </button>
       </div>
       {state.to === 'now' && isSettled && badQuery === null ? (
         <NewerTraces

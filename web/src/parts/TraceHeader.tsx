@@ -13,6 +13,7 @@ import type { Explanation, Skeleton } from '../api/types'
 import { handledFailures, isSlow, unseenNotes } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { CopyButton } from './CopyButton'
+import { download } from './download'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { ServiceChip } from './ServiceChip'
 import { UsualHistogram } from './UsualHistogram'
@@ -32,12 +33,7 @@ function headNode(model: TraceModel): number {
 /** Fetched and not linked, because a link could not carry the token. */
 async function saveJson(traceId: string): Promise<void> {
   try {
-    const url = URL.createObjectURL(await api.traceFile(traceId))
-    const link = document.createElement('a')
-    link.href = url
-    link.download = `${traceId}.json`
-    link.click()
-    URL.revokeObjectURL(url)
+    download(`${traceId}.json`, await api.traceFile(traceId))
     notify('Trace exported')
   } catch (error) {
     notify(`Export failed: ${error instanceof Error ? error.message : String(error)}`)

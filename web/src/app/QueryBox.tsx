@@ -1,0 +1,205 @@
+/** The query box of the top bar: completes keys, operators and values, and shows what the server finds wrong below its character. */
+import { useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
+import { useLocation } from 'wouter'
+import { suggestions, taken, typingAt, type Suggestion } from '../model/complete'
+import { formatCount } from '../model/format'
+import { traceIdFrom } from '../model/query'
+import { Icon } from '../parts/icons'
+import { queryErrorStore, type QueryError } from './queryError'
+import { rememberSearch, searchPath, searchStore } from './session'
+import { useStore } from './store'
+
+export const QUERY_ID = 'query'
+const LIST_ID = 'query-suggestions'
+
+export function QueryBox() {
+  const [, navigate] = useLocation()
+  const search = useStore(searchStore)
+  const problem = useStore(queryErrorStore)
+  const input = useRef<HTMLInputElement>(null)
+  const [text, setText] = useState(search.q)
+  const [shownQuery, setShownQuery] = useState(search.q)
+  const [cursor, setCursor] = useState(0)
+  const [isOpen, setOpen] = useState(false)
+  /** The suggestion that the arrow keys are on. */
+  const [active, setActive] = useState(-1)
+  const [scrolled, setScrolled] = useState(0)
+  const wantedCursor = useRef<number | null>(null)
+  if (shownQuery !== search.q) {
+    setShownQuery(search.q)
+    setText(search.q)
+  }
+
+  const typing = isOpen && traceIdFrom(text) === null ? typingAt(text, cursor) : null
+  const found = typing === null ? [] : suggestions(typing, [], [])
+  const isListed = typing !== null && found.length > 0
+  const chosen = Math.min(active, found.length - 1)
+
+  useLayoutEffect(() => {
+    if (wantedCursor.current === null) return
+    input.current?.setSelectionRange(wantedCursor.current, wantedCursor.current)
+    wantedCursor.current = null
+  })
+
+  const open = () => {
+    setCursor(input.current?.selectionStart ?? text.length)
+    setOpen(true)
+    setActive(-1)
+  }
+  const close = () => {
+    setOpen(false)
+    setActive(-1)
+  }
+  const take = (suggestion: Suggestion) => {
+    if (typing === null) return
+    const next = taken(text, typing, suggestion)
+    setText(next.text)
+    setCursor(next.cursor)
+    wantedCursor.current = next.cursor
+    setActive(-1)
+    input.current?.focus()
+  }
+
+  const run = (event: FormEvent) => {
+    event.preventDefault()
+    close()
+    // The keys of the page that comes belong to the page again.
+    input.current?.blur()
+    const traceId = traceIdFrom(text)
+    if (traceId !== null) {
+      setText(search.q)
+      navigate(`/trace/${traceId}`)
+      return
+    }
+    const next = { ...search, q: text.trim() }
+    rememberSearch(next)
+    navigate(searchPath(next))
+  }
+
+  /** Whether the key was for the suggestions. */
+  const onListKey = ({ key, shiftKey }: KeyboardEvent): boolean => {
+    const by = key === 'ArrowDown' ? 1 : key === 'ArrowUp' ? -1 : 0
+    if (by !== 0) {
+      if (!isOpen) open()
+      else if (found.length > 0)
+        setActive((Math.max(chosen, by < 0 ? 0 : -1) + by + found.length) % found.length)
+      return true
+    }
+    if (key === 'Escape' && isListed) {
+      close()
+      return true
+    }
+    if (!isListed) return false
+    // Tab takes the first one where that adds something to what is typed; else it moves on.
+    const first = found[0]!
+    const isNew = typing.typed !== '' && first.what === typing.what && first.label !== typing.typed
+    const suggestion = found[chosen] ?? (key === 'Tab' && isNew ? first : undefined)
+    if (suggestion === undefined || shiftKey || (key !== 'Enter' && key !== 'Tab')) return false
+    take(suggestion)
+    return true
+  }
+
+  const shown = problem !== null && problem.q === text.trim() ? problem : null
+  return (
+    <search className="query">
+      <form onSubmit={run}>
+        <Icon name="search" />
+        <input
+          ref={input}
+          id={QUERY_ID}
+          type="text"
+          role="combobox"
+          aria-label="Query or trace id"
+          aria-expanded={isListed}
+          aria-controls={LIST_ID}
+          aria-autocomplete="list"
+          aria-activedescendant={isListed && chosen >= 0 ? `${LIST_ID}-${chosen}` : undefined}
+          aria-invalid={shown !== null}
+          aria-describedby={shown ? 'query-problem' : undefined}
+          placeholder="service=payment status=error dur>500ms, or paste a trace id"
+          autoComplete="off"
+          autoCapitalize="off"
+          spellCheck={false}
+          value={text}
+          onChange={(event) => {
+            setText(event.target.value)
+            open()
+          }}
+          onSelect={() => {
+            const at = input.current?.selectionStart ?? 0
+            if (isOpen && at !== cursor) setActive(-1)
+            setCursor(at)
+          }}
+          onScroll={(event) => setScrolled(event.currentTarget.scrollLeft)}
+          onBlur={close}
+          onPaste={(event) => {
+            const traceId = traceIdFrom(event.clipboardData.getData('text'))
+            if (traceId === null) return
+            event.preventDefault()
+            input.current?.blur()
+            navigate(`/trace/${traceId}`)
+          }}
+          onKeyDown={(event) => {
+            if (event.nativeEvent.isComposing) return
+            if (onListKey(event)) event.preventDefault()
+            else if (event.key === 'Escape') input.current?.blur()
+          }}
+        />
+        <kbd aria-hidden="true">/</kbd>
+        <button type="submit" className="unseen-until-focus">
+          Search
+        </button>
+      </form>
+      <div id={LIST_ID} role="listbox" aria-label="Suggestions" className="suggestions" hidden={!isListed}>
+        {isListed
+          ? found.map((one, at) => (
+              // The keys of the box take a suggestion; a click is a convenience of the mouse.
+              // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
+              <div
+                key={`${one.what} ${one.label}`}
+                id={`${LIST_ID}-${at}`}
+                ref={at === chosen ? show : null}
+                role="option"
+                tabIndex={-1}
+                aria-selected={at === chosen}
+                // The box keeps the focus.
+                onPointerDown={(event) => event.preventDefault()}
+                onClick={() => take(one)}
+              >
+                <span className="mono">{one.label}</span> <span className="muted">{noteOf(one)}</span>
+              </div>
+            ))
+          : null}
+      </div>
+      {shown ? <Problem problem={shown} text={text} scrolled={scrolled} /> : null}
+    </search>
+  )
+}
+
+const show = (element: HTMLElement | null) => element?.scrollIntoView?.({ block: 'nearest' })
+
+function noteOf({ count, note }: Suggestion): string {
+  return count === null ? note : formatCount(count)
+}
+
+/** The message, and a caret below the character that it is about, wherever the box is scrolled to. */
+function Problem({ problem, text, scrolled }: { problem: QueryError; text: string; scrolled: number }) {
+  const { position, message } = problem
+  // The server counts characters, a text here is made of UTF-16.
+  const before = position === null ? '' : [...text].slice(0, position).join('')
+  return (
+    <div id="query-problem" className="query-problem">
+      {position === null ? null : (
+        <pre aria-hidden="true">
+          <span style={{ marginLeft: -scrolled }}>
+            <span className="query-before">{before}</span>^
+          </span>
+        </pre>
+      )}
+      <p>
+        {message}
+        {position === null ? '' : ` (at character ${position + 1})`}
+      </p>
+    </div>
+  )
+}

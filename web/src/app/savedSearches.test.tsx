@@ -1,0 +1,31 @@
+import { beforeEach, expect, it } from 'vitest'
+import { initialSearch } from './session'
+import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile } from './savedSearches'
+
+beforeEach(() => savedStore.set([]))
+
+it('keeps searches by name, and takes them from a file again', () => {
+  const slow = { ...initialSearch, q: 'dur>1s', cols: ['http.route'] }
+  saveSearch(' slow ones ', slow)
+  saveSearch('failed', { ...initialSearch, q: 'status=error' })
+  saveSearch('failed', { ...initialSearch, q: 'failed=true' })
+  expect(savedStore.get().map(({ name }) => name)).toEqual(['failed', 'slow ones'])
+  expect(savedPath(savedStore.get()[0]!)).toBe('/search?q=failed%3Dtrue')
+  expect(JSON.parse(localStorage.getItem('clew.searches')!)).toEqual(savedStore.get())
+  const file = savedAsFile()
+  forgetSearch('slow ones')
+  forgetSearch('failed')
+  expect(takeFile(file)).toBe(2)
+  expect(savedPath(savedStore.get()[1]!)).toBe('/search?q=dur%3E1s&cols=http.route')
+})
+
+it('refuses another file, and leaves out of one what is no search', () => {
+  expect(() => takeFile('x')).toThrow('not JSON')
+  expect(() => takeFile('{}')).toThrow('no saved searches')
+  expect(
+    takeFile(
+      '{"clew_searches": [{"name": "", "search": ""}, 3, null, {"name": "a", "search": "?q=b&from=x"}]}',
+    ),
+  ).toBe(1)
+  expect(savedPath(savedStore.get()[0]!)).toBe('/search?q=b')
+})

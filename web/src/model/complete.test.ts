@@ -1,0 +1,90 @@
+import { expect, it } from 'vitest'
+import { hasValues, suggestions, taken, typingAt, type Counted } from './complete'
+
+const ATTRIBUTES: Counted[] = [
+  { text: 'http.route', count: 90 },
+  { text: '"a key"', count: 2 },
+  { text: 'name', count: 1 },
+]
+
+/** What is typed where the bar stands. */
+function at(text: string) {
+  return typingAt(text.replace('|', ''), text.indexOf('|'))
+}
+
+it('knows what is being typed: a key, an operator, a value of which key', () => {
+  for (const [text, what, typed, key] of [
+    ['|', 'key', '', ''],
+    ['ser|', 'key', 'ser', ''],
+    ['service=ca|', 'value', 'ca', 'service'],
+    ['service=|', 'value', '', 'service'],
+    ['service= |', 'value', '', 'service'],
+    ['service!|', 'operator', '!', 'service'],
+    ['service=cart sta|', 'key', 'sta', ''],
+    ['{service=cart} > {na|', 'key', 'na', ''],
+    ['http.route="/a b|', 'value', '/a b', 'http.route'],
+    ['kind in (ser|', 'value', 'ser', 'kind'],
+    ['kind in (server, |', 'value', '', 'kind'],
+    ['"a key"=x|', 'value', 'x', '"a key"'],
+    ['exact(http.method)=G|', 'value', 'G', 'exact(http.method)'],
+    ['not ser|', 'key', 'ser', ''],
+  ] as const) {
+    expect(at(text), text).toMatchObject({ what, typed, key })
+  }
+  for (const text of ['a="x"|', 'kind in |', '{a=1} > |']) expect(at(text), text).toBeNull()
+  expect(at('kind in (server)|')?.what).toBe('key')
+})
+
+it('suggests keys of the language and attributes, those that begin with the text first', () => {
+  const labels = (text: string) => suggestions(at(text)!, ATTRIBUTES, []).map(({ label }) => label)
+  expect(labels('ro|')).toEqual([
+    'root',
+    'trace.errors',
+    'trace.root.service',
+    'trace.root.name',
+    'http.route',
+  ])
+  expect(labels('ke|')).toContain('"a key"')
+  expect(labels('nam|').filter((label) => label === 'name')).toEqual(['name'])
+})
+
+it('goes on with the operators that the key takes, and with its values', () => {
+  const labels = (text: string, values: Counted[] = []) =>
+    suggestions(at(text)!, ATTRIBUTES, values).map(({ label }) => label)
+  expect(labels('dur|').slice(0, 6)).toEqual(['>', '>=', '<', '<=', '=', '!='])
+  expect(labels('failed!|')).toEqual(['!='])
+  expect(labels('status=|')).toEqual(['error', 'ok', 'unset'])
+  expect(
+    labels('service=b|', [
+      { text: 'bank', count: 3 },
+      { text: 'cart', count: 9 },
+    ]),
+  ).toEqual(['bank'])
+  expect(labels('service=~b|', [{ text: 'bank', count: 3 }])).toEqual([])
+})
+
+it('writes what is taken, quoted where it must be, and begins the next condition after a value', () => {
+  const take = (text: string, label: string, values: Counted[] = []) => {
+    const typing = at(text)!
+    const found = suggestions(typing, ATTRIBUTES, values).find((one) => one.label === label)!
+    const made = taken(text.replace('|', ''), typing, found)
+    return `${made.text.slice(0, made.cursor)}|${made.text.slice(made.cursor)}`
+  }
+  expect(take('ser|', 'service')).toBe('service|')
+  expect(take('service|', '=')).toBe('service=|')
+  expect(take('http.route|', 'in')).toBe('http.route in (|')
+  expect(take('http.route|', 'exists')).toBe('http.route exists |')
+  expect(take('dur!|', '!=')).toBe('dur!=|')
+  expect(take('http.route=|', '/a b', [{ text: '/a b', count: 1 }])).toBe('http.route="/a b" |')
+  expect(take('http.route="/a|', '/a b', [{ text: '/a b', count: 1 }])).toBe('http.route="/a b" |')
+  expect(take('service=ca|rt status=error', 'card', [{ text: 'card', count: 1 }])).toBe(
+    'service=card| status=error',
+  )
+  expect(take('{service=c|}', 'cart', [{ text: 'cart', count: 1 }])).toBe('{service=cart|}')
+  expect(take('kind in (s|', 'server')).toBe('kind in (server|')
+})
+
+it('asks the server for values of attributes and names only', () => {
+  expect(['service', 'name', 'http.route', 'trace.root.name', '"name"'].every(hasValues)).toBe(true)
+  expect(['dur', 'status', 'kind', 'failed', 'trace.start', 'trace.id', 'id'].some(hasValues)).toBe(false)
+})

@@ -1,0 +1,145 @@
+/** The menus above the list: saved searches, the rows as a file. */
+import { useRef, useState, type FormEvent } from 'react'
+import { Link } from 'wouter'
+import { api } from '../api/client'
+import type { TraceSummary } from '../api/types'
+import { notify } from '../app/announce'
+import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile } from '../app/savedSearches'
+import { useStore } from '../app/store'
+import type { SearchState } from '../app/url'
+import { plural } from '../model/format'
+import { rowsAsCsv, rowsAsJson, type ListedTrace } from '../model/rowsFile'
+import { download } from './download'
+import { IconButton } from './IconButton'
+import { Menu } from './Menu'
+
+export function SavedMenu({ state }: { state: SearchState }) {
+  const saved = useStore(savedStore)
+  const [name, setName] = useState('')
+  const file = useRef<HTMLInputElement>(null)
+  const save = (event: FormEvent) => {
+    event.preventDefault()
+    if (name.trim() === '') return
+    saveSearch(name, state)
+    notify(`Saved ${name.trim()}`)
+    setName('')
+  }
+  const take = async (chosen: File | undefined) => {
+    if (chosen === undefined) return
+    try {
+      const count = takeFile(await chosen.text())
+      notify(`${count} ${count === 1 ? 'search' : 'searches'} taken`)
+    } catch (error) {
+      notify(error instanceof Error ? error.message : 'The file cannot be read.')
+    }
+    if (file.current) file.current.value = ''
+  }
+  return (
+    <Menu label="Saved" title="Saved searches">
+      <ul className="saved" aria-label="Saved searches">
+        {saved.map((one) => (
+          <li key={one.name}>
+            <Link href={savedPath(one)} title={new URLSearchParams(one.search).get('q') ?? ''}>
+              {one.name}
+            </Link>
+            <IconButton icon="close" label={`Forget ${one.name}`} onClick={() => forgetSearch(one.name)} />
+          </li>
+        ))}
+      </ul>
+      {saved.length === 0 ? <p className="muted">None yet. They are kept in this browser.</p> : null}
+      <form className="menu-row" onSubmit={save}>
+        <input
+          className="input"
+          aria-label="Name of this search"
+          placeholder="Name of this search"
+          maxLength={100}
+          value={name}
+          onChange={(event) => setName(event.target.value)}
+        />
+        <button type="submit" className="button">
+          Save
+        </button>
+      </form>
+      <div className="menu-row">
+        <button
+          type="button"
+          className="button"
+          disabled={saved.length === 0}
+          onClick={() =>
+            download('clew-searches.json', new Blob([savedAsFile()], { type: 'application/json' }))
+          }
+        >
+          Export
+        </button>
+        <button type="button" className="button" onClick={() => file.current?.click()}>
+          Import
+        </button>
+        <input
+          ref={file}
+          type="file"
+          accept=".json,application/json"
+          aria-label="File of saved searches"
+          hidden
+          onChange={(event) => void take(event.target.files?.[0])}
+        />
+      </div>
+    </Menu>
+  )
+}
+
+/** So many traces a request, which is the most that the server answers. */
+const AT_ONCE = 50
+
+/** The rows with all that their columns say, also of those that were never in view. */
+async function listed(traces: readonly TraceSummary[], columns: readonly string[]): Promise<ListedTrace[]> {
+  const rows: ListedTrace[] = []
+  for (let from = 0; from < traces.length; from += AT_ONCE) {
+    const some = traces.slice(from, from + AT_ONCE)
+    // One request after the other: reading traces is the server's largest work.
+    // oxlint-disable-next-line no-await-in-loop
+    const answers = await api.answers(
+      some.map((trace) => trace.trace_id),
+      columns,
+    )
+    const byId = new Map(answers.map((answer) => [answer.trace_id, answer]))
+    rows.push(...some.map((trace) => ({ trace, answer: byId.get(trace.trace_id) ?? null })))
+  }
+  return rows
+}
+
+export function RowsMenu({
+  traces,
+  columns,
+}: {
+  traces: readonly TraceSummary[]
+  columns: readonly string[]
+}) {
+  const [isBusy, setBusy] = useState(false)
+  const give = async (form: 'csv' | 'json') => {
+    setBusy(true)
+    try {
+      const rows = await listed(traces, columns)
+      const text = form === 'csv' ? rowsAsCsv(rows, columns) : rowsAsJson(rows, columns)
+      const type = form === 'csv' ? 'text/csv' : 'application/json'
+      download(`traces.${form}`, new Blob([text], { type: `${type};charset=utf-8` }))
+      notify(`${plural(rows.length, 'row')} written`)
+    } catch (error) {
+      notify(error instanceof Error ? error.message : 'The rows cannot be read.')
+    } finally {
+      setBusy(false)
+    }
+  }
+  return (
+    <Menu label="Rows" title="The rows shown, as a file">
+      <div className="menu-row">
+        <button type="button" className="button" disabled={isBusy} onClick={() => void give('csv')}>
+          CSV
+        </button>
+        <button type="button" className="button" disabled={isBusy} onClick={() => void give('json')}>
+          JSON
+        </button>
+      </div>
+      <p className="muted">{plural(traces.length, 'row')}, with the added columns</p>
+    </Menu>
+  )
+}
