@@ -16,7 +16,7 @@ from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
 from clew_server.receivers.pinpoint.specs import SEND_SPAN
-from clew_server.testing import datadog, jaeger, opencensus, pinpoint, skywalking
+from clew_server.testing import datadog, jaeger, opencensus, pinpoint, sentry, skywalking
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -250,6 +250,45 @@ def _datadog(
     return encode
 
 
+_SENTRY_OPS = {2: "http.server", 3: "db", 4: "queue.publish", 5: "queue.process"}
+
+
+def _sentry(request: ExportTraceServiceRequest) -> list[bytes]:
+    """Each trace is a transaction in an envelope of its own, as the SDK sends them."""
+    service, _values, _ = _spans(request)
+    written = []
+    for trace in _traces(request):
+        made = [
+            sentry.span(
+                span.trace_id.hex(),
+                span.span_id.hex(),
+                parent_span_id=span.parent_span_id.hex() or None,
+                op=_SENTRY_OPS.get(span.kind, "function"),
+                description=span.name,
+                status="internal_error" if span.status.code == 2 else "ok",
+                start_timestamp=span.start_time_unix_nano / 1e9,
+                timestamp=span.end_time_unix_nano / 1e9,
+                data={one.key: _value(one.value) for one in span.attributes},
+            )
+            for span in trace
+        ]
+        root, *others = made
+        times = {key: root.pop(key) for key in ("start_timestamp", "timestamp")}
+        transaction = sentry.transaction(
+            root["trace_id"],
+            root["span_id"],
+            trace[0].name,
+            trace=root,
+            spans=others,
+            release=f"{service}@1",
+            environment="prod",
+            platform="python",
+            **times,
+        )
+        written.append(sentry.envelope(("transaction", transaction)))
+    return written
+
+
 _ANNOTATIONS = {"http.request.method": 206, "url.full": 40, "http.response.status_code": 46, "db.query.text": 21}
 _EVENT_TYPES = {1: 5000, 2: 5000, 3: 9052, 4: 8660, 5: 5000}
 _OTHERS = range(-1, -11, -1)
@@ -382,6 +421,7 @@ ENCODERS = (
     Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
     Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=4),
     Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=4),
+    Encoder("Sentry", "sentry", _sentry, "/shop/api/1/envelope/", "application/x-sentry-envelope", budget=5),
     Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS),
     Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5),
 )  # fmt: skip

@@ -16,6 +16,8 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RefusalBody = Callable[[int, str, str, str], tuple[str, bytes]]
 """(HTTP status, code, message, the request's Content-Type) → (Content-Type, body) of a refusal."""
+TokenOf = Callable[[Scope], str]
+"""A request → the token that it says elsewhere than in `Authorization`, empty where it says none."""
 
 _SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'self'; base-uri 'self'; frame-ancestors 'none'"),
@@ -32,7 +34,8 @@ class Guard:
 
     On loopback the Host header must be a loopback name, so that a page of another site that points its own name at
     127.0.0.1 (DNS rebinding) reads nothing. A write that a browser sends for another origin is refused as well.
-    `refusal_body` writes refusals in the protocol behind the guard; without it they are the API's errors.
+    `refusal_body` writes refusals in the protocol behind the guard; without it they are the API's errors. `token_of` is for
+    protocols whose clients have another place for a token; it counts where `Authorization` has none that is right.
     """
 
     def __init__(
@@ -43,9 +46,11 @@ class Guard:
         loopback: bool,
         is_open: Callable[[str], bool] = lambda path: False,
         refusal_body: RefusalBody | None = None,
+        token_of: TokenOf | None = None,
     ) -> None:
         self._app = app
         self._refusal_body = refusal_body or _api_error
+        self._token_of = token_of
         self._token = token.encode("ascii") if token else None
         self._loopback = loopback
         self._is_open = is_open
@@ -89,6 +94,10 @@ class Guard:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token):
             return None
+        if self._token_of is not None:
+            said = self._token_of(scope).encode("utf-8", "replace")
+            if said and hmac.compare_digest(said, self._token):
+                return None
         return 401, "unauthenticated", "send the token of this server as 'Authorization: Bearer TOKEN'"
 
 

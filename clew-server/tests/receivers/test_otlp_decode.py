@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
 from clew_server.model.unknown import whole
-from clew_server.receivers.compression import check_encoding, gunzip
+from clew_server.receivers.compression import encoding_of, gunzip
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, PROTOBUF
 from clew_server.receivers.otlp import decode_otlp, media_type
 
@@ -201,13 +201,14 @@ def test_more_bytes_than_a_request_may_have_are_refused() -> None:
 def test_media_types_and_encodings() -> None:
     assert media_type("Application/X-Protobuf;charset=utf-8") == PROTOBUF
     assert media_type("application/json") == "application/json"
-    assert check_encoding("GZIP")
-    assert not check_encoding("identity")
+    assert encoding_of("GZIP") == "gzip"
+    assert encoding_of("identity") is None
     for wrong in ("", "text/plain", "application/grpc"):
         with pytest.raises(Unsupported):
             media_type(wrong)
-    with pytest.raises(Unsupported):
-        check_encoding("zstd")
+    for other in ("zstd", "deflate", "br"):
+        with pytest.raises(Unsupported, match="send gzip or none"):
+            encoding_of(other)
 
 
 @given(st.binary(max_size=5000), st.binary(max_size=100))

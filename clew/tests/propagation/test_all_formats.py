@@ -38,6 +38,7 @@ TRACES = [
     "eagleeye",
     "sofatracer",
     "opencensus",
+    "sentry",
     "xray",
 ]
 WITH_BAGGAGE = ["baggage", "jaeger", "skywalking", "eagleeye", "sofatracer"]
@@ -47,6 +48,7 @@ HEADERS = [
     *("pinpoint-traceid", "pinpoint-spanid", "pinpoint-pspanid", "pinpoint-sampled", "pinpoint-pappname"),
     *("x-cat-root-id", "x-cat-parent-id", "x-cat-id", "eagleeye-traceid", "eagleeye-rpcid", "eagleeye-sampled"),
     *("eagleeye-userdata", "sftc_head", "baggage-k", "grpc-trace-bin", "x-cloud-trace-context", "x-amzn-trace-id"),
+    "sentry-trace",
     *("x-md-service-name", "x-md-global-k"),
 ]
 # Pieces of what is well formed, so that garbage comes close to it.

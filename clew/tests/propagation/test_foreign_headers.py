@@ -21,6 +21,7 @@ from clew.propagation import (
     KratosPropagator,
     OpenCensusPropagator,
     PinpointPropagator,
+    SentryPropagator,
     SkyWalkingPropagator,
     SofaTracerPropagator,
     TraceContextPropagator,
@@ -478,6 +479,25 @@ def test_kratos_metadata_is_found_among_asgis_headers_and_limited() -> None:
     pairs = [(b"host", b"shop"), *[(b"X-Md-Global-%d" % number, b"v") for number in range(100)]]
     context = KratosPropagator().extract(AsgiCarrier(pairs), Context(), getter)
     assert len(global_metadata(context)) == 64
+
+
+# Sentry
+
+
+@pytest.mark.parametrize(
+    ("header", "sampled"), [(f"{TRACE}-{SPAN}-1", True), (f"{TRACE}-{SPAN}-0", False), (f"{TRACE}-{SPAN}", True)]
+)
+def test_sentrys_trace_goes_on_and_no_decision_counts_as_sampled(header: str, sampled: bool) -> None:
+    found = read(SentryPropagator(), {"Sentry-Trace": header})
+    assert parent_of(found) == (TRACE, SPAN, sampled)
+    assert sent(SentryPropagator(), found) == {"sentry-trace": f"{TRACE}-{SPAN}-{sampled:d}"}
+
+
+@pytest.mark.parametrize(
+    "header", ["", TRACE, f"{TRACE}-{SPAN}-2", f"{TRACE}-{SPAN}-1-", f"{'0' * 32}-{SPAN}-1", f"{SPAN}-{SPAN}-1"]
+)
+def test_a_sentry_trace_that_is_none_starts_a_new_trace(header: str) -> None:
+    assert is_empty(read(SentryPropagator(), {"sentry-trace": header}))
 
 
 # Across systems

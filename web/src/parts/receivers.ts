@@ -22,6 +22,7 @@ const TITLES: Record<string, [title: string, note: string]> = {
   'skywalking-http': ['SkyWalking', ''],
   opencensus: ['OpenCensus', ''],
   datadog: ['Datadog', ''],
+  sentry: ['Sentry', ''],
   pinpoint: ['Pinpoint', 'three ports'],
   'pinpoint-json': ['Pinpoint', 'Python, PHP'],
   cat: ['CAT', ''],

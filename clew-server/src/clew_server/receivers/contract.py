@@ -70,6 +70,8 @@ class Head:
     """The part of the address behind the question mark, as it came."""
     known: Known = NOTHING_KNOWN
     """What agents of this receiver's system have said of themselves."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Of a path that a pattern of the spec fits: what stood in its places, by name."""
 
 
 class Decoder(Protocol):
@@ -122,6 +124,8 @@ class PlainAnswers:
 PLAIN_ANSWERS = PlainAnswers()
 
 Transport = Literal["grpc", "http", "tcp", "udp", "file"]
+Encoding = Literal["gzip", "deflate", "br"]
+"""A Content-Encoding. `br` needs the package `brotli`."""
 
 
 class Frame(NamedTuple):
@@ -230,13 +234,19 @@ class ReceiverSpec:
     default_port: int
     decode: Decoder
     paths: tuple[str, ...] = ()
-    """HTTP paths that are sent to, or gRPC methods. Other paths go to the listener's other app, or are 404."""
+    """HTTP paths that are sent to, or gRPC methods. Other paths go to the listener's other app, or are 404. An HTTP path may be a
+    pattern: `{name}` in `/api/{name}/store/` stands for one segment, which the decoder finds in `Head.parts` (`paths.Paths`)."""
     verbs: tuple[str, ...] = ("POST",)
     """HTTP methods by which `paths` are sent to, the usual one first."""
     shares_paths: bool = False
     """Whether other methods than `verbs` on `paths` are for the listener's other app: Zipkin asks where it sends to."""
     answers: Answers = PLAIN_ANSWERS
     limits: Limits = Limits()
+    encodings: tuple[Encoding, ...] = ("gzip",)
+    """Over HTTP: how a body may be compressed."""
+    token_of: Callable[[Head], str] | None = None
+    """Over HTTP: the token that a sender says elsewhere than in `Authorization`, empty where it says none. For protocols whose
+    clients cannot set that header. Pure; called before anything else is looked at."""
     check: Callable[[Head], None] = _nothing_to_check
     """Looks at the head before the body is read; raises what the decoder would raise (Unsupported for a media type)."""
     is_quick: Callable[[bytes, Head], bool] = _decodes_at_once

@@ -8,16 +8,17 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from clew_server.collector.intake import GAVE_WAY, Intake, Reservation
 from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput, TooLarge, Unavailable, Unsupported
 from clew_server.model.facts import NOTHING_KNOWN
-from clew_server.receivers.compression import check_encoding
-from clew_server.receivers.contract import Answer, Head, OtlpBatch, ReceiverSpec, ReceiverState
+from clew_server.receivers.compression import encoding_of
+from clew_server.receivers.contract import Answer, Encoding, Head, OtlpBatch, ReceiverSpec, ReceiverState
 from clew_server.receivers.decoding import NO_MEMORY, NO_MEMORY_RETRY_S, UNFORESEEN, Decoding
+from clew_server.receivers.paths import Paths
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +55,18 @@ class HttpReceiver:
         self._other = other
         self._remembered = remembered
         self._known = NOTHING_KNOWN if remembered is None else remembered.facts(spec.system)
-        self._paths = frozenset((*spec.paths, *spec.remembers))
+        self._paths = Paths((*spec.paths, *spec.remembers))
         self._decoding = Decoding(spec)
         self.state = state
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self._paths:
+        found = self._paths.find(scope["path"]) if scope["type"] == "http" else None
+        if found is not None:
             if scope["method"] in self._spec.verbs or not self._spec.shares_paths:
-                await self._take(scope, receive, send)
+                await self._take(scope, receive, send, found.parts)
                 return
-        elif scope["type"] == "http" and (why_not := self._spec.not_found(_head(scope))) is not None:
-            await self._refuse(send, 404, why_not, _head(scope))
+        elif scope["type"] == "http" and (why_not := self._spec.not_found(head_of(scope))) is not None:
+            await self._refuse(send, 404, why_not, head_of(scope))
             return
         if self._other is not None:
             if not self._spec.paths and scope["type"] == "http":  # a port that is only asked
@@ -80,8 +82,8 @@ class HttpReceiver:
         """Stop the decoding threads."""
         self._decoding.close()
 
-    async def _take(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        head = dataclasses.replace(_head(scope), known=self._known)
+    async def _take(self, scope: _Scope, receive: _Receive, send: _Send, parts: Mapping[str, str]) -> None:
+        head = dataclasses.replace(head_of(scope), known=self._known, parts=parts)
         self.state.saw(_client(scope), time.time_ns())
         if scope["method"] not in self._spec.verbs:
             allowed = ", ".join(self._spec.verbs)
@@ -90,8 +92,8 @@ class HttpReceiver:
             return
         try:
             self._spec.check(head)
-            is_gzip = check_encoding(head.headers.get("content-encoding", ""))
-            batch = await self._receive(receive, head, is_gzip)
+            encoding = encoding_of(head.headers.get("content-encoding", ""), self._spec.encodings)
+            batch = await self._receive(receive, head, encoding)
         except _Gone:
             self.state.refused("the client left before its request was whole")
             self._intake.note_refused()
@@ -115,7 +117,7 @@ class HttpReceiver:
             self.state.took(batch)
             await _answer(send, self._answers.accepted(batch, head))
 
-    async def _receive(self, receive: _Receive, head: Head, is_gzip: bool) -> OtlpBatch | None:
+    async def _receive(self, receive: _Receive, head: Head, encoding: Encoding | None) -> OtlpBatch | None:
         """None for what an agent says of itself."""
         most_bytes = self._spec.limits.message_bytes
         declared = head.headers.get("content-length", "0")
@@ -126,12 +128,12 @@ class HttpReceiver:
             body = await _read_body(receive, reservation, patience, most_bytes)
             patience.reschedule(None)
             if head.path in self._spec.remembers:
-                if self._remembered is None or is_gzip:
+                if self._remembered is None or encoding is not None:
                     raise Unsupported("this is not taken here, or not compressed", code="unsupported")
                 facts = self._spec.remembers[head.path](body, head)
                 await self._remembered.add(self._spec.system, facts)
                 return None
-            batch = await self._decoding.run(body, head, reservation, is_gzip=is_gzip)
+            batch = await self._decoding.run(body, head, reservation, encoding=encoding)
             del body
             await self._intake.accept(batch)
         return batch
@@ -150,7 +152,8 @@ def _client(scope: _Scope) -> str:
     return f"{client[0]}:{client[1]}" if client else "unix"
 
 
-def _head(scope: _Scope) -> Head:
+def head_of(scope: _Scope) -> Head:
+    """The head of a request, without what its path's pattern found."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     query = scope.get("query_string", b"").decode("latin-1")
     return Head(scope["path"], headers.get("content-type", ""), headers, query)

@@ -12,11 +12,11 @@ from typing import Protocol
 from clew_server.collector.intake import Intake
 from clew_server.collector.remembered import Remembered
 from clew_server.config import Listening, is_loopback
-from clew_server.guard import AsgiApp, Guard, RefusalBody
+from clew_server.guard import AsgiApp, Guard, RefusalBody, TokenOf
 from clew_server.receivers import table
 from clew_server.receivers.contract import Head, ReceiverSpec, ReceiverState
 from clew_server.receivers.grpc import GrpcReceiver
-from clew_server.receivers.http import HttpReceiver
+from clew_server.receivers.http import HttpReceiver, head_of
 from clew_server.receivers.tcp import TcpReceiver
 from clew_server.receivers.udp import UdpReceiver
 from clew_server.sockets.listening import CannotListen, PortTaken, listen, receive, with_port
@@ -172,6 +172,7 @@ class _Http:
             token=token,
             loopback=is_loopback(self._wanted.host),
             refusal_body=_refusal_body(self._spec),
+            token_of=_token_of(self._spec),
         )
         limits = self._spec.limits
         self._stop = await serve(
@@ -198,6 +199,11 @@ def _refusal_body(spec: ReceiverSpec) -> RefusalBody:
         return answer.media, answer.body
 
     return refusal
+
+
+def _token_of(spec: ReceiverSpec) -> TokenOf | None:
+    find = spec.token_of
+    return None if find is None else lambda scope: find(head_of(scope))
 
 
 class _Grpc:

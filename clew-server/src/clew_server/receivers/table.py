@@ -51,6 +51,7 @@ RECEIVERS = (
     Line("datadog", "http", 8126, "datadog.specs:DATADOG", "DD_TRACE_AGENT_URL={address}"),
     Line("cat", "tcp", 2280, "cat.specs:CAT", "client.xml: server ip={host} port={port}, without the router"),
     Line("cat-router", "http", 8080, "cat.specs:ROUTER", "client.xml: server ip={host} http-port={port}; GET {address}/cat/s/router says where cat listens"),
+    Line("sentry", "http", 8969, "sentry.specs:SENTRY", "SENTRY_DSN=http://KEY@{host}:{port}/1"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}

@@ -177,7 +177,7 @@ class ReceiverKit:
         match self.spec.transport:
             case "http":
                 status = self._post(stand.address, body, chance)
-                assert status in (self.accepted_status, 400, 413, 415, 503, _NO_ANSWER), status
+                assert status in (self.accepted_status, 400, 413, 415, 429, 503, _NO_ANSWER), status
                 return status == self.accepted_status
             case "grpc":
                 return self._call(stand.address, body)

@@ -38,14 +38,15 @@ class ReceiverStand:
     While `is_full` is set, the intake refuses: senders that get an answer are told to come again.
     """
 
-    def __init__(self, spec: ReceiverSpec, folder: Path, **intake_options: Any) -> None:
-        """`intake_options`: of `Intake`, such as `in_flight_bytes`."""
+    def __init__(self, spec: ReceiverSpec, folder: Path, *, token: str | None = None, **intake_options: Any) -> None:
+        """`token`: what senders must say; `intake_options`: of `Intake`, such as `in_flight_bytes`."""
         self.spec = spec
         self.is_full = False
         self.intake: Intake
         self.state: ReceiverState
         self.remembered: Remembered
         self._folder = folder
+        self._token = token
         self._intake_options = intake_options
         self._listener: Listener
         self._loop = asyncio.new_event_loop()
@@ -101,7 +102,7 @@ class ReceiverStand:
         self.remembered = Remembered(self._folder.with_name(self._folder.name + "-agents"))
         self.remembered.open()
         self._listener.bind()
-        self.run(self._listener.start(self.intake, remembered=self.remembered))
+        self.run(self._listener.start(self.intake, token=self._token, remembered=self.remembered))
 
     def _close(self) -> None:
         try:

@@ -70,6 +70,8 @@ def seeds(target: str) -> list[bytes]:
     if target == "cat":  # frames, one a line
         lines = [line for path in GOLDEN.glob("cat/*.hex") for line in path.read_text("ascii").split()]
         found += [bytes.fromhex(line)[4:] for line in lines]
+    if target == "sentry-envelope":
+        found += [path.read_bytes() for path in GOLDEN.glob("sentry/*.envelope")]
     if target in ("otlp-http-traces-json", "file"):
         found += [path.read_bytes() for path in GOLDEN.glob("*/*.otlp.json")]
     if target in ("otlp-http-traces-protobuf", "roots", "file"):

@@ -64,6 +64,10 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
         "v05": Head(path=V05, content_type="application/msgpack"),
         "json": Head(path=V04, content_type=JSON),
     },
+    "sentry": {
+        "envelope": Head(path="/api/7/envelope/", parts={"project": "7"}),
+        "store": Head(path="/api/7/store/", parts={"project": "7"}),
+    },
 }
 """Of receivers whose decoder looks at more than the method: target → head."""
 

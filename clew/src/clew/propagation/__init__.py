@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clew.propagation.jaeger import JaegerPropagator, debug_id
     from clew.propagation.opencensus import OpenCensusPropagator
     from clew.propagation.pinpoint import PinpointPropagator
+    from clew.propagation.sentry import SentryPropagator
     from clew.propagation.skywalking import SkyWalkingPropagator
     from clew.propagation.sofatracer import SofaTracerPropagator
     from clew.propagation.xray import XRayPropagator
@@ -42,6 +43,7 @@ __all__ = [
     "KratosPropagator",
     "OpenCensusPropagator",
     "PinpointPropagator",
+    "SentryPropagator",
     "ServiceNamePropagator",
     "SkyWalkingPropagator",
     "SofaTracerPropagator",
@@ -70,6 +72,7 @@ _OURS: Final = {
     "kratos": ("kratos", "KratosPropagator"),
     "opencensus": ("opencensus", "OpenCensusPropagator"),
     "pinpoint": ("pinpoint", "PinpointPropagator"),
+    "sentry": ("sentry", "SentryPropagator"),
     "skywalking": ("skywalking", "SkyWalkingPropagator"),
     "sofatracer": ("sofatracer", "SofaTracerPropagator"),
     "tracecontext": ("tracecontext", "TraceContextPropagator"),
@@ -91,7 +94,7 @@ def propagators_from_names(names: Sequence[str]) -> TextMapPropagator:
     """The propagators of these names, as one, in this order: the first that finds a trace gives the parent.
 
     Known are `tracecontext`, `baggage`, `kratos`, `b3`, `b3multi`, `jaeger`, `skywalking`, `pinpoint`, `cat`,
-    `eagleeye`, `sofatracer`, `opencensus`, `xray`, always ours; `none` (nothing at all is propagated); and whatever
+    `eagleeye`, `sofatracer`, `opencensus`, `sentry`, `xray`, always ours; `none` (nothing at all is propagated); and whatever
     else is installed under the entry point `opentelemetry_propagator`. Raises ValueError for others.
     """
     wanted = list(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
