@@ -38,6 +38,7 @@ TRACES = [
     "eagleeye",
     "sofatracer",
     "opencensus",
+    "datadog",
     "sentry",
     "xray",
 ]
@@ -48,7 +49,7 @@ HEADERS = [
     *("pinpoint-traceid", "pinpoint-spanid", "pinpoint-pspanid", "pinpoint-sampled", "pinpoint-pappname"),
     *("x-cat-root-id", "x-cat-parent-id", "x-cat-id", "eagleeye-traceid", "eagleeye-rpcid", "eagleeye-sampled"),
     *("eagleeye-userdata", "sftc_head", "baggage-k", "grpc-trace-bin", "x-cloud-trace-context", "x-amzn-trace-id"),
-    "sentry-trace",
+    *("sentry-trace", "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-tags"),
     *("x-md-service-name", "x-md-global-k"),
 ]
 # Pieces of what is well formed, so that garbage comes close to it.

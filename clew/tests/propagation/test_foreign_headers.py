@@ -16,6 +16,7 @@ from clew.propagation import (
     B3MultiPropagator,
     B3Propagator,
     CatPropagator,
+    DatadogPropagator,
     EagleEyePropagator,
     JaegerPropagator,
     KratosPropagator,
@@ -479,6 +480,50 @@ def test_kratos_metadata_is_found_among_asgis_headers_and_limited() -> None:
     pairs = [(b"host", b"shop"), *[(b"X-Md-Global-%d" % number, b"v") for number in range(100)]]
     context = KratosPropagator().extract(AsgiCarrier(pairs), Context(), getter)
     assert len(global_metadata(context)) == 64
+
+
+# Datadog
+
+DATADOG = {
+    "x-datadog-trace-id": str(int(TRACE[16:], 16)),
+    "x-datadog-parent-id": str(int(SPAN, 16)),
+    "x-datadog-sampling-priority": "1",
+    "x-datadog-tags": f"_dd.p.tid={TRACE[:16]}",
+}
+
+
+@pytest.mark.parametrize(("priority", "sampled"), [("2", True), ("1", True), ("0", False), ("-1", False), ("x", True)])
+def test_datadogs_trace_goes_on_with_both_halves_of_its_id(priority: str, sampled: bool) -> None:
+    headers = DATADOG | {
+        "x-datadog-sampling-priority": priority,
+        "x-datadog-tags": f"_dd.p.dm=-1,_dd.p.tid={TRACE[:16]}",
+    }
+    found = read(DatadogPropagator(), {key.title(): value for key, value in headers.items()})
+    assert parent_of(found) == (TRACE, SPAN, sampled)
+    assert sent(DatadogPropagator(), found) == DATADOG | {"x-datadog-sampling-priority": f"{sampled:d}"}
+
+
+def test_datadogs_trace_of_64_bits_goes_on_as_such() -> None:
+    short = {key: value for key, value in DATADOG.items() if key != "x-datadog-tags"}
+    found = read(DatadogPropagator(), short)
+    assert parent_of(found) == ("0" * 16 + TRACE[16:], SPAN, True)
+    assert sent(DatadogPropagator(), found) == short
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"x-datadog-parent-id": "0"},
+        {"x-datadog-trace-id": "0"},
+        {"x-datadog-trace-id": "9" * 20},
+        {"x-datadog-parent-id": SPAN},
+    ],
+)
+def test_datadogs_ids_that_are_none_start_a_new_trace(wrong: dict[str, str]) -> None:
+    headers = DATADOG | wrong
+    if wrong.get("x-datadog-trace-id") == "0":
+        del headers["x-datadog-tags"]
+    assert is_empty(read(DatadogPropagator(), headers))
 
 
 # Sentry

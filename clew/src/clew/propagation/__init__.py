@@ -22,6 +22,7 @@ from clew.propagation.tracecontext import TraceContextPropagator, W3CTraceState
 if TYPE_CHECKING:
     from clew.propagation.b3 import B3MultiPropagator, B3Propagator
     from clew.propagation.cat import CatPropagator
+    from clew.propagation.datadog import DatadogPropagator
     from clew.propagation.eagleeye import EagleEyePropagator
     from clew.propagation.jaeger import JaegerPropagator, debug_id
     from clew.propagation.opencensus import OpenCensusPropagator
@@ -38,6 +39,7 @@ __all__ = [
     "BaggagePropagator",
     "CatPropagator",
     "CompositePropagator",
+    "DatadogPropagator",
     "EagleEyePropagator",
     "JaegerPropagator",
     "KratosPropagator",
@@ -67,6 +69,7 @@ _OURS: Final = {
     "b3multi": ("b3", "B3MultiPropagator"),
     "baggage": ("baggage", "BaggagePropagator"),
     "cat": ("cat", "CatPropagator"),
+    "datadog": ("datadog", "DatadogPropagator"),
     "eagleeye": ("eagleeye", "EagleEyePropagator"),
     "jaeger": ("jaeger", "JaegerPropagator"),
     "kratos": ("kratos", "KratosPropagator"),
@@ -94,7 +97,7 @@ def propagators_from_names(names: Sequence[str]) -> TextMapPropagator:
     """The propagators of these names, as one, in this order: the first that finds a trace gives the parent.
 
     Known are `tracecontext`, `baggage`, `kratos`, `b3`, `b3multi`, `jaeger`, `skywalking`, `pinpoint`, `cat`,
-    `eagleeye`, `sofatracer`, `opencensus`, `sentry`, `xray`, always ours; `none` (nothing at all is propagated); and whatever
+    `eagleeye`, `sofatracer`, `opencensus`, `datadog`, `sentry`, `xray`, always ours; `none` (nothing at all is propagated); and whatever
     else is installed under the entry point `opentelemetry_propagator`. Raises ValueError for others.
     """
     wanted = list(dict.fromkeys(name.strip().lower() for name in names if name.strip()))

@@ -57,7 +57,7 @@ def of_streamed(attributes: dict[str, Value], parts: Mapping[str, str]) -> dict[
     """The resource of a streamed span or log. What goes there leaves `attributes`."""
     found: dict[str, Value] = {}
     release = attributes.pop("sentry.release", None)
-    tags = {key: attributes[key] for key in _SERVICE_TAGS if key in attributes}
+    tags: dict[str, Value] = {key: attributes[key] for key in _SERVICE_TAGS if key in attributes}
     _put_service(found, tags, release, parts)
     attributes.pop("service.name", None)
     for key, name in STREAMED.items():
