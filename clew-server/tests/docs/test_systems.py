@@ -2,7 +2,7 @@
 
 For every ordered pair, an agent of the one writes its headers and its report as that system's agents do, an agent of the other reads the
 headers and reports, and clew's receivers decode both. Where the two have no header in common, a service of clew stands between, with the
-propagators of both. CAT's, EagleEye's and SOFATracer's reports are the ids that their receivers give, as `clew.ids` has them.
+propagators of both. EagleEye's and SOFATracer's reports are the ids that a receiver gives them, as `clew.ids` has them.
 
 `CLEW_GOLDEN=write` writes the table anew.
 """
@@ -25,7 +25,7 @@ from clew import ids
 from clew.propagation import propagators_from_names
 from clew_server.receivers import table
 from clew_server.receivers.contract import JSON, PROTOBUF, Head
-from clew_server.testing import datadog, jaeger, opencensus, pinpoint, sentry, skywalking
+from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking
 
 PAGE: Final = Path(__file__).parents[3] / "docs/systems.md"
 BEGIN: Final = "<!-- pairs: written by clew-server/tests/docs/test_systems.py -->\n"
@@ -62,10 +62,14 @@ class System(NamedTuple):
 
 def decoded(receiver: str, body: bytes, head: Head, which: int = 0) -> Told:
     """A span of a report, as the receiver makes it."""
-    batch = table.BY_NAME[receiver].load().decode(body, head)
-    request = ExportTraceServiceRequest.FromString(batch.request)
-    spans = [span for one in request.resource_spans for scope in one.scope_spans for span in scope.spans]
-    return Told(spans[which].trace_id.hex(), spans[which].span_id.hex(), spans[which].parent_span_id.hex())
+    return told_of(table.BY_NAME[receiver].load().decode(body, head).request)[which]
+
+
+def told_of(request: bytes) -> list[Told]:
+    """The spans of a request."""
+    parsed = ExportTraceServiceRequest.FromString(request)
+    spans = [span for one in parsed.resource_spans for scope in one.scope_spans for span in scope.spans]
+    return [Told(span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()) for span in spans]
 
 
 # -- those that speak W3C trace context ---------------------------------------------------------------------------------
@@ -233,18 +237,29 @@ def pinpoint_answers(headers: Headers) -> Told:
     return through_pinpoint(span)
 
 
-# -- CAT, EagleEye, SOFATracer: what their receivers make of the ids ----------------------------------------------------
+# -- CAT ----------------------------------------------------------------------------------------------------------------
+
+
+def through_cat(header: cat.Header, *inside: list[cat.Record]) -> list[Told]:
+    batch = table.BY_NAME["cat"].load().decode(cat.native(cat.transaction("URL", "/x", *inside), header), Head())
+    return told_of(batch.request)
 
 
 def cat_calls() -> tuple[Headers, Told]:
-    tree, child = "web-c0000202-498707-5", "order-c0000202-498707-1"
-    told = Told(ids.trace_id_from_cat(tree).hex(), ids.parent_id_from_cat(child, tree).hex(), "")
-    return {"x-cat-root-id": tree, "x-cat-parent-id": tree, "x-cat-id": child}, told
+    tree, child = f"web-c0000202-{cat.HOUR}-5", f"order-c0000202-{cat.HOUR}-1"
+    found = through_cat(
+        cat.Header(domain="web", message_id=tree), cat.transaction("Call", "order", cat.remote_call(child))
+    )
+    (called,) = (one for one in found if one.span_id == ids.parent_id_from_cat(child, tree).hex())
+    return {"x-cat-root-id": tree, "x-cat-parent-id": tree, "x-cat-id": child}, called
 
 
 def cat_answers(headers: Headers) -> Told:
     root, parent, own = (headers[key] for key in ("x-cat-root-id", "x-cat-parent-id", "x-cat-id"))
-    return Told(ids.trace_id_from_cat(root).hex(), "tree", ids.parent_id_from_cat(own, parent).hex())
+    return through_cat(cat.Header(message_id=own, parent_message_id=parent, root_message_id=root))[0]
+
+
+# -- EagleEye, SOFATracer: what a receiver makes of the ids -------------------------------------------------------------
 
 
 def eagleeye_told(trace_id: str, rpc_id: str) -> tuple[str, str]:
@@ -279,7 +294,7 @@ SYSTEMS: Final = (
     System("SkyWalking", ("skywalking",), "sw8", skywalking_calls, skywalking_answers),
     System("EagleEye", ("eagleeye",), "EagleEye-TraceID", eagleeye_calls, eagleeye_answers, is_run=False),
     System("SOFATracer", ("sofatracer",), "X-B3-TraceId, not in hex", sofa_calls, sofa_answers, is_run=False),
-    System("CAT", ("cat",), "x-cat-id", cat_calls, cat_answers, is_run=False),
+    System("CAT", ("cat",), "x-cat-id", cat_calls, cat_answers),
     System("Zipkin", ("b3multi",), "X-B3-TraceId", zipkin_calls, zipkin_answers),
     System("Pinpoint", ("pinpoint",), "Pinpoint-TraceID", pinpoint_calls, pinpoint_answers),
     System("Jaeger", ("jaeger",), "uber-trace-id", jaeger_calls, jaeger_answers),

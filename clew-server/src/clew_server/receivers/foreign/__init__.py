@@ -10,7 +10,7 @@
 - `writing.attributes`, `event`, `span_front`, `span_back`, `span`, `ns_from_us`, `address_text`: values to OTLP bytes
 - `writing.resource(items)`: the bytes of a resource
 - `writing.Groups`: spans by resource and scope, and the request of them all
-- `writing.batch(request, received=…, rejected=…)`: what a decoder returns, from the bytes that `Groups` made
+- `writing.batch(groups, received=…, rejected=…)`: what a decoder returns, of what `Groups` holds
 
 A decoder calls `Marks.of`, then `beside`, and writes: the tags that are left, what stands beside them, attributes of its own
 named after its system.

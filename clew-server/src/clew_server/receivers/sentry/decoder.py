@@ -59,7 +59,7 @@ def decode(body: bytes, head: Head) -> OtlpBatch:
     else:
         for item in items(body):
             found.add(item)
-    made = batch(found.groups.request(), received=body, rejected=found.rejected)
+    made = batch(found.groups, received=body, rejected=found.rejected)
     return made._replace(fragments=found.fragments, dropped=dict(found.dropped))
 
 
