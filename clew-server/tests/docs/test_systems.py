@@ -2,7 +2,7 @@
 
 For every ordered pair, an agent of the one writes its headers and its report as that system's agents do, an agent of the other reads the
 headers and reports, and clew's receivers decode both. Where the two have no header in common, a service of clew stands between, with the
-propagators of both. EagleEye's and SOFATracer's reports are the ids that a receiver gives them, as `clew.ids` has them.
+propagators of both. EagleEye has no format of reports that is public; its are the ids as `clew.ids` has them.
 
 `CLEW_GOLDEN=write` writes the table anew.
 """
@@ -25,7 +25,8 @@ from clew import ids
 from clew.propagation import propagators_from_names
 from clew_server.receivers import table
 from clew_server.receivers.contract import JSON, PROTOBUF, Head
-from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking
+from clew_server.receivers.files.canonical import requests_of_file
+from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking, sofatracer
 
 PAGE: Final = Path(__file__).parents[3] / "docs/systems.md"
 BEGIN: Final = "<!-- pairs: written by clew-server/tests/docs/test_systems.py -->\n"
@@ -259,7 +260,7 @@ def cat_answers(headers: Headers) -> Told:
     return through_cat(cat.Header(message_id=own, parent_message_id=parent, root_message_id=root))[0]
 
 
-# -- EagleEye, SOFATracer: what a receiver makes of the ids -------------------------------------------------------------
+# -- EagleEye: what a receiver makes of its ids --------------------------------------------------------------------------
 
 
 def eagleeye_told(trace_id: str, rpc_id: str) -> tuple[str, str]:
@@ -279,21 +280,31 @@ def eagleeye_answers(headers: Headers) -> Told:
     return Told(trace_id, "server", parent_id)
 
 
+# -- SOFATracer ---------------------------------------------------------------------------------------------------------
+
+
+def through_digest_log(rpc_id: str, kind: str, trace: str) -> Told:
+    line = sofatracer.as_json(sofatracer.common(rpc_id, kind, trace=trace), sofatracer.HTTP_SERVER)
+    (request,), _ = requests_of_file(line)
+    return told_of(request)[0]
+
+
 def sofa_calls() -> tuple[Headers, Told]:
-    headers = {"X-B3-TraceId": ALIBABA, "X-B3-SpanId": "0.1", "X-B3-ParentSpanId": "0", "X-B3-Sampled": "true"}
-    return headers, Told(*eagleeye_told(ALIBABA, "0.1"), "")
+    trace = sofatracer.TRACE
+    headers = {"X-B3-TraceId": trace, "X-B3-SpanId": "0.1", "X-B3-ParentSpanId": "0", "X-B3-Sampled": "true"}
+    return headers, through_digest_log("0.1", "client", trace)
 
 
 def sofa_answers(headers: Headers) -> Told:
+    """Its HTTP server takes a path of its own below the caller's."""
     said = {key.lower(): value for key, value in headers.items()}
-    trace_id, parent_id = eagleeye_told(said["x-b3-traceid"], said["x-b3-spanid"])
-    return Told(trace_id, "server", parent_id)
+    return through_digest_log(said["x-b3-spanid"] + ".1", "server", said["x-b3-traceid"])
 
 
 SYSTEMS: Final = (
     System("SkyWalking", ("skywalking",), "sw8", skywalking_calls, skywalking_answers),
     System("EagleEye", ("eagleeye",), "EagleEye-TraceID", eagleeye_calls, eagleeye_answers, is_run=False),
-    System("SOFATracer", ("sofatracer",), "X-B3-TraceId, not in hex", sofa_calls, sofa_answers, is_run=False),
+    System("SOFATracer", ("sofatracer",), "X-B3-TraceId, not in hex", sofa_calls, sofa_answers),
     System("CAT", ("cat",), "x-cat-id", cat_calls, cat_answers),
     System("Zipkin", ("b3multi",), "X-B3-TraceId", zipkin_calls, zipkin_answers),
     System("Pinpoint", ("pinpoint",), "Pinpoint-TraceID", pinpoint_calls, pinpoint_answers),
