@@ -21,7 +21,8 @@ from clew_server.testing import opencensus
 from harness import clients
 from harness.answers import attributes, receiver, spans_by_name, wait_until
 from harness.backends import Absent
-from harness.server import Server, free_port
+from harness.killed import Sending, check_kill_under_load
+from harness.server import Server
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "opencensus"
@@ -204,30 +205,18 @@ def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> N
 
 @pytest.mark.skipif(not os.environ.get("CLEW_ALL_CLIENTS"), reason="slow: `make clients` runs it")
 def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", options=["--receive", f"opencensus@127.0.0.1:{free_port()}"]).start()
-    acknowledged: list[bytes] = []
-    try:
-        with grpc.insecure_channel(server.receiver("opencensus"), options=[("grpc.enable_http_proxy", 0)]) as channel:
-            export = channel.stream_stream(specs.EXPORT, request_serializer=bytes, response_deserializer=bytes)
-            for number in range(1, 1 << 20):
-                ids = [(number << 32 | at).to_bytes(16, "big") for at in range(1, 21)]
-                now_ns = time.time_ns()
-                spans = [opencensus.Span(one, b"\x01" * 8, start_ns=now_ns, end_ns=now_ns) for one in ids]
-                # As Python's exporter: one stream for one export, whose end is the answer.
-                bodies = iter(
-                    [opencensus.request(spans[:10], opencensus.node("killed")), opencensus.request(spans[10:])]
-                )
-                if number == 100:
-                    server.kill()
-                try:
-                    list(export(bodies, timeout=30))
-                except grpc.RpcError:
-                    break
-                acknowledged += ids
-        server.start()
-        server.flush()
-        assert server.status()["stored_spans"] >= len(acknowledged) >= 1900
-        for trace_id in acknowledged[::97]:
-            assert server.get_json(f"/api/v1/traces/{trace_id.hex()}")["resourceSpans"]
-    finally:
-        server.close()
+    check_kill_under_load(tmp_path, "opencensus", an_export)
+
+
+def an_export(number: int) -> Sending:
+    """As Python's exporter: one stream for one export, whose end is the answer."""
+    trace_ids = [(number << 32 | at).to_bytes(16, "big") for at in range(1, 21)]
+    now_ns = time.time_ns()
+    spans = [opencensus.Span(one, b"\x01" * 8, start_ns=now_ns, end_ns=now_ns) for one in trace_ids]
+    bodies = [opencensus.request(spans[:10], opencensus.node("killed")), opencensus.request(spans[10:])]
+
+    def send(channel: grpc.Channel) -> None:
+        export = channel.stream_stream(specs.EXPORT, request_serializer=bytes, response_deserializer=bytes)
+        list(export(iter(bodies), timeout=30))
+
+    return Sending(trace_ids, send)

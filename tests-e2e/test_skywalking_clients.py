@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import shutil
@@ -26,6 +25,7 @@ from clew_server.testing import skywalking
 from harness import clients
 from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
+from harness.killed import Sending, check_kill_under_load
 from harness.server import Server, free_port
 from harness.wire import fresh_name
 
@@ -332,48 +332,18 @@ def test_what_an_agent_says_of_itself_is_in_its_resource_also_after_a_restart(tm
     not os.environ.get("CLEW_ALL_CLIENTS"), reason="takes two starts of a server: `make clients` runs it"
 )
 def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
-    receive = f"skywalking-grpc@127.0.0.1:{free_port()}"
-    server = Server(tmp_path / "data", options=["--receive", receive]).start()
-    acknowledged: list[str] = []
-    sent: list[str] = []
-    try:
-        senders = [threading.Thread(target=send_until_it_fails, args=(server, n, sent, acknowledged)) for n in (1, 2)]
-        for sender in senders:
-            sender.start()
-        wait_until(lambda: len(acknowledged) >= 500, 120)
-        server.kill()
-        for sender in senders:
-            sender.join()
-        server.start()
-        server.flush()
-        # What was on its way and whose answer was lost may be there too.
-        assert len(acknowledged) <= server.status()["stored_spans"] <= len(sent)
-        for trace in acknowledged[:: SEGMENTS_A_CALL * 10]:
-            assert server.get_json(f"/api/v1/traces/{trace_id_from_text(trace).hex()}")["resourceSpans"]
-    finally:
-        server.close()
+    check_kill_under_load(tmp_path, "skywalking-grpc", a_stream_of_segments)
 
 
-SEGMENTS_A_CALL = 10
-
-
-def send_until_it_fails(server: Server, number: int, sent: list[str], acknowledged: list[str]) -> None:
-    """Send streams of segments, as agents do; note the traces of those that are acknowledged."""
-    with connected(server) as channel:
-        collect = channel.stream_unary(COLLECT)
-        for count in itertools.count(1):
-            traces = [f"{number}.{count}.{n}" for n in range(SEGMENTS_A_CALL)]
-            start_ms = time.time_ns() // 1_000_000
-            spans = [skywalking.Span(start_ms=start_ms, end_ms=start_ms + 1)]
-            sent += traces
-            try:
-                collect(
-                    iter([skywalking.segment(skywalking.Segment(trace, "s" + trace, spans)) for trace in traces]),
-                    timeout=30,
-                )
-            except grpc.RpcError:
-                return
-            acknowledged += traces
+def a_stream_of_segments(number: int) -> Sending:
+    traces = [f"{number}.{at}.1" for at in range(10)]
+    start_ms = time.time_ns() // 1_000_000
+    spans = [skywalking.Span(start_ms=start_ms, end_ms=start_ms + 1)]
+    segments = [skywalking.segment(skywalking.Segment(trace, "s" + trace, spans)) for trace in traces]
+    return Sending(
+        [trace_id_from_text(trace) for trace in traces],
+        lambda channel: channel.stream_unary(COLLECT)(iter(segments), timeout=30),
+    )
 
 
 def connected(server: Server) -> grpc.Channel:

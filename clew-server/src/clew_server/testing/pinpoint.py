@@ -50,6 +50,7 @@ class Span:
     remote: str = "10.0.0.9"
     service_type: int = 1010
     api_id: int = 0
+    flag: int = 0
     err: int = 0
     exception: tuple[int, str] | None = None
     annotations: Sequence[tuple[int, Any]] = ()
@@ -89,6 +90,7 @@ def span_message(span: Span) -> bytes:
             _number(8, span.service_type),
             delimited(9, accepted),
             *(delimited(10, _annotation(*one)) for one in span.annotations),
+            _number(11, span.flag),
             _number(12, _zigzag(span.err)),
             *(delimited(13, _event(one)) for one in span.events),
             delimited(14, _exception(*span.exception)) if span.exception else b"",
