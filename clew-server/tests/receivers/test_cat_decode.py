@@ -111,7 +111,7 @@ def test_a_tree_keeps_all_it_says(codec: Callable[..., bytes]) -> None:
     )
     batch = decode(codec(records, Header(session_token="s1")), NONE)
     root, sql = spans_of(batch)
-    assert (root.trace_id, root.span_id, root.parent_span_id) == (ids.t16(ID), ids.s8(ID), b"")
+    assert (root.trace_id, root.parent_span_id) == (ids.t16(ID), b"")
     assert (sql.trace_id, sql.parent_span_id) == (root.trace_id, root.span_id)
     assert (root.name, root.kind, sql.name, sql.kind) == ("URL:/buy", 2, "SQL:items.find", 3)
     assert (root.start_time_unix_nano, root.end_time_unix_nano) == (START, START + 9_001_000)
@@ -212,6 +212,17 @@ def test_an_event_outside_of_all_transactions_is_a_span_of_its_own() -> None:
     assert error.start_time_unix_nano == error.end_time_unix_nano == START
     assert (attributes_of(closed)["a"], closed.events) == ("1", [])
     assert error.span_id != closed.span_id
+
+
+def test_an_event_outside_of_all_transactions_without_a_status_did_not_fail() -> None:
+    assert decoded(event("shop", "closed", status="unset"))["shop:closed"].status.code == 0
+
+
+def test_trees_of_a_client_that_gives_them_one_message_id_are_spans_of_their_own() -> None:
+    first, second = decoded(transaction("URL", "/")), decoded(transaction("URL", "/", time_ms=cat.START_MS + 9))
+    assert first["URL:/"].trace_id == second["URL:/"].trace_id
+    assert first["URL:/"].span_id != second["URL:/"].span_id
+    assert first["URL:/"].span_id == decoded(transaction("URL", "/"))["URL:/"].span_id, "the same tree sent again"
 
 
 def test_traces_are_events_with_a_mark() -> None:
@@ -422,6 +433,21 @@ def test_another_thread_hangs_on_the_transaction_that_started_it() -> None:
     assert thread["Task:mail"].parent_span_id == found["Task:mail"].span_id
 
 
+def test_a_thread_that_outlives_its_transaction_hangs_on_it() -> None:
+    forked = f"shop-c0000202-{cat.HOUR}-4"
+    detached = transaction("Detached", "mailer", data=f"#={forked}")
+    found = decoded(transaction("URL", "/", transaction("Forkable", "main", detached)))
+    thread = decoded(
+        transaction("Detached", "mailer", transaction("Task", "mail"), data=f"#={forked}"),
+        message_id=forked, parent_message_id=ID, root_message_id=ID,
+    )  # fmt: skip
+    assert found["Detached:mailer"].parent_span_id == found["Forkable:main"].span_id
+    assert thread["Detached:mailer"].parent_span_id == found["Detached:mailer"].span_id
+    assert thread["Task:mail"].parent_span_id == thread["Detached:mailer"].span_id
+    assert thread["Detached:mailer"].trace_id == found["URL:/"].trace_id
+    assert attributes_of(found["Detached:mailer"])["cat.next_message_id"] == forked
+
+
 def test_a_tree_called_by_clew_is_in_clews_trace() -> None:
     trace_id, span_id = bytes(range(16)), bytes(range(1, 9))
     found = decoded(
@@ -572,5 +598,14 @@ def test_every_field_record_and_special_type_is_in_the_page() -> None:
     named = [*camel, *"tTAEMHL", "type", "name", "status", "data", "duration", "timestamp"]
     named += [*meaning.EXCEPTIONS, *(rule for rule in meaning.RULES if ":" not in rule)]
     named += [f".{said}" for said in meaning.OF_CALLS]
-    named += ["RemoteCall", spans.NEXT, spans.RUN_AWAY, "TotalDuration", "_CatMergeTree", "Reboot"]
+    named += [
+        "RemoteCall",
+        spans.NEXT,
+        spans.RUN_AWAY,
+        spans.DETACHED,
+        spans.UNSET_STATUS,
+        "TotalDuration",
+        "_CatMergeTree",
+        "Reboot",
+    ]
     assert [name for name in named if f"`{name}`" not in page] == []

@@ -178,12 +178,13 @@ def span_id_to_cat(span_id: bytes) -> str:
     return f"clew.{span_id.hex()}-00000000-0-0"
 
 
-def span_id_from_cat(message_id: str, number: int) -> bytes:
-    """The transaction `number` of the tree `message_id`, counted from 0, the root, in the order in which they begin.
+def span_id_from_cat(message_id: str, digest: str, number: int) -> bytes:
+    """The transaction `number` of a tree, counted from 0, the root, in the order in which they begin.
 
-    The root of a tree with an id of `span_id_to_cat` is the span it was made of.
+    `digest` stands for all bytes of the tree: a client may give several trees of a thread one message id. The root of a tree with
+    an id of `span_id_to_cat` is the span it was made of.
     """
-    return s8(f"{message_id}/{number}") if number else _our_span(message_id) or s8(message_id)
+    return (b"" if number else _our_span(message_id)) or s8(f"{message_id}/{digest}/{number}")
 
 
 def span_id_from_cat_call(message_id: str) -> bytes:

@@ -7,6 +7,7 @@ span has this id whatever comes first, a transaction that calls once takes it as
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ NEXT: Final = "Next"
 """Name of the event by which a client says that a tree goes on in another one."""
 RUN_AWAY: Final = "RunAway"
 """Name of the event by which Java's client says that another thread makes a tree of its own."""
+DETACHED: Final = "Detached"
+"""Type of the transaction by which Java's client 4 says the same; its data is `#=id`."""
+UNSET_STATUS: Final = "unset"
+"""What Java's client 4 sends as status of an event outside of all transactions, whatever it was given."""
 
 # `id` as data, of another thread also `id=Type:name`.
 _called: Final = re.compile(
@@ -83,7 +88,8 @@ class _Writer:
         self._tree, self._groups, self._dropped = tree, groups, dropped
         self._header = header
         self._bytes = 0
-        self._message_id = header.message_id or t16(body.decode("latin-1")).hex()
+        self._digest = hashlib.sha256(body).hexdigest()[:32]
+        self._message_id = header.message_id or self._digest
         self._trace_id = trace_id_from_cat(header.root_message_id or header.parent_message_id or self._message_id)
         self._parent_id = (
             parent_id_from_cat(self._message_id, header.parent_message_id) if header.parent_message_id else b""
@@ -99,12 +105,15 @@ class _Writer:
         for number, one in enumerate(transactions):
             calls = list(_calls(one))
             kind = INTERNAL if one.is_lone else kind_of(one.type)
-            own = _own_call(calls, kind)
-            span_id = span_id_from_cat_call(own.message_id) if own else span_id_from_cat(self._message_id, number)
+            own = self._detached(one) or _own_call(calls, kind)
+            if own is not None:
+                span_id = span_id_from_cat_call(own.message_id)
+            else:
+                span_id = span_id_from_cat(self._message_id, self._digest, number)
             if one.parent >= 0:
                 trace_id, parent_id = ids[one.parent]
             elif is_merged:
-                trace_id, parent_id = t16(f"{self._message_id}/{number}"), b""
+                trace_id, parent_id = t16(f"{self._message_id}/{self._digest}/{number}"), b""
             else:
                 trace_id, parent_id = self._trace_id, self._parent_id
             ids.append((trace_id, span_id))
@@ -150,6 +159,8 @@ class _Writer:
         code, message = _status(one.status)
         if one.is_lone and one.type in EXCEPTIONS:
             code, message = ERROR, one.name
+        elif one.is_lone and one.status == UNSET_STATUS:
+            code, message = UNSET, ""
         front = span_front(_name(one.type, one.name), kind, start_ns, end_ns, writing.attributes(tags))
         back = span_back(events, (), code, message)
         self._add(span(trace_id, span_id, "", parent_id, front, back))
@@ -200,6 +211,13 @@ class _Writer:
         front = span_front(name, kind, start_ns, end_ns, writing.attributes(tags))
         back = span_back((), (), code, message)
         self._add(span(trace_id, span_id_from_cat_call(call.message_id), "", parent_id, front, back))
+
+    def _detached(self, one: Transaction) -> _Call | None:
+        """The tree of another thread that goes on when the transaction that started it has ended: both trees hold it."""
+        said = _called(one.data[2:]) if one.type == DETACHED and one.data.startswith("#=") else None
+        if said is None or said[1] == self._header.message_id:
+            return None
+        return _Call(Event("E", one.type, one.name, SUCCESS, one.data, one.start_ms), said[1], True, -1)
 
     def _put_call(self, tags: dict[str, Value], call: _Call) -> None:
         if call.is_local:
