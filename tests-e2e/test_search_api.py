@@ -210,6 +210,38 @@ def test_completion_offers_the_keys_and_values_that_spans_have(server: Server, s
     assert server.get_json("/api/v1/values", key="dur")["values"] == []
 
 
+def test_figures_about_all_matches_are_those_of_the_pages(server: Server, shop: Shop) -> None:
+    summary = server.get_json("/api/v1/traces/summary", q=f"service={shop.front}", sel=f"0,{2**63 - 1},0,{11 * MS}")
+    assert (summary["matched"], summary["selected"]["matched"], summary["complete"]) == (TRACES, 10, True)
+    assert int(summary["p50_ns"]) == (TRACES // 2 + 1) * MS
+    assert sum(count for _, _, count, _ in summary["heatmap"]["cells"]) == TRACES
+    services = next(facet for facet in summary["facets"] if facet["key"] == "service")
+    assert {(one["value"], one["count"], one["selected"]) for one in services["values"]} == {
+        (shop.front, TRACES, 10),
+        (shop.back, TRACES, 10),
+    }
+    assert (
+        next(facet for facet in summary["facets"] if facet["key"] == "http.route")["values"][0]["count"] == TRACES // 2
+    )
+
+
+@pytest.mark.parametrize("sel", ["1,2,3", "a,b,c,d", "1,2,3,-4", "1,2,3,4,5"])
+def test_a_box_that_is_none_is_refused(server: Server, sel: str) -> None:
+    answer = server.get("/api/v1/traces/summary", sel=sel)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_parameter")
+
+
+def test_calls_are_counted_over_time(server: Server, shop: Shop) -> None:
+    q = f"service={shop.front}"
+    red = server.get_json("/api/v1/red", q=q, by="operation", **{"from": "now-1h"})
+    counts = {(one["service"], one["value"]): one["count"] for one in red["series"]}
+    assert counts == {(shop.front, "GET /pay"): TRACES // 2, (shop.front, "GET /cart"): TRACES // 2}
+    by_route = server.get_json("/api/v1/red", q=q, by="http.route", step="7s", **{"from": "now-1h"})
+    assert {one["value"]: one["count"] for one in by_route["series"]} == {"/pay": TRACES // 2, "/cart": TRACES // 2}
+    for wrong in ({"by": "dur"}, {"by": "a b"}, {"step": "0s"}, {"step": "1s", "from": "now-7d"}, {"step": "soon"}):
+        assert server.get("/api/v1/red", **wrong).status_code == 400, wrong
+
+
 @pytest.mark.parametrize("key", ["", "a b", "a=", "(", "trace.none", '"open'])
 def test_values_of_what_is_no_key_are_refused(server: Server, key: str) -> None:
     answer = server.get("/api/v1/values", key=key)

@@ -157,6 +157,7 @@ class App:
             values=self._store.values,
             completion=self._store.completion,
             summaries=self._store.summaries,
+            red=self._store.red,
             known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,
         )

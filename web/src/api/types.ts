@@ -241,6 +241,31 @@ export interface Summary {
   reason: string | null
 }
 
+export interface RedSeries {
+  /** by operation: whose it is */
+  service: string | null
+  /** the service, the operation, or the attribute's value */
+  value: string
+  count: number
+  /** spans with status error */
+  failed: number
+  p50_ns: string
+  p95_ns: string
+  p99_ns: string
+  /** step from 0, count, failed, p50, p95, p99 in ns; a step without spans has none */
+  points: number[][]
+}
+
+export interface Red {
+  from_unix_nano: string
+  to_unix_nano: string
+  step_ns: string
+  /** those with most spans first, a hundred at most */
+  series: RedSeries[]
+  complete: boolean
+  reason: string | null
+}
+
 export interface Page {
   traces: TraceSummary[]
   complete: boolean

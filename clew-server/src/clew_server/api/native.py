@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,16 @@ from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
-from clew_server.api.summaries import summary_as_json
+from clew_server.api.summaries import red_as_json, summary_as_json
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.completion import ValuesAsked
+from clew_server.model.lengths import length_ns
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
+from clew_server.model.query_tree import SpanTerm
+from clew_server.model.red import MOST_POINTS, RedAsked, usual_step_ns
 from clew_server.model.search import KIND_WORDS, Search
 from clew_server.model.summary import Box
-from clew_server.model.times import time_from_text
+from clew_server.model.times import bad_parameter, time_from_text
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
@@ -37,6 +40,7 @@ from clew_server.store.contract import TraceSummary
 
 _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 _LARGEST_NS = (1 << 63) - 1
+_SHORTEST_STEP_NS = 1_000_000_000
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_ANSWERS = 50
 _MAX_COLUMNS = 10
@@ -47,6 +51,8 @@ _POPULATION = ("q", "from", "to")
 _KEYS_PARAMETERS = frozenset((*_POPULATION, "prefix", "limit"))
 _VALUES_PARAMETERS = frozenset((*_POPULATION, "key", "prefix", "limit"))
 _SUMMARY_PARAMETERS = frozenset((*_POPULATION, "sel"))
+_RED_PARAMETERS = frozenset((*_POPULATION, "by", "step"))
+_HOUR_NS = 3_600_000_000_000
 _DEFAULT_KEYS, _DEFAULT_VALUES = 100, 20
 _SEARCH_PARAMETERS = frozenset(
     (
@@ -95,6 +101,7 @@ class NativeApi:
             Route("/api/v1/dependencies", self.dependencies),
             Route("/api/v1/keys", self.keys),
             Route("/api/v1/values", self.key_values),
+            Route("/api/v1/red", self.red),
             Route("/api/v1/traces", self.traces),
             Route("/api/v1/traces/summary", self.summary),
             Route("/api/v1/traces/answers", self.answers, methods=["POST"]),
@@ -230,8 +237,23 @@ class NativeApi:
         _refuse_unknown(request, _SUMMARY_PARAMETERS, "a summary")
         sel = _once(request, "sel")
         box = _box(sel) if sel else None
-        found = await self._query.summary(self._population(request), box)
-        return JSONResponse(summary_as_json(found, is_selected=box is not None), headers={"Cache-Control": "no-store"})
+        search = self._population(request)
+        found = await self._query.summary(search, box)
+        findings = await self._query.findings(self._until_now(search))
+        answer = summary_as_json(found, findings, is_selected=box is not None)
+        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+    async def red(self, request: Request) -> Response:
+        _refuse_unknown(request, _RED_PARAMETERS, "rates")
+        search = self._until_now(self._population(request))
+        if search.from_unix_nano is None:
+            search = replace(search, from_unix_nano=max(0, (search.to_unix_nano or 0) - _HOUR_NS))
+        range_ns = (search.to_unix_nano or 0) - (search.from_unix_nano or 0)
+        asked = RedAsked(search, _by(_once(request, "by") or "service"), _step(_once(request, "step"), range_ns))
+        return JSONResponse(red_as_json(await self._query.red(asked)), headers={"Cache-Control": "no-store"})
+
+    def _until_now(self, search: Search) -> Search:
+        return search if search.to_unix_nano is not None else replace(search, to_unix_nano=self._clock_ns())
 
     def _population(self, request: Request) -> Search:
         """The traces that `q`, `from` and `to` mean."""
@@ -384,6 +406,27 @@ def _summary(trace: TraceSummary) -> dict[str, Any]:
         "has_root": trace.has_root,
         "services": list(trace.services),
     }
+
+
+def _by(text: str) -> SpanTerm | str:
+    """What rates are told apart by. Raises BadInput."""
+    if text in ("service", "operation", "name"):
+        return "operation" if text == "name" else text
+    key = key_from_text(text, "by")
+    if key.place not in ("attr", "of_span"):
+        raise BadInput("by: wants service, operation, or an attribute of spans", code="bad_parameter")
+    return SpanTerm("of_span", "exists", key=key.name, exact=key.exact)
+
+
+def _step(text: str | None, range_ns: int) -> int:
+    """The length of a step. Raises BadInput."""
+    if not text:
+        return usual_step_ns(range_ns)
+    step_ns = length_ns(text)
+    if not step_ns or step_ns < _SHORTEST_STEP_NS or step_ns * MOST_POINTS < range_ns:
+        wants = f"wants a length of 1s or more, as 60s, and at most {MOST_POINTS:,} steps"
+        raise bad_parameter("step", text, wants)
+    return step_ns
 
 
 def _box(text: str) -> Box:

@@ -206,6 +206,27 @@ _SCHEMAS: dict[str, Any] = {
         complete={"type": "boolean"},
         reason=_or_null("string"),
     ),
+    "RedSeries": _object(
+        service={**_or_null("string"), "description": "by operation: whose it is"},
+        value={"type": "string", "description": "the service, the operation, or the attribute's value"},
+        count={"type": "integer"},
+        failed={"type": "integer", "description": "spans with status error"},
+        p50_ns=_DECIMAL,
+        p95_ns=_DECIMAL,
+        p99_ns=_DECIMAL,
+        points={
+            **_list(_INTS),
+            "description": "step from 0, count, failed, p50, p95, p99 in ns; a step without spans has none",
+        },
+    ),
+    "Red": _object(
+        from_unix_nano=_DECIMAL,
+        to_unix_nano=_DECIMAL,
+        step_ns=_DECIMAL,
+        series={**_list(_ref("RedSeries")), "description": "those with most spans first, a hundred at most"},
+        complete={"type": "boolean"},
+        reason=_or_null("string"),
+    ),
     "Page": _object(
         traces=_list(_ref("TraceSummary")),
         complete={"type": "boolean"},
@@ -390,6 +411,17 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Values of a key, most frequent first",
                 "parameters": [_query("key", "as a query writes it", required=True), *_POPULATION, *_completing(20)],
                 "responses": _answers(_ref("KeyValues")),
+            }
+        },
+        "/api/v1/red": {
+            "get": {
+                "summary": "Rate, failures and durations of calls over time",
+                "parameters": [
+                    *_POPULATION,
+                    _query("by", "service, operation, or an attribute of spans as a query writes it", default="service"),
+                    _query("step", "as 60s; without it about 60 steps"),
+                ],
+                "responses": _answers(_ref("Red")),
             }
         },
         "/api/v1/traces": {

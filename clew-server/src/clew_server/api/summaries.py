@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew_server.model.red import Red
 from clew_server.model.summary import Summary, Totals
 from clew_server.query.facets import shown
 
 
-def summary_as_json(summary: Summary, *, is_selected: bool) -> dict[str, Any]:
+def summary_as_json(summary: Summary, findings: list[str], *, is_selected: bool) -> dict[str, Any]:
     """The answer of `/api/v1/traces/summary`."""
     p50, p95, p99 = map(str, summary.lengths_ns) if summary.lengths_ns else (None, None, None)
     of = summary.facets_of
@@ -43,9 +44,33 @@ def summary_as_json(summary: Summary, *, is_selected: bool) -> dict[str, Any]:
             "from_unix_nano": str(summary.facets_from_unix_nano),
             "to_unix_nano": str(summary.facets_to_unix_nano),
         },
-        "findings": [],
+        "findings": findings,
         "complete": summary.complete,
         "reason": summary.reason,
+    }
+
+
+def red_as_json(red: Red) -> dict[str, Any]:
+    """The answer of `/api/v1/red`."""
+    return {
+        "from_unix_nano": str(red.from_unix_nano),
+        "to_unix_nano": str(red.to_unix_nano),
+        "step_ns": str(red.step_ns),
+        "series": [
+            {
+                "service": one.service,
+                "value": one.value,
+                "count": one.whole.spans,
+                "failed": one.whole.failed,
+                "p50_ns": str(one.whole.p50_ns),
+                "p95_ns": str(one.whole.p95_ns),
+                "p99_ns": str(one.whole.p99_ns),
+                "points": [[step, *figures] for step, figures in one.points],
+            }
+            for one in red.series
+        ],
+        "complete": red.complete,
+        "reason": red.reason,
     }
 
 

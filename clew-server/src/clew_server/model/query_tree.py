@@ -150,3 +150,12 @@ def of_one_span(node: Node | None) -> Braces | None:
     """The braces of a query about one span, beside conditions on the trace at most; None of another query."""
     parts = [part for part in conjuncts(node) if not isinstance(part, TraceTerm)] if node is not None else []
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Braces) else None
+
+
+def is_of_names(node: Node | None) -> bool:
+    """Whether a query is about the service, the operation and the kind of one span only, by which spans are counted by the minute."""
+    if node is None:
+        return True
+    return isinstance(node, Braces) and all(
+        isinstance(term, SpanTerm) and term.place in ("service", "name", "kind", "names") for term in terms(node)
+    )

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from clew_server.analysis.brief import Brief, brief
+from clew_server.analysis.range_findings import failing_finding, slower_finding
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
+from clew_server.model.query_tree import is_of_names
 from clew_server.model.rates import Rates, RatesAsked
+from clew_server.model.red import Red, RedAsked, usual_step_ns
 from clew_server.model.search import Search
 from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
@@ -37,6 +40,7 @@ from clew_server.store.contract import (
     TraceDependencies,
     TraceRates,
     TraceReader,
+    TraceRed,
     TraceSearch,
     TraceStore,
     TraceSummaries,
@@ -51,6 +55,7 @@ SEARCH_THREADS: Final = 3
 LOOKUP_THREADS: Final = 2
 _MAX_WAITING: Final = 64
 _MAX_NAMES: Final = 1_000
+_BEFORE_NS: Final = 3_600_000_000_000
 
 T = TypeVar("T")
 
@@ -153,6 +158,7 @@ class QueryService:
         values: TraceValues | None = None,
         completion: TraceCompletion | None = None,
         summaries: TraceSummaries | None = None,
+        red: TraceRed | None = None,
         known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
@@ -172,6 +178,7 @@ class QueryService:
         self._values = values
         self._completion = completion
         self._summaries = summaries
+        self._red = red
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -276,6 +283,30 @@ class QueryService:
         if store is None:
             raise Unavailable("This server has no store that counts traces.")
         return await self._searches.run(lambda: store.summary(search, box))
+
+    async def findings(self, search: Search) -> list[str]:
+        """What is wrong in the search's time, in two sentences at most. Of a query about more than names, nothing is said.
+
+        Both ends of the time are given. Raises BadInput, Unavailable, StoreFailed.
+        """
+        store, from_ns, to_ns = self._red, search.from_unix_nano, search.to_unix_nano
+        if store is None or from_ns is None or to_ns is None or from_ns >= to_ns or not is_of_names(search.where):
+            return []
+        step_ns = usual_step_ns(to_ns - from_ns)
+
+        def ask() -> list[str]:
+            failing = store.failing(search, step_ns, max(_BEFORE_NS, step_ns))
+            found = (failing_finding(failing, from_ns, to_ns, step_ns), slower_finding(store.beside(search)))
+            return [one for one in found if one is not None]
+
+        return await self._searches.run(ask)
+
+    async def red(self, asked: RedAsked) -> Red:
+        """Rate, failures and durations over time. Raises BadInput, Unavailable, StoreFailed."""
+        store = self._red
+        if store is None:
+            raise Unavailable("This server has no store that counts calls.")
+        return await self._searches.run(lambda: store.red(asked))
 
     async def keys(self, search: Search, prefix: str, limit: int) -> Counted[KeyFound]:
         """Keys that a query may ask for: see `query.completion.keys_found`. Raises BadInput, Unavailable, StoreFailed."""

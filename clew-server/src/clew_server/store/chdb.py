@@ -10,6 +10,7 @@ from clew_server.store.chdb_completion import ChdbCompletion
 from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
 from clew_server.store.chdb_rates import ChdbRates
+from clew_server.store.chdb_red import ChdbRed
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_summary import ChdbSummary
@@ -29,7 +30,7 @@ class ChdbStore:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
     `dependencies`: TraceDependencies · `values`: TraceValues · `completion`: TraceCompletion ·
-    `summaries`: TraceSummaries · `maintenance`: StoreMaintenance
+    `summaries`: TraceSummaries · `red`: TraceRed · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -40,6 +41,7 @@ class ChdbStore:
     values: ChdbValues
     completion: ChdbCompletion
     summaries: ChdbSummary
+    red: ChdbRed
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -84,6 +86,7 @@ class ChdbStore:
         self.values = ChdbValues(self.reader)
         self.completion = ChdbCompletion(self.reader)
         self.summaries = ChdbSummary(self.reader)
+        self.red = ChdbRed(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
 
     def probe(self) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from clew_server.errors import Unavailable
 from clew_server.model.completion import Counted, KeyCount, KeyPlace, KeyType, ValueCount, ValuesAsked
 from clew_server.model.families import family
-from clew_server.model.query_tree import Braces, Node, SpanTerm, of_one_span, terms
+from clew_server.model.query_tree import Braces, is_of_names, of_one_span
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double, written_text
 from clew_server.store.asking import Question, Stopped
@@ -190,15 +190,6 @@ def _minutes(search: Search) -> dict[str, str]:
         "from_s": str(from_ns // _SECOND_NS // _MINUTE_S * _MINUTE_S),
         "to_s": str((to_ns - 1) // _SECOND_NS),
     }
-
-
-def is_of_names(node: Node | None) -> bool:
-    """Whether a query is about the service, the operation and the kind of one span only, by which spans are counted."""
-    if node is None:
-        return True
-    return isinstance(node, Braces) and all(
-        isinstance(term, SpanTerm) and term.place in (*_IN_RED, "names") for term in terms(node)
-    )
 
 
 def _matching(asked: ValuesAsked, text: str, bound: dict[str, str]) -> tuple[str, str]:

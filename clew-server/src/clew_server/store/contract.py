@@ -10,6 +10,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.rates import Rates, RatesAsked
+from clew_server.model.red import Beside, Failing, Red, RedAsked
 from clew_server.model.search import Search
 from clew_server.model.series import Series, SeriesAsked
 from clew_server.model.stored import StoredSpan
@@ -260,6 +261,29 @@ class TraceCompletion(Protocol):
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """Values of a key, those that begin with the prefix first, then the most frequent."""
+        ...
+
+
+class TraceRed(Protocol):
+    """Rate, failures and durations of calls over time. Blocking; all raise StoreFailed, Unavailable.
+
+    Counted by whole minutes, with percentiles from digests, where the query is about names only (`query_tree.is_of_names`) and
+    by service or operation. A span that came in two requests counts twice.
+    """
+
+    def red(self, asked: RedAsked) -> Red:
+        """Of spans: those for which a query about one span holds; of another query all spans of the traces that match.
+
+        Raises BadInput for too many points.
+        """
+        ...
+
+    def failing(self, search: Search, step_ns: int, before_ns: int) -> list[Failing]:
+        """Operations that failed ten times or more, from so long before the search's time on. Its query is about names only."""
+        ...
+
+    def beside(self, search: Search) -> list[Beside]:
+        """Durations of operations in the last hour of the search's time, or all of it, beside the hour before and the same time a day earlier."""
         ...
 
 

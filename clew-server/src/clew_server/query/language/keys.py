@@ -129,7 +129,7 @@ def written(key: str, prefix: str = "") -> str | None:
     return f'"{escaped}"'
 
 
-def from_text(text: str) -> Key:
+def from_text(text: str, parameter: str = "key") -> Key:
     """The key that a text is: as in a query bare, in quotes, or in `exact( )`. Raises BadInput, code `bad_parameter`."""
     try:
         scanner = Scanner(text)
@@ -143,4 +143,4 @@ def from_text(text: str) -> Key:
         message = f"{text[:80]!r} is not one key of a query"
     except BadInput as error:
         message = str(error)
-    raise BadInput(f"key: {message}", code="bad_parameter")
+    raise BadInput(f"{parameter}: {message}", code="bad_parameter")

@@ -1,0 +1,171 @@
+"""Rate, failures and durations over time from chDB: from what is counted by minute where that is enough, else from the spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from clew_server.errors import BadInput, Unavailable
+from clew_server.model.families import family
+from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span
+from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
+from clew_server.model.search import Search
+from clew_server.model.usual import ENOUGH
+from clew_server.store import queries
+from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.orders import FIRST_START_NS, bounds
+from clew_server.store.where.binding import Bound
+from clew_server.store.where.translator import Translator, no_relations
+
+_MINUTE_NS: Final = 60_000_000_000
+_SECOND_NS: Final = 1_000_000_000
+_HOUR_NS: Final = 60 * _MINUTE_NS
+_DAY_NS: Final = 24 * _HOUR_NS
+MOST_ROWS: Final = 100_000
+LEAST_FAILURES: Final = 10
+"""An operation with fewer in a time is not looked at: so few may be chance."""
+
+
+class ChdbRed:
+    """The store's TraceRed. Safe for several threads."""
+
+    def __init__(self, traces: ChdbTraces) -> None:
+        self._traces = traces
+
+    def red(self, asked: RedAsked) -> Red:
+        """See TraceRed."""
+        question = self._traces.question()
+        try:
+            if isinstance(asked.by, str) and is_of_names(asked.search.where) and asked.step_ns % _MINUTE_NS == 0:
+                from_ns, to_ns, rows = self._of_minutes(asked, question)
+            else:
+                from_ns, to_ns, rows = self._of_spans(asked, question)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        if len(rows) > MOST_ROWS:
+            raise BadInput(f"more than {MOST_ROWS:,} points: ask for a longer step, or by another key", code="too_many")
+        series = _series(rows, has_service=asked.by == "operation")
+        reasons = [question.missing()] if question.missing() else []
+        if len(series) > MOST_SERIES:
+            reasons.append(f"the {MOST_SERIES} with most spans of {len(series):,}")
+        reason = "; ".join(one for one in reasons if one) or None
+        return Red(from_ns, to_ns, asked.step_ns, series[:MOST_SERIES], reason is None, reason)
+
+    def failing(self, search: Search, step_ns: int, before_ns: int) -> list[Failing]:
+        """See TraceRed."""
+        from_ns, to_ns = _minutes(search)
+        question = self._traces.question()
+        bound: dict[str, str] = {}
+        condition = self._condition(search, bound, question)
+        bound |= {"from_s": _seconds(from_ns), "to_s": _seconds(to_ns - _MINUTE_NS), "step_s": _seconds(step_ns)}
+        bound |= {"before_s": _seconds(max(FIRST_START_NS, from_ns - before_ns))}
+        bound |= {"least": str(LEAST_FAILURES), "limit": str(MOST_ROWS)}
+        found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+        for service, name, step, spans, failed in self._rows("failing_by_step", bound, condition, question):
+            found.setdefault((_text(service), _text(name)), []).append((int(step), int(spans), int(failed)))
+        return [Failing(*operation, steps) for operation, steps in found.items()]
+
+    def beside(self, search: Search) -> list[Beside]:
+        """See TraceRed."""
+        from_ns, to_ns = _minutes(search)
+        from_ns = max(from_ns, to_ns - _HOUR_NS)
+        question = self._traces.question()
+        bound: dict[str, str] = {}
+        condition = self._condition(search, bound, question)
+        bound |= {"from_s": _seconds(from_ns), "to_s": _seconds(to_ns - _MINUTE_NS)}
+        bound |= {"before_s": _seconds(from_ns - _HOUR_NS), "earlier_from_s": _seconds(from_ns - _DAY_NS)}
+        bound |= {"earlier_to_s": _seconds(to_ns - _DAY_NS - _MINUTE_NS), "least": str(ENOUGH), "limit": str(MOST_ROWS)}
+        return [
+            Beside(_text(service), _text(name), int(spans), int(usual), lengths, usual_lengths)
+            for service, name, spans, usual, lengths, usual_lengths in self._rows(
+                "lengths_beside", bound, condition, question
+            )
+        ]
+
+    def _rows(self, name: str, bound: dict[str, str], condition: str, question: Question) -> list[list[Any]]:
+        try:
+            return question.rows(name, bound, SPAN_CONDITIONS=condition)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
+    @staticmethod
+    def _condition(search: Search, bound: dict[str, str], question: Question) -> str:
+        """What a query about names only asks of a row of `red`."""
+        braces = of_one_span(search.where)
+        return "1" if braces is None else Translator(question, bound, no_relations).of_braces(braces)
+
+    def _of_minutes(self, asked: RedAsked, question: Question) -> tuple[int, int, list[list[Any]]]:
+        from_ns, to_ns = _minutes(asked.search)
+        bound: dict[str, str] = {}
+        condition = self._condition(asked.search, bound, question)
+        bound |= {"from_s": str(from_ns // _SECOND_NS), "to_s": str(to_ns // _SECOND_NS - 1)}
+        bound |= {"step_s": str(asked.step_ns // _SECOND_NS), "limit": str(MOST_ROWS + 1)}
+        words = _labels(asked, bound)
+        return from_ns, to_ns, question.rows("red_of_minutes", bound, SPAN_CONDITIONS=condition, **words)
+
+    def _of_spans(self, asked: RedAsked, question: Question) -> tuple[int, int, list[list[Any]]]:
+        search = asked.search
+        from_ns, to_ns = bounds(search)
+        bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
+        conditions: list[str] = []
+        braces = of_one_span(search.where)
+        if braces is not None:
+            conditions.append(Translator(question, bound, no_relations).of_braces(braces))
+        if search.where is not None and (
+            braces is None or any(isinstance(part, TraceTerm) for part in conjuncts(search.where))
+        ):
+            chosen = self._traces.population(search, question)(from_ns, to_ns, False)
+            # Both texts have parameters of the same names, so one of them gets others.
+            inner = queries.part("traces_chosen", TRACE_SETS=chosen.sets, TRACE_CONDITIONS=chosen.conditions)
+            for name, value in chosen.bound.items():
+                inner = inner.replace("{" + name + ":", "{of_traces_" + name + ":")
+                bound[f"of_traces_{name}"] = value
+            conditions.append(f"trace_id IN ({inner})")
+        bound |= {"step_ns": str(asked.step_ns), "limit": str(MOST_ROWS + 1)}
+        words = _labels(asked, bound)
+        sql = " AND ".join(conditions) or "1"
+        window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
+        rows = question.rows("red_of_spans", bound, SPAN_WINDOW=window, SPAN_CONDITIONS=sql, **words)
+        return from_ns, to_ns, rows
+
+
+def _minutes(search: Search) -> tuple[int, int]:
+    """The whole minutes that hold the time of a search."""
+    from_ns, to_ns = bounds(search)
+    return from_ns // _MINUTE_NS * _MINUTE_NS, -(-to_ns // _MINUTE_NS) * _MINUTE_NS
+
+
+def _seconds(time_ns: int) -> str:
+    return str(time_ns // _SECOND_NS)
+
+
+def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
+    """What spans are counted by, as columns: a service beside it, and the value; and whether it is there."""
+    if isinstance(asked.by, str):
+        column = {"service": "service", "operation": "name"}[asked.by]
+        beside = "toString(service)" if asked.by == "operation" else "''"
+        return {"SERVICE_OR_NONE": beside, "VALUE_OF_SPAN": f"toString({column})", "IS_NAMED": "1"}
+    by: SpanTerm = asked.by
+    keys = [Bound(bound).text(key) for key in ((by.key,) if by.exact else family(by.key))]
+    is_key = f"k IN ({','.join(keys)})"
+    own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
+    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": own, "IS_NAMED": "b!=''"}
+
+
+def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeries]:
+    whole: dict[tuple[str, str], RedFigures] = {}
+    points: dict[tuple[str, str], list[tuple[int, RedFigures]]] = {}
+    for service, value, step, spans, failed, _, *levels in rows:
+        key = (_text(service), _text(value))
+        figures = RedFigures(int(spans), int(failed), *(round(float(level)) for level in levels))
+        if int(step) < 0:
+            whole[key] = figures
+        else:
+            points.setdefault(key, []).append((int(step), figures))
+    found = [RedSeries(key[0] if has_service else None, key[1], whole[key], points.get(key, [])) for key in whole]
+    return sorted(found, key=lambda one: (-one.whole.spans, one.service or "", one.value))
+
+
+def _text(hexes: str) -> str:
+    return bytes.fromhex(hexes).decode("utf-8", "replace")

@@ -1,0 +1,142 @@
+"""Rate, failures and durations over time, counted by hand; and what operations did before."""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.analysis.range_findings import failing_finding, slower_finding
+from clew_server.model.query_tree import Node, SpanTerm
+from clew_server.model.red import Red, RedAsked
+from clew_server.model.search import Search
+from clew_server.query.language.parser import parse
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
+from evaluator import NOW, SECOND, Known, Row, holds, made, pairs, text_of
+
+pytestmark = pytest.mark.timeout(600)
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+FROM = NOW // MINUTE * MINUTE - 300 * MINUTE
+TO = NOW // MINUTE * MINUTE + MINUTE
+
+
+@pytest.fixture(scope="module")
+def shop(opened: Any) -> tuple[Any, Known]:
+    known, requests = made(random.Random(31), 40)
+    for request in requests:
+        opened.put([request])
+    opened.store.reader.question = functools.partial(opened.store.reader.question, seconds=300.0)
+    return opened.store.red, known
+
+
+def parsed(text: str) -> Node | None:
+    return parse(text, lambda _: NOW)
+
+
+def by_hand(
+    rows: Iterable[Row], key: Callable[[Row], str | None], step_ns: int
+) -> dict[Any, dict[int, tuple[int, int]]]:
+    counts: dict[Any, dict[int, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for row in rows:
+        start = row.span.start_time_unix_nano
+        value = key(row)
+        if FROM <= start < TO and value is not None:
+            counts[value][(start - FROM) // step_ns][0] += 1
+            counts[value][(start - FROM) // step_ns][1] += row.span.status.code == 2
+    return {one: {step: (n, bad) for step, (n, bad) in steps.items()} for one, steps in counts.items()}
+
+
+def counted(red: Red) -> dict[Any, dict[int, tuple[int, int]]]:
+    assert red.complete, red.reason
+    for one in red.series:
+        assert sum(figures.spans for _, figures in one.points) == one.whole.spans
+        assert sum(figures.failed for _, figures in one.points) == one.whole.failed
+    return {
+        (one.service, one.value) if one.service is not None else one.value: {
+            step: (figures.spans, figures.failed) for step, figures in one.points
+        }
+        for one in red.series
+    }
+
+
+def asked(text: str, by: Any, step_ns: int) -> RedAsked:
+    return RedAsked(Search(where=parsed(text), from_unix_nano=FROM, to_unix_nano=TO), by, step_ns)
+
+
+@pytest.mark.parametrize("text", ["", "service=cart", "kind in (server, client) name=GET*", "status=unset"])
+@pytest.mark.parametrize("step_ns", [5 * MINUTE, 90 * SECOND])
+def test_calls_and_failures_of_services_and_operations_are_counted_by_step(shop: Any, text: str, step_ns: int) -> None:
+    red, known = shop
+    node = parsed("{" + text + "}")
+    rows = [row for rows in known.traces.values() for row in rows if holds(node, [row])]
+    assert counted(red.red(asked(text, "service", step_ns))) == by_hand(rows, lambda row: row.service, step_ns) != {}
+    found = counted(red.red(asked(text, "operation", step_ns)))
+    assert found == by_hand(rows, lambda row: (row.service, row.span.name), step_ns)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("text", ["", "kind=client and trace.spans>1", "{service=cart} and {failed=true}"])
+def test_spans_are_counted_by_the_value_of_an_attribute_with_exact_percentiles(shop: Any, text: str) -> None:
+    red, known = shop
+    if "client" in text:
+        node = parsed("kind=client")
+        rows = [row for rows in known.traces.values() if len(rows) > 1 for row in rows if holds(node, [row])]
+    else:
+        node = parsed(text)
+        rows = [row for rows in known.traces.values() if holds(node, rows) for row in rows]
+    rows = [row for row in rows if FROM <= row.span.start_time_unix_nano < TO]
+
+    def zone(row: Row) -> str | None:
+        return next((text_of(value) for key, value in pairs(row.span.attributes) if key == "zone"), None)
+
+    found = red.red(asked(text, SpanTerm("of_span", "exists", key="zone"), 7 * SECOND))
+    assert counted(found) == by_hand(rows, zone, 7 * SECOND)
+    for one in found.series:
+        lengths = sorted(
+            row.span.end_time_unix_nano - row.span.start_time_unix_nano for row in rows if zone(row) == one.value
+        )
+        assert list(one.whole[2:]) == [lengths[int(level * len(lengths))] for level in (0.5, 0.95, 0.99)]
+
+
+def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute(shop: Any, opened: Any) -> None:
+    red, _ = shop
+    to_ns = NOW // HOUR * HOUR - 1_000 * HOUR
+    from_ns, broke_ns = to_ns - HOUR, to_ns - 30 * MINUTE
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "till"
+    spans = group.scope_spans.add().spans
+    for number in range(2 * 60 * 4):  # two hours, four a minute
+        start = from_ns - HOUR + number * 15 * SECOND
+        for name, slow, fails in (("POST bank", 1, 3), ("GET rates", 9, 0), ("GET /", 1, 0)):
+            length = (slow if start >= from_ns else 1) * 20_000_000
+            span = spans.add(trace_id=number.to_bytes(16, "big"), span_id=name[:8].encode().ljust(8, b"-"), name=name)
+            span.start_time_unix_nano, span.end_time_unix_nano = start, start + length
+            if start >= broke_ns and number % 4 < fails:
+                span.status.code = 2  # type: ignore[assignment]
+    opened.put([request])
+    search = Search(where=parsed("service=till"), from_unix_nano=from_ns, to_unix_nano=to_ns)
+    (failing,) = red.failing(search, MINUTE, HOUR)
+    assert (failing.service, failing.operation) == ("till", "POST bank")
+    assert [step for step, _, _ in failing.steps] == list(range(-60, 60))
+    assert [bad for _, _, bad in failing.steps] == [0] * 90 + [3] * 30
+    sentence = failing_finding([failing], from_ns, to_ns, MINUTE)
+    assert (
+        sentence == f"Failing since {broke_ns // HOUR % 24:02}:30 UTC: till · POST bank, 90 of 120 calls (75 %), new."
+    )
+    beside = {one.operation: one for one in red.beside(search)}
+    assert {name: (one.spans, one.usual_spans) for name, one in beside.items()} == dict.fromkeys(beside, (240, 240))
+    assert slower_finding(list(beside.values())) == (
+        "Slower than usual: till · GET rates, p95 180 ms, usually 20 ms (240 calls)."
+    )
+    nothing = Search(where=parsed("service=nobody"), from_unix_nano=from_ns, to_unix_nano=to_ns)
+    assert (red.failing(nothing, MINUTE, HOUR), red.beside(nothing)) == ([], [])
