@@ -251,9 +251,67 @@ def test_a_query_is_written_with_the_keyboard_from_suggestions(
     expect(box).to_have_value(f"service={shop.service} status=")
     page.keyboard.type("er")
     page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(rows_of(page)).to_have_count(3, timeout=30_000)
-    assert "status%3Derror" in page.url
+    page.keyboard.type("db.namespa")
+    expect(page.get_by_role("option", name=re.compile(r"^db\.namespace [\d,]+$"))).to_be_visible(timeout=30_000)
+    page.keyboard.press("Tab")
+    page.keyboard.type(f"={shop.database[:9]}")
+    expect(page.get_by_role("option", name=re.compile(f"^{shop.database} [0-9]"))).to_be_visible(timeout=30_000)
+    for key in ("ArrowDown", "Enter", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url(f"**status%3Derror%20db.namespace%3D{shop.database}*")
+    expect(rows_of(page)).to_have_count(2, timeout=30_000)
+
+
+def test_the_list_is_sorted_by_each_column_that_can_be(server: Server, open_page: OpenPage) -> None:
+    service, now = fresh_name("sorted"), time.time_ns() - 60_000 * MS
+    for name, start_ms, duration_ms, more in (("a", 0, 30, 0), ("b", 10, 10, 2), ("c", 20, 20, 1)):
+        trace_id, start = new_trace_id(), now + start_ms * MS
+        root = span(trace_id, name=name, start_unix_nano=start, duration_ns=duration_ms * MS)
+        below = [
+            span(trace_id, parent_id=root.span_id, name="below", start_unix_nano=start, duration_ns=MS)
+            for _ in range(more)
+        ]
+        server.export(request(service, [root, *below]))
+    server.flush()
+    page = open_page(server, f"/search?q=service%3D{service}")
+
+    def listed(*names: str) -> None:
+        expect(page.locator(".results .col-root b")).to_have_text(names, timeout=30_000)
+
+    listed("c", "b", "a")
+    for column, order, names in (
+        ("Duration", "descending", "acb"),
+        ("Duration", "ascending", "bca"),
+        ("Spans", "descending", "bca"),
+        ("Started", "descending", "cba"),
+        ("Started", "ascending", "abc"),
+    ):
+        head = page.get_by_role("columnheader", name=column)
+        head.get_by_role("button").press("Enter")
+        listed(*names)
+        expect(head).to_have_attribute("aria-sort", order)
+    assert violations(page) == []
+    page.go_back()
+    listed("c", "b", "a")
+    page.go_back()
+    listed("b", "c", "a")
+    assert "sort=-spans" in page.url
+    page.reload()
+    listed("b", "c", "a")
+
+
+def test_a_column_is_added_from_the_attributes_that_there_are(server: Server, shop: Shop, open_page: OpenPage) -> None:
+    page = open_page(server, f"/search?q=service%3D{shop.service}", width=390)
+    page.get_by_role("button", name="Column", exact=True).click()
+    key = page.get_by_label("Key of the attribute")
+    expect(page.locator("datalist option[value='db.namespace']")).to_have_count(1, timeout=30_000)
+    key.fill("db.namespace")
+    assert violations(page) == []
+    key.press("Enter")
+    expect(rows_of(page).first).to_contain_text(shop.database, timeout=30_000)
+    assert "cols=db.namespace" in page.url
+    page.get_by_role("button", name="Leave out the column db.namespace").click()
+    page.wait_for_url(lambda address: "cols" not in address)
 
 
 def test_a_time_range_is_chosen_with_a_calendar_and_a_relative_one_stays_relative(

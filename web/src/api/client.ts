@@ -5,7 +5,9 @@ import type {
   ErrorAnswer,
   Explanation,
   FoundSpans,
+  KeyValues,
   Page,
+  QueryKeys,
   Skeleton,
   SpanValues,
   Status,
@@ -121,24 +123,52 @@ export interface TraceQuery {
   q: string
   from: string
   to: string
+  sort?: string
   cursor?: string | null
   limit?: number
 }
 
 /** The parameters of a search; an end that means "no limit" is left out. */
-export function traceParams({ q, from, to, cursor, limit }: TraceQuery): string {
+export function traceParams({ q, from, to, sort, cursor, limit }: TraceQuery): string {
   const params = new URLSearchParams()
   if (q.trim() !== '') params.set('q', q.trim())
   if (from !== 'all') params.set('from', from)
   if (to !== 'now') params.set('to', to)
+  if (sort !== undefined && sort !== '-start') params.set('sort', sort)
   if (limit !== undefined) params.set('limit', String(limit))
   if (cursor) params.set('cursor', cursor)
   return params.toString()
 }
 
+/** What is being completed, and in which time. */
+export interface CompletionQuery {
+  from: string
+  to: string
+  prefix: string
+  /** Only spans of traces that match. */
+  q?: string
+}
+
+const MOST_COMPLETIONS = 100
+
+function completionParams({ from, to, prefix, q = '' }: CompletionQuery): URLSearchParams {
+  const params = new URLSearchParams(traceParams({ q, from, to, limit: MOST_COMPLETIONS }))
+  if (prefix !== '') params.set('prefix', prefix)
+  return params
+}
+
 export const api = {
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
   traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
+  /** Keys that a query may ask for, as it writes them. */
+  keys: (query: CompletionQuery, signal?: AbortSignal) =>
+    call<QueryKeys>(`keys?${completionParams(query)}`, { signal }),
+  /** Values of a key, which is written as in a query. */
+  valuesOf: ({ key, ...query }: CompletionQuery & { key: string }, signal?: AbortSignal) => {
+    const params = completionParams(query)
+    params.set('key', key)
+    return call<KeyValues>(`values?${params}`, { signal })
+  },
   answers: async (
     traceIds: string[],
     columns: readonly string[],

@@ -5,8 +5,8 @@ import { Redirect, Route, Router, Switch, useLocation } from 'wouter'
 import { ApiError } from '../api/client'
 import { NotFoundPage } from '../pages/NotFoundPage'
 import { SearchPage } from '../pages/SearchPage'
-import { TracePage } from '../pages/TracePage'
 import { ErrorBoundary } from './ErrorBoundary'
+import { loadTracePage } from './parts'
 import { Shell } from './Shell'
 import { TokenPrompt } from './TokenPrompt'
 
@@ -25,6 +25,7 @@ export function createQueryClient(): QueryClient {
   })
 }
 
+const TracePage = lazy(loadTracePage)
 const UploadPage = lazy(() => import('../pages/UploadPage'))
 
 const basePath = new URL(document.baseURI).pathname.replace(/\/[^/]*$/, '')
@@ -44,7 +45,13 @@ function Pages() {
             <UploadPage />
           </Suspense>
         </Route>
-        <Route path="/trace/:traceId">{({ traceId }) => <TracePage key={traceId} traceId={traceId} />}</Route>
+        <Route path="/trace/:traceId">
+          {({ traceId }) => (
+            <Suspense fallback={null}>
+              <TracePage key={traceId} traceId={traceId} />
+            </Suspense>
+          )}
+        </Route>
         <Route component={NotFoundPage} />
       </Switch>
     </ErrorBoundary>

@@ -1,21 +1,42 @@
 import { QueryClientProvider } from '@tanstack/react-query'
 import { cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { createQueryClient } from './App'
 import { QueryBox } from './QueryBox'
 import { queryErrorStore } from './queryError'
 import { initialSearch, rememberSearch } from './session'
+
+let asked: { url: URL; signal: AbortSignal }[] = []
+let values: Record<string, unknown>[] = []
+let isComplete = true
+let isSlow = false
 
 beforeEach(() => {
   document.head.innerHTML = '<base href="/">'
   history.replaceState(null, '', '/search')
   sessionStorage.clear()
   rememberSearch({ ...initialSearch, q: '' })
+  asked = []
+  isComplete = true
+  isSlow = false
+  values = [
+    { value: 'cart', count: 9000 },
+    { value: 'two words', count: 3 },
+  ]
+  vi.stubGlobal('fetch', async (address: string, { signal }: { signal: AbortSignal }) => {
+    const url = new URL(address)
+    asked.push({ url, signal })
+    if (isSlow)
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    const keys = [{ key: 'service.version', type: 'text', count: 12 }]
+    return new Response(JSON.stringify({ keys, values, complete: isComplete, reason: null }))
+  })
 })
 
 afterEach(() => {
   cleanup()
   queryErrorStore.set(null)
+  vi.unstubAllGlobals()
 })
 
 function box(): HTMLInputElement {
@@ -34,43 +55,68 @@ function open(): HTMLInputElement {
 const key = (name: string) => fireEvent.keyDown(box(), { key: name })
 const options = () => screen.getAllByRole('option').map((one) => one.textContent)
 
-it('completes a key, its operator and its value with the keyboard alone', () => {
+it('completes a key, its operator and its value with the keyboard alone', async () => {
   const input = open()
-  fireEvent.change(input, { target: { value: 'stat' } })
-  expect(options()[0]).toContain('status')
+  fireEvent.change(input, { target: { value: 'ser' } })
+  await screen.findByRole('option', { name: /service\.version 12/ })
+  expect(options()[0]).toContain('service')
   expect(input.getAttribute('aria-expanded')).toBe('true')
   expect(input.getAttribute('aria-activedescendant')).toBeNull()
   key('ArrowDown')
   const active = document.getElementById(input.getAttribute('aria-activedescendant') ?? '')
   expect(active?.getAttribute('aria-selected')).toBe('true')
   key('Enter')
-  expect(input.value).toBe('status')
+  expect(input.value).toBe('service')
   key('ArrowDown')
   key('Tab')
-  expect(input.value).toBe('status=')
+  expect(input.value).toBe('service=')
+  await screen.findByRole('option', { name: 'cart 9,000' })
   key('ArrowUp')
   key('Enter')
-  expect(input.value).toBe('status=unset ')
+  expect(input.value).toBe('service="two words" ')
   expect(location.search).toBe('')
 })
 
 it('runs the query on Enter while no suggestion is chosen; Escape closes the list first', async () => {
   const input = open()
-  fireEvent.change(input, { target: { value: 'status=err' } })
+  fireEvent.change(input, { target: { value: 'service=ca' } })
+  await screen.findByRole('option', { name: 'cart 9,000' })
   expect(key('Enter')).toBe(true)
   key('Escape')
   expect(screen.queryByRole('option')).toBeNull()
   expect(input.getAttribute('aria-expanded')).toBe('false')
   fireEvent.submit(input)
-  await waitFor(() => expect(location.search).toBe('?q=status%3Derr'))
+  await waitFor(() => expect(location.search).toBe('?q=service%3Dca'))
 })
 
-it('takes the first suggestion on Tab where it adds something, and else lets the focus go on', () => {
+it('takes the first suggestion on Tab where it adds something, and else lets the focus go on', async () => {
   const input = open()
-  fireEvent.change(input, { target: { value: 'status=err' } })
+  fireEvent.change(input, { target: { value: 'service=ca' } })
+  await screen.findByRole('option', { name: 'cart 9,000' })
   expect(key('Tab')).toBe(false)
-  expect(input.value).toBe('status=error ')
+  expect(input.value).toBe('service=cart ')
   expect(key('Tab')).toBe(true)
+})
+
+it('asks again only for what the first answer cannot say, and cancels what is overtaken', async () => {
+  const input = open()
+  const prefixes = () => asked.map(({ url }) => url.searchParams.get('prefix'))
+  fireEvent.change(input, { target: { value: 'service=c' } })
+  await screen.findByRole('option', { name: 'cart 9,000' })
+  fireEvent.change(input, { target: { value: 'service=ca' } })
+  await new Promise((done) => setTimeout(done, 100))
+  expect(prefixes()).toEqual([null])
+  isComplete = false
+  fireEvent.change(input, { target: { value: 'http.route=/' } })
+  await screen.findByRole('listbox', { hidden: true })
+  await waitFor(() => expect(prefixes()).toEqual([null, null, '/']))
+  isSlow = true
+  fireEvent.change(input, { target: { value: 'http.route=/a' } })
+  await waitFor(() => expect(prefixes().at(-1)).toBe('/a'))
+  const overtaken = asked.at(-1)!.signal
+  fireEvent.change(input, { target: { value: 'http.route=/ab' } })
+  await waitFor(() => expect(prefixes().at(-1)).toBe('/ab'))
+  expect(overtaken.aborted).toBe(true)
 })
 
 it('puts the caret of an error below its character, whatever stands before it', () => {

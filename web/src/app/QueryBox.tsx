@@ -1,13 +1,14 @@
 /** The query box of the top bar: completes keys, operators and values, and shows what the server finds wrong below its character. */
 import { useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
 import { useLocation } from 'wouter'
-import { suggestions, taken, typingAt, type Suggestion } from '../model/complete'
+import { taken, typingAt, type Suggestion } from '../model/complete'
 import { formatCount } from '../model/format'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
 import { queryErrorStore, type QueryError } from './queryError'
 import { rememberSearch, searchPath, searchStore } from './session'
 import { useStore } from './store'
+import { useSuggestions } from './useSuggestions'
 
 export const QUERY_ID = 'query'
 const LIST_ID = 'query-suggestions'
@@ -31,7 +32,7 @@ export function QueryBox() {
   }
 
   const typing = isOpen && traceIdFrom(text) === null ? typingAt(text, cursor) : null
-  const found = typing === null ? [] : suggestions(typing, [], [])
+  const { found, isWaiting } = useSuggestions(typing, search)
   const isListed = typing !== null && found.length > 0
   const chosen = Math.min(active, found.length - 1)
 
@@ -150,7 +151,14 @@ export function QueryBox() {
           Search
         </button>
       </form>
-      <div id={LIST_ID} role="listbox" aria-label="Suggestions" className="suggestions" hidden={!isListed}>
+      <div
+        id={LIST_ID}
+        role="listbox"
+        aria-label="Suggestions"
+        aria-busy={isWaiting}
+        className="suggestions"
+        hidden={!isListed}
+      >
         {isListed
           ? found.map((one, at) => (
               // The keys of the box take a suggestion; a click is a convenience of the mouse.

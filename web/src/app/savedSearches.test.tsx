@@ -5,7 +5,7 @@ import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile 
 beforeEach(() => savedStore.set([]))
 
 it('keeps searches by name, and takes them from a file again', () => {
-  const slow = { ...initialSearch, q: 'dur>1s', cols: ['http.route'] }
+  const slow = { ...initialSearch, q: 'dur>1s', sort: '-dur' as const, cols: ['http.route'] }
   saveSearch(' slow ones ', slow)
   saveSearch('failed', { ...initialSearch, q: 'status=error' })
   saveSearch('failed', { ...initialSearch, q: 'failed=true' })
@@ -16,7 +16,7 @@ it('keeps searches by name, and takes them from a file again', () => {
   forgetSearch('slow ones')
   forgetSearch('failed')
   expect(takeFile(file)).toBe(2)
-  expect(savedPath(savedStore.get()[1]!)).toBe('/search?q=dur%3E1s&cols=http.route')
+  expect(savedPath(savedStore.get()[1]!)).toBe('/search?q=dur%3E1s&sort=-dur&cols=http.route')
 })
 
 it('refuses another file, and leaves out of one what is no search', () => {

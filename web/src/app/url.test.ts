@@ -2,15 +2,16 @@ import { expect, it } from 'vitest'
 import { SEARCH_FIELDS, TRACE_FIELDS, readState, writeState, type SearchState, type TraceState } from './url'
 
 const searches: SearchState[] = [
-  { q: '', from: 'now-1h', to: 'now', cols: [] },
+  { q: '', from: 'now-1h', to: 'now', sort: '-start', cols: [] },
   {
     q: 'service=cart http.route="/a b&c=d#e"',
     from: 'now-15m',
     to: 'now',
+    sort: '-dur',
     cols: ['http.route', 'a,b', '100%', 'two words'],
   },
-  { q: 'ü=✖ +1', from: 'all', to: 'now', cols: [] },
-  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00', cols: [] },
+  { q: 'ü=✖ +1', from: 'all', to: 'now', sort: '-start', cols: [] },
+  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00', sort: '-spans', cols: [] },
 ]
 
 const id = '00f067aa0ba902b7'
@@ -78,7 +79,7 @@ it('keeps keys it does not know', () => {
 
 it('names bad values and goes on with the default', () => {
   expect(readState(SEARCH_FIELDS, '?from=yesterday&q=a')).toEqual({
-    state: { q: 'a', from: 'now-1h', to: 'now', cols: [] },
+    state: { q: 'a', from: 'now-1h', to: 'now', sort: '-start', cols: [] },
     ignored: ['from=yesterday'],
   })
   expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)

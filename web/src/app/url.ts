@@ -26,6 +26,10 @@ function choice<T extends string>(initial: T, ...others: T[]): Field<T> {
   return field<T>(initial, (value) => (all.includes(value) ? (value as T) : undefined), String)
 }
 
+/** In which order traces are listed; the first is the usual one. */
+export const SORTS = ['-start', 'start', '-dur', 'dur', '-spans'] as const
+export type Sort = (typeof SORTS)[number]
+
 /** As many as the server answers at once. */
 export const MOST_COLUMNS = 10
 
@@ -37,6 +41,7 @@ export const SEARCH_FIELDS = {
     String,
   ),
   to: field<string>(DEFAULT_RANGE.to, (value) => (isTime(value) ? value : undefined), String),
+  sort: choice<Sort>(...SORTS),
   /** Keys of attributes that are shown as columns. */
   cols: field<readonly string[]>(
     [],

@@ -5,9 +5,10 @@ import { Link } from 'wouter'
 import { ApiError, api } from '../api/client'
 import type { Status, TraceSummary } from '../api/types'
 import { announce, useReady } from '../app/announce'
+import { loadTracePage } from '../app/parts'
 import { queryErrorStore } from '../app/queryError'
 import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
-import { SEARCH_FIELDS, type SearchState } from '../app/url'
+import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { formatAgo, plural } from '../model/format'
 import {
@@ -18,13 +19,15 @@ import {
   withTerm,
   withoutTerm,
 } from '../model/query'
+import { firstOf, SORT_WORDS } from '../model/order'
 import { rangeInWords } from '../model/range'
 import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { Problem } from '../parts/Problem'
 import { ResultTable } from '../parts/ResultTable'
-import { RowsMenu, SavedMenu } from '../parts/SearchMenus'
+import { ColumnMenu, RowsMenu, SavedMenu } from '../parts/SearchMenus'
 import { Segments } from '../parts/Segments'
+import { Select } from '../parts/Select'
 import { SlowNotice, Stopped } from '../parts/SlowNotice'
 import { FirstRunPage } from './FirstRunPage'
 
@@ -32,6 +35,7 @@ const PAGE_ROWS = 50
 const STATUS_POLL_MS = 2000
 const FIRST_TRACE_POLL_MS = 500
 const NEWER_POLL_MS = 10_000
+const TRACE_PAGE_AFTER_MS = 1000
 
 /** Whether nothing has been stored: what was accepted only may not be found by a search yet. */
 function hasStoredNothing(status: Status): boolean {
@@ -76,6 +80,7 @@ export function SearchPage() {
         state={state}
         onQuery={(query) => change({ q: query })}
         onColumns={(cols) => change({ cols }, { replace: true })}
+        onSort={(sort) => change({ sort })}
       />
     </>
   )
@@ -92,14 +97,16 @@ function Results({
   state,
   onQuery,
   onColumns,
+  onSort,
 }: {
   state: SearchState
   onQuery: (q: string) => void
   onColumns: (cols: readonly string[]) => void
+  onSort: (sort: Sort) => void
 }) {
-  const { q, from, to } = state
+  const { q, from, to, sort } = state
   const results = useInfiniteQuery({
-    queryKey: ['traces', { q, from, to }],
+    queryKey: ['traces', { q, from, to, sort }],
     queryFn: ({ pageParam, signal }) => api.traces({ ...state, cursor: pageParam, limit: PAGE_ROWS }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (last) => last.next,
@@ -128,6 +135,13 @@ function Results({
     if (isSettled) announce(`${plural(traces.length, 'trace')} shown`)
   }, [isSettled, traces.length])
 
+  useEffect(() => {
+    if (!isSettled) return
+    // After the answers about the rows have been asked for.
+    const timer = setTimeout(() => void loadTracePage().catch(() => {}), TRACE_PAGE_AFTER_MS)
+    return () => clearTimeout(timer)
+  }, [isSettled])
+
   // Back from a trace: the list stands where it was, and the row that was opened has the focus.
   const page = useRef<HTMLDivElement>(null)
   const address = searchPath(state)
@@ -148,13 +162,12 @@ function Results({
         <p className="toolbar-title">
           {results.hasNextPage ? (
             <>
-              <strong>The newest {plural(traces.length, 'trace')}</strong>{' '}
-              <span className="muted">there are more</span>
+              <strong>{firstOf(sort, traces.length)}</strong> <span className="muted">there are more</span>
             </>
           ) : (
             <>
               <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
-              <span className="muted">{traces.length > 1 ? 'newest first' : ''}</span>
+              <span className="muted">{traces.length > 1 ? `${SORT_WORDS[sort]} first` : ''}</span>
             </>
           )}
         </p>
@@ -183,6 +196,7 @@ function Results({
           Hide one-span traces
         </button>
         <SavedMenu state={state} />
+        <ColumnMenu state={state} onColumns={onColumns} />
         <RowsMenu traces={traces} columns={state.cols} />
         <Link href="/trace?upload" className="button">
           <Icon name="share" size={14} />
@@ -197,8 +211,16 @@ function Results({
         >
           <Icon name="refresh" size={14} />
         </button>
+        <span className="phone-only">
+          <Select
+            label="Order"
+            value={sort}
+            options={SORTS.map((one) => ({ value: one, label: `${SORT_WORDS[one]} first` }))}
+            onChange={(one) => onSort(one as Sort)}
+          />
+        </span>
       </div>
-      {state.to === 'now' && isSettled && badQuery === null ? (
+      {state.to === 'now' && sort === '-start' && isSettled && badQuery === null ? (
         <NewerTraces
           state={state}
           shown={traces}
@@ -235,6 +257,8 @@ function Results({
             traces={traces}
             columns={state.cols}
             onColumns={onColumns}
+            sort={sort}
+            onSort={onSort}
             opened={opened?.search === address ? opened.traceId : ''}
             onOpen={(traceId) =>
               openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })

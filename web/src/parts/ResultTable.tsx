@@ -3,6 +3,7 @@ import { useRef } from 'react'
 import { useLocation, Link } from 'wouter'
 import type { TraceAnswer, TraceSummary } from '../api/types'
 import { zoneStore } from '../app/preferences'
+import type { Sort } from '../app/url'
 import { useStore } from '../app/store'
 import { useAnswers } from '../app/useAnswers'
 import {
@@ -16,6 +17,7 @@ import {
   visibleName,
   zoneName,
 } from '../model/format'
+import { SORT_WORDS } from '../model/order'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 
 interface Props {
@@ -23,12 +25,14 @@ interface Props {
   /** Keys of attributes. */
   columns: readonly string[]
   onColumns: (columns: readonly string[]) => void
+  sort: Sort
+  onSort: (sort: Sort) => void
   /** The trace that was opened from here last; empty for none. */
   opened: string
   onOpen: (traceId: string) => void
 }
 
-export function ResultTable({ traces, columns, onColumns, opened, onOpen }: Props) {
+export function ResultTable({ traces, columns, onColumns, sort, onSort, opened, onOpen }: Props) {
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
   const table = useRef<HTMLTableElement>(null)
@@ -37,16 +41,21 @@ export function ResultTable({ traces, columns, onColumns, opened, onOpen }: Prop
     <table className="results" aria-label="Traces" ref={table}>
       <thead>
         <tr>
-          <th scope="col" className="col-started" aria-sort="descending">
+          <SortHead
+            className="col-started"
+            orders={['-start', 'start']}
+            sort={sort}
+            onSort={onSort}
+            note={zoneName(zone)}
+          >
             Started
-            <span className="unseen">, newest first, {zoneName(zone)}</span>
-          </th>
+          </SortHead>
           <th scope="col" className="col-root">
             Root operation
           </th>
-          <th scope="col" className="col-duration">
+          <SortHead className="col-duration" orders={['-dur', 'dur']} sort={sort} onSort={onSort}>
             Duration
-          </th>
+          </SortHead>
           <th scope="col" className="col-failed">
             Where it failed
           </th>
@@ -68,9 +77,9 @@ export function ResultTable({ traces, columns, onColumns, opened, onOpen }: Prop
               </span>
             </th>
           ))}
-          <th scope="col" className="col-number">
+          <SortHead className="col-number" orders={['-spans']} sort={sort} onSort={onSort}>
             Spans
-          </th>
+          </SortHead>
           <th scope="col" className="col-services">
             Services
           </th>
@@ -91,6 +100,44 @@ export function ResultTable({ traces, columns, onColumns, opened, onOpen }: Prop
         ))}
       </tbody>
     </table>
+  )
+}
+
+interface SortHeadProps {
+  className: string
+  /** The orders that the column has; a click takes the first, another click the next. */
+  orders: readonly Sort[]
+  sort: Sort
+  onSort: (sort: Sort) => void
+  /** What the column says beside its name to those who hear the page. */
+  note?: string
+  children: string
+}
+
+/** A column head that sorts. The order is said by `aria-sort`, and by an arrow. */
+function SortHead({ className, orders, sort, onSort, note = '', children }: SortHeadProps) {
+  const at = orders.indexOf(sort)
+  const isDescending = sort.startsWith('-')
+  const next = at < 0 ? orders[0]! : (orders[at + 1] ?? (orders.length > 1 ? orders[0]! : '-start'))
+  return (
+    <th
+      scope="col"
+      className={className}
+      aria-sort={at < 0 ? undefined : isDescending ? 'descending' : 'ascending'}
+    >
+      <button
+        type="button"
+        className="sort-head"
+        title={`Sort: ${SORT_WORDS[next]} first`}
+        onClick={() => onSort(next)}
+      >
+        {children}
+        {note === '' ? null : <span className="unseen">, {note}</span>}
+        <span className="sort-mark">
+          {at < 0 ? null : <Icon name={isDescending ? 'down' : 'up'} size={12} />}
+        </span>
+      </button>
+    </th>
   )
 }
 

@@ -1,14 +1,16 @@
-/** The menus above the list: saved searches, the rows as a file. */
-import { useRef, useState, type FormEvent } from 'react'
+/** The menus above the list: saved searches, one more column, the rows as a file. */
+import { useId, useRef, useState, type FormEvent } from 'react'
 import { Link } from 'wouter'
 import { api } from '../api/client'
 import type { TraceSummary } from '../api/types'
 import { notify } from '../app/announce'
 import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile } from '../app/savedSearches'
 import { useStore } from '../app/store'
-import type { SearchState } from '../app/url'
+import { useAttributeKeys } from '../app/useSuggestions'
+import { MOST_COLUMNS, type SearchState } from '../app/url'
 import { plural } from '../model/format'
 import { rowsAsCsv, rowsAsJson, type ListedTrace } from '../model/rowsFile'
+import { unquote } from '../model/scanner'
 import { download } from './download'
 import { IconButton } from './IconButton'
 import { Menu } from './Menu'
@@ -84,6 +86,74 @@ export function SavedMenu({ state }: { state: SearchState }) {
         />
       </div>
     </Menu>
+  )
+}
+
+interface ColumnProps {
+  state: SearchState
+  onColumns: (columns: readonly string[]) => void
+}
+
+export function ColumnMenu({ state, onColumns }: ColumnProps) {
+  return (
+    <Menu label="Column" title="Show an attribute as a column">
+      <ColumnForm state={state} onColumns={onColumns} />
+    </Menu>
+  )
+}
+
+function ColumnForm({ state, onColumns }: ColumnProps) {
+  const { from, to, cols } = state
+  const [key, setKey] = useState('')
+  const list = useId()
+  const known = useAttributeKeys({ from, to })
+  // Those without a count are keys of the language; of events and links there are no columns.
+  const attributes = known
+    .filter(({ text, count }) => count !== null && !/^(event|link|scope)\./.test(text))
+    .map(({ text }) => unquote(text.replace(/^resource\./, '')))
+  const add = (event: FormEvent) => {
+    event.preventDefault()
+    const wanted = key.trim()
+    if (wanted === '') return
+    onColumns([...new Set([...cols, wanted])].slice(-MOST_COLUMNS))
+    setKey('')
+  }
+  return (
+    <>
+      <form className="menu-row" onSubmit={add}>
+        <input
+          className="input"
+          list={list}
+          aria-label="Key of the attribute"
+          placeholder="http.route"
+          maxLength={200}
+          value={key}
+          onChange={(event) => setKey(event.target.value)}
+        />
+        <datalist id={list}>
+          {attributes.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+        <button type="submit" className="button">
+          Add
+        </button>
+      </form>
+      {cols.length === 0 ? null : (
+        <ul className="saved" aria-label="Columns">
+          {cols.map((one) => (
+            <li key={one}>
+              <span>{one}</span>
+              <IconButton
+                icon="close"
+                label={`Leave out the column ${one}`}
+                onClick={() => onColumns(cols.filter((other) => other !== one))}
+              />
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
   )
 }
 

@@ -157,7 +157,7 @@ it('puts a pinned attribute first, in this and every other span', async () => {
 })
 
 it('searches for a value, excludes it, and shows its key as a column, beside what Search has in view', async () => {
-  searchStore.set({ q: 'dur>5ms', from: 'now-1h', to: 'now', cols: ['zone'] })
+  searchStore.set({ q: 'dur>5ms', from: 'now-1h', to: 'now', sort: '-start', cols: ['zone'] })
   span.attributes = attributes({ 'payment.bank': 'north', name: 'a b' })
   const { pane } = await open()
   const target = (name: string) => {
@@ -174,7 +174,7 @@ it('searches for a value, excludes it, and shows its key as a column, beside wha
 })
 
 it('begins a new query where the server refused the one in view', async () => {
-  searchStore.set({ q: 'dur>', from: 'now-1h', to: 'now', cols: ['zone'] })
+  searchStore.set({ q: 'dur>', from: 'now-1h', to: 'now', sort: '-start', cols: ['zone'] })
   refusedStore.set('dur>')
   span.attributes = attributes({ 'payment.bank': 'north' })
   const { pane } = await open()
@@ -184,7 +184,7 @@ it('begins a new query where the server refused the one in view', async () => {
 })
 
 it('searches for values of events as those of events, and makes no columns of them', async () => {
-  searchStore.set({ q: '', from: 'now-1h', to: 'now', cols: [] })
+  searchStore.set({ q: '', from: 'now-1h', to: 'now', sort: '-start', cols: [] })
   span.events = [{ name: 'retry', attributes: attributes({ attempt: 2, 'two words': 1 }) }]
   const { pane } = await open()
   fireEvent.click(within(pane).getByRole('tab', { name: 'Events 1' }))

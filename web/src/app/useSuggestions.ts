@@ -1,0 +1,83 @@
+/** What may be written next in the query box: words of the language at once, keys and values as soon as the server has counted them. */
+import { useQuery } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
+import { api } from '../api/client'
+import { hasValues, suggestions, type Counted, type Suggestion, type Typing } from '../model/complete'
+import type { Range } from '../model/range'
+
+/** So long nothing must be typed until the server is asked for a text. */
+const DEBOUNCE_MS = 60
+const STALE_MS = 60_000
+const MOST_SHOWN = 50
+
+interface Answer {
+  found: Counted[]
+  complete: boolean
+}
+
+interface Asked {
+  what: 'keys' | 'values'
+  key: string
+  typed: string
+  range: Range
+  isEnabled: boolean
+}
+
+async function ask({ what, key, range }: Asked, prefix: string, signal: AbortSignal): Promise<Answer> {
+  if (what === 'keys') {
+    const { keys, complete } = await api.keys({ ...range, prefix }, signal)
+    return { found: keys.map((one) => ({ text: one.key, count: one.count })), complete }
+  }
+  const { values, complete } = await api.valuesOf({ ...range, key, prefix }, signal)
+  return { found: values.map((one) => ({ text: one.value, count: one.count })), complete }
+}
+
+/** The most frequent, and once more is typed than they can answer, those with the text. A request that is overtaken is cancelled. */
+function useCounted(asked: Asked): { found: Counted[]; isWaiting: boolean } {
+  const { what, key, range, isEnabled } = asked
+  const { typed } = asked
+  const isSettled = useSettled(`${key} ${typed}`)
+  const options = (prefix: string, enabled: boolean) => ({
+    queryKey: ['completion', what, key, prefix, range.from, range.to],
+    queryFn: ({ signal }: { signal: AbortSignal }) => ask(asked, prefix, signal),
+    enabled,
+    staleTime: STALE_MS,
+    retry: false,
+  })
+  const first = useQuery(options('', isEnabled))
+  const needsMore = isEnabled && typed !== '' && first.data?.complete === false
+  const more = useQuery(options(typed, needsMore && isSettled))
+  return {
+    found: (needsMore ? more.data : undefined)?.found ?? first.data?.found ?? [],
+    isWaiting: isEnabled && (first.isFetching || more.isFetching),
+  }
+}
+
+/** Whether the text has not changed for a moment. */
+function useSettled(text: string): boolean {
+  const [settled, setSettled] = useState('')
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), DEBOUNCE_MS)
+    return () => clearTimeout(timer)
+  }, [text])
+  return settled === text
+}
+
+/** The most frequent keys, as a query writes them, and those of the language, which have no count. */
+export function useAttributeKeys(range: Range): Counted[] {
+  return useCounted({ what: 'keys', key: '', typed: '', range, isEnabled: true }).found
+}
+
+/** `typing` is null while nothing is to be suggested. */
+export function useSuggestions(
+  typing: Typing | null,
+  { from, to }: Range,
+): { found: Suggestion[]; isWaiting: boolean } {
+  const range = { from, to }
+  const typed = typing?.typed ?? ''
+  const keys = useCounted({ what: 'keys', key: '', typed, range, isEnabled: typing?.what === 'key' })
+  const isValue = typing?.what === 'value' && hasValues(typing.key) && !typing.operator.endsWith('~')
+  const values = useCounted({ what: 'values', key: typing?.key ?? '', typed, range, isEnabled: isValue })
+  const found = typing === null ? [] : suggestions(typing, keys.found, values.found).slice(0, MOST_SHOWN)
+  return { found, isWaiting: keys.isWaiting || values.isWaiting }
+}

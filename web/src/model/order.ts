@@ -1,0 +1,19 @@
+/** The orders of a list in words. */
+import type { Sort } from '../app/url'
+import { plural } from './format'
+
+/** What comes first. */
+export const SORT_WORDS: Record<Sort, string> = {
+  '-start': 'newest',
+  start: 'oldest',
+  '-dur': 'slowest',
+  dur: 'fastest',
+  '-spans': 'most spans',
+}
+
+/** How many of the matches are listed: `The newest 50 traces`, `The 50 traces with most spans`. */
+export function firstOf(sort: Sort, count: number): string {
+  return sort === '-spans'
+    ? `The ${plural(count, 'trace')} with most spans`
+    : `The ${SORT_WORDS[sort]} ${plural(count, 'trace')}`
+}
