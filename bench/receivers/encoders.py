@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew import ids
 from clew.otlp.encode import delimited, tag, varint
+from clew_server.receivers.cat.frames import frame as cat_frame
 from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
 from clew_server.receivers.pinpoint.specs import SEND_SPAN
-from clew_server.testing import datadog, jaeger, opencensus, pinpoint, sentry, skywalking
+from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -36,6 +38,8 @@ class Encoder:
     """The CPU of a span may be so many times that of OTLP in protobuf."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Metadata of the call, over gRPC."""
+    framed: Callable[[bytes], bytes] = bytes
+    """Over TCP: the frame that carries the bytes."""
 
 
 def _spans(request: ExportTraceServiceRequest) -> tuple[str, list[tuple[str, Any]], Sequence[Span]]:
@@ -405,6 +409,51 @@ def _pinpoint_json(request: ExportTraceServiceRequest) -> list[bytes]:
     return bodies
 
 
+_CAT_TYPES = {2: "URL", 3: "SQL", 4: "MsgProducer", 5: "MsgConsumer"}
+
+
+def _cat(write: Callable[[list[cat.Record], cat.Header], bytes]) -> Callable[[ExportTraceServiceRequest], list[bytes]]:
+    """A tree for each span whose parent is not in the request."""
+
+    def encode(request: ExportTraceServiceRequest) -> list[bytes]:
+        service, _values, spans = _spans(request)
+        ours = {span.span_id for span in spans}
+        inside: dict[bytes, list[Span]] = {}
+        for span in spans:
+            inside.setdefault(span.parent_span_id, []).append(span)
+
+        def records(span: Span) -> list[cat.Record]:
+            data = "&".join(f"{one.key}={str(_value(one.value)).replace('&', '+')}" for one in span.attributes)
+            return cat.transaction(
+                _CAT_TYPES.get(span.kind, "Method"),
+                span.name,
+                *map(records, inside.get(span.span_id, ())),
+                time_ms=span.start_time_unix_nano // 1_000_000,
+                duration_us=(span.end_time_unix_nano - span.start_time_unix_nano) // 1000,
+                status=span.status.message or "1" if span.status.code == 2 else "0",
+                data=data,
+            )
+
+        made = []
+        for span in spans:
+            if span.parent_span_id not in ours:
+                hour = span.start_time_unix_nano // 3_600_000_000_000
+                header = cat.Header(
+                    domain=service,
+                    message_id=f"{service}-c0000202-{hour}-{int.from_bytes(span.span_id, 'big') % 10**10}",
+                    parent_message_id=ids.span_id_to_cat(span.parent_span_id) if span.parent_span_id else "",
+                    root_message_id=ids.trace_id_to_cat(span.trace_id),
+                )
+                made.append(write(records(span), header))
+        return made
+
+    return encode
+
+
+def _pinpoint_frame(body: bytes) -> bytes:
+    return struct.pack(">II", 1, len(body)) + body
+
+
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
@@ -423,5 +472,7 @@ ENCODERS = (
     Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=4),
     Encoder("Sentry", "sentry", _sentry, "/shop/api/1/envelope/", "application/x-sentry-envelope", budget=5),
     Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS),
-    Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5),
+    Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5, framed=_pinpoint_frame),
+    Encoder("CAT NT1", "cat", _cat(cat.native), framed=cat_frame),
+    Encoder("CAT PT1", "cat", _cat(cat.plain), framed=cat_frame),
 )  # fmt: skip

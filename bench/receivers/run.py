@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import queue
 import socket
-import struct
 import sys
 import tempfile
 import time
@@ -140,7 +139,7 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
             yield lambda body: call(body, timeout=120) and None
     elif transport == "tcp":
         with socket.create_connection((host, int(port)), timeout=120) as frames:
-            yield lambda body: frames.sendall(struct.pack(">II", 1, len(body)) + body)
+            yield lambda body: frames.sendall(one.framed(body))
     else:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.connect((host, int(port)))

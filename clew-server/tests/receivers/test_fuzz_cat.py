@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.errors import BadInput
 from clew_server.receivers.cat.decoder import decode
 from clew_server.receivers.cat.router import answer
 from clew_server.receivers.cat.specs import as_http
-from clew_server.receivers.contract import Head
+from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.testing import cat
 from clew_server.testing.cat import Header, Record
 
@@ -103,7 +104,15 @@ def test_both_codecs_say_the_same(records: list[Record]) -> None:
     native, plain = batches
     if native is None or plain is None or any("null" in (one.type, one.name, one.status) for one in records):
         return
-    assert (native.request, native.dropped, native.rejected) == (plain.request, plain.dropped, plain.rejected)
+    assert (without_ids(native), native.dropped, native.rejected) == (without_ids(plain), plain.dropped, plain.rejected)
+
+
+def without_ids(batch: OtlpBatch) -> ExportTraceServiceRequest:
+    """The request with the same ids in all spans: those that follow from the bytes differ between codecs."""
+    request = ExportTraceServiceRequest.FromString(batch.request)
+    for span in (span for one in request.resource_spans for scope in one.scope_spans for span in scope.spans):
+        span.trace_id, span.span_id, span.parent_span_id = b"", b"", b"1" if span.parent_span_id else b""
+    return request
 
 
 @long
