@@ -103,7 +103,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
 }
 # Inside a room only some files may reach further than the room's contract.
 ONLY_APP_NAMES = {"store.chdb", "store.clickhouse"}
-LISTENERS = {"listeners.py", "decoding.py", "http.py", "grpc.py", "grpc_reading.py", "udp.py", "tcp.py"}
+LISTENERS = {"listeners.py", "decoding.py", "http.py", "grpc.py", "grpc_reading.py", "udp.py", "tcp.py", "tailing.py"}
 """The files of the receivers that do I/O, hand batches to the intake, and are the same for all protocols."""
 
 

@@ -22,6 +22,7 @@ RECEIVER = ReceiverStatus(
     spans=2,
     refused_requests=3,
     dropped_datagrams=4,
+    files=7,
     dropped={"jvm_metrics": 5, "log": 6},
     last_error=None,
     last_client="127.0.0.1:5",
@@ -69,6 +70,7 @@ def test_every_number_of_the_status_is_a_metric() -> None:
             assert metrics[f"clew_{metric.name}{suffix}"] == value
     assert metrics['clew_receiver_spans_total{receiver="zipkin"}'] == 2
     assert metrics['clew_receiver_dropped_datagrams_total{receiver="zipkin"}'] == 4
+    assert metrics['clew_receiver_files{receiver="zipkin"}'] == 7
     assert metrics['clew_receiver_dropped_total{kind="log",receiver="zipkin"}'] == 6
     numbers = {one.name for one in dataclasses.fields(Status) if one.type == "int"} - {"started_unix_nano"}
     assert numbers <= {metric.name for metric in metrics_of(Status)}

@@ -100,6 +100,8 @@ class Listening(NamedTuple):
     """Whether the server does not start without it."""
     named_by: str = ""
     """What named the address, for a sentence about it; empty for `--host`."""
+    folders: tuple[str, ...] = ()
+    """Of a receiver that follows files, instead of an address."""
 
 
 def _receive(text: str) -> tuple[Listening, ...]:
@@ -111,6 +113,10 @@ def _receive(text: str) -> tuple[Listening, ...]:
             continue
         if not lines and name != "all":
             raise ValueError(f"receivers of this version ({table.names()}), none or all: there is no {name!r}")
+        if lines and lines[0].transport == "file":
+            folders = found[name].folders if name in found else ()
+            found[name] = Listening(name, folders=(*folders, _folder(name, address)))
+            continue
         if at and name != lines[0].name:
             raise ValueError(f"an address for one receiver only: {lines[0].name}@HOST:PORT")
         host, port = _address(address) if at else ("", 0)
@@ -121,6 +127,12 @@ def _receive(text: str) -> tuple[Listening, ...]:
             elif at:
                 raise ValueError(f"{line.name} once only")
     return tuple(found[line.name] for line in table.RECEIVERS if line.name in found)
+
+
+def _folder(name: str, text: str) -> str:
+    if not text:
+        raise ValueError(f"a folder to follow: {name}@FOLDER")
+    return str(Path(text).expanduser().absolute())
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -363,6 +375,8 @@ def _placed(
     Without an address of its own it listens where the others do. What nobody named, and a protocol that cannot carry the
     token, stays on loopback.
     """
+    if one.folders:
+        return one  # no address: nobody can reach it
     carries_token = table.BY_NAME[one.name].transport in ("http", "grpc")
     named_by = f"--receive {one.name}@{one.host}" if one.host else ""
     if one.host and not is_loopback(one.host) and not insecure:
@@ -433,6 +447,7 @@ def reference_page() -> str:
         "stands for all `jaeger-…`), separated by commas; `none`, `all`. `NAME@HOST:PORT` opens one at another address. A receiver",
         "that is named must open, or the server ends with exit code 3; of the default ones a taken port is a warning, and they stay",
         "on loopback whatever `--host` is. A protocol that cannot carry a token stays on loopback too, unless with `--insecure`.",
+        "`NAME@FOLDER` follows files of a folder and of those in it, as often as there are folders; `all` does not stand for it.",
         "`clew receivers` shows them all.",
         "",
         "| receiver | transport | port | how to point an agent at it |",
@@ -440,6 +455,6 @@ def reference_page() -> str:
     ]
     for line in table.RECEIVERS:
         lines.append(
-            f"| `{line.name}` | {line.transport} | {line.default_port} | `{table.pointed(line, '127.0.0.1')}` |"
+            f"| `{line.name}` | {line.transport} | {line.default_port or '–'} | `{table.pointed(line, '127.0.0.1')}` |"
         )
     return "\n".join(lines) + "\n"

@@ -19,8 +19,8 @@ def _counter(help_text: str, label: str = "") -> Any:
     return field(metadata={"metric": ("counter", help_text, label)})
 
 
-def _gauge(help_text: str) -> Any:
-    return field(metadata={"metric": ("gauge", help_text, "")})
+def _gauge(help_text: str, label: str = "") -> Any:
+    return field(metadata={"metric": ("gauge", help_text, label)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class ReceiverStatus:
     spans: int = _counter("Spans acknowledged, by receiver", "receiver")
     refused_requests: int = _counter("Requests refused, by receiver", "receiver")
     dropped_datagrams: int = _counter("Datagrams that came and could not be kept, by receiver", "receiver")
+    files: int = _gauge("Files that are followed, by receiver", "receiver")
     dropped: Mapping[str, int] = _counter(
         "What was well formed, acknowledged and not kept, by receiver and kind", "receiver,kind"
     )

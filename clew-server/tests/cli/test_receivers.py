@@ -26,7 +26,7 @@ class Answering:
 OPEN = {
     "name": "zipkin", "transport": "http", "address": "http://127.0.0.1:9411", "state": "open", "option": "--receive zipkin",
     "point_at": "http://127.0.0.1:9411/api/v2/spans", "connections": 1, "spans": 12, "refused_requests": 3,
-    "dropped_datagrams": 0, "dropped": {"log": 2, "jvm_metrics": 70}, "last_error": "not JSON\x1b[2J", "last_client": "127.0.0.1:5", "last_seen_unix_nano": "1795000000000000001",
+    "dropped_datagrams": 0, "files": 0, "dropped": {"log": 2, "jvm_metrics": 70}, "last_error": "not JSON\x1b[2J", "last_client": "127.0.0.1:5", "last_seen_unix_nano": "1795000000000000001",
 }  # fmt: skip
 OFF = OPEN | {
     "name": "cat", "address": "", "state": "off", "option": "--receive cat", "point_at": "", "spans": 0, "refused_requests": 0,

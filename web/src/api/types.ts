@@ -19,6 +19,7 @@ export interface Receiver {
   spans: number
   refused_requests: number
   dropped_datagrams: number
+  files: number
   dropped: Record<string, number>
   last_error: string | null
   last_client: string | null

@@ -39,6 +39,7 @@ const STATUS: Status = {
       spans: 0,
       refused_requests: 0,
       dropped_datagrams: 0,
+      files: 0,
       dropped: {},
       last_error: null,
       last_client: null,

@@ -13,6 +13,7 @@ const RECEIVER: Receiver = {
   spans: 0,
   refused_requests: 0,
   dropped_datagrams: 0,
+  files: 0,
   dropped: {},
   last_error: null,
   last_client: null,
@@ -22,6 +23,7 @@ const RECEIVER: Receiver = {
 it('says what a receiver takes until something came, then what came and what was lost', () => {
   expect(receiverNote(RECEIVER, 'compact')).toBe('compact')
   expect(receiverNote({ ...RECEIVER, spans: 1 }, 'compact')).toBe('1 span')
+  expect(receiverNote({ ...RECEIVER, files: 2, spans: 1 }, '')).toBe('2 files, 1 span')
   expect(
     receiverNote({ ...RECEIVER, spans: 1200, refused_requests: 2, dropped_datagrams: 1 }, 'compact'),
   ).toMatch(/^1.?200 spans, 2 requests refused, 1 datagram lost$/)

@@ -27,9 +27,10 @@ const TITLES: Record<string, [title: string, note: string]> = {
   'pinpoint-json': ['Pinpoint', 'Python, PHP'],
   cat: ['CAT', ''],
   'cat-router': ['CAT', 'router'],
+  sofatracer: ['SOFATracer', 'digest logs'],
 }
 
-const TRANSPORTS: Record<string, string> = { grpc: 'gRPC', http: 'HTTP', udp: 'UDP', tcp: 'TCP' }
+const TRANSPORTS: Record<string, string> = { grpc: 'gRPC', http: 'HTTP', udp: 'UDP', tcp: 'TCP', file: 'files' }
 
 export function receiverInfo(receiver: Receiver): ReceiverInfo {
   const [title, note] = TITLES[receiver.name] ?? [receiver.name, '']
@@ -46,6 +47,7 @@ export function receiverAddress(receiver: Receiver): string {
 /** What came to an open receiver, else the note: what it takes. */
 export function receiverNote(receiver: Receiver, note: string): string {
   const parts: string[] = []
+  if (receiver.files > 0) parts.push(plural(receiver.files, 'file'))
   if (receiver.spans > 0) parts.push(plural(receiver.spans, 'span'))
   if (receiver.refused_requests > 0) parts.push(`${plural(receiver.refused_requests, 'request')} refused`)
   if (receiver.dropped_datagrams > 0) parts.push(`${plural(receiver.dropped_datagrams, 'datagram')} lost`)

@@ -79,6 +79,7 @@ class Remembered:
 
     def __init__(self, folder: Path, *, most_agents: int = MOST_AGENTS, most_bytes: int = MOST_BYTES) -> None:
         """Beyond `most_agents` or `most_bytes` those give way of whom nothing was heard for longest."""
+        self.folder = folder
         self._path = folder / "facts"
         self._most_agents = most_agents
         self._most_bytes = most_bytes

@@ -161,6 +161,18 @@ class Framing(Protocol):
         ...
 
 
+class Following(Protocol):
+    """How one system's files are followed. Pure; called in the receiver's thread."""
+
+    def follows(self, name: str) -> bool:
+        """Whether a file with this name is one of them."""
+        ...
+
+    def whole_bytes(self, data: bytes, head: bytes) -> int:
+        """How many bytes of `data`, from the position in a file on, are whole records; `head` is how the file begins."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one listener takes at most."""
@@ -266,6 +278,8 @@ class ReceiverSpec:
     """The answer to such a message."""
     framing: Framing | None = None
     """Over TCP: how a connection is cut into what `decode` gets."""
+    following: Following | None = None
+    """Of files: which ones, and where a record ends. The decoder's `Head.path` is then the name of the file."""
     not_found: Callable[[Head], str | None] = _nothing_to_say
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
     repair: Callable[[bytes], bytes] = _as_it_came
@@ -298,6 +312,8 @@ class ReceiverState:
     last_error: str | None = None
     last_client: str | None = None
     last_seen_unix_nano: int | None = None
+    files: int = 0
+    """Files that are followed."""
     lost: Callable[[], int] = _none_lost
     """Datagrams that came and could not be kept; the receiver sets it."""
     dropped: dict[str, int] = field(default_factory=dict)
@@ -347,6 +363,7 @@ class ReceiverState:
             spans=self.spans,
             refused_requests=self.refused_requests,
             dropped_datagrams=self.lost(),
+            files=self.files,
             dropped=dict(self.dropped),
             last_error=self.last_error,
             last_client=self.last_client,

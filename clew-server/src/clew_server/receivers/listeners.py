@@ -6,10 +6,12 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
 from clew_server.collector.intake import Intake
+from clew_server.collector.positions import Positions
 from clew_server.collector.remembered import Remembered
 from clew_server.config import Listening, is_loopback
 from clew_server.guard import AsgiApp, Guard, RefusalBody, TokenOf
@@ -17,6 +19,7 @@ from clew_server.receivers import table
 from clew_server.receivers.contract import Head, ReceiverSpec, ReceiverState
 from clew_server.receivers.grpc import GrpcReceiver
 from clew_server.receivers.http import HttpReceiver, head_of
+from clew_server.receivers.tailing import FileReceiver
 from clew_server.receivers.tcp import TcpReceiver
 from clew_server.receivers.udp import UdpReceiver
 from clew_server.sockets.listening import CannotListen, PortTaken, listen, receive, with_port
@@ -136,7 +139,7 @@ class Listeners:
 
 
 def _state(line: table.Line) -> ReceiverState:
-    option = line.option or f"--receive {line.name}"
+    option = line.option or f"--receive {line.name}{'@FOLDER' if line.transport == 'file' else ''}"
     return ReceiverState(line.name, line.transport, option=option, point_at=line.point_at)
 
 
@@ -283,9 +286,52 @@ class _Socket:
             self._socket.close()
 
 
+class _Files:
+    """A receiver that follows files; where it is in them is kept beside what agents say of themselves."""
+
+    def __init__(self, spec: ReceiverSpec, state: ReceiverState, wanted: Listening, move: str) -> None:
+        self._spec, self._state, self._wanted = spec, state, wanted
+        self._receiver: FileReceiver | None = None
+        self._positions: Positions | None = None
+
+    def bind(self) -> None:
+        for folder in self._wanted.folders:
+            if Path(folder).exists() and not Path(folder).is_dir():
+                raise CannotListen(f"--receive {self._spec.name}@{folder}: is not a folder")
+        self._state.address = ", ".join(self._wanted.folders)
+
+    async def start(
+        self,
+        intake: Intake,
+        *,
+        token: str | None = None,
+        other: AsgiApp | None = None,
+        methods: Methods = NO_METHODS,
+        remembered: Remembered | None = None,
+    ) -> None:
+        assert remembered is not None
+        self._positions = Positions(remembered.folder)
+        try:
+            self._positions.open()
+        except OSError as error:
+            raise CannotListen(f"{error.filename or remembered.folder}: {error.strerror or error}") from error
+        folders = [Path(folder) for folder in self._wanted.folders]
+        self._receiver = FileReceiver(self._spec, intake, self._state, folders, self._positions)
+        self._receiver.start()
+
+    async def stop(self) -> None:
+        if self._receiver is not None:
+            await self._receiver.stop()
+
+    def close(self) -> None:
+        if self._positions is not None:
+            self._positions.close()
+
+
 _KINDS: dict[str, Callable[[ReceiverSpec, ReceiverState, Listening, str], Listener]] = {
     "http": _Http,
     "grpc": _Grpc,
     "udp": _Socket,
     "tcp": _Socket,
+    "file": _Files,
 }

@@ -52,6 +52,7 @@ RECEIVERS = (
     Line("cat", "tcp", 2280, "cat.specs:CAT", "client.xml: server ip={host} port={port}, without the router"),
     Line("cat-router", "http", 8080, "cat.specs:ROUTER", "client.xml: server ip={host} http-port={port}; GET {address}/cat/s/router says where cat listens"),
     Line("sentry", "http", 8969, "sentry.specs:SENTRY", "SENTRY_DSN=http://KEY@{host}:{port}/1"),
+    Line("sofatracer", "file", 0, "sofatracer.specs:SOFATRACER", "SOFATracer with logging.path above {address}"),
 )  # fmt: skip
 
 BY_NAME = {line.name: line for line in RECEIVERS}
@@ -64,7 +65,7 @@ _BY_DEFAULT = ("zipkin", "jaeger")
 def named(name: str) -> tuple[Line, ...]:
     """The receivers that a name of `--receive` stands for; none for a name that there is not."""
     if name == "all":
-        return tuple(OPTIONAL.values())
+        return tuple(line for line in OPTIONAL.values() if line.transport != "file")  # those need a folder
     if name in OPTIONAL:
         return (OPTIONAL[name],)
     return tuple(line for line in OPTIONAL.values() if line.name.startswith(name + "-"))
@@ -83,6 +84,8 @@ def by_default() -> str:
 
 def pointed(line: Line, host: str, port: int = 0) -> str:
     """How to tell an agent to send to this receiver at `host`, at its default port or another."""
+    if line.transport == "file":
+        return line.point_at.format(address="FOLDER")
     at = f"{host}:{port or line.default_port}"
     address = f"http://{at}" if line.transport == "http" else at
     return line.point_at.format(address=address, host=host, port=port or line.default_port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -38,8 +38,17 @@ class ReceiverStand:
     While `is_full` is set, the intake refuses: senders that get an answer are told to come again.
     """
 
-    def __init__(self, spec: ReceiverSpec, folder: Path, *, token: str | None = None, **intake_options: Any) -> None:
-        """`token`: what senders must say; `intake_options`: of `Intake`, such as `in_flight_bytes`."""
+    def __init__(
+        self,
+        spec: ReceiverSpec,
+        folder: Path,
+        *,
+        token: str | None = None,
+        follow: Sequence[Path] = (),
+        **intake_options: Any,
+    ) -> None:
+        """`token`: what senders must say; `follow`: the folders of a receiver that follows files; `intake_options`: of `Intake`,
+        such as `in_flight_bytes`."""
         self.spec = spec
         self.is_full = False
         self.intake: Intake
@@ -47,6 +56,7 @@ class ReceiverStand:
         self.remembered: Remembered
         self._folder = folder
         self._token = token
+        self._follow = tuple(map(str, follow))
         self._intake_options = intake_options
         self._listener: Listener
         self._loop = asyncio.new_event_loop()
@@ -98,7 +108,9 @@ class ReceiverStand:
         self._wal.open()
         self.intake = Intake(self._wal, disk_room=self._room, **self._intake_options)
         self.state = ReceiverState(self.spec.name, self.spec.transport)
-        self._listener = open_listener(self.spec, self.state, Listening(self.spec.name, "127.0.0.1", 0))
+        self._listener = open_listener(
+            self.spec, self.state, Listening(self.spec.name, "127.0.0.1", 0, folders=self._follow)
+        )
         self.remembered = Remembered(self._folder.with_name(self._folder.name + "-agents"))
         self.remembered.open()
         self._listener.bind()
