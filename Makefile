@@ -18,9 +18,11 @@ unexport PYTHONDONTWRITEBYTECODE
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 # Workers; the tests of a file stay together and in their order, and the files begin as conftest.py sorts them. Empty: one after
-# the other. The end-to-end tests wait more than they compute.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
-PARALLEL_E2E ?= $(if $(PARALLEL),-n 3 --dist loadfile --no-loadscope-reorder)
+# the other. More workers than two cores: the unit tests wait a third of their time, the end-to-end tests more than they compute.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL_E2E ?= $(if $(PARALLEL),-n 4 --dist loadfile --no-loadscope-reorder)
+# Where tests are that measure how fast something answers (marked `alone`).
+MEASURING = tests-e2e clew/tests/recorder
 
 .PHONY: help demo demo-parts prepare c-compiler test install serve web lint types unit web-test e2e e2e-crowd e2e-alone bench clean soak fuzz clients bench-large bench-smoke bench-span debian-packages
 
@@ -44,10 +46,9 @@ demo-parts: $(VENV)/.served $(UI)
 
 test: ## everything from nothing to a passed test suite
 	$(MAKE) --no-print-directory -j4 WHOLE_NPM=1 install web/node_modules/.dev
-	$(MAKE) --no-print-directory -j2 -O lint types web-test prepare
+	$(MAKE) --no-print-directory -j2 -O lint types web-test prepare bench-smoke
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory e2e
-	$(MAKE) --no-print-directory bench-smoke
 
 install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable), all tools, and the built UI
 
@@ -124,7 +125,7 @@ types: $(VENV)/.installed web/node_modules/.dev ## mypy strict on both distribut
 	cd web && $(NPM) run --silent types
 
 unit: $(VENV)/.installed ## unit tests of both distributions
-	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not alone" $(PARALLEL) $(PYTEST_ARGS)
 
 web-test: web/node_modules/.dev ## unit tests of the UI
 	cd web && $(NPM) test --silent
@@ -157,7 +158,7 @@ e2e-crowd: prepare web/node_modules/.dev
 	$(BIN)/pytest tests-e2e -m "not alone" $(PARALLEL_E2E) $(PYTEST_ARGS)
 
 e2e-alone: prepare web/node_modules/.dev
-	$(BIN)/pytest tests-e2e -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
+	$(BIN)/pytest $(MEASURING) -m alone $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? = 5) # 5: -k left none
 
 bench: install ## benchmarks as ratios against a named peer; figures in docs/benchmarks.md
 	$(BIN)/python bench/span/run.py
@@ -166,8 +167,8 @@ bench: install ## benchmarks as ratios against a named peer; figures in docs/ben
 
 bench-smoke: install
 	$(BIN)/python bench/span/run.py --smoke
-	$(BIN)/python bench/ingest/run.py --spans 20000
-	$(BIN)/python bench/query/run.py --spans 20000
+	$(BIN)/python bench/ingest/run.py --spans 5000
+	$(BIN)/python bench/query/run.py --spans 5000 --repeat 2
 
 bench-span: install ## what a span costs against everybody else, instructions included (valgrind), about half an hour
 	@command -v valgrind >/dev/null || { \
@@ -182,7 +183,7 @@ bench-large: prepare web/node_modules/.dev ## a million spans through ingest and
 	CLEW_TEST_LARGEST=1 $(BIN)/pytest tests-e2e/test_ui_budgets.py -s -k painted $(PYTEST_ARGS)
 
 soak: install debian-packages ## crashes at random moments and at chosen system calls (hours), and half an hour of spans for each recorder while the collector fails
-	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py --timeout 3600 $(PYTEST_ARGS)
+	CLEW_CRASHES=20 $(BIN)/pytest tests-e2e/test_crash.py tests-e2e/test_lifecycle.py --timeout 3600 $(PYTEST_ARGS)
 	CLEW_CALLS=500 $(BIN)/pytest tests-e2e/test_crash_calls.py -s --timeout 36000 $(PYTEST_ARGS)
 	CLEW_SOAK_S=1800 $(BIN)/pytest tests-e2e/test_recorder_soak.py -s $(PYTEST_ARGS)
 

@@ -32,7 +32,10 @@ LONGEST_FIRST = (
     "test_ui_thread",
     "test_jaeger_api",
     "test_wheel",
-    # unit (not test_process: it starts fourteen processes and measures their ends, as test_demo_command starts six beside it)
+    "test_commands",
+    "test_zipkin_clients",
+    "test_search_api",
+    # unit
     "test_demo_command",
     "test_same_as_sdk",
     "test_pytest_plugin",

@@ -18,7 +18,7 @@ from harness.pages import OpenPage, wait_ready
 from harness.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
     from clew.testing import SpanRecorder
 
@@ -67,21 +67,32 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def profiles() -> list[BrowserContext]:
+    """Profiles of the file's browser that are as new: they hold nothing but compiled scripts, which a new one compiles again."""
+    return []
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens an address in a context of its own and waits until the first view has its data; no script may fail."""
-    contexts, wrong = [], []
+def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[OpenPage]:
+    """Opens an address in a profile that no other page of the test has, and waits until the first view has its data.
+
+    No script may fail.
+    """
+    opened: list[Page] = []
+    wrong: list[str] = []
 
     def heard(message: Any) -> None:
         if message.type == "error" and "status of 401" not in message.text:
             wrong.append(message.text)
 
     def open_in(server: Server, path: str, theme: str = "light", width: int = 1440, awaits_data: bool = True) -> Page:
-        context = browser.new_context(
-            color_scheme=theme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
-        )  # type: ignore[arg-type]
-        contexts.append(context)
+        size = {"width": width, "height": 900}
+        context = profiles.pop() if profiles else browser.new_context(viewport=size, reduced_motion="reduce")  # type: ignore[arg-type]
         page = context.new_page()
+        opened.append(page)
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", heard)
         page.goto(server.http + path)
@@ -92,9 +103,27 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         return page
 
     yield open_in
-    for context in contexts:
-        context.close()
+    profiles.extend(page.context for page in opened if _is_as_new(page))
     assert wrong == []
+
+
+def _is_as_new(page: Page) -> bool:
+    """Close the page and take out what it stored; where that cannot be done, its profile is closed."""
+    from playwright.sync_api import Error
+
+    context = page.context
+    try:
+        # What another page of the profile stored, or one that is closed already, is out of reach.
+        if not page.is_closed() and context.pages == [page]:
+            page.evaluate("localStorage.clear()")  # sessionStorage goes with its page
+            page.close()
+            context.clear_cookies()
+            context.clear_permissions()
+            return True
+    except Error:
+        pass  # a test that fails may leave a page that does not answer
+    context.close()
+    return False
 
 
 def _backend(name: str) -> Callable[[], Iterator[Backend]]:

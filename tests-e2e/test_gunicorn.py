@@ -102,7 +102,7 @@ def test_every_request_is_traced_through_reload_recycling_and_stop(
         begun = time.monotonic()
         process.terminate()
         assert process.wait(20) == 0
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
     finally:
         if process.poll() is None:
             process.kill()

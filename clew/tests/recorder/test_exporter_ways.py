@@ -288,7 +288,7 @@ def dripping() -> Iterator[str]:
 def test_an_answer_that_drips_is_given_up_when_the_time_for_one_request_is_over(dripping: str) -> None:
     began = monotonic()
     assert sent_through(OtlpHttpExporter(dripping), timeout_s=0.5) == NONE
-    assert 0.4 < monotonic() - began < 3
+    assert 0.4 < monotonic() - began < 10  # it would drip for ever
 
 
 @pytest.mark.parametrize("arrives", [b"", b"\x0a\x02"])

@@ -30,9 +30,9 @@ def later():
     for _ in range(100):
         with trace.get_tracer("late").start_as_current_span("too late"):
             pass
-    assert not provider.force_flush(1_000)
+    assert not provider.force_flush(20_000)
     clew.shutdown()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
     print(provider.stats())
 import clew
 from opentelemetry import trace

@@ -145,6 +145,7 @@ class _Hanging:
             connection.close()
 
 
+@pytest.mark.alone  # fourteen processes, and how long each takes
 def test_a_process_ends_within_five_seconds_whatever_the_collector_does(life: Any) -> None:
     hanging = _Hanging()
     unwilling = _Hanging(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
