@@ -225,6 +225,27 @@ def test_figures_about_all_matches_are_those_of_the_pages(server: Server, shop: 
     )
 
 
+def test_where_nothing_matches_the_condition_that_excludes_most_is_named_with_the_nearest_spelling(
+    server: Server, shop: Shop
+) -> None:
+    def excluded(q: str) -> Any:
+        return server.get_json("/api/v1/traces/summary", q=q)["excluded"]
+
+    misspelled = f"{shop.front.upper()}"
+    assert excluded(f"service={misspelled} dur<1h") == {
+        "condition": f"service={misspelled}",
+        "position": 0,
+        "matched_without": excluded(f"service={misspelled} dur<1h")["matched_without"],
+        "nearest": shop.front,
+        "nearest_is": "value",
+    }
+    found = excluded(f'service={shop.front} "http.route"=/payy')
+    assert (found["condition"], found["matched_without"], found["nearest"]) == ('"http.route"=/payy', TRACES, "/pay")
+    found = excluded(f"service={shop.front} http.rout=/pay")
+    assert (found["nearest"], found["nearest_is"]) == ("http.route", "key")
+    assert excluded(f"service={shop.front}") is None
+
+
 @pytest.mark.parametrize("sel", ["1,2,3", "a,b,c,d", "1,2,3,-4", "1,2,3,4,5"])
 def test_a_box_that_is_none_is_refused(server: Server, sel: str) -> None:
     answer = server.get("/api/v1/traces/summary", sel=sel)

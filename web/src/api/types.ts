@@ -222,6 +222,16 @@ export interface SelectedTraces {
   failed: number
 }
 
+export interface Excluded {
+  /** as it stands in q */
+  condition: string
+  position: number
+  matched_without: number
+  /** the value or key there is that is spelled most like it */
+  nearest: string | null
+  nearest_is: 'value' | 'key' | null
+}
+
 export interface Summary {
   matched: number
   /** traces that hold a failed span */
@@ -238,6 +248,8 @@ export interface Summary {
   facets_of: FacetsOf
   /** at most two sentences */
   findings: string[]
+  /** where nothing matches: the condition without which most traces would */
+  excluded: Excluded | null
   complete: boolean
   reason: string | null
 }

@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
+from clew_server.api.leaving import while_asked
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
 from clew_server.api.summaries import red_as_json, summary_as_json
@@ -169,7 +170,7 @@ class NativeApi:
         now = self._clock_ns()
         from_ns = time_from_text("from", _once(request, "from") or "0", now)
         to_ns = time_from_text("to", _once(request, "to") or "now", now)
-        found, reason = await self._query.dependencies(from_ns, to_ns)
+        found, reason = await while_asked(request, self._query.dependencies(from_ns, to_ns))
         return JSONResponse(
             {"dependencies": [asdict(one) for one in found], "complete": reason is None, "reason": reason},
             headers={"Cache-Control": "no-store"},
@@ -193,7 +194,7 @@ class NativeApi:
             sort=given["sort"],
             now_unix_nano=self._clock_ns(),
         )
-        page = await self._query.search(search)
+        page = await while_asked(request, self._query.search(search))
         return JSONResponse(
             {
                 "traces": [_summary(trace) for trace in page.traces],
@@ -207,7 +208,7 @@ class NativeApi:
     async def keys(self, request: Request) -> Response:
         _refuse_unknown(request, _KEYS_PARAMETERS, "the keys")
         prefix, limit = _once(request, "prefix") or "", limit_from_text(_once(request, "limit"), _DEFAULT_KEYS)
-        found = await self._query.keys(self._population(request), prefix[:_LONGEST_KEY], limit)
+        found = await while_asked(request, self._query.keys(self._population(request), prefix[:_LONGEST_KEY], limit))
         listed = [{"key": one.key, "type": one.type, "count": one.spans} for one in found.found]
         return JSONResponse(
             {"keys": listed, "complete": found.complete, "reason": found.reason}, headers={"Cache-Control": "no-store"}
@@ -226,7 +227,7 @@ class NativeApi:
             prefix=(_once(request, "prefix") or "")[:_LONGEST_KEY],
             limit=limit_from_text(_once(request, "limit"), _DEFAULT_VALUES),
         )
-        found = await self._query.key_values(self._population(request), asked)
+        found = await while_asked(request, self._query.key_values(self._population(request), asked))
         listed = [{"value": one.value, "count": one.spans} for one in found.found]
         return JSONResponse(
             {"values": listed, "complete": found.complete, "reason": found.reason},
@@ -238,9 +239,12 @@ class NativeApi:
         sel = _once(request, "sel")
         box = _box(sel) if sel else None
         search = self._population(request)
-        found = await self._query.summary(search, box)
-        findings = await self._query.findings(self._until_now(search))
-        answer = summary_as_json(found, findings, is_selected=box is not None)
+        found = await while_asked(request, self._query.summary(search, box))
+        findings = await while_asked(request, self._query.findings(self._until_now(search)))
+        excluded = None
+        if not found.totals.matched:
+            excluded = await while_asked(request, self._query.excluded(search, _once(request, "q") or ""))
+        answer = summary_as_json(found, findings, excluded, is_selected=box is not None)
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     async def red(self, request: Request) -> Response:
@@ -250,7 +254,9 @@ class NativeApi:
             search = replace(search, from_unix_nano=max(0, (search.to_unix_nano or 0) - _HOUR_NS))
         range_ns = (search.to_unix_nano or 0) - (search.from_unix_nano or 0)
         asked = RedAsked(search, _by(_once(request, "by") or "service"), _step(_once(request, "step"), range_ns))
-        return JSONResponse(red_as_json(await self._query.red(asked)), headers={"Cache-Control": "no-store"})
+        return JSONResponse(
+            red_as_json(await while_asked(request, self._query.red(asked))), headers={"Cache-Control": "no-store"}
+        )
 
     def _until_now(self, search: Search) -> Search:
         return search if search.to_unix_nano is not None else replace(search, to_unix_nano=self._clock_ns())

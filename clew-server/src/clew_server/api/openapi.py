@@ -192,6 +192,13 @@ _SCHEMAS: dict[str, Any] = {
         cells={**_list(_INTS), "description": "column, row, traces, failed ones; cells with traces only"},
     ),
     "SelectedTraces": _object(matched={"type": "integer"}, failed={"type": "integer"}),
+    "Excluded": _object(
+        condition={"type": "string", "description": "as it stands in q"},
+        position={"type": "integer"},
+        matched_without={"type": "integer"},
+        nearest={**_or_null("string"), "description": "the value or key there is that is spelled most like it"},
+        nearest_is={"enum": ["value", "key", None]},
+    ),
     "Summary": _object(
         matched={"type": "integer"},
         failed={"type": "integer", "description": "traces that hold a failed span"},
@@ -203,6 +210,10 @@ _SCHEMAS: dict[str, Any] = {
         facets={**_list(_ref("Facet")), "description": "those that differ most first"},
         facets_of={**_ref("FacetsOf"), "description": "the traces that facets are counted in"},
         findings={**_STRINGS, "description": "at most two sentences"},
+        excluded={
+            "anyOf": [_ref("Excluded"), {"type": "null"}],
+            "description": "where nothing matches: the condition without which most traces would",
+        },
         complete={"type": "boolean"},
         reason=_or_null("string"),
     ),

@@ -7,9 +7,12 @@ from typing import Any
 from clew_server.model.red import Red
 from clew_server.model.summary import Summary, Totals
 from clew_server.query.facets import shown
+from clew_server.query.nothing import Excluded
 
 
-def summary_as_json(summary: Summary, findings: list[str], *, is_selected: bool) -> dict[str, Any]:
+def summary_as_json(
+    summary: Summary, findings: list[str], excluded: Excluded | None, *, is_selected: bool
+) -> dict[str, Any]:
     """The answer of `/api/v1/traces/summary`."""
     p50, p95, p99 = map(str, summary.lengths_ns) if summary.lengths_ns else (None, None, None)
     of = summary.facets_of
@@ -45,6 +48,7 @@ def summary_as_json(summary: Summary, findings: list[str], *, is_selected: bool)
             "to_unix_nano": str(summary.facets_to_unix_nano),
         },
         "findings": findings,
+        "excluded": None if excluded is None else excluded._asdict(),
         "complete": summary.complete,
         "reason": summary.reason,
     }

@@ -7,12 +7,14 @@ have a pool of their own, so that many of them do not hold up a trace by its id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from clew_server.analysis.brief import Brief, brief
 from clew_server.analysis.range_findings import failing_finding, slower_finding
@@ -21,7 +23,7 @@ from clew_server.model import otlp_read
 from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
-from clew_server.model.query_tree import is_of_names
+from clew_server.model.query_tree import Node, SpanPlace, SpanTerm, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Red, RedAsked, usual_step_ns
 from clew_server.model.search import Search
@@ -31,8 +33,11 @@ from clew_server.model.summary import Box, Summary
 from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFound, keys_found, words_found
+from clew_server.query.language.keys import written
+from clew_server.query.nothing import SPELLED, Excluded, first_term, left_out, nearest, written_condition
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
+from clew_server.store.cancelling import CURRENT, Cancellation
 from clew_server.store.contract import (
     Names,
     Page,
@@ -103,6 +108,7 @@ class _Lane:
         self, name: str, threads: int, max_waiting: int, on_failure: Callable[[Exception], None] | None
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"clew-{name}")
+        self._cancelling = ThreadPoolExecutor(1, thread_name_prefix=f"clew-{name}-cancel")
         self._on_failure = on_failure
         self._most = threads + max_waiting
         self._lock = threading.Lock()
@@ -117,13 +123,22 @@ class _Lane:
                 raise Unavailable("Too many questions are waiting.")
             self.running += 1
         try:
-            future = self._pool.submit(call)
+            cancellation = Cancellation()
+            context = contextvars.copy_context()
+            context.run(CURRENT.set, cancellation)
+            future = self._pool.submit(context.run, call)
         except RuntimeError:
             self._done()
             raise Unavailable("The server is stopping.") from None
         # Counted until the thread is free again, also when the asker went away meanwhile.
         future.add_done_callback(self._ended)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            # The asker has gone away: what runs in the engine for it is ended, on a thread, since that takes its time.
+            with contextlib.suppress(RuntimeError):
+                self._cancelling.submit(cancellation.cancel)
+            raise
 
     def _ended(self, future: Future[T]) -> None:
         self._done()
@@ -138,6 +153,7 @@ class _Lane:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._cancelling.shutdown(wait=False, cancel_futures=True)
 
 
 class QueryService:
@@ -284,6 +300,28 @@ class QueryService:
             raise Unavailable("This server has no store that counts traces.")
         return await self._searches.run(lambda: store.summary(search, box))
 
+    async def excluded(self, search: Search, q: str) -> Excluded | None:
+        """Of a search that finds nothing, the condition without which most traces match; None where none does without one.
+
+        Raises BadInput, Unavailable, StoreFailed.
+        """
+        where, summaries, completion = search.where, self._summaries, self._completion
+        if where is None or summaries is None:
+            return None
+
+        def ask() -> Excluded | None:
+            tried = left_out(where)
+            counts = [summaries.matched(replace(search, where=rest)) for _, rest in tried]
+            if not max(counts, default=0):
+                return None
+            most = max(counts)
+            condition, _ = tried[counts.index(most)]
+            text, position = written_condition(q, condition, where)
+            spelled, what = (None, None) if completion is None else _spelled(condition, search, completion)
+            return Excluded(text, position, most, spelled, what)
+
+        return await self._searches.run(ask)
+
     async def findings(self, search: Search) -> list[str]:
         """What is wrong in the search's time, in two sentences at most. Of a query about more than names, nothing is said.
 
@@ -421,6 +459,28 @@ class QueryService:
         self._traces.forget_unused()
         if self._traces.size_bytes:
             self._sweep = asyncio.get_running_loop().call_later(KEPT_FOR_S, self._forget_unused)
+
+
+def _spelled(
+    condition: Node, search: Search, store: TraceCompletion
+) -> tuple[str | None, Literal["value", "key"] | None]:
+    """The value or the key that is spelled most like the one of a condition, among those in the search's time."""
+    term = first_term(condition)
+    if not isinstance(term, SpanTerm) or term.place not in SPELLED or term.op not in ("=", "has"):
+        return None, None
+    time_only = replace(search, where=None)
+    places: tuple[SpanPlace, ...] = ("service", "name") if term.place == "names" else (term.place,)
+    known = [
+        one.value
+        for place in places
+        for one in store.attribute_values(time_only, ValuesAsked(place, term.key, term.exact, limit=_MAX_NAMES)).found
+    ]
+    if known or not term.key:
+        found = nearest(term.values[0].text, known)
+        return found, "value" if found is not None else None
+    keys = (written(one.key) for one in store.attribute_keys(time_only).found if one.place in ("span", "resource"))
+    found = nearest(term.key, [key for key in keys if key is not None])
+    return found, "key" if found is not None else None
 
 
 def trace_id_from_text(text: str) -> bytes:

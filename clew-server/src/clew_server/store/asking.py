@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from clew_server.store import queries
+from clew_server.store.cancelling import CURRENT, new_mark
 from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
 from clew_server.store.contract import StoreFailed
 
@@ -92,6 +93,8 @@ class Question:
         self._clock_s = clock_s
         self._seconds = seconds
         self._deadline_s = clock_s() + seconds
+        self._cancellation = CURRENT.get()
+        self._mark = new_mark()
         self.damaged: dict[tuple[str, str], str] = {}
 
     def ask(self, name: str, parameters: Mapping[str, str], output: str, **words: str) -> bytes:
@@ -102,7 +105,7 @@ class Question:
             if left_s <= 0:
                 raise Stopped(f"stopped after {self._seconds:.0f} s")
             try:
-                return self._pool.run(sql + rails(left_s) + self._left_out(), parameters, output)
+                return self._run(sql + rails(left_s) + self._left_out(), parameters, output)
             except EngineError as error:
                 if error.code in LIMIT_CODES:
                     raise Stopped(
@@ -111,6 +114,15 @@ class Question:
                         else f"stopped after {self._seconds:.0f} s"
                     ) from error
                 self._leave_out(error)
+
+    def _run(self, sql: str, parameters: Mapping[str, str], output: str) -> bytes:
+        cancellation = self._cancellation
+        if cancellation is None:
+            return self._pool.run(sql, parameters, output)
+        with cancellation.running(self._mark, self._pool.kill):
+            if cancellation.is_cancelled:
+                raise Stopped("nobody waits for the answer")
+            return self._pool.run(f"{sql}, log_comment='{self._mark}'", parameters, output)
 
     def rows(self, name: str, parameters: Mapping[str, str], **words: str) -> list[list[Any]]:
         """The statement's rows. Bytes that are no UTF-8 are read with replacement characters. Raises as `ask`."""

@@ -101,6 +101,17 @@ class ChdbSummary:
             reason="; ".join(reasons) or None,
         )
 
+    def matched(self, search: Search) -> int:
+        """See TraceSummaries."""
+        question = self._traces.question()
+        try:
+            population = self._traces.population(search, question)
+            chosen = population(*bounds(search), search.to_unix_nano is None)
+            words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
+            return int(question.rows("summary_bounds", chosen.bound, **words)[0][0])
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
     def _chosen(
         self, population: Population, time_ns: tuple[int, int], open_above: bool, question: Question
     ) -> tuple[Chosen, str]:

@@ -92,7 +92,16 @@ def _import_engine() -> Any:
 class Pool:
     """Some connections; `run` takes a free one, waits for it a bounded time, and gives it back."""
 
-    def __init__(self, connections: list[Any], *, max_waiting: int = _MAX_WAITING, wait_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        connections: list[Any],
+        *,
+        max_waiting: int = _MAX_WAITING,
+        wait_s: float = 30.0,
+        control: Pool | None = None,
+    ) -> None:
+        """`control` has a connection on which statements of this pool are ended."""
+        self._control = control
         self._connections = connections
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()
         for connection in connections:
@@ -138,6 +147,12 @@ class Pool:
             except EngineError:
                 self._after_failure.add(id(connection))
                 raise
+
+    def kill(self, mark: str) -> None:
+        """End the statements with this mark (setting `log_comment`), if there are any. They raise EngineError, code 394."""
+        if self._control is not None:
+            with contextlib.suppress(StoreFailed, Unavailable):
+                self._control.run(queries.statement("kill_marked"), {"mark": mark})
 
     def _empty(self, connection: Any) -> None:
         """Take out what a failed statement left behind: chDB puts the rows it had written in front of the next answer."""
@@ -206,7 +221,8 @@ class Connections:
             for connection in opened:
                 connection.close()
             raise StoreUnusable(f"The store in {folder} cannot be opened: {first_line(error)}") from error
-        return cls(Pool(opened[:writers]), Pool(opened[writers:-2]), Pool(opened[-2:-1]), Pool(opened[-1:]))
+        control = Pool(opened[-1:])
+        return cls(Pool(opened[:writers]), Pool(opened[writers:-2], control=control), Pool(opened[-2:-1]), control)
 
     def close(self, timeout_s: float = 8.0) -> None:
         """Let statements end for half of the time, kill what still runs, and close. Nothing may use it afterwards.

@@ -297,6 +297,10 @@ class TraceSummaries(Protocol):
         """
         ...
 
+    def matched(self, search: Search) -> int:
+        """How many traces match. Raises as `summary`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:

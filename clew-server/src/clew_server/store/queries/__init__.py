@@ -92,6 +92,7 @@ NAMES: Final = (
     "open_deletions",
     "kill_deletions",
     "kill_queries",
+    "kill_marked",
 )
 
 

@@ -1,0 +1,34 @@
+"""Askers that go away before they have their answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+T = TypeVar("T")
+
+
+async def while_asked(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """The answer, which is cancelled when the asker goes away: then HTTPException 499, which nobody reads.
+
+    For requests whose body is not read.
+    """
+    asking = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done() and not leaving.cancelled() and leaving.exception() is None:
+            raise HTTPException(499, "the asker has gone away")
+        return await asking
+    finally:
+        asking.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

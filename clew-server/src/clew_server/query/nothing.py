@@ -1,0 +1,76 @@
+"""Why nothing matches: the condition without which most would, and the nearest spelling that exists. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, Literal, NamedTuple
+
+from clew_server.model.query_tree import Braces, Node, SpanTerm, TraceTerm, all_of, conjuncts, terms
+
+MOST_CONDITIONS: Final = 8
+"""Conditions that are left out in turn."""
+SPELLED: Final = ("names", "service", "name", "scope", "status_message", "event", "attr", "of_span", "of_resource")
+"""Places whose values are texts that can be misspelled."""
+_ALIKE: Final = 0.6
+_BETWEEN: Final = re.compile(
+    r"(?:[\s(){}]|(?<=[\s(){}])(?:and|or|not)(?=[\s(){}]|$)|(?<=[\s}])[<>~]+(?=[\s{]))*$", re.IGNORECASE
+)
+"""What may stand between two conditions."""
+
+
+class Excluded(NamedTuple):
+    """The condition as it was written, its place, and how many traces match without it. `nearest` is spelled like what was asked for."""
+
+    condition: str
+    position: int
+    matched_without: int
+    nearest: str | None
+    nearest_is: Literal["value", "key"] | None
+
+
+def left_out(where: Node) -> list[tuple[Node, Node | None]]:
+    """Each condition that must hold, with the query without it; None where that leaves nothing to ask."""
+    found: list[tuple[Node, Node | None]] = []
+    parts = list(conjuncts(where))
+    for at, part in enumerate(parts):
+        others = [*parts[:at], *parts[at + 1 :]]
+        inner = list(conjuncts(part.inside)) if isinstance(part, Braces) and part.inside is not None else []
+        if isinstance(part, Braces) and len(inner) > 1:
+            for within, one in enumerate(inner):
+                rest = replace(part, inside=all_of(*inner[:within], *inner[within + 1 :]))
+                found.append((one, all_of(*parts[:at], rest, *parts[at + 1 :])))
+        else:
+            found.append((inner[0] if inner else part, all_of(*others) if others else None))
+    return found[:MOST_CONDITIONS]
+
+
+def first_term(node: Node) -> SpanTerm | TraceTerm | None:
+    """The first condition in it."""
+    return next(iter(terms(node)), None)
+
+
+def written_condition(q: str, node: Node, where: Node) -> tuple[str, int]:
+    """A condition as it stands in the query, and where."""
+    own = [term.position for term in terms(node)]
+    if not own:
+        return q.strip(), 0
+    later = [term.position for term in terms(where) if term.position > max(own)]
+    text = q[min(own) : min(later)] if later else q[min(own) :]
+    text = _BETWEEN.sub("", text) or text.strip()
+    return text + ")" * (text.count("(") - text.count(")")), min(own)
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The known text that is spelled most like this one, in any case; None where none is, or where it is there itself."""
+    by_lower: dict[str, str] = {}
+    for one in known:
+        if one == text:
+            return None
+        by_lower.setdefault(one.lower(), one)
+    if text.lower() in by_lower:
+        return by_lower[text.lower()]
+    found = difflib.get_close_matches(text.lower(), list(by_lower), n=1, cutoff=_ALIKE)
+    return by_lower[found[0]] if found else None

@@ -1,0 +1,66 @@
+"""An asker that goes away: what is computed for it is cancelled, and one that waits has its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from clew_server.api.leaving import while_asked
+
+
+def request_of(messages: list[str], leaves: asyncio.Event) -> Request:
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return {"type": messages.pop(0), "body": b"", "more_body": False}
+        await leaves.wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": []}, receive)
+
+
+def test_an_answer_is_given_to_an_asker_that_waits() -> None:
+    async def body() -> None:
+        async def answer() -> int:
+            await asyncio.sleep(0)
+            return 5
+
+        assert await while_asked(request_of(["http.request"], asyncio.Event()), answer()) == 5
+
+    asyncio.run(body())
+
+
+def test_an_error_is_the_askers_error() -> None:
+    async def body() -> None:
+        async def answer() -> int:
+            raise KeyError("no")
+
+        with pytest.raises(KeyError):
+            await while_asked(request_of(["http.request"], asyncio.Event()), answer())
+
+    asyncio.run(body())
+
+
+def test_what_is_computed_for_an_asker_that_has_gone_is_cancelled() -> None:
+    async def body() -> None:
+        leaves, began, cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def answer() -> None:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        asked = asyncio.ensure_future(while_asked(request_of(["http.request"], leaves), answer()))
+        await began.wait()
+        leaves.set()
+        with pytest.raises(HTTPException):
+            await asked
+        await cancelled.wait()
+
+    asyncio.run(body())
