@@ -295,7 +295,7 @@ def test_the_list_is_sorted_by_each_column_that_can_be(server: Server, open_page
     listed("c", "b", "a")
     page.go_back()
     listed("b", "c", "a")
-    assert "sort=-spans" in page.url
+    expect(page).to_have_url(re.compile("sort=-spans"))
     page.reload()
     listed("b", "c", "a")
 
@@ -309,7 +309,7 @@ def test_a_column_is_added_from_the_attributes_that_there_are(server: Server, sh
     assert violations(page) == []
     key.press("Enter")
     expect(rows_of(page).first).to_contain_text(shop.database, timeout=30_000)
-    assert "cols=db.namespace" in page.url
+    expect(page).to_have_url(re.compile("cols=db.namespace"))
     page.get_by_role("button", name="Leave out the column db.namespace").click()
     page.wait_for_url(lambda address: "cols" not in address)
 
@@ -360,7 +360,7 @@ def test_a_search_is_saved_by_name_and_taken_to_another_browser(
     taken = other.get_by_role("list", name="Saved searches").get_by_role("link", name="orders", exact=True)
     taken.click()
     expect(other.get_by_role("combobox", name=QUERY_BOX)).to_have_value(f"service={shop.service}")
-    assert other.evaluate("document.documentElement.scrollWidth") <= 390
+    wait_until(lambda: other.evaluate("document.documentElement.scrollWidth") <= 390)
     other.get_by_role("button", name="Forget orders").click()
     expect(taken).to_have_count(0)
 
