@@ -21,6 +21,7 @@ from harness.wire import fresh_name
 
 pytest.importorskip("brotli", reason="the SDK packs with brotli where it is installed: `pip install brotli`")
 APP = Path(__file__).parent / "sentry" / "sentry_app.py"
+REQUIREMENTS = ("sentry-sdk==2.75.0", "brotli==1.2.1")
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -37,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def run(server: Server, lifecycle: str, *services: str) -> str:
     """What the program printed. It ends with an error where the SDK logged a warning."""
     host = server.receiver("sentry").removeprefix("http://")
-    python = clients.python("sentry-sdk", "sentry-sdk==2.75.0", "brotli==1.2.1")
+    python = clients.python("sentry-sdk", *REQUIREMENTS)
     command = [python, str(APP), lifecycle, *(f"http://{KEY}@{host}/{service}/1" for service in services)]
     return clients.run(command, timeout_s=120).strip()
 
@@ -122,6 +123,27 @@ def test_an_error_that_comes_before_its_transaction_is_an_event_of_it(server: Se
     server.flush()
     (span,) = spans_by_name(server.get_json(f"/api/v1/traces/{trace_id}")).values()
     assert [one["exception.message"] for one in exceptions(span)] == ["no stock"]
+
+
+SPOTLIGHT = """
+import sys, sentry_sdk
+sentry_sdk.init(spotlight=sys.argv[1], traces_sample_rate=1.0, release="desk@1")
+with sentry_sdk.start_transaction(name="work") as work:
+    pass
+print(work.trace_id)
+"""
+
+
+@clients.only_in_make_clients
+def test_an_sdk_without_a_dsn_sends_to_where_it_expects_a_tool_on_the_developers_machine(server: Server) -> None:
+    try:
+        python = clients.python("sentry-sdk", *REQUIREMENTS)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    trace_id = clients.run([python, "-c", SPOTLIGHT, f"{server.receiver('sentry')}/stream"]).strip()
+    server.flush()
+    (span,) = spans_by_name(server.get_json(f"/api/v1/traces/{trace_id}")).values()
+    assert (span["name"], span["service"]) == ("work", "desk")
 
 
 def test_what_is_refused_is_said_in_words(server: Server) -> None:

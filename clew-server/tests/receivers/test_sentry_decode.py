@@ -608,6 +608,12 @@ def test_what_is_no_span_and_no_error_is_counted_by_kind(type_: str, kind: str) 
     assert (found.spans, dict(found.dropped)) == (0, {kind: 1})
 
 
+def test_an_envelope_for_a_tool_on_the_developers_machine_is_taken_as_well() -> None:
+    body = sentry.envelope(("transaction", sentry.transaction(TRACE, ROOT, release="desk@1")))
+    assert decode(body, Head(decoder.STREAM)).spans == 1
+    assert decoder.STREAM in specs.SENTRY.paths
+
+
 def test_an_item_without_a_length_ends_with_its_line() -> None:
     line = json.dumps(sentry.transaction(TRACE, ROOT)).encode()
     body = b'{}\r\n{"type":"transaction"}\n' + line + b'\n\n{"type":"session"}\n{}'

@@ -211,7 +211,7 @@ def write(
     items |= standard(op, description, kind, items)
     if description and named != description and items.get("db.query.text") != description:
         put(items, "sentry.description", description)
-    front = span_front(named, kind, *times, attributes({key: _whole(value) for key, value in items.items()}))
+    front = span_front(named, kind, *times, attributes(items))
     back = span_back(events, links_of(raw.get("links")), code, message)
     return span(trace_id, span_id, "", parent_id, front, back + SAMPLED)
 
@@ -226,7 +226,8 @@ def _written(raw: Json, name: str, more: Mapping[str, Value], events: list[bytes
     put_measurements(items, raw.get("measurements"))
     for key in ("op", "origin", "status"):
         put(items, f"sentry.{key}", raw.get(key) or None)
-    put_all(items, "sentry.", raw, without=_OF_SPANS)
+    if not raw.keys() <= _OF_SPANS:
+        put_all(items, "sentry.", raw, without=_OF_SPANS)
     if raw.get("same_process_as_parent") is False:
         put(items, "sentry.same_process_as_parent", False)
     times = times_of(raw.get("start_timestamp"), raw.get("timestamp"), items)

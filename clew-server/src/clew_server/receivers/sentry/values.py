@@ -53,9 +53,11 @@ def text_of(value: Any) -> str:
 
 def value_of(value: Any) -> Value | None:
     """What an attribute can hold; JSON for objects and mixed arrays, None for null and for what holds nothing."""
-    if isinstance(value, str | bool | float):
-        return value
-    if isinstance(value, int):
+    kind = type(value)
+    if kind is str or kind is bool or kind is float:
+        found: Value = value
+        return found
+    if kind is int:
         return value if -_INT64 <= value < _INT64 else str(value)
     if not value:
         return None
@@ -73,7 +75,9 @@ def put(into: dict[str, Value], key: str, value: Any) -> None:
 
 def put_all(into: dict[str, Value], prefix: str, found: Any, without: Iterable[str] = ()) -> None:
     """Add the members of an object below a prefix."""
-    for key, value in map_of(found).items():
+    if not isinstance(found, dict):
+        return
+    for key, value in found.items():
         if key not in without:
             put(into, prefix + key, value)
 
