@@ -132,6 +132,45 @@ def compare(server: Server, duck: Duck, known: list[stand.shop.Known], repeat: i
             ),
         ),
         (
+            "longest first, all there is",
+            repeat,
+            find(sort="-dur"),
+            sql(f"{page} GROUP BY trace_id ORDER BY max(start + duration) - min(start) DESC LIMIT 50"),
+        ),
+        (
+            "totals, heatmap and facets of all",
+            max(3, repeat // 4),
+            lambda: ask("/api/v1/traces/summary"),
+            sql(
+                "SELECT count(*), quantile_disc(d, [0.5, 0.95, 0.99]), histogram(d) FROM"
+                " (SELECT max(start + duration) - min(start) AS d FROM spans GROUP BY trace_id)"
+            ),
+        ),
+        (
+            "keys for completion",
+            repeat,
+            lambda: ask("/api/v1/keys"),
+            sql("SELECT unnest(map_keys(attributes)) AS k, count(*) FROM spans GROUP BY k"),
+        ),
+        (
+            "values of an attribute for completion",
+            repeat,
+            lambda: ask("/api/v1/values", key="http.route"),
+            sql("SELECT attributes['http.route'] AS v, count(*) FROM spans GROUP BY v"),
+        ),
+        (
+            "operations of a service for completion",
+            repeat,
+            lambda: ask("/api/v1/values", key="name", q=f"service={service}"),
+            sql("SELECT name, count(*) FROM spans WHERE service = ? GROUP BY name", service),
+        ),
+        (
+            "rate, failures, percentiles by service, an hour",
+            repeat,
+            lambda: ask("/api/v1/red"),
+            sql("SELECT service, count(*), quantile_disc(duration, [0.5, 0.95, 0.99]) FROM spans GROUP BY service"),
+        ),
+        (
             "an attribute of one user in all services",
             repeat,
             find(attr=f"enduser.id:{user}"),
