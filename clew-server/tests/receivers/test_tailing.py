@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -184,6 +185,25 @@ def test_a_record_that_is_too_long_costs_itself_only(stand: ReceiverStand, folde
     append(folder / NAME, line(1) + long + line(2) + longer + line(3))
     has(stand, 1, 2, 3)
     assert stand.intake.statistics().rejected_spans["malformed"] >= 1
+
+
+def test_however_long_it_took_to_hand_in_what_was_there_what_comes_then_is_soon_seen(
+    stand: ReceiverStand, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(folder / NAME, lines(1))
+    has(stand, 1)
+    slow = Positions.settle
+
+    def settle(positions: Positions) -> None:
+        if not positions._is_durable:
+            time.sleep(0.2)  # a slow disk
+        slow(positions)
+
+    monkeypatch.setattr(Positions, "settle", settle)
+    append(folder / NAME, lines(2))
+    has(stand, 1, 2)
+    append(folder / NAME, lines(3))
+    stand.wait_until(lambda: len(stand.logged()) == 3, "the third", within_s=20)
 
 
 def test_a_file_of_something_else_is_said_and_costs_nothing(stand: ReceiverStand, folder: Path) -> None:

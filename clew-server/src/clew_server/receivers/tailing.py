@@ -32,7 +32,9 @@ LOOK_EVERY_S: Final = 0.5
 READ_BYTES: Final = 512 << 10
 """So much is read, decoded and handed in together; a longer record is left out."""
 _SHARE: Final = 200
-"""A look at the folders may take one part in so many of the time."""
+"""A look at the folders may take one part in so many of a processor."""
+_SELDOM_S: Final = 10.0
+"""So often it is looked in any case."""
 _HEAD_BYTES: Final = 4096
 _LONGEST_HEAD_BYTES: Final = 64 << 10
 _DEEPEST: Final = 4
@@ -69,6 +71,7 @@ class FileReceiver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._follow, name=f"clew-follow-{spec.name}", daemon=True)
         self._logged_s = -_LOG_EVERY_S
+        self._look_cpu_s = 0.0
         self.state = state
 
     def start(self) -> None:
@@ -85,7 +88,6 @@ class FileReceiver:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
-            began_s = time.monotonic()
             has_more = False
             try:
                 has_more = self._look()
@@ -97,7 +99,7 @@ class FileReceiver:
             except Exception:
                 self._foresaw_not()
             if not has_more:
-                self._stopping.wait(max(LOOK_EVERY_S, (time.monotonic() - began_s) * _SHARE))
+                self._stopping.wait(min(max(LOOK_EVERY_S, self._look_cpu_s * _SHARE), _SELDOM_S))
 
     def _look(self) -> bool:
         """Read what was added to each file; whether there is more of it already."""
@@ -128,6 +130,7 @@ class FileReceiver:
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         """The files to follow, the oldest first, so that spans come in about their order."""
+        began_s = time.thread_time()
         found: list[tuple[Path, os.stat_result]] = []
         waiting = [(folder, 0) for folder in self._folders]
         while waiting:
@@ -149,6 +152,7 @@ class FileReceiver:
                 continue  # it comes later, or is gone
             except OSError as error:
                 self.state.last_error = f"{folder}: {error.strerror or error}"
+        self._look_cpu_s = time.thread_time() - began_s
         found.sort(key=lambda one: (one[1].st_mtime_ns, one[0]))
         if len(found) > _MOST_FILES:
             self.state.last_error = f"{len(found)} files: the newest {_MOST_FILES} of them are followed"

@@ -70,6 +70,8 @@ def seeds(target: str) -> list[bytes]:
     if target == "cat":  # frames, one a line
         lines = [line for path in GOLDEN.glob("cat/*.hex") for line in path.read_text("ascii").split()]
         found += [bytes.fromhex(line)[4:] for line in lines]
+    if target.startswith("sofatracer") or target == "file":
+        found += [path.read_bytes()[:MOST_INPUT_BYTES] for path in GOLDEN.glob("sofatracer/*/*-digest.log")]
     if target == "sentry-envelope":
         found += [path.read_bytes() for path in GOLDEN.glob("sentry/*.envelope")]
     if target in ("otlp-http-traces-json", "file"):

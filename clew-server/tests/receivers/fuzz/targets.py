@@ -59,6 +59,10 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
         path.rpartition("/")[2]: Head(path=path, content_type=PROTOBUF, headers=pinpoint.HEADERS)
         for path in (SEND_SPAN, SEND_SPAN_BATCH, EXCEPTIONS)
     },
+    "sofatracer": {
+        name: Head(path=f"{name}-digest.log" if name else "")
+        for name in ("", "spring-mvc", "datasource-client", "mongodb", "rabbitmq-send", "biz")
+    },
     "datadog": {
         "v04": Head(path=V04, content_type="application/msgpack"),
         "v05": Head(path=V05, content_type="application/msgpack"),
