@@ -24,6 +24,7 @@ RUNS = int(os.environ.get("CLEW_CALLS", "6"))
 SEED = int(os.environ.get("CLEW_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 SPANS_A_TRACE = 3
 MOST_ROUNDS = 4
+MOST_FLUSHES = 80
 # A flush makes 12 renames, 11 directories, 170 fdatasyncs, 140 writes, 3 fsyncs, 1 or 2 unlinks.
 HIGHEST = {"rename": 36, "unlink": 6, "fsync": 9, "fdatasync": 400, "mkdir": 33, "ftruncate": 2, "write": 300}
 
@@ -174,3 +175,55 @@ def test_every_acknowledged_span_is_in_every_table_once_whatever_call_the_proces
         print(
             f"\n  seed {SEED}: {RUNS} runs, the call happened in {happened}; {spans} spans acknowledged, each found once"
         )
+
+
+def merged_parts_that_are_short(shim: CallShim) -> set[Path]:
+    """The folders of the parts, with the names they get when they are merged."""
+    paths = [Path(line.split(" ", 1)[1]) for line in (shim.happened() or "").splitlines()]
+    return {path.parent.with_name(path.parent.name.removeprefix("tmp_merge_")) for path in paths}
+
+
+def send_until_merges_fail(server: Server, story: Story, shim: CallShim, *, tables: int) -> None:
+    """The engine merges by itself after some flushes. Ends when short merged parts of so many tables have their names."""
+    shim.arm()
+    for _ in range(MOST_FLUSHES):
+        story.send(len(story.acknowledged))
+        story.repeat_unanswered()
+        server.flush()
+        if len({part.parent for part in merged_parts_that_are_short(shim) if part.exists()}) >= tables:
+            return
+    raise AssertionError(f"merges failed of too few tables: {shim.happened()}")
+
+
+@pytest.mark.timeout(600)
+def test_merges_that_the_disk_did_not_take_cost_nothing_whether_the_server_goes_on_or_is_killed(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Writes to merged parts fail: the engine goes on as if the bytes were written, and replaces what it merged."""
+    shim = CallShim(tmp_path / "shim")
+    call = Call("write", number=5, error=errno.EIO, armed=True, within="/tmp_merge_", every=True)
+    server = make_server()
+    server = make_server(environment=shim.environment(call, server.data_dir)).start()
+    story = Story(server, shim, call)
+
+    send_until_merges_fail(server, story, shim, tables=3)
+    what = str(shim.happened())
+    shim.disarm()
+    deadline_s = time.monotonic() + 200  # it is looked for six times a minute
+    while "parts it was made of are back" not in server.printed() or [SPANS_A_TRACE] * len(story.acknowledged) != [
+        trace["spans"] for trace in server.found(limit=1000)
+    ]:
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.2)
+    check(server, story, what)
+    status = server.status()
+    assert (status["damaged_store_parts"], status["troubles"]) == (0, []), what
+
+    send_until_merges_fail(server, story, shim, tables=2)
+    server.kill()
+    again = make_server().start()
+    story.server = again
+    check(again, story, str(shim.happened()))
+    assert again.stop() == 0
+    total = sum(len(ids) for _, ids in story.acknowledged.values())
+    assert_stored_once(again.data_dir, total, len(story.acknowledged))

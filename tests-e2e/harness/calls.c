@@ -1,11 +1,13 @@
 /* Preloaded into a server under test: ends the process at one chosen system call, or makes that call fail once.
  *
  * E2E_CALLS_FOLDER   only calls about files below this folder are counted
+ * E2E_CALLS_WITHIN   and only those whose path has this text in it; unset: all
  * E2E_CALLS_ARMED    a file: calls are counted while it exists; unset: from the start of the process on
  * E2E_CALLS_NAME     which call: rename, unlink, fsync, fdatasync, mkdir, ftruncate or write (write, writev, pwrite)
  * E2E_CALLS_NUMBER   the number of the call, from 1, over all threads
- * E2E_CALLS_ERRNO    0 kills the process before the call; another number is the call's error, once
- * E2E_CALLS_DONE     a file that is made when it has happened
+ * E2E_CALLS_EVERY    set: not only this one call, but each one whose number is a multiple of it
+ * E2E_CALLS_ERRNO    0 kills the process before the call; another number is the call's error
+ * E2E_CALLS_DONE     a file to which a line is added when it has happened
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,7 +28,9 @@ static atomic_long counted;
 
 static int concerns_us(const char *path) {
     const char *folder = getenv("E2E_CALLS_FOLDER");
-    return folder != NULL && path != NULL && strncmp(path, folder, strlen(folder)) == 0;
+    const char *within = getenv("E2E_CALLS_WITHIN");
+    return folder != NULL && path != NULL && strncmp(path, folder, strlen(folder)) == 0 &&
+           (within == NULL || strstr(path, within) != NULL);
 }
 
 static int path_of(int fd, char *out, size_t size) {
@@ -44,8 +48,9 @@ static int happens(const char *name, const char *path) {
     if (wanted == NULL || strcmp(wanted, name) != 0 || !concerns_us(path)) return 0;
     const char *armed = getenv("E2E_CALLS_ARMED");
     if (armed != NULL && syscall(SYS_access, armed, F_OK) != 0) return 0;
-    if (atomic_fetch_add(&counted, 1) + 1 != atol(getenv("E2E_CALLS_NUMBER"))) return 0;
-    int done = (int)syscall(SYS_openat, AT_FDCWD, getenv("E2E_CALLS_DONE"), O_WRONLY | O_CREAT, 0600);
+    long number = atomic_fetch_add(&counted, 1) + 1, wanted_number = atol(getenv("E2E_CALLS_NUMBER"));
+    if (getenv("E2E_CALLS_EVERY") == NULL ? number != wanted_number : number % wanted_number != 0) return 0;
+    int done = (int)syscall(SYS_openat, AT_FDCWD, getenv("E2E_CALLS_DONE"), O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (done >= 0) {
         char line[4200];
         int length = snprintf(line, sizeof line, "%s %s\n", name, path);

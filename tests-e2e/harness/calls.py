@@ -23,6 +23,10 @@ class Call:
     number: int
     error: int
     armed: bool
+    within: str = ""
+    """Only calls about paths with this text in them are counted."""
+    every: bool = False
+    """Not only this call, but each one whose number is a multiple of it, as long as the shim is armed."""
 
 
 class CallShim:
@@ -51,6 +55,10 @@ class CallShim:
             "E2E_CALLS_ERRNO": str(call.error),
             "E2E_CALLS_DONE": str(self._done),
         }
+        if call.within:
+            made["E2E_CALLS_WITHIN"] = call.within
+        if call.every:
+            made["E2E_CALLS_EVERY"] = "1"
         if call.armed:
             made["E2E_CALLS_ARMED"] = str(self._armed)
         return made
@@ -67,6 +75,11 @@ class CallShim:
         """Count from now on."""
         self._armed.touch()
 
+    def disarm(self) -> None:
+        """Let all calls be as they are, and forget those that happened."""
+        for file in (self._armed, self._done):
+            file.unlink(missing_ok=True)
+
     def happened(self) -> str | None:
-        """The call and its path, once it has happened."""
+        """The call and its path, once it has happened; a line each where it happens more than once."""
         return self._done.read_text().strip() if self._done.exists() else None

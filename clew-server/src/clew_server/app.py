@@ -69,6 +69,7 @@ _log = logging.getLogger("clew")
 
 _RETENTION_EVERY_S = 60.0
 _LOSSES_EVERY_S = 600.0
+_MERGES_EVERY_S = 10.0
 _A_FAILED_QUERY_IS_SAID_FOR_S = 900.0
 _BACKLOG_OF_CAP = 2
 """The log holds at most this part of --max-disk, so that what waits to be stored never pushes out all that is stored."""
@@ -181,6 +182,7 @@ class App:
         if tempo_socket is not None:
             self.addresses["tempo"] = f"http://{with_port(config.host, tempo_socket.getsockname()[1])}"
         self._run_task(self._retain())
+        self._run_task(self._mend_merges())
 
     def _start_sampling(self) -> Watcher[list[Root]] | None:
         """What Jaeger's clients are told; where that follows the traffic, what looks at accepted requests for it."""
@@ -297,6 +299,18 @@ class App:
                 self.troubles.note("store_damage", f"{type(error).__name__}: {error}")
             await self.current_troubles()  # noticed also while nobody asks, so that `since` is right
             await asyncio.sleep(_RETENTION_EVERY_S)
+
+    async def _mend_merges(self) -> None:
+        """Look six times a minute whether the disk took all of what was merged. Beside retention, which may take minutes."""
+        while True:
+            try:
+                lost = "; ".join(await self._blocking(self._store.maintenance.mend_merges))
+            except Exception as error:
+                _log.exception("merged parts of the store could not be looked at")
+                lost = f"{type(error).__name__}: {error}"
+            if lost:
+                self.troubles.note("store_damage", lost[:500], fades_after_s=_LOSSES_EVERY_S)
+            await asyncio.sleep(_MERGES_EVERY_S)
 
     def _expire(self) -> Expired:
         now = self._clock.read()

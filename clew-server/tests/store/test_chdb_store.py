@@ -20,6 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from clew_server.model.otlp_read import trace_as_otlp
 from clew_server.model.search import Search, SpanCondition
 from clew_server.model.stored import StoredSpans
+from clew_server.store import chdb_writer
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.chdb_writer import proof_of
@@ -242,7 +243,7 @@ def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stor
 def test_a_part_that_the_disk_did_not_take_whole_is_noticed_at_once_and_stored_again(
     opened: Any, monkeypatch: pytest.MonkeyPatch, table: str, file: str
 ) -> None:
-    """The engine says nothing when a write() fails: the part gets its name and is short. Cut here right after the insert."""
+    """The engine counts a write() that fails and goes on: the part gets its name and is short. Cut here right after the insert."""
     writer = opened.store.writer
     statement: Any = "chunks" if table == "chunks" else "search"
     service = f"short {table} {file}"
@@ -260,10 +261,11 @@ def test_a_part_that_the_disk_did_not_take_whole_is_noticed_at_once_and_stored_a
 
     for stopped in TABLES_OF[statement].tables:
         opened.store._connections.write.run(f"SYSTEM STOP MERGES {stopped}")
-    monkeypatch.setattr(writer, "_run", cut_after)
-    with pytest.raises(StoreFailed, match="disk"):
-        writer.write(segment, statement)
-    monkeypatch.setattr(writer, "_run", run)
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "_run", cut_after)
+        patched.setattr(chdb_writer, "failed_writes", lambda pool: writer._failed_writes + 1)
+        with pytest.raises(StoreFailed, match="disk"):
+            writer.write(segment, statement)
     assert writer._missing(segment, statement) == [table]
     writer.ensure(segment, statement)
     assert writer._missing(segment, statement) == []

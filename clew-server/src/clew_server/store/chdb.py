@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from clew_server.errors import Unavailable
 from clew_server.store import queries
 from clew_server.store.asking import GUARD_RAILS, Tables
 from clew_server.store.chdb_completion import ChdbCompletion
 from clew_server.store.chdb_dependencies import ChdbDependencies
 from clew_server.store.chdb_maintenance import ChdbMaintenance
+from clew_server.store.chdb_merges import Merges
 from clew_server.store.chdb_rates import ChdbRates
 from clew_server.store.chdb_red import ChdbRed
 from clew_server.store.chdb_repair import drop_statements
@@ -20,6 +23,8 @@ from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
 from clew_server.store.migrate import migrate, write_format_schemas
+
+logger = logging.getLogger(__name__)
 
 
 class ChdbStore:
@@ -78,7 +83,12 @@ class ChdbStore:
             raise
         self._connections = connections
         tables = Tables(connections.read)
-        self.writer = ChdbWriter(connections.write, schemas, tables)
+        merges = Merges(connections.control, using=(connections.write, connections.read, connections.probe))
+        try:
+            merges.drop_replaced()
+        except (StoreFailed, Unavailable) as error:
+            logger.warning("parts that the engine set aside could not be looked at: %s", first_line(error))
+        self.writer = ChdbWriter(connections.write, schemas, tables, merges)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
         self.rates = ChdbRates(connections.read, tables)
@@ -87,7 +97,7 @@ class ChdbStore:
         self.completion = ChdbCompletion(self.reader)
         self.summaries = ChdbSummary(self.reader)
         self.red = ChdbRed(self.reader)
-        self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables)
+        self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables, merges)
 
     def probe(self) -> None:
         """Return when the engine has read one row of a table, on a connection of its own. Raises StoreFailed, Unavailable."""

@@ -7,11 +7,13 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped, Tables
+from clew_server.store.chdb_merges import Merges
 from clew_server.store.connections import Pool
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.migrate import TABLES
@@ -66,11 +68,16 @@ class _Work:
 class ChdbMaintenance:
     """The store's StoreMaintenance. One caller at a time for `expire`."""
 
-    def __init__(self, read: Pool, write: Pool, folder: Path, tables: Tables) -> None:
+    def __init__(self, read: Pool, write: Pool, folder: Path, tables: Tables, merges: Merges) -> None:
         self._read = read
         self._tables = tables
         self._write = write
         self._folder = folder
+        self._merges = merges
+
+    def mend_merges(self) -> list[str]:
+        """See StoreMaintenance."""
+        return self._merges.mend()
 
     def statistics(self) -> StoreStatistics:
         """See StoreMaintenance. Spans are those of the search form; bytes those of live parts."""
@@ -127,7 +134,8 @@ class ChdbMaintenance:
         """See StoreMaintenance. A repetition, also after a crash, drops what is left to drop."""
         work = _Work()
         now_s = now_unix_nano // 1_000_000_000
-        partitions = [p for p in self._partitions() if p.live]
+        everything = self._partitions()
+        partitions = [p for p in everything if p.live]
         live = [p for p in partitions if p.table in TABLES]
         live = self._expire_by_age(work, live, _day_text(now_s - retention_s), retention_s)
         # Only what is live counts: parts merged away or dropped lie there a while longer and go by themselves. Neither what
@@ -135,6 +143,8 @@ class ChdbMaintenance:
         fixed_bytes = beside_bytes + self._bytes_beside_parts()
         fixed_bytes += sum(p.size_bytes for p in partitions if p.table not in TABLES)
         self._expire_by_size(work, live, _day_text(now_s), fixed_bytes, max_disk_bytes)
+        if fixed_bytes + sum(p.size_bytes for p in everything if p.table in TABLES) > max_disk_bytes:
+            self._clear_replaced(work, sorted({p.table for p in everything if not p.live and p.table in TABLES}))
         return Expired(work.done, work.failures, work.over_cap)
 
     def _expire_by_age(
@@ -174,6 +184,14 @@ class ChdbMaintenance:
                 lambda day=day, tables=tables, share=share: self._thin_day(day, tables, share, max_disk_bytes),  # type: ignore[misc]
             ):
                 live_bytes -= int(day_bytes * share)
+
+    def _clear_replaced(self, work: _Work, tables: list[str]) -> None:
+        """Remove what was merged or deleted long enough ago; by itself the engine gets to it within minutes."""
+        for table in tables:
+            work.step(f"removing replaced parts of {table}", partial(self._clear_replaced_of, table))
+
+    def _clear_replaced_of(self, table: str) -> None:
+        self._write.run(queries.statement("clear_replaced", TABLE_NAME=table))
 
     def _drop_day(self, work: _Work, day: str, live: list[_Partition], why: str) -> bool:
         of_day = [p for p in live if p.day == day]

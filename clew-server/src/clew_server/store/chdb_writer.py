@@ -15,10 +15,12 @@ from typing import Final
 from clew_server.errors import Unavailable
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped, Tables
+from clew_server.store.chdb_merges import Merges
 from clew_server.store.chdb_repair import Repair
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
+from clew_server.store.disk_writes import failed_writes, is_whole
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +54,16 @@ def proof_of(token: str) -> int:
 class ChdbWriter:
     """The store's TraceWriter. Safe for several threads; as many statements at once as there are connections."""
 
-    def __init__(self, pool: Pool, schemas: tuple[Path, Path], tables: Tables) -> None:
+    def __init__(self, pool: Pool, schemas: tuple[Path, Path], tables: Tables, merges: Merges) -> None:
         self._pool = pool
         self._tables = tables
+        self._merges = merges
         self._repair = Repair(pool)
         self._checking = threading.Lock()
         self._dropped = 0
         """Number of parts found short so far. An insert during which it grew may have written one of them."""
+        self._failed_writes = 0
+        """The engine's count of failed writes when it was last asked for."""
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
             "search": f"{schemas[1].with_suffix('')}:Request",
@@ -83,10 +88,18 @@ class ChdbWriter:
         return True
 
     def _missing(self, segment: SegmentFile, statement: Statement) -> list[str]:
-        """The statement's tables without the segment's proof. A part that cannot be read proves nothing: its rows are lost."""
+        """The statement's tables without the segment's proof. A part that cannot be read proves nothing: its rows are lost.
+
+        But those that were merged into a part that the disk did not take come back: so that is mended first.
+        """
         question = Question(self._pool, self._tables, seconds=_PROOF_WITHIN_S)
         try:
+            settled = self._merges.settle()
             rows = question.rows(f"proofs_{statement}", {"proof": str(proof_of(segment.token))})
+            if question.damaged and failed_writes(self._pool) != settled:
+                raise StoreFailed(
+                    f"the disk did not take all of a part while the tables were asked for {segment.token}"
+                )
         except (Stopped, Unavailable) as error:
             raise StoreFailed(f"the tables could not be asked for {segment.token}: {error}") from error
         there = {table for (table,) in rows}
@@ -100,36 +113,44 @@ class ChdbWriter:
         """
         if NOT_IN_A_PATH.intersection(str(segment.path.resolve())):
             raise StoreFailed(f"The segment's path {segment.path} would be read as a pattern.")
-        dropped_before = self._dropped
-        self._run(
-            queries.statement(
-                f"insert_{statement}",
-                TABLE_NAME=source,
-                SEGMENT=quoted(str(segment.path.resolve())),
-                FORMAT_SCHEMA=quoted(self._schema[statement]),
-                PROOF=str(proof_of(segment.token)),
-            )
-        )
+        dropped_before, failed_before = self._dropped, self._failed_writes
         prefix = source.removesuffix(TABLES_OF[statement].source)
-        with self._checking:
-            self._drop_short_parts([prefix + table for table in TABLES_OF[statement].tables])
-            if self._dropped != dropped_before:
-                raise StoreFailed(
-                    "the disk did not take all of a part that was inserted; it is dropped and inserted again"
+        tables = [prefix + table for table in TABLES_OF[statement].tables]
+        try:
+            self._run(
+                queries.statement(
+                    f"insert_{statement}",
+                    TABLE_NAME=source,
+                    SEGMENT=quoted(str(segment.path.resolve())),
+                    FORMAT_SCHEMA=quoted(self._schema[statement]),
+                    PROOF=str(proof_of(segment.token)),
                 )
+            )
+        except StoreFailed:
+            self._drop_short_parts(tables, failed_before)  # what it wrote before it failed
+            raise
+        self._drop_short_parts(tables, failed_before)
+        if self._dropped != dropped_before:
+            raise StoreFailed("the disk did not take all of a part that was inserted; it is dropped and inserted again")
 
-    def _drop_short_parts(self, tables: Sequence[str]) -> None:
-        """Drop new parts of these tables whose files are short of bytes, and count them."""
+    def _drop_short_parts(self, tables: Sequence[str], failed_before: int) -> None:
+        """Where writes have failed since then, drop parts of these tables whose files are short of bytes, and count them."""
         listed = "[" + ",".join(f"'{table}'" for table in tables) + "]"
         try:
-            output = self._pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV")
-            for line in output.decode().splitlines():
-                table, name, size_bytes, path = line.split("\t")
-                if not _is_whole(Path(path), int(size_bytes)):
-                    logger.error("part %s of table %s is short of bytes: the disk did not take all of it", name, table)
-                    self._dropped += 1
-                    # Not by `_run`: when this fails, it says nothing about what the segment holds.
-                    self._pool.run(f"ALTER TABLE {table} DROP PART '{name}'")
+            with self._checking:
+                self._failed_writes = failed_writes(self._pool)
+                if self._failed_writes == failed_before:
+                    return
+                output = self._pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV")
+                for line in output.decode().splitlines():
+                    table, name, size_bytes, path = line.split("\t")
+                    if not is_whole(Path(path), int(size_bytes)):
+                        logger.error(
+                            "part %s of table %s is short of bytes: the disk did not take all of it", name, table
+                        )
+                        self._dropped += 1
+                        # Not by `_run`: when this fails, it says nothing about what the segment holds.
+                        self._pool.run(f"ALTER TABLE {table} DROP PART '{name}'")
         except Unavailable as error:
             raise StoreFailed(str(error)) from error
 
@@ -155,24 +176,3 @@ _DISK_ERRORS: Final = re.compile(
 def _names_a_disk_error(message: str) -> bool:
     """Whether the engine failed over a system call; it reports those under several codes (1001 among them)."""
     return _DISK_ERRORS.search(message) is not None
-
-
-_WITHOUT_CHECKSUM: Final = frozenset(
-    {"checksums.txt", "columns.txt", "columns_substreams.txt", "default_compression_codec.txt", "metadata_version.txt"}
-)
-"""Files of a part that its own list of sizes leaves out: one small write each, so they are whole or empty."""
-
-
-def _is_whole(part: Path, size_bytes: int) -> bool:
-    """Whether the files of a part are as large as the engine meant them to be. A part that is gone was merged or dropped."""
-    size = 0
-    try:
-        for name in os.listdir(part):
-            file_bytes = (part / name).stat().st_size
-            if name not in _WITHOUT_CHECKSUM:
-                size += file_bytes
-            elif not file_bytes:
-                return False
-    except FileNotFoundError:
-        return True
-    return size >= size_bytes

@@ -27,6 +27,8 @@ _MAX_WAITING: Final = 64
 _ENGINE_SETTINGS: Final = "memory_worker_period_ms=100"
 """How often the engine gives freed memory back; by itself 20 times a second. More seldom, and full requests take more than is stated."""
 _EMPTYING_TRIES: Final = 5
+_LOOK_EVERY_S: Final = 0.2
+"""How soon one that waits for all connections notices that the pool is closing."""
 
 
 class EngineError(StoreFailed):
@@ -177,17 +179,29 @@ class Pool:
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until every connection is back; false when the time is over."""
+        with self._all_taken(timeout_s, also_closing=True) as is_idle:
+            return is_idle
+
+    def paused(self, timeout_s: float) -> contextlib.AbstractContextManager[bool]:
+        """Wait until every connection is back, and let none be taken meanwhile; false when the time is over or it is closing."""
+        return self._all_taken(timeout_s, also_closing=False)
+
+    @contextlib.contextmanager
+    def _all_taken(self, timeout_s: float, *, also_closing: bool) -> Iterator[bool]:
         deadline = time.monotonic() + timeout_s
-        taken = []
+        taken: list[Any] = []
         try:
-            for _ in self._connections:  # kept one by one: those taken go back when the time is over
-                taken.append(self._free.get(timeout=max(0.0, deadline - time.monotonic())))  # noqa: PERF401
-        except queue.Empty:
-            return False
+            while len(taken) < len(self._connections) and (also_closing or not self._closing):
+                left_s = deadline - time.monotonic()
+                with contextlib.suppress(queue.Empty):  # those taken go back when the time is over
+                    taken.append(self._free.get(timeout=min(_LOOK_EVERY_S, max(0.0, left_s))))
+                    continue
+                if left_s <= 0:
+                    break
+            yield len(taken) == len(self._connections)
         finally:
             for connection in taken:
                 self._free.put(connection)
-        return True
 
     def close(self) -> None:
         """Close every connection; all must be back."""
@@ -202,7 +216,8 @@ class Connections:
         self.write = write
         self.read = read
         self.probe = probe
-        self._control = control
+        self.control = control
+        """One connection that is never waited for: for what ends or replaces what the others do."""
 
     @classmethod
     def open(cls, folder: Path, *, writers: int, readers: int) -> Connections:
@@ -236,8 +251,9 @@ class Connections:
         for pool in (self.read, self.write, self.probe):
             if not pool.wait_idle(timeout_s / 4):
                 with contextlib.suppress(StoreFailed):
-                    self._control.run(queries.statement("kill_queries"))
+                    self.control.run(queries.statement("kill_queries"))
                 pool.wait_idle(timeout_s)
-        for pool in (self.read, self.write, self.probe, self._control):
-            if pool.wait_idle(0.0):
+        self.control.stop()
+        for pool in (self.read, self.write, self.probe, self.control):
+            if pool.wait_idle(timeout_s / 4):
                 pool.close()

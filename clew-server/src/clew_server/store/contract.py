@@ -337,6 +337,14 @@ class StoreMaintenance(Protocol):
         """
         ...
 
+    def mend_merges(self) -> list[str]:
+        """Put back what was merged into parts whose files are short of bytes; a sentence for each that could not be, said once.
+
+        To be called more often than the store removes what it merged, which is after a minute (schema step 13). Raises
+        StoreFailed, Unavailable.
+        """
+        ...
+
     def expire(self, *, now_unix_nano: int, retention_s: int, max_disk_bytes: int, beside_bytes: int) -> Expired:
         """Drop arrival days past retention, then the oldest while over the cap; of the newest, the oldest arrivals until
         90 % of the cap. At least a tenth of the cap stays of the newest spans, whatever else fills the folder.

@@ -1,3 +1,3 @@
--- Parts that inserts made within the last minutes (of one block: never a merged one), with the sum of the sizes their files should have.
+-- Parts as inserts made them, neither merged nor rewritten by a deletion, with the sum of the sizes their files should have.
 SELECT table, name, bytes_on_disk, path FROM system.parts
-WHERE active AND database=currentDatabase() AND has({tables:Array(String)},table) AND min_block_number=max_block_number AND modification_time>=now()-300
+WHERE active AND database=currentDatabase() AND has({tables:Array(String)},table) AND min_block_number=max_block_number AND data_version=min_block_number

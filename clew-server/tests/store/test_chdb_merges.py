@@ -1,0 +1,235 @@
+"""A merged part whose files are short of bytes is set aside while what it was made of is still there."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.store.chdb_merges import Merges, Part, newest_replaced
+from clew_server.store.contract import StoreFailed
+
+PUTS, SPANS = 3, 20
+TABLES = ("chunks", "spans", "traces")
+
+
+def request() -> ExportTraceServiceRequest:
+    made = ExportTraceServiceRequest()
+    group = made.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "cart"
+    scope = group.scope_spans.add()
+    for _ in range(SPANS):
+        scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n", start_time_unix_nano=time.time_ns())
+    return made
+
+
+def run(opened: Any, sql: str) -> None:
+    opened.store._connections.write.run(sql)
+
+
+@pytest.fixture
+def merged(opened: Any) -> Iterator[Any]:
+    """Three segments whose parts were merged into one in each table; nothing else is merged meanwhile."""
+    for table in TABLES:
+        run(opened, f"TRUNCATE TABLE {table}")
+    for _ in range(PUTS):
+        opened.put([request()])
+    for table in TABLES:
+        run(opened, f"OPTIMIZE TABLE {table} FINAL")
+        run(opened, f"SYSTEM STOP MERGES {table}")
+    yield opened
+    for table in TABLES:
+        run(opened, f"SYSTEM START MERGES {table}")
+
+
+def merges(opened: Any, failed: Callable[[], int]) -> Merges:
+    """As the store has it, but for the engine's count of failed writes: files are cut short here after they were written."""
+    pools = opened.store._connections
+    return Merges(
+        pools.control, using=(pools.write, pools.read, pools.probe), count_failed_writes=lambda pool: failed()
+    )
+
+
+def after_a_failed_write(opened: Any) -> Merges:
+    return merges(opened, lambda: 1)
+
+
+def folder_of(opened: Any, table: str, *, is_merged: bool = True) -> Path:
+    which = "(min_block_number!=max_block_number)"
+    [[path]] = opened.ask(f"SELECT path FROM system.parts WHERE active AND table='{table}' AND {which}={is_merged}")
+    return Path(path)
+
+
+def counts(opened: Any) -> list[list[str]]:
+    return list(
+        opened.ask(
+            "SELECT (SELECT sum(length(raw)) FROM chunks), (SELECT count() FROM spans), (SELECT sum(spans) FROM traces)"
+        )
+    )
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+ALL = [[str(PUTS * SPANS)] * 3]
+
+
+@pytest.mark.parametrize(
+    ("short", "damage"),
+    [
+        ({"chunks": "data.bin"}, cut),
+        ({"spans": "columns.txt"}, emptied),
+        ({"chunks": "data.bin", "traces": "checksums.txt", "spans": "count.txt"}, emptied),
+    ],
+)
+def test_what_was_merged_into_a_short_part_is_back(
+    merged: Any, caplog: pytest.LogCaptureFixture, short: dict[str, str], damage: Callable[[Path], None]
+) -> None:
+    for table, file in short.items():
+        damage(folder_of(merged, table) / file)
+    mended = after_a_failed_write(merged)
+    assert mended.mend() == []
+    for table in short:
+        assert f"of table {table} is short of bytes" in caplog.text
+    assert caplog.text.count(f"the {PUTS} parts it was made of are back") == len(short)
+    assert counts(merged) == ALL
+    assert merged.store.maintenance.statistics().damaged_parts == 0, "nothing is lost"
+    merged.put([request()])
+    assert counts(merged) == [[str((PUTS + 1) * SPANS)] * 3]
+    caplog.clear()
+    assert mended.mend() == []
+    assert not caplog.text
+
+
+def test_two_short_parts_of_one_table_are_put_back_together(merged: Any) -> None:
+    yesterday = time.time_ns() - 86_400 * 10**9
+    for _ in range(PUTS):
+        merged.put([request()], arrival_unix_nano=yesterday)
+    run(merged, "SYSTEM START MERGES chunks")
+    run(merged, "OPTIMIZE TABLE chunks FINAL")
+    paths = merged.ask("SELECT path FROM system.parts WHERE active AND table='chunks'")
+    assert len(paths) == 2
+    for (path,) in paths:
+        cut(Path(path) / "data.bin")
+    run(merged, "SYSTEM STOP MERGES chunks")
+    assert after_a_failed_write(merged).mend() == []
+    assert counts(merged) == [[str(2 * PUTS * SPANS)] * 3]
+
+
+def test_no_file_is_looked_at_while_no_write_failed(merged: Any) -> None:
+    short = folder_of(merged, "chunks")
+    cut(short / "data.bin")
+    assert merges(merged, lambda: 0).mend() == []
+    assert folder_of(merged, "chunks") == short
+
+
+def test_a_merge_that_ends_after_the_look_is_looked_at_too(merged: Any) -> None:
+    """The count has grown, but the part has not got its name yet: the next look finds it, the one after that need not."""
+    mended = after_a_failed_write(merged)
+    assert mended.mend() == []
+    late = folder_of(merged, "spans")
+    mended._whole.discard(("spans", late.name))
+    cut(late / "data.bin")
+    assert mended.mend() == []
+    assert counts(merged) == ALL
+
+
+def test_parts_are_looked_at_until_twice_nothing_was_merged(merged: Any) -> None:
+    mended = after_a_failed_write(merged)
+    for _ in range(3):
+        assert mended.mend() == []
+    short = folder_of(merged, "chunks")
+    mended._whole.clear()
+    cut(short / "data.bin")
+    assert mended.mend() == []
+    assert folder_of(merged, "chunks") == short, "it was not looked at: no write has failed since"
+
+
+def test_where_what_was_merged_is_gone_too_it_is_said_once_and_the_part_stays(merged: Any) -> None:
+    short = folder_of(merged, "chunks")
+    cut(short / "data.bin")
+    for part in short.parent.glob("20*_*_0"):
+        emptied(part / "data.bin")
+    mended = merges(merged, itertools.count(1).__next__)
+    (sentence,) = mended.mend()
+    assert "what it was made of is gone" in sentence
+    assert folder_of(merged, "chunks") == short
+    assert mended.mend() == []
+
+
+def test_a_short_part_of_an_insert_is_left_to_the_writer_and_holds_the_table(merged: Any) -> None:
+    merged.put([request()])
+    cut(folder_of(merged, "spans", is_merged=False) / "data.bin")
+    cut(folder_of(merged, "spans") / "data.bin")
+    names = "SELECT name FROM system.parts WHERE active AND table='spans' ORDER BY name"
+    before = merged.ask(names)
+    mended = after_a_failed_write(merged)
+    with pytest.raises(StoreFailed, match="put back first"):
+        mended.settle()
+    assert merged.ask(names) == before
+
+
+def test_a_deletion_that_the_disk_did_not_take_is_put_back_and_made_again(merged: Any) -> None:
+    run(merged, "SYSTEM START MERGES spans")
+    [[one]] = merged.ask("SELECT hex(span_id) FROM spans LIMIT 1")
+    run(merged, f"ALTER TABLE spans DELETE WHERE span_id=unhex('{one}') SETTINGS mutations_sync=1")
+    short = folder_of(merged, "spans")
+    cut(short / "data.bin")
+    assert after_a_failed_write(merged).mend() == []
+    deadline_s = time.monotonic() + 30
+    while merged.ask("SELECT count() FROM system.mutations WHERE table='spans' AND NOT is_done") != [["0"]]:
+        assert time.monotonic() < deadline_s
+    assert merged.ask("SELECT count() FROM spans") == [[str(PUTS * SPANS - 1)]]
+    assert merged.store.maintenance.statistics().damaged_parts == 0
+
+
+@pytest.mark.parametrize(("file", "aside"), [("data.bin", 0), ("count.txt", 1)])
+def test_after_a_kill_the_engine_puts_back_what_was_merged_and_it_is_no_damage(
+    merged: Any, file: str, aside: int
+) -> None:
+    """As the next start does it; a part is kept, and counted, where it does not say itself what it held."""
+    emptied(folder_of(merged, "traces") / file)
+    for sql in ("DETACH TABLE traces SYNC", "ATTACH TABLE traces"):
+        run(merged, sql)
+    assert counts(merged) == ALL
+    assert merged.store.maintenance.statistics().damaged_parts == 1
+    merges(merged, lambda: 0).drop_replaced()
+    assert merged.store.maintenance.statistics().damaged_parts == aside
+    assert counts(merged) == ALL
+    for path in merged.ask("SELECT path FROM system.detached_parts"):
+        shutil.rmtree(path[0])
+
+
+def part(name: str, *, live: bool = False) -> Part:
+    partition, first, last, level, *version = name.split("_")
+    return Part(
+        "t", name, live, 1, "/p", partition, int(first), int(last), int(level), int(version[0] if version else first), 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("short", "there", "expected"),
+    [
+        ("d_1_3_1", ["d_1_1_0", "d_2_2_0", "d_3_3_0", "e_1_1_0", "d_4_4_0"], ["d_1_1_0", "d_2_2_0", "d_3_3_0"]),
+        ("d_1_3_2", ["d_1_1_0", "d_2_2_0", "d_1_2_1", "d_3_3_0"], ["d_1_2_1", "d_3_3_0"]),
+        ("d_1_3_1", ["d_1_1_0", "d_2_2_0"], []),
+        ("d_1_3_1_5", ["d_1_1_0", "d_1_1_0_5", "d_3_3_0", "d_3_3_0_5"], ["d_1_1_0_5", "d_3_3_0_5"]),
+        ("d_1_1_0_5", ["d_1_1_0"], ["d_1_1_0"]),
+        ("d_1_1_0", [], []),
+    ],
+)
+def test_what_a_part_was_made_of_is_the_newest_it_replaced(short: str, there: list[str], expected: list[str]) -> None:
+    parts = [part(short, live=True), *map(part, there)]
+    assert [one.name for one in newest_replaced(parts[0], parts)] == expected
