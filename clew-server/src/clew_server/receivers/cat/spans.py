@@ -11,12 +11,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from clew.ids import parent_id_from_cat, span_id_from_cat, span_id_from_cat_call, t16, trace_id_from_cat
 from clew_server.errors import TooLarge
 from clew_server.receivers.cat.meaning import EXCEPTIONS, kind_of, pairs, standard
-from clew_server.receivers.cat.tree import Event, Header, Transaction, Tree
+from clew_server.receivers.cat.tree import Event, Transaction, Tree
 from clew_server.receivers.contract import MAX_REQUEST_BYTES, OtlpBatch
 from clew_server.receivers.foreign import writing
 from clew_server.receivers.foreign.conventions import CLIENT, INTERNAL, Value, beside
@@ -94,7 +95,7 @@ class _Writer:
         self._parent_id = (
             parent_id_from_cat(self._message_id, header.parent_message_id) if header.parent_message_id else b""
         )
-        self._resource = _resource(header)
+        self._resource = _resource(header.domain, header.host_name, header.ip_address)
 
     def write(self) -> None:
         transactions = self._tree.transactions
@@ -340,12 +341,13 @@ def _int64(digits: str) -> Value:
     return int(digits) if digits.isascii() and len(digits) < 19 else digits
 
 
-def _resource(header: Header) -> bytes:
+@lru_cache(maxsize=1024)
+def _resource(domain: str, host_name: str, ip_address: str) -> bytes:
     items: dict[str, Value] = {
-        "service.name": header.domain,
-        "host.name": header.host_name,
-        "host.ip": header.ip_address,
-        "service.instance.id": header.ip_address,
+        "service.name": domain,
+        "host.name": host_name,
+        "host.ip": ip_address,
+        "service.instance.id": ip_address,
         "telemetry.sdk.name": "cat",
     }
     return writing.resource({key: value for key, value in items.items() if value})
