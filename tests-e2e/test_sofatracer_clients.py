@@ -1,4 +1,4 @@
-"""SOFATracer's digest logs, followed by a real server that is killed."""
+"""SOFATracer's digest logs, followed by a real server that is killed, and SOFATracer itself on a JVM, as the API shows its traces."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clew_server.testing.sofatracer import as_json, common
+from harness import clients
+from harness.clients import only_in_make_clients
 from harness.server import Server
 
+HERE = Path(__file__).parent / "sofatracer"
 MakeServer = Callable[..., Server]
 KILLS = 3
 SPANS_A_TRACE = 20
@@ -88,6 +92,33 @@ def test_each_line_is_stored_once_however_often_the_server_is_killed_while_it_re
     (receiver,) = (one for one in status["receivers"] if one["name"] == "sofatracer")
     assert receiver["files"] == sum(service.rolled + 1 for service in services)
     assert receiver["last_error"] is None
+
+
+@only_in_make_clients
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("layout", ["json", "compact", "zipkin"])
+def test_a_trace_of_sofatracer_is_whole(layout: str, make_server: MakeServer, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    receive = "zipkin@127.0.0.1:0" if layout == "zipkin" else f"sofatracer@{logs}"
+    server = make_server(options=["--receive", receive])
+    server.start()
+    app = clients.java("sofatracer", HERE / "pom.xml", HERE / "SofaTracerApp.java")
+    zipkin = server.receiver("zipkin") if layout == "zipkin" else "-"
+    clients.run([*app, str(logs), "json" if layout == "zipkin" else layout, zipkin, "-", "1"], timeout_s=240)
+
+    def traces() -> list[dict[str, Any]]:
+        server.flush()
+        return list(server.found())
+
+    _until(lambda: sum(trace["spans"] for trace in traces()) == 8, "eight spans of two traces")
+    order = next(trace for trace in traces() if trace["spans"] == 6)
+    skeleton = server.get(f"/api/v1/traces/{order['trace_id']}/skeleton").json()
+    assert (order["root_service"], order["has_root"], order["errors"]) == ("orders", True, 0)
+    # The caller, the server; the method with its statement and the second call with its server, in order of their start.
+    assert skeleton["parent"] == [-1, 0, 1, 2, 1, 4]
+    failed = next(trace for trace in traces() if trace["spans"] == 2)
+    # SOFATracer tells Zipkin of the server's exception only; a log has the client's result code too.
+    assert failed["errors"] == (1 if layout == "zipkin" else 2)
 
 
 def _until(is_so: Callable[[], bool], what: str, within_s: float = 120) -> None:
