@@ -216,8 +216,8 @@ def test_merges_that_the_disk_did_not_take_cost_nothing_whether_the_server_goes_
         assert time.monotonic() < deadline_s, what
         time.sleep(0.2)
     check(server, story, what)
-    status = server.status()
-    assert (status["damaged_store_parts"], status["troubles"]) == (0, []), what
+    # A search may have met a short part before: then it is a trouble for a while, but no part is damaged any more.
+    assert server.status()["damaged_store_parts"] == 0, what
 
     send_until_merges_fail(server, story, shim, tables=2)
     server.kill()

@@ -128,6 +128,17 @@ def test_two_short_parts_of_one_table_are_put_back_together(merged: Any) -> None
     assert counts(merged) == [[str(2 * PUTS * SPANS)] * 3]
 
 
+def test_a_part_that_was_mended_is_not_shown_as_damaged_when_another_gets_its_name(merged: Any) -> None:
+    tables = merged.store.maintenance._tables
+    short = folder_of(merged, "chunks")
+    cut(short / "data.bin")
+    tables.note_damage("chunks", short.name)
+    pools = merged.store._connections
+    using = (pools.write, pools.read, pools.probe)
+    Merges(pools.control, using, count_failed_writes=lambda pool: 1, mended=tables.forget_damage).mend()
+    assert ("chunks", short.name) not in tables.damaged()
+
+
 def test_no_file_is_looked_at_while_no_write_failed(merged: Any) -> None:
     short = folder_of(merged, "chunks")
     cut(short / "data.bin")

@@ -60,6 +60,11 @@ class Tables:
             self._damaged.add((table, part))
             return is_new
 
+    def forget_damage(self, table: str, part: str) -> None:
+        """The part was replaced by what it was made of; another one may get its name."""
+        with self._lock:
+            self._damaged.discard((table, part))
+
     def damaged(self) -> list[tuple[str, str]]:
         """(table, part) of every part that some question could not read; some may have been dropped since."""
         with self._lock:

@@ -83,7 +83,8 @@ class ChdbStore:
             raise
         self._connections = connections
         tables = Tables(connections.read)
-        merges = Merges(connections.control, using=(connections.write, connections.read, connections.probe))
+        using = (connections.write, connections.read, connections.probe)
+        merges = Merges(connections.control, using, mended=tables.forget_damage)
         try:
             merges.drop_replaced()
         except (StoreFailed, Unavailable) as error:

@@ -67,9 +67,18 @@ class Merges:
     """Looks after the parts that the engine merges. Safe for several threads; one at a time looks."""
 
     def __init__(
-        self, control: Pool, using: Sequence[Pool], *, count_failed_writes: Callable[[Pool], int] = failed_writes
+        self,
+        control: Pool,
+        using: Sequence[Pool],
+        *,
+        count_failed_writes: Callable[[Pool], int] = failed_writes,
+        mended: Callable[[str, str], None] | None = None,
     ) -> None:
-        """`control` runs the statements, also those that need the pools `using` the tables to be idle."""
+        """`control` runs the statements, also those that need the pools `using` the tables to be idle.
+
+        `mended` is told the table and the name of each part that was replaced by what it was made of.
+        """
+        self._mended = mended
         self._control = control
         self._using = using
         self._count_failed_writes = count_failed_writes
@@ -198,6 +207,8 @@ class Merges:
                     raise StoreFailed(f"part {source.name} of table {table} could not be put back")
             logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
             self._drop_set_aside(part)
+            if self._mended is not None:
+                self._mended(table, part.name)
 
     def _attach(self, table: str) -> None:
         self._control.run(f"ATTACH TABLE IF NOT EXISTS {table}")
