@@ -205,7 +205,7 @@ def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(server: Server,
 
 def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop, open_page: OpenPage) -> None:
     page = open_page(server, f"/search?q=service%3D{shop.service}")
-    expect(page.get_by_text("50 traces", exact=True)).to_be_visible()
+    expect(page.locator(".toolbar-title").get_by_text("50 traces", exact=True)).to_be_visible()
     more = [span(name="GET /more", start_unix_nano=time.time_ns() - 3_000_000 * MS) for _ in range(2)]
     server.export(request(shop.service, more))
     server.flush()
@@ -383,3 +383,93 @@ def test_the_rows_shown_are_given_as_csv_and_json_with_added_columns(
     assert failed["failed_type"] == "sqlite3.OperationalError"
     assert failed["db.namespace"] == shop.database
     assert failed["time_went"] == shop.database
+
+
+@pytest.fixture(scope="module")
+def bank(server: Server) -> str:
+    """A service with 40 quick traces, and five slow ones that failed, all of them at one bank."""
+    service, now = fresh_name("bank"), time.time_ns() - 600_000 * MS
+    spans = [
+        span(
+            name="POST /pay",
+            start_unix_nano=now + number * 10_000 * MS,
+            duration_ns=(2_000 if number % 9 == 4 else 10 + number) * MS,
+            failed=number % 9 == 4,
+            values={"payment.bank": "north" if number % 9 == 4 else "south"},
+        )
+        for number in range(45)
+    ]
+    server.export(request(service, spans))
+    server.flush()
+    return service
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_matches_are_counted_and_a_box_drawn_with_the_keys_selects_the_failed_ones(
+    server: Server, bank: str, open_page: OpenPage, theme: str
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{bank}", theme=theme)
+    everything = page.get_by_role("region", name="All matches", exact=True)
+    expect(everything.get_by_text("45 traces")).to_be_visible(timeout=30_000)
+    expect(everything.get_by_text("5 failed · 11 %")).to_be_visible()
+    facets = page.get_by_role("complementary", name="Facets")
+    expect(facets.get_by_role("checkbox", name="payment.bank north: 11 %, 100 % of failed")).to_be_visible()
+    chart = page.get_by_role("application", name=re.compile("45 traces, 5 failed"))
+    top = chart.bounding_box()
+    assert top is not None
+    chart.focus()
+    for key in ("Home", *["ArrowUp"] * 40, "Shift+End", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url("**sel=*")
+    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    expect(page.get_by_role("group", name="Selection")).to_contain_text("5 traces")
+    expect(facets.get_by_role("checkbox", name="payment.bank north: 100 %, 0 % of all others")).to_be_visible(
+        timeout=30_000
+    )
+    assert chart.bounding_box() == top
+    assert violations(page) == []
+    page.reload()
+    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    page.get_by_role("button", name="Zoom in").click()
+    page.wait_for_url("**trace.duration*")
+    assert "sel=" not in page.url
+    page.go_back()
+    expect(page.get_by_role("group", name="Selection")).to_be_visible(timeout=30_000)
+    chart.focus()
+    page.keyboard.press("Escape")
+    expect(rows_of(page)).to_have_count(45, timeout=30_000)
+
+
+def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
+    server: Server, bank: str, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{bank}")
+    chart = page.get_by_role("application")
+    where = chart.bounding_box()
+    assert where is not None
+    page.mouse.move(where["x"] + 80, where["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(where["x"] + where["width"] - 10, where["y"] + 40, steps=4)
+    page.mouse.up()
+    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(rows_of(page)).to_have_count(45, timeout=30_000)
+    page.get_by_role("checkbox", name=re.compile("payment.bank south")).check()
+    expect(page.get_by_role("combobox", name=QUERY_BOX)).to_have_value(f"{{service={bank}}} {{payment.bank=south}}")
+    expect(rows_of(page)).to_have_count(40, timeout=30_000)
+
+
+def test_on_a_phone_the_table_and_the_facets_are_behind_buttons(server: Server, bank: str, open_page: OpenPage) -> None:
+    page = open_page(server, f"/search?q=service%3D{bank}", width=360)
+    page.get_by_role("application").wait_for()
+    page.get_by_role("button", name="Show as table").click()
+    by_time = page.get_by_role("region", name="All matches by time")
+    expect(by_time.get_by_role("row").nth(1)).to_contain_text("Select")
+    assert "view=table" in page.url
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(page) == []
+    page.get_by_role("button", name="Facets").click()
+    expect(page.get_by_role("checkbox", name=re.compile("payment.bank north"))).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("complementary", name="Facets")).to_be_hidden()

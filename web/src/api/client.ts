@@ -1,4 +1,5 @@
 /** Calls of the query API: addresses below the page's base, errors as one class, the token of this tab. */
+import type { Selection } from '../model/heat'
 import { decodedFind, decodedSpans, decodedTrace, decodedValues, type Decoded } from './decoded'
 import type { TracesData } from './otlp'
 import type {
@@ -11,6 +12,7 @@ import type {
   Skeleton,
   SpanValues,
   Status,
+  Summary,
   TraceAnswer,
 } from './types'
 
@@ -160,6 +162,12 @@ function completionParams({ from, to, prefix, q = '' }: CompletionQuery): URLSea
 export const api = {
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
   traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
+  /** All matches: counts, heatmap, facets. */
+  summary: async (query: TraceQuery, sel: Selection | null, signal?: AbortSignal): Promise<Summary> => {
+    const params = new URLSearchParams(traceParams(query))
+    if (sel !== null) params.set('sel', `${sel.t0},${sel.t1},${sel.d0},${sel.d1}`)
+    return call<Summary>(`traces/summary?${params}`, { signal })
+  },
   /** Keys that a query may ask for, as it writes them. */
   keys: (query: CompletionQuery, signal?: AbortSignal) =>
     call<QueryKeys>(`keys?${completionParams(query)}`, { signal }),

@@ -33,7 +33,8 @@ export function Shell({ children }: { children: ReactNode }) {
   const onSearch = path === '/search' || path === '/'
 
   const go = (range: Range) => {
-    const next = { ...search, ...range }
+    // A selection is part of what was in view.
+    const next = { ...search, ...range, sel: null }
     rememberSearch(next)
     navigate(searchPath(next))
   }

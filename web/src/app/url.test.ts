@@ -2,16 +2,28 @@ import { expect, it } from 'vitest'
 import { SEARCH_FIELDS, TRACE_FIELDS, readState, writeState, type SearchState, type TraceState } from './url'
 
 const searches: SearchState[] = [
-  { q: '', from: 'now-1h', to: 'now', sort: '-start', cols: [] },
+  { q: '', from: 'now-1h', to: 'now', sort: '-start', cols: [], facet: [], sel: null, view: 'heat' },
   {
     q: 'service=cart http.route="/a b&c=d#e"',
     from: 'now-15m',
     to: 'now',
     sort: '-dur',
     cols: ['http.route', 'a,b', '100%', 'two words'],
+    facet: ['"a,b"', 'host.name'],
+    sel: { t0: '1795349071207000001', t1: '1795349071207000002', d0: '0', d1: '9223372036854775807' },
+    view: 'table',
   },
-  { q: 'ü=✖ +1', from: 'all', to: 'now', sort: '-start', cols: [] },
-  { q: 'x=1', from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:00:00+01:00', sort: '-spans', cols: [] },
+  { q: 'ü=✖ +1', from: 'all', to: 'now', sort: '-start', cols: [], facet: [], sel: null, view: 'heat' },
+  {
+    q: 'x=1',
+    from: '2026-11-22T10:00:00.000Z',
+    to: '2026-11-22T11:00:00+01:00',
+    sort: '-spans',
+    cols: [],
+    facet: [],
+    sel: null,
+    view: 'heat',
+  },
 ]
 
 const id = '00f067aa0ba902b7'
@@ -79,7 +91,16 @@ it('keeps keys it does not know', () => {
 
 it('names bad values and goes on with the default', () => {
   expect(readState(SEARCH_FIELDS, '?from=yesterday&q=a')).toEqual({
-    state: { q: 'a', from: 'now-1h', to: 'now', sort: '-start', cols: [] },
+    state: {
+      q: 'a',
+      from: 'now-1h',
+      to: 'now',
+      sort: '-start',
+      cols: [],
+      facet: [],
+      sel: null,
+      view: 'heat',
+    },
     ignored: ['from=yesterday'],
   })
   expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)
@@ -87,4 +108,9 @@ it('names bad values and goes on with the default', () => {
 
 it('reads well', () => {
   expect(writeState(SEARCH_FIELDS, '', { q: 'http.route=/a b' })).toBe('?q=http.route%3D/a%20b')
+})
+
+it('ignores a selection that holds nothing', () => {
+  for (const sel of ['1,2,3', '2,1,0,1', '1,2,5,5', '1,2,a,b', '1,2,3,4,5', '-1,2,3,4'])
+    expect(readState(SEARCH_FIELDS, `sel=${sel}`)).toMatchObject({ ignored: [`sel=${sel}`] })
 })

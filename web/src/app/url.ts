@@ -1,4 +1,5 @@
 /** Typed state in the address: unknown keys are kept, bad values are ignored and named, defaults are left out. */
+import type { Selection } from '../model/heat'
 import { DEFAULT_RANGE, isTime } from '../model/range'
 
 export interface Field<T> {
@@ -33,6 +34,17 @@ export type Sort = (typeof SORTS)[number]
 /** As many as the server answers at once. */
 export const MOST_COLUMNS = 10
 
+const keys = field<readonly string[]>(
+  [],
+  (value) => {
+    const found = value.split(',').map(plain)
+    return found.length <= MOST_COLUMNS && found.every((key) => key !== undefined && key !== '')
+      ? [...new Set(found as string[])]
+      : undefined
+  },
+  (value) => value.map((key) => key.replaceAll('%', '%25').replaceAll(',', '%2C')).join(','),
+)
+
 export const SEARCH_FIELDS = {
   q: text,
   from: field<string>(
@@ -43,16 +55,24 @@ export const SEARCH_FIELDS = {
   to: field<string>(DEFAULT_RANGE.to, (value) => (isTime(value) ? value : undefined), String),
   sort: choice<Sort>(...SORTS),
   /** Keys of attributes that are shown as columns. */
-  cols: field<readonly string[]>(
-    [],
+  cols: keys,
+  /** Facets that were added, as a query writes their keys. */
+  facet: keys,
+  /** A part of the heatmap: start and length in nanoseconds, each from and before. */
+  sel: field<Selection | null>(
+    null,
     (value) => {
-      const keys = value.split(',').map(plain)
-      return keys.length <= MOST_COLUMNS && keys.every((key) => key !== undefined && key !== '')
-        ? [...new Set(keys as string[])]
+      const [t0, t1, d0, d1, ...more] = value.split(',')
+      const isWhole = [t0, t1, d0, d1].every((one) => one !== undefined && /^\d{1,19}$/.test(one))
+      if (!isWhole || more.length > 0) return undefined
+      return BigInt(t0!) < BigInt(t1!) && BigInt(d0!) < BigInt(d1!)
+        ? { t0: t0!, t1: t1!, d0: d0!, d1: d1! }
         : undefined
     },
-    (value) => value.map((key) => key.replaceAll('%', '%25').replaceAll(',', '%2C')).join(','),
+    (value) => (value ? `${value.t0},${value.t1},${value.d0},${value.d1}` : ''),
   ),
+  /** What shows all matches: the heatmap, or the table of its columns. */
+  view: choice<'heat' | 'table'>('heat', 'table'),
 }
 
 /** A key with its commas again; undefined for what is none. */

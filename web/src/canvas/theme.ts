@@ -16,6 +16,8 @@ export interface CanvasTheme {
   link: string
   /** Index 0 is the colour of all other services, 1 to 8 those with their own. */
   services: string[]
+  /** Of cells with few traces to those with many. */
+  heat: string[]
   sans: string
   mono: string
 }
@@ -39,6 +41,7 @@ export function readTheme(): CanvasTheme {
     warning: token('warning'),
     link: token('link'),
     services: ['other', 1, 2, 3, 4, 5, 6, 7, 8].map((name) => token(`service-${name}`)),
+    heat: [1, 2, 3, 4, 5, 6, 7, 8].map((step) => token(`heat-${step}`)),
     sans: token('sans'),
     mono: token('mono'),
   }

@@ -8,19 +8,24 @@ import { announce, useReady } from '../app/announce'
 import { loadTracePage } from '../app/parts'
 import { queryErrorStore } from '../app/queryError'
 import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
+import { useShortcuts } from '../app/shortcuts'
 import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
-import { formatAgo, plural } from '../model/format'
+import { formatAgo, isoTime, plural } from '../model/format'
+import { lengthConditions, type Selection } from '../model/heat'
 import {
   asksForFailed,
   hidesSingles,
   queryInWords,
+  withPart,
   withSinglesHidden,
   withTerm,
   withoutTerm,
 } from '../model/query'
 import { firstOf, SORT_WORDS } from '../model/order'
 import { rangeInWords } from '../model/range'
+import { AllMatches } from '../parts/AllMatches'
+import { Facets } from '../parts/Facets'
 import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { Problem } from '../parts/Problem'
@@ -81,6 +86,7 @@ export function SearchPage() {
         onQuery={(query) => change({ q: query })}
         onColumns={(cols) => change({ cols }, { replace: true })}
         onSort={(sort) => change({ sort })}
+        onChange={change}
       />
     </>
   )
@@ -98,16 +104,21 @@ function Results({
   onQuery,
   onColumns,
   onSort,
+  onChange,
 }: {
   state: SearchState
   onQuery: (q: string) => void
   onColumns: (cols: readonly string[]) => void
   onSort: (sort: Sort) => void
+  onChange: (patch: Partial<SearchState>, options?: { replace?: boolean }) => void
 }) {
-  const { q, from, to, sort } = state
+  const { q, from, to, sort, sel } = state
+  // What is listed: of the matches those that are selected.
+  const listed = sel === null ? { q, from, to } : selectedQuery(state, sel)
   const results = useInfiniteQuery({
-    queryKey: ['traces', { q, from, to, sort }],
-    queryFn: ({ pageParam, signal }) => api.traces({ ...state, cursor: pageParam, limit: PAGE_ROWS }, signal),
+    queryKey: ['traces', { ...listed, sort }],
+    queryFn: ({ pageParam, signal }) =>
+      api.traces({ ...listed, sort, cursor: pageParam, limit: PAGE_ROWS }, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (last) => last.next,
     placeholderData: keepPreviousData,
@@ -142,6 +153,21 @@ function Results({
     return () => clearTimeout(timer)
   }, [isSettled])
 
+  // The page first, all matches after it.
+  const matches = useQuery({
+    queryKey: ['summary', { q, from, to, sel }],
+    queryFn: async ({ signal }) => ({
+      of: `${from} ${to} ${q}`,
+      summary: await api.summary({ q, from, to }, sel, signal),
+    }),
+    enabled: isSettled && badQuery === null,
+    placeholderData: keepPreviousData,
+  })
+  const [isFaceted, setFaceted] = useState(false)
+  const hasMatches = traces.length > 0 || sel !== null || !isSettled
+  const select = (selection: Selection | null) => onChange({ sel: selection })
+  useShortcuts({ Escape: () => (isFaceted ? setFaceted(false) : sel === null ? false : select(null)) })
+
   // Back from a trace: the list stands where it was, and the row that was opened has the focus.
   const page = useRef<HTMLDivElement>(null)
   const address = searchPath(state)
@@ -156,131 +182,191 @@ function Results({
   }, [isSettled, opened])
 
   return (
-    <div className="search-page" aria-busy={isFetching} ref={page}>
-      <h1 className="unseen">Search</h1>
-      <div className="toolbar">
-        <p className="toolbar-title">
-          {results.hasNextPage ? (
-            <>
-              <strong>{firstOf(sort, traces.length)}</strong> <span className="muted">there are more</span>
-            </>
-          ) : (
-            <>
-              <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
-              <span className="muted">{traces.length > 1 ? `${SORT_WORDS[sort]} first` : ''}</span>
-            </>
-          )}
-        </p>
-        <Segments
-          label="Traces shown"
-          value={isFailed ? 'failed' : 'all'}
-          options={[
-            { value: 'all', label: 'All' },
-            { value: 'failed', label: 'Failed' },
-          ]}
-          onChange={(value) =>
-            onQuery(
-              value === 'failed'
-                ? withTerm(state.q, 'status', 'error')
-                : withoutTerm(state.q, 'status', 'error'),
-            )
-          }
-        />
-        <button
-          type="button"
-          className="button"
-          aria-pressed={hidesSingles(state.q)}
-          title="Leave out traces of one span: the statements of a start, a worker's heartbeats"
-          onClick={() => onQuery(withSinglesHidden(state.q, !hidesSingles(state.q)))}
-        >
-          Hide one-span traces
-        </button>
-        <SavedMenu state={state} />
-        <ColumnMenu state={state} onColumns={onColumns} />
-        <RowsMenu traces={traces} columns={state.cols} />
-        <Link href="/trace?upload" className="button">
-          <Icon name="share" size={14} />
-          Open a file
-        </Link>
-        <button
-          type="button"
-          className="button"
-          aria-label="Run again"
-          title="Run again (r)"
-          onClick={() => void results.refetch()}
-        >
-          <Icon name="refresh" size={14} />
-        </button>
-        <span className="phone-only">
-          <Select
-            label="Order"
-            value={sort}
-            options={SORTS.map((one) => ({ value: one, label: `${SORT_WORDS[one]} first` }))}
-            onChange={(one) => onSort(one as Sort)}
+    <div className="search-columns">
+      {matches.data && hasMatches && badQuery === null ? (
+        <aside className={isFaceted ? 'facets facets-open' : 'facets'} aria-label="Facets">
+          <button type="button" className="button facets-close" onClick={() => setFaceted(false)}>
+            Close
+          </button>
+          <Facets
+            summary={matches.data.summary}
+            state={state}
+            onQuery={onQuery}
+            onFacets={(facet) => onChange({ facet }, { replace: true })}
           />
-        </span>
-      </div>
-      {state.to === 'now' && sort === '-start' && isSettled && badQuery === null ? (
-        <NewerTraces
-          state={state}
-          shown={traces}
-          onShow={() => {
-            void results.refetch()
-            page.current?.scrollTo({ top: 0 })
-          }}
-        />
-      ) : null}
-      {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
-      {badQuery ? (
-        <section className="blank" aria-label="Query problem">
-          <h2>The query is not understood</h2>
-          <p>What is wrong stands below it. The help (?) has the syntax.</p>
-        </section>
-      ) : null}
-      {cut ? (
-        <section className="notice notice-warning" aria-label="Partial result">
-          <Icon name="warning" />
-          <p>
-            <strong>Not all traces were searched.</strong> {cut.reason ?? 'The server gave no reason.'} A
-            shorter time range or one more condition helps.
+        </aside>
+      ) : (
+        <div className="facets" aria-hidden="true" />
+      )}
+      <div className="search-page" aria-busy={isFetching} ref={page}>
+        <h1 className="unseen">Search</h1>
+        {hasMatches && badQuery === null && error === null ? (
+          <AllMatches
+            summary={matches.data?.summary}
+            problem={matches.error}
+            isOld={matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`}
+            isSelectionCounted={!matches.isPlaceholderData}
+            state={state}
+            onSelect={select}
+            onZoom={() => {
+              if (sel !== null) onChange({ ...selectedQuery(state, sel), sel: null })
+            }}
+            onView={(view) => onChange({ view }, { replace: true })}
+            onRetry={() => void matches.refetch()}
+            onFacets={() => setFaceted(true)}
+          />
+        ) : null}
+        <div className="toolbar">
+          <p className="toolbar-title">
+            {sel !== null ? (
+              <>
+                <strong>
+                  {matches.data?.summary.selected && !matches.isPlaceholderData
+                    ? plural(matches.data.summary.selected.matched, 'trace')
+                    : 'Traces'}{' '}
+                  in the selection
+                </strong>{' '}
+                <button type="button" className="link-button" onClick={() => select(null)}>
+                  Clear
+                </button>
+              </>
+            ) : results.hasNextPage ? (
+              <>
+                <strong>{firstOf(sort, traces.length)}</strong> <span className="muted">there are more</span>
+              </>
+            ) : (
+              <>
+                <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
+                <span className="muted">{traces.length > 1 ? `${SORT_WORDS[sort]} first` : ''}</span>
+              </>
+            )}
           </p>
-        </section>
-      ) : null}
-      <SlowNotice active={isFetching && !results.isFetchingNextPage} queryKey={['traces']} />
-      {data === undefined && !isFetching && error === null ? (
-        <Stopped onAgain={() => void results.refetch()} />
-      ) : null}
-      {data === undefined && isFetching ? <SkeletonRows /> : null}
-      {data !== undefined && traces.length > 0 && !badQuery ? (
-        <div className={isPlaceholderData ? 'dimmed' : undefined}>
-          <ResultTable
-            traces={traces}
-            columns={state.cols}
-            onColumns={onColumns}
-            sort={sort}
-            onSort={onSort}
-            opened={opened?.search === address ? opened.traceId : ''}
-            onOpen={(traceId) =>
-              openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
+          <Segments
+            label="Traces shown"
+            value={isFailed ? 'failed' : 'all'}
+            options={[
+              { value: 'all', label: 'All' },
+              { value: 'failed', label: 'Failed' },
+            ]}
+            onChange={(value) =>
+              onQuery(
+                value === 'failed'
+                  ? withTerm(state.q, 'status', 'error')
+                  : withoutTerm(state.q, 'status', 'error'),
+              )
             }
           />
-          {results.hasNextPage ? (
-            <div className="more">
-              <button
-                type="button"
-                className="button"
-                disabled={results.isFetchingNextPage}
-                onClick={() => void results.fetchNextPage()}
-              >
-                {results.isFetchingNextPage ? 'Loading…' : `Show ${PAGE_ROWS} more`}
-              </button>
-            </div>
-          ) : null}
+          <button
+            type="button"
+            className="button"
+            aria-pressed={hidesSingles(state.q)}
+            title="Leave out traces of one span: the statements of a start, a worker's heartbeats"
+            onClick={() => onQuery(withSinglesHidden(state.q, !hidesSingles(state.q)))}
+          >
+            Hide one-span traces
+          </button>
+          <SavedMenu state={state} />
+          <ColumnMenu state={state} onColumns={onColumns} />
+          <RowsMenu traces={traces} columns={state.cols} />
+          <Link href="/trace?upload" className="button">
+            <Icon name="share" size={14} />
+            Open a file
+          </Link>
+          <button
+            type="button"
+            className="button"
+            aria-label="Run again"
+            title="Run again (r)"
+            onClick={() => void results.refetch()}
+          >
+            <Icon name="refresh" size={14} />
+          </button>
+          <span className="phone-only">
+            <Select
+              label="Order"
+              value={sort}
+              options={SORTS.map((one) => ({ value: one, label: `${SORT_WORDS[one]} first` }))}
+              onChange={(one) => onSort(one as Sort)}
+            />
+          </span>
         </div>
-      ) : null}
-      {isSettled && traces.length === 0 && !badQuery ? <NoMatch state={state} /> : null}
+        {state.to === 'now' && sort === '-start' && sel === null && isSettled && badQuery === null ? (
+          <NewerTraces
+            state={state}
+            shown={traces}
+            onShow={() => {
+              void results.refetch()
+              page.current?.scrollTo({ top: 0 })
+            }}
+          />
+        ) : null}
+        {error && !badQuery ? <Problem error={error} onRetry={() => void results.refetch()} /> : null}
+        {badQuery ? (
+          <section className="blank" aria-label="Query problem">
+            <h2>The query is not understood</h2>
+            <p>What is wrong stands below it. The help (?) has the syntax.</p>
+          </section>
+        ) : null}
+        {cut ? (
+          <section className="notice notice-warning" aria-label="Partial result">
+            <Icon name="warning" />
+            <p>
+              <strong>Not all traces were searched.</strong> {cut.reason ?? 'The server gave no reason.'} A
+              shorter time range or one more condition helps.
+            </p>
+          </section>
+        ) : null}
+        <SlowNotice active={isFetching && !results.isFetchingNextPage} queryKey={['traces']} />
+        {data === undefined && !isFetching && error === null ? (
+          <Stopped onAgain={() => void results.refetch()} />
+        ) : null}
+        {data === undefined && isFetching ? <SkeletonRows /> : null}
+        {data !== undefined && traces.length > 0 && !badQuery ? (
+          <div className={isPlaceholderData ? 'dimmed' : undefined}>
+            <ResultTable
+              traces={traces}
+              columns={state.cols}
+              onColumns={onColumns}
+              sort={sort}
+              onSort={onSort}
+              opened={opened?.search === address ? opened.traceId : ''}
+              onOpen={(traceId) =>
+                openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
+              }
+            />
+            {results.hasNextPage ? (
+              <div className="more">
+                <button
+                  type="button"
+                  className="button"
+                  disabled={results.isFetchingNextPage}
+                  onClick={() => void results.fetchNextPage()}
+                >
+                  {results.isFetchingNextPage ? 'Loading…' : `Show ${PAGE_ROWS} more`}
+                </button>
+              </div>
+            ) : null}
+          </div>
+        ) : null}
+        {isSettled && traces.length === 0 && !badQuery && sel === null ? <NoMatch state={state} /> : null}
+        {isSettled && traces.length === 0 && !badQuery && sel !== null ? (
+          <section className="blank" aria-label="No match in the selection">
+            <h2>No trace in the selection</h2>
+            <p>
+              <button type="button" className="button" onClick={() => select(null)}>
+                Clear the selection
+              </button>
+            </p>
+          </section>
+        ) : null}
+      </div>
     </div>
   )
+}
+
+/** The query for the traces of a selection. */
+function selectedQuery({ q }: SearchState, sel: Selection): { q: string; from: string; to: string } {
+  return { q: withPart(q, lengthConditions(sel), true), from: isoTime(sel.t0), to: isoTime(sel.t1) }
 }
 
 /** Asks now and then whether newer traces match, and offers them: the rows do not move by themselves. */

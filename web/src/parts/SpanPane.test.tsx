@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { KeyValue, Span } from '../api/otlp'
 import { createQueryClient } from '../app/App'
 import { pinsStore } from '../app/preferences'
-import { refusedStore, searchStore } from '../app/session'
+import { initialSearch, refusedStore, searchStore } from '../app/session'
 import { serviceColours } from '../model/colours'
 import { payExplanation } from '../model/explanation.fixture'
 import { UsualValues } from '../model/explanation'
@@ -157,7 +157,7 @@ it('puts a pinned attribute first, in this and every other span', async () => {
 })
 
 it('searches for a value, excludes it, and shows its key as a column, beside what Search has in view', async () => {
-  searchStore.set({ q: 'dur>5ms', from: 'now-1h', to: 'now', sort: '-start', cols: ['zone'] })
+  searchStore.set({ ...initialSearch, q: 'dur>5ms', cols: ['zone'] })
   span.attributes = attributes({ 'payment.bank': 'north', name: 'a b' })
   const { pane } = await open()
   const target = (name: string) => {
@@ -174,7 +174,7 @@ it('searches for a value, excludes it, and shows its key as a column, beside wha
 })
 
 it('begins a new query where the server refused the one in view', async () => {
-  searchStore.set({ q: 'dur>', from: 'now-1h', to: 'now', sort: '-start', cols: ['zone'] })
+  searchStore.set({ ...initialSearch, q: 'dur>', cols: ['zone'] })
   refusedStore.set('dur>')
   span.attributes = attributes({ 'payment.bank': 'north' })
   const { pane } = await open()
@@ -184,7 +184,7 @@ it('begins a new query where the server refused the one in view', async () => {
 })
 
 it('searches for values of events as those of events, and makes no columns of them', async () => {
-  searchStore.set({ q: '', from: 'now-1h', to: 'now', sort: '-start', cols: [] })
+  searchStore.set({ ...initialSearch, q: '', cols: [] })
   span.events = [{ name: 'retry', attributes: attributes({ attempt: 2, 'two words': 1 }) }]
   const { pane } = await open()
   fireEvent.click(within(pane).getByRole('tab', { name: 'Events 1' }))

@@ -1,0 +1,88 @@
+/** The axes of the heatmap: round times of the day in the reader's zone, and 1, 3, 10, 30 … of a length. */
+import { formatDuration, type Zone } from '../model/format'
+
+export interface AxisTick {
+  /** From 0 at the beginning of the axis to 1 at its end. */
+  at: number
+  label: string
+}
+
+const S = 1000
+const MIN = 60 * S
+const H = 60 * MIN
+const DAY = 24 * H
+const STEPS_MS = [
+  1,
+  2,
+  5,
+  10,
+  20,
+  50,
+  100,
+  200,
+  500,
+  S,
+  2 * S,
+  5 * S,
+  10 * S,
+  15 * S,
+  30 * S,
+  MIN,
+  2 * MIN,
+  5 * MIN,
+  10 * MIN,
+  15 * MIN,
+  30 * MIN,
+  H,
+  2 * H,
+  3 * H,
+  6 * H,
+  12 * H,
+  DAY,
+  2 * DAY,
+  7 * DAY,
+  14 * DAY,
+  30 * DAY,
+  90 * DAY,
+  365 * DAY,
+]
+
+/** At most `most` ticks between two times in milliseconds. */
+export function timeTicks(fromMs: number, toMs: number, most: number, zone: Zone): AxisTick[] {
+  const length = toMs - fromMs
+  if (!(length > 0)) return []
+  const step = STEPS_MS.find((one) => length / one <= most) ?? length
+  // Round in the zone: midnight of the reader, not that of UTC. One offset for the whole axis.
+  const offset = zone === 'utc' ? 0 : -new Date(fromMs).getTimezoneOffset() * MIN
+  const ticks: AxisTick[] = []
+  for (let at = Math.ceil((fromMs + offset) / step) * step - offset; at <= toMs; at += step) {
+    ticks.push({ at: (at - fromMs) / length, label: timeLabel(at + offset, step) })
+  }
+  return ticks
+}
+
+function timeLabel(shiftedMs: number, step: number): string {
+  const iso = new Date(shiftedMs).toISOString()
+  if (step >= DAY) return iso.slice(5, 10)
+  if (step >= MIN) return iso.slice(11, 16)
+  return step >= S ? iso.slice(11, 19) : iso.slice(17, 23)
+}
+
+/** Ticks of a logarithmic axis of lengths in nanoseconds: 1, 3 and 10 of each power of ten, or the powers alone where these are many. */
+export function lengthTicks(fromNs: number, toNs: number, most: number): AxisTick[] {
+  const low = Math.log10(Math.max(1, fromNs))
+  const high = Math.log10(Math.max(1, toNs))
+  if (!(high > low)) return []
+  const powers = Math.floor(high) - Math.ceil(low) + 1
+  const factors = powers * 2 <= most ? [1, 3] : [1]
+  const stride = Math.max(1, Math.ceil(powers / most))
+  const ticks: AxisTick[] = []
+  for (let power = Math.floor(low); power <= high; power += stride) {
+    for (const factor of factors) {
+      const at = (Math.log10(factor) + power - low) / (high - low)
+      if (at >= 0 && at <= 1)
+        ticks.push({ at, label: formatDuration(factor * 10 ** power).replace(/\.0+(?= )/, '') })
+    }
+  }
+  return ticks
+}

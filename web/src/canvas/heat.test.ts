@@ -1,0 +1,39 @@
+import { expect, it } from 'vitest'
+import { heatOf } from '../model/heat'
+import { lengthTicks, timeTicks } from './axes'
+import { cellAt, pixelsOf, plotOf } from './heat'
+
+const heat = heatOf({
+  x_unix_nano: Array.from({ length: 121 }, (_, at) => String(at)),
+  y_ns: Array.from({ length: 41 }, (_, at) => String(at + 1)),
+  cells: [],
+})
+
+it('finds the cell under every point of its own rectangle', () => {
+  const plot = plotOf(1200, 320)
+  for (const [x, y] of [
+    [0, 0],
+    [119, 39],
+    [60, 20],
+  ] as const) {
+    const { left, top, width, height } = pixelsOf(plot, heat, { x0: x, x1: x, y0: y, y1: y })
+    expect(cellAt(plot, heat, left + width / 2, top + height / 2)).toEqual({ x, y })
+  }
+  expect(cellAt(plot, heat, -50, 9999)).toEqual({ x: 0, y: 0 })
+  expect(cellAt(plot, heat, 9999, -50)).toEqual({ x: 119, y: 39 })
+})
+
+it('writes round times of the day', () => {
+  const noon = Date.UTC(2026, 10, 22, 12, 3)
+  const labels = timeTicks(noon, noon + 3_600_000, 8, 'utc').map(({ label }) => label)
+  expect(labels).toEqual(['12:10', '12:20', '12:30', '12:40', '12:50', '13:00'])
+  expect(timeTicks(noon, noon + 40_000, 8, 'utc')[0]?.label).toBe('12:03:00')
+  expect(timeTicks(noon, noon + 30 * 86_400_000, 8, 'utc')[0]?.label).toBe('11-26')
+  expect(timeTicks(noon, noon, 8, 'utc')).toEqual([])
+})
+
+it('writes round lengths, fewer where there is less room', () => {
+  const labels = lengthTicks(3e6, 3e9, 8).map(({ label }) => label)
+  expect(labels).toEqual(['3 ms', '10 ms', '30 ms', '100 ms', '300 ms', '1 s', '3 s'])
+  expect(lengthTicks(1e3, 1e12, 5).length).toBeLessThanOrEqual(5)
+})

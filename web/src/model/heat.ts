@@ -1,0 +1,128 @@
+/** The heatmap of a search: its cells, and which of them a selection covers. */
+import type { Heatmap } from '../api/types'
+
+/** Traces that start within a time and take within a length; from each first end on, before the second. Nanoseconds in decimal. */
+export interface Selection {
+  t0: string
+  t1: string
+  d0: string
+  d1: string
+}
+
+/** Cells of a rectangle, both ends included; row 0 is the shortest. */
+export interface Box {
+  x0: number
+  x1: number
+  y0: number
+  y1: number
+}
+
+export interface Heat {
+  columns: number
+  rows: number
+  /** Edges of the columns, one more than there are; likewise of the rows. */
+  times: bigint[]
+  lengths: bigint[]
+  /** By column and row: `column * rows + row`. */
+  count: Uint32Array
+  failed: Uint32Array
+  /** Of one cell. */
+  most: number
+}
+
+export function heatOf({ x_unix_nano, y_ns, cells }: Heatmap): Heat {
+  const times = x_unix_nano.map(BigInt)
+  const lengths = y_ns.map(BigInt)
+  const columns = Math.max(0, times.length - 1)
+  const rows = Math.max(0, lengths.length - 1)
+  const count = new Uint32Array(columns * rows)
+  const failed = new Uint32Array(columns * rows)
+  let most = 0
+  for (const [x = 0, y = 0, inCell = 0, failedInCell = 0] of cells) {
+    const at = x * rows + y
+    count[at] = inCell
+    failed[at] = failedInCell
+    most = Math.max(most, inCell)
+  }
+  return { columns, rows, times, lengths, count, failed, most }
+}
+
+export interface Sum {
+  count: number
+  failed: number
+}
+
+/** How many traces are in the cells. */
+export function sumOf(heat: Heat, { x0, x1, y0, y1 }: Box): Sum {
+  const sum = { count: 0, failed: 0 }
+  for (let x = x0; x <= x1; x++) {
+    for (let y = y0; y <= y1; y++) {
+      sum.count += heat.count[x * heat.rows + y] ?? 0
+      sum.failed += heat.failed[x * heat.rows + y] ?? 0
+    }
+  }
+  return sum
+}
+
+/** The traces of one column. */
+export function columnSum(heat: Heat, x: number): Sum {
+  return sumOf(heat, { x0: x, x1: x, y0: 0, y1: heat.rows - 1 })
+}
+
+/** What is selected when these cells are. */
+export function selectionOf(heat: Heat, { x0, x1, y0, y1 }: Box): Selection {
+  const { times, lengths } = heat
+  return {
+    t0: String(times[x0]),
+    t1: String(times[x1 + 1]),
+    d0: String(lengths[y0]),
+    d1: String(lengths[y1 + 1]),
+  }
+}
+
+/** The cells that hold the selection; null where it lies beside all of them. */
+export function boxOf(heat: Heat, { t0, t1, d0, d1 }: Selection): Box | null {
+  const x = covered(heat.times, BigInt(t0), BigInt(t1))
+  const y = covered(heat.lengths, BigInt(d0), BigInt(d1))
+  return x && y && { x0: x[0], x1: x[1], y0: y[0], y1: y[1] }
+}
+
+function covered(edges: readonly bigint[], from: bigint, to: bigint): [number, number] | null {
+  let [first, last] = [-1, -1]
+  for (let at = 0; at < edges.length - 1; at++) {
+    if (edges[at + 1]! <= from || edges[at]! >= to) continue
+    if (first < 0) first = at
+    last = at
+  }
+  return first < 0 ? null : [first, last]
+}
+
+/** The rectangle between two cells, in whatever order. */
+export function boxBetween(a: { x: number; y: number }, b: { x: number; y: number }): Box {
+  return {
+    x0: Math.min(a.x, b.x),
+    x1: Math.max(a.x, b.x),
+    y0: Math.min(a.y, b.y),
+    y1: Math.max(a.y, b.y),
+  }
+}
+
+/** Colours of the ramp. */
+export const HEAT_STEPS = 8
+
+/** Which colour of the ramp a cell has, from 0: by the logarithm of its count. */
+export function heatStep(count: number, most: number): number {
+  if (most <= 1) return HEAT_STEPS - 1
+  return Math.min(HEAT_STEPS - 1, Math.floor((Math.log(count) / Math.log(most)) * HEAT_STEPS))
+}
+
+/** The cell with most traces, to begin with; null where there are none. */
+export function densest(heat: Heat): { x: number; y: number } | null {
+  const at = heat.count.indexOf(heat.most)
+  return heat.most === 0 ? null : { x: Math.floor(at / heat.rows), y: at % heat.rows }
+}
+
+/** Conditions for the selection's lengths, as the query language writes them. */
+export function lengthConditions({ d0, d1 }: Selection): string {
+  return `trace.duration>=${d0}ns trace.duration<${d1}ns`
+}

@@ -1,0 +1,208 @@
+/** All matches at a glance, above the list: what stands out, how many there are, when and how long, as a heatmap or as a table. */
+import { useMemo } from 'react'
+import type { Summary } from '../api/types'
+import { zoneStore } from '../app/preferences'
+import { useStore } from '../app/store'
+import type { SearchState } from '../app/url'
+import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
+import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
+import { HeatView } from './HeatView'
+import { FailedMark, Icon } from './icons'
+
+interface Props {
+  /** Undefined while it is being counted. */
+  summary: Summary | undefined
+  /** Why there is none; null while there is no reason. */
+  problem: Error | null
+  /** Whether it belongs to the query before this one. */
+  isOld: boolean
+  /** Whether it says how many of the selection there are. */
+  isSelectionCounted: boolean
+  state: SearchState
+  onSelect: (selection: Selection | null) => void
+  onZoom: () => void
+  onView: (view: SearchState['view']) => void
+  onRetry: () => void
+  onFacets: () => void
+}
+
+export function AllMatches({ summary, problem, isOld, isSelectionCounted, state, ...on }: Props) {
+  const { onView, onFacets } = on
+  const heat = useMemo(() => (summary ? heatOf(summary.heatmap) : null), [summary])
+  const isTable = state.view === 'table'
+  return (
+    <section
+      className={isOld ? 'all-matches dimmed' : 'all-matches'}
+      aria-label="All matches"
+      aria-busy={summary === undefined && problem === null}
+    >
+      <Findings sentences={summary?.findings ?? []} />
+      <div className="counts">
+        {summary === undefined ? null : <Counts summary={summary} />}
+        <span className="counts-end">
+          <HeatLegend heat={heat} />
+          <button type="button" className="button facets-button" onClick={onFacets}>
+            Facets
+          </button>
+          <button
+            type="button"
+            className="link-button"
+            disabled={summary === undefined}
+            onClick={() => onView(isTable ? 'heat' : 'table')}
+          >
+            {isTable ? 'Show as heatmap' : 'Show as table'}
+          </button>
+        </span>
+      </div>
+      {problem === null ? null : (
+        <div className="heat heat-problem">
+          <p>The matches could not be counted: {problem.message}</p>
+          <button type="button" className="button" onClick={on.onRetry}>
+            Count again
+          </button>
+        </div>
+      )}
+      {problem !== null || (heat !== null && heat.columns > 0) ? null : (
+        <div className="heat" aria-hidden="true" />
+      )}
+      {problem === null && summary && heat && heat.columns > 0 ? (
+        isTable ? (
+          <HeatTable heat={heat} onSelect={on.onSelect} />
+        ) : (
+          <HeatView
+            heat={heat}
+            selection={state.sel}
+            selected={isSelectionCounted ? summary.selected : null}
+            summary={inWords(summary)}
+            onSelect={on.onSelect}
+            onZoom={on.onZoom}
+          />
+        )
+      ) : null}
+    </section>
+  )
+}
+
+function Findings({ sentences }: { sentences: readonly string[] }) {
+  if (sentences.length === 0) return null
+  const isFailure = sentences.some((sentence) => /^fail/i.test(sentence))
+  return (
+    <p className={isFailure ? 'findings findings-failed' : 'findings'}>
+      {isFailure ? <FailedMark /> : <Icon name="flag" size={14} />}
+      <span>{sentences.join(' ')}</span>
+    </p>
+  )
+}
+
+function Counts({ summary }: { summary: Summary }) {
+  const { matched, failed, p50_ns, p95_ns, p99_ns, complete, reason } = summary
+  return (
+    <p className="counts-line">
+      <strong>{plural(matched, 'trace')}</strong>
+      {failed === 0 ? (
+        <span className="muted">none failed</span>
+      ) : (
+        <span className="failed">
+          <FailedMark />
+          {formatCount(failed)} failed · {formatPercent(failed / matched)}
+        </span>
+      )}
+      {[
+        ['p50', p50_ns],
+        ['p95', p95_ns],
+        ['p99', p99_ns],
+      ].map(([name, value]) =>
+        value === null || value === undefined ? null : (
+          <span key={name} className="muted">
+            {name} {formatDuration(Number(value))}
+          </span>
+        ),
+      )}
+      {complete ? null : (
+        <span className="counts-partial" title={reason ?? undefined}>
+          <Icon name="warning" size={14} />
+          {reason ?? 'not all were counted'}
+        </span>
+      )}
+    </p>
+  )
+}
+
+function inWords({ matched, failed, p50_ns, p99_ns }: Summary): string {
+  const lengths =
+    p50_ns === null || p99_ns === null
+      ? ''
+      : `; half of them under ${formatDuration(Number(p50_ns))}, 99 percent under ${formatDuration(Number(p99_ns))}`
+  return `Traces by start and duration: ${plural(matched, 'trace')}, ${formatCount(failed)} failed${lengths}`
+}
+
+function HeatLegend({ heat }: { heat: Heat | null }) {
+  if (heat === null || heat.most === 0) return null
+  return (
+    <span className="heat-legend muted" aria-hidden="true">
+      1
+      <span className="heat-ramp">
+        {[1, 2, 3, 4, 5, 6, 7, 8].map((step) => (
+          <span key={step} style={{ background: `var(--heat-${step})` }} />
+        ))}
+      </span>
+      {formatCount(heat.most)} a cell
+      <span className="heat-failed" />
+      mostly failed
+    </span>
+  )
+}
+
+/** The same by time, for those who do not see the heatmap. */
+function HeatTable({ heat, onSelect }: { heat: Heat; onSelect: (selection: Selection) => void }) {
+  const zone = useStore(zoneStore)
+  const columns = Array.from({ length: heat.columns }, (_, x) => x).filter(
+    (x) => columnSum(heat, x).count > 0,
+  )
+  return (
+    // It scrolls, so the keys must reach it.
+    // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <div className="heat heat-table" role="region" aria-label="All matches by time" tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">Traces</th>
+            <th scope="col">Failed</th>
+            <th scope="col">Shortest</th>
+            <th scope="col">Longest under</th>
+            <th scope="col">
+              <span className="unseen">Selection</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {columns.map((x) => {
+            const { count, failed } = columnSum(heat, x)
+            const rows = Array.from({ length: heat.rows }, (_, y) => y).filter(
+              (y) => heat.count[x * heat.rows + y]! > 0,
+            )
+            const whole = selectionOf(heat, { x0: x, x1: x, y0: rows[0]!, y1: rows.at(-1)! })
+            const start = formatTime(whole.t0, zone)
+            return (
+              <tr key={x}>
+                <th scope="row" className="mono">
+                  {start}
+                </th>
+                <td>{formatCount(count)}</td>
+                <td className={failed > 0 ? 'failed' : undefined}>{formatCount(failed)}</td>
+                <td>{formatDuration(Number(whole.d0))}</td>
+                <td>{formatDuration(Number(whole.d1))}</td>
+                <td>
+                  <button type="button" className="link-button" onClick={() => onSelect(whole)}>
+                    Select<span className="unseen"> {start}</span>
+                  </button>
+                </td>
+              </tr>
+            )
+          })}
+        </tbody>
+      </table>
+    </div>
+  )
+}

@@ -1,0 +1,282 @@
+/** What the traces share: for each value its part of the selection as a bar, and of all others as a tick. A click adds it to the query. */
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { useEffect, useId, useRef, useState, type FormEvent } from 'react'
+import { api } from '../api/client'
+import type { Summary } from '../api/types'
+import { MOST_COLUMNS, type SearchState } from '../app/url'
+import { useAttributeKeys } from '../app/useSuggestions'
+import {
+  chosenValues,
+  isStrong,
+  sharedFacets,
+  withValue,
+  type FacetValue,
+  type SharedFacet,
+} from '../model/facets'
+import { formatCount, formatPercent, plural, visibleName } from '../model/format'
+import { attributeKey } from '../model/query'
+import type { Range } from '../model/range'
+import { unquote } from '../model/scanner'
+import { Icon } from './icons'
+
+/** Values of a facet until more are asked for, and open facets. */
+const VALUES_SHOWN = 5
+const OPEN_AT_FIRST = 6
+
+interface Props {
+  summary: Summary
+  state: SearchState
+  onQuery: (q: string) => void
+  /** Facets of the reader's own, as a query writes their keys. */
+  onFacets: (keys: readonly string[]) => void
+}
+
+export function Facets({ summary, state, onQuery, onFacets }: Props) {
+  const { q, facet: own } = state
+  const { facets, facets_of: of, selected } = summary
+  const isSelected = selected !== null
+  const shared = sharedFacets(facets, {
+    matched: of.matched,
+    failed: of.failed,
+    selected: isSelected ? of.selected : null,
+  })
+  const compared = isSelected ? 'all others' : of.failed > 0 ? 'failed' : null
+  return (
+    <>
+      <h2>{isSelected ? 'In the selection' : 'In the matches'}</h2>
+      <p className="facet-legend muted">
+        <span className="facet-swatch" aria-hidden="true" />
+        {isSelected ? 'selection' : 'all'}
+        {compared === null ? null : (
+          <>
+            <span className="facet-tick" aria-hidden="true" />
+            {compared}
+          </>
+        )}
+      </p>
+      {shared.map((facet, at) => (
+        <FacetSection
+          key={facet.key}
+          facet={facet}
+          isFirst={at === 0}
+          isOpen={at < OPEN_AT_FIRST || chosenValues(q, facet.key).length > 0}
+          compared={compared}
+          q={q}
+          onQuery={onQuery}
+        />
+      ))}
+      {own.map((key) => (
+        <ChosenFacet
+          key={key}
+          facet={key}
+          state={state}
+          onQuery={onQuery}
+          onRemove={() => onFacets(own.filter((one) => one !== key))}
+        />
+      ))}
+      <AnyAttribute
+        range={state}
+        onAdd={(key) => onFacets([...new Set([...own, key])].slice(-MOST_COLUMNS))}
+      />
+    </>
+  )
+}
+
+interface SectionProps {
+  facet: SharedFacet
+  isFirst: boolean
+  isOpen: boolean
+  compared: string | null
+  q: string
+  onQuery: (q: string) => void
+}
+
+function FacetSection({ facet, isFirst, isOpen, compared, q, onQuery }: SectionProps) {
+  const [isWhole, setWhole] = useState(false)
+  const chosen = chosenValues(q, facet.key)
+  // What is chosen stands there, also where no match has it any more.
+  const missing = chosen
+    .filter((value) => !facet.values.some((one) => one.value === value))
+    .map((value): FacetValue => ({ value, share: 0, other: null }))
+  const values = [...facet.values, ...missing]
+  const shown = isWhole
+    ? values
+    : values.filter(({ value }, at) => at < VALUES_SHOWN || chosen.includes(value))
+  const hidden = values.length - shown.length
+  return (
+    <details className="facet" open={isOpen}>
+      <summary>
+        <span className="facet-key" title={unquote(facet.key)}>
+          {FACET_NAMES[facet.key] ?? unquote(facet.key)}
+        </span>
+        {isFirst && facet.differs ? <span className="muted facet-note">differs most</span> : null}
+      </summary>
+      <ul>
+        {shown.map((one) => (
+          <FacetRow
+            key={one.value}
+            of={facet.key}
+            one={one}
+            compared={compared}
+            isChosen={chosen.includes(one.value)}
+            onChoose={(isChosen) => onQuery(withValue(q, facet.key, one.value, isChosen))}
+          />
+        ))}
+      </ul>
+      {hidden > 0 ? (
+        <button type="button" className="link-button facet-more" onClick={() => setWhole(true)}>
+          {hidden} more
+        </button>
+      ) : null}
+      {facet.more > 0 && hidden === 0 ? (
+        <p className="muted facet-more">and {plural(facet.more, 'other value')}</p>
+      ) : null}
+    </details>
+  )
+}
+
+const FACET_NAMES: Record<string, string> = {
+  'trace.root.name': 'root operation',
+  'trace.root.service': 'root service',
+}
+
+interface RowProps {
+  of: string
+  one: FacetValue
+  compared: string | null
+  isChosen: boolean
+  onChoose: (isChosen: boolean) => void
+}
+
+function FacetRow({ of, one, compared, isChosen, onChoose }: RowProps) {
+  const { value, share, other } = one
+  const name = visibleName(value, 'empty')
+  const against = other === null || compared === null ? '' : `, ${formatPercent(other)} of ${compared}`
+  return (
+    <li>
+      <label
+        className={isStrong(one) ? 'facet-value facet-strong' : 'facet-value'}
+        title={`${value}${against}`}
+      >
+        <input
+          type="checkbox"
+          checked={isChosen}
+          aria-label={`${unquote(of)} ${name}: ${formatPercent(share)}${against}`}
+          onChange={(event) => onChoose(event.target.checked)}
+        />
+        <span className="facet-name">{name}</span>
+        <svg className="facet-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
+          <rect className="facet-share" width={share * 100} height="8" />
+          {other === null ? null : (
+            <rect className="facet-other" x={Math.min(96, other * 100)} width="4" height="8" />
+          )}
+        </svg>
+        <span className="facet-percent">{formatPercent(share)}</span>
+      </label>
+    </li>
+  )
+}
+
+interface ChosenProps {
+  facet: string
+  state: SearchState
+  onQuery: (q: string) => void
+  onRemove: () => void
+}
+
+/** A facet of the reader's own: its values with the number of spans that have them. */
+function ChosenFacet({ facet, state, onQuery, onRemove }: ChosenProps) {
+  const { q, from, to } = state
+  const values = useQuery({
+    queryKey: ['facet', facet, { q, from, to }],
+    queryFn: ({ signal }) => api.valuesOf({ key: facet, from, to, q, prefix: '' }, signal),
+    placeholderData: keepPreviousData,
+  })
+  const chosen = chosenValues(q, facet)
+  const found = values.data?.values ?? []
+  const missing = chosen.filter((value) => !found.some((one) => one.value === value))
+  return (
+    <details className="facet" open>
+      <summary>
+        <span className="facet-key" title={unquote(facet)}>
+          {unquote(facet)}
+        </span>
+      </summary>
+      <ul>
+        {[...found, ...missing.map((value) => ({ value, count: 0 }))].slice(0, 20).map(({ value, count }) => (
+          <li key={value}>
+            <label className="facet-value" title={value}>
+              <input
+                type="checkbox"
+                checked={chosen.includes(value)}
+                aria-label={`${unquote(facet)} ${visibleName(value, 'empty')}: ${formatCount(count)} spans`}
+                onChange={(event) => onQuery(withValue(q, facet, value, event.target.checked))}
+              />
+              <span className="facet-name">{visibleName(value, 'empty')}</span>
+              <span className="facet-count">{formatCount(count)}</span>
+            </label>
+          </li>
+        ))}
+      </ul>
+      {values.data && found.length === 0 ? <p className="muted facet-more">No span has it.</p> : null}
+      <button type="button" className="link-button facet-more" onClick={onRemove}>
+        Leave out
+        <span className="unseen"> {unquote(facet)}</span>
+      </button>
+    </details>
+  )
+}
+
+function AnyAttribute({ range, onAdd }: { range: Range; onAdd: (key: string) => void }) {
+  const [isOpen, setOpen] = useState(false)
+  return isOpen ? (
+    <AttributeForm
+      range={range}
+      onAdd={(key) => {
+        setOpen(false)
+        onAdd(key)
+      }}
+    />
+  ) : (
+    <button type="button" className="link-button facet-any" onClick={() => setOpen(true)}>
+      <Icon name="plus" size={14} /> any attribute
+    </button>
+  )
+}
+
+function AttributeForm({ range, onAdd }: { range: Range; onAdd: (key: string) => void }) {
+  const [key, setKey] = useState('')
+  const list = useId()
+  const known = useAttributeKeys(range)
+  const add = (event: FormEvent) => {
+    event.preventDefault()
+    const wanted = key.trim()
+    if (wanted !== '') onAdd(known.some(({ text }) => text === wanted) ? wanted : attributeKey(wanted))
+  }
+  const box = useRef<HTMLInputElement>(null)
+  useEffect(() => box.current?.focus(), [])
+  return (
+    <form className="facet-form" onSubmit={add}>
+      <input
+        ref={box}
+        className="input"
+        list={list}
+        aria-label="Key of an attribute"
+        placeholder="http.route"
+        maxLength={200}
+        value={key}
+        onChange={(event) => setKey(event.target.value)}
+      />
+      <datalist id={list}>
+        {known
+          .filter(({ count }) => count !== null)
+          .map(({ text }) => (
+            <option key={text} value={text} />
+          ))}
+      </datalist>
+      <button type="submit" className="button">
+        Add
+      </button>
+    </form>
+  )
+}
