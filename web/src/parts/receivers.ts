@@ -30,7 +30,13 @@ const TITLES: Record<string, [title: string, note: string]> = {
   sofatracer: ['SOFATracer', 'digest logs'],
 }
 
-const TRANSPORTS: Record<string, string> = { grpc: 'gRPC', http: 'HTTP', udp: 'UDP', tcp: 'TCP', file: 'files' }
+const TRANSPORTS: Record<string, string> = {
+  grpc: 'gRPC',
+  http: 'HTTP',
+  udp: 'UDP',
+  tcp: 'TCP',
+  file: 'files',
+}
 
 export function receiverInfo(receiver: Receiver): ReceiverInfo {
   const [title, note] = TITLES[receiver.name] ?? [receiver.name, '']
