@@ -214,6 +214,17 @@ def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop
     expect(page.get_by_text("there are more")).to_be_visible()
 
 
+def test_where_nothing_matches_the_spelling_that_there_is_is_offered(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=status%3Derror+service%3D{shop.service.upper()}")
+    nothing = page.get_by_role("region", name="No match")
+    expect(nothing).to_contain_text(f"Without service={shop.service.upper()}")
+    assert violations(page) == []
+    nothing.get_by_role("link", name=f"service={shop.service}", exact=True).click()
+    expect(rows_of(page).first).to_contain_text("POST /pay")
+
+
 def test_traces_of_one_span_are_left_out_on_demand(server: Server, open_page: OpenPage) -> None:
     service, trace_id = fresh_name("worker"), new_trace_id()
     task = span(trace_id, name="process task")

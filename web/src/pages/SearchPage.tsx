@@ -3,7 +3,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-qu
 import { useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { Link } from 'wouter'
 import { ApiError, api } from '../api/client'
-import type { Status, TraceSummary } from '../api/types'
+import type { Excluded, Status, TraceSummary } from '../api/types'
 import { announce, useReady } from '../app/announce'
 import { loadTracePage } from '../app/parts'
 import { queryErrorStore } from '../app/queryError'
@@ -11,6 +11,7 @@ import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/se
 import { useShortcuts } from '../app/shortcuts'
 import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
+import { respelled, withoutCondition } from '../model/excluded'
 import { formatAgo, isoTime, plural } from '../model/format'
 import { lengthConditions, type Selection } from '../model/heat'
 import {
@@ -348,7 +349,12 @@ function Results({
             ) : null}
           </div>
         ) : null}
-        {isSettled && traces.length === 0 && !badQuery && sel === null ? <NoMatch state={state} /> : null}
+        {isSettled && traces.length === 0 && !badQuery && sel === null ? (
+          <NoMatch
+            state={state}
+            excluded={matches.isPlaceholderData ? null : (matches.data?.summary.excluded ?? null)}
+          />
+        ) : null}
         {isSettled && traces.length === 0 && !badQuery && sel !== null ? (
           <section className="blank" aria-label="No match in the selection">
             <h2>No trace in the selection</h2>
@@ -404,8 +410,8 @@ function NewerTraces({
   )
 }
 
-/** The query in words and the nearest time that has matches. */
-function NoMatch({ state }: { state: SearchState }) {
+/** The query in words, which condition excludes most and how it may be meant, and the nearest time that has matches. */
+function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded | null }) {
   const isNarrowed = state.from !== 'all' || state.to !== 'now'
   const nearest = useQuery({
     queryKey: ['nearest', state.q],
@@ -427,6 +433,7 @@ function NoMatch({ state }: { state: SearchState }) {
         )}
         .
       </p>
+      {excluded === null ? null : <WhatExcludes state={state} excluded={excluded} />}
       {isNarrowed && last ? (
         <p>
           Last match {formatAgo(last.start_unix_nano)} ·{' '}
@@ -440,6 +447,38 @@ function NoMatch({ state }: { state: SearchState }) {
         </p>
       )}
     </section>
+  )
+}
+
+function WhatExcludes({ state, excluded }: { state: SearchState; excluded: Excluded }) {
+  const { condition, matched_without: matched, nearest, nearest_is: what } = excluded
+  const better = respelled(state.q, excluded)
+  const without = withoutCondition(state.q, excluded)
+  const would = `${plural(matched, 'trace')} ${matched === 1 ? 'matches' : 'match'}`
+  return (
+    <>
+      <p>
+        Without <code>{condition}</code>{' '}
+        {without === null ? would : <Link href={searchPath({ ...state, q: without })}>{would}</Link>}.
+      </p>
+      {nearest === null ? null : (
+        <p>
+          {better === null ? (
+            <>
+              There is the {what} <code>{nearest}</code>.
+            </>
+          ) : (
+            <>
+              Did you mean{' '}
+              <Link href={searchPath({ ...state, q: better.q })}>
+                <code>{better.condition}</code>
+              </Link>
+              ?
+            </>
+          )}
+        </p>
+      )}
+    </>
   )
 }
 
