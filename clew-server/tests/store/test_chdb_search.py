@@ -377,6 +377,7 @@ def test_every_statement_is_understood_by_the_engine(opened: Any, name: str) -> 
         "BESIDE": "max(1)",
         "TABLE_NAME": "spans",
         "IDS": "(SELECT toFixedString('',16))",
+        "MEMBERS": queries.part("members", TRACE_SETS="1", TRACE_CONDITIONS="1", FAILED_SPANS="1"),
     }
     unbound = re.sub(r"\{\w+:[^}]+\}", "'1'", queries.statement(name, **words))
     assert opened.ask("EXPLAIN AST " + unbound)

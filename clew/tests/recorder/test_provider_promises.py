@@ -30,7 +30,7 @@ server.bind(("127.0.0.1", 0))
 if os.environ["COLLECTOR_IS"] == "hanging":
     server.listen()
 batch = BatchOptions(
-    schedule_delay_s=60, max_queue_spans=1_000_000, max_queue_bytes=LIMIT, max_batch_bytes=1 << 20, timeout_s=0.1,
+    schedule_delay_s=60, max_queue_spans=1_000_000, max_queue_bytes=LIMIT, max_batch_bytes=1 << 20, timeout_s=0.5,
     retry_for_s=float(os.environ["RETRY_FOR_S"]), when_full=os.environ["WHEN_FULL"],
 )
 
@@ -54,9 +54,10 @@ first.shutdown(0.5)
 provider = make()
 before = rss()
 record(provider, 5 * LIMIT // SPAN_BYTES)
+# A slow machine may hardly record faster than the batches are given up.
+while provider.stats()["dropped"].get("buffer_full", 0) <= LIMIT // SPAN_BYTES:
+    record(provider, LIMIT // SPAN_BYTES)
 grown = rss() - before
-dropped = provider.stats()["dropped"]["buffer_full"]
-assert dropped > LIMIT // SPAN_BYTES, dropped
 provider.shutdown(0)
 server.close()
 print(grown / LIMIT)
