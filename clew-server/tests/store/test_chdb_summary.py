@@ -200,3 +200,25 @@ def test_a_key_with_many_values_is_no_facet(shop: Any, monkeypatch: pytest.Monke
         one for one, values in facets_of(known.traces, None).items() if len(values) <= 3 or one[0] == "language"
     }
     assert set(counted(summaries.summary(Search(), None))) == expected
+
+
+def test_traces_that_arrive_while_they_are_counted_make_no_facet_larger_than_all(
+    opened: Any, shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last of this file: its spans are none of those that the others count by hand.
+    summaries, known = shop
+    facets_of = summaries._facets
+
+    def later(*args: Any) -> Any:
+        _, requests = made(random.Random(22), 20)
+        opened.put(requests)
+        return facets_of(*args)
+
+    monkeypatch.setattr(summaries, "_facets", later)
+    summary = summaries.summary(Search(), Box(0, 1 << 62, 0, 1 << 62))
+    assert summary.totals.matched == len(known.traces)
+    values = [value for facet in summary.facets for value in facet.values]
+    assert values
+    assert max(value.traces for value in values) == summary.totals.matched
+    assert max(value.failed for value in values) <= summary.totals.failed
+    assert max(value.selected for value in values) <= summary.totals.selected

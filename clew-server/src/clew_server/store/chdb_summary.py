@@ -182,9 +182,14 @@ class ChdbSummary:
         found: dict[tuple[FacetPlace, str], list[FacetValue]] = {}
         for place, key, value, count, failed, selected in rows:
             text = _WORDS[key][int(value)] if place == "language" and key in _WORDS else value
-            found.setdefault((place, key), []).append(FacetValue(text, int(count), int(failed), int(selected)))
+            found.setdefault((place, key), []).append(_counted(text, totals, int(count), int(failed), int(selected)))
         is_few = {place_key: place_key[0] == "language" or len(found[place_key]) <= MOST_VALUES for place_key in found}
         return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
+
+
+def _counted(value: str, of: Totals, traces: int, failed: int, selected: int) -> FacetValue:
+    """A value's figures. Spans that arrived after the totals were asked for may have made them larger than those."""
+    return FacetValue(value, min(traces, of.matched), min(failed, of.failed), min(selected, of.selected))
 
 
 def _members(chosen: Chosen, window: str, box: Box | None) -> tuple[dict[str, str], str]:
