@@ -140,6 +140,10 @@ def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
     elif transport == "tcp":
         with socket.create_connection((host, int(port)), timeout=120) as frames:
             yield lambda body: frames.sendall(one.framed(body))
+            # A close with answers unread would reset the connection, and the server loses what it has not read.
+            frames.shutdown(socket.SHUT_WR)
+            while frames.recv(1 << 16):
+                pass
     else:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             datagrams.connect((host, int(port)))
