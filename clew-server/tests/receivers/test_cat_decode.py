@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +22,13 @@ from clew.otlp.encode import varint
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.cat import frames, meaning, spans, tree
 from clew_server.receivers.cat.decoder import decode
-from clew_server.receivers.contract import Frame, Head, OtlpBatch
+from clew_server.receivers.contract import Frame, Head
 from clew_server.testing import cat
 from clew_server.testing.cat import Header, Record, event, remote_call, transaction
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/cat"
 DOCS = Path(__file__).parents[3] / "docs/receivers/cat.md"
@@ -43,22 +46,6 @@ CODECS: dict[str, Callable[..., bytes]] = {
     ),
 }
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-
-
-def spans_of(batch: OtlpBatch) -> list[Span]:
-    assert batch.request == ExportTraceServiceRequest.FromString(batch.request).SerializeToString(), "not canonical"
-    found = ExportTraceServiceRequest.FromString(batch.request)
-    return [s for r in found.resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def plain(value: Any) -> Any:
-    return getattr(value, value.WhichOneof("value"))
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: plain(one.value) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
 
 
 def decoded(*records: Sequence[Record], codec: Callable[..., bytes] = cat.native, **header: str) -> dict[str, Span]:
@@ -90,11 +77,7 @@ def test_what_a_real_client_sends_becomes_this_otlp(name: str) -> None:
         batch = decode(found.spans, NONE)
         assert (batch.received, dict(batch.rejected)) == (sent[4:], {})
         made.append(to_json.request(batch.request) if batch.spans else {"dropped": dict(batch.dropped)})
-    shown = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", made)
 
 
 @every_codec

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp import to_json
@@ -25,6 +24,10 @@ from clew_server.receivers.datadog.decoder import decode
 from clew_server.receivers.datadog.payload import MAX_SPAN_BYTES, MAX_STRINGS
 from clew_server.receivers.datadog.spans import MAX_PARTS
 from clew_server.testing import datadog
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/datadog"
 DOCS = Path(__file__).parents[3] / "docs/receivers/datadog.md"
@@ -56,28 +59,6 @@ FORMS: dict[str, Callable[[Any], OtlpBatch]] = {
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
-def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
-    assert found.request == ExportTraceServiceRequest.FromString(found.request).SerializeToString(), "not canonical"
-    return ExportTraceServiceRequest.FromString(found.request)
-
-
-def spans_of(found: OtlpBatch) -> list[Span]:
-    return [s for r in request_of(found).resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def plain(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(one) for one in value.array_value.values]
-    return None if kind is None else getattr(value, kind)
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: plain(one.value) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
-
-
 def one_span(**fields: Any) -> Span:
     (span,) = spans_of(FORMS["v0.4"]([[datadog.span(TRACE_ID, 7, **fields)]]))
     return span
@@ -88,11 +69,7 @@ def test_what_a_real_client_sends_becomes_this_otlp(name: str) -> None:
     sent = bytes.fromhex((GOLDEN / f"{name}.hex").read_text(encoding="utf-8"))
     found = decode(sent, head(name.partition("-")[0]))
     assert (found.received, dict(found.rejected)) == (sent, {})
-    shown = json.dumps(to_json.request(found.request), indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", to_json.request(found.request))
 
 
 @every_form

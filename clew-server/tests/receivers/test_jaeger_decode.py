@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp import to_json
@@ -24,6 +22,10 @@ from clew_server.receivers.jaeger.batch import decode_binary, decode_compact, de
 from clew_server.receivers.jaeger.post_spans import decode_post_spans
 from clew_server.receivers.jaeger.tags import TAG
 from clew_server.testing import jaeger
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/jaeger"
 THRIFT = Head(content_type="application/x-thrift")
@@ -77,28 +79,6 @@ SHOP = jaeger.Batch(
 )
 
 
-def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
-    assert found.request == ExportTraceServiceRequest.FromString(found.request).SerializeToString(), "not canonical"
-    return ExportTraceServiceRequest.FromString(found.request)
-
-
-def spans_of(found: OtlpBatch) -> list[Span]:
-    return [s for r in request_of(found).resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def plain(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(one) for one in value.array_value.values]
-    return None if kind is None else getattr(value, kind)
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: plain(one.value) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
-
-
 def one_span(decode: Decode, **fields: Any) -> Span:
     (span,) = spans_of(decode(jaeger.Batch("svc", [jaeger.Span(TRACE_ID, 7, **fields)])))
     return span
@@ -109,11 +89,7 @@ def test_what_a_real_client_sends_becomes_this_otlp(name: str) -> None:
     sent = bytes.fromhex((GOLDEN / f"{name}.hex").read_text(encoding="utf-8"))
     found = BY_NAME[name.partition("-")[0]](sent)
     assert (found.received, dict(found.rejected)) == (sent, {})
-    shown = json.dumps(to_json.request(found.request), indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", to_json.request(found.request))
 
 
 def test_every_form_of_a_batch_becomes_the_same_otlp() -> None:

@@ -7,12 +7,11 @@ one stream.
 from __future__ import annotations
 
 import json
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp import to_json
@@ -24,26 +23,15 @@ from clew_server.receivers.opencensus.export import MAX_NODE_BYTES, MessageDecod
 from clew_server.testing import opencensus
 from clew_server.testing.opencensus import message, text, time
 
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, request_of, spans_of
+
 GOLDEN = Path(__file__).parent / "golden/opencensus"
 HEAD = Head()
 TRACE_ID = bytes.fromhex("96ac6e089b6ed559073b275eb478e41d")
 SPAN_ID = bytes.fromhex("7b2cf876a209e683")
 START_NS = 1_795_415_211_795_788_001
-
-
-def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
-    assert found.request == ExportTraceServiceRequest.FromString(found.request).SerializeToString(), "not canonical"
-    return ExportTraceServiceRequest.FromString(found.request)
-
-
-def spans_of(found: OtlpBatch) -> list[Span]:
-    return [s for r in request_of(found).resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
 
 
 def one_span(**fields: Any) -> Span:
@@ -71,11 +59,7 @@ def test_what_a_real_client_sends_becomes_this_otlp(name: str) -> None:
         found = decode(bytes.fromhex(line), HEAD)
         assert dict(found.rejected) == {}
         shown.append(to_json.request(found.request))
-    written = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(written, encoding="utf-8")
-    assert written == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", shown)
 
 
 def test_a_span_keeps_all_it_says() -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ from clew_server.receivers.pinpoint.collector_json import decode_span
 from clew_server.receivers.pinpoint.frames import CollectorFrames, frame
 from clew_server.testing import pinpoint
 from clew_server.testing.pinpoint import Chunk, Event, Span
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden
 
 GOLDEN = Path(__file__).parent / "golden/pinpoint"
 META = "/v1.Metadata/"
@@ -92,19 +96,6 @@ class Agent:
         return trace_from_spans(stored, known=known or self.facts)
 
 
-def plain(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(one) for one in value.array_value.values]
-    return None if kind is None else getattr(value, kind)
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: plain(one.value) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
-
-
 def tree(trace: Trace) -> dict[str, str]:
     """The name of each span, and that of its parent; `-` for none, `?` for one that is missing."""
     names = [trace.name_of(row) for row in range(len(trace))]
@@ -121,11 +112,7 @@ def test_what_a_real_agent_sends_becomes_this_otlp(name: str) -> None:
     for method, message in sent["messages"]:
         agent.send(method, bytes.fromhex(message))
     assert all(not batch.rejected for batch in agent.batches)
-    shown = json.dumps(to_json.request(agent.request().SerializeToString()), indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.otlp.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.otlp.json", to_json.request(agent.request().SerializeToString()))
 
 
 def test_a_span_says_who_asked_for_what_and_where() -> None:

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp import to_json
@@ -23,34 +22,16 @@ from clew_server.receivers.sentry.decoder import OTHERS, decode
 from clew_server.testing import sentry
 from clew_server.testing.stand import ReceiverStand
 
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, request_of, spans_of
+
 GOLDEN = Path(__file__).parent / "golden/sentry"
 DOCS = Path(__file__).parents[3] / "docs/receivers/sentry.md"
 HEAD = Head("/api/7/envelope/", headers={"host": "clew:8969"}, parts={"project": "7"})
 STORE = Head("/api/7/store/", parts={"project": "7"})
 TRACE, ROOT, CHILD = "96ac6e089b6ed559073b275eb478e41d", "a4b1c2d3e4f50617", "b3c4d5e6f7081929"
 START_NS = 1_795_415_211_795_788_000
-
-
-def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
-    assert found.request == ExportTraceServiceRequest.FromString(found.request).SerializeToString(), "not canonical"
-    return ExportTraceServiceRequest.FromString(found.request)
-
-
-def spans_of(found: OtlpBatch) -> list[Span]:
-    return [s for r in request_of(found).resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def plain(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(one) for one in value.array_value.values]
-    return None if kind is None else getattr(value, kind)
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: plain(one.value) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
 
 
 def sent(*items: tuple[str, Any]) -> OtlpBatch:
@@ -88,11 +69,7 @@ def test_what_a_real_client_sends_becomes_this_otlp(name: str) -> None:
     body = (GOLDEN / f"{name}.envelope").read_bytes()
     found = decode(body, HEAD)
     assert (found.received, dict(found.rejected)) == (body, {})
-    shown = json.dumps(to_json.request(found.request), indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", to_json.request(found.request))
 
 
 # -- transactions and their spans ---------------------------------------------------------------------------------------

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew import ids
@@ -33,6 +32,10 @@ from clew_server.receivers.skywalking.segments_json import (
     properties_of_json,
 )
 from clew_server.testing import skywalking as sent
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/skywalking"
 DOCS = Path(__file__).parents[3] / "docs/receivers/skywalking.md"
@@ -60,17 +63,6 @@ class Known:
         return {fact.key: fact.value for fact in self._facts if fact.agent == agent}
 
 
-def request_of(batch: OtlpBatch) -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest.FromString(batch.request)
-    assert request.SerializeToString() == batch.request
-    return request
-
-
-def spans_of(batch: OtlpBatch) -> list[Span]:
-    request = request_of(batch)
-    return [span for one in request.resource_spans for scope in one.scope_spans for span in scope.spans]
-
-
 def only(batch: OtlpBatch) -> Span:
     (span,) = spans_of(batch)
     return span
@@ -80,26 +72,13 @@ def one_span(**fields: Any) -> Span:
     return only(decode_segment(sent.segment(sent.Segment(TRACE, SEGMENT, [sent.Span(**fields)])), HEAD))
 
 
-def attributes_of(item: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for one in item.attributes:
-        assert one.key not in found, one.key
-        value = getattr(one.value, one.value.WhichOneof("value"))
-        found[one.key] = [v.string_value for v in value.values] if one.value.HasField("array_value") else value
-    return found
-
-
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.hex")))
 def test_what_real_agents_send_becomes_otlp_as_reviewed(name: str) -> None:
     body = bytes.fromhex((GOLDEN / f"{name}.hex").read_text(encoding="utf-8"))
     decode = decode_segment_json if name.startswith("json") else decode_segment
     found = decode(body, HEAD)
     assert (found.received, dict(found.rejected)) == (body, {})
-    shown = json.dumps(to_json.request(found.request), indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(GOLDEN / f"{name}.json", to_json.request(found.request))
 
 
 def test_the_segments_of_one_trace_join_across_processes() -> None:

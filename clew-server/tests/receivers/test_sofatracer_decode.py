@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.ids import parent_id_from_eagleeye, span_id_to_eagleeye, trace_id_from_eagleeye
 from clew.otlp import to_json
 from clew_server.errors import BadInput, TooLarge
-from clew_server.receivers.contract import Head, OtlpBatch
+from clew_server.receivers.contract import Head
 from clew_server.receivers.files.contract import Notes
 from clew_server.receivers.files.read import read
 from clew_server.receivers.sofatracer import decoder
@@ -29,25 +28,14 @@ from clew_server.receivers.sofatracer.records import MAX_RECORD_BYTES, whole_byt
 from clew_server.testing import sofatracer
 from clew_server.testing.sofatracer import BEGAN_MS, COMPACT, HTTP_SERVER, TRACE, as_json, common, compact
 
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from decoded import attributes_of, check_golden, spans_of
+
 GOLDEN = Path(__file__).parent / "golden/sofatracer"
 DOCS = Path(__file__).parents[3] / "docs/receivers/sofatracer.md"
 LOGS = sorted(GOLDEN.glob("*/*-digest.log"))
 OUR_SPAN = bytes.fromhex("00f067aa0ba902b7")
-
-
-def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
-    assert found.request == ExportTraceServiceRequest.FromString(found.request).SerializeToString(), "not canonical"
-    return ExportTraceServiceRequest.FromString(found.request)
-
-
-def spans_of(found: OtlpBatch) -> list[Span]:
-    return [s for r in request_of(found).resource_spans for c in r.scope_spans for s in c.spans]
-
-
-def attributes_of(what: Any) -> dict[str, Any]:
-    found = {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in what.attributes}
-    assert len(found) == len(what.attributes), "a key twice"
-    return found
 
 
 def one_span(line: bytes, file: str = "") -> Span:
@@ -79,11 +67,7 @@ def test_what_a_real_sofatracer_writes_becomes_this_otlp(log: Path, zone: Any) -
     sent = log.read_bytes()
     found = decode(sent, Head(path=log.name))
     assert (found.received, dict(found.rejected)) == (sent, {})
-    shown = json.dumps(to_json.request(found.request), indent=1, ensure_ascii=False) + "\n"
-    golden = log.with_suffix(".json")
-    if os.environ.get("CLEW_GOLDEN") == "write":
-        golden.write_text(shown, encoding="utf-8")
-    assert shown == golden.read_text(encoding="utf-8")
+    check_golden(log.with_suffix(".json"), to_json.request(found.request))
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: f"{path.parent.name}-{path.stem}")

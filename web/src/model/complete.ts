@@ -1,5 +1,5 @@
 /** What may be written next in a query: what is being typed where the cursor stands, and the text once a suggestion is taken. */
-import { attributeKey, quoted } from './query'
+import { attributeKey, OPERATOR_WORDS, quoted } from './query'
 import { isWord, tokensOf, unquote, type Token } from './scanner'
 
 /** What is being typed, and which part of the text it takes up. */
@@ -73,18 +73,7 @@ const KEYS: Record<string, KeyOfLanguage> = {
   'trace.id': { operators: WORD, note: 'id of the trace, or its beginning and *' },
 }
 
-const OPERATOR_NOTES: Record<string, string> = {
-  '=': 'is',
-  '!=': 'is not',
-  '>': 'over',
-  '>=': 'at least',
-  '<': 'under',
-  '<=': 'at most',
-  '=~': 'matches a regular expression',
-  '!~': 'does not match',
-  in: 'is one of',
-  exists: 'is there',
-}
+const OPERATOR_NOTES: Record<string, string> = { ...OPERATOR_WORDS, '=~': 'matches a regular expression' }
 
 function keyOf(key: string): KeyOfLanguage | undefined {
   return Object.hasOwn(KEYS, key) ? KEYS[key] : undefined

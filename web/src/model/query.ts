@@ -127,7 +127,8 @@ export function withSinglesHidden(text: string, isHidden: boolean): string {
   return isHidden ? withPart(text, LONGER, true) : withoutParts(text, isLonger)
 }
 
-const COMPARISON: Record<string, string> = {
+/** What an operator says between a key and a value. */
+export const OPERATOR_WORDS: Record<string, string> = {
   '=': 'is',
   '!=': 'is not',
   '>': 'over',
@@ -162,7 +163,7 @@ function termInWords({ key, operator, values }: Term): string {
   if (operator === '') return `a name with ${values[0]}`
   const value = values.join(' or ')
   if (key === 'status' && operator === '=' && value === 'error') return 'failed'
-  const name = `${NAMES[key] ?? key} ${COMPARISON[operator] ?? operator}`
+  const name = `${NAMES[key] ?? key} ${OPERATOR_WORDS[operator] ?? operator}`
   return operator === 'exists' ? name : `${name} ${value === '' ? 'empty' : value}`
 }
 

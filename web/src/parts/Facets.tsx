@@ -1,6 +1,6 @@
 /** What the traces share: for each value its part of the selection as a bar, and of all others as a tick. A click adds it to the query. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { useEffect, useId, useRef, useState, type FormEvent } from 'react'
+import { useState } from 'react'
 import { api } from '../api/client'
 import type { Summary } from '../api/types'
 import { MOST_COLUMNS, type SearchState } from '../app/url'
@@ -17,6 +17,7 @@ import { formatCount, formatPercent, plural, visibleName } from '../model/format
 import { attributeKey } from '../model/query'
 import type { Range } from '../model/range'
 import { unquote } from '../model/scanner'
+import { AttributeKeyForm } from './AttributeKeyForm'
 import { Icon } from './icons'
 
 /** Values of a facet until more are asked for, and open facets. */
@@ -245,38 +246,14 @@ function AnyAttribute({ range, onAdd }: { range: Range; onAdd: (key: string) => 
 }
 
 function AttributeForm({ range, onAdd }: { range: Range; onAdd: (key: string) => void }) {
-  const [key, setKey] = useState('')
-  const list = useId()
   const known = useAttributeKeys(range)
-  const add = (event: FormEvent) => {
-    event.preventDefault()
-    const wanted = key.trim()
-    if (wanted !== '') onAdd(known.some(({ text }) => text === wanted) ? wanted : attributeKey(wanted))
-  }
-  const box = useRef<HTMLInputElement>(null)
-  useEffect(() => box.current?.focus(), [])
   return (
-    <form className="facet-form" onSubmit={add}>
-      <input
-        ref={box}
-        className="input"
-        list={list}
-        aria-label="Key of an attribute"
-        placeholder="http.route"
-        maxLength={200}
-        value={key}
-        onChange={(event) => setKey(event.target.value)}
-      />
-      <datalist id={list}>
-        {known
-          .filter(({ count }) => count !== null)
-          .map(({ text }) => (
-            <option key={text} value={text} />
-          ))}
-      </datalist>
-      <button type="submit" className="button">
-        Add
-      </button>
-    </form>
+    <AttributeKeyForm
+      label="Key of an attribute"
+      className="facet-form"
+      isFocused
+      keys={known.filter(({ count }) => count !== null).map(({ text }) => text)}
+      onAdd={(key) => onAdd(known.some(({ text }) => text === key) ? key : attributeKey(key))}
+    />
   )
 }

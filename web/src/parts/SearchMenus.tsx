@@ -1,5 +1,5 @@
 /** The menus above the list: saved searches, one more column, the rows as a file. */
-import { useId, useRef, useState, type FormEvent } from 'react'
+import { useRef, useState, type FormEvent } from 'react'
 import { Link } from 'wouter'
 import { api } from '../api/client'
 import type { TraceSummary } from '../api/types'
@@ -11,6 +11,7 @@ import { MOST_COLUMNS, type SearchState } from '../app/url'
 import { plural } from '../model/format'
 import { rowsAsCsv, rowsAsJson, type ListedTrace } from '../model/rowsFile'
 import { unquote } from '../model/scanner'
+import { AttributeKeyForm } from './AttributeKeyForm'
 import { download } from './download'
 import { IconButton } from './IconButton'
 import { Menu } from './Menu'
@@ -104,41 +105,19 @@ export function ColumnMenu({ state, onColumns }: ColumnProps) {
 
 function ColumnForm({ state, onColumns }: ColumnProps) {
   const { from, to, cols } = state
-  const [key, setKey] = useState('')
-  const list = useId()
   const known = useAttributeKeys({ from, to })
   // Those without a count are keys of the language; of events and links there are no columns.
   const attributes = known
     .filter(({ text, count }) => count !== null && !/^(event|link|scope)\./.test(text))
     .map(({ text }) => unquote(text.replace(/^resource\./, '')))
-  const add = (event: FormEvent) => {
-    event.preventDefault()
-    const wanted = key.trim()
-    if (wanted === '') return
-    onColumns([...new Set([...cols, wanted])].slice(-MOST_COLUMNS))
-    setKey('')
-  }
   return (
     <>
-      <form className="menu-row" onSubmit={add}>
-        <input
-          className="input"
-          list={list}
-          aria-label="Key of the attribute"
-          placeholder="http.route"
-          maxLength={200}
-          value={key}
-          onChange={(event) => setKey(event.target.value)}
-        />
-        <datalist id={list}>
-          {attributes.map((one) => (
-            <option key={one} value={one} />
-          ))}
-        </datalist>
-        <button type="submit" className="button">
-          Add
-        </button>
-      </form>
+      <AttributeKeyForm
+        label="Key of the attribute"
+        className="menu-row"
+        keys={attributes}
+        onAdd={(key) => onColumns([...new Set([...cols, key])].slice(-MOST_COLUMNS))}
+      />
       {cols.length === 0 ? null : (
         <ul className="saved" aria-label="Columns">
           {cols.map((one) => (

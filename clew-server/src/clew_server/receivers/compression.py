@@ -53,13 +53,23 @@ def unpacked(
 
 def gunzip(body: bytes, *, grow_to: GrowTo = _without_limit, most_bytes: int = MAX_REQUEST_BYTES) -> bytes:
     """The same for gzip, which may have several members."""
+    return _inflated(body, "gzip", zlib.MAX_WBITS | 16, _MAX_GZIP_MEMBERS, grow_to, most_bytes)
+
+
+def _inflate(body: bytes, *, grow_to: GrowTo, most_bytes: int) -> bytes:
+    """deflate: in the form of zlib, as HTTP wants it, or bare, as some clients send it."""
+    is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    return _inflated(body, "deflate", zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, 1, grow_to, most_bytes)
+
+
+def _inflated(body: bytes, name: str, window_bits: int, most_members: int, grow_to: GrowTo, most_bytes: int) -> bytes:
     out: list[bytes] = []
     size = members = 0
     rest = body
     try:
-        while rest and members < _MAX_GZIP_MEMBERS:
+        while rest and members < most_members:
             members += 1
-            inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            inflate = zlib.decompressobj(window_bits)
             while not inflate.eof:
                 step = min(_STEP_BYTES, most_bytes + 1 - size)
                 grow_to(size + step)
@@ -70,38 +80,13 @@ def gunzip(body: bytes, *, grow_to: GrowTo = _without_limit, most_bytes: int = M
                     raise _too_large(most_bytes)
                 out.append(piece)
                 if not piece and not rest and not inflate.eof:
-                    raise BadInput("the gzip data end too early", code="malformed")
+                    raise BadInput(f"the {name} data end too early", code="malformed")
             # Zero bytes behind the last member are padding (RFC 1952 leaves them to the program; gzip accepts them).
             rest = inflate.unused_data.lstrip(b"\0")
     except zlib.error as error:
-        raise BadInput(f"the body is not gzip: {error}", code="malformed") from error
+        raise BadInput(f"the body is not {name}: {error}", code="malformed") from error
     if rest or not members:
-        raise BadInput("the body is not gzip", code="malformed")
-    return b"".join(out)
-
-
-def _inflate(body: bytes, *, grow_to: GrowTo, most_bytes: int) -> bytes:
-    """deflate: in the form of zlib, as HTTP wants it, or bare, as some clients send it."""
-    is_zlib = len(body) > 1 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
-    inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
-    out: list[bytes] = []
-    size, rest = 0, body
-    try:
-        while not inflate.eof:
-            step = min(_STEP_BYTES, most_bytes + 1 - size)
-            grow_to(size + step)
-            piece = inflate.decompress(rest, step)
-            rest = inflate.unconsumed_tail
-            size += len(piece)
-            if size > most_bytes:
-                raise _too_large(most_bytes)
-            out.append(piece)
-            if not piece and not rest and not inflate.eof:
-                raise BadInput("the deflate data end too early", code="malformed")
-    except zlib.error as error:
-        raise BadInput(f"the body is not deflate: {error}", code="malformed") from error
-    if inflate.unused_data:
-        raise BadInput("the body is not deflate", code="malformed")
+        raise BadInput(f"the body is not {name}", code="malformed")
     return b"".join(out)
 
 
