@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import random
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -18,9 +20,24 @@ from clew_server.model.failed import exceptions, failing_code
 from clew_server.model.families import family
 from clew_server.model.query_tree import And, Braces, Node, Not, Or, Relation, SpanTerm, TraceTerm, Value
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
+from clew_server.query.language.parser import parse
 
 SECOND = 1_000_000_000
 NOW = time.time_ns()
+
+
+def parsed(text: str) -> Node | None:
+    """A query in the server's language, as of `NOW`."""
+    return parse(text, lambda _: NOW)
+
+
+def put_all(opened: Any, requests: Iterable[ExportTraceServiceRequest]) -> None:
+    """Store each request apart, and let answers take as long as a busy machine needs: what is asked is whether they are right."""
+    for request in requests:
+        opened.put([request])
+    reader = opened.store.reader
+    reader.question = functools.partial(reader.question, seconds=300.0)
+
 
 SERVICES = ["cart", "Cart", "payment", "süd 'o\\n", ""]
 NAMES = ["GET /", "GET /pay", "a*b", "50%_\\", "line\nbreak", ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import sys
 from collections import Counter
@@ -16,13 +15,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.families import family
-from clew_server.model.query_tree import Node
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
-from clew_server.query.language.parser import parse
 from clew_server.store import chdb_completion
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
-from evaluator import NOW, SECOND, Known, Row, elements, holds, made, pairs, start_of, text_of
+from evaluator import NOW, SECOND, Known, Row, elements, holds, made, pairs, parsed, put_all, start_of, text_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -32,14 +29,8 @@ ALL = 1_000
 @pytest.fixture(scope="module")
 def shop(opened: Any) -> tuple[Any, Known]:
     known, requests = made(random.Random(11), 60)
-    for request in requests:
-        opened.put([request])
-    opened.store.reader.question = functools.partial(opened.store.reader.question, seconds=300.0)
+    put_all(opened, requests)
     return opened.store.completion, known
-
-
-def parsed(text: str) -> Node | None:
-    return parse(text, lambda _: NOW)
 
 
 def rows_of(known: Known, text: str = "") -> list[Row]:

@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 
 from clew_server.errors import BadInput
-from clew_server.model.query_tree import Node
 from clew_server.model.search import SORTS, Search, Sort
-from clew_server.query.language.parser import parse
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
-from evaluator import NOW, SECOND, Known, duration_of, holds, made, start_of
+from evaluator import NOW, SECOND, Known, duration_of, holds, made, parsed, put_all, start_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,15 +38,8 @@ def count_spans(requests: list[Any]) -> Counter[str]:
 def shop(opened: Any) -> tuple[Any, Known, Counter[str]]:
     known, requests = made(random.Random(3), 45)
     came = [*requests, requests[0], requests[2]]
-    for request in came:
-        opened.put([request])
-    reader = opened.store.reader
-    reader.question = functools.partial(reader.question, seconds=300.0)
-    return reader, known, count_spans(came)
-
-
-def parsed(text: str) -> Node | None:
-    return parse(text, lambda _: NOW)
+    put_all(opened, came)
+    return opened.store.reader, known, count_spans(came)
 
 
 def pages(reader: Any, search: dict[str, Any]) -> list[str]:

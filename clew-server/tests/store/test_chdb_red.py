@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import sys
 from collections import defaultdict
@@ -14,13 +13,12 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.analysis.range_findings import failing_finding, slower_finding
-from clew_server.model.query_tree import Node, SpanTerm
+from clew_server.model.query_tree import SpanTerm
 from clew_server.model.red import Red, RedAsked
 from clew_server.model.search import Search
-from clew_server.query.language.parser import parse
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
-from evaluator import NOW, SECOND, Known, Row, holds, made, pairs, text_of
+from evaluator import NOW, SECOND, Known, Row, holds, made, pairs, parsed, put_all, text_of
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,14 +31,8 @@ TO = NOW // MINUTE * MINUTE + MINUTE
 @pytest.fixture(scope="module")
 def shop(opened: Any) -> tuple[Any, Known]:
     known, requests = made(random.Random(31), 40)
-    for request in requests:
-        opened.put([request])
-    opened.store.reader.question = functools.partial(opened.store.reader.question, seconds=300.0)
+    put_all(opened, requests)
     return opened.store.red, known
-
-
-def parsed(text: str) -> Node | None:
-    return parse(text, lambda _: NOW)
 
 
 def by_hand(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import random
 import re
@@ -19,7 +18,7 @@ from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.query.language.parser import parse
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
-from evaluator import ATTRIBUTES, KEYS, NAMES, NOW, SECOND, SERVICES, Known, elements, holds, made, text_of
+from evaluator import ATTRIBUTES, KEYS, NAMES, NOW, SECOND, SERVICES, Known, elements, holds, made, put_all, text_of
 
 QUERIES = int(os.environ.get("CLEW_QUERIES", "30"))
 FIRST_SEED = int(os.environ.get("CLEW_SEED", "0"))
@@ -129,12 +128,8 @@ def drawn(chance: random.Random, ids: list[str]) -> str:
 @pytest.fixture(scope="module")
 def shop(opened: Any) -> tuple[Any, Known]:
     known, requests = made(random.Random(5), 400)
-    for request in requests:
-        opened.put([request])
-    # A machine that is busy may take longer than an answer may: what is asked here is whether it is right.
-    reader = opened.store.reader
-    reader.question = functools.partial(reader.question, seconds=300.0)
-    return reader, known
+    put_all(opened, requests)
+    return opened.store.reader, known
 
 
 def expected(known: Known, node: Node | None) -> list[str]:
