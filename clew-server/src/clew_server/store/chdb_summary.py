@@ -25,7 +25,7 @@ from clew_server.store.orders import bounds
 from clew_server.store.where.failed import FAILED
 
 FACET_SPANS: Final = 200_000
-"""Spans that facets are counted in at most, by the minutes they start in: 100,000 take about a second (bench/query)."""
+"""Spans that facets are counted in at most, by the minutes they start in: 100,000 take one and a half seconds (bench/query)."""
 MOST_VALUES: Final = 100
 """A key with more different values is no facet."""
 _MAX_KEYS: Final = 200
