@@ -470,6 +470,41 @@ def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
     expect(rows_of(page)).to_have_count(40, timeout=30_000)
 
 
+def test_single_traces_are_points_on_the_heatmap_and_one_is_opened_by_a_click(
+    server: Server, bank: str, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{bank}")
+    page.get_by_role("group", name="Matches as").get_by_role("button", name="Points").click()
+    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=30_000)
+    assert "view=points" in page.url
+    assert violations(page) == []
+    where = page.get_by_role("application").bounding_box()
+    assert where is not None
+    canvas = page.locator(".heat-host canvas")
+    for x in range(60, int(where["width"]), 5):  # the slow ones, all of which failed, are the topmost
+        page.mouse.move(where["x"] + x, where["y"] + 10)
+        if "failed" in (canvas.get_attribute("title") or ""):
+            break
+    title = canvas.get_attribute("title") or ""
+    assert title.startswith("2.00 s, failed, ")
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url(f"**/trace/{title.removeprefix('2.00 s, failed, ').removesuffix('…')}*")
+    page.go_back()
+    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=30_000)
+
+
+def test_a_version_that_came_up_is_marked_on_the_heatmap(server: Server, open_page: OpenPage) -> None:
+    service, now = fresh_name("ledger"), time.time_ns()
+    for version, ago in (("1.0", 1_200), ("1.1", 600)):
+        spans = [span(name="POST /pay", start_unix_nano=now - ago * 1_000 * MS)]
+        server.export(request(service, spans, resource={"service.version": version}))
+    server.flush()
+    page = open_page(server, f"/search?q=service%3D{service}")
+    chart = page.get_by_role("application", name=re.compile(rf"2 traces, 0 failed.*; new version: {service} 1\.1$"))
+    expect(chart).to_be_visible(timeout=30_000)
+
+
 def test_on_a_phone_the_table_and_the_facets_are_behind_buttons(server: Server, bank: str, open_page: OpenPage) -> None:
     page = open_page(server, f"/search?q=service%3D{bank}", width=360)
     page.get_by_role("application").wait_for()

@@ -158,6 +158,7 @@ class App:
             values=self._store.values,
             completion=self._store.completion,
             summaries=self._store.summaries,
+            versions=self._store.versions,
             red=self._store.red,
             known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from clew_server.model.families import FAMILIES
+from clew_server.model.points import Point
 from clew_server.model.search import Search
 from clew_server.model.summary import Box, Summary, Totals
 from clew_server.store import chdb_summary
@@ -138,6 +139,10 @@ def check(summary: Summary, traces: Traces, box: Box | None) -> None:
     assert list(summary.heatmap.cells) == cells_of(summary, traces)
 
 
+def points_of(traces: Traces) -> list[Point]:
+    return [Point(start_of(rows), duration_of(rows), has_failed(rows), one) for one, rows in traces.items()]
+
+
 def counted(summary: Summary) -> dict[tuple[str, str], dict[str, tuple[int, int, int]]]:
     for facet in summary.facets:
         counts = [value.traces for value in facet.values]
@@ -201,6 +206,27 @@ def test_a_key_with_many_values_is_no_facet(shop: Any, monkeypatch: pytest.Monke
         one for one, values in facets_of(known.traces, None).items() if len(values) <= 3 or one[0] == "language"
     }
     assert set(counted(summaries.summary(Search(), None))) == expected
+
+
+@pytest.mark.parametrize("text", QUERIES)
+def test_points_are_the_traces_that_match(shop: Any, text: str) -> None:
+    summaries, known = shop
+    found = summaries.points(Search(where=parsed(text)), 5_000)
+    assert found.complete, found.reason
+    assert sorted(found.points) == sorted(points_of(matching(known, text)))
+
+
+def test_of_more_traces_than_fit_all_that_failed_are_points_and_the_same_others_each_time(shop: Any) -> None:
+    summaries, known = shop
+    every = points_of(known.traces)
+    failed = {one for one in every if one.has_failed}
+    limit = (len(failed) + len(every)) // 2
+    found = summaries.points(Search(), limit)
+    assert len(failed) < limit == len(found.points)
+    assert not found.complete
+    assert failed < set(found.points) <= set(every)
+    assert found == summaries.points(Search(), limit)
+    assert all(one.has_failed for one in summaries.points(Search(), len(failed) // 2).points)
 
 
 def test_traces_that_arrive_while_they_are_counted_make_no_facet_larger_than_all(

@@ -8,12 +8,14 @@ import type {
   FoundSpans,
   KeyValues,
   Page,
+  Points,
   QueryKeys,
   Skeleton,
   SpanValues,
   Status,
   Summary,
   TraceAnswer,
+  Versions,
 } from './types'
 
 /** An answer that is not the asked one, or none at all (`status` 0). */
@@ -168,6 +170,12 @@ export const api = {
     if (sel !== null) params.set('sel', `${sel.t0},${sel.t1},${sel.d0},${sel.d1}`)
     return call<Summary>(`traces/summary?${params}`, { signal })
   },
+  /** Single traces that match, as points. */
+  points: (query: TraceQuery, signal?: AbortSignal) =>
+    call<Points>(`traces/points?${traceParams(query)}`, { signal }),
+  /** Versions of services first seen in a time. */
+  versions: ({ from, to }: Pick<TraceQuery, 'from' | 'to'>, signal?: AbortSignal) =>
+    call<Versions>(`versions?${traceParams({ q: '', from, to })}`, { signal }),
   /** Keys that a query may ask for, as it writes them. */
   keys: (query: CompletionQuery, signal?: AbortSignal) =>
     call<QueryKeys>(`keys?${completionParams(query)}`, { signal }),

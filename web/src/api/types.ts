@@ -254,6 +254,30 @@ export interface Summary {
   reason: string | null
 }
 
+export interface Points {
+  trace_id: string[]
+  start_unix_nano: string[]
+  duration_ns: string[]
+  /** 1: the trace holds a failed span */
+  failed: number[]
+  /** false: there are more; those that failed come first, of the others a sample */
+  complete: boolean
+  reason: string | null
+}
+
+export interface Version {
+  service: string
+  version: string
+  first_unix_nano: string
+}
+
+export interface Versions {
+  /** the earliest first */
+  versions: Version[]
+  complete: boolean
+  reason: string | null
+}
+
 export interface RedSeries {
   /** by operation: whose it is */
   service: string | null

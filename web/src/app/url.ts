@@ -71,8 +71,8 @@ export const SEARCH_FIELDS = {
     },
     (value) => (value ? `${value.t0},${value.t1},${value.d0},${value.d1}` : ''),
   ),
-  /** What shows all matches: the heatmap, or the table of its columns. */
-  view: choice<'heat' | 'table'>('heat', 'table'),
+  /** What shows all matches: the heatmap, single traces on it, or the table of its columns. */
+  view: choice<'heat' | 'points' | 'table'>('heat', 'points', 'table'),
 }
 
 /** A key with its commas again; undefined for what is none. */

@@ -1,6 +1,7 @@
 /** The heatmap of a search on a canvas: cells over time and length, failures per column below, a box that is drawn by mouse or keys. */
 import type { Zone } from '../model/format'
 import { boxBetween, columnSum, densest, heatStep, HEAT_STEPS, type Box, type Heat } from '../model/heat'
+import { nearestPoint, pointInWords, type PlacedPoints, type VersionMark } from '../model/points'
 import { lengthTicks, timeTicks } from './axes'
 import { readTheme, type CanvasTheme } from './theme'
 
@@ -13,16 +14,25 @@ const LABEL_PX = 110
 const DRAG_PX = 4
 const HANDLE_PX = 8
 const FOOT_PX = 2
+const POINT_PX = 2
+const NEAR_PX = 8
+const MARK_ROWS = 3
+const MARK_PX = 14
 const NS_PER_MS = 1_000_000n
 
 export interface HeatScene {
   heat: Heat
+  /** Single traces, in place of the cells; null: the cells. */
+  points: PlacedPoints | null
+  marks: readonly VersionMark[]
   box: Box | null
   zone: Zone
 }
 
 export interface HeatEvents {
   onBox(box: Box | null): void
+  /** A click on a single trace. */
+  onPoint(traceId: string): void
   /** The cell that the keys are on, and the box that they grow. */
   onCursor(cell: { x: number; y: number }, box: Box): void
 }
@@ -137,8 +147,10 @@ export class HeatCanvas {
     context.scale(scale, scale)
     const plot = this.plot()
     this.paintAxes(context, scene, theme, plot)
-    this.paintCells(context, scene.heat, theme, plot)
+    if (scene.points === null) this.paintCells(context, scene.heat, theme, plot)
+    else this.paintPoints(context, scene.points, theme, plot)
     this.paintFailed(context, scene.heat, theme, plot)
+    this.paintMarks(context, scene.marks, theme, plot)
     const drawn = this.drag?.moved ? this.drag.box : scene.box
     if (drawn !== null) this.paintBox(context, theme, pixelsOf(plot, scene.heat, drawn))
     if (this.cursor !== null && host.matches(':focus-visible')) {
@@ -181,6 +193,64 @@ export class HeatCanvas {
         context.fillStyle = theme.error
         context.fillRect(left, top + high - FOOT_PX, wide, FOOT_PX)
       }
+    }
+  }
+
+  private paintPoints(
+    context: CanvasRenderingContext2D,
+    points: PlacedPoints,
+    theme: CanvasTheme,
+    plot: Plot,
+  ): void {
+    // Failed ones above the others, however many there are.
+    for (const failed of [0, 1]) {
+      context.fillStyle = failed ? theme.error : theme.heat[HEAT_STEPS - 2]!
+      context.globalAlpha = failed ? 0.9 : 0.55
+      const radius = failed ? POINT_PX + 1 : POINT_PX
+      for (let at = 0; at < points.ids.length; at++) {
+        if (points.failed[at] !== failed) continue
+        const x = plot.left + points.x[at]! * plot.width
+        const y = plot.top + (1 - points.y[at]!) * plot.height
+        context.fillRect(x - radius, y - radius, radius * 2, radius * 2)
+      }
+    }
+    context.globalAlpha = 1
+  }
+
+  /** Dotted lines where versions came up, named where there is room for it. */
+  private paintMarks(
+    context: CanvasRenderingContext2D,
+    marks: readonly VersionMark[],
+    theme: CanvasTheme,
+    plot: Plot,
+  ): void {
+    const free = Array.from({ length: MARK_ROWS }, () => -Infinity)
+    context.font = `400 11px ${theme.sans}`
+    context.textAlign = 'left'
+    context.textBaseline = 'middle'
+    for (const { at, label } of marks) {
+      const x = Math.round(plot.left + at * plot.width) + 0.5
+      context.strokeStyle = theme.text
+      context.lineWidth = 1
+      context.setLineDash([1, 3])
+      context.beginPath()
+      context.moveTo(x, plot.top)
+      context.lineTo(x, plot.top + plot.height + GAP_PX + FAILED_PX)
+      context.stroke()
+      context.setLineDash([])
+      const wide = context.measureText(label).width + 8
+      // On the left of the line where the right edge is too near.
+      const left = x + wide > plot.left + plot.width ? x - wide : x + 1
+      const row = free.findIndex((end) => end <= left)
+      if (row < 0 || left < plot.left) continue
+      free[row] = left + wide
+      const top = plot.top + row * MARK_PX
+      context.globalAlpha = 0.85
+      context.fillStyle = theme.surface
+      context.fillRect(left, top, wide - 2, MARK_PX)
+      context.globalAlpha = 1
+      context.fillStyle = theme.text
+      context.fillText(label, left + 3, top + MARK_PX / 2)
     }
   }
 
@@ -260,9 +330,23 @@ export class HeatCanvas {
     this.drag = { from, box: boxBetween(from, from), x, y, moved: false }
   }
 
+  /** The single trace at a place of the canvas; -1 where there is none. */
+  private pointAt({ x, y }: { x: number; y: number }): number {
+    const points = this.scene?.points
+    if (!points) return -1
+    const { left, top, width, height } = this.plot()
+    return nearestPoint(points, width, height, x - left, y - top, NEAR_PX)
+  }
+
   private readonly onMove = (event: PointerEvent) => {
-    if (this.drag === null || this.scene === null) return
+    if (this.scene === null) return
     const { x, y } = this.pointOf(event)
+    if (this.drag === null) {
+      const at = this.pointAt({ x, y })
+      this.canvas.style.cursor = at < 0 ? '' : 'pointer'
+      this.canvas.title = at < 0 ? '' : pointInWords(this.scene.points!, at)
+      return
+    }
     const { drag } = this
     const moved = drag.moved || Math.hypot(x - drag.x, y - drag.y) >= DRAG_PX
     this.drag = { ...drag, moved, box: boxBetween(drag.from, cellAt(this.plot(), this.scene.heat, x, y)) }
@@ -273,6 +357,10 @@ export class HeatCanvas {
     const { drag } = this
     this.drag = null
     if (drag?.moved) this.events.onBox(drag.box)
+    else if (drag !== null) {
+      const at = this.pointAt(drag)
+      if (at >= 0) this.events.onPoint(this.scene!.points!.ids[at]!)
+    }
     this.paint()
   }
 

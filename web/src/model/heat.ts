@@ -97,6 +97,19 @@ function covered(edges: readonly bigint[], from: bigint, to: bigint): [number, n
   return first < 0 ? null : [first, last]
 }
 
+/** Where a trace lies, each from 0 to 1: its start in the time, its length in the rows, which are equally high; null beside them. */
+export function placeIn(heat: Heat, start: bigint, length: bigint): { x: number; y: number } | null {
+  const { times, lengths, rows } = heat
+  const [from, to, shortest, longest] = [times[0], times.at(-1), lengths[0], lengths.at(-1)]
+  if (from === undefined || to === undefined || shortest === undefined || longest === undefined) return null
+  if (start < from || start >= to || length < shortest || length >= longest) return null
+  let row = 0
+  while (row < rows - 1 && lengths[row + 1]! <= length) row++
+  const [low, high] = [Math.log(Math.max(1, Number(lengths[row]))), Math.log(Number(lengths[row + 1]))]
+  const within = high > low ? (Math.log(Math.max(1, Number(length))) - low) / (high - low) : 0
+  return { x: Number(start - from) / Number(to - from), y: (row + within) / rows }
+}
+
 /** The rectangle between two cells, in whatever order. */
 export function boxBetween(a: { x: number; y: number }, b: { x: number; y: number }): Box {
   return {

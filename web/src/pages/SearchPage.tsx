@@ -1,9 +1,9 @@
 /** Search: which traces match, newest first; before the first span, how to send one. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useEffect, useLayoutEffect, useRef, useState } from 'react'
-import { Link } from 'wouter'
+import { Link, useLocation } from 'wouter'
 import { ApiError, api } from '../api/client'
-import type { Excluded, Status, TraceSummary } from '../api/types'
+import type { Excluded, Status, TraceSummary, Version } from '../api/types'
 import { announce, useReady } from '../app/announce'
 import { loadTracePage } from '../app/parts'
 import { queryErrorStore } from '../app/queryError'
@@ -38,6 +38,7 @@ import { SlowNotice, Stopped } from '../parts/SlowNotice'
 import { FirstRunPage } from './FirstRunPage'
 
 const PAGE_ROWS = 50
+const NO_VERSIONS: readonly Version[] = []
 const STATUS_POLL_MS = 2000
 const FIRST_TRACE_POLL_MS = 500
 const NEWER_POLL_MS = 10_000
@@ -164,6 +165,20 @@ function Results({
     enabled: isSettled && badQuery === null,
     placeholderData: keepPreviousData,
   })
+  const isCounted = isSettled && badQuery === null
+  const points = useQuery({
+    queryKey: ['points', { q, from, to }],
+    queryFn: ({ signal }) => api.points({ q, from, to }, signal),
+    enabled: isCounted && state.view === 'points',
+    placeholderData: keepPreviousData,
+  })
+  const versions = useQuery({
+    queryKey: ['versions', { from, to }],
+    queryFn: ({ signal }) => api.versions({ from, to }, signal),
+    enabled: isCounted && matches.data !== undefined,
+    placeholderData: keepPreviousData,
+  })
+  const [, navigate] = useLocation()
   const [isFaceted, setFaceted] = useState(false)
   const hasMatches = traces.length > 0 || sel !== null || !isSettled
   const select = (selection: Selection | null) => onChange({ sel: selection })
@@ -208,6 +223,9 @@ function Results({
             isOld={matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`}
             isSelectionCounted={!matches.isPlaceholderData}
             state={state}
+            points={points.data}
+            versions={versions.data?.versions ?? NO_VERSIONS}
+            onTrace={(traceId) => navigate(`/trace/${traceId}`)}
             onSelect={select}
             onZoom={() => {
               if (sel !== null) onChange({ ...selectedQuery(state, sel), sel: null })

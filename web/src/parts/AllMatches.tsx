@@ -1,13 +1,15 @@
 /** All matches at a glance, above the list: what stands out, how many there are, when and how long, as a heatmap or as a table. */
 import { useMemo } from 'react'
-import type { Summary } from '../api/types'
+import type { Points, Summary, Version } from '../api/types'
 import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
 import type { SearchState } from '../app/url'
 import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
 import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
+import { placed, versionMarks } from '../model/points'
 import { HeatView } from './HeatView'
 import { FailedMark, Icon } from './icons'
+import { Segments } from './Segments'
 
 interface Props {
   /** Undefined while it is being counted. */
@@ -19,17 +21,38 @@ interface Props {
   /** Whether it says how many of the selection there are. */
   isSelectionCounted: boolean
   state: SearchState
+  /** Undefined while they are fetched, or where they are not asked for. */
+  points: Points | undefined
+  versions: readonly Version[]
   onSelect: (selection: Selection | null) => void
   onZoom: () => void
   onView: (view: SearchState['view']) => void
   onRetry: () => void
   onFacets: () => void
+  onTrace: (traceId: string) => void
 }
 
-export function AllMatches({ summary, problem, isOld, isSelectionCounted, state, ...on }: Props) {
+export function AllMatches({
+  summary,
+  problem,
+  isOld,
+  isSelectionCounted,
+  state,
+  points,
+  versions,
+  ...on
+}: Props) {
   const { onView, onFacets } = on
   const heat = useMemo(() => (summary ? heatOf(summary.heatmap) : null), [summary])
   const isTable = state.view === 'table'
+  const single = useMemo(
+    () => (state.view === 'points' && points && heat ? placed(points, heat) : null),
+    [state.view, points, heat],
+  )
+  const marks = useMemo(
+    () => (heat ? versionMarks(versions, heat, servicesOf(summary, state.q)) : []),
+    [versions, heat, summary, state.q],
+  )
   return (
     <section
       className={isOld ? 'all-matches dimmed' : 'all-matches'}
@@ -40,7 +63,18 @@ export function AllMatches({ summary, problem, isOld, isSelectionCounted, state,
       <div className="counts">
         {summary === undefined ? null : <Counts summary={summary} />}
         <span className="counts-end">
-          <HeatLegend heat={heat} />
+          {single === null ? <HeatLegend heat={heat} /> : <PointsLegend points={points!} summary={summary} />}
+          {isTable ? null : (
+            <Segments
+              label="Matches as"
+              value={state.view === 'points' ? 'points' : 'heat'}
+              options={[
+                { value: 'heat', label: 'Heat' },
+                { value: 'points', label: 'Points' },
+              ]}
+              onChange={onView}
+            />
+          )}
           <button type="button" className="button facets-button" onClick={onFacets}>
             Facets
           </button>
@@ -71,11 +105,14 @@ export function AllMatches({ summary, problem, isOld, isSelectionCounted, state,
         ) : (
           <HeatView
             heat={heat}
+            points={single}
+            marks={marks}
             selection={state.sel}
             selected={isSelectionCounted ? summary.selected : null}
-            summary={inWords(summary)}
+            summary={[inWords(summary), ...marks.map(({ label }) => `new version: ${label}`)].join('; ')}
             onSelect={on.onSelect}
             onZoom={on.onZoom}
+            onPoint={on.onTrace}
           />
         )
       ) : null}
@@ -134,6 +171,23 @@ function inWords({ matched, failed, p50_ns, p99_ns }: Summary): string {
       ? ''
       : `; half of them under ${formatDuration(Number(p50_ns))}, 99 percent under ${formatDuration(Number(p99_ns))}`
   return `Traces by start and duration: ${plural(matched, 'trace')}, ${formatCount(failed)} failed${lengths}`
+}
+
+/** Services that the matches have, where they are few; null: all of them. */
+function servicesOf(summary: Summary | undefined, q: string): readonly string[] | null {
+  const facet = summary?.facets.find(({ key }) => key === 'service')
+  return q === '' || facet === undefined || facet.other > 0 ? null : facet.values.map(({ value }) => value)
+}
+
+function PointsLegend({ points, summary }: { points: Points; summary: Summary | undefined }) {
+  const shown = points.trace_id.length
+  return (
+    <span className="points-legend muted">
+      {points.complete || summary === undefined
+        ? `${plural(shown, 'trace')}, a point each`
+        : `${formatCount(shown)} of ${plural(summary.matched, 'trace')}, failed ones first`}
+    </span>
+  )
 }
 
 function HeatLegend({ heat }: { heat: Heat | null }) {

@@ -6,11 +6,15 @@ import { useStore } from '../app/store'
 import { HeatCanvas, pixelsOf, plotOf, type HeatEvents } from '../canvas/heat'
 import { formatCount, formatDuration, formatTime, plural, type Zone } from '../model/format'
 import { boxOf, selectionOf, sumOf, type Box, type Heat, type Selection } from '../model/heat'
+import type { PlacedPoints, VersionMark } from '../model/points'
 import { FailedMark } from './icons'
 import { IconButton } from './IconButton'
 
 interface Props {
   heat: Heat
+  /** Single traces, in place of the cells; null: the cells. */
+  points: PlacedPoints | null
+  marks: readonly VersionMark[]
   selection: Selection | null
   /** Of the selection, as the server counted; null while it has not. */
   selected: { matched: number; failed: number } | null
@@ -18,12 +22,23 @@ interface Props {
   summary: string
   onSelect: (selection: Selection | null) => void
   onZoom: () => void
+  onPoint: (traceId: string) => void
 }
 
 const HELP =
   'Arrow keys move over the cells, with Shift they draw a box, Enter selects it, Escape clears it. “Show as table” has the same.'
 
-export function HeatView({ heat, selection, selected, summary, onSelect, onZoom }: Props) {
+export function HeatView({
+  heat,
+  points,
+  marks,
+  selection,
+  selected,
+  summary,
+  onSelect,
+  onZoom,
+  onPoint,
+}: Props) {
   const zone = useStore(zoneStore)
   const host = useRef<HTMLDivElement>(null)
   const canvas = useRef<HeatCanvas | null>(null)
@@ -31,9 +46,10 @@ export function HeatView({ heat, selection, selected, summary, onSelect, onZoom 
   const box = selection && boxOf(heat, selection)
   const events: HeatEvents = {
     onBox: (drawn) => onSelect(drawn && selectionOf(heat, drawn)),
+    onPoint,
     onCursor: (_, grown) => announce(boxInWords(heat, grown, zone)),
   }
-  const newest = useRef({ scene: { heat, box, zone }, events })
+  const newest = useRef({ scene: { heat, points, marks, box, zone }, events })
 
   useEffect(() => {
     const element = host.current
@@ -55,7 +71,7 @@ export function HeatView({ heat, selection, selected, summary, onSelect, onZoom 
     }
   }, [])
   useLayoutEffect(() => {
-    newest.current = { scene: { heat, box, zone }, events }
+    newest.current = { scene: { heat, points, marks, box, zone }, events }
     canvas.current?.update(newest.current.scene, events)
   })
 

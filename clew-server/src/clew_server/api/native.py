@@ -19,7 +19,7 @@ from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.leaving import while_asked
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
-from clew_server.api.summaries import red_as_json, summary_as_json
+from clew_server.api.summaries import points_as_json, red_as_json, summary_as_json, versions_as_json
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.lengths import length_ns
@@ -47,8 +47,9 @@ _MAX_ANSWERS = 50
 _MAX_COLUMNS = 10
 _LONGEST_KEY = 200
 _BASELINE_PARAMETERS = frozenset(("service", "operation", "kind", "at"))
-_DEPENDENCIES_PARAMETERS = frozenset(("from", "to"))
+_RANGE_PARAMETERS = frozenset(("from", "to"))
 _POPULATION = ("q", "from", "to")
+_POPULATION_PARAMETERS = frozenset(_POPULATION)
 _KEYS_PARAMETERS = frozenset((*_POPULATION, "prefix", "limit"))
 _VALUES_PARAMETERS = frozenset((*_POPULATION, "key", "prefix", "limit"))
 _SUMMARY_PARAMETERS = frozenset((*_POPULATION, "sel"))
@@ -104,7 +105,9 @@ class NativeApi:
             Route("/api/v1/values", self.key_values),
             Route("/api/v1/red", self.red),
             Route("/api/v1/traces", self.traces),
+            Route("/api/v1/versions", self.versions),
             Route("/api/v1/traces/summary", self.summary),
+            Route("/api/v1/traces/points", self.points),
             Route("/api/v1/traces/answers", self.answers, methods=["POST"]),
             Route("/api/v1/traces/{trace_id}", self.trace),
             Route("/api/v1/traces/{trace_id}/skeleton", self.skeleton),
@@ -166,10 +169,8 @@ class NativeApi:
         )
 
     async def dependencies(self, request: Request) -> Response:
-        _refuse_unknown(request, _DEPENDENCIES_PARAMETERS, "the dependencies")
-        now = self._clock_ns()
-        from_ns = time_from_text("from", _once(request, "from") or "0", now)
-        to_ns = time_from_text("to", _once(request, "to") or "now", now)
+        _refuse_unknown(request, _RANGE_PARAMETERS, "the dependencies")
+        from_ns, to_ns = self._range(request)
         found, reason = await while_asked(request, self._query.dependencies(from_ns, to_ns))
         return JSONResponse(
             {"dependencies": [asdict(one) for one in found], "complete": reason is None, "reason": reason},
@@ -247,6 +248,16 @@ class NativeApi:
         answer = summary_as_json(found, findings, excluded, is_selected=box is not None)
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
+    async def points(self, request: Request) -> Response:
+        _refuse_unknown(request, _POPULATION_PARAMETERS, "points")
+        found = await while_asked(request, self._query.points(self._population(request)))
+        return JSONResponse(points_as_json(found), headers={"Cache-Control": "no-store"})
+
+    async def versions(self, request: Request) -> Response:
+        _refuse_unknown(request, _RANGE_PARAMETERS, "versions")
+        found = await while_asked(request, self._query.versions(*self._range(request)))
+        return JSONResponse(versions_as_json(found), headers={"Cache-Control": "no-store"})
+
     async def red(self, request: Request) -> Response:
         _refuse_unknown(request, _RED_PARAMETERS, "rates")
         search = self._until_now(self._population(request))
@@ -257,6 +268,12 @@ class NativeApi:
         return JSONResponse(
             red_as_json(await while_asked(request, self._query.red(asked))), headers={"Cache-Control": "no-store"}
         )
+
+    def _range(self, request: Request) -> tuple[int, int]:
+        """`from` and `to` in nanoseconds: all there is, where they are not given."""
+        now = self._clock_ns()
+        from_ns = time_from_text("from", _once(request, "from") or "0", now)
+        return from_ns, time_from_text("to", _once(request, "to") or "now", now)
 
     def _until_now(self, search: Search) -> Search:
         return search if search.to_unix_nano is not None else replace(search, to_unix_nano=self._clock_ns())

@@ -58,11 +58,11 @@ _TRACE_ID = {
     "description": "32 hex digits",
     "schema": {"type": "string"},
 }
-_POPULATION = (
-    _query("q", "a query in the query language: only spans of traces that match"),
+_RANGE = (
     _query("from", "now-1h, ISO time with zone, or ns since the epoch; without it all there is"),
     _query("to", "likewise, exclusive; without it now"),
 )
+_POPULATION = (_query("q", "a query in the query language: only spans of traces that match"), *_RANGE)
 
 
 def _completing(default_limit: int) -> list[dict[str, Any]]:
@@ -214,6 +214,23 @@ _SCHEMAS: dict[str, Any] = {
             "anyOf": [_ref("Excluded"), {"type": "null"}],
             "description": "where nothing matches: the condition without which most traces would",
         },
+        complete={"type": "boolean"},
+        reason=_or_null("string"),
+    ),
+    "Points": _object(
+        trace_id=_STRINGS,
+        start_unix_nano=_list(_DECIMAL),
+        duration_ns=_list(_DECIMAL),
+        failed={**_INTS, "description": "1: the trace holds a failed span"},
+        complete={
+            "type": "boolean",
+            "description": "false: there are more; those that failed come first, of the others a sample",
+        },
+        reason=_or_null("string"),
+    ),
+    "Version": _object(service={"type": "string"}, version={"type": "string"}, first_unix_nano=_DECIMAL),
+    "Versions": _object(
+        versions={**_list(_ref("Version")), "description": "the earliest first"},
         complete={"type": "boolean"},
         reason=_or_null("string"),
     ),
@@ -385,10 +402,7 @@ DOCUMENT: dict[str, Any] = {
         "/api/v1/dependencies": {
             "get": {
                 "summary": "Which services call which, from the spans themselves",
-                "parameters": [
-                    _query("from", "now-1h, ISO time with zone, or ns since the epoch; without it all there is"),
-                    _query("to", "likewise, exclusive; without it now"),
-                ],
+                "parameters": [*_RANGE],
                 "responses": _answers(_ref("Dependencies")),
             }
         },
@@ -463,6 +477,20 @@ DOCUMENT: dict[str, Any] = {
                     _query("sel", "t0,t1,d0,d1 in ns: a box of the heatmap, whose traces facets count beside all"),
                 ],
                 "responses": _answers(_ref("Summary")),
+            }
+        },
+        "/api/v1/traces/points": {
+            "get": {
+                "summary": "Up to 5,000 traces that match as points: when each starts, how long it is, whether it failed",
+                "parameters": [*_POPULATION],
+                "responses": _answers(_ref("Points")),
+            }
+        },
+        "/api/v1/versions": {
+            "get": {
+                "summary": "Versions of services first seen in a time, of services that had another one before",
+                "parameters": [*_RANGE],
+                "responses": _answers(_ref("Versions")),
             }
         },
         "/api/v1/traces/answers": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew_server.model.points import Points, Versions
 from clew_server.model.red import Red
 from clew_server.model.summary import Summary, Totals
 from clew_server.query.facets import shown
@@ -51,6 +52,31 @@ def summary_as_json(
         "excluded": None if excluded is None else excluded._asdict(),
         "complete": summary.complete,
         "reason": summary.reason,
+    }
+
+
+def points_as_json(points: Points) -> dict[str, Any]:
+    """The answer of `/api/v1/traces/points`: by column, since there are thousands."""
+    found = points.points
+    return {
+        "trace_id": [one.trace_id for one in found],
+        "start_unix_nano": [str(one.start_unix_nano) for one in found],
+        "duration_ns": [str(one.length_ns) for one in found],
+        "failed": [int(one.has_failed) for one in found],
+        "complete": points.complete,
+        "reason": points.reason,
+    }
+
+
+def versions_as_json(versions: Versions) -> dict[str, Any]:
+    """The answer of `/api/v1/versions`."""
+    return {
+        "versions": [
+            {"service": one.service, "version": one.version, "first_unix_nano": str(one.first_unix_nano)}
+            for one in versions.versions
+        ],
+        "complete": versions.complete,
+        "reason": versions.reason,
     }
 
 

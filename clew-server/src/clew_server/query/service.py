@@ -23,6 +23,7 @@ from clew_server.model import otlp_read
 from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
+from clew_server.model.points import MOST_POINTS, MOST_VERSIONS, Points, Versions, newer_versions
 from clew_server.model.query_tree import Node, SpanPlace, SpanTerm, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Red, RedAsked, usual_step_ns
@@ -51,6 +52,7 @@ from clew_server.store.contract import (
     TraceSummaries,
     TraceUsual,
     TraceValues,
+    TraceVersions,
 )
 
 MAX_SPANS_ASKED: Final = 100
@@ -61,6 +63,7 @@ LOOKUP_THREADS: Final = 2
 _MAX_WAITING: Final = 64
 _MAX_NAMES: Final = 1_000
 _BEFORE_NS: Final = 3_600_000_000_000
+_DAY_NS: Final = 24 * _BEFORE_NS
 
 T = TypeVar("T")
 
@@ -175,6 +178,7 @@ class QueryService:
         completion: TraceCompletion | None = None,
         summaries: TraceSummaries | None = None,
         red: TraceRed | None = None,
+        versions: TraceVersions | None = None,
         known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
@@ -195,6 +199,7 @@ class QueryService:
         self._completion = completion
         self._summaries = summaries
         self._red = red
+        self._versions = versions
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -338,6 +343,26 @@ class QueryService:
             return [one for one in found if one is not None]
 
         return await self._searches.run(ask)
+
+    async def points(self, search: Search) -> Points:
+        """Single traces that match, up to `MOST_POINTS`. Raises BadInput, Unavailable, StoreFailed."""
+        store = self._summaries
+        if store is None:
+            raise Unavailable("This server has no store that counts traces.")
+        return await self._searches.run(lambda: store.points(search, MOST_POINTS))
+
+    async def versions(self, from_unix_nano: int, to_unix_nano: int) -> Versions:
+        """Versions of services first seen in a time, of services that had others in the day before it, or earlier in it.
+
+        Up to `MOST_VERSIONS`, the latest. Raises Unavailable, StoreFailed.
+        """
+        store = self._versions
+        if store is None:
+            raise Unavailable("This server has no store that knows versions of services.")
+        seen = await self._searches.run(lambda: store.versions(from_unix_nano - _DAY_NS, to_unix_nano))
+        found = newer_versions(seen.found, from_unix_nano)
+        complete = len(found) <= MOST_VERSIONS and seen.missing is None
+        return Versions(found[-MOST_VERSIONS:], complete, seen.missing)
 
     async def red(self, asked: RedAsked) -> Red:
         """Rate, failures and durations over time. Raises BadInput, Unavailable, StoreFailed."""

@@ -19,6 +19,7 @@ from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.chdb_summary import ChdbSummary
 from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_values import ChdbValues
+from clew_server.store.chdb_versions import ChdbVersions
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
@@ -35,7 +36,7 @@ class ChdbStore:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
     `dependencies`: TraceDependencies · `values`: TraceValues · `completion`: TraceCompletion ·
-    `summaries`: TraceSummaries · `red`: TraceRed · `maintenance`: StoreMaintenance
+    `summaries`: TraceSummaries · `red`: TraceRed · `versions`: TraceVersions · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -47,6 +48,7 @@ class ChdbStore:
     completion: ChdbCompletion
     summaries: ChdbSummary
     red: ChdbRed
+    versions: ChdbVersions
     maintenance: ChdbMaintenance
 
     def __init__(self, folder: Path, *, schema_folder: Path, writers: int = 2, readers: int = 6) -> None:
@@ -98,6 +100,7 @@ class ChdbStore:
         self.completion = ChdbCompletion(self.reader)
         self.summaries = ChdbSummary(self.reader)
         self.red = ChdbRed(self.reader)
+        self.versions = ChdbVersions(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables, merges)
 
     def probe(self) -> None:

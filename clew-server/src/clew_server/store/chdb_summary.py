@@ -6,6 +6,7 @@ from typing import Final
 
 from clew_server.errors import Unavailable
 from clew_server.model.families import FAMILIES
+from clew_server.model.points import Point, Points
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.summary import (
     Box,
@@ -111,6 +112,20 @@ class ChdbSummary:
             return int(question.rows("summary_bounds", chosen.bound, **words)[0][0])
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
+
+    def points(self, search: Search, limit: int) -> Points:
+        """See TraceSummaries."""
+        question = self._traces.question()
+        try:
+            population = self._traces.population(search, question)
+            chosen, window = self._chosen(population, bounds(search), search.to_unix_nano is None, question)
+            bound, members = _members(chosen, window, None)
+            rows = question.rows("traces_sampled", {**bound, "limit": str(limit + 1)}, MEMBERS=members)
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        found = [Point(int(start), int(length), bool(int(failed)), one) for start, length, failed, one in rows[:limit]]
+        missing = question.missing()
+        return Points(found, len(rows) <= limit and missing is None, missing)
 
     def _chosen(
         self, population: Population, time_ns: tuple[int, int], open_above: bool, question: Question

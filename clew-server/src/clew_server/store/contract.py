@@ -9,6 +9,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
+from clew_server.model.points import Points, Version
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Beside, Failing, Red, RedAsked
 from clew_server.model.search import Search
@@ -299,6 +300,18 @@ class TraceSummaries(Protocol):
 
     def matched(self, search: Search) -> int:
         """How many traces match. Raises as `summary`."""
+        ...
+
+    def points(self, search: Search, limit: int) -> Points:
+        """Up to `limit` single traces that match. Raises as `summary`."""
+        ...
+
+
+class TraceVersions(Protocol):
+    """Versions of services by their spans. Blocking."""
+
+    def versions(self, from_unix_nano: int, to_unix_nano: int) -> Names[Version]:
+        """Each version of a service with spans that start in that time, and when its first one does. Raises StoreFailed, Unavailable."""
         ...
 
 

@@ -50,6 +50,8 @@ NAMES: Final = (
     "summary_bounds",
     "summary_grid",
     "summary_totals",
+    "traces_sampled",
+    "versions",
     "facet_keys",
     "facets_of_spans",
     "facets_of_resources",
