@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 from clew_server.model.query_tree import Node
 
 Sort = Literal["-start", "start", "-dur", "dur", "-spans"]
-"""Newest, oldest, longest, shortest first; most spans first, where a span that came in two requests counts twice."""
+"""Newest, oldest, longest, shortest first; most spans first."""
 SORTS: Final = get_args(Sort)
 Compare = Literal["=", "!=", ">", ">=", "<", "<="]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from clew_server.errors import Unavailable
 from clew_server.model.query_tree import Relation
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_again import NOT_COUNTED, Again, put
 from clew_server.store.chdb_count import IDS, counted
 from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.contract import Names, Page, TraceSummary
@@ -42,10 +43,19 @@ class Chosen(NamedTuple):
     sets: str
     conditions: str
     bound: dict[str, str]
+    words: dict[str, str] = NOT_COUNTED
+    """What to put for the words of `chdb_again` in the order of these traces."""
 
 
-Population = Callable[[int, int, bool], Chosen]
-"""(from_ns, to_ns, is no end given) → the traces of a search that start in that window."""
+class Population(Protocol):
+    """The traces of a search by windows."""
+
+    def __call__(self, from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, /) -> Chosen:
+        """Those that start in the window, of which `open_above` says that its end was not given.
+
+        Traces with `least_spans` are counted exactly for an order by spans, which needs them in the words of `Chosen`.
+        """
+        ...
 
 
 class ChdbTraces(ChdbReader):
@@ -82,13 +92,15 @@ class ChdbTraces(ChdbReader):
         else:
             found, stopped_by, reached_ns = *self._by_whole(search, order, after, question), None
         more = None
-        if len(found) > search.limit:
-            last = found[search.limit - 1]
+        page, uncounted = counted(found[: search.limit], question)
+        if uncounted and order.by_spans:
+            stopped_by = "where this page ends in the order of spans is not known"
+        elif len(found) > search.limit:
+            last = page[-1]
             more = written_cursor(search.sort, order.of(last), last.trace_id)
             stopped_by = None
         elif stopped_by and reached_ns is not None:
             more = written_cursor(search.sort, reached_ns if order.descends else reached_ns - 1, "0" * 32)
-        page, uncounted = counted(found[: search.limit], question)
         reasons = [reason for reason in (stopped_by, uncounted, question.missing()) if reason]
         return Page(page, more, not reasons, "; ".join(reasons) or None)
 
@@ -145,26 +157,48 @@ class ChdbTraces(ChdbReader):
     ) -> tuple[list[TraceSummary], str | None]:
         """Traces in an order that only all of them decide: first the ids of the page, then what is listed of these."""
         try:
+            time_ns, open_above = bounds(search), search.to_unix_nano is None
             population = self.population(search, question, order.after(after) if after is not None else None)
-            chosen = population(*bounds(search), search.to_unix_nano is None)
-            bound = {**chosen.bound, "limit": str(search.limit + 1)}
-            words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": order.sql}
-            ids = [trace_id for (trace_id,) in question.rows("traces_ordered", bound, **words)]
-            if not ids:
-                return [], None
-            listed = "[" + ",".join(f"'{trace_id}'" for trace_id in ids) + "]"
-            these = Chosen(f"trace_id IN {IDS}", "1", {"ids": listed})
-            found = {one.trace_id: one for one in self._listed(these, order.sql, len(ids), question)}
+            chosen = population(*time_ns, open_above)
+            found = self._first(chosen, order, search.limit + 1, question)
+            if order.by_spans:
+                # Until here by the sums of the summaries, which count some spans again. Every trace found has at least as many
+                # spans as the smallest of them, so only traces with larger sums can come before one of them.
+                exact, uncounted = counted(found, question)
+                if uncounted is not None:
+                    raise Stopped(uncounted)
+                is_page = len(found) > search.limit
+                exactly = population(*time_ns, open_above, min(trace.spans for trace in exact) if is_page else 1)
+                if exactly != chosen:
+                    found = self._first(exactly, order, search.limit + 1, question)
         except Stopped as stopped:
             return [], f"{stopped}; in this order all traces of the time are looked at first: choose a shorter one"
-        return [found[trace_id] for trace_id in ids if trace_id in found], None
+        return found, None
+
+    def _first(self, chosen: Chosen, order: Order, limit: int, question: Question) -> list[TraceSummary]:
+        sql = put(order.sql, chosen.words)
+        words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": sql}
+        ids = [
+            trace_id for (trace_id,) in question.rows("traces_ordered", {**chosen.bound, "limit": str(limit)}, **words)
+        ]
+        if not ids:
+            return []
+        listed = "[" + ",".join(f"'{trace_id}'" for trace_id in ids) + "]"
+        these = Chosen(f"trace_id IN {IDS}", "1", {"ids": listed})
+        found = {one.trace_id: one for one in self._listed(these, "trace_id", len(ids), question)}
+        return [found[trace_id] for trace_id in ids if trace_id in found]
 
     def _listed(self, chosen: Chosen, order: str, limit: int, question: Question) -> list[TraceSummary]:
         words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": order}
         rows = question.rows("traces_listed", {**chosen.bound, "limit": str(limit)}, **words)
         return [_summary(row) for row in rows]
 
-    def population(self, search: Search, question: Question, beside: Condition | None = None) -> Population:
+    def population(
+        self,
+        search: Search,
+        question: Question,
+        beside: Condition | None = None,
+    ) -> Population:
         """The traces that a search finds in a window of starts, as conditions for statements. Raises BadInput, and as `Question.rows`.
 
         `beside` is one more condition on whole traces, with its parameters.
@@ -187,24 +221,28 @@ class ChdbTraces(ChdbReader):
         translator = Translator(question, bound, related)
         where = translator.where(search.where) if search.where is not None else None
         masks = [translator.masks(relation) for relation in relations]
+        again = Again(search.where)
 
-        def within(from_ns: int, to_ns: int, open_above: bool) -> Chosen:
+        def within(from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None) -> Chosen:
             window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns)}
             sets: list[str] = []
             conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
-            if where is not None or one:
+            words = NOT_COUNTED
+            if where is not None or one or least_spans is not None:
                 spans_in = self.spans_of(window, open_above or only is not None, question)
+                words = {"WINDOW_OF_SPANS": spans_in, **again.replaced(window, spans_in, least_spans, question)}
                 if one:
                     found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
                     sets.append(f"trace_id IN ({found})")
                 if where is not None:
-                    sets.append(where.sets(spans_in))
-                    conditions.append(where.whole(spans_in))
+                    sets.append(put(where.sets, words))
+                    conditions.append(put(where.whole, words))
                 for at, relation in enumerate(relations):
-                    window[f"related{at}"] = _related(relation, masks[at], window, spans_in, question)
+                    bits, having = (put(text, words) for text in masks[at])
+                    window[f"related{at}"] = _related(relation, bits, having, window, spans_in, question)
             if not one and (where is None or not where.is_bounded):
                 sets.append(_STARTED)
-            return Chosen(" AND ".join(sets), " AND ".join(conditions), window)
+            return Chosen(" AND ".join(sets), put(" AND ".join(conditions), words), window, words)
 
         return within
 
@@ -323,13 +361,13 @@ class ChdbTraces(ChdbReader):
 
 
 def _related(
-    relation: Relation, masks: tuple[str, str], window: dict[str, str], spans_in: str, question: Question
+    relation: Relation, bits: str, sets: str, window: dict[str, str], spans_in: str, question: Question
 ) -> str:
     """The ids of the traces in which a relation holds that asks for descendants, as an array of hex texts.
 
-    Raises Stopped where there are more spans than are looked at.
+    `bits` tells of a span which conditions of the relation hold, `sets` which traces have a span for each. Raises Stopped where
+    there are more spans than are looked at.
     """
-    bits, sets = (text.replace("WINDOW_OF_SPANS", spans_in) for text in masks)
     rows = question.rows(
         "spans_of_relations", window, SPAN_WINDOW=spans_in, TRACE_SETS=f"{_STARTED} AND {sets}", MASK=bits
     )

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from clew_server.errors import BadInput
 from clew_server.model.search import Search, Sort
+from clew_server.store.chdb_again import SPANS_AGAIN
 from clew_server.store.contract import TraceSummary
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
@@ -33,8 +34,13 @@ class Order:
     by_start: bool
     descends: bool
     key: str
-    """Of whole traces in the statements: their start `s`, length `d` or number of spans `n`."""
+    """Of whole traces in the statements: their start `s`, length `d` or number of spans `n`, less those that came again."""
     of: Callable[[TraceSummary], int]
+
+    @property
+    def by_spans(self) -> bool:
+        """Whether the order is by a number that the summaries may have too large."""
+        return SPANS_AGAIN in self.key
 
     @property
     def sql(self) -> str:
@@ -61,7 +67,7 @@ ORDERS: Final[dict[Sort, Order]] = {
     "start": Order(True, False, "s", _start),
     "-dur": Order(False, True, "d", _duration),
     "dur": Order(False, False, "d", _duration),
-    "-spans": Order(False, True, "n", lambda trace: trace.spans),
+    "-spans": Order(False, True, f"(n-{SPANS_AGAIN})", lambda trace: trace.spans),
 }
 
 

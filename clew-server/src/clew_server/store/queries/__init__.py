@@ -26,6 +26,7 @@ NAMES: Final = (
     "trace_state",
     "origins_by_id",
     "traces_listed",
+    "traces_again",
     "traces_ordered",
     "resources_where",
     "spans_of_relations",

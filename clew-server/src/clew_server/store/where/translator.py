@@ -10,6 +10,7 @@ from clew_server.errors import BadInput
 from clew_server.model.query_tree import And, Braces, Node, Not, Or, Relation, SpanTerm, TraceTerm, conjuncts, terms
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.store.asking import Question
+from clew_server.store.chdb_again import ERRORS_AGAIN, NOT_COUNTED, SPANS_AGAIN, put
 from clew_server.store.connections import EngineError
 from clew_server.store.where.attributes import Attributes
 from clew_server.store.where.binding import Bound, joined, like
@@ -19,19 +20,20 @@ from clew_server.store.where.failed import FAILED, of_events
 _CANNOT_COMPILE: Final = 427
 _NO_PARENT: Final = "toFixedString('',8)"
 
-Windowed = Callable[[str], str]
-"""SQL for a window of spans, given as a condition on a row of `spans`."""
 Related = Callable[[Relation], str]
 """The set of traces in which a relation holds that SQL cannot follow, as a condition on trace_id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A query as the parts of `traces_listed.sql`."""
+    """A query as the parts of `traces_listed.sql`.
 
-    sets: Windowed
+    In the SQL stand WINDOW_OF_SPANS for a condition on a row of `spans` that bounds them, and the words of `store.chdb_again`.
+    """
+
+    sets: str
     """Conditions on trace_id that spans decide."""
-    whole: Windowed
+    whole: str
     """Conditions on the grouped trace."""
     is_bounded: bool
     """Whether some span must be of the traces that are found: then the window of spans bounds them."""
@@ -59,7 +61,7 @@ class Translator:
             else:
                 sets.append(self._of_trace(part))
                 is_bounded = is_bounded or isinstance(part, Braces | Relation)
-        return Where(_windowed(sets), _windowed(whole), is_bounded)
+        return Where(" AND ".join(sets) or "1", " AND ".join(whole) or "1", is_bounded)
 
     def masks(self, relation: Relation) -> tuple[str, str]:
         """For each span which conditions of the relation hold, as an expression of bits; and the traces that have all of them."""
@@ -73,10 +75,13 @@ class Translator:
         return bits, sets
 
     def of_braces(self, braces: Braces) -> str:
-        """What stands in braces, as a condition on a row of `spans`. Raises as `where`."""
+        """What stands in braces, as a condition on a row of `spans`. Raises as `where`.
+
+        A span that came in two requests counts twice in conditions on the numbers of its trace.
+        """
         if braces.inside is not None:
             self._check_expressions(braces.inside)
-        return self._inside(braces)
+        return put(self._inside(braces), NOT_COUNTED)
 
     # Of traces
 
@@ -122,7 +127,11 @@ class Translator:
         if term.place == "start":
             return self._comparing.whole_number("toInt128(toUnixTimestamp64Nano(s))", term)
         if term.place in ("spans", "errors", "services"):
-            column = {"spans": "n", "errors": "e", "services": "length(of_services)"}[term.place]
+            column = {
+                "spans": f"(n-{SPANS_AGAIN})",
+                "errors": f"(e-{ERRORS_AGAIN})",
+                "services": "length(of_services)",
+            }[term.place]
             return self._comparing.whole_number(f"toInt128({column})", term)
         if term.place == "id":
             return self._comparing.span_or_trace_id("trace_id", 16, term.values)
@@ -214,11 +223,6 @@ class Translator:
                     raise
                 message = f"{value.text!r} is not a regular expression as RE2 has them."
                 raise BadInput(message, code="bad_query", position=value.position) from None
-
-
-def _windowed(conditions: Sequence[str]) -> Windowed:
-    joined = " AND ".join(conditions) or "1"
-    return lambda window: joined.replace("WINDOW_OF_SPANS", window)
 
 
 def _outer_terms(node: Node) -> list[SpanTerm | TraceTerm]:
