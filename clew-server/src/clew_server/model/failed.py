@@ -10,14 +10,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from clew.semconv import GRPC_CODES, GRPC_SERVER_FAULTS
 from clew_server.model.fragments import FROM, SEVERITY
 
-_CODE: Final = b"status_code"
 _FROM: Final = FROM.encode()
 _EXCEPTION_EVENT: Final = re.compile(rb"(?:\x09.{8})?\x12\x09exception", re.DOTALL)
 """The beginning of an event with this name: its time, which may be absent, and its name."""
-# HTTP's code from 100 to 399, as a number (two bytes of a varint) or a text; gRPC's 0 or OK. A value is field 2 (tag 18) of its attribute,
-# with a text (tag 10) or a number (tag 24) in it. The expression begins with a plain text, which is searched for quickly.
-_HARMLESS: Final = re.compile(
-    rb"""status_code (?:
+# Not followed by HTTP's code from 100 to 399, as a number (two bytes of a varint) or a text, or gRPC's 0 or OK. A value is field 2 (tag 18)
+# of its attribute, with a text (tag 10) or a number (tag 24) in it. The expression begins with a plain text, which is searched for quickly.
+_MAY_FAIL: Final = re.compile(
+    rb"""status_code (?!
         (?: (?<=http\.status_code) | (?<=http\.response\.status_code) )
         \x12 (?: \x05\x0a\x03 [123][0-9][0-9] | \x03\x18 (?: [\x80-\xff][\x01\x02] | [\x80-\x8f]\x03 ) )
       | (?<!http\.status_code) (?<!http\.response\.status_code)
@@ -25,8 +24,8 @@ _HARMLESS: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-_UNSET: Final = 0
-_ERROR: Final = 2
+STATUS_UNSET: Final = 0
+STATUS_ERROR: Final = 2
 _SERVER: Final = 2
 _CLIENT: Final = 3
 _EXCEPTION_KEYS: Final = ("exception.type", "exception.message")
@@ -41,8 +40,8 @@ def is_failed(status_code: int, last_event: bytes | None, raw: bytes) -> bool:
     `last_event`: the bytes of its last event, None where it has no event. The whole span is parsed only where it may hold an
     exception or a code that fails. Raises DecodeError when it then does not parse.
     """
-    if status_code != _UNSET:
-        return status_code == _ERROR
+    if status_code != STATUS_UNSET:
+        return status_code == STATUS_ERROR
     if last_event is not None and b"exception" in raw:
         # Only an event that was a log record can be an exception that did not fail the span.
         if _EXCEPTION_EVENT.match(last_event) and _FROM not in raw:
@@ -54,7 +53,12 @@ def is_failed(status_code: int, last_event: bytes | None, raw: bytes) -> bool:
 
 def may_fail_by_code(raw: bytes) -> bool:
     """False where no code in the bytes, of one span or of many, can fail a span; True when in doubt."""
-    return raw.count(_CODE) > len(_HARMLESS.findall(raw))
+    return _MAY_FAIL.search(raw) is not None
+
+
+def places_that_may_fail(raw: bytes) -> list[int]:
+    """Where in the bytes of many spans the keys of such codes stand."""
+    return [found.start() for found in _MAY_FAIL.finditer(raw)]
 
 
 def exceptions(span: Span) -> list[Span.Event]:

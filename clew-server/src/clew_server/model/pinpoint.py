@@ -37,7 +37,7 @@ AGENT_ID: Final = "service.instance.id"
 AGENT_START: Final = "pinpoint.agent.start_time"
 LITERALS: Final = "pinpoint.sql.literals"
 
-_MARK: Final = b"pinpoint."
+MARK: Final = b"pinpoint."
 _CHUNK_MARK: Final = CHUNK.encode()
 _UNRESOLVED_MARK: Final = UNRESOLVED.encode()
 _SEQUENCE_MARK: Final = SEQUENCE.encode()
@@ -100,7 +100,7 @@ def sql_tags(text: str) -> dict[str, Value]:
 def joined(spans: StoredSpans, known: Known) -> tuple[StoredSpans, int]:
     """The spans of a trace with Pinpoint's pieces joined and its numbers resolved, and how many spans still have unresolved ones."""
     # Looking for bytes costs a hundredth of parsing them; nearly all spans have none of these.
-    of_pinpoint = [raw for raw in spans.raw if raw.find(_MARK) >= 0]
+    of_pinpoint = [raw for raw in spans.raw if raw.find(MARK) >= 0]
     has_chunks = any(raw.find(_CHUNK_MARK) >= 0 for raw in of_pinpoint)
     has_unresolved = any(raw.find(_UNRESOLVED_MARK) >= 0 for raw in of_pinpoint)
     if not (has_unresolved or has_chunks):
