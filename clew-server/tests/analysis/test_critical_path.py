@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from drawn import MS, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clew_server.analysis.answers import Section
-from clew_server.analysis.critical_path import critical_path
+from clew_server.analysis.critical_path import critical_path, folded
 from clew_server.analysis.tree import tree_of
 from clew_server.model.trace import trace_from_spans
 
@@ -215,3 +219,26 @@ def test_spans_without_length_take_nothing() -> None:
           web:c           |
     """)
     assert critical_path(drawing.tree).sections == [Section(0, 0, 70 * MS)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(1, 8))
+def test_a_long_path_is_told_by_its_longest_sections_and_those_between_as_one(lengths: list[int], most: int) -> None:
+    edges = [0, *itertools.accumulate(lengths)]
+    sections = [Section(at, *times) for at, times in enumerate(itertools.pairwise(edges))]
+    found = folded(sections, most)
+    if len(sections) <= most:
+        assert found == [(*section, 1) for section in sections]
+        return
+    # Each by itself, the longest first, of equal ones the earliest.
+    alone = sorted(range(len(sections)), key=lambda at: (-lengths[at], at))[:most]
+    assert len(found) <= 2 * most + 1
+    at = 0
+    for row, start_ns, end_ns, count in found:
+        here = sections[at : at + count]
+        assert (start_ns, end_ns) == (here[0].start_ns, here[-1].end_ns)
+        assert row == max(here, key=lambda one: (one.end_ns - one.start_ns, -one.row)).row
+        assert count == 1 or not set(range(at, at + count)) & set(alone)
+        at += count
+    assert at == len(sections)
+    assert set(alone) <= {row for row, _, _, count in found if count == 1}

@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.api.explain import explanation
+from clew_server.api.explain import MOST_FAILURES, MOST_SECTIONS, explanation
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import trace_from_spans
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual, Within
@@ -92,3 +92,44 @@ def test_any_trace_has_an_explanation_whose_parts_fit_together(seed: int) -> Non
 
         chance.shuffle(came)
         assert explanation(trace_from_spans([*came, *came[:3]]), known, T0 + 10**12).json == made.json
+
+
+def large(calls: int) -> list[StoredSpan]:
+    """A root with so many calls one after the other, each a ms longer than the one before and failed."""
+    start, made = T0, []
+    for number in range(1, calls + 1):
+        end = start + number * MS
+        call = Span(trace_id=b"t" * 16, span_id=(number + 1).to_bytes(8, "big"), parent_span_id=(1).to_bytes(8, "big"))
+        call.start_time_unix_nano, call.end_time_unix_nano = start, end
+        call.status.code = 2  # type: ignore[assignment]
+        made.append(call)
+        start = end + MS // 2
+    root = Span(trace_id=b"t" * 16, span_id=(1).to_bytes(8, "big"), start_time_unix_nano=T0, end_time_unix_nano=start)
+    root.status.code = 2  # type: ignore[assignment]
+    return [StoredSpan(b"", "", b"", "", span.SerializeToString(), T0) for span in (root, *made)]
+
+
+def test_of_a_very_large_trace_the_longest_sections_and_the_first_failures_are_told_and_how_much_is_left() -> None:
+    calls = MOST_SECTIONS + 500
+    made = explanation(trace_from_spans(large(calls)), NOTHING, T0 + 10**12)
+    answer = json.loads(made.json)
+    path = answer["critical_path"]
+    assert len(path) <= 2 * MOST_SECTIONS + 1
+    assert all(one["end_unix_nano"] == other["start_unix_nano"] for one, other in itertools.pairwise(path))
+    lengths = [int(one["end_unix_nano"]) - int(one["start_unix_nano"]) for one in path]
+    assert sum(lengths) == int(answer["root"]["duration_ns"])
+    folded = [(one["sections"], length) for one, length in zip(path, lengths, strict=True) if "sections" in one]
+    assert sum(one.get("sections", 1) for one in path) == 2 * calls
+    left_out = answer["left_out"]
+    assert (left_out["sections"], int(left_out["sections_ns"])) == tuple(map(sum, zip(*folded, strict=True)))
+    assert len(answer["origin"]) == MOST_FAILURES
+    assert [one["role"] for one in answer["failures"]] == ["origin"] * MOST_FAILURES + ["propagated"]
+    assert left_out["origin"] == left_out["failures"] == calls - MOST_FAILURES
+    assert len(made.json) < 1_000_000
+
+
+def test_nothing_is_left_out_of_a_small_trace() -> None:
+    answer = json.loads(explanation(trace_from_spans(large(50)), NOTHING, T0 + 10**12).json)
+    assert "left_out" not in answer
+    assert len(answer["critical_path"]) == 100
+    assert not any("sections" in one for one in answer["critical_path"])

@@ -128,3 +128,11 @@ def test_words_are_wrapped_by_the_columns_they_take() -> None:
     assert list(wrapped("", 10, first="- ")) == ["-"]
     assert fitted("日本語", 4) == "日… "
     assert fitted("ab", 4) == "ab  "
+
+
+def test_of_a_very_long_path_it_is_said_how_many_sections_are_not_told_by_themselves() -> None:
+    left_out = {"origin": 0, "failures": 0, "sections": 1_234, "sections_ns": str(60 * MS)}
+    shown = list(lines(answer(left_out=left_out), skeleton(["GET /cart", "SELECT"]), width=80, colour=False))
+    [at] = [number for number, line in enumerate(shown) if "1,234 short sections" in line]
+    assert shown.index("critical path") < at < shown.index("what was not seen")
+    assert max(map(width_of, shown)) <= 80

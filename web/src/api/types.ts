@@ -359,6 +359,8 @@ export interface PathSection {
   span_id: string
   start_unix_nano: string
   end_unix_nano: string
+  /** where so many short sections are told as one: the span is that of the longest */
+  sections?: number
 }
 
 export interface Share {
@@ -405,6 +407,16 @@ export interface UsualOperation {
   p95_ns: string | null
 }
 
+export interface LeftOut {
+  /** so many more spans began a failure */
+  origin: number
+  /** so many more failures, those of `origin` too */
+  failures: number
+  /** so many sections of the critical path are not told by themselves */
+  sections: number
+  sections_ns: string
+}
+
 export interface Explanation {
   verdict: 'failed' | 'slow' | 'usual' | 'unknown'
   summary: string
@@ -447,4 +459,6 @@ export interface Explanation {
     shift_ns: string
   }[]
   etag: string
+  /** only of a very large trace */
+  left_out?: LeftOut
 }

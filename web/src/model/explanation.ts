@@ -22,11 +22,16 @@ export interface Origin {
   message: string
 }
 
-/** Where it failed, the cause first: as the server explains it, else as the rows are marked. */
+/** Where it failed, the cause first: as the server explains it; as the rows are marked where it does not, or not each. */
 export function originsIn(explanation: Explanation | null, model: TraceModel): Origin[] {
-  if (explanation !== null) {
-    return originsOf(explanation).map(({ span_id, ...rest }) => ({ spanId: span_id, ...rest }))
-  }
+  if (explanation === null) return marked(model)
+  const told = originsOf(explanation).map(({ span_id, ...rest }) => ({ spanId: span_id, ...rest }))
+  if (!explanation.left_out?.origin) return told
+  const known = new Set(explanation.origin)
+  return [...told, ...marked(model).filter(({ spanId }) => !known.has(spanId))]
+}
+
+function marked(model: TraceModel): Origin[] {
   return Array.from(model.origins, (node) => ({
     spanId: model.spanId(node),
     service: model.serviceName(node),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clew_server.analysis.answers import Section
 from clew_server.analysis.tree import Tree, is_asynchronous, resolution_ns
@@ -61,6 +63,37 @@ def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
     if not backwards:
         backwards.append(Section(root, tree.start_ns[root], tree.end_ns[root]))
     return CriticalPath(backwards[::-1], bool(slack), slack)
+
+
+class Folded(NamedTuple):
+    """A section of a path, or several of them that touch."""
+
+    row: int
+    """Of several, the row of the longest; of equal ones that of the first."""
+    start_ns: int
+    end_ns: int
+    sections: int
+
+
+def folded(sections: Sequence[Section], most: int) -> list[Folded]:
+    """The path in at most 2 × `most` + 1 parts, which touch and sum to it: the longest sections, and between them those that are left, as one.
+
+    A path of no more than `most` sections is given as it is.
+    """
+    if len(sections) <= most:
+        return [Folded(*section, 1) for section in sections]
+    lengths = [end_ns - start_ns for _, start_ns, end_ns in sections]
+    longest = sorted(heapq.nlargest(most, range(len(sections)), key=lengths.__getitem__))
+    found: list[Folded] = []
+    begin = 0
+    for at in (*longest, len(sections)):
+        if begin < at:
+            row = sections[max(range(begin, at), key=lengths.__getitem__)].row
+            found.append(Folded(row, sections[begin].start_ns, sections[at - 1].end_ns, at - begin))
+        if at < len(sections):
+            found.append(Folded(*sections[at], 1))
+        begin = at + 1
+    return found
 
 
 class _Walk:

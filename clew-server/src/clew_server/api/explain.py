@@ -7,13 +7,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from clew_server.analysis.answers import Finding, Section, Share, Verdict
+from clew_server.analysis.answers import Failure, Finding, Role, Share, Verdict
+from clew_server.analysis.critical_path import Folded, folded
 from clew_server.analysis.slowness import percentile
 from clew_server.analysis.tree import Tree, tree_of
 from clew_server.analysis.verdict import verdict
 from clew_server.model.trace import Trace
 from clew_server.model.usual import ENOUGH, Usual
 
+MOST_SECTIONS: Final = 2_000
+"""Sections of the critical path that are told one by one, the longest; those between them are folded into one each."""
+MOST_FAILURES: Final = 1_000
+"""Of each role."""
+_TOLD_ROLES: Final[tuple[Role, ...]] = ("origin", "propagated", "handled")
 _SPANS_OF_A_SHARE: Final = 20
 _SPANS_OF_A_FINDING: Final = 1_000
 
@@ -30,8 +36,13 @@ def explanation(trace: Trace, usual: Usual, now_unix_nano: int) -> Explanation:
     """The verdict on a trace that has spans, as JSON."""
     tree = tree_of(trace)
     answer = verdict(tree, usual, now_unix_nano)
-    fields = json.dumps(_fields(tree, answer, usual), separators=(",", ":"), ensure_ascii=False)
-    body = f'{fields[:-1]},"critical_path":{_path(trace, answer.critical_path)}}}'.encode("utf-8", "replace")
+    path = folded(answer.critical_path, MOST_SECTIONS)
+    fields = _fields(tree, answer, usual)
+    left_out = _left_out(answer, path)
+    if left_out is not None:
+        fields["left_out"] = left_out
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+    body = f'{text[:-1]},"critical_path":{_path(trace, path)}}}'.encode("utf-8", "replace")
     etag = hashlib.blake2b(body, digest_size=16).hexdigest()
     return Explanation(body[:-1] + f',"etag":"{etag}"}}'.encode(), etag, trace.unreadable)
 
@@ -42,7 +53,7 @@ def _fields(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
     return {
         "verdict": answer.word,
         "summary": answer.summary,
-        "origin": _ids(trace, answer.origin),
+        "origin": _ids(trace, answer.origin[:MOST_FAILURES]),
         "failures": [
             {
                 "span_id": trace.span_ids[failure.row].hex(),
@@ -52,8 +63,7 @@ def _fields(tree: Tree, answer: Verdict, usual: Usual) -> dict[str, Any]:
                 "service": trace.service_of(failure.row),
                 "operation": trace.name_of(failure.row),
             }
-            for failure in answer.failures
-            if failure.role != "absorbed"
+            for failure in _told(answer)
         ],
         "path_uncertain": answer.path_is_uncertain,
         "shares": [_share(trace, share) for share in answer.shares],
@@ -74,12 +84,34 @@ def _ids(trace: Trace, rows: Iterable[int]) -> list[str]:
     return [trace.span_ids[row].hex() for row in rows]
 
 
-def _path(trace: Trace, sections: Sequence[Section]) -> str:
-    """JSON text: a path can have more sections than its trace has spans, and a dict of each takes three times as long."""
+def _told(answer: Verdict) -> list[Failure]:
+    """The failures without the spans above them that did not fail, of each role the first ones."""
+    of_role = {role: [one for one in answer.failures if one.role == role] for role in _TOLD_ROLES}
+    return [failure for failures in of_role.values() for failure in failures[:MOST_FAILURES]]
+
+
+def _left_out(answer: Verdict, path: Sequence[Folded]) -> dict[str, Any] | None:
+    """How much is not told by itself, so that the answer about a very large trace stays short; None where all is."""
+    some = [section for section in path if section.sections > 1]
+    origin = max(0, len(answer.origin) - MOST_FAILURES)
+    failures = sum(failure.role in _TOLD_ROLES for failure in answer.failures) - len(_told(answer))
+    if not (some or origin or failures):
+        return None
+    return {
+        "origin": origin,
+        "failures": failures,
+        "sections": sum(section.sections for section in some),
+        "sections_ns": str(sum(section.end_ns - section.start_ns for section in some)),
+    }
+
+
+def _path(trace: Trace, sections: Sequence[Folded]) -> str:
+    """JSON text: a dict of each section takes three times as long."""
     t0, ids = trace.t0_unix_nano, trace.span_ids
     parts = [
-        f'{{"span_id":"{ids[row].hex()}","start_unix_nano":"{t0 + start_ns}","end_unix_nano":"{t0 + end_ns}"}}'
-        for row, start_ns, end_ns in sections
+        f'{{"span_id":"{ids[row].hex()}","start_unix_nano":"{t0 + start_ns}","end_unix_nano":"{t0 + end_ns}"'
+        + (f',"sections":{count}}}' if count > 1 else "}")
+        for row, start_ns, end_ns, count in sections
     ]
     return f"[{','.join(parts)}]"
 

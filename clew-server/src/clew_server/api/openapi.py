@@ -20,6 +20,11 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+def _or_without(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    """An object that may have these properties too."""
+    return {**required, "properties": {**required["properties"], **optional}}
+
+
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -311,7 +316,10 @@ _SCHEMAS |= {
         service={"type": "string"},
         operation={"type": "string"},
     ),
-    "PathSection": _object(span_id=_SPAN_ID, start_unix_nano=_DECIMAL, end_unix_nano=_DECIMAL),
+    "PathSection": _or_without(
+        _object(span_id=_SPAN_ID, start_unix_nano=_DECIMAL, end_unix_nano=_DECIMAL),
+        sections={"type": "integer", "description": "where so many short sections are told as one: the span is that of the longest"},
+    ),
     "Share": _object(
         owner={"type": "string", "description": "the service that answers for the time"},
         operation={"type": "string"},
@@ -335,7 +343,13 @@ _SCHEMAS |= {
         p50_ns=_DECIMAL_OR_NULL,
         p95_ns=_DECIMAL_OR_NULL,
     ),
-    "Explanation": _object(
+    "LeftOut": _object(
+        origin={"type": "integer", "description": "so many more spans began a failure"},
+        failures={"type": "integer", "description": "so many more failures, those of `origin` too"},
+        sections={"type": "integer", "description": "so many sections of the critical path are not told by themselves"},
+        sections_ns=_DECIMAL,
+    ),
+    "Explanation": _or_without(_object(
         verdict={"enum": list(get_args(Word))},
         summary={"type": "string"},
         origin={**_STRINGS, "description": "span ids, the cause first; handled failures are not in it"},
@@ -364,7 +378,7 @@ _SCHEMAS |= {
         ),
         clock_shifts=_list(_object(host={"type": "string"}, shift_ns=_DECIMAL)),
         etag={"type": "string"},
-    ),
+    ), left_out={**_ref("LeftOut"), "description": "only of a very large trace"}),
 }  # fmt: skip
 
 DOCUMENT: dict[str, Any] = {

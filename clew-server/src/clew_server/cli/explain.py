@@ -60,6 +60,10 @@ def lines(answer: dict[str, Any], skeleton: dict[str, Any], *, width: int, colou
     if answer["path_uncertain"]:
         yield from wrapped("One of several that are possible: calls overlapped.", width, first="  ", indent="  ")
     yield from _path(answer["critical_path"], skeleton, width)
+    folded = answer.get("left_out", {}).get("sections", 0)
+    if folded:
+        text = f"{counted(folded, 'short section')} of this very long path are told by the longest near them."
+        yield from wrapped(text, width, first=" " * 22, indent=" " * 22)
     if answer["completeness"]["notes"]:
         yield from _headline("what was not seen", colour)
         for note in answer["completeness"]["notes"]:
