@@ -144,6 +144,15 @@ def test_a_search_lists_traces_with_the_spans_that_match(tempo: Tempo) -> None:
         '{ name != "GET /cart" && status != error && kind != server && duration != 2s }',
         '{ event:name = "row" && event.rows = 3 }',
         '{ instrumentation:name = "stories" && traceDuration > 1s }',
+        '{ name = "x" || name =~ "SEL.*" }',
+        "{ span.http.status_code >= 500 && .cached != false && span.k8s.pod.name = nil }",
+        '{ rootName = "GET /cart" && rootServiceName =~ "c.rt" && nestedSetParent < 0 }',
+        '{ trace:id != "1" && !(name = "poll") }',
+        '{ name = "GET /cart" } && { name = "SELECT" }',
+        '{ name = "x" } || { status = error } && {}',
+        '{ resource.service.name = "cart" } > { resource.service.name = "db" }',
+        '{ resource.service.name = "cart" && traceDuration > 1s } >> { name = "SELECT" }',
+        '{ name = "SELECT" } << { status = error }',
     ],
 )
 def test_each_condition_finds_the_trace_and_what_is_listed_matches_what_was_searched(tempo: Tempo, q: str) -> None:
@@ -160,6 +169,13 @@ def test_each_condition_finds_the_trace_and_what_is_listed_matches_what_was_sear
         '{ name = "SELECT" && status = error }',
         "{ traceDuration > 3s }",
         '{ name = "poll" }',
+        '{ name =~ "SEL" }',
+        '{ span.absent != "x" }',
+        '{ rootName = "SELECT" }',
+        '{ name = "GET /cart" } && { name = "poll" }',
+        '{ name = "SELECT" } > { name = "GET /cart" }',
+        '{ name = "SELECT" } >> {}',
+        '{ name = "GET /cart" } ~ { name = "SELECT" }',
     ],
 )
 def test_a_condition_that_holds_for_no_span_there_finds_nothing(tempo: Tempo, q: str) -> None:
@@ -173,12 +189,35 @@ def test_a_search_by_tags_and_durations(tempo: Tempo) -> None:
     assert tempo.json("/api/search", tags=tags, maxDuration="1s", **WINDOW)["traces"] == []
 
 
+def test_what_is_shown_of_a_trace_are_the_spans_that_the_query_finds(tempo: Tempo) -> None:
+    def shown(q: str) -> list[str]:
+        (found,) = tempo.json("/api/search", q=q, spss=10, **WINDOW)["traces"]
+        return [one["name"] for one in found["spanSets"][0]["spans"]]
+
+    assert shown('{ name = "GET /cart" } >> {}') == ["SELECT"]
+    assert shown('{ name = "SELECT" } < { kind = server }') == ["GET /cart"]
+    assert shown('{ name =~ "GET.*" } && { kind = client }') == ["GET /cart", "SELECT"]
+    assert shown('{ name = "nothing" } || { event.rows >= 3 }') == ["SELECT"]
+
+
+def test_each_span_that_a_query_is_about_starts_in_the_time_that_is_asked_for(tempo: Tempo) -> None:
+    both = '{ name = "GET /cart" } && { name = "SELECT" }'
+    before = {"start": START_S - 60, "end": START_S + 1}
+    assert len(tempo.json("/api/search", q=both, **WINDOW)["traces"]) == 1
+    assert tempo.json("/api/search", q=both, **before)["traces"] == []
+    (found,) = tempo.json("/api/search", q="{ traceDuration > 1s }", **before)["traces"]
+    assert found["spanSets"][0]["matched"] == 1
+
+
 def test_what_cannot_be_said_is_400_with_a_sentence(tempo: Tempo) -> None:
-    answer = tempo.get("/api/search", q='{ name =~ "GET.*" }')
+    answer = tempo.get("/api/search", q="{ name = span.other }")
     assert answer.status_code == 400
-    assert answer.text.startswith(
-        "character 7: =~ is not answered: texts are compared as a whole; clew answers conditions joined by &&"
-    )
+    assert answer.text.startswith("character 9: 'span.other' is no value: a text stands in quotes")
+    assert "clew answers conditions joined by && and ||" in answer.text
+    answer = tempo.get("/api/search", q='{ name =~ "(" }')
+    assert (answer.status_code, "is not a regular expression" in answer.text) == (400, True)
+    answer = tempo.get("/api/search", q='{ name =~ "a" } && { name = "b" ')
+    assert (answer.status_code, answer.text) == (400, "character 31: the braces are not closed")
     assert answer.headers["content-type"].startswith("text/plain")
 
 
@@ -221,6 +260,8 @@ def test_rates_counts_and_quantiles_over_time(tempo: Tempo) -> None:
     assert [one["labels"][-1]["value"] for one in (median, most)] == [{"doubleValue": 0.5}, {"doubleValue": 1.0}]
     assert [one["value"] for one in most["samples"]] == pytest.approx([5, 10])
     assert [one["value"] for one in median["samples"]] == pytest.approx([3, 8], abs=0.6)
+    (most,) = series('{ name =~ "po.*" || status = error } | count_over_time()')
+    assert [one["value"] for one in most["samples"]] == [0, 5, 5, 0]
     (nothing,) = series('{ name = "nothing" } | rate()')
     assert {one["value"] for one in nothing["samples"]} == {0}
     assert tempo.get("/api/metrics/query_range", q="{} | histogram_over_time(duration)").status_code == 400

@@ -18,7 +18,7 @@ from clew_server.receivers.contract import JSON, PROTOBUF
 from clew_server.receivers.opencensus.specs import EXPORT as EXPORT_OPENCENSUS
 from clew_server.receivers.otlp_receivers import EXPORT
 from clew_server.receivers.pinpoint.specs import SEND_SPAN
-from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking
+from clew_server.testing import cat, datadog, jaeger, opencensus, pinpoint, sentry, skywalking, sofatracer
 
 _KINDS = {2: "SERVER", 3: "CLIENT", 4: "PRODUCER", 5: "CONSUMER"}
 _ZIPKIN_KINDS = {3: 1, 2: 2, 4: 3, 5: 4}
@@ -27,7 +27,7 @@ _SPANS_A_DATAGRAM = 60
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One protocol: the receiver that takes it, where its bytes go, and how they are made of an OTLP request."""
+    """One protocol: the receiver that takes it, where its bytes go (of a file its name), and how they are made of an OTLP request."""
 
     name: str
     receiver: str
@@ -57,6 +57,17 @@ def _value(value: Any) -> str | int:
 
 def _otlp(request: ExportTraceServiceRequest) -> list[bytes]:
     return [request.SerializeToString()]
+
+
+def _otlp_by_trace(request: ExportTraceServiceRequest) -> list[bytes]:
+    """In requests as small as those of the systems that send each trace, segment or transaction alone."""
+    bodies = []
+    for spans in _traces(request):
+        one = ExportTraceServiceRequest()
+        resource = one.resource_spans.add(resource=request.resource_spans[0].resource)
+        resource.scope_spans.add(scope=request.resource_spans[0].scope_spans[0].scope, spans=spans)
+        bodies.append(one.SerializeToString())
+    return bodies
 
 
 def _otlp_json(request: ExportTraceServiceRequest) -> list[bytes]:
@@ -450,12 +461,45 @@ def _cat(write: Callable[[list[cat.Record], cat.Header], bytes]) -> Callable[[Ex
     return encode
 
 
+_SOFATRACER_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+
+
+def _sofatracer(request: ExportTraceServiceRequest) -> list[bytes]:
+    """A line a span. A span is named by its path below the first one of its trace."""
+    service, _values, _ = _spans(request)
+    lines = []
+    for trace in _traces(request):
+        paths: dict[bytes, str] = {}
+        below: dict[bytes, int] = {}
+        for span in trace:
+            around = paths.get(span.parent_span_id)
+            if around is None:  # its parent is of another service: that one's path is not known here
+                path = f"0.{int.from_bytes(span.span_id, 'big') % 10**6}" if span.parent_span_id else "0"
+            else:
+                below[span.parent_span_id] = number = below.get(span.parent_span_id, 0) + 1
+                path = f"{around}.{number}"
+            paths[span.span_id] = path
+            first = sofatracer.common(
+                path,
+                _SOFATRACER_KINDS.get(span.kind, "client"),
+                trace=span.trace_id.hex(),
+                app=service,
+                end_ms=span.end_time_unix_nano // 1_000_000,
+                cost_ms=(span.end_time_unix_nano - span.start_time_unix_nano) // 1_000_000,
+                result="500" if span.status.code == 2 else "200",
+            )
+            rest = [("method", span.name), *((one.key, _value(one.value)) for one in span.attributes)]
+            lines.append(sofatracer.as_json(first, rest))
+    return [b"".join(lines)]
+
+
 def _pinpoint_frame(body: bytes) -> bytes:
     return struct.pack(">II", 1, len(body)) + body
 
 
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
+    Encoder("OTLP, a trace each", "otlp-http", _otlp_by_trace, "/v1/traces"),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
     Encoder("OTLP JSON", "otlp-http", _otlp_json, "/v1/traces", JSON),
     Encoder("Zipkin JSON", "zipkin", _zipkin_json, "/api/v2/spans", JSON, budget=4),
@@ -475,4 +519,5 @@ ENCODERS = (
     Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5, framed=_pinpoint_frame),
     Encoder("CAT NT1", "cat", _cat(cat.native), framed=cat_frame),
     Encoder("CAT PT1", "cat", _cat(cat.plain), framed=cat_frame),
+    Encoder("SOFATracer, a file", "sofatracer", _sofatracer, "spring-mvc-digest.log"),
 )  # fmt: skip

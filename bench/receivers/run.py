@@ -36,11 +36,19 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--spans", type=int, default=40_000)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", default="", help="names of protocols that contain this, beside OTLP protobuf")
+    options.add_argument(
+        "--only",
+        default="",
+        help="names of protocols that contain this, or one of several with commas between, beside OTLP protobuf",
+    )
     options.add_argument("--check", action="store_true", help="exit 1 where a protocol is over its budget")
     chosen = options.parse_args()
     requests = [ExportTraceServiceRequest.FromString(body) for body in stand.make(chosen.spans, minutes=30).bodies]
-    wanted = [one for number, one in enumerate(ENCODERS) if number == 0 or chosen.only.lower() in one.name.lower()]
+    wanted = [
+        one
+        for number, one in enumerate(ENCODERS)
+        if number == 0 or any(name in one.name.lower() for name in chosen.only.lower().split(","))
+    ]
     made = {one.name: [body for request in requests for body in one.encode(request)] for one in wanted}
     spans = sum(
         len(scope.spans) for one in requests for resource in one.resource_spans for scope in resource.scope_spans
@@ -91,10 +99,13 @@ def _whole(one: Encoder, bodies: Sequence[bytes], spans: int) -> tuple[float, fl
     is_unanswered = table.BY_NAME[one.receiver].transport == "udp"
     is_always_open = table.BY_NAME[one.receiver].option != ""
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
-        receive = [] if is_always_open else ["--receive", f"{one.receiver}@127.0.0.1:0"]
+        logs = Path(folder) / "logs"
+        logs.mkdir()
+        place = logs if table.BY_NAME[one.receiver].transport == "file" else "127.0.0.1:0"
+        receive = [] if is_always_open else ["--receive", f"{one.receiver}@{place}"]
         server = Server(Path(folder) / "data", options=receive).start()
         try:
-            with _sender(one, server) as send:
+            with _sender(one, server, logs) as send:
                 before, began = measure.cpu_s(server.pid), time.monotonic()
                 ahead_bytes = 0
                 for number, body in enumerate(bodies):
@@ -114,9 +125,16 @@ def _whole(one: Encoder, bodies: Sequence[bytes], spans: int) -> tuple[float, fl
 
 
 @contextlib.contextmanager
-def _sender(one: Encoder, server: Server) -> Iterator[Callable[[bytes], None]]:
-    """A function that sends a request over one connection that stays open, and returns when it is acknowledged."""
+def _sender(one: Encoder, server: Server, logs: Path) -> Iterator[Callable[[bytes], None]]:
+    """A function that sends a request over one connection that stays open, and returns when it is acknowledged.
+
+    What is followed is written into a file in `logs`.
+    """
     transport = table.BY_NAME[one.receiver].transport
+    if transport == "file":
+        with (logs / one.path).open("ab", buffering=0) as lines:
+            yield lambda body: lines.write(body) and None
+        return
     host, _, port = server.receiver(one.receiver).removeprefix("http://").rpartition(":")
     if transport == "http":
         connection = HTTPConnection(host, int(port), timeout=120)

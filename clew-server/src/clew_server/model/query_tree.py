@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 SpanPlace = Literal[
     "names",
@@ -102,6 +102,10 @@ class Braces:
     position: int = 0
 
 
+ANY: Final = Braces()
+"""Any span."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """Some spans, each with its condition, stand to each other as the steps say, from the left."""
@@ -144,6 +148,35 @@ def all_of(*parts: Node) -> Node:
     """The parts joined by `and`; one alone stays as it is."""
     flat = tuple(one for part in parts for one in conjuncts(part))
     return flat[0] if len(flat) == 1 else And(flat)
+
+
+def hoisted(braces: Braces) -> Node:
+    """The same with conditions on the trace outside of the braces where they stand beside the others."""
+    if braces.inside is None:
+        return braces
+    parts = list(conjuncts(braces.inside))
+    outside = [part for part in parts if _is_of_trace(part)]
+    inside = [part for part in parts if not _is_of_trace(part)]
+    if not inside:
+        return all_of(*outside)
+    return all_of(Braces(all_of(*inside), braces.position), *outside)
+
+
+def _is_of_trace(node: Node) -> bool:
+    if isinstance(node, And | Or):
+        return all(_is_of_trace(part) for part in node.parts)
+    if isinstance(node, Not):
+        return _is_of_trace(node.part)
+    return isinstance(node, TraceTerm)
+
+
+def has_braces(node: Node) -> bool:
+    """Whether it says something of spans."""
+    if isinstance(node, And | Or):
+        return any(has_braces(part) for part in node.parts)
+    if isinstance(node, Not):
+        return has_braces(node.part)
+    return isinstance(node, Braces | Relation)
 
 
 def of_one_span(node: Node | None) -> Braces | None:

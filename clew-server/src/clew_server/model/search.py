@@ -62,8 +62,8 @@ class Search:
     `where` is a query in the query language. `span` and `trace` are what the APIs of other systems ask: all of `span` holds for one
     span.
 
-    With `span_from_unix_nano` ≤ … < `span_to_unix_nano` a span for which all of `span` holds starts in that time, whenever its
-    trace started; both are given or none.
+    With `span_from_unix_nano` ≤ … < `span_to_unix_nano` a span for which all of `span` holds, and each one that the braces of `where` are
+    about, starts in that time, whenever its trace started; both are given or none.
     """
 
     span: tuple[SpanCondition, ...] = ()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clew_server.model.search import SpanCondition
+from clew_server.model.query_tree import ANY, Braces
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesAsked:
-    """Of spans that start from `from_unix_nano` to before `to_unix_nano` and meet all conditions, in steps of `step_ns`.
+    """Of spans that start from `from_unix_nano` to before `to_unix_nano` and for which `where` holds, in steps of `step_ns`.
 
     `by` are `service`, `name`, `kind`, `status` (both as numbers) or `attr:KEY`; `levels` quantiles of durations, from 0 to 1.
     """
@@ -19,7 +19,7 @@ class SeriesAsked:
     from_unix_nano: int
     to_unix_nano: int
     step_ns: int
-    span: tuple[SpanCondition, ...] = ()
+    where: Braces = ANY
     by: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
 

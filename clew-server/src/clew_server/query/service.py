@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -24,7 +24,7 @@ from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.points import MOST_POINTS, MOST_VERSIONS, Points, Versions, newer_versions
-from clew_server.model.query_tree import Node, SpanPlace, SpanTerm, is_of_names
+from clew_server.model.query_tree import Braces, Node, SpanPlace, SpanTerm, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Red, RedAsked, usual_step_ns
 from clew_server.model.search import Search
@@ -40,6 +40,7 @@ from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
 from clew_server.store.cancelling import CURRENT, Cancellation
 from clew_server.store.contract import (
+    Holding,
     Names,
     Page,
     TraceCompletion,
@@ -50,6 +51,7 @@ from clew_server.store.contract import (
     TraceSearch,
     TraceStore,
     TraceSummaries,
+    TraceSummary,
     TraceUsual,
     TraceValues,
     TraceVersions,
@@ -428,6 +430,13 @@ class QueryService:
         """Counts and durations over time. Raises BadInput for too many points."""
         values = self._known_values()
         return await self._searches.run(lambda: values.series(asked))
+
+    async def holding(
+        self, filters: Sequence[Braces], traces: Sequence[TraceSummary], search: Search
+    ) -> Mapping[str, Holding]:
+        """For each of these traces, which of its spans satisfy each of the braces. See TraceValues."""
+        values = self._known_values()
+        return await self._searches.run(lambda: values.holding(filters, traces, search))
 
     def _known_values(self) -> TraceValues:
         if self._values is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from clew_server.errors import Unavailable
-from clew_server.model.query_tree import Relation
+from clew_server.model.query_tree import Relation, has_braces
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_again import NOT_COUNTED, Again, put
@@ -210,7 +210,7 @@ class ChdbTraces(ChdbReader):
             whole.append(beside.sql)
         only = _span_window(search, bound)
         one = self.span_conditions(search, bound, question)
-        if only is not None:
+        if only is not None and (one or search.where is None or not has_braces(search.where)):
             one.append(only)
         relations: list[Relation] = []
 
@@ -218,7 +218,7 @@ class ChdbTraces(ChdbReader):
             relations.append(relation)
             return f"trace_id IN {IDS.replace('ids', f'related{len(relations) - 1}')}"
 
-        translator = Translator(question, bound, related)
+        translator = Translator(question, bound, related, only)
         where = translator.where(search.where) if search.where is not None else None
         masks = [translator.masks(relation) for relation in relations]
         again = Again(search.where)

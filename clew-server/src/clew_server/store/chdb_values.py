@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from clew_server.errors import BadInput, Unavailable
+from clew_server.model.query_tree import Braces
 from clew_server.model.search import Search
 from clew_server.model.series import Point, Series, SeriesAsked
 from clew_server.store.asking import Stopped
+from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces, bound_text
-from clew_server.store.contract import Names
+from clew_server.store.contract import Holding, Names, TraceSummary
 from clew_server.store.orders import FIRST_START_NS, LAST_START_NS
 from clew_server.store.peers import KEYS_AND_VALUES, peer_of
+from clew_server.store.where.translator import Translator, no_relations
 
 LOOKED_AT: Final = 2_000_000
 """Spans that are looked at for keys and values."""
@@ -72,11 +76,11 @@ class ChdbValues:
         labels = [_LABELS.get(one) or f"attrs[{bound_text(bound, one.removeprefix('attr:'))}]" for one in asked.by]
         levels = ",".join(repr(level) for level in asked.levels)
         try:
-            conditions = self._traces.span_conditions(Search(span=asked.span), bound, question)
+            condition = Translator(question, bound, no_relations).of_braces(asked.where)
             rows = question.rows(
                 "series",
                 bound,
-                SPAN_CONDITIONS=" AND ".join(conditions) or "1",
+                SPAN_CONDITIONS=condition,
                 LABELS=f"[{','.join(labels)}]" if labels else "CAST([],'Array(String)')",
                 QUANTILES=f"quantilesTDigest({levels})(duration)" if levels else "[]",
             )
@@ -99,6 +103,31 @@ class ChdbValues:
             for step, found, count, sum_ns, min_ns, max_ns, quantiles in rows
         ]
         return Series(points, question.missing())
+
+    def holding(
+        self, filters: Sequence[Braces], traces: Sequence[TraceSummary], search: Search
+    ) -> Mapping[str, Holding]:
+        """See TraceValues."""
+        if not traces:
+            return {}
+        question = self._traces.question()
+        starts = [one.start_unix_nano for one in traces]
+        first_ns, last_ns = min(starts), max(one.start_unix_nano + one.duration_ns for one in traces)
+        if search.span_from_unix_nano is not None and search.span_to_unix_nano is not None:
+            first_ns, last_ns = max(first_ns, search.span_from_unix_nano), min(last_ns, search.span_to_unix_nano - 1)
+        ids = "[" + ",".join(f"'{one.trace_id}'" for one in traces) + "]"
+        found: list[dict[str, frozenset[bytes]]] = []
+        try:
+            for braces in filters:
+                bound = {"ids": ids, **_window(min(starts), max(starts) + 1)}
+                bound |= {f"span_{key}": value for key, value in _window(first_ns, last_ns + 1).items()}
+                condition = Translator(question, bound, no_relations).of_braces(braces)
+                rows = question.rows("spans_holding", bound, SPAN_CONDITION=condition, TRACE_SET=f"trace_id IN {IDS}")
+                found.append({trace_id: frozenset(map(bytes.fromhex, spans)) for trace_id, spans in rows})
+        except Stopped as stopped:
+            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        none: frozenset[bytes] = frozenset()
+        return {one.trace_id: [spans.get(one.trace_id, none) for spans in found] for one in traces}
 
     def _names(self, name: str, bound: dict[str, str], **words: str) -> Names[str]:
         rows, missing = self._rows(name, bound, **words)

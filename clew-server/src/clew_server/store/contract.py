@@ -10,6 +10,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.points import Points, Version
+from clew_server.model.query_tree import Braces
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Beside, Failing, Red, RedAsked
 from clew_server.model.search import Search
@@ -218,6 +219,10 @@ class TraceDependencies(Protocol):
         ...
 
 
+Holding = Sequence[frozenset[bytes]]
+"""For each of some braces the ids of a trace's spans for which they hold."""
+
+
 class TraceValues(Protocol):
     """What stands in attributes, and counts over time. Blocking; all raise StoreFailed, Unavailable."""
 
@@ -245,6 +250,15 @@ class TraceValues(Protocol):
 
     def series(self, asked: SeriesAsked) -> Series:
         """Counts and durations over time. A span that came in two requests counts twice. Raises BadInput for too many points."""
+        ...
+
+    def holding(
+        self, filters: Sequence[Braces], traces: Sequence[TraceSummary], search: Search
+    ) -> Mapping[str, Holding]:
+        """For each of these traces, which of its spans satisfy each of the braces, and start in the search's time for spans.
+
+        Raises BadInput for an expression that is none.
+        """
         ...
 
 

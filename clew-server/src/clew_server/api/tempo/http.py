@@ -17,16 +17,17 @@ from clew_server import __version__
 from clew_server.api.forms import preferred
 from clew_server.api.jaeger.answers import message_of, status_of
 from clew_server.api.tempo import traces
-from clew_server.api.tempo.matching import Matcher
+from clew_server.api.tempo.attributes import INTRINSICS, Attribute, attribute_of
 from clew_server.api.tempo.metrics import answer as range_answer
 from clew_server.api.tempo.metrics import range_from_parameters
 from clew_server.api.tempo.searches import TempoSearch, search_from_parameters, time_window
-from clew_server.api.tempo.traceql import INTRINSICS, Attribute, attribute_of
+from clew_server.api.tempo.shown import Shown
+from clew_server.api.tempo.spansets import filters, matched
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.model.trace import Trace
 from clew_server.query.service import QueryService
-from clew_server.store.contract import TraceSummary
+from clew_server.store.contract import Holding, TraceSummary
 
 _log = logging.getLogger(__name__)
 
@@ -139,14 +140,16 @@ class TempoApi:
     async def search(self, request: Request) -> Response:
         asked = search_from_parameters(request.query_params)
         page = await self._query.search(asked.search)
-        listed = [await self._listed(one, asked) for one in page.traces]
+        small = [one for one in page.traces if one.spans <= MAX_SPANS_MATCHED]
+        found = await self._query.holding(list(filters(asked.query.spansets)), small, asked.search)
+        listed = [await self._listed(one, asked, found.get(one.trace_id)) for one in page.traces]
         metrics: dict[str, Any] = {"inspectedTraces": len(listed)}
         body: dict[str, Any] = {"traces": listed, "metrics": metrics}
         if not page.complete:
             body["message"] = page.reason
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
-    async def _listed(self, summary: TraceSummary, asked: TempoSearch) -> dict[str, Any]:
+    async def _listed(self, summary: TraceSummary, asked: TempoSearch, holding: Holding | None) -> dict[str, Any]:
         made: dict[str, Any] = {
             "traceID": summary.trace_id.lstrip("0"),
             "rootServiceName": summary.root_service if summary.has_root else "<root span not yet received>",
@@ -154,12 +157,12 @@ class TempoApi:
             "startTimeUnixNano": str(summary.start_unix_nano),
             "durationMs": summary.duration_ns // 1_000_000,
         }
-        if summary.spans <= MAX_SPANS_MATCHED:
+        if holding is not None:
             try:
-                matched = await self._query.trace(summary.trace_id, lambda trace: _span_set(trace, asked))
+                spans = await self._query.trace(summary.trace_id, lambda trace: _span_set(trace, asked, holding))
             except (NotFound, Damaged):
                 return made
-            made |= {"spanSet": matched, "spanSets": [matched]}
+            made |= {"spanSet": spans, "spanSets": [spans]}
         return made
 
     @_answers_errors
@@ -247,16 +250,13 @@ def _trace_id(text: str) -> str:
     return digits.zfill(32) if 0 < len(digits) < 32 and "-" not in digits else digits
 
 
-def _span_set(trace: Trace, asked: TempoSearch) -> dict[str, Any]:
-    matcher = Matcher(trace, asked.query.span)
+def _span_set(trace: Trace, asked: TempoSearch, holding: Holding) -> dict[str, Any]:
+    rows = matched(asked.query.spansets, trace, holding)
     wanted = dict.fromkeys((*asked.query.named, *asked.query.select))
+    show = Shown(trace)
     shown: list[dict[str, Any]] = []
-    matched = 0
-    for row in matcher.rows():
-        matched += 1
-        if len(shown) >= asked.spans:
-            continue
-        values = [(attribute.key, matcher.value(row, attribute)) for attribute in wanted]
+    for row in rows[: asked.spans]:
+        values = [(attribute.key, show.value(row, attribute)) for attribute in wanted]
         shown.append(
             {
                 "spanID": trace.span_ids[row].hex(),
@@ -268,4 +268,4 @@ def _span_set(trace: Trace, asked: TempoSearch) -> dict[str, Any]:
                 ],
             }
         )
-    return {"spans": shown, "matched": matched}
+    return {"spans": shown, "matched": len(rows)}

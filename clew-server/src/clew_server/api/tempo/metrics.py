@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from clew_server.api.tempo.attributes import Attribute
 from clew_server.api.tempo.searches import time_window
-from clew_server.api.tempo.traceql import Attribute, Metric, duration_ns, parse
+from clew_server.api.tempo.tokens import duration_ns
+from clew_server.api.tempo.traceql import Metric, parse
 from clew_server.errors import BadInput, Unsupported
+from clew_server.model.query_tree import Braces, TraceTerm, terms
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.model.series import Point, Series, SeriesAsked
 
@@ -37,8 +40,10 @@ def range_from_parameters(parameters: Mapping[str, str], now_unix_nano: int) -> 
     query = parse(parameters.get("q") or parameters.get("query") or "")
     if query.metric is None:
         raise BadInput("q: wants a metric in the pipe, as in { status = error } | rate()", code="bad_query")
-    if query.trace:
-        raise Unsupported("q: traceDuration is not answered in a metric", code="unsupported_query")
+    if not isinstance(query.spansets, Braces):
+        raise Unsupported("q: a metric is answered of one pair of braces", code="unsupported_query")
+    if any(isinstance(term, TraceTerm) for term in terms(query.spansets)):
+        raise Unsupported("q: a metric is answered of conditions on spans, not on traces", code="unsupported_query")
     start, end = time_window(parameters)
     if start is None or end is None:
         end = now_unix_nano
@@ -53,7 +58,7 @@ def range_from_parameters(parameters: Mapping[str, str], now_unix_nano: int) -> 
             from_unix_nano=start,
             to_unix_nano=end,
             step_ns=step_ns,
-            span=query.span,
+            where=query.spansets,
             by=tuple(map(_label, query.metric.by)),
             levels=query.metric.levels,
         ),

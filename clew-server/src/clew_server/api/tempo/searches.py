@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
-from clew_server.api.tempo.traceql import Attribute, Query, attribute_of, duration_ns, parse
+from clew_server.api.tempo.attributes import Attribute, attribute_of
+from clew_server.api.tempo.spansets import where
+from clew_server.api.tempo.tokens import duration_ns
+from clew_server.api.tempo.traceql import Query, parse
 from clew_server.errors import BadInput
-from clew_server.model.search import STATUS_WORDS, Search, SpanCondition, TraceCondition
+from clew_server.model.query_tree import ANY, Braces, Node, Op, SpanTerm, TraceTerm, Value, all_of
+from clew_server.model.search import STATUS_WORDS, Search
 from clew_server.query.language.parameters import MAX_LIMIT
+from clew_server.query.language.values import number
 
 DEFAULT_LIMIT: Final = 20
 DEFAULT_SPANS: Final = 3
@@ -27,7 +33,7 @@ class TempoSearch:
     search: Search
     query: Query
     spans: int
-    """At most so many of the spans for which the conditions hold."""
+    """At most so many of the spans that the query finds."""
 
 
 def search_from_parameters(parameters: Mapping[str, str]) -> TempoSearch:
@@ -38,20 +44,21 @@ def search_from_parameters(parameters: Mapping[str, str]) -> TempoSearch:
     query = parse(q) if q else _from_tags(tags)
     if query.metric is not None:
         raise BadInput("a metric is answered by /api/metrics/query_range", code="bad_query")
-    trace = list(query.trace)
-    for name, op in (("minDuration", ">="), ("maxDuration", "<=")):
+    found = where(query.spansets)
+    parts = [] if found is None else [found]
+    bounds: tuple[tuple[str, Op], ...] = (("minDuration", ">="), ("maxDuration", "<="))
+    for name, op in bounds:
         if text := parameters.get(name):
-            trace.append(TraceCondition("duration", op, _length(name, text)))  # type: ignore[arg-type]
+            parts.append(TraceTerm("duration", op, (Value(text, Decimal(_length(name, text))),)))
     start, end = time_window(parameters)
     search = Search(
-        span=query.span,
-        trace=tuple(trace),
+        where=all_of(*parts) if parts else None,
         limit=min(_number("limit", parameters.get("limit", ""), DEFAULT_LIMIT), MAX_LIMIT),
         span_from_unix_nano=start,
         span_to_unix_nano=end,
     )
     spans = min(_number("spss", parameters.get("spss", ""), DEFAULT_SPANS), _MOST_SPANS)
-    return TempoSearch(search, replace(query, trace=tuple(trace)), spans)
+    return TempoSearch(search, query, spans)
 
 
 def time_window(parameters: Mapping[str, str]) -> tuple[int, int] | tuple[None, None]:
@@ -67,7 +74,7 @@ def time_window(parameters: Mapping[str, str]) -> tuple[int, int] | tuple[None, 
 
 def _from_tags(tags: str) -> Query:
     """logfmt: `service.name=cart http.status_code=500 "x y"`; all of it holds for one span."""
-    span: list[SpanCondition] = []
+    terms: list[Node] = []
     named: list[Attribute] = []
     at = 0
     text = tags.rstrip()
@@ -79,22 +86,28 @@ def _from_tags(tags: str) -> Query:
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
         at = match.end()
-        if key == "name":
-            span.append(SpanCondition("name", "=", value))
-        elif key in ("status", "status.code"):
-            if value not in STATUS_WORDS:
-                raise BadInput(f"tags: {key} is one of {', '.join(STATUS_WORDS)}", code="bad_parameter")
-            span.append(SpanCondition("status", "=", value))
-        elif key == "error" and value == "true":
-            span.append(SpanCondition("status", "=", "error"))
-        elif key == "service.name":
-            span.append(SpanCondition("service", "=", value))
-        elif key in ("root.name", "root.service.name"):
-            raise BadInput(f"tags: {key} is not answered", code="unsupported_query")
-        else:
-            span.append(SpanCondition("attr", "=", value, key))
+        terms.append(_tag(key, value))
         named.append(attribute_of(f".{key}"))
-    return Query(span=tuple(span), named=tuple(named))
+    return Query(Braces(all_of(*terms)) if terms else ANY, named=tuple(named))
+
+
+def _tag(key: str, value: str) -> Node:
+    same = (Value(value),)
+    if key in ("status", "status.code"):
+        if value not in STATUS_WORDS:
+            raise BadInput(f"tags: {key} is one of {', '.join(STATUS_WORDS)}", code="bad_parameter")
+        return SpanTerm("status", "=", same)
+    if key == "error" and value == "true":
+        return SpanTerm("status", "=", (Value("error"),))
+    if key == "name":
+        return SpanTerm("name", "=", same)
+    if key == "service.name":
+        return SpanTerm("service", "=", same)
+    if key == "root.name":
+        return TraceTerm("root_name", "=", same)
+    if key == "root.service.name":
+        return TraceTerm("root_service", "=", same)
+    return SpanTerm("attr", "=", (Value(value, number(value)),), key, True)
 
 
 def _length(name: str, text: str) -> int:

@@ -8,7 +8,6 @@ from typing import Final, cast
 
 from clew_server.errors import BadInput
 from clew_server.model.query_tree import (
-    And,
     Braces,
     Node,
     Not,
@@ -22,7 +21,7 @@ from clew_server.model.query_tree import (
     TraceTerm,
     Value,
     all_of,
-    conjuncts,
+    hoisted,
 )
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.query.language import keys, values
@@ -66,13 +65,13 @@ class _Parser:
                 left.position,
             )
         if self._loose is None:
-            return node if self._braces else _hoisted(Braces(node))
+            return node if self._braces else hoisted(Braces(node))
         if self._braces:
             raise bad_query(
                 "Beside { … } stand only conditions on the trace: put this condition into braces too.",
                 self._loose.position,
             )
-        return _hoisted(Braces(node))
+        return hoisted(Braces(node))
 
     def _or(self) -> Node:
         parts = [self._and()]
@@ -120,7 +119,7 @@ class _Parser:
         while (token := self._scanner.peek()).kind == "operator" and token.text in (">", ">>", "~"):
             self._scanner.take()
             steps.append((cast(RelationOp, token.text), self._in_braces()))
-        return Relation(first, tuple(steps)) if steps else _hoisted(first)
+        return Relation(first, tuple(steps)) if steps else hoisted(first)
 
     def _in_braces(self) -> Braces:
         token = self._scanner.take()
@@ -265,23 +264,3 @@ class _Parser:
         if place in ("id", "parent"):
             return values.hex_id(found, 16, "a span id")
         return found
-
-
-def _hoisted(braces: Braces) -> Node:
-    """The same with conditions on the trace outside of the braces where they stand beside the others."""
-    if braces.inside is None:
-        return braces
-    parts = list(conjuncts(braces.inside))
-    outside = [part for part in parts if _is_of_trace(part)]
-    inside = [part for part in parts if not _is_of_trace(part)]
-    if not inside:
-        return all_of(*outside)
-    return all_of(Braces(all_of(*inside), braces.position), *outside)
-
-
-def _is_of_trace(node: Node) -> bool:
-    if isinstance(node, And | Or):
-        return all(_is_of_trace(part) for part in node.parts)
-    if isinstance(node, Not):
-        return _is_of_trace(node.part)
-    return isinstance(node, TraceTerm)

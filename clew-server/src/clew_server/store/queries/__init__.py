@@ -30,6 +30,7 @@ NAMES: Final = (
     "traces_ordered",
     "resources_where",
     "spans_of_relations",
+    "spans_holding",
     "is_expression",
     "lists",
     "elements_where",

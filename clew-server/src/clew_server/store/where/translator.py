@@ -42,8 +42,10 @@ class Where:
 class Translator:
     """Makes the SQL of one search. Asks the store about resources and expressions through its question; not for several threads."""
 
-    def __init__(self, question: Question, bound: dict[str, str], related: Related) -> None:
+    def __init__(self, question: Question, bound: dict[str, str], related: Related, within: str | None = None) -> None:
+        """`within`: one more condition on each span that braces are about."""
         self._question = question
+        self._within = within
         self._bound = Bound(bound)
         self._comparing = Comparing(self._bound)
         self._attributes = Attributes(question, self._bound, self._comparing)
@@ -103,7 +105,10 @@ class Translator:
         return f"WINDOW_OF_SPANS AND start!=FRAGMENT AND {self._inside(braces)}"
 
     def _inside(self, braces: Braces) -> str:
-        return self._of_span(braces.inside, True) if braces.inside is not None else "1"
+        parts = [] if self._within is None else [self._within]
+        if braces.inside is not None:
+            parts.append(self._of_span(braces.inside, True))
+        return joined(" AND ", parts) if parts else "1"
 
     def _relation(self, relation: Relation) -> str:
         if any(op == ">>" for op, _ in relation.steps):
