@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from clew_server.receivers import grpc as grpc_receiver
 from clew_server.receivers.pinpoint import specs
 from clew_server.testing import ReceiverStand, pinpoint
 from clew_server.testing.pinpoint import Chunk, Event, Span
@@ -57,6 +60,32 @@ def test_each_of_the_three_ports_takes_everything(stand: ReceiverStand, port: in
         assert agent.say(specs.SEND_SPAN, pinpoint.span_message(Span(7, rpc="", api_id=4))) == b""
     assert [one.name for one in stand.logged()] == ["A.m"]
     assert stand.state.dropped == {"agent_statistics": 2}
+
+
+@pytest.mark.parametrize("method", [specs.SEND_SPAN, specs.SEND_SPAN_BATCH])
+def test_names_that_come_a_moment_after_their_span_are_its_names_for_search_too(
+    stand: ReceiverStand, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_receiver, "FACTS_WITHIN_S", 60.0)  # however slow the machine is
+    message = pinpoint.span_message(Span(7, rpc="", api_id=4, events=[Event(0, 1, 0, 1, 5000, api_id=5)]))
+    body = message if method == specs.SEND_SPAN else pinpoint.batch_message([message])
+    with Agent(stand, 0) as metadata, Agent(stand, 2) as spans, ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(spans.say, method, body)
+        while not stand.state.last_client:
+            time.sleep(0.001)
+        metadata.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(4, "a.A.m()"))
+        metadata.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(5, "b.B.n()"))
+        sent.result(30)
+    assert [one.name for one in stand.logged()] == ["A.m", "B.n"]
+
+
+def test_an_agent_that_does_not_say_its_names_is_waited_for_once(stand: ReceiverStand) -> None:
+    messages = [pinpoint.span_message(Span(number, rpc="", api_id=number)) for number in range(1, 40)]
+    began_s = time.monotonic()
+    with Agent(stand, 2) as agent:
+        assert list(agent.stream(specs.SEND_SPAN, iter(messages))) == [b""]
+    assert time.monotonic() - began_s < 20, "39 waits of a second each would take longer"
+    assert len(stand.logged()) == 39
 
 
 def test_what_an_agent_said_is_known_after_a_restart(stand: ReceiverStand) -> None:

@@ -33,6 +33,7 @@ MOST_FACT_BYTES: Final = 256 << 10
 """Of one fact: its system, agent, key and value."""
 
 _FACT_COSTS_BYTES: Final = 200
+_IN_VAIN_FOR_S: Final = 60.0
 _OF_ONE_AGENT: Final = 4
 """One agent may have a quarter of the room."""
 _AFTER_MAKING_ROOM: Final = 0.9
@@ -92,6 +93,8 @@ class Remembered:
         self._damaged = 0
         self._waiting: list[tuple[list[tuple[str, Fact]], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._in_vain_until_s: dict[tuple[str, str], float] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clew-agents")
 
     def open(self) -> None:
@@ -178,6 +181,33 @@ class Remembered:
             self._writing = asyncio.create_task(self._write_waiting())
         await asyncio.shield(done)
 
+    async def wait_for(self, system: str, wanted: Sequence[tuple[str, str]], within_s: float) -> bool:
+        """Return when all of these are known, as agent and key, or after a time; whether any has come meanwhile.
+
+        An agent that was waited for in vain is not waited for in the minute after: it may have said it all before clew ran.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        missing = [
+            (agent, key)
+            for agent, key in wanted
+            if self._in_vain_until_s.get((system, agent), now_s) <= now_s and key not in self.of(system, agent)
+        ]
+        has_come = len(missing) < len(wanted) and any(key in self.of(system, agent) for agent, key in wanted)
+        before = len(missing)
+        try:
+            async with asyncio.timeout(within_s):
+                while missing:
+                    if self._news is None or self._news.done():
+                        self._news = loop.create_future()
+                    await asyncio.shield(self._news)
+                    missing = [(agent, key) for agent, key in missing if key not in self.of(system, agent)]
+        except TimeoutError:
+            if len(self._in_vain_until_s) >= self._most_agents:
+                self._in_vain_until_s.clear()
+            self._in_vain_until_s.update(((system, agent), now_s + _IN_VAIN_FOR_S) for agent, _ in missing)
+        return has_come or len(missing) < before
+
     async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
@@ -189,6 +219,8 @@ class Remembered:
             except (OSError, RuntimeError) as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 problem = Unavailable(f"what agents say cannot be written: {reason}", retry_after_s=2.0)
+            if self._news is not None and not self._news.done():
+                self._news.set_result(None)
             for _, done in waiting:
                 if done.done():
                     continue

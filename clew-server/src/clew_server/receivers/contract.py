@@ -38,6 +38,9 @@ class OtlpBatch(NamedTuple):
     dropped: Mapping[str, int] = MappingProxyType({})
     """What was well formed and is not kept, by kind: `log`."""
     signal: SignalName = "traces"
+    lacking: Sequence[tuple[str, str]] = ()
+    """Facts that its spans refer to and that were not known, as agent and key. Where they come within a moment, the message is
+    decoded again."""
 
     @property
     def rejection(self) -> str:

@@ -40,6 +40,8 @@ _TURN_BYTES = 16 << 10
 """Messages of one stream that are decoded in the event loop before others get their turn."""
 _TOGETHER_BYTES = 1 << 20
 """Messages that wait together are written together, up to this size."""
+FACTS_WITHIN_S = 1.0
+"""What an agent says of itself comes by another connection than the spans that refer to it, so either may come first."""
 _KEEPALIVE_MS = 60_000
 _CLIENT_PING_MS = 5_000
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -189,13 +191,22 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             body = await self._reading.only(context)
             # The message is in memory already; what the budget can still spare is everything that comes after it.
             with self._intake.reserve(len(body)) as reservation:
-                batch = await self._decoding.run(body, head, reservation)
+                batch = await self._understood(Arrived(body, reservation), head, self._spec.decode)
                 del body
                 await self._intake.accept(batch)
         except Exception as error:
             await self._refuse_for(context, error)
         self.state.took(batch)
         return self._spec.answers.accepted(batch, head).body
+
+    async def _understood(self, one: Arrived, head: Head, decode: Decoder) -> OtlpBatch:
+        """What a message means, with what its agent says of itself where that comes within a moment. Raises as a decoder."""
+        batch = await self._decoding.run(one.body, head, one.held, decode=decode)
+        if not batch.lacking or self._remembered is None:
+            return batch
+        if not await self._remembered.wait_for(self._spec.system, batch.lacking, FACTS_WITHIN_S):
+            return batch
+        return await self._decoding.run(one.body, head, one.held, decode=decode)
 
     async def _take_each(self, context: _Context, method: str, stream: Stream) -> None:
         head = Head(method, PROTOBUF, await self._greet(context), known=self._known)
@@ -272,7 +283,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     async def _decoded(self, one: Arrived, head: Head, stream: Stream, decode: Decoder) -> OtlpBatch:
         """`_NOTHING` for a message that was refused in a stream that goes on."""
         try:
-            return await self._decoding.run(one.body, head, one.held, decode=decode)
+            return await self._understood(one, head, decode)
         except BadInput as error:
             if not stream.keep_open:
                 raise

@@ -101,6 +101,7 @@ class Writer:
         self._groups = Groups()
         self._rejected: Counter[str] = Counter()
         self._fragments = 0
+        self._lacking: dict[str, None] = {}
 
     def span(
         self,
@@ -205,9 +206,11 @@ class Writer:
         """Count a message whose bytes are none."""
         self._rejected["malformed"] += 1
 
-    def batch(self, received: bytes) -> OtlpBatch:
-        """What was collected. Raises TooLarge beyond the limits of a request."""
+    def batch(self, received: bytes, agent: str = "") -> OtlpBatch:
+        """What was collected. `agent`: whose facts its spans refer to. Raises TooLarge beyond the limits of a request."""
         found = batch(self._groups, received=received, rejected=self._rejected)
+        if self._lacking:
+            found = found._replace(lacking=[(agent, key) for key in self._lacking])
         return found._replace(fragments=self._fragments) if self._fragments else found
 
     def _write(
@@ -223,6 +226,9 @@ class Writer:
         failure: Failure | None,
         has_failed: bool,
     ) -> None:
+        unresolved = tags.get(words.UNRESOLVED)
+        if isinstance(unresolved, tuple):
+            self._lacking.update((reference.partition("=")[0], None) for reference in unresolved)
         start_ns = _ns(start_ms)
         if start_ns is None:
             tags["pinpoint.start_time_ms"] = start_ms

@@ -28,7 +28,7 @@ def decode_span_message(body: bytes, head: Head) -> OtlpBatch:
     facts = head.known.of(agent)
     writer = Writer()
     _add(writer, message, head, facts)
-    return writer.batch(f"{agent}\n".encode() + body)
+    return writer.batch(f"{agent}\n".encode() + body, agent)
 
 
 def decode_span_batch(body: bytes, head: Head) -> OtlpBatch:
@@ -52,7 +52,7 @@ def decode_span_batch(body: bytes, head: Head) -> OtlpBatch:
             writer.malformed()
         else:
             _add(writer, message, head, facts)
-    return writer.batch(f"{agent}\n".encode() + body)
+    return writer.batch(f"{agent}\n".encode() + body, agent)
 
 
 def _messages(body: bytes) -> Iterator[Field]:
