@@ -22,6 +22,7 @@ MAX_NS: Final = (1 << 64) - 1
 
 _MOST_KEPT = 8192
 _LONGEST_KEPT_BYTES = 128
+_LONGEST_KEPT_RESOURCE = 2048
 _pairs: dict[tuple[str, Value], bytes] = {}
 _names: dict[str, bytes] = {}
 
@@ -144,12 +145,24 @@ def _address(packed: bytes) -> str:
 
 def resource(items: Mapping[str, Value]) -> bytes:
     """The inside of a Resource, as `Groups.add` wants it."""
+    pairs = tuple(items.items())
+    # Only texts may be looked up by their pair: 1, 1.0 and True are equal and written differently.
+    if any(type(value) is not str for _, value in pairs):
+        return _resource(pairs)
+    size = sum(len(key) + len(str(value)) for key, value in pairs)
+    return _kept_resource(pairs) if size <= _LONGEST_KEPT_RESOURCE else _resource(pairs)
+
+
+def _resource(pairs: tuple[tuple[str, Value], ...]) -> bytes:
     return encode.resource(
         {
             whole_characters(key): typed(key, whole_characters(value)) if isinstance(value, str) else value
-            for key, value in items.items()
+            for key, value in pairs
         }
     )
+
+
+_kept_resource: Final = lru_cache(maxsize=1024)(_resource)
 
 
 class Groups:

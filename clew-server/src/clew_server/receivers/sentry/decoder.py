@@ -27,6 +27,8 @@ PATHS: Final = (ENVELOPE, STORE, "/{service}" + ENVELOPE, "/{service}" + STORE, 
 MAX_ENVELOPE_BYTES: Final = MAX_REQUEST_BYTES // 2
 MAX_ERROR_BYTES: Final = 2 << 20
 MAX_ITEM_BYTES: Final = 16 << 20
+_SMALL_BYTES: Final = 32 << 10
+"""What a smaller item holds as objects at once is little."""
 
 # What SDKs send beside spans and errors: the type of an item → as what it is counted.
 OTHERS: Final = {
@@ -111,21 +113,17 @@ class _Batch:
         return {"transaction": self._transaction, "event": self._error, "span": self._spans, "log": self._logs}
 
     def _transaction(self, payload: bytes) -> None:
-        """A transaction, of which each span is read alone."""
-        walk = JsonWalk(payload.decode("utf-8", "replace"))
         event: dict[str, Any] = {}
         spans: list[bytes] = []
-        for key in walk.members():
-            if key != "spans" or walk.starts() != "[":
-                event[key] = walk.value()
+        for key, raw in _members_and_spans(payload):
+            if key != "spans":
+                event[key] = raw
                 continue
-            for raw in _elements(walk):
-                try:
-                    if not self._is_own(raw):
-                        spans.append(child(raw))
-                except Malformed as error:
-                    self.rejected[error.reason] += 1
-        walk.end()
+            try:
+                if not self._is_own(raw):
+                    spans.append(child(raw))
+            except Malformed as error:
+                self.rejected[error.reason] += 1
         of_resource = resource(of_event(event, self._parts))
         try:
             self._add(of_resource, root(event))
@@ -189,6 +187,30 @@ class _Batch:
         if self._size > MAX_REQUEST_BYTES:
             raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes, written as OTLP")
         self.groups.add(of_resource, "", "", one)
+
+
+def _members_and_spans(payload: bytes) -> Iterator[tuple[str, Any]]:
+    """The members of a transaction, and each span of its `spans` as one. A large one is read span by span. Raises BadInput."""
+    if len(payload) <= _SMALL_BYTES:
+        found = _whole(payload)
+        if not isinstance(found, dict):
+            raise BadInput("the item is no transaction of Sentry's: it is no object", code="malformed")
+        spans = found.pop("spans", None)
+        yield from found.items()
+        if isinstance(spans, list):
+            for raw in spans:
+                yield "spans", raw
+        return
+    walk = JsonWalk(payload.decode("utf-8", "replace"))
+    for key in walk.members():
+        if key == "spans" and walk.starts() == "[":
+            for raw in _elements(walk):
+                yield key, raw
+        elif key == "spans":
+            walk.value()
+        else:
+            yield key, walk.value()
+    walk.end()
 
 
 def _whole(payload: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -44,6 +45,7 @@ _KINDS_OF_OPS: Final = (
 )
 _NOT_FAILED: Final = frozenset(("cancelled", "unknown", "unknown_error"))
 """Statuses other than `ok` that Sentry does not count as failures."""
+_LONGEST_KEPT: Final = 128
 _WORD: Final = re.compile(r"\s*([A-Za-z]{2,20})\b")
 _CALL: Final = re.compile(r"([A-Z]{3,10}) (\S{1,2048})")
 
@@ -65,10 +67,17 @@ def kind_of(op: str, attributes: dict[str, Value]) -> int:
         if kind is not None:
             del attributes[key]
             return kind
+    return _kept_kind(op) if len(op) <= _LONGEST_KEPT else _kind_of_op(op)
+
+
+def _kind_of_op(op: str) -> int:
     for known, kind in _KINDS_OF_OPS:
         if op == known or op.startswith(known + "."):
             return kind
     return INTERNAL
+
+
+_kept_kind: Final = lru_cache(maxsize=512)(_kind_of_op)
 
 
 def status_of(status: str, kind: int, attributes: Mapping[str, Value]) -> tuple[int, str]:

@@ -59,7 +59,7 @@ _OF_EVENTS: Final = frozenset(
         *("platform", "dist", "breadcrumbs", "_meta"),
     )
 )
-_OF_RESOURCES: Final = ("trace", "runtime", "os", "otel", "response", "cloud_resource")
+_OF_RESOURCES: Final = frozenset(("trace", "runtime", "os", "otel", "response", "cloud_resource"))
 _RATES: Final = ("sample_rate", "sample_rand", "replay_id")
 
 
@@ -217,7 +217,7 @@ def write(
 
 
 def _written(raw: Json, name: str, more: Mapping[str, Value], events: list[bytes]) -> bytes:
-    op, description, status = (text_of(raw.get(key)) for key in ("op", "description", "status"))
+    op, description, status = text_of(raw.get("op")), text_of(raw.get("description")), text_of(raw.get("status"))
     items: dict[str, Value] = {}
     put_all(items, "", raw.get("data"))
     put_tags(items, raw.get("tags"), status)

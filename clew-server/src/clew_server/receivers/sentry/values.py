@@ -19,7 +19,7 @@ _TIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
 )
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_HEX: Final = re.compile(r"[0-9a-fA-F]+")
+_ZEROS: Final = {8: bytes(8), 16: bytes(16)}
 _INT64: Final = 1 << 63
 
 
@@ -126,7 +126,11 @@ def id_of(value: Any, length: int) -> bytes | None:
     if not isinstance(value, str):
         return None
     text = value.replace("-", "") if length == 16 else value
-    if len(text) != 2 * length or not _HEX.fullmatch(text):
+    if len(text) != 2 * length:
         return None
-    found = bytes.fromhex(text)
-    return found if any(found) else None
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        return None
+    # Shorter where blanks stand between the digits.
+    return found if len(found) == length and found != _ZEROS[length] else None
