@@ -33,11 +33,12 @@ from clew_server.api.jaeger.metrics import JaegerMetricsApi
 from clew_server.api.jaeger.v3 import JaegerApiV3
 from clew_server.api.native import NativeApi
 from clew_server.api.static import StaticUi
+from clew_server.api.tail import TailApi, gone_event, trace_event
 from clew_server.api.tempo.http import TempoApi
 from clew_server.api.uploads import UploadApi
 from clew_server.api.zipkin.http import zipkin_app
 from clew_server.collector.files import LogUnusable
-from clew_server.collector.intake import Intake
+from clew_server.collector.intake import Batch, Intake
 from clew_server.collector.recent import RecentReader
 from clew_server.collector.remembered import Remembered
 from clew_server.collector.wal import Wal
@@ -47,6 +48,7 @@ from clew_server.config import Config, ConfigurationProblems, text_from_seconds
 from clew_server.datafolder import DataFolder, FolderUnusable
 from clew_server.errors import Unavailable
 from clew_server.guard import AsgiApp, Guard
+from clew_server.query.live.tail import Tail
 from clew_server.query.probe import Probe
 from clew_server.query.service import QueryService
 from clew_server.receivers.cat.router import Router as CatRouter
@@ -95,6 +97,7 @@ class App:
         self.troubles = Troubles()
         self.addresses: dict[str, str] = {}
         self._listeners = Listeners()
+        self._tail = Tail(trace_event, gone_event)
 
     async def __aenter__(self) -> App:
         try:
@@ -109,7 +112,7 @@ class App:
 
     async def _start(self) -> None:
         config, stack = self._config, self._stack
-        watcher = self._start_sampling()
+        self._watcher = self._start_sampling()
         stack.callback(self._work.shutdown, wait=False, cancel_futures=True)
         api_socket = stack.enter_context(contextlib.closing(listen(config.host, config.http_port, "--http-port")))
         tempo_socket = None
@@ -143,7 +146,7 @@ class App:
         self._intake = Intake(
             self._wal,
             max_backlog_bytes=min(config.max_backlog_bytes, config.max_disk_bytes // _BACKLOG_OF_CAP),
-            on_accepted=watcher.saw if watcher is not None else None,
+            on_accepted=self._accepted,
         )
         self._writer = Writer(self._wal, self._store.writer, dead_letter_folder=self._folder.dead_letter)
         self._writer.start()
@@ -164,6 +167,7 @@ class App:
             on_failure=self._note_failed_query,
         )
         stack.callback(self._query.close)
+        stack.push_async_callback(self._blocking, self._tail.close)
         self._probe = Probe(self._store.probe)
         stack.callback(self._probe.close)
 
@@ -184,6 +188,8 @@ class App:
             self.addresses["tempo"] = f"http://{with_port(config.host, tempo_socket.getsockname()[1])}"
         self._run_task(self._retain())
         self._run_task(self._mend_merges())
+        # First of all when the server stops, so that no connection is waited for.
+        stack.callback(self._tail.end)
 
     def _start_sampling(self) -> Watcher[list[Root]] | None:
         """What Jaeger's clients are told; where that follows the traffic, what looks at accepted requests for it."""
@@ -201,6 +207,12 @@ class App:
         self._stack.callback(watcher.close)
         return watcher
 
+    def _accepted(self, batch: Batch) -> None:
+        """A request has become durable: for those who look at what arrives."""
+        self._tail.saw(batch.request, batch.spans)
+        if self._watcher is not None:
+            self._watcher.saw(batch)
+
     async def _start_api(self, listener: socket, health: HealthApi) -> None:
         ui = StaticUi(Path(__file__).parent / "ui_dist")
         native = NativeApi(self._query, status=self.status, flush=self._flush, clock_ns=time.time_ns)
@@ -210,7 +222,15 @@ class App:
             *JaegerApiV3(self._query, clock_ns=time.time_ns).routes(),
             *JaegerMetricsApi(self._query, clock_ns=time.time_ns).routes(),
         ]
-        routes = [*uploads.routes(), *native.routes(), *dialects, *health.routes(), Route("/{path:path}", ui.serve)]
+        tail = TailApi(self._tail, clock_ns=time.time_ns)
+        routes = [
+            *uploads.routes(),
+            *tail.routes(),
+            *native.routes(),
+            *dialects,
+            *health.routes(),
+            Route("/{path:path}", ui.serve),
+        ]
         api = Starlette(
             routes=routes,
             exception_handlers=EXCEPTION_HANDLERS,
@@ -427,6 +447,7 @@ class App:
             self._note_failed_query(error)
             stored, disk_bytes = StoreStatistics(0, 0, None), await self._blocking(self._folder.size_bytes)
         intake, writer, log = self._intake.statistics(), self._writer.statistics(), self._wal.statistics()
+        tail = self._tail.statistics()
         return Status(
             version=__version__,
             started_unix_nano=self._started_unix_nano,
@@ -446,6 +467,9 @@ class App:
             damaged_log_bytes=log.damaged_bytes,
             damaged_agents_bytes=self._remembered.statistics().kept_bytes,
             damaged_store_parts=stored.damaged_parts,
+            tail_listeners=tail.listeners,
+            tail_skipped_traces=tail.skipped_traces,
+            tail_unread_spans=tail.unread_spans,
             troubles=tuple(trouble.status() for trouble in await self.current_troubles()),
             receivers=tuple(state.status() for state in self._listeners.states),
         )

@@ -89,6 +89,9 @@ class Status:
     damaged_log_bytes: int = _gauge("Bytes of the log that could not be read and are kept in *.damaged")
     damaged_agents_bytes: int = _gauge("Bytes of what agents said that could not be read and are kept in facts.damaged")
     damaged_store_parts: int = _gauge("Parts of the store that could not be loaded and were put aside")
+    tail_listeners: int = _gauge("Live tails that are open")
+    tail_skipped_traces: int = _counter("Traces that matched a live tail and were not sent to it")
+    tail_unread_spans: int = _counter("Spans that came faster than they could be looked at for live tails")
     troubles: tuple[TroubleStatus, ...]
     receivers: tuple[ReceiverStatus, ...]
 

@@ -63,6 +63,9 @@ export interface Status {
   damaged_log_bytes: number
   damaged_agents_bytes: number
   damaged_store_parts: number
+  tail_listeners: number
+  tail_skipped_traces: number
+  tail_unread_spans: number
   troubles: Trouble[]
   receivers: Receiver[]
 }
@@ -107,6 +110,37 @@ export interface TraceAnswer {
   values: Record<string, string[]>
   /** why there is no answer */
   skipped: string | null
+}
+
+export interface TailTrace {
+  trace_id: string
+  start_unix_nano: string
+  duration_ns: string
+  spans: number
+  errors: number
+  root_service: string
+  root_name: string
+  has_root: boolean
+  services: string[]
+  failed_spans: number
+  answer: TraceAnswer
+}
+
+export interface TailCounts {
+  /** that matched since the tail began, each counted once */
+  traces: number
+  /** of these traces */
+  spans: number
+  /** of these traces, those with a span that failed */
+  failed: number
+  /** of these traces, those that were not sent; none of them failed */
+  skipped: number
+  /** failed ones that were not sent: the reader is too slow */
+  skipped_failed: number
+  /** spans that came faster than they are looked at; none of them failed */
+  unread_spans: number
+  /** spans that came so fast that failed ones may be among them */
+  lost_spans: number
 }
 
 export interface Baseline {

@@ -26,6 +26,9 @@ const STATUS: Status = {
   damaged_log_bytes: 0,
   damaged_agents_bytes: 0,
   damaged_store_parts: 0,
+  tail_listeners: 0,
+  tail_skipped_traces: 0,
+  tail_unread_spans: 0,
   troubles: [],
   receivers: [
     {

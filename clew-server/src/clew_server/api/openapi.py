@@ -87,22 +87,24 @@ _TRACES_AND_COLUMNS = {
 }
 _OTLP = {"type": "object", "description": 'OTLP JSON: {"resourceSpans": […]}', "additionalProperties": True}
 
+_TRACE_SUMMARY: dict[str, Any] = {
+    "trace_id": {"type": "string"},
+    "start_unix_nano": _DECIMAL,
+    "duration_ns": _DECIMAL,
+    "spans": {"type": "integer"},
+    "errors": {"type": "integer"},
+    "root_service": {"type": "string"},
+    "root_name": {"type": "string"},
+    "has_root": {"type": "boolean"},
+    "services": _STRINGS,
+}
+
 _SCHEMAS: dict[str, Any] = {
     "Error": _object(error=_object(code={"type": "string"}, message={"type": "string"}, position=_or_null("integer"))),
     "Receiver": schema_of(ReceiverStatus, {}),
     "Trouble": schema_of(TroubleStatus, {"what": {"enum": list(KINDS)}}),
     "Status": schema_of(Status, {}),
-    "TraceSummary": _object(
-        trace_id={"type": "string"},
-        start_unix_nano=_DECIMAL,
-        duration_ns=_DECIMAL,
-        spans={"type": "integer"},
-        errors={"type": "integer"},
-        root_service={"type": "string"},
-        root_name={"type": "string"},
-        has_root={"type": "boolean"},
-        services=_STRINGS,
-    ),
+    "TraceSummary": _object(**_TRACE_SUMMARY),
     "TraceOrigin": _object(
         service={"type": "string"},
         operation={"type": "string"},
@@ -124,6 +126,19 @@ _SCHEMAS: dict[str, Any] = {
             "description": "by key of the asked columns: the first different values in the trace, four at most",
         },
         skipped={**_or_null("string"), "description": "why there is no answer"},
+    ),
+    "TailTrace": _object(**_TRACE_SUMMARY, failed_spans={"type": "integer"}, answer=_ref("TraceAnswer")),
+    "TailCounts": _object(
+        traces={"type": "integer", "description": "that matched since the tail began, each counted once"},
+        spans={"type": "integer", "description": "of these traces"},
+        failed={"type": "integer", "description": "of these traces, those with a span that failed"},
+        skipped={"type": "integer", "description": "of these traces, those that were not sent; none of them failed"},
+        skipped_failed={"type": "integer", "description": "failed ones that were not sent: the reader is too slow"},
+        unread_spans={
+            "type": "integer",
+            "description": "spans that came faster than they are looked at; none of them failed",
+        },
+        lost_spans={"type": "integer", "description": "spans that came so fast that failed ones may be among them"},
     ),
     "Baseline": _object(
         count={"type": "integer"},
@@ -461,6 +476,27 @@ DOCUMENT: dict[str, Any] = {
                     _query("step", "as 60s; without it about 60 steps"),
                 ],
                 "responses": _answers(_ref("Red")),
+            }
+        },
+        "/api/v1/tail": {
+            "get": {
+                "summary": "Live tail: traces that match, while they arrive, as server-sent events",
+                "description": (
+                    "Events: `open` (once, with what was asked), `trace` (TailTrace; again, with the same id, when more of it came), `gone`"
+                    " (the id of a trace that does not match any more), `counts` (TailCounts, at most once a second), `end` (the server"
+                    " stops). A comment every 10 s where nothing else is sent."
+                ),
+                "parameters": [
+                    _query("q", "a query in the query language, answered by what has arrived of a trace"),
+                    _query("failed", "only traces with a span that failed", type="boolean", default=False),
+                    _query(
+                        "rate",
+                        "traces a second that did not fail, 1 to 500; more are skipped and counted",
+                        type="integer",
+                        default=50,
+                    ),
+                ],
+                "responses": _answers({"type": "string"}, media_type="text/event-stream"),
             }
         },
         "/api/v1/traces": {
