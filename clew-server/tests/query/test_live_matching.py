@@ -115,3 +115,28 @@ def test_events_that_come_as_log_records_belong_to_their_span() -> None:
     fragment.events[0].attributes.add(key="clew.from").value.string_value = "log"
     traces = seen([request])
     assert matched('{name="GET /" event=exception failed=true} and trace.spans=1', traces)
+
+
+def test_a_trace_of_thousands_of_spans_is_matched_as_a_small_one() -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(1, 4_001):
+        scope.spans.add(
+            trace_id=b"t" * 16,
+            span_id=number.to_bytes(8, "big"),
+            parent_span_id=(number - 1).to_bytes(8, "big") if number > 1 else b"",
+            name=f"n{number % 7}",
+            kind=number % 6,  # type: ignore[arg-type]
+            start_time_unix_nano=NOW + number,
+            end_time_unix_nano=NOW + number + number % 11,
+        )
+    traces = seen([request])
+    for text in (
+        "dur=10ns kind=client",
+        "trace.spans=4000",
+        "trace.duration>=4000ns",
+        "{name=n1} > {name=n2 dur>0.5ns}",
+    ):
+        assert matched(text, traces), text
+    for text in ("dur>10ns", "failed=true", "trace.errors>0", "{name=n1} > {name=n3}"):
+        assert not matched(text, traces), text
