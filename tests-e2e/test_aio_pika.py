@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 import clew
 from clew.instrumentation import aio_pika as instrumentation
 from clew.testing import Body, ConsumerKit, ProducerKit, SpanRecorder, assert_span, exceptions_of
-from clew.testing.kits.sameness import aoutcome, shape
+from clew.testing.kits.sameness import aoutcome, shape, unreadable
 from harness.backends import Backend
 
 T = TypeVar("T")
@@ -387,6 +387,8 @@ def test_methods_keep_their_kind_and_calls_their_results_and_exceptions(rabbit: 
     try:
         assert [shape(getattr(owner, name)) for owner, name in methods] == before
         assert rabbit.run(main) == plain
+        with unreadable():
+            assert rabbit.run(main) == plain
     finally:
         undo()
 

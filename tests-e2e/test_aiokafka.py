@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 import clew
 from clew.instrumentation import aiokafka as instrumentation
 from clew.testing import Body, SpanRecorder, assert_span, exceptions_of
-from clew.testing.kits.sameness import aoutcome, shape
+from clew.testing.kits.sameness import aoutcome, shape, unreadable
 from harness.backends import Backend
 from harness.kafka_kits import KafkaHandling, KafkaSending
 
@@ -432,6 +432,8 @@ def test_methods_keep_their_kind_and_calls_their_results_and_exceptions(orders: 
     try:
         assert [shape(getattr(owner, name)) for owner, name in methods] == before
         assert orders.run(main) == plain
+        with unreadable():
+            assert orders.run(main) == plain
     finally:
         undo()
 

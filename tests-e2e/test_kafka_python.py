@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 import clew
 from clew.instrumentation import kafka_python as instrumentation
 from clew.testing import Body, SpanRecorder, assert_span, exceptions_of
-from clew.testing.kits.sameness import outcome, shape
+from clew.testing.kits.sameness import outcome, shape, unreadable
 from harness.backends import Backend
 from harness.kafka_kits import KafkaHandling, KafkaSending
 
@@ -229,6 +229,8 @@ def test_methods_keep_their_kind_and_calls_their_results_and_exceptions(
     try:
         assert [shape(getattr(owner, name)) for owner, name in methods] == before
         assert outcomes() == plain
+        with unreadable():
+            assert outcomes() == plain
     finally:
         undo()
     count = len(spans.spans)

@@ -261,17 +261,20 @@ CALLS: list[Callable[[Any, str], Any]] = [
 def test_channels_behave_as_without_tracing(
     connect: Callable[[], Any], queue: str, tracer_provider: Any, is_patched: bool
 ) -> None:
+    def called(channel: Any) -> list[Any]:
+        return [outcome(lambda c, call=call: call(c, queue), channel) for call in CALLS]
+
     undo = instrumentation.patch(tracer_provider) if is_patched else None
     try:
         channel = connect().channel()
         if not is_patched:
             clew.pika.traced(channel, tracer_provider=tracer_provider)
-        got = [outcome(lambda c, call=call: call(c, queue), channel) for call in CALLS]
+        got = called(channel)
     finally:
         if undo is not None:
             undo()
     channel.connection.close()
     plain = connect().channel()
     plain.queue_purge(queue)
-    for call, one in zip(CALLS, got, strict=True):
-        assert one == outcome(lambda c, call=call: call(c, queue), plain), inspect.getsource(call)
+    for call, one, other in zip(CALLS, got, called(plain), strict=True):
+        assert one == other, inspect.getsource(call)

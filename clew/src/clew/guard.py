@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _INTERVAL_S: Final = 60.0
 _last: Final[dict[str, float]] = {}
 _counts: Final[dict[str, int]] = {}
@@ -28,6 +31,19 @@ def swallow(place: str, failure: BaseException) -> None:
     if now - _last.get(place, -_INTERVAL_S) >= _INTERVAL_S:
         _last[place] = now
         _log("clew: %s failed; the application is not affected", place, failure=failure)
+
+
+def attempt(place: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What `function` returns; None if it raises, which is counted and logged as `swallow` does.
+
+    The caller continues outside of the `except` block. Within it, an exception of the application's code would get our
+    failure as its `__context__`.
+    """
+    try:
+        return function(*args, **kwargs)
+    except Exception as failure:
+        swallow(place, failure)
+    return None
 
 
 def failures() -> dict[str, int]:

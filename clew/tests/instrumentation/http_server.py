@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from socketserver import ThreadingMixIn
 from threading import Event, Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -88,10 +88,10 @@ def wsgi_door(environ: Any, start_response: Callable[..., Any]) -> Iterable[byte
 
 
 @contextmanager
-def uvicorn_serving(app: Any) -> Iterator[int]:
+def uvicorn_serving(app: Any, ws: Literal["none", "wsproto"] = "none") -> Iterator[int]:
     """The port of a uvicorn that serves an ASGI application."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws=ws))
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

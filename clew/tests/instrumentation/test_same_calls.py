@@ -1,6 +1,7 @@
 """Public calls of the libraries give the same with and without tracing: results, classes, defaults, exceptions.
 
-sqlite3, DB-API and httpx2 have theirs in their own files; libraries that need a server of their own in tests-e2e.
+sqlite3, DB-API and httpx2 have theirs in their own files, FastAPI, Litestar and Django in `test_same_applications.py`;
+libraries that need a server of their own in tests-e2e.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import asyncio
 import concurrent.futures
 import functools
 import http.client
-import inspect
 import sys
 import threading
 import urllib.request
@@ -48,12 +48,12 @@ from clew.instrumentation import starlette as starlette_instrumentation
 from clew.instrumentation import threads as threads_instrumentation
 from clew.instrumentation import urllib3 as urllib3_instrumentation
 from clew.recorder.provider import TracerProvider
-from clew.testing import SpanRecorder
 from clew.testing.kits.sameness import aoutcome, outcome
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
 from http_peer import Peer
+from same_calls import assert_same_when_patched
 
 # What is called wrongly is not closed, and has no other name than its garbage.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -73,24 +73,6 @@ def tracer_provider() -> Iterator[Any]:
 def peer() -> Iterator[Peer]:
     with Peer().running() as running:
         yield running
-
-
-def assert_same_when_patched(
-    modules: list[Any], tracer_provider: Any, subject: Callable[[], Any], calls: list[Callable[[Any], Any]]
-) -> None:
-    """Each call gives the same on a new subject before and while the modules trace, and some of them are traced."""
-    recorder = SpanRecorder(tracer_provider)
-    plain = [outcome(call, subject()) for call in calls]
-    undos = [module.patch(tracer_provider) for module in modules]
-    try:
-        traced = [outcome(call, subject()) for call in calls]
-    finally:
-        for undo in undos:
-            undo()
-    for call, before, now in zip(calls, plain, traced, strict=True):
-        assert now == before, inspect.getsource(call)
-    assert recorder.spans or modules == [threads_instrumentation]
-    assert recorder.open == 0
 
 
 def send(library: Any, url: str) -> requests.Response:
@@ -127,8 +109,9 @@ REQUESTS: list[Callable[[str], Any]] = [
 
 def test_requests_behaves_as_without_tracing(peer: Peer, tracer_provider: Any) -> None:
     modules = [requests_instrumentation, urllib3_instrumentation, http_client_instrumentation]
-    assert_same_when_patched(modules, tracer_provider, lambda: peer.url, REQUESTS)
-    assert_same_when_patched(modules[:1], tracer_provider, lambda: peer.url, REQUESTS)
+    patches = [module.patch for module in modules]
+    assert_same_when_patched(patches, tracer_provider, lambda: peer.url, REQUESTS)
+    assert_same_when_patched(patches[:1], tracer_provider, lambda: peer.url, REQUESTS)
 
 
 def pool(url: str) -> urllib3.HTTPConnectionPool:
@@ -160,7 +143,7 @@ URLLIB3: list[Callable[[str], Any]] = [
 
 
 def test_urllib3_behaves_as_without_tracing(peer: Peer, tracer_provider: Any) -> None:
-    assert_same_when_patched([urllib3_instrumentation], tracer_provider, lambda: peer.url, URLLIB3)
+    assert_same_when_patched([urllib3_instrumentation.patch], tracer_provider, lambda: peer.url, URLLIB3)
 
 
 def connection(url: str) -> http.client.HTTPConnection:
@@ -212,7 +195,7 @@ HTTP_CLIENT: list[Callable[[str], Any]] = [
 
 
 def test_http_client_and_urllib_behave_as_without_tracing(peer: Peer, tracer_provider: Any) -> None:
-    assert_same_when_patched([http_client_instrumentation], tracer_provider, lambda: peer.url, HTTP_CLIENT)
+    assert_same_when_patched([http_client_instrumentation.patch], tracer_provider, lambda: peer.url, HTTP_CLIENT)
 
 
 class Httpx:
@@ -255,7 +238,7 @@ HTTPX: list[Callable[[Httpx], Any]] = [
 
 
 def test_httpx_behaves_as_without_tracing(peer: Peer, tracer_provider: Any) -> None:
-    assert_same_when_patched([httpx_instrumentation], tracer_provider, lambda: Httpx(peer.url), HTTPX)
+    assert_same_when_patched([httpx_instrumentation.patch], tracer_provider, lambda: Httpx(peer.url), HTTPX)
 
 
 async def by_aiohttp(url: str, method: str = "GET", session: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -303,7 +286,7 @@ AIOHTTP: list[Callable[[str], Awaitable[Any]]] = [
 
 def test_aiohttp_clients_behave_as_without_tracing(peer: Peer, tracer_provider: Any) -> None:
     calls = [run_each(call) for call in AIOHTTP]
-    assert_same_when_patched([aiohttp_instrumentation], tracer_provider, lambda: peer.url, calls)
+    assert_same_when_patched([aiohttp_instrumentation.patch], tracer_provider, lambda: peer.url, calls)
 
 
 def test_aiohttp_applications_behave_as_without_tracing(tracer_provider: Any) -> None:
@@ -342,7 +325,7 @@ def test_aiohttp_applications_behave_as_without_tracing(tracer_provider: Any) ->
         lambda _: web.Application(colour="red"),  # type: ignore[call-arg]
         lambda _: web.Application(client_max_size=7)._client_max_size,
     ]
-    assert_same_when_patched([aiohttp_instrumentation], tracer_provider, lambda: None, calls)
+    assert_same_when_patched([aiohttp_instrumentation.patch], tracer_provider, lambda: None, calls)
 
 
 def engine() -> sqlalchemy.Engine:
@@ -387,7 +370,7 @@ SQLALCHEMY: list[Callable[[Any], Any]] = [
 
 def test_sqlalchemy_behaves_as_without_tracing(tracer_provider: Any) -> None:
     calls = [connected(call) for call in SQLALCHEMY]
-    assert_same_when_patched([sqlalchemy_instrumentation], tracer_provider, engine, calls)
+    assert_same_when_patched([sqlalchemy_instrumentation.patch], tracer_provider, engine, calls)
 
 
 class Echo(grpc.GenericRpcHandler):  # type: ignore[misc,unused-ignore]
@@ -476,7 +459,7 @@ def over_a_channel(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def test_grpc_behaves_as_without_tracing(tracer_provider: Any) -> None:
     calls = [over_a_channel(call) for call in GRPC]
-    assert_same_when_patched([grpc_instrumentation], tracer_provider, lambda: None, calls)
+    assert_same_when_patched([grpc_instrumentation.patch], tracer_provider, lambda: None, calls)
 
 
 async def acall(channel: Any) -> Any:
@@ -534,7 +517,7 @@ def over_an_async_channel(call: Callable[[Any], Awaitable[Any]]) -> Callable[[An
 
 def test_grpc_aio_behaves_as_without_tracing(tracer_provider: Any) -> None:
     calls = [over_an_async_channel(call) for call in AGRPC]
-    assert_same_when_patched([grpc_aio_instrumentation], tracer_provider, lambda: None, calls)
+    assert_same_when_patched([grpc_aio_instrumentation.patch], tracer_provider, lambda: None, calls)
 
 
 class Own(threading.Thread):
@@ -574,7 +557,9 @@ THREADS: list[Callable[[Any], Any]] = [
 
 def test_threads_and_executors_behave_as_without_tracing(tracer_provider: Any) -> None:
     with tracer_provider.get_tracer("app").start_as_current_span("request"):
-        assert_same_when_patched([threads_instrumentation], tracer_provider, lambda: None, THREADS)
+        assert_same_when_patched(
+            [threads_instrumentation.patch], tracer_provider, lambda: None, THREADS, makes_spans=False
+        )
 
 
 def make_flask() -> Any:
@@ -612,7 +597,7 @@ FLASK: list[Callable[[Any], Any]] = [
 
 
 def test_flask_behaves_as_without_tracing(tracer_provider: Any) -> None:
-    assert_same_when_patched([flask_instrumentation], tracer_provider, make_flask, FLASK)
+    assert_same_when_patched([flask_instrumentation.patch], tracer_provider, make_flask, FLASK)
 
 
 def make_starlette() -> Any:
@@ -649,4 +634,4 @@ STARLETTE: list[Callable[[Any], Any]] = [
 
 
 def test_starlette_behaves_as_without_tracing(tracer_provider: Any) -> None:
-    assert_same_when_patched([starlette_instrumentation], tracer_provider, make_starlette, STARLETTE)
+    assert_same_when_patched([starlette_instrumentation.patch], tracer_provider, make_starlette, STARLETTE)

@@ -13,7 +13,7 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard, semconv
-from clew.carriers import Carrier
+from clew.carriers import Carrier, GrpcCarrier
 from clew.tracing.attributes import grpc_outcome, rpc_attributes
 from clew.tracing.outcome import is_cancellation
 from clew.transport import Call, Outcome, Peer
@@ -68,6 +68,20 @@ class GrpcTransport(Call):
     def attributes(self) -> Mapping[str, AttributeValue]:
         """What the semantic conventions ask of an RPC."""
         return {**_attributes(self.method, self.peer, self._context is not None)}
+
+
+def sent_call(method: str, metadata: Any, peer: Peer | None) -> GrpcTransport | None:
+    """The call of a client, with a `GrpcCarrier` for its metadata; None if these cannot be read."""
+    try:
+        carrier = GrpcCarrier(metadata)
+    except Exception:
+        return None  # gRPC cannot read them either and raises its own error
+    return guard.attempt("reading a gRPC call", GrpcTransport, method, carrier, peer=peer)
+
+
+def received_call(method: str, metadata: Any, context: Any) -> GrpcTransport | None:
+    """The call that a server answers; None if it cannot be read."""
+    return guard.attempt("reading a gRPC call", GrpcTransport, method, ReceivedMetadata(metadata), context=context)
 
 
 @lru_cache(_MAX_KNOWN)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self, Unpack
 from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from clew import semconv
+from clew import guard, semconv
 from clew.carriers import HttpxCarrier
 from clew.instrumentation._http import ASKS_AGAIN, DEFAULT_PORTS, network_attributes
 from clew.instrumentation._patching import Switch, Undo, replace
@@ -100,9 +100,12 @@ def _remote_of(stream: Any) -> object:
 # The sync twin of `_asend`, written by scripts/sync_twins.py.
 def _send(tracer: Tracer, send: Callable[[Any], Any], request: Any) -> Any:
     extensions = getattr(request, "extensions", None)
-    if extensions is None or MARK in extensions:
+    call = None
+    if extensions is not None and MARK not in extensions:
+        call = guard.attempt("reading a request of httpx", HttpxTransport, request)
+    if call is None:
         return send(request)
-    with tracer.scope(HttpxTransport(request)) as scope:
+    with tracer.scope(call) as scope:
         request.extensions[MARK] = True
         try:
             response = scope.reply = send(request)
@@ -113,9 +116,12 @@ def _send(tracer: Tracer, send: Callable[[Any], Any], request: Any) -> Any:
 
 async def _asend(tracer: Tracer, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
     extensions = getattr(request, "extensions", None)
-    if extensions is None or MARK in extensions:
+    call = None
+    if extensions is not None and MARK not in extensions:
+        call = guard.attempt("reading a request of httpx", HttpxTransport, request)
+    if call is None:
         return await send(request)
-    with tracer.scope(HttpxTransport(request)) as scope:
+    with tracer.scope(call) as scope:
         request.extensions[MARK] = True
         try:
             response = scope.reply = await send(request)

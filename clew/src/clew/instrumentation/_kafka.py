@@ -304,19 +304,8 @@ class Reader(Turns):
 @contextmanager
 def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[None]:
     """The handling of one message; that which has begun already by iterating is taken over."""
-    try:
-        call = KafkaTransport(message_of(given), "process", client)
-        current = current_handling.get()
-        is_there = (
-            current is not None
-            and server_transport.get() is current.call
-            and isinstance(current.call, KafkaTransport)
-            and current.call.place == call.place
-        )
-        if current is None or not is_there:
-            current = Handling(tracing, call, given)
-    except Exception as failure:
-        guard.swallow("reading a message of Kafka", failure)
+    current = guard.attempt("reading a message of Kafka", _handling, tracing, given, client)
+    if current is None:
         yield
         return
     try:
@@ -326,6 +315,19 @@ def processing(tracing: MessageTracing, given: Any, client: Client) -> Iterator[
         raise
     else:
         current.end()
+
+
+def _handling(tracing: MessageTracing, given: Any, client: Client) -> Handling:
+    call = KafkaTransport(message_of(given), "process", client)
+    current = current_handling.get()
+    if (
+        current is not None
+        and server_transport.get() is current.call
+        and isinstance(current.call, KafkaTransport)
+        and current.call.place == call.place
+    ):
+        return current
+    return Handling(tracing, call, given)
 
 
 def is_elsewhere() -> bool:

@@ -68,18 +68,22 @@ async def _publish(
     routing_key = args[1] if len(args) > 1 else kwargs.get("routing_key")
     if not hasattr(given[0], "properties") or not isinstance(routing_key, str):
         return await original(exchange, *args, **kwargs)  # raises for the wrong arguments
-    try:
-        message = _WithHeaders(given[0])
-        headers = message.properties.headers
-        call = publishing(message, headers, exchange.name, routing_key, len(message.body), _peer(exchange.channel))
-    except Exception as failure:
-        guard.swallow("reading a message of aio-pika", failure)
+    read = guard.attempt("reading a message of aio-pika", _publishing, exchange, given[0], routing_key)
+    if read is None:
         return await original(exchange, *args, **kwargs)
+    call, message = read
     if args:
         args = (message, *args[1:])
     else:
         kwargs = {**kwargs, "message": message}
     return await tracing.asend(call, original, exchange, *args, **kwargs)
+
+
+def _publishing(exchange: Any, given: Any, routing_key: str) -> tuple[MessageTransport, _WithHeaders]:
+    message = _WithHeaders(given)
+    headers = message.properties.headers
+    call = publishing(message, headers, exchange.name, routing_key, len(message.body), _peer(exchange.channel))
+    return call, message
 
 
 # -- receiving ----------------------------------------------------------------------------------------------------------

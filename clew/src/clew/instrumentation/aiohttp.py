@@ -133,12 +133,10 @@ def middleware(**options: Unpack[HttpOptions]) -> Any:
 async def _answer(tracer: Tracer, request: web.Request, handler: Handler) -> web.StreamResponse:
     if _MARK in request:
         return await handler(request)
-    try:
-        call = ServerTransport(request)
-        request[_MARK] = True
-    except Exception as failure:
-        guard.swallow("reading a request of aiohttp", failure)
+    call = guard.attempt("reading a request of aiohttp", ServerTransport, request)
+    if call is None:
         return await handler(request)
+    request[_MARK] = True
     with tracer.scope(call) as scope:
         response = scope.reply = await handler(request)
     return response

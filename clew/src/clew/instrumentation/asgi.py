@@ -116,7 +116,7 @@ class TracingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""
-        kind = scope["type"]
+        kind = scope.get("type")
         if (kind != "http" and kind != "websocket") or _MARK in scope:
             await self.app(scope, receive, send)
             return
@@ -126,6 +126,8 @@ class TracingMiddleware:
             scope[_MARK] = True
         except Exception as failure:
             guard.swallow("reading an ASGI scope", failure)
+            transport = None
+        if transport is None:
             await self.app(scope, receive, send)
             return
         # The code of `Scope`, inlined, since this runs for every request.

@@ -19,19 +19,19 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from clew import guard
-from clew.carriers import GrpcCarrier
 from clew.instrumentation._grpc import (
     OK,
     UNKNOWN,
     GrpcTransport,
     NoMessage,
-    ReceivedMetadata,
     Replies,
     cancelled_outcome,
     code_number,
     given_up_outcome,
     method_name,
     peer_from_text,
+    received_call,
+    sent_call,
     status_given,
     text_of,
 )
@@ -107,7 +107,9 @@ def _unary(
     tracer: Tracer, behaviour: Callable[..., Any], method: str, metadata: Any, streams_requests: bool
 ) -> Callable[..., Any]:
     def answer(request: Any, context: Any) -> Any:
-        transport = GrpcTransport(method, ReceivedMetadata(metadata), context=context)
+        transport = received_call(method, metadata, context)
+        if transport is None:
+            return behaviour(request, context)
         span, current = tracer.begin(transport.operation, transport.carrier, transport)
         if not streams_requests:
             tracer.received(span, request)
@@ -133,7 +135,9 @@ def _streaming(
     tracer: Tracer, behaviour: Callable[..., Any], method: str, metadata: Any, streams_requests: bool
 ) -> Callable[..., Any]:
     def answer(request: Any, context: Any) -> Any:
-        transport = GrpcTransport(method, ReceivedMetadata(metadata), context=context)
+        transport = received_call(method, metadata, context)
+        if transport is None:
+            return behaviour(request, context)
         span, current = tracer.begin(transport.operation, transport.carrier, transport)
         if not streams_requests:
             tracer.received(span, request)
@@ -228,12 +232,10 @@ class _ClientInterceptor(
             return continuation(details, request)
         tracer = self._tracer
         given = details.metadata
-        try:
-            carrier = GrpcCarrier(given)
-        except Exception:
-            # gRPC cannot read it either and raises its own error.
+        transport = sent_call(method, given, self._peer)
+        if transport is None:
             return continuation(details, request)
-        transport = GrpcTransport(method, carrier, peer=self._peer)
+        carrier: Any = transport.carrier
         before = carrier.pairs
         span, current = tracer.begin(transport.operation, carrier, transport)
         if not streams_requests:

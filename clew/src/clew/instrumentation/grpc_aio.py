@@ -18,18 +18,18 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from clew import guard
-from clew.carriers import GrpcCarrier
 from clew.instrumentation._grpc import (
     OK,
     GrpcTransport,
     NoMessage,
-    ReceivedMetadata,
     Replies,
     cancelled_outcome,
     code_number,
     given_up_outcome,
     method_name,
     peer_from_text,
+    received_call,
+    sent_call,
     status_given,
     text_of,
 )
@@ -107,8 +107,10 @@ class _Answer:
         self._metadata = metadata
         self._streams_requests = streams_requests
 
-    def _begin(self, request: Any, context: Any) -> tuple[Span, Context, GrpcTransport]:
-        transport = GrpcTransport(self._method, ReceivedMetadata(self._metadata), context=context)
+    def _begin(self, request: Any, context: Any) -> tuple[Span, Context, GrpcTransport] | None:
+        transport = received_call(self._method, self._metadata, context)
+        if transport is None:
+            return None
         span, current = self._tracer.begin(transport.operation, transport.carrier, transport)
         if not self._streams_requests:
             self._tracer.received(span, request)
@@ -140,7 +142,10 @@ class _Answer:
         self._end(span, transport, context, None, error)
 
     async def coroutine(self, request: Any, context: Any) -> Any:
-        span, current, transport = self._begin(request, context)
+        begun = self._begin(request, context)
+        if begun is None:
+            return await self._behaviour(request, context)
+        span, current, transport = begun
         transport_token = server_transport.set(transport)
         token = attach(current)
         try:
@@ -156,7 +161,10 @@ class _Answer:
 
     # The sync twin of `coroutine`, written by scripts/sync_twins.py.
     def _function(self, request: Any, context: Any) -> Any:
-        span, current, transport = self._begin(request, context)
+        begun = self._begin(request, context)
+        if begun is None:
+            return self._behaviour(request, context)
+        span, current, transport = begun
         transport_token = server_transport.set(transport)
         token = attach(current)
         try:
@@ -174,12 +182,15 @@ class _Answer:
         return self._function(request, _ThreadContext(context))
 
     async def async_stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        span, current, transport = self._begin(request, context)
-        stream = traced_async_stream(
-            _Steps(self._behaviour(request, context), transport),
-            current,
-            lambda error: self._end(span, transport, context, None, error),
-        )
+        stream = self._behaviour(request, context)
+        begun = self._begin(request, context)
+        if begun is not None:
+            span, current, transport = begun
+            stream = traced_async_stream(
+                _Steps(stream, transport),
+                current,
+                lambda error: self._end(span, transport, context, None, error),
+            )
         try:
             async for message in stream:
                 yield message
@@ -188,7 +199,11 @@ class _Answer:
 
     def stream(self, request: Any, context: Any) -> Iterator[Any]:
         context = _ThreadContext(context)
-        span, current, transport = self._begin(request, context)
+        begun = self._begin(request, context)
+        if begun is None:
+            yield from self._behaviour(request, context)
+            return
+        span, current, transport = begun
         transport_token = server_transport.set(transport)
         token = attach(current)
         try:
@@ -288,13 +303,11 @@ class _ClientInterceptor:
     async def _call(
         self, continuation: Any, details: Any, request: Any, *, streams_requests: bool, streams_replies: bool
     ) -> Any:
-        try:
-            carrier = GrpcCarrier(details.metadata)
-        except Exception:
-            # gRPC cannot read it either and raises its own error.
+        transport = sent_call(method_name(details.method), details.metadata, self._peer)
+        if transport is None:
             return await continuation(details, request)
+        carrier: Any = transport.carrier
         before = carrier.pairs
-        transport = GrpcTransport(method_name(details.method), carrier, peer=self._peer)
         tracer = self._tracer
         span, context = tracer.begin(transport.operation, carrier, transport)
         if not streams_requests:

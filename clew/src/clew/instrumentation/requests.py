@@ -140,10 +140,8 @@ def _send(
 ) -> requests.Response:
     if is_within("http"):
         return send(request, **options)
-    try:
-        exchange = _Exchange(tracer, request)
-    except Exception as failure:
-        guard.swallow("reading a request of requests", failure)
+    exchange = guard.attempt("reading a request of requests", _Exchange, tracer, request)
+    if exchange is None:
         return send(request, **options)
     try:
         response = send(request, **options)

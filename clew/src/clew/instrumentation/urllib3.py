@@ -44,18 +44,12 @@ def _request(
         # A library that uses urllib3 makes the span. Those with `send_try` make one for each try.
         send_try = getattr(current, "send_try", None)
         return original(*args, **options) if send_try is None else send_try(original, args, options)
-    headers: Mapping[str, str] | None = options.get("headers")
     if len(args) != 3:
         return original(*args, **options)
-    try:
-        # A copy, since the caller may use the same headers for several requests.
-        own = headers.copy() if isinstance(headers, urllib3.HTTPHeaderDict) else dict(headers or {})
-        _, method, url = args
-        resend_count = len(getattr(options.get("retries"), "history", ()))
-        call = RequestTransport(method, _url(pool, url), DictCarrier(own), resend_count=resend_count)
-    except Exception as failure:
-        guard.swallow("reading a request of urllib3", failure)
+    read = guard.attempt("reading a request of urllib3", _read, pool, args[1], args[2], options)
+    if read is None:
         return original(*args, **options)
+    call, own = read
 
     def sent() -> Any:
         # Called after the context was injected into `own`.
@@ -70,6 +64,15 @@ def _request(
         return response
 
     return traced_call(tracer, call, sent)
+
+
+def _read(pool: Any, method: str, url: str, options: dict[str, Any]) -> tuple[RequestTransport, Any]:
+    """The call, and the headers that it writes to."""
+    headers: Mapping[str, str] | None = options.get("headers")
+    # A copy, since the caller may use the same headers for several requests.
+    own = headers.copy() if isinstance(headers, urllib3.HTTPHeaderDict) else dict(headers or {})
+    resend_count = len(getattr(options.get("retries"), "history", ()))
+    return RequestTransport(method, _url(pool, url), DictCarrier(own), resend_count=resend_count), own
 
 
 def remote_of_connection(connection: Any, response: Any) -> object:

@@ -133,12 +133,8 @@ def is_traced(environ: Environ) -> bool:
 
 def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer one request by `app`, traced."""
-    try:
-        transport = WsgiTransport(environ)
-        environ[_MARK] = True
-        listen_to_frameworks()
-    except Exception as failure:
-        guard.swallow("reading a WSGI environ", failure)
+    transport = guard.attempt("reading a WSGI environ", _read, environ)
+    if transport is None:
         return app(environ, start_response)
     request = tracer.scope(transport)
 
@@ -166,6 +162,13 @@ def respond(tracer: Tracer, app: WSGIApp, environ: Environ, start_response: Star
         _end(tracer, request, None)
         return body
     return _Body(tracer, request, body)
+
+
+def _read(environ: Environ) -> WsgiTransport:
+    transport = WsgiTransport(environ)
+    environ[_MARK] = True
+    listen_to_frameworks()
+    return transport
 
 
 def _is_file(environ: Environ, body: object) -> bool:

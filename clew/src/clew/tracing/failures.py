@@ -79,11 +79,13 @@ def _texts(error: BaseException) -> Iterator[str | None]:
 
     None for one whose `__str__` fails.
     """
+    text: str | None
     for _ in range(_MAX_CAUSES):
         try:
-            yield str(error)
+            text = str(error)
         except Exception:
-            yield None
+            text = None
+        yield text
         before = error.__cause__ or error.__context__
         if before is None:
             return

@@ -25,21 +25,24 @@ def traced_stream(stream: Iterator[T], context: Context, finish: Finish) -> Gene
             try:
                 message = next(stream)
             except StopIteration:
-                return
+                break
             finally:
                 detach(token)
             yield message
-    except BaseException as error:
+    except BaseException as error:  # GeneratorExit too
         failure = error
-        raise
+    # Outside of the `except` block: what the stream raises here has no exception of ours as its context.
+    try:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
     finally:
+        finish(failure)
+    if failure is not None:
         try:
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
+            raise failure
         finally:
-            finish(failure)
-            failure = None
+            failure = None  # else a reference cycle through the traceback's frames
 
 
 async def traced_async_stream(stream: AsyncIterator[T], context: Context, finish: Finish) -> AsyncGenerator[T]:
@@ -51,18 +54,21 @@ async def traced_async_stream(stream: AsyncIterator[T], context: Context, finish
             try:
                 message = await anext(stream)
             except StopAsyncIteration:
-                return
+                break
             finally:
                 detach(token)
             yield message
-    except BaseException as error:
+    except BaseException as error:  # GeneratorExit too
         failure = error
-        raise
+    # Outside of the `except` block: what the stream raises here has no exception of ours as its context.
+    try:
+        aclose = getattr(stream, "aclose", None)
+        if aclose is not None:
+            await aclose()
     finally:
+        finish(failure)
+    if failure is not None:
         try:
-            aclose = getattr(stream, "aclose", None)
-            if aclose is not None:
-                await aclose()
+            raise failure
         finally:
-            finish(failure)
-            failure = None
+            failure = None  # else a reference cycle through the traceback's frames
