@@ -16,12 +16,14 @@ from typing import Any
 
 import celery
 import pytest
+import redis as redis_py
 from celery.contrib.testing.worker import start_worker
 from celery.signals import task_postrun
 from opentelemetry.trace import SpanKind, StatusCode
 
 import clew
 from clew.instrumentation import celery as instrumentation
+from clew.instrumentation import redis as redis_instrumentation
 from clew.testing import ConsumerKit, ProducerKit, SpanRecorder, assert_span, exceptions_of
 from clew.testing.kits.sameness import outcome
 from harness.backends import Backend
@@ -124,8 +126,6 @@ class TestSending(ProducerKit):
 
     def call(self, tracer_provider: Any, body: Any, propagator: Any = None, **options: Any) -> Any:
         import json
-
-        import redis as redis_py
 
         own = celery.Celery("shop", broker=self.app.conf.broker_url, set_as_current=False)
         own.conf.update(task_default_queue=self.app.conf.task_default_queue)
@@ -278,6 +278,48 @@ def stored(server: Server, trace_id: str, count: int) -> list[dict[str, Any]]:
             assert len(found) == count, [span["name"] for span in found]
             return found
         time.sleep(0.1)
+
+
+def test_what_a_worker_does_for_itself_is_no_trace(
+    app: celery.Celery, redis: Backend, tracer_provider: Any, spans: SpanRecorder
+) -> None:
+    """Heartbeats, acknowledgements and declarations; what a program sends to Redis or by kombu itself is one."""
+    app.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_startup=True)
+
+    over = Event()
+
+    @app.task(name="shop.tell", shared=False, ignore_result=True)
+    def tell(news: str) -> None:
+        with redis_py.Redis(redis.host, redis.port) as own:
+            own.publish("news", news)
+        over.set()
+
+    undos = [one.patch(tracer_provider) for one in (instrumentation, redis_instrumentation)]
+    try:
+        with redis_py.Redis(redis.host, redis.port, db=1).pubsub() as heard:  # type: ignore[no-untyped-call]
+            worker = start_worker(
+                app,
+                pool="solo",
+                perform_ping_check=False,
+                shutdown_timeout=60,
+                without_heartbeat=False,
+                heartbeat_interval=0.2,
+            )
+            with worker:
+                tell.delay("tea")
+                assert over.wait(60)
+                heard.psubscribe("/1.celeryev/worker.heartbeat")
+                for _ in range(4):  # the first says that it is subscribed
+                    assert heard.get_message(timeout=60) is not None
+        with app.connection_for_write() as connection, connection.SimpleQueue("mine") as queue:
+            queue.put("tea")
+    finally:
+        for undo in undos:
+            undo()
+    roots = [span.name for span in spans.spans if span.parent is None]
+    assert sorted(roots) == ["LPUSH", "send shop.tell"]
+    told = next(span for span in spans.spans if span.name == "PUBLISH" and span.parent is not None)
+    assert told.parent is not None
 
 
 def test_a_task_on_the_spot_has_one_span(app: celery.Celery, tracer_provider: Any, spans: SpanRecorder) -> None:

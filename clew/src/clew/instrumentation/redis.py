@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, Unpack, cast
 
 import redis
 import redis.asyncio
-from opentelemetry.trace import SpanKind, TracerProvider
+from opentelemetry.trace import SpanKind, TracerProvider, get_current_span
 from opentelemetry.util.types import AttributeValue
 from redis.asyncio.client import Pipeline as AsyncPipeline
 from redis.asyncio.cluster import ClusterPipeline as AsyncClusterPipeline
@@ -141,6 +141,39 @@ def _is_within_script() -> bool:
     return False
 
 
+# kombu's transport, by which Celery keeps its queues in Redis, and what runs in Celery's workers.
+_KOMBU: Final = "kombu.transport.redis"
+_WORKER: Final = "celery.worker."
+# Between kombu and here: redis-py, clew, and generators that are context managers.
+_BETWEEN: Final = ("redis.", "clew.", "contextlib", "functools")
+#: By these kombu sends a message to a queue, or to all who listen.
+_SENDING: Final = frozenset(("LPUSH", "PUBLISH"))
+
+
+def _is_housekeeping(operation: str) -> bool:
+    """Whether kombu asks for itself and nobody has asked for it: a heartbeat, an acknowledgement, a queue's declaration.
+
+    Each would be a trace of its own, every two seconds in a worker that does nothing. What a program sends by kombu is
+    none of that, nor what is within a trace.
+    """
+    if _KOMBU not in sys.modules or get_current_span().get_span_context().is_valid:
+        return False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(_BETWEEN):
+        frame = frame.f_back
+    if frame is None or frame.f_globals.get("__name__") != _KOMBU:
+        return False
+    if operation not in _SENDING:
+        return True
+    for _ in range(_MAX_FRAMES):
+        frame = frame.f_back
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__")).startswith(_WORKER):
+            return True
+    return False
+
+
 def _code_of(error: BaseException) -> dict[str, AttributeValue]:
     # redis-py cuts the prefix it knows and keeps it beside the message.
     status = getattr(error, "status_code", None) or str(error).partition(" ")[0]
@@ -177,7 +210,10 @@ class _Tracing:
 
     def of_command(self, client: Any, arguments: Sequence[Any]) -> RedisTransport | None:
         try:
-            return RedisTransport(client, _name(arguments), _statement(arguments) if self.with_statements else None)
+            name = _name(arguments)
+            if _is_housekeeping(name):
+                return None
+            return RedisTransport(client, name, _statement(arguments) if self.with_statements else None)
         except Exception as failure:
             guard.swallow("reading a Redis command", failure)
             return None
@@ -185,7 +221,7 @@ class _Tracing:
     def of_pipeline(self, pipeline: Any) -> RedisTransport | None:
         try:
             commands = [_arguments_of(command) for command in _stack_of(pipeline)]
-            if not commands:
+            if not commands or _is_housekeeping("MULTI"):
                 return None
             kind = "MULTI" if _is_transaction(pipeline) else "PIPELINE"
             names = {_name(command) for command in commands}
