@@ -23,13 +23,15 @@ from clew_server.store.where.binding import Bound
 from clew_server.store.where.comparing import DOUBLE, LIST
 from clew_server.store.where.translator import Translator, no_relations
 
-LOOKED_AT: Final = 65_536
+LOOKED_AT: Final = 32_768
 """Spans that are looked at where there is no query."""
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
 _MAX_KEYS: Final = 10_000
 _GRANULE: Final = 1_024
 """Rows that are read together (`index_granularity` of `spans`)."""
+ONE_OF: Final = f"(intDiv(_part_offset,{_GRANULE})+cityHash64(_part))%{{every:UInt64}}=0"
+"""Keeps a share of the spans. They are sorted by hour, service and operation: each part of the table gives its share of each."""
 _SECOND_NS: Final = 1_000_000_000
 _MINUTE_S: Final = 60
 _IN_RED: Final = ("service", "name", "kind")
@@ -121,13 +123,13 @@ class ChdbCompletion:
         )
 
     def _of_sample(self, sample: _Sample, asked: ValuesAsked, question: Question) -> list[list[Any]]:
-        bound = dict(sample.bound)
+        bound = {**sample.bound, "limit": str(asked.limit + 1)}
         keys = [Bound(bound).text(key) for key in ((asked.key,) if asked.exact else family(asked.key))]
         is_key = f"k IN ({','.join(keys)})"
-        typed = f"arrayFilter((z,k)->{is_key},arrayMap((v,t)->(v,t),mapValues(attrs),attr_types),mapKeys(attrs))"
+        typed = f"arrayFilter((z,k)->{is_key},arrayZip(attrs.values,attr_types),attrs.keys)"
         words = _words(sample)
-        words["VALUE_CONDITIONS"], words["BEGINS"] = _matching(asked, "z.1", bound)
-        words["VALUE_CONDITIONS"] = f"(z.2={LIST} OR {words['VALUE_CONDITIONS']})"
+        words["VALUE_CONDITIONS"], words["BEGINS"] = _matching(asked, "v", bound)
+        words["VALUE_CONDITIONS"] = f"(t={LIST} OR {words['VALUE_CONDITIONS']})"
 
         def untyped(attributes: str) -> str:
             return f"arrayFilter((v,k)->{is_key},mapValues({attributes}),mapKeys({attributes}))"
@@ -136,15 +138,17 @@ class ChdbCompletion:
             return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
 
         place = asked.place
-        if place in ("attr", "of_resource"):
-            own = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
-            words["VALUES_OF_SPAN"], words["OF_RESOURCE"] = own, untyped("attrs")
-            words["HAS_KEY"] = f"arrayExists(k->{is_key},mapKeys(attrs))" if place == "attr" else "0"
-            return question.rows("values_with_resources", {**bound, "limit": str(asked.limit + 1)}, **words)
+        if place in ("attr", "of_resource") and self._is_of_resources(is_key, bound, question):
+            words["OF_RESOURCE"] = untyped("attrs")
+            words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
+            words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
+            return question.rows("values_with_resources", bound, **words)
         if place in _COLUMNS:
             words["VALUES_OF_SPAN"] = texts(f"[toString({_COLUMNS[place]})]")
-        elif place == "of_span":
+        elif place in ("attr", "of_span"):
             words["VALUES_OF_SPAN"] = typed
+        elif place == "of_resource":
+            return []
         elif place == "of_scope":
             words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),{untyped('scope_attrs')})"
         elif place == "event":
@@ -152,7 +156,13 @@ class ChdbCompletion:
         else:
             maps = "event_attrs" if place == "event_attr" else "link_attrs"
             words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),arrayFlatten(arrayMap(m->{untyped('m')},{maps})))"
-        return question.rows("values_of_spans", {**bound, "limit": str(asked.limit + 1)}, **words)
+        return question.rows("values_of_spans", bound, **words)
+
+    @staticmethod
+    def _is_of_resources(is_key: str, bound: dict[str, str], question: Question) -> bool:
+        """Whether a resource has the key. Most keys are of spans only, whose values are counted in half the time."""
+        condition = f"arrayExists(k->{is_key},mapKeys(attrs))"
+        return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
 
     def _sample(self, search: Search, question: Question) -> _Sample | None:
         """Spans of the search; None where no trace matches."""
@@ -164,10 +174,8 @@ class ChdbCompletion:
             every = -(-total // LOOKED_AT)
             if every <= 1:
                 return _Sample("1", window, "1", bound, None)
-            # Spans are sorted by hour, service and operation: each part of the table gives its share of each.
             bound["every"] = str(every)
-            sample = f"(intDiv(_part_offset,{_GRANULE})+cityHash64(_part))%{{every:UInt64}}=0"
-            return _Sample(sample, window, "1", bound, f"counted in one of {every:,} of about {total:,} spans")
+            return _Sample(ONE_OF, window, "1", bound, f"counted in one of {every:,} of about {total:,} spans")
         traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
         if not traces:
             if reason is not None:

@@ -55,9 +55,11 @@ def _pieces(page: Sequence[TraceSummary]) -> Iterable[list[TraceSummary]]:
 
 
 def _count(traces: list[TraceSummary], question: Question) -> list[TraceSummary]:
+    perhaps = [one for (one,) in question.rows("perhaps_repeated", {"ids": _list(t.trace_id for t in traces)}, IDS=IDS)]
+    if not perhaps:
+        return traces
     repeated: dict[str, int] = {
-        row[0]: int(row[2])
-        for row in question.rows("repeated_spans", {"ids": _list(t.trace_id for t in traces)}, IDS=IDS)
+        row[0]: int(row[2]) for row in question.rows("repeated_spans", {"ids": _list(perhaps)}, IDS=IDS)
     }
     some_failed = [trace for trace in traces if trace.trace_id in repeated and trace.errors]
     errors = _failures(some_failed, question) if some_failed else {}

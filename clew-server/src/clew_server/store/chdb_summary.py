@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from clew_server.errors import Unavailable
-from clew_server.model.families import FAMILIES
+from clew_server.model.families import FAMILIES, family
 from clew_server.model.points import Point, Points
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.summary import (
@@ -21,15 +21,22 @@ from clew_server.model.summary import (
 )
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
+from clew_server.store.chdb_completion import ONE_OF
 from clew_server.store.chdb_search import ChdbTraces, Chosen, Population, iso
+from clew_server.store.failing import EXCEPTION, FAILED_ALONE
+from clew_server.store.macros import words_replaced
 from clew_server.store.orders import bounds
-from clew_server.store.where.failed import FAILED
+from clew_server.store.where.binding import Bound
 
 FACET_SPANS: Final = 200_000
-"""Spans that facets are counted in at most, by the minutes they start in: 100,000 take one and a half seconds (bench/query)."""
+"""Spans that facets are counted in at most, by the minutes they start in: bounds the time that the answer takes (bench/query)."""
 MOST_VALUES: Final = 100
 """A key with more different values is no facet."""
 _MAX_KEYS: Final = 200
+"""Keys that are counted where there are too many pairs of keys and values to count all: those of most spans."""
+_MOST_PAIRS: Final = 50_000
+_LOOKED_AT: Final = 16_384
+"""Spans that are looked at first, for keys with so many values that they are no facets: what they take is saved."""
 _SECOND_NS: Final = 1_000_000_000
 _WORDS: Final = {"kind": KIND_WORDS, "status": STATUS_WORDS}
 _OLD: Final = {name: family[0] for family in FAMILIES for name in family[1:]}
@@ -62,7 +69,7 @@ class ChdbSummary:
             found = [int(one) for one in question.rows("summary_bounds", chosen.bound, **words)[0]]
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        count, oldest_ns, newest_ns, shortest_ns, longest_ns = found
+        count, oldest_ns, newest_ns, shortest_ns, longest_ns, is_unknown = found
         nothing = Totals(0, 0, 0, 0)
         if not count:
             missing = question.missing()
@@ -73,20 +80,22 @@ class ChdbSummary:
         )
         y_ns = length_edges(shortest_ns, longest_ns)
         try:
-            totals, lengths_ns, cells = self._grid(chosen, window, box, x_ns, y_ns, question)
+            outcomes = self._outcomes(bool(is_unknown), question)
+            members = _Members(chosen, window, box, outcomes)
+            totals, lengths_ns, cells = self._grid(members, x_ns, y_ns, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         part_ns, reason = (from_ns, to_ns), None
         facets: list[Facet] = []
         facets_of = nothing
         try:
-            part_ns = self._part(max(from_ns, oldest_ns), min(to_ns, newest_ns + 1), box, question)
+            part_ns, spans = self._part(max(from_ns, oldest_ns), min(to_ns, newest_ns + 1), box, question)
             if part_ns[0] > oldest_ns or part_ns[1] <= newest_ns:
                 reason = f"facets are counted in the traces that start from {iso(part_ns[0])} to {iso(part_ns[1])}"
-                chosen, window = self._chosen(population, part_ns, False, question)
-                facets, facets_of = self._facets(chosen, window, box, None, question)
+                members = _Members(*self._chosen(population, part_ns, False, question), box, outcomes)
+                facets, facets_of = self._facets(members, None, spans, question)
             else:
-                facets, facets_of = self._facets(chosen, window, box, totals, question)
+                facets, facets_of = self._facets(members, totals, spans, question)
         except Stopped as stopped:
             reason = f"{stopped}; there are no facets"
         reasons = [one for one in (reason, question.missing()) if one]
@@ -119,8 +128,8 @@ class ChdbSummary:
         try:
             population = self._traces.population(search, question)
             chosen, window = self._chosen(population, bounds(search), search.to_unix_nano is None, question)
-            bound, members = _members(chosen, window, None)
-            rows = question.rows("traces_sampled", {**bound, "limit": str(limit + 1)}, MEMBERS=members)
+            members = _Members(chosen, window, None, self._outcomes(True, question))
+            rows = question.rows("traces_sampled", members.bound | {"limit": str(limit + 1)}, MEMBERS=members.sql)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         found = [Point(int(start), int(length), bool(int(failed)), one) for start, length, failed, one in rows[:limit]]
@@ -134,19 +143,33 @@ class ChdbSummary:
         chosen = population(*time_ns, open_above)
         return chosen, self._traces.spans_of(chosen.bound, open_above, question)
 
+    @staticmethod
+    def _outcomes(is_unknown: bool, question: Question) -> str:
+        """Whether a trace holds a failed span, as SQL. The spans are looked at for those few traces that do not say it themselves."""
+        known = ["max(traces.outcome)=2"]
+        if is_unknown:
+            of_spans = (
+                f"SELECT trace_id FROM spans WHERE SPAN_WINDOW AND start!=FRAGMENT AND outcome!=0 AND {FAILED_ALONE}"
+            )
+            known.append(f"(max(traces.outcome)=1 AND trace_id IN ({of_spans}))")
+        if question.rows("fragments_that_fail", {}, EXCEPTION=EXCEPTION)[0][0]:
+            of_fragments = f"SELECT trace_id, span_id FROM spans WHERE IS_FRAGMENT AND {EXCEPTION}"
+            in_spans = f"SPAN_WINDOW AND start!=FRAGMENT AND status=0 AND (trace_id,span_id) IN ({of_fragments})"
+            known.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {in_spans})")
+        return f"({' OR '.join(known)})"
+
     def _grid(
-        self, chosen: Chosen, window: str, box: Box | None, x_ns: list[int], y_ns: list[int], question: Question
+        self, members: _Members, x_ns: list[int], y_ns: list[int], question: Question
     ) -> tuple[Totals, list[int], list[tuple[int, int, int, int]]]:
         """Totals, percentiles of lengths, and the cells of the heatmap."""
-        bound, members = _members(chosen, window, box)
-        bound |= {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
+        bound = members.bound | {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
         bound["y_ns"] = "[" + ",".join(map(str, y_ns[:-1])) + "]"
         rows_of = {edge: row for row, edge in enumerate(y_ns)}
         totals = Totals(0, 0, 0, 0)
         lengths_ns: list[int] = []
         cells: list[tuple[int, int, int, int]] = []
         for is_all, x, y, count, failed, selected, both, lengths in question.rows(
-            "summary_grid", bound, MEMBERS=members
+            "summary_grid", bound, MEMBERS=members.sql
         ):
             if int(is_all):
                 totals = Totals(int(count), int(failed), int(selected), int(both))
@@ -155,12 +178,16 @@ class ChdbSummary:
                 cells.append((int(x), rows_of[int(y)], int(count), int(failed)))
         return totals, lengths_ns, sorted(cells)
 
-    def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[int, int]:
-        """The time whose traces facets are counted in: all of it, or as much as there may be spans, before the end of the box."""
+    def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[tuple[int, int], int]:
+        """The time whose traces facets are counted in, and about how many spans start in it.
+
+        All of the time, or as much as there may be spans, before the end of the box.
+        """
         bound = {"from_s": str(from_ns // _SECOND_NS // 60 * 60), "to_s": str(to_ns // _SECOND_NS)}
         minutes = [(int(minute_s), int(spans)) for minute_s, spans in question.rows("spans_by_minute", bound)]
-        if sum(spans for _, spans in minutes) <= FACET_SPANS:
-            return from_ns, to_ns
+        total = sum(spans for _, spans in minutes)
+        if total <= FACET_SPANS:
+            return (from_ns, to_ns), total
         end_ns = to_ns
         if box is not None and from_ns < box.to_unix_nano < to_ns:
             end_ns = box.to_unix_nano
@@ -172,27 +199,24 @@ class ChdbSummary:
                 break
             left -= spans
             begin_ns = minute_s * _SECOND_NS
-        return max(from_ns, begin_ns), end_ns
+        return (max(from_ns, begin_ns), end_ns), FACET_SPANS - left
 
     def _facets(
-        self, chosen: Chosen, window: str, box: Box | None, totals: Totals | None, question: Question
+        self, members: _Members, totals: Totals | None, spans: int, question: Question
     ) -> tuple[list[Facet], Totals]:
-        """Facets of some traces, and how many these are."""
-        bound, members = _members(chosen, window, box)
+        """Facets of some traces that have about so many spans, and how many traces these are."""
         if totals is None:
-            totals = Totals(*map(int, question.rows("summary_totals", bound, MEMBERS=members)[0]))
+            totals = Totals(*map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0]))
         words = {
-            "SPAN_WINDOW": window,
-            "SPANS_OF_MEMBERS": f"trace_id IN (SELECT trace_id FROM traces WHERE {chosen.sets})",
+            "SPAN_WINDOW": members.window,
+            "SPANS_OF_MEMBERS": f"trace_id IN (SELECT trace_id FROM traces WHERE {members.chosen.sets})",
             "NEWEST_NAME": _NEWEST_NAME,
             "CATEGORIES": _CATEGORIES,
-            "MOST_VALUES": str(MOST_VALUES),
+            "MEMBERS": members.sql,
         }
-        keys = [key for key, _ in question.rows("facet_keys", {**bound, "limit": str(_MAX_KEYS)}, **words)]
-        listed = ",".join(f"'{key.encode('utf-8', 'surrogatepass').hex()}'" for key in keys)
-        bound |= {"keys": f"[{listed}]", "limit": str(MOST_VALUES + 1)}
-        words["MEMBERS"] = members
-        rows = question.rows("facets_of_spans", bound, **words)
+        bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
+        rows = question.rows("facets_of_columns", bound, **words)
+        rows += self._of_attributes(bound, words, spans, question)
         rows += question.rows("facets_of_resources", bound, **words)
         found: dict[tuple[FacetPlace, str], list[FacetValue]] = {}
         for place, key, value, count, failed, selected in rows:
@@ -201,20 +225,50 @@ class ChdbSummary:
         is_few = {place_key: place_key[0] == "language" or len(found[place_key]) <= MOST_VALUES for place_key in found}
         return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
 
+    def _of_attributes(
+        self, bound: dict[str, str], words: dict[str, str], spans: int, question: Question
+    ) -> list[list[Any]]:
+        """Values of the spans' attributes, without those of keys that have too many already in a few of the spans."""
+        sample = {**bound, "every": str(-(-spans // _LOOKED_AT))}
+        words = {**words, "MOST_VALUES": str(MOST_VALUES), "SAMPLE": ONE_OF if spans > _LOOKED_AT else "1"}
+        keys = [(key, int(different)) for key, different, _ in question.rows("facet_keys", sample, **words)]
+        # Under all its names, of which others may have few.
+        many = sorted({name for key, different in keys if different > MOST_VALUES for name in family(key)})
+        values = Bound(bound)
+        condition = f"k NOT IN ({','.join(map(values.text, many))})" if many else "1"
+        rows = question.rows("facets_of_spans", bound, **words, KEY_CONDITION=condition)
+        if len(rows) < _MOST_PAIRS:
+            return rows
+        few = sorted(
+            {name for key, _ in [one for one in keys if one[0] not in many][:_MAX_KEYS] for name in family(key)}
+        )
+        condition = f"k IN ({','.join(map(values.text, few))})" if few else "0"
+        return question.rows("facets_of_spans", bound, **words, KEY_CONDITION=condition)
+
 
 def _counted(value: str, of: Totals, traces: int, failed: int, selected: int) -> FacetValue:
     """A value's figures. Spans that arrived after the totals were asked for may have made them larger than those."""
     return FacetValue(value, min(traces, of.matched), min(failed, of.failed), min(selected, of.selected))
 
 
-def _members(chosen: Chosen, window: str, box: Box | None) -> tuple[dict[str, str], str]:
-    """The traces with what is known of each, as SQL and its parameters."""
-    t0, t1, d0, d1 = box or _NO_BOX
-    bound = {**chosen.bound, "t0_ns": str(t0), "t1_ns": str(t1), "d0_ns": str(d0), "d1_ns": str(d1)}
-    sql = queries.part(
-        "members",
-        TRACE_SETS=chosen.sets,
-        TRACE_CONDITIONS=chosen.conditions,
-        FAILED_SPANS=f"{window} AND start!=FRAGMENT AND {FAILED}",
-    )
-    return bound, sql
+class _Members(NamedTuple):
+    """Some traces, with what is known of each; `outcomes` is SQL of whether one holds a failed span."""
+
+    chosen: Chosen
+    window: str
+    box: Box | None
+    outcomes: str
+
+    @property
+    def bound(self) -> dict[str, str]:
+        t0, t1, d0, d1 = self.box or _NO_BOX
+        return {**self.chosen.bound, "t0_ns": str(t0), "t1_ns": str(t1), "d0_ns": str(d0), "d1_ns": str(d1)}
+
+    @property
+    def sql(self) -> str:
+        return queries.part(
+            "members",
+            TRACE_SETS=self.chosen.sets,
+            TRACE_CONDITIONS=self.chosen.conditions,
+            HAS_FAILED=words_replaced(self.outcomes, {"SPAN_WINDOW": self.window}),
+        )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from clew_server.store.failing import OUTCOME
+
 # Integers are varints: the eight bytes after the type are read at once and their 7-bit groups pushed together.
 # One pass over the array instead of fourteen terms a value: the views' analysis costs a third.
 _GROUPS_OF_7: Final = (0x007F007F007F007F, 0x7F007F007F007F00, 1)
@@ -85,6 +87,12 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "IS_FRAGMENT": ((), "(toStartOfHour(start)=toStartOfHour(FRAGMENT) AND start=FRAGMENT)"),
     # The same of the bytes of a span: the key of the attribute, then its value (one in an event or inside a value counts too).
     "OF_FRAGMENT": (("c",), r"(position(c,'\x0a\x0dclew.fragment\x12')>0)"),
+    # Consistent probability sampling (schema step 14): how many of 2^56 are kept, by the threshold in `ot=th:` of a trace state; 0 where
+    # there is none. A span with it stands for 2^56 / kept spans.
+    "TH": (("s",), r"extract(s,'(?:^|,)[ \\t]*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?:[ \\t;,]|$)')"),
+    "KEPT": (("th",), "if(th='',0,72057594037927936-reinterpretAsUInt64(reverse(unhex(rightPad(th,14,'0')))))"),
+    "STANDS_FOR": (("a",), "if(a=0,1,72057594037927936/a)"),
+    "OUTCOME": ((), OUTCOME),
     "NS": (("t",), "fromUnixTimestamp64Nano(t,'UTC')"),
 }
 

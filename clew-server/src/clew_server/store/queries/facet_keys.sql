@@ -1,6 +1,4 @@
--- Keys of attributes, by their newest names, of the spans of some traces, with how many different values they have, up to one too many.
-SELECT k, uniqUpTo(MOST_VALUES)(v) AS different FROM
- (SELECT arrayJoin(arrayMap((k,v)->(NEWEST_NAME,v),
-  arrayFilter((k,t)->t IN CATEGORIES,mapKeys(attrs),attr_types),arrayFilter((v,t)->t IN CATEGORIES,mapValues(attrs),attr_types))) AS z, z.1 AS k, z.2 AS v
-  FROM spans WHERE SPAN_WINDOW AND start!=FRAGMENT AND SPANS_OF_MEMBERS)
-GROUP BY k HAVING different<=MOST_VALUES LIMIT {limit:UInt64}
+-- Keys of attributes of some spans of some traces, those of most spans first, with how many different values they have, up to one too many.
+SELECT toString(k), uniqUpTo(MOST_VALUES)(v) AS different, count() AS n
+FROM (SELECT attrs.keys AS ks, attrs.values AS vs, attr_types AS ts FROM spans PREWHERE SAMPLE WHERE SPAN_WINDOW AND start!=FRAGMENT AND SPANS_OF_MEMBERS)
+ARRAY JOIN ks AS k, vs AS v, ts AS t WHERE t IN CATEGORIES GROUP BY k ORDER BY n DESC, k

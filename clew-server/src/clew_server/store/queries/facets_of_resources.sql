@@ -1,8 +1,10 @@
 -- The same of the attributes of the spans' resources, whose values have no types.
-SELECT 'resource', z.1 AS k, z.2 AS v, count() AS traces_with, countIf(has_failed), countIf(is_selected) FROM
- (SELECT DISTINCT trace_id, z FROM
-  (SELECT DISTINCT trace_id, res_key FROM spans WHERE SPAN_WINDOW AND start!=FRAGMENT AND SPANS_OF_MEMBERS) AS of_traces
-  INNER JOIN (SELECT DISTINCT res_key, arrayJoin(arrayMap((k,v)->(NEWEST_NAME,v),mapKeys(attrs),mapValues(attrs))) AS z FROM resources
-   WHERE z.1 NOT IN ('service.name','process.command_args')) AS of_resources USING (res_key)) AS had
-INNER JOIN (MEMBERS) AS members USING (trace_id)
-GROUP BY z ORDER BY traces_with DESC, v LIMIT {limit:UInt64} BY z.1
+SELECT 'resource', NEWEST_NAME AS key, v, groupBitmapMerge(traces) AS traces_with, groupBitmapMerge(failed), groupBitmapMerge(selected) FROM
+ (SELECT res_key, groupBitmapState(number) AS traces, groupBitmapStateIf(number,has_failed) AS failed, groupBitmapStateIf(number,is_selected) AS selected FROM
+  (SELECT number, has_failed, is_selected, res_key FROM spans
+   INNER JOIN (SELECT *, toUInt32(rowNumberInAllBlocks()) AS number FROM (MEMBERS)) AS members USING (trace_id)
+   WHERE SPAN_WINDOW AND start!=FRAGMENT AND SPANS_OF_MEMBERS)
+  GROUP BY res_key) AS of_spans
+INNER JOIN (SELECT DISTINCT res_key, k, v FROM resources ARRAY JOIN mapKeys(attrs) AS k, mapValues(attrs) AS v
+ WHERE k NOT IN ('service.name','process.command_args')) AS of_resources USING (res_key)
+GROUP BY key, v ORDER BY traces_with DESC, v LIMIT {limit:UInt64} BY key LIMIT {rows:UInt64}
