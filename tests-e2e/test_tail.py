@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from harness import wire
 from harness.events import Events
-from harness.server import Server
+from harness.server import Server, clew_command, free_port
 
 
 def is_trace(trace_id: bytes) -> Callable[[str, dict[str, Any]], bool]:
@@ -211,3 +214,85 @@ def test_events_are_one_line_of_json_whatever_is_in_them(server: Server) -> None
         server.export(wire.request(service, [made]))
         (_, trace) = events.until(is_trace(made.trace_id))[-1]
         assert json.loads(json.dumps(trace))["root_name"] == made.name
+
+
+# The command
+
+
+class Command:
+    """`clew tail` as a process; what it printed is in files, so that nothing waits for a reader."""
+
+    def __init__(self, folder: Path, server: Server, *words: str) -> None:
+        self._out, self._err = folder / "out", folder / "err"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*clew_command(), "tail", *words, "--server", server.http],
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            )
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text(encoding="utf-8")
+
+    def end(self, sent: signal.Signals) -> int:
+        self.process.send_signal(sent)
+        return self.process.wait(60)
+
+
+def test_the_command_prints_lines_says_when_the_server_is_gone_and_ends_well_with_ctrl_c(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    running = make_server(ports=(free_port(), 0, 0)).start()
+    service, trace_id, root = wire.fresh_name("term"), wire.new_trace_id(), wire.new_span_id()
+    command = Command(tmp_path, running, f"service={service}")
+    try:
+        until(lambda: running.status()["tail_listeners"] == 1)
+        running.export(wire.request(service, [wire.span(trace_id, span_id=root, name="GET /a", duration_ns=2_000_000)]))
+        until(lambda: command.out.count("\n") == 1)
+        assert command.out.startswith(f"{trace_id.hex()}  ")
+        assert [part in command.out for part in ("2 ms", "✓", "1 span ", f"{service} GET /a")] == [True] * 4
+        # One that fails later is printed once more, and not for every span of it.
+        running.export(wire.request(service, [wire.span(trace_id, parent_id=root, failed=True)]))
+        until(lambda: command.out.count("\n") == 2)
+        assert "✖ 1 failed" in command.out
+        assert "\x1b" not in command.out
+        assert running.stop() == 0
+        until(lambda: "was lost" in command.err)
+        running.start()
+        until(lambda: running.status()["tail_listeners"] == 1)
+        other = wire.span(failed=True)
+        running.export(wire.request(service, [other]))
+        until(lambda: command.out.count("\n") == 3)
+        assert command.out.splitlines()[-1].startswith(other.trace_id.hex())
+        assert "connected again" in command.err
+        assert command.end(signal.SIGINT) == 0
+    finally:
+        command.process.kill()
+    # One that is killed is no listener any more.
+    command = Command(tmp_path, running, f"service={service}")
+    until(lambda: running.status()["tail_listeners"] == 1)
+    command.end(signal.SIGKILL)
+    until(lambda: running.status()["tail_listeners"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["service="], 2, "value"),
+        (["--rate", "0"], 2, "rate"),
+        (["--server", "http://127.0.0.1:9"], 7, "no clew answers"),
+    ],
+)
+def test_the_command_says_what_is_wrong_and_does_not_wait(
+    server: Server, tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    address = [] if "--server" in words else ["--server", server.http]
+    done = subprocess.run([*clew_command(), "tail", *words, *address], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert said in done.stderr.decode()

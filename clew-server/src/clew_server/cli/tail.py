@@ -1,0 +1,193 @@
+"""`clew tail`: traces that match, one line each, while they arrive."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+import urllib.parse
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, Final
+
+from clew import ask
+from clew.cli import Command
+from clew.terminal import columns, has_colours, json_line, typed
+from clew_server.cli._client import (
+    FOUND,
+    NOT_REACHABLE,
+    USAGE,
+    Client,
+    CommandFailed,
+    add_server_arguments,
+    run_reading,
+)
+from clew_server.cli._text import clean, fitted, time_text, width_of
+from clew_server.cli.search import query_text
+from clew_server.model.words import duration_text
+
+_FIRST_WAIT_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 30.0
+_SAYS_EVERY_S: Final = 10.0
+_MOST_KNOWN: Final = 10_000
+"""Traces of which it is remembered that they were printed."""
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("q", nargs="*", metavar="CONDITION", help="only traces for which this holds, as in clew search")
+    parser.add_argument("--failed", action="store_true", help="only traces with a span that failed")
+    parser.add_argument(
+        "--rate", type=int, metavar="N", help="traces a second that did not fail (default: 50, at most 500)"
+    )
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="end after N traces")
+    add_server_arguments(parser)
+
+
+def _work(client: Client, arguments: argparse.Namespace) -> int:
+    try:
+        return _Tail(client, arguments).run()
+    except KeyboardInterrupt:
+        return FOUND
+
+
+class _Tail:
+    def __init__(self, client: Client, arguments: argparse.Namespace) -> None:
+        try:
+            q = typed(query_text(arguments.q))
+        except ValueError as error:
+            raise CommandFailed(USAGE, str(error)) from error
+        given = {
+            "q": q,
+            "failed": "true" if arguments.failed else "",
+            "rate": "" if arguments.rate is None else str(arguments.rate),
+        }
+        asked = urllib.parse.urlencode({name: value for name, value in given.items() if value})
+        self._path = "/api/v1/tail" + (f"?{asked}" if asked else "")
+        self._client = client
+        self._is_json: bool = arguments.json
+        self._left: int = arguments.limit
+        self._known: OrderedDict[str, bool] = OrderedDict()
+        """Printed traces by id, and whether as failed."""
+        self._was_connected = False
+        self._said: dict[str, int] = {}
+        self._said_s = 0.0
+
+    def run(self) -> int:
+        """Print until Ctrl-C, or until there were as many as wanted. A server that goes away is waited for."""
+        lost_s: float | None = None
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                with self._client.opened(self._path, "text/event-stream") as answer:
+                    if lost_s is not None:
+                        self._say(
+                            f"connected again; what arrived in the {time.time() - lost_s:.0f} s between is not listed"
+                        )
+                    lost_s, wait_s = None, _FIRST_WAIT_S
+                    self._said.clear()
+                    if self._print_all(answer):
+                        return FOUND
+                why = "the server ended it"
+            except CommandFailed as error:
+                if not self._was_connected or error.code != NOT_REACHABLE:
+                    raise
+                why = str(error)
+            except ask.FAILURES as error:
+                why = ask.reason(error)
+            if lost_s is None:
+                lost_s = time.time()
+                self._say(
+                    f"the connection to {self._client.server} was lost ({why}); it is tried again until it is there"
+                )
+            # Not all at the same time, where many were connected.
+            time.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _print_all(self, answer: Any) -> bool:
+        """Print what comes; whether it was as much as wanted. Raises one of `ask.FAILURES` where it breaks off."""
+        for name, data in _events(answer):
+            self._was_connected = True
+            if name == "trace" and self._print(data):
+                self._left -= 1
+                if self._left == 0:
+                    return True
+            elif name == "counts":
+                self._say_skipped(data)
+            elif name == "end":
+                break
+        return False
+
+    def _print(self, trace: dict[str, Any]) -> bool:
+        """Print a trace; whether it is a new one. One that grows is printed again only when it has failed since, as JSON always."""
+        failed = trace["failed_spans"] > 0
+        before = self._known.get(trace["trace_id"])
+        self._known[trace["trace_id"]] = failed
+        self._known.move_to_end(trace["trace_id"])
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        if self._is_json:
+            print(json_line(trace), flush=True)
+        elif before is None or (failed and not before):
+            line = _line(trace, columns())
+            print(f"{_RED}{line}{_PLAIN}" if failed and has_colours() else line, flush=True)
+        return before is None
+
+    def _say_skipped(self, counts: dict[str, int]) -> None:
+        """Say now and then what was not shown."""
+        now_s = time.monotonic()
+        if now_s - self._said_s < _SAYS_EVERY_S:
+            return
+        for name, sentence in (
+            ("skipped", "traces were skipped, none of them failed; a narrower query or --rate shows more"),
+            ("skipped_failed", "failed traces were skipped, because they are not read fast enough"),
+            ("unread_spans", "spans came faster than they are looked at, none of them failed"),
+            ("lost_spans", "spans came too fast to be looked at, failed ones may be among them"),
+        ):
+            number = counts[name]
+            if number > self._said.get(name, 0):
+                self._say(f"{number:,} {sentence}")
+                self._said[name] = number
+                self._said_s = now_s
+
+    def _say(self, sentence: str) -> None:
+        print(f"clew tail: {sentence}", file=sys.stderr, flush=True)
+
+
+def _events(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of an open answer."""
+    name = ""
+    for line in answer:
+        text = line.decode("utf-8", "replace").rstrip("\n")
+        if text.startswith("event: "):
+            name = text.removeprefix("event: ")
+        elif text.startswith("data: ") and name:
+            data = json.loads(text.removeprefix("data: "))
+            if isinstance(data, dict):
+                yield name, data
+            name = ""
+
+
+def _line(trace: dict[str, Any], width: int | None) -> str:
+    """A row for people, cut at the terminal's edge; the trace id is always whole."""
+    failed = f"✖ {trace['failed_spans']} failed" if trace["failed_spans"] else "✓"
+    spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
+    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}"
+    origin = trace["answer"]["origin"]
+    if origin is not None:
+        reason = " ".join(filter(None, (origin["type"], origin["message"])))
+        root += f"  ✖ {clean(origin['service'])} · {clean(origin['operation'])} {clean(reason)}".rstrip()
+    line = (
+        f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}"
+        f"  {failed:<11} {spans:>10}  {root}"
+    )
+    return line if width is None or width_of(line) <= width else fitted(line, max(width, 33)).rstrip()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return run_reading("tail", _work, arguments)
+
+
+command = Command(name="tail", help="print traces that match while they arrive", add_arguments=_add_arguments, run=_run)
