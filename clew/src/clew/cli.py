@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 usage, 130 interrupted, or the command's own."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     try:
         return _main(words)
     except KeyboardInterrupt:
@@ -80,6 +84,28 @@ def _main(words: list[str]) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else USAGE
     return command.run(parsed)
+
+
+def _complete() -> None:
+    """Answer a shell that completes a command line (`clew completion`), and exit; nothing where argcomplete is not installed.
+
+    Only the command that stands in the line is loaded.
+    """
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    plugins = _plugins()
+    parser = ArgumentParser(prog="clew")
+    commands = parser.add_subparsers()
+    line = os.environ.get("COMP_LINE", "").split()
+    for name in {*plugins, *_BUILT_IN}:
+        of_command = commands.add_parser(name)
+        if name in line:
+            # Completion has no place for an error; the command itself says it.
+            with suppress(Exception):
+                (_BUILT_IN.get(name) or _load(plugins[name])).add_arguments(of_command)
+    argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def _plugins() -> dict[str, EntryPoint]:

@@ -44,7 +44,8 @@ def add_server_arguments(parser: argparse.ArgumentParser, *, with_json: bool = T
 class Client:
     """One server. Every failure is a CommandFailed."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self.server: str = arguments.server.rstrip("/")
         self._headers = {"Accept": "application/json"}
         self.incomplete: str | None = None
@@ -70,7 +71,7 @@ class Client:
         """The answer of `GET path` in this form, to be read piece by piece and closed."""
         request = urllib.request.Request(self.server + path, headers={**self._headers, "Accept": accept})
         try:
-            answer = ask.opened(request, _TIMEOUT_S)
+            answer = ask.opened(request, self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from error
@@ -95,7 +96,7 @@ class Client:
 
     def _ask(self, request: urllib.request.Request, wants: str) -> Any:
         try:
-            found, headers = ask.answer(request, _TIMEOUT_S)
+            found, headers = ask.answer(request, self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from error

@@ -17,6 +17,16 @@ def time_text(unix_nano: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{rest // 1_000_000:03d}"
 
 
+def iso_time(unix_nano: int) -> str:
+    """ISO 8601 in UTC with all nine digits, for programs."""
+    seconds, rest = divmod(unix_nano, 1_000_000_000)
+    try:
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(unix_nano)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
 def clean(text: str) -> str:
     """Replace control characters in names from outside, which could move the cursor or hide text."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -8,14 +8,20 @@ import sys
 from clew.cli import Command
 from clew.terminal import json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
+from clew_server.cli._completing import complete_key, complete_query, completed_by
 from clew_server.cli._table import print_table
 from clew_server.cli._text import clean
 from clew_server.cli.search import query_text
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("q", nargs="*", metavar="CONDITION", help="only spans for which this holds, as in clew search")
-    parser.add_argument("--of", metavar="KEY", help="print the values of this key")
+    completed_by(
+        parser.add_argument(
+            "q", nargs="*", metavar="CONDITION", help="only spans for which this holds, as in clew search"
+        ),
+        complete_query,
+    )
+    completed_by(parser.add_argument("--of", metavar="KEY", help="print the values of this key"), complete_key)
     parser.add_argument("--prefix", metavar="TEXT", help="only what holds this, in any case")
     parser.add_argument(
         "--from", dest="from_", metavar="TIME", help="now-1h, an ISO time with zone, or ns since the epoch"

@@ -10,6 +10,8 @@ from typing import Any
 from clew.cli import Command
 from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
+from clew_server.cli._completing import complete_key, complete_query, completed_by
+from clew_server.cli._rows import CsvRows, described
 from clew_server.cli._text import clean, time_text
 from clew_server.model.search import SORTS
 from clew_server.model.words import duration_text
@@ -20,8 +22,11 @@ _UNQUOTED = re.compile(r"""([^\s=<>"]+=)([^=<>"]*\s[^=<>"]*)""")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "q", nargs="*", metavar="CONDITION", help='like: service=cart status=error dur>500ms http.route="/pay"'
+    completed_by(
+        parser.add_argument(
+            "q", nargs="*", metavar="CONDITION", help='like: service=cart status=error dur>500ms http.route="/pay"'
+        ),
+        complete_query,
     )
     parser.add_argument(
         "--from", dest="from_", metavar="TIME", help="now-1h, an ISO time with zone, or ns since the epoch"
@@ -36,7 +41,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default="-start",
         help="newest (-start, the default), oldest (start), longest (-dur), shortest (dur), most spans first (-spans)",
     )
+    completed_by(
+        parser.add_argument(
+            "--columns",
+            metavar="KEY,KEY",
+            type=_keys,
+            default=[],
+            help="print below each trace what its spans have for these attributes",
+        ),
+        complete_key,
+    )
     add_server_arguments(parser)
+    parser.add_argument(
+        "--csv",
+        action="store_true",
+        help="print CSV for a spreadsheet: also where each trace failed and where its time went",
+    )
+
+
+def _keys(text: str) -> list[str]:
+    return [key for key in (one.strip() for one in text.split(",")) if key]
 
 
 def query_text(words: list[str]) -> str:
@@ -49,6 +73,9 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
         q, from_, to = (typed(text or "") for text in (query_text(arguments.q), arguments.from_, arguments.to))
     except ValueError as error:
         raise CommandFailed(USAGE, str(error)) from error
+    if arguments.csv and arguments.json:
+        raise CommandFailed(USAGE, "--csv and --json: choose one of them")
+    rows = CsvRows(sys.stdout, arguments.columns) if arguments.csv else None
     width = columns()
     left = arguments.limit if arguments.limit > 0 else sys.maxsize
     cursor: str | None = None
@@ -63,8 +90,14 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
             ("sort", arguments.sort),
         ]
         page = client.get("/api/v1/traces", [(name, value) for name, value in given if value], wants="traces")
-        for trace in page["traces"]:
-            print(json_line(trace) if arguments.json else _line(trace, width))
+        traces = page["traces"]
+        for trace in described(client, traces, arguments.columns) if rows or arguments.columns else traces:
+            if rows is not None:
+                rows.write(trace)
+            else:
+                print(json_line(trace) if arguments.json else _line(trace, width))
+                for key in () if arguments.json else arguments.columns:
+                    print(_cut(f"    {clean(key)}: {clean(', '.join(trace['values'][key]) or '-')}", width))
         printed += len(page["traces"])
         left -= len(page["traces"])
         if not page["complete"]:
@@ -72,7 +105,7 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
         cursor = page["next"]
         if cursor is None:
             break
-    if printed and cursor is not None and not arguments.json:
+    if printed and cursor is not None and not arguments.json and rows is None:
         print("there are more: --limit 0 prints all", file=sys.stderr)
     if not printed:
         print("clew search: no trace matches", file=sys.stderr)
@@ -87,6 +120,10 @@ def _line(trace: dict[str, Any], width: int | None) -> str:
     )
     spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
     line = f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}  {failed:<11} {spans:>10}  {root}"
+    return _cut(line, width)
+
+
+def _cut(line: str, width: int | None) -> str:
     return line if width is None or len(line) <= width else line[: max(width, 33) - 1] + "…"
 
 

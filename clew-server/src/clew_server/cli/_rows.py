@@ -1,0 +1,86 @@
+"""Listed traces with what else is known of each, as objects and as CSV: the same as the search page gives."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TextIO
+
+from clew_server.cli._client import Client
+from clew_server.cli._text import iso_time
+
+_AT_ONCE: Final = 50
+"""Traces that the server tells about in one answer."""
+_HEAD: Final = (
+    "trace_id",
+    "started",
+    "root_service",
+    "root_name",
+    "duration_ns",
+    "spans",
+    "errors",
+    "services",
+    "failed_service",
+    "failed_operation",
+    "failed_type",
+    "failed_message",
+    "time_went",
+    "time_share",
+)
+_FORMULA: Final = re.compile(r"[=+\-@\t\r]")
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
+
+
+def described(client: Client, traces: Sequence[dict[str, Any]], columns: Sequence[str]) -> Iterable[dict[str, Any]]:
+    """Each trace with where it failed (`origin`), where its time went (`time`) and the `values` of the columns."""
+    for at in range(0, len(traces), _AT_ONCE):
+        some = traces[at : at + _AT_ONCE]
+        asked = {"trace_ids": [one["trace_id"] for one in some], "columns": list(columns)}
+        answers = {
+            one["trace_id"]: one for one in client.post("/api/v1/traces/answers", asked, wants="answers")["answers"]
+        }
+        for trace in some:
+            answer = answers.get(trace["trace_id"], {})
+            values = answer.get("values", {})
+            yield {
+                **trace,
+                "origin": answer.get("origin"),
+                "time": answer.get("shares", []),
+                "values": {key: values.get(key, []) for key in columns},
+            }
+
+
+class CsvRows:
+    """Writes described traces as CSV (RFC 4180), the head first.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe: spans say what they like.
+    """
+
+    def __init__(self, out: TextIO, columns: Sequence[str]) -> None:
+        self._writer = csv.writer(out, lineterminator="\r\n")
+        self._columns = columns
+        self._writer.writerow([*_HEAD, *map(_safe, columns)])
+
+    def write(self, trace: dict[str, Any]) -> None:
+        origin = trace["origin"] or {}
+        share = trace["time"][0] if trace["time"] else None
+        cells = [
+            trace["trace_id"],
+            iso_time(int(trace["start_unix_nano"])),
+            trace["root_service"],
+            trace["root_name"],
+            trace["duration_ns"],
+            str(trace["spans"]),
+            str(trace["errors"]),
+            "; ".join(trace["services"]),
+            *(origin.get(part) or "" for part in ("service", "operation", "type", "message")),
+            share["owner"] if share else "",
+            f"{share['share']:.4f}" if share else "",
+            *("; ".join(trace["values"][key]) for key in self._columns),
+        ]
+        self._writer.writerow(map(_safe, cells))
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) and _NUMBER.fullmatch(text) is None else text

@@ -1,0 +1,88 @@
+"""Completion in a real bash: what a user gets who presses Tab behind a part of a command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.server import Server, clew_command
+from harness.wire import fresh_name, new_trace_id, request, span
+
+# What bash does when Tab is pressed, since no terminal is needed for it: the words of the line, and the function that was set.
+TAB = """
+source /dev/stdin <<< "$(clew completion bash)"
+COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9
+read -ra COMP_WORDS <<< "$1"
+[[ $1 == *' ' ]] && COMP_WORDS+=('')
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_python_argcomplete clew "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@dataclass
+class Shop:
+    service: str
+    key: str
+    trace_id: str
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Shop:
+    service, key, trace_id = fresh_name("shop"), fresh_name("bank.").replace("-", "_"), new_trace_id()
+    root = span(trace_id, name="POST /pay", failed=True, values={key: "north"})
+    failed = span(trace_id, parent_id=root.span_id, name="=HYPERLINK(1)", failed=True, values={key: "south"})
+    server.export(request(service, [root, failed]))
+    server.flush()
+    return Shop(service, key, trace_id.hex())
+
+
+def tab(server: Server, line: str) -> list[str]:
+    folder = str(Path(clew_command()[0]).parent)
+    variables = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "CLEW_SERVER": server.http}
+    done = subprocess.run(["bash", "-c", TAB, "bash", line], capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == 0, done.stderr
+    return [one.strip() for one in done.stdout.splitlines() if one.strip()]
+
+
+def test_commands_options_and_choices_are_completed(server: Server) -> None:
+    assert {"search", "serve", "run", "doctor", "completion"} <= set(tab(server, "clew "))
+    assert tab(server, "clew completion z") == ["zsh"]
+    assert {"--server", "--sort"} <= set(tab(server, "clew search --s"))
+
+
+def test_keys_and_values_of_a_query_are_completed_from_what_the_server_has(server: Server, shop: Shop) -> None:
+    assert tab(server, f"clew search {shop.key[:-2]}") == [f"{shop.key}="]
+    assert set(tab(server, f"clew search service={shop.service} {shop.key}=")) >= {"north", "south"}
+    assert tab(server, f"clew keys --of {shop.key[:-2]}") == [shop.key]
+    assert tab(server, f"clew search --columns service,{shop.key[:-2]}") == [f"service,{shop.key}"]
+
+
+def test_without_a_server_nothing_is_suggested_and_nothing_is_printed(server: Server) -> None:
+    assert tab(server, "clew search --server http://127.0.0.1:9 serv") == []
+
+
+def search(server: Server, *words: str) -> str:
+    done = subprocess.run(
+        [*clew_command(), "search", "--server", server.http, *words], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+def test_a_search_prints_columns_as_text_json_and_csv(server: Server, shop: Shop) -> None:
+    asked = (f"service={shop.service}", "--columns", f"{shop.key}, no.such")
+    assert search(server, *asked).splitlines()[1:] == [f"    {shop.key}: north, south", "    no.such: -"]
+    (as_json,) = map(json.loads, search(server, *asked, "--json").splitlines())
+    assert (as_json["trace_id"], as_json["values"]) == (shop.trace_id, {shop.key: ["north", "south"], "no.such": []})
+    (row,) = csv.DictReader(io.StringIO(search(server, *asked, "--csv")))
+    assert (row["trace_id"], row["spans"], row[shop.key], row["no.such"]) == (shop.trace_id, "2", "north; south", "")
+    assert (row["failed_service"], row["failed_operation"]) == (shop.service, "'=HYPERLINK(1)")
+    assert row["time_went"] == shop.service
