@@ -11,6 +11,7 @@ import { FailedMark, Icon, PassedOnMark } from './icons'
 import { PaneHandle, usePaneWidth } from './PaneHandle'
 import { Problem } from './Problem'
 import { ServiceChip } from './ServiceChip'
+import { SlowNotice, Stopped } from './SlowNotice'
 import { SpanTabs } from './SpanTabs'
 
 /** The group that the span belongs to. */
@@ -103,6 +104,10 @@ export function SpanPane(props: Props) {
         )}
       </header>
       {details.error ? <Problem error={details.error} onRetry={() => void details.refetch()} /> : null}
+      <SlowNotice active={details.isFetching} queryKey={['span', traceId, spanId]} />
+      {details.data === undefined && !details.isFetching && details.error === null ? (
+        <Stopped onAgain={() => void details.refetch()} />
+      ) : null}
       {found ? (
         <SpanTabs
           details={found}

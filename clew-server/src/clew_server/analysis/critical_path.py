@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from clew_server.analysis.answers import Section
-from clew_server.analysis.tree import Tree, is_asynchronous, resolution_ns
-from clew_server.model.trace import ADJUSTED
+from clew_server.analysis.tree import Tree, resolution_ns
+from clew_server.model.trace import ADJUSTED, CONSUMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +127,28 @@ class _Walk:
 
 def _last_first(tree: Tree, row: int, start_ns: int, end_ns: int) -> list[tuple[int, int, int]]:
     """The children that count, clipped, the last to end first; of those that end together, the longest."""
-    trace = tree.trace
+    trace, starts, ends = tree.trace, tree.start_ns, tree.end_ns
+    end_row, kinds, flags = trace.end_row, trace.kind, trace.flags
     found = []
-    for child in _children(tree, row):
-        start, end = max(tree.start_ns[child], start_ns), min(tree.end_ns[child], end_ns)
-        if end > start:
-            found.append((child, start, end))
-    # Equal ones by service and name: the choice must not depend on their ids.
-    if len({end for _, _, end in found}) < len(found):
-        found.sort(key=lambda one: (one[1], trace.service_of(one[0]), trace.name_of(one[0])))
-    found.sort(key=lambda one: -one[2])
-    return found
-
-
-def _children(tree: Tree, row: int) -> Iterator[int]:
-    trace = tree.trace
-    below, end = row + 1, trace.end_row[row]
-    while below < end:
-        if is_asynchronous(trace, below):
-            below = trace.end_row[below]
-        elif trace.flags[below] & ADJUSTED:
+    below, stop = row + 1, end_row[row]
+    while below < stop:
+        if kinds[below] == CONSUMER:
+            below = end_row[below]  # asynchronous: nobody waits for it
+            continue
+        if flags[below] & ADJUSTED:
             below += 1  # its children come next
-        else:
-            yield below
-            below = trace.end_row[below]
+            continue
+        start, end = starts[below], ends[below]
+        if start < start_ns:
+            start = start_ns
+        if end > end_ns:
+            end = end_ns
+        if end > start:
+            found.append((below, start, end))
+        below = end_row[below]
+    if len(found) > 1:
+        # Equal ones by service and name: the choice must not depend on their ids.
+        if len({end for _, _, end in found}) < len(found):
+            found.sort(key=lambda one: (one[1], trace.service_of(one[0]), trace.name_of(one[0])))
+        found.sort(key=itemgetter(2), reverse=True)
+    return found

@@ -29,7 +29,7 @@ class Tree:
     shifts: Sequence[ClockShift]
     """The hosts whose spans were moved."""
     shift_ns: Mapping[int, int]
-    """By row, how far it was moved; rows that stayed are not in it."""
+    """By row, in their order, how far it was moved; rows that stayed are not in it."""
 
     def duration_ns(self, row: int) -> int:
         """Length of the row's interval."""
@@ -39,15 +39,16 @@ class Tree:
 def tree_of(trace: Trace) -> Tree:
     """The trace with the spans of hosts whose clock is off moved; see `_host_shifts` for which those are."""
     root = trace.first_root()
-    starts = list(trace.start_ns)
+    starts: Sequence[int] = trace.start_ns
     by_host = _host_shifts(trace, root)
     shift_ns: dict[int, int] = {}
     if by_host:
-        for row, host in enumerate(trace.host):
-            shift = by_host.get(host)
-            if shift is not None and not trace.flags[row] & ADJUSTED:
-                shift_ns[row] = shift
-                starts[row] += shift
+        shifts_ns = [by_host.get(host, 0) for host in range(len(trace.hosts))]
+        moved = list(map(shifts_ns.__getitem__, trace.host))
+        for row in compress(range(len(moved)), map(ADJUSTED.__and__, trace.flags)):
+            moved[row] = 0
+        starts = list(map(operator.add, starts, moved))
+        shift_ns = dict(compress(enumerate(moved), moved))
     ends = list(map(operator.add, starts, trace.duration_ns))
     shifts = [ClockShift(trace.hosts[host], by_host[host]) for host in sorted(by_host, key=trace.hosts.__getitem__)]
     return Tree(trace, root, starts, ends, shifts, shift_ns)

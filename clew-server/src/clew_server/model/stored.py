@@ -38,7 +38,7 @@ class StoredSpans(Sequence[StoredSpan]):
     `raw`, `origin` (an index in `origins`, in which nothing is twice) and `received_unix_nano` have one entry a span.
     """
 
-    __slots__ = ("_numbers", "origin", "origins", "raw", "received_unix_nano")
+    __slots__ = ("_is_distinct", "_numbers", "origin", "origins", "raw", "received_unix_nano")
 
     def __init__(self, spans: Iterable[StoredSpan] = ()) -> None:
         self.raw: list[bytes] = []
@@ -46,6 +46,7 @@ class StoredSpans(Sequence[StoredSpan]):
         self.received_unix_nano: list[int] = []
         self.origins: list[Origin] = []
         self._numbers: dict[Origin, int] = {}
+        self._is_distinct = False
         self.extend(spans)
 
     def extend(self, spans: Iterable[StoredSpan]) -> None:
@@ -54,6 +55,7 @@ class StoredSpans(Sequence[StoredSpan]):
             here = [self.number_of(origin) for origin in spans.origins]
             self.add(spans.raw, [here[number] for number in spans.origin], spans.received_unix_nano)
             return
+        self._is_distinct = False
         for resource, resource_url, scope, scope_url, raw, received in spans:
             self.raw.append(raw)
             self.origin.append(self.number_of(Origin(resource, resource_url, scope, scope_url)))
@@ -61,6 +63,7 @@ class StoredSpans(Sequence[StoredSpan]):
 
     def add(self, raw: Sequence[bytes], origin: Sequence[int], received_unix_nano: Sequence[int]) -> None:
         """Add columns at the end. `origin`: numbers from `number_of`."""
+        self._is_distinct = False
         self.raw += raw
         self.origin += origin
         self.received_unix_nano += received_unix_nano
@@ -97,7 +100,8 @@ class StoredSpans(Sequence[StoredSpan]):
 
     def distinct(self) -> StoredSpans:
         """Each span once, with its first arrival. Equal means: resource, scope, both schema URLs and every byte of the span."""
-        if len(set(self.raw)) == len(self.raw):
+        if self._is_distinct or len(set(self.raw)) == len(self.raw):
+            self._is_distinct = True
             return self
         first: dict[tuple[bytes, int], int] = {}
         received = self.received_unix_nano
@@ -105,7 +109,9 @@ class StoredSpans(Sequence[StoredSpan]):
             other = first.setdefault(key, at)
             if received[at] < received[other]:
                 first[key] = at
-        return self.take(list(first.values()))
+        found = self.take(list(first.values()))
+        found._is_distinct = True
+        return found
 
     def fingerprint(self) -> int:
         """A number that is equal for equal spans in any order, whatever their arrivals; in this process only."""

@@ -1,0 +1,180 @@
+"""A server that is killed, and one that does not answer in time, in a real Chromium: the page says so, keeps what it has and recovers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from harness.pages import OpenPage, row
+from harness.server import Server, free_port
+from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
+
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that may be killed and comes back at the same address."""
+    running = Server(tmp_path_factory.mktemp("outage") / "data", ports=(free_port(), 0, 0)).start()
+    yield running
+    running.close()
+
+
+class Order:
+    """A trace of two spans that is no longer young, so that nothing is asked of it by itself."""
+
+    def __init__(self, server: Server) -> None:
+        self.shop, self.trace_id, self.root, self.call = (
+            fresh_name("shop"),
+            new_trace_id(),
+            new_span_id(),
+            new_span_id(),
+        )
+        begin = time.time_ns() - 600_000 * MS
+        server.export(
+            request(
+                self.shop,
+                [
+                    span(
+                        self.trace_id, span_id=self.root, name="POST /pay", start_unix_nano=begin, duration_ns=90 * MS
+                    ),
+                    span(
+                        self.trace_id,
+                        span_id=self.call,
+                        parent_id=self.root,
+                        name="SELECT rates",
+                        start_unix_nano=begin + MS,
+                        duration_ns=50 * MS,
+                        values={"app.shard": "north"},
+                    ),
+                ],
+            )
+        )
+        server.flush()
+
+    @property
+    def path(self) -> str:
+        return f"/trace/{self.trace_id.hex()}"
+
+
+@pytest.fixture(scope="module")
+def order(own: Server) -> Order:
+    return Order(own)
+
+
+@contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """The server takes connections and answers nothing."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def cancelled(page: Page) -> None:
+    """Wait until the page says how long it has waited, cancel, and see that the clock is gone."""
+    clock = page.get_by_text(re.compile(r"Waiting for \d+ s"))
+    clock.first.wait_for()
+    page.get_by_role("button", name="Cancel").first.click()
+    expect(clock).to_have_count(0)
+
+
+def test_a_trace_keeps_its_rows_while_the_server_is_gone_and_shows_the_rest_when_it_is_back(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, order.path, loses_server=True)
+    call = row(page, order.shop, "SELECT rates", "")
+    call.wait_for()
+    own.kill()
+    try:
+        page.get_by_role("treegrid").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        problem = page.get_by_role("region", name="Server problem")
+        expect(problem.first).to_contain_text("The server does not answer.")
+        expect(call).to_be_visible()
+        expect(row(page, order.shop, "POST /pay", "")).to_be_visible()
+    finally:
+        own.start()
+    # Nobody clicks: the page asks again by itself.
+    expect(page.get_by_text("north")).to_be_visible()
+    expect(problem).to_have_count(0)
+
+
+def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_it_is_back(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, f"/search?q=service%3D{order.shop}", loses_server=True)
+    listed = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
+    listed.wait_for()
+    problem = page.get_by_role("region", name="Server problem")
+    own.kill()
+    try:
+        page.keyboard.press("r")
+        expect(problem.first).to_contain_text("The server does not answer.")
+        expect(listed).to_be_visible()
+        listed.click()
+        page.wait_for_url(f"**{order.path}*")
+        expect(problem.first).to_contain_text("The server does not answer.")
+    finally:
+        own.start()
+    row(page, order.shop, "POST /pay", "").wait_for()
+    expect(problem).to_have_count(0)
+    page.go_back()
+    expect(listed).to_be_visible()
+    expect(problem).to_have_count(0)
+
+
+def test_a_slow_trace_is_waited_for_with_a_clock_and_cancel_stops_both(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, f"/search?q=service%3D{order.shop}")
+    link = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
+    link.wait_for()
+    with standing_still(own):
+        with page.expect_event("requestfailed", lambda one: one.url.endswith("/skeleton")):
+            link.click()
+            cancelled(page)
+        stopped = page.get_by_role("region", name="Stopped")
+        stopped.wait_for()
+    stopped.get_by_role("button", name="Ask again").click()
+    row(page, order.shop, "POST /pay", "").wait_for()
+
+
+def test_slow_details_are_waited_for_with_a_clock_and_cancel_stops_both(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, order.path)
+    row(page, order.shop, "SELECT rates", "").wait_for()
+    with standing_still(own):
+        page.get_by_role("treegrid").focus()
+        page.keyboard.press("End")
+        with page.expect_event("requestfailed", lambda one: one.url.endswith("/spans")):
+            page.keyboard.press("Enter")
+            cancelled(page)
+        expect(row(page, order.shop, "POST /pay", "")).to_be_visible()
+    page.get_by_role("region", name="Stopped").get_by_role("button", name="Ask again").click()
+    expect(page.get_by_text("north")).to_be_visible()
+
+
+def test_a_slow_search_keeps_its_list_and_cancel_stops_the_request_and_the_clock(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, f"/search?q=service%3D{order.shop}")
+    listed = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
+    listed.wait_for()
+    with standing_still(own):
+        with page.expect_event("requestfailed", lambda one: "/api/v1/traces?" in one.url):
+            page.keyboard.press("r")
+            cancelled(page)
+        expect(listed).to_be_visible()
+    page.keyboard.press("r")
+    expect(listed).to_be_visible()
