@@ -96,7 +96,7 @@ def test_spans_are_counted_by_the_value_of_an_attribute_with_exact_percentiles(s
         lengths = sorted(
             row.span.end_time_unix_nano - row.span.start_time_unix_nano for row in rows if zone(row) == one.value
         )
-        assert list(one.whole[2:]) == [lengths[int(level * len(lengths))] for level in (0.5, 0.95, 0.99)]
+        assert list(one.whole[2:5]) == [lengths[int(level * len(lengths))] for level in (0.5, 0.95, 0.99)]
 
 
 def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute(shop: Any, opened: Any) -> None:

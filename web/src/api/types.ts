@@ -249,6 +249,14 @@ export interface Heatmap {
   y_ns: string[]
   /** column, row, traces, failed ones; cells with traces only */
   cells: number[][]
+  /** of each cell how many traces, and failed ones, there were; empty where nothing was sampled */
+  estimated: number[][]
+}
+
+export interface EstimatedTraces {
+  matched: number
+  failed: number
+  selected: SelectedTraces | null
 }
 
 export interface SelectedTraces {
@@ -271,6 +279,8 @@ export interface Summary {
   /** traces that hold a failed span */
   failed: number
   selected: SelectedTraces | null
+  /** how many there were, by the probability with which traces say they were sampled; null: none says one */
+  estimated: EstimatedTraces | null
   /** of the traces' durations, null: there are none */
   p50_ns: string | null
   p95_ns: string | null
@@ -323,7 +333,10 @@ export interface RedSeries {
   p50_ns: string
   p95_ns: string
   p99_ns: string
-  /** step from 0, count, failed, p50, p95, p99 in ns; a step without spans has none */
+  /** how many there were, by the probability with which spans say they were sampled */
+  estimated_count: number
+  estimated_failed: number
+  /** step from 0, count, failed, p50, p95, p99 in ns, estimated count and failed; a step without spans has none */
   points: number[][]
 }
 

@@ -7,6 +7,7 @@ const heat = heatOf({
   x_unix_nano: Array.from({ length: 121 }, (_, at) => String(at)),
   y_ns: Array.from({ length: 41 }, (_, at) => String(at + 1)),
   cells: [],
+  estimated: [],
 })
 
 it('finds the cell under every point of its own rectangle', () => {

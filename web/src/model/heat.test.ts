@@ -5,6 +5,7 @@ const T0 = 1795349071207000001n
 const heat = heatOf({
   x_unix_nano: [0n, 10n, 20n, 30n].map((at) => String(T0 + at)),
   y_ns: ['100', '1000', '10000'],
+  estimated: [],
   cells: [
     [0, 0, 5, 0],
     [1, 0, 9, 2],
@@ -17,7 +18,7 @@ it('counts the traces of any rectangle of cells', () => {
   expect(sumOf(heat, all)).toEqual({ count: 18, failed: 6 })
   expect(sumOf(heat, { x0: 1, x1: 2, y0: 1, y1: 1 })).toEqual({ count: 4, failed: 4 })
   expect(densest(heat)).toEqual({ x: 1, y: 0 })
-  expect(densest(heatOf({ x_unix_nano: ['1', '2'], y_ns: ['1', '2'], cells: [] }))).toBeNull()
+  expect(densest(heatOf({ x_unix_nano: ['1', '2'], y_ns: ['1', '2'], cells: [], estimated: [] }))).toBeNull()
 })
 
 it('finds the cells of every selection again, to the nanosecond', () => {

@@ -7,6 +7,7 @@ const heat = heatOf({
   x_unix_nano: [0n, 100n, 200n].map((at) => String(T0 + at)),
   y_ns: ['100', '1000', '10000'],
   cells: [],
+  estimated: [],
 })
 const points = placed(
   {

@@ -132,7 +132,7 @@ function Findings({ sentences }: { sentences: readonly string[] }) {
 }
 
 function Counts({ summary }: { summary: Summary }) {
-  const { matched, failed, p50_ns, p95_ns, p99_ns, complete, reason } = summary
+  const { matched, failed, estimated, p50_ns, p95_ns, p99_ns, complete, reason } = summary
   return (
     <p className="counts-line">
       <strong>{plural(matched, 'trace')}</strong>
@@ -142,6 +142,11 @@ function Counts({ summary }: { summary: Summary }) {
         <span className="failed">
           <FailedMark />
           {formatCount(failed)} failed · {formatPercent(failed / matched)}
+        </span>
+      )}
+      {estimated === null ? null : (
+        <span className="muted" title="The traces say with which probability they were sampled">
+          estimated {plural(estimated.matched, 'trace')}, {formatCount(estimated.failed)} failed
         </span>
       )}
       {[

@@ -210,6 +210,15 @@ _SCHEMAS: dict[str, Any] = {
         x_unix_nano={**_list(_DECIMAL), "description": "edges of the columns, one more than there are"},
         y_ns={**_list(_DECIMAL), "description": "edges of the rows, one more than there are"},
         cells={**_list(_INTS), "description": "column, row, traces, failed ones; cells with traces only"},
+        estimated={
+            **_list(_INTS),
+            "description": "of each cell how many traces, and failed ones, there were; empty where nothing was sampled",
+        },
+    ),
+    "EstimatedTraces": _object(
+        matched={"type": "integer"},
+        failed={"type": "integer"},
+        selected={"anyOf": [_ref("SelectedTraces"), {"type": "null"}]},
     ),
     "SelectedTraces": _object(matched={"type": "integer"}, failed={"type": "integer"}),
     "Excluded": _object(
@@ -223,6 +232,10 @@ _SCHEMAS: dict[str, Any] = {
         matched={"type": "integer"},
         failed={"type": "integer", "description": "traces that hold a failed span"},
         selected={"anyOf": [_ref("SelectedTraces"), {"type": "null"}]},
+        estimated={
+            "anyOf": [_ref("EstimatedTraces"), {"type": "null"}],
+            "description": "how many there were, by the probability with which traces say they were sampled; null: none says one",
+        },
         p50_ns={"type": ["string", "null"], "description": "of the traces' durations, null: there are none"},
         p95_ns=_or_null("string"),
         p99_ns=_or_null("string"),
@@ -262,9 +275,14 @@ _SCHEMAS: dict[str, Any] = {
         p50_ns=_DECIMAL,
         p95_ns=_DECIMAL,
         p99_ns=_DECIMAL,
+        estimated_count={
+            "type": "integer",
+            "description": "how many there were, by the probability with which spans say they were sampled",
+        },
+        estimated_failed={"type": "integer"},
         points={
             **_list(_INTS),
-            "description": "step from 0, count, failed, p50, p95, p99 in ns; a step without spans has none",
+            "description": "step from 0, count, failed, p50, p95, p99 in ns, estimated count and failed; a step without spans has none",
         },
     ),
     "Red": _object(

@@ -21,6 +21,7 @@ def summary_as_json(
         "matched": summary.totals.matched,
         "failed": summary.totals.failed,
         "selected": _selected(summary.totals) if is_selected else None,
+        "estimated": _estimated(summary.estimated, is_selected),
         "p50_ns": p50,
         "p95_ns": p95,
         "p99_ns": p99,
@@ -28,6 +29,7 @@ def summary_as_json(
             "x_unix_nano": [str(edge) for edge in summary.heatmap.x_unix_nano],
             "y_ns": [str(edge) for edge in summary.heatmap.y_ns],
             "cells": [list(cell) for cell in summary.heatmap.cells],
+            "estimated": [list(one) for one in summary.heatmap.estimated],
         },
         "facets": [
             {
@@ -95,12 +97,24 @@ def red_as_json(red: Red) -> dict[str, Any]:
                 "p50_ns": str(one.whole.p50_ns),
                 "p95_ns": str(one.whole.p95_ns),
                 "p99_ns": str(one.whole.p99_ns),
+                "estimated_count": one.whole.estimated_spans,
+                "estimated_failed": one.whole.estimated_failed,
                 "points": [[step, *figures] for step, figures in one.points],
             }
             for one in red.series
         ],
         "complete": red.complete,
         "reason": red.reason,
+    }
+
+
+def _estimated(totals: Totals | None, is_selected: bool) -> dict[str, Any] | None:
+    if totals is None:
+        return None
+    return {
+        "matched": totals.matched,
+        "failed": totals.failed,
+        "selected": _selected(totals) if is_selected else None,
     }
 
 

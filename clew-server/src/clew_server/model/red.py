@@ -29,13 +29,18 @@ class RedAsked:
 
 
 class RedFigures(NamedTuple):
-    """`failed` are those with status error. Durations are the 50th, 95th and 99th percentile."""
+    """`failed` are those with status error. Durations are the 50th, 95th and 99th percentile.
+
+    `estimated_…`: how many there were, by the sampling probability that spans carry; as many as counted where none does.
+    """
 
     spans: int
     failed: int
     p50_ns: int
     p95_ns: int
     p99_ns: int
+    estimated_spans: int
+    estimated_failed: int
 
 
 class RedSeries(NamedTuple):

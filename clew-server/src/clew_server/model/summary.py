@@ -39,11 +39,15 @@ class Totals(NamedTuple):
 
 
 class Heatmap(NamedTuple):
-    """Edges, one more than there are columns and rows; cells (column, row, traces, failed ones), those with traces only."""
+    """Edges, one more than there are columns and rows; cells (column, row, traces, failed ones), those with traces only.
+
+    `estimated` is of each cell how many traces, and failed ones, there were (`Summary.estimated`); empty where nothing was sampled.
+    """
 
     x_unix_nano: Sequence[int]
     y_ns: Sequence[int]
     cells: Sequence[tuple[int, int, int, int]]
+    estimated: Sequence[tuple[int, int]] = ()
 
 
 class FacetValue(NamedTuple):
@@ -70,6 +74,7 @@ class Facet(NamedTuple):
 class Summary:
     """`lengths_ns` are the 50th, 95th and 99th percentile of the lengths, empty where nothing matches.
 
+    `estimated`: how many traces there were, where some carry the probability with which they were sampled, None where none does.
     Facets are counted in the traces that start from `facets_from_unix_nano` to before `facets_to_unix_nano`, which are `facets_of`.
     """
 
@@ -82,6 +87,7 @@ class Summary:
     facets_to_unix_nano: int
     complete: bool
     reason: str | None
+    estimated: Totals | None = None
 
 
 def time_edges(from_ns: int, to_ns: int) -> list[int]:

@@ -156,9 +156,11 @@ def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
 def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeries]:
     whole: dict[tuple[str, str], RedFigures] = {}
     points: dict[tuple[str, str], list[tuple[int, RedFigures]]] = {}
-    for service, value, step, spans, failed, _, *levels in rows:
+    for service, value, step, spans, failed, _, p50, p95, p99, estimated, estimated_failed in rows:
         key = (_text(service), _text(value))
-        figures = RedFigures(int(spans), int(failed), *(round(float(level)) for level in levels))
+        levels = [round(float(level)) for level in (p50, p95, p99)]
+        counts = int(spans), int(failed)
+        figures = RedFigures(*counts, levels[0], levels[1], levels[2], int(estimated), int(estimated_failed))
         if int(step) < 0:
             whole[key] = figures
         else:

@@ -82,7 +82,7 @@ class ChdbSummary:
         try:
             outcomes = self._outcomes(bool(is_unknown), question)
             members = _Members(chosen, window, box, outcomes)
-            totals, lengths_ns, cells = self._grid(members, x_ns, y_ns, question)
+            grid = self._grid(members, x_ns, y_ns, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         part_ns, reason = (from_ns, to_ns), None
@@ -95,20 +95,21 @@ class ChdbSummary:
                 members = _Members(*self._chosen(population, part_ns, False, question), box, outcomes)
                 facets, facets_of = self._facets(members, None, spans, question)
             else:
-                facets, facets_of = self._facets(members, totals, spans, question)
+                facets, facets_of = self._facets(members, grid.totals, spans, question)
         except Stopped as stopped:
             reason = f"{stopped}; there are no facets"
         reasons = [one for one in (reason, question.missing()) if one]
         return Summary(
-            totals=totals,
-            lengths_ns=lengths_ns,
-            heatmap=Heatmap(x_ns, y_ns, cells),
+            totals=grid.totals,
+            lengths_ns=grid.lengths_ns,
+            heatmap=grid.heatmap,
             facets=facets,
             facets_of=facets_of,
             facets_from_unix_nano=part_ns[0],
             facets_to_unix_nano=part_ns[1],
             complete=not reasons,
             reason="; ".join(reasons) or None,
+            estimated=grid.estimated,
         )
 
     def matched(self, search: Search) -> int:
@@ -158,25 +159,28 @@ class ChdbSummary:
             known.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {in_spans})")
         return f"({' OR '.join(known)})"
 
-    def _grid(
-        self, members: _Members, x_ns: list[int], y_ns: list[int], question: Question
-    ) -> tuple[Totals, list[int], list[tuple[int, int, int, int]]]:
+    def _grid(self, members: _Members, x_ns: list[int], y_ns: list[int], question: Question) -> _Grid:
         """Totals, percentiles of lengths, and the cells of the heatmap."""
         bound = members.bound | {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
         bound["y_ns"] = "[" + ",".join(map(str, y_ns[:-1])) + "]"
         rows_of = {edge: row for row, edge in enumerate(y_ns)}
-        totals = Totals(0, 0, 0, 0)
+        totals = estimated = Totals(0, 0, 0, 0)
+        is_sampled = False
         lengths_ns: list[int] = []
-        cells: list[tuple[int, int, int, int]] = []
-        for is_all, x, y, count, failed, selected, both, lengths in question.rows(
+        cells: list[tuple[tuple[int, int, int, int], tuple[int, int]]] = []
+        for is_all, x, y, *counts, lengths, some_sampled, n, n_failed, n_selected, n_both in question.rows(
             "summary_grid", bound, MEMBERS=members.sql
         ):
+            count, failed, selected, both = map(int, counts)
             if int(is_all):
-                totals = Totals(int(count), int(failed), int(selected), int(both))
+                totals, is_sampled = Totals(count, failed, selected, both), bool(some_sampled)
+                estimated = Totals(int(n), int(n_failed), int(n_selected), int(n_both))
                 lengths_ns = [int(one) for one in lengths]
             else:
-                cells.append((int(x), rows_of[int(y)], int(count), int(failed)))
-        return totals, lengths_ns, sorted(cells)
+                cells.append(((int(x), rows_of[int(y)], count, failed), (int(n), int(n_failed))))
+        cells.sort()
+        heatmap = Heatmap(x_ns, y_ns, [cell for cell, _ in cells], [one for _, one in cells] if is_sampled else ())
+        return _Grid(totals, lengths_ns, heatmap, estimated if is_sampled else None)
 
     def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[tuple[int, int], int]:
         """The time whose traces facets are counted in, and about how many spans start in it.
@@ -249,6 +253,13 @@ class ChdbSummary:
 def _counted(value: str, of: Totals, traces: int, failed: int, selected: int) -> FacetValue:
     """A value's figures. Spans that arrived after the totals were asked for may have made them larger than those."""
     return FacetValue(value, min(traces, of.matched), min(failed, of.failed), min(selected, of.selected))
+
+
+class _Grid(NamedTuple):
+    totals: Totals
+    lengths_ns: list[int]
+    heatmap: Heatmap
+    estimated: Totals | None
 
 
 class _Members(NamedTuple):
