@@ -34,8 +34,7 @@ ifndef STEPS_BEGUN
 export STEPS_BEGUN := $(shell date +%s)
 endif
 STEP := scripts/step
-# Modules are compiled when they are first imported; of most packages here a few are.
-PIP := $(BIN)/pip install -q --disable-pip-version-check --prefer-binary --no-compile -c constraints.txt
+PIP := scripts/install $(BIN) -c constraints.txt
 REQUIREMENTS = $(BIN)/python scripts/requirements.py
 
 demo: ## from nothing to a running demo that prints a link; installs only what that needs
@@ -55,6 +54,7 @@ install: $(VENV)/.installed $(UI) ## .venv with both distributions (editable), a
 $(VENV)/.made:
 	@test -x $(BIN)/python || $(STEP) "a Python environment in $(VENV)" $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit("clew needs Python 3.11 or newer: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/uv || $(BIN)/pip install -q --disable-pip-version-check --no-compile --only-binary :all: uv 2>/dev/null || echo "no uv here: pip installs, which takes longer"
 	@touch $@
 
 # Three installations beside each other, since each of them has files of its own only. The engine's requirements, pandas and
