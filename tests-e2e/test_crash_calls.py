@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harness import older
 from harness.calls import NAMES, Call, CallShim
 from harness.folder import assert_stored_once
 from harness.server import NotReady, Server
@@ -232,3 +234,36 @@ def test_merges_that_the_disk_did_not_take_cost_nothing_whether_the_server_goes_
     assert again.stop() == 0
     total = sum(len(ids) for _, ids in story.acknowledged.values())
     assert_stored_once(again.data_dir, total, len(story.acknowledged))
+
+
+FULL = Call("write", number=1, error=errno.ENOSPC, armed=False, within=".sql.tmp", every=True)
+KILLED = Call("unlink", number=3, error=0, armed=False, within=".sql.tmp")
+
+
+def test_a_server_that_cannot_bring_the_tables_up_to_date_loses_nothing_and_the_next_one_does_it(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """On a full disk the engine leaves empty definitions under the names of its tables, and opens no such folder."""
+    shim = CallShim(tmp_path / "shim")
+    server = make_server(wrapper=[sys.executable, older.__file__, "11"]).start()
+    story = Story(server, shim, FULL)
+    story.send(1)
+    story.send(2)
+    story.repeat_unanswered()
+    server.flush()
+    assert server.stop() == 0
+
+    full = make_server(environment=shim.environment(FULL, server.data_dir))
+    with pytest.raises(NotReady, match=r"ended with 5 (?s:.*)the disk did not take all"):
+        full.start()
+    assert ".sql.tmp" in str(shim.happened())
+    killed = make_server(environment=shim.environment(KILLED, server.data_dir))
+    with pytest.raises(NotReady):
+        killed.start()
+    assert ".sql.tmp" in str(shim.happened())
+
+    again = make_server().start()
+    story.server = again
+    check(again, story, "brought up to date")
+    assert again.stop() == 0
+    assert_stored_once(again.data_dir, 2 * SPANS_A_TRACE, 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 
 from clew_server.errors import Unavailable
@@ -23,6 +25,8 @@ from clew_server.store.chdb_versions import ChdbVersions
 from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
+from clew_server.store.definitions import Definitions
+from clew_server.store.disk_writes import failed_writes, taken_whole
 from clew_server.store.migrate import migrate, write_format_schemas
 
 logger = logging.getLogger(__name__)
@@ -69,14 +73,26 @@ class ChdbStore:
                     f"The store cannot lie in {path}: its engine reads {' '.join(unreadable)} in a path as a pattern."
                     " Choose a folder without."
                 )
+        definitions = Definitions(self._folder, self._schema_folder / "definitions")
+        try:
+            definitions.put_right()
+        except OSError as error:
+            raise StoreUnusable(f"The store in {self._folder} cannot be put right: {first_line(error)}") from error
         connections = Connections.open(self._folder, writers=self._writers, readers=self._readers)
+        count_failed = partial(failed_writes, connections.write)
         try:
             schemas = write_format_schemas(self._schema_folder)
-            migrate(connections.write.run)
+            migrate(
+                connections.write.run,
+                changing=partial(definitions.changing, count_failed),
+                recording=partial(taken_whole, connections.write, "schema_steps"),
+            )
             for sql in drop_statements(connections.write):  # what a repair left that was cut short
                 connections.write.run(sql)
         except (StoreFailed, OSError) as error:
             connections.close()
+            with contextlib.suppress(OSError):  # else at the next start
+                definitions.put_right()
             raise StoreUnusable(
                 f"The store in {self._folder} cannot be brought up to date: {first_line(error)}"
             ) from error

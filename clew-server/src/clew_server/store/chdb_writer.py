@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import threading
@@ -20,9 +19,7 @@ from clew_server.store.chdb_repair import Repair
 from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
-from clew_server.store.disk_writes import failed_writes, is_whole
-
-logger = logging.getLogger(__name__)
+from clew_server.store.disk_writes import drop_short_parts, failed_writes
 
 _DATA_CODES: Final = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 444, 467, 637}
@@ -135,24 +132,17 @@ class ChdbWriter:
 
     def _drop_short_parts(self, tables: Sequence[str], failed_before: int) -> None:
         """Where writes have failed since then, drop parts of these tables whose files are short of bytes, and count them."""
-        listed = "[" + ",".join(f"'{table}'" for table in tables) + "]"
         try:
             with self._checking:
                 self._failed_writes = failed_writes(self._pool)
-                if self._failed_writes == failed_before:
-                    return
-                output = self._pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV")
-                for line in output.decode().splitlines():
-                    table, name, size_bytes, path = line.split("\t")
-                    if not is_whole(Path(path), int(size_bytes)):
-                        logger.error(
-                            "part %s of table %s is short of bytes: the disk did not take all of it", name, table
-                        )
-                        self._dropped += 1
-                        # Not by `_run`: when this fails, it says nothing about what the segment holds.
-                        self._pool.run(f"ALTER TABLE {table} DROP PART '{name}'")
+                if self._failed_writes != failed_before:
+                    # Not by `_run`: when this fails, it says nothing about what the segment holds.
+                    drop_short_parts(self._pool, tables, self._count_dropped)
         except Unavailable as error:
             raise StoreFailed(str(error)) from error
+
+    def _count_dropped(self) -> None:
+        self._dropped += 1
 
     def _run(self, sql: str) -> None:
         try:

@@ -5,12 +5,18 @@ It counts such calls, though. So one cheap question tells whether any file can b
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from clew_server.store import queries
 from clew_server.store.connections import Pool
+from clew_server.store.contract import StoreFailed
+
+logger = logging.getLogger(__name__)
 
 _WITHOUT_CHECKSUM: Final = frozenset(
     {"checksums.txt", "columns.txt", "columns_substreams.txt", "default_compression_codec.txt", "metadata_version.txt"}
@@ -36,3 +42,27 @@ def is_whole(part: Path, size_bytes: int) -> bool:
     except FileNotFoundError:
         return True
     return size >= size_bytes
+
+
+def drop_short_parts(pool: Pool, tables: Sequence[str], dropping: Callable[[], None] = lambda: None) -> None:
+    """Drop the inserted parts of these tables whose files are short of bytes; `dropping` is called before each.
+
+    Raises StoreFailed, Unavailable.
+    """
+    listed = "[" + ",".join(f"'{table}'" for table in tables) + "]"
+    for line in pool.run(queries.statement("new_parts"), {"tables": listed}, "TSV").decode().splitlines():
+        table, name, size_bytes, path = line.split("\t")
+        if not is_whole(Path(path), int(size_bytes)):
+            logger.error("part %s of table %s is short of bytes: the disk did not take all of it", name, table)
+            dropping()
+            pool.run(f"ALTER TABLE {table} DROP PART '{name}'")
+
+
+@contextlib.contextmanager
+def taken_whole(pool: Pool, table: str) -> Iterator[None]:
+    """What is inserted into the table inside is there whole, or not at all and StoreFailed is raised."""
+    before = failed_writes(pool)
+    yield
+    if failed_writes(pool) != before:
+        drop_short_parts(pool, [table])
+        raise StoreFailed(f"the disk did not take all that was inserted into {table}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -56,10 +57,16 @@ def steps() -> tuple[Step, ...]:
     return tuple(sorted(found, key=lambda step: step.number))
 
 
-def migrate(run: Callable[..., bytes]) -> None:
+def migrate(
+    run: Callable[..., bytes],
+    *,
+    changing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    recording: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Apply the steps the folder lacks. `run(sql, parameters, output)` runs a statement.
 
-    Raises StoreUnusable, before anything was changed, when a newer version wrote the folder.
+    What changes tables is run inside `changing()`, what records that a step is done afterwards, inside `recording()`; both raise
+    when the disk did not take all of it. Raises StoreUnusable, before anything was changed, when a newer version wrote the folder.
     """
     exists = run(
         "SELECT count() FROM system.tables WHERE database=currentDatabase() AND name='schema_steps'", None, "TSV"
@@ -72,19 +79,23 @@ def migrate(run: Callable[..., bytes]) -> None:
         raise StoreUnusable(
             f"A newer version of clew wrote this store (schema step {max(done)}; this version knows {newest})."
         )
-    run(_STEPS_TABLE)
     if not done:
-        for text in without_what_is_dropped([text for step in steps() for text in step.statements]):
-            run(text)
+        with changing():
+            run(_STEPS_TABLE)
+            for text in without_what_is_dropped([text for step in steps() for text in step.statements]):
+                run(text)
         listed = ",".join(f"({step.number},'{step.name}')" for step in steps())
-        run(f"INSERT INTO schema_steps SELECT number, name FROM VALUES('number UInt32, name String', {listed})")
+        with recording():
+            run(f"INSERT INTO schema_steps SELECT number, name FROM VALUES('number UInt32, name String', {listed})")
         return
     for step in steps():
         if step.number in done:
             continue
-        for text in step.statements:
-            run(text)
-        run(f"INSERT INTO schema_steps SELECT {step.number}, '{step.name}'")
+        with changing():
+            for text in step.statements:
+                run(text)
+        with recording():
+            run(f"INSERT INTO schema_steps SELECT {step.number}, '{step.name}'")
 
 
 _MAKES: Final = re.compile(r"(?:CREATE (?:TABLE|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE) (\w+)")
