@@ -86,8 +86,8 @@ def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[Open
         if message.type == "error" and "status of 401" not in message.text:
             wrong.append(message.text)
 
-    def heard_without_server(message: Any) -> None:
-        if not message.text.startswith("Failed to load resource: net::ERR_"):
+    def heard_from_scripts(message: Any) -> None:
+        if not message.text.startswith("Failed to load resource:"):
             heard(message)
 
     def open_in(
@@ -96,7 +96,7 @@ def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[Open
         theme: str = "light",
         width: int = 1440,
         awaits_data: bool = True,
-        loses_server: bool = False,
+        loads_may_fail: bool = False,
     ) -> Page:
         size = {"width": width, "height": 900}
         context = profiles.pop() if profiles else browser.new_context(viewport=size, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[Open
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", heard_without_server if loses_server else heard)
+        page.on("console", heard_from_scripts if loads_may_fail else heard)
         page.goto(server.http + path)
         if awaits_data:
             wait_ready(page)

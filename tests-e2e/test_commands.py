@@ -102,6 +102,14 @@ def test_help_and_errors_are_printed_in_any_encoding(words: list[str], encoding:
     assert done.stdout or done.stderr
 
 
+def test_an_id_that_is_cut_or_mistyped_is_answered_with_the_one_that_was_meant(server: Server, stored: Stored) -> None:
+    wrong = stored.trace_id[:-1] + ("0" if stored.trace_id[-1] != "0" else "1")
+    for command, trace_id, code in (("show", stored.trace_id[:12], 2), ("explain", wrong, 1)):
+        done = run(command, trace_id, "--server", server.http)
+        assert done.returncode == code
+        assert f"A similar trace: {stored.trace_id} (begins alike)." in done.stderr.decode()
+
+
 def test_marks_of_ours_become_ascii_ones_and_columns_stay(server: Server, stored: Stored) -> None:
     words = ["show", stored.trace_id, "--server", server.http]
     pretty = run(*words, environment=ENCODINGS["utf-8"]).stdout.decode().split("\n")

@@ -30,9 +30,11 @@ class Story:
     def __init__(self, server: Server) -> None:
         self.user, self.message = fresh_name("user"), fresh_name("message")
         self.failing, self.fine = new_trace_id(), new_trace_id()
+        self.span_of_fine = b""
         now = time.time_ns() - 5_000 * MS
         for trace_id, fails in ((self.failing, True), (self.fine, False)):
             root, client, called, query = (new_span_id() for _ in range(4))
+            self.span_of_fine = called
             server.export(
                 request(
                     self.user,
@@ -191,6 +193,33 @@ def test_unknown_traces_and_wrong_addresses_say_so(server: Server, open_page: Op
     context_page.get_by_role("region", name="Not a trace id").wait_for()
     assert violations(context_page) == []
     assert server.get(f"/api/v1/traces/{unknown}/skeleton").status_code == 404
+
+
+def test_a_span_id_or_the_beginning_of_an_id_leads_to_the_trace_that_was_meant(
+    server: Server, story: Story, open_page: OpenPage
+) -> None:
+    pasted = story.span_of_fine.hex()
+    page = open_page(server, f"/trace/{pasted}", loads_may_fail=True)
+    page.get_by_role("region", name="Trace not found").wait_for()
+    similar = page.get_by_role("list", name="A similar id")
+    expect(similar).to_contain_text("has a span with this id")
+    assert violations(page) == []
+    similar.get_by_role("link").click()
+    row(page, story.user, "GET /users/{name}/messages", "").wait_for()
+
+    page.goto(f"{server.http}/trace/{story.failing.hex()[:20]}")
+    page.get_by_role("region", name="Not a trace id").wait_for()
+    page.get_by_role("link", name=story.failing.hex()).click()
+    row(page, story.user, "GET /users/{name}/messages", "").wait_for()
+
+    answer = server.get(f"/api/v1/traces/{pasted}/explain")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["similar"] == [{"trace_id": story.fine.hex(), "because": "span_id"}]
+    assert server.get(f"/api/v1/traces/{new_trace_id().hex()}").json()["error"].keys() == {
+        "code",
+        "message",
+        "position",
+    }
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def cancelled(page: Page) -> None:
 def test_a_trace_keeps_its_rows_while_the_server_is_gone_and_shows_the_rest_when_it_is_back(
     own: Server, order: Order, open_page: OpenPage
 ) -> None:
-    page = open_page(own, order.path, loses_server=True)
+    page = open_page(own, order.path, loads_may_fail=True)
     call = row(page, order.shop, "SELECT rates", "")
     call.wait_for()
     own.kill()
@@ -112,7 +112,7 @@ def test_a_trace_keeps_its_rows_while_the_server_is_gone_and_shows_the_rest_when
 def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_it_is_back(
     own: Server, order: Order, open_page: OpenPage
 ) -> None:
-    page = open_page(own, f"/search?q=service%3D{order.shop}", loses_server=True)
+    page = open_page(own, f"/search?q=service%3D{order.shop}", loads_may_fail=True)
     listed = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
     listed.wait_for()
     problem = page.get_by_role("region", name="Server problem")

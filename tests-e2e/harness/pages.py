@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 OpenPage = Callable[..., "Page"]
-"""`open_page(server, path, theme="light", width=1440, awaits_data=True, loses_server=False)`: the fixture of conftest.py."""
+"""`open_page(server, path, theme="light", width=1440, awaits_data=True, loads_may_fail=False)`: the fixture of conftest.py."""
 
 
 def wait_ready(page: Page) -> None:

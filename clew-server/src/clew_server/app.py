@@ -163,6 +163,7 @@ class App:
             summaries=self._store.summaries,
             versions=self._store.versions,
             red=self._store.red,
+            similar=self._store.similar,
             known=self._remembered.facts("pinpoint"),
             on_failure=self._note_failed_query,
         )

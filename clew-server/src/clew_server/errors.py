@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BadInput(ValueError):
-    """The sender's bytes cannot be accepted, now or later: never retry. HTTP 400, gRPC INVALID_ARGUMENT."""
+    """The sender's bytes cannot be accepted, now or later: never retry. HTTP 400, gRPC INVALID_ARGUMENT. `similar` as in NotFound."""
 
-    def __init__(self, message: str, *, code: str = "bad_input", position: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "bad_input",
+        position: int | None = None,
+        similar: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.similar = similar
         self.position = position
 
 
@@ -32,7 +42,11 @@ class Unavailable(Exception):
 
 
 class NotFound(LookupError):
-    """Asked for something that is not there. HTTP 404."""
+    """Asked for something that is not there. HTTP 404. `similar`: ids of traces that were probably meant, and why each."""
+
+    def __init__(self, message: str, *, similar: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.similar = similar
 
 
 class Damaged(Exception):

@@ -10,6 +10,7 @@ import type {
   Page,
   Points,
   QueryKeys,
+  SimilarTrace,
   Skeleton,
   SpanValues,
   Status,
@@ -26,6 +27,8 @@ export class ApiError extends Error {
     readonly code: string,
     readonly position: number | null = null,
     readonly requestId: string | null = null,
+    /** Traces that were probably meant. */
+    readonly similar: readonly SimilarTrace[] = [],
   ) {
     super(message)
     this.name = 'ApiError'
@@ -117,6 +120,7 @@ async function errorOf(response: Response): Promise<ApiError> {
       error?.code ?? 'error',
       error?.position ?? null,
       requestId,
+      error?.similar,
     )
   } catch {
     return new ApiError(fallback, response.status, 'error', null, requestId)

@@ -1,10 +1,18 @@
 /** Shapes of the query API. Generated from its OpenAPI document by scripts/api_types.py; do not edit. */
 
+export interface SimilarTrace {
+  trace_id: string
+  /** its id begins or ends alike, or one of its spans has this id */
+  because: 'beginning' | 'half' | 'span_id'
+}
+
 export interface ErrorAnswer {
   error: {
     code: string
     message: string
     position: number | null
+    /** traces that were probably meant, the best first */
+    similar?: SimilarTrace[]
   }
 }
 

@@ -172,3 +172,14 @@ export function traceIdFrom(text: string): string | null {
   const id = text.trim().replaceAll('-', '').toLowerCase()
   return /^[0-9a-f]{32}$/.test(id) ? id : null
 }
+
+/** The trace id that an address means: as above, or 16 digits of a 64-bit one. */
+export function traceIdInAddress(text: string): string | null {
+  const id = text.trim().replaceAll('-', '').toLowerCase()
+  return traceIdFrom(/^[0-9a-f]{16}$/.test(id) ? id.padStart(32, '0') : id)
+}
+
+/** Whether a text may be the beginning of a trace id. */
+export function isPartOfTraceId(text: string): boolean {
+  return /^[0-9a-f]{8,31}$/i.test(text.trim().replaceAll('-', ''))
+}

@@ -4,12 +4,12 @@ import { useEffect, useState } from 'react'
 import { Link, Redirect } from 'wouter'
 import { ApiError, api } from '../api/client'
 import { FLAG } from '../api/flags'
-import type { Skeleton } from '../api/types'
+import type { SimilarTrace, Skeleton } from '../api/types'
 import { useReady } from '../app/announce'
 import { searchPath, searchStore } from '../app/session'
 import { useStore } from '../app/store'
 import { formatCount, formatRetention, plural } from '../model/format'
-import { traceIdFrom } from '../model/query'
+import { isPartOfTraceId, traceIdInAddress } from '../model/query'
 import { Icon } from '../parts/icons'
 import { Problem } from '../parts/Problem'
 import { SlowNotice, Stopped } from '../parts/SlowNotice'
@@ -25,7 +25,7 @@ const EXPLANATION_WAIT_MS = 250
 const WAITING_SPANS = 2_000
 
 export function TracePage({ traceId }: { traceId: string }) {
-  const id = traceIdFrom(traceId)
+  const id = traceIdInAddress(traceId)
   if (id === null) return <Malformed traceId={traceId} />
   if (id !== traceId) return <Redirect to={`/trace/${id}${location.search}`} replace />
   return <LoadedTrace traceId={id} />
@@ -103,6 +103,7 @@ function LoadedTrace({ traceId }: { traceId: string }) {
     return (
       <NotFound
         traceId={traceId}
+        similar={similarIn(trace.error)}
         waiting={trace.errorUpdatedAt - openedMs < ARRIVAL_WAIT_MS - ARRIVAL_POLL_MS}
       />
     )
@@ -143,7 +144,43 @@ function isYoung(skeleton: Skeleton): boolean {
   return Date.now() - (start + last / 1e6) < YOUNG_MS
 }
 
-function NotFound({ traceId, waiting }: { traceId: string; waiting: boolean }) {
+function similarIn(error: Error | null): readonly SimilarTrace[] {
+  return error instanceof ApiError ? error.similar : []
+}
+
+const BECAUSE = {
+  beginning: 'begins alike',
+  half: 'ends alike',
+  span_id: 'has a span with this id',
+} as const satisfies Record<SimilarTrace['because'], string>
+
+/** Links to the traces that were probably meant. */
+function SimilarTraces({ similar }: { similar: readonly SimilarTrace[] }) {
+  if (similar.length === 0) return null
+  return (
+    <>
+      <h2 id="similar-traces">{similar.length === 1 ? 'A similar id' : 'Similar ids'}</h2>
+      <ul aria-labelledby="similar-traces">
+        {similar.map(({ trace_id, because }) => (
+          <li key={trace_id}>
+            <Link href={`/trace/${trace_id}`}>
+              <code>{trace_id}</code>
+            </Link>{' '}
+            {BECAUSE[because]}
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+interface NotFoundProps {
+  traceId: string
+  similar: readonly SimilarTrace[]
+  waiting: boolean
+}
+
+function NotFound({ traceId, similar, waiting }: NotFoundProps) {
   const status = useQuery({ queryKey: ['status'], queryFn: ({ signal }) => api.status(signal) })
   const search = useStore(searchStore)
   return (
@@ -158,6 +195,7 @@ function NotFound({ traceId, waiting }: { traceId: string; waiting: boolean }) {
           ? 'It may still arrive: asking again for 30 s.'
           : 'It did not arrive while this page waited.'}
       </p>
+      <SimilarTraces similar={similar} />
       <p>
         <Link href={searchPath(search)}>Back to the results</Link>
       </p>
@@ -166,6 +204,12 @@ function NotFound({ traceId, waiting }: { traceId: string; waiting: boolean }) {
 }
 
 function Malformed({ traceId }: { traceId: string }) {
+  // The server answers that this is none, and which ones begin so.
+  const asked = useQuery({
+    queryKey: ['skeleton', traceId],
+    queryFn: ({ signal }) => api.skeleton(traceId, signal),
+    enabled: isPartOfTraceId(traceId),
+  })
   useReady(true)
   return (
     <section className="blank" aria-label="Not a trace id">
@@ -176,6 +220,7 @@ function Malformed({ traceId }: { traceId: string }) {
           <code>{traceId}</code> is not a trace id: it has 32 hex digits, with or without dashes.
         </span>
       </p>
+      <SimilarTraces similar={similarIn(asked.error)} />
       <p>
         <Link href="/search">Go to Search</Link>
       </p>

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,20 +14,33 @@ from clew_server.errors import BadInput, Damaged, NotFound, TooLarge, Unavailabl
 
 
 def error_response(
-    status: int, code: str, message: str, *, position: int | None = None, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    *,
+    position: int | None = None,
+    similar: Sequence[tuple[str, str]] = (),
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    """`{"error": {"code", "message", "position"}}`; `code` is a word, `position` the character in `q`."""
-    body = {"error": {"code": code, "message": message, "position": position}}
-    return JSONResponse(body, status, headers=headers)
+    """`{"error": {"code", "message", "position"}}`; `code` is a word, `position` the character in `q`.
+
+    Where there are `similar` ids, they stand in it too, each with the reason.
+    """
+    error: dict[str, Any] = {"code": code, "message": message, "position": position}
+    if similar:
+        error["similar"] = [{"trace_id": trace_id, "because": because} for trace_id, because in similar]
+    return JSONResponse({"error": error}, status, headers=headers)
 
 
 async def bad_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, BadInput)
-    return error_response(413 if isinstance(error, TooLarge) else 400, error.code, str(error), position=error.position)
+    status = 413 if isinstance(error, TooLarge) else 400
+    return error_response(status, error.code, str(error), position=error.position, similar=error.similar)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
-    return error_response(404, "not_found", str(error))
+    assert isinstance(error, NotFound)
+    return error_response(404, "not_found", str(error), similar=error.similar)
 
 
 async def damaged(request: Request, error: Exception) -> Response:

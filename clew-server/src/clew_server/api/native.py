@@ -18,6 +18,7 @@ from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
 from clew_server.api.leaving import while_asked
 from clew_server.api.openapi import DOCUMENT
+from clew_server.api.similar import or_similar
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
 from clew_server.api.summaries import points_as_json, red_as_json, summary_as_json, versions_as_json
 from clew_server.errors import BadInput, NotFound
@@ -296,7 +297,8 @@ class NativeApi:
             made = form(trace.stored)
             return gzipped(made) if zips else made
 
-        found = await self._query.pieces(request.path_params["trace_id"], pieces)
+        trace_id = request.path_params["trace_id"]
+        found = await or_similar(self._query, trace_id, self._query.pieces(trace_id, pieces))
         headers.update(_incomplete(found.incomplete))
         kind = _PROTOBUF if is_protobuf else _JSON
         if request.method == "HEAD":
@@ -308,7 +310,8 @@ class NativeApi:
     async def skeleton(self, request: Request) -> Response:
         zips = accepts_gzip(request.headers.get("accept-encoding", ""))
         form = packed_skeleton if zips else skeleton_from_trace
-        skeleton = await self._query.kept_view(request.path_params["trace_id"], form)
+        trace_id = request.path_params["trace_id"]
+        skeleton = await or_similar(self._query, trace_id, self._query.kept_view(trace_id, form))
         answer = _unless_known(request, skeleton.json, skeleton.etag, skeleton.incomplete)
         if zips:
             answer.headers["Vary"] = "Accept-Encoding"
@@ -320,7 +323,8 @@ class NativeApi:
         def view(trace: Trace, usual: Usual) -> Explanation:
             return explanation(trace, usual, self._clock_ns())
 
-        explained = await self._query.explain(request.path_params["trace_id"], view)
+        trace_id = request.path_params["trace_id"]
+        explained = await or_similar(self._query, trace_id, self._query.explain(trace_id, view))
         return _unless_known(request, explained.json, explained.etag, explained.incomplete)
 
     async def find(self, request: Request) -> Response:

@@ -100,7 +100,19 @@ _TRACE_SUMMARY: dict[str, Any] = {
 }
 
 _SCHEMAS: dict[str, Any] = {
-    "Error": _object(error=_object(code={"type": "string"}, message={"type": "string"}, position=_or_null("integer"))),
+    "SimilarTrace": _object(
+        trace_id={"type": "string"},
+        because={
+            "enum": ["beginning", "half", "span_id"],
+            "description": "its id begins or ends alike, or one of its spans has this id",
+        },
+    ),
+    "Error": _object(
+        error=_or_without(
+            _object(code={"type": "string"}, message={"type": "string"}, position=_or_null("integer")),
+            similar={**_list(_ref("SimilarTrace")), "description": "traces that were probably meant, the best first"},
+        )
+    ),
     "Receiver": schema_of(ReceiverStatus, {}),
     "Trouble": schema_of(TroubleStatus, {"what": {"enum": list(KINDS)}}),
     "Status": schema_of(Status, {}),

@@ -43,12 +43,14 @@ from clew_server.store.contract import (
     Holding,
     Names,
     Page,
+    Similar,
     TraceCompletion,
     TraceDependencies,
     TraceRates,
     TraceReader,
     TraceRed,
     TraceSearch,
+    TraceSimilar,
     TraceStore,
     TraceSummaries,
     TraceSummary,
@@ -58,6 +60,7 @@ from clew_server.store.contract import (
 )
 
 MAX_SPANS_ASKED: Final = 100
+MOST_SIMILAR: Final = 5
 MAX_SPANS_OF_A_BRIEF: Final = 10_000
 """Traces with more spans are not read for a list of results, in which there are many."""
 SEARCH_THREADS: Final = 3
@@ -181,6 +184,7 @@ class QueryService:
         summaries: TraceSummaries | None = None,
         red: TraceRed | None = None,
         versions: TraceVersions | None = None,
+        similar: TraceSimilar | None = None,
         known: Known = NOTHING_KNOWN,
         search_threads: int = SEARCH_THREADS,
         lookup_threads: int = LOOKUP_THREADS,
@@ -202,6 +206,7 @@ class QueryService:
         self._summaries = summaries
         self._red = red
         self._versions = versions
+        self._similar = similar
         self._searches = _Lane("search", search_threads, max_waiting, on_failure)
         self._lookups = _Lane("lookup", lookup_threads, max_waiting, on_failure)
         self._briefs = _Lane("brief", 1, max_waiting, on_failure)
@@ -224,6 +229,16 @@ class QueryService:
         """As `trace`, for a module's function of the trace alone: its result is kept with the trace."""
         wanted = trace_id_from_text(trace_id)
         return await self._look_up(lambda: self._traces.view(wanted, view))
+
+    async def similar(self, trace_id: str) -> list[Similar]:
+        """Traces that were probably meant by an id that is none here, or by a part of one; none for what is no id at all.
+
+        Raises StoreFailed, Unavailable.
+        """
+        store, digits = self._similar, trace_id.strip().replace("-", "").lower()
+        if store is None or re.fullmatch(r"[0-9a-f]{8,32}", digits) is None:
+            return []
+        return await self._lookups.run(lambda: store.similar(digits, MOST_SIMILAR))
 
     async def explain(self, trace_id: str, view: Callable[[Trace, Usual], T]) -> T:
         """What `view` makes of the trace and what is usual around it, on a thread of this service.

@@ -18,6 +18,7 @@ from clew_server.store.chdb_rates import ChdbRates
 from clew_server.store.chdb_red import ChdbRed
 from clew_server.store.chdb_repair import drop_statements
 from clew_server.store.chdb_search import ChdbTraces
+from clew_server.store.chdb_similar import ChdbSimilar
 from clew_server.store.chdb_summary import ChdbSummary
 from clew_server.store.chdb_usual import ChdbUsual
 from clew_server.store.chdb_values import ChdbValues
@@ -40,7 +41,8 @@ class ChdbStore:
 
     `writer`: TraceWriter · `reader`: TraceReader, TraceStore and TraceSearch · `usual`: TraceUsual ·
     `dependencies`: TraceDependencies · `values`: TraceValues · `completion`: TraceCompletion ·
-    `summaries`: TraceSummaries · `red`: TraceRed · `versions`: TraceVersions · `maintenance`: StoreMaintenance
+    `summaries`: TraceSummaries · `red`: TraceRed · `versions`: TraceVersions ·
+    `similar`: TraceSimilar · `maintenance`: StoreMaintenance
     """
 
     writer: ChdbWriter
@@ -52,6 +54,7 @@ class ChdbStore:
     completion: ChdbCompletion
     summaries: ChdbSummary
     red: ChdbRed
+    similar: ChdbSimilar
     versions: ChdbVersions
     maintenance: ChdbMaintenance
 
@@ -116,6 +119,7 @@ class ChdbStore:
         self.completion = ChdbCompletion(self.reader)
         self.summaries = ChdbSummary(self.reader)
         self.red = ChdbRed(self.reader)
+        self.similar = ChdbSimilar(self.reader)
         self.versions = ChdbVersions(self.reader)
         self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables, merges)
 

@@ -279,6 +279,27 @@ class TraceCompletion(Protocol):
         ...
 
 
+class Similar(NamedTuple):
+    """A trace whose id differs little from one that was asked for."""
+
+    trace_id: str
+    """32 hex digits."""
+    because: Literal["beginning", "half", "span_id"]
+    """Its id begins alike; the last 16 digits are the same, one of the two padded or cut to 64 bits; one of its spans has this id."""
+
+
+class TraceSimilar(Protocol):
+    """Finds traces whose id was probably meant. Blocking; raises StoreFailed, Unavailable."""
+
+    def similar(self, digits: str, limit: int) -> list[Similar]:
+        """The best first, `limit` at most. `digits`: 8 to 32 hex digits in lower case, a whole id or the beginning of one.
+
+        Those with the longest beginning in common, 8 digits at least; for 16 digits, or zeros before them, also those that end with
+        them, and the traces of spans with this id. What cannot be found within a second is left out.
+        """
+        ...
+
+
 class TraceRed(Protocol):
     """Rate, failures and durations of calls over time. Blocking; all raise StoreFailed, Unavailable.
 
