@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from clew.ids import trace_id_from_cat
-from harness import clients
+from harness import cat_sdk, clients
 from harness.answers import Item, attributes, receiver, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "cat"
-SETTINGS = '<config><servers><server ip="127.0.0.1" port="2280" http-port="{port}"/></servers></config>'
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +31,11 @@ def cat_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def sdk(cat_server: Server, tmp_path: Path) -> tuple[str, dict[str, str]]:
-    """The interpreter with CAT's client for Python, and the environment in which it finds its settings.
-
-    Its library in C reads a file at a fixed place of the machine. A copy of it reads the same below the current folder.
-    """
-    if sys.platform != "linux":
-        pytest.skip("the client's library is changed for Linux only")
+    """The interpreter with CAT's client for Python, and the environment in which it finds its settings below the current folder."""
     try:
-        python = clients.python("cat", "cat-sdk==3.1.2")
+        return cat_sdk.prepared(tmp_path, cat_server.receiver("cat-router"))
     except Absent as reason:
         pytest.skip(str(reason))
-    (package,) = (Path(python).parents[1] / "lib").glob("python*/site-packages/cat")
-    shutil.copytree(package, tmp_path / "cat")
-    library = tmp_path / "cat" / "lib/linux-glibc/libcatclient.so"
-    content = library.read_bytes()
-    for place in (b"/data/appdatas/cat/client.xml\0", b"/data/appdatas/cat/\0", b"/data/applogs/cat/cat"):
-        assert content.count(place) == 1
-        here = place[1:].rstrip(b"\0")
-        content = content.replace(place, here + b"\0" * (len(place) - len(here)))
-    library.write_bytes(content)
-    for folder in ("appdatas", "applogs"):
-        (tmp_path / "data" / folder / "cat").mkdir(parents=True)
-    port = cat_server.receiver("cat-router").rpartition(":")[2]
-    (tmp_path / "data/appdatas/cat/client.xml").write_text(SETTINGS.format(port=port), encoding="utf-8")
-    return python, {"PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.timeout(600)

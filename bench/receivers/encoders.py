@@ -36,6 +36,8 @@ class Encoder:
     content_type: str = PROTOBUF
     budget: float | None = None
     """The CPU of a span may be so many times that of OTLP in protobuf."""
+    is_small: bool = False
+    """Whether each trace is a message of its own, as the system's clients send them."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Metadata of the call, over gRPC."""
     framed: Callable[[bytes], bytes] = bytes
@@ -497,9 +499,10 @@ def _pinpoint_frame(body: bytes) -> bytes:
     return struct.pack(">II", 1, len(body)) + body
 
 
+OTLP_BY_TRACE = "OTLP, a trace each"
 ENCODERS = (
     Encoder("OTLP protobuf", "otlp-http", _otlp, "/v1/traces"),
-    Encoder("OTLP, a trace each", "otlp-http", _otlp_by_trace, "/v1/traces"),
+    Encoder(OTLP_BY_TRACE, "otlp-http", _otlp_by_trace, "/v1/traces", is_small=True),
     Encoder("OTLP gRPC", "otlp-grpc", _otlp, EXPORT),
     Encoder("OTLP JSON", "otlp-http", _otlp_json, "/v1/traces", JSON),
     Encoder("Zipkin JSON", "zipkin", _zipkin_json, "/api/v2/spans", JSON, budget=4),
@@ -509,15 +512,15 @@ ENCODERS = (
     Encoder("Jaeger thrift, HTTP", "jaeger-http", _jaeger(jaeger.http_body), "/api/traces", "application/x-thrift", budget=3),
     Encoder("Jaeger gRPC", "jaeger-grpc", _jaeger(jaeger.post_spans), "/jaeger.api_v2.CollectorService/PostSpans", budget=3),
     Encoder("OpenCensus", "opencensus", _opencensus, EXPORT_OPENCENSUS, budget=4),
-    Encoder("SkyWalking stream", "skywalking-grpc", lambda one: [*map(skywalking.segment, _segments(one))], SKYWALKING + "collect", budget=5),
+    Encoder("SkyWalking stream", "skywalking-grpc", lambda one: [*map(skywalking.segment, _segments(one))], SKYWALKING + "collect", budget=5, is_small=True),
     Encoder("SkyWalking in bulk", "skywalking-grpc", lambda one: [skywalking.collection(_segments(one))], SKYWALKING + "collectInSync", budget=5),
     Encoder("SkyWalking JSON", "skywalking-http", lambda one: [skywalking.segments_json(_segments(one))], "/v3/segments", JSON, budget=5),
     Encoder("Datadog v0.4", "datadog", _datadog(datadog.v04), "/v0.4/traces", "application/msgpack", budget=4),
     Encoder("Datadog v0.5", "datadog", _datadog(datadog.v05), "/v0.5/traces", "application/msgpack", budget=4),
-    Encoder("Sentry", "sentry", _sentry, "/shop/api/1/envelope/", "application/x-sentry-envelope", budget=5),
-    Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS),
-    Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5, framed=_pinpoint_frame),
-    Encoder("CAT NT1", "cat", _cat(cat.native), framed=cat_frame),
-    Encoder("CAT PT1", "cat", _cat(cat.plain), framed=cat_frame),
+    Encoder("Sentry", "sentry", _sentry, "/shop/api/1/envelope/", "application/x-sentry-envelope", budget=5, is_small=True),
+    Encoder("Pinpoint gRPC", "pinpoint", _pinpoint, SEND_SPAN, budget=5, headers=pinpoint.HEADERS, is_small=True),
+    Encoder("Pinpoint JSON, TCP", "pinpoint-json", _pinpoint_json, content_type=JSON, budget=5, framed=_pinpoint_frame, is_small=True),
+    Encoder("CAT NT1", "cat", _cat(cat.native), framed=cat_frame, is_small=True),
+    Encoder("CAT PT1", "cat", _cat(cat.plain), framed=cat_frame, is_small=True),
     Encoder("SOFATracer, a file", "sofatracer", _sofatracer, "spring-mvc-digest.log"),
 )  # fmt: skip

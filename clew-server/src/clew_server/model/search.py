@@ -18,8 +18,7 @@ class SpanCondition:
     """Holds for one span; all of a search's conditions hold for the same span.
 
     `field`: `service`, `name`, `kind`, `status`, `status_message`, `scope` (its name), `dur` (ns in `value`), `attr` with `key`:
-    an attribute of the span or its resource, `of_span` or `of_resource` with `key`: of that place only, `event`: the name of some
-    event, or with `key` an attribute of one, or `anywhere` with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
+    an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere` with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
     call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
     `link_trace`: the trace of some link, 32 hex digits. `!=` is the negation of `=`: a span without the attribute satisfies it.
     """
@@ -33,8 +32,6 @@ class SpanCondition:
         "scope",
         "dur",
         "attr",
-        "of_span",
-        "of_resource",
         "event",
         "anywhere",
         "peer",

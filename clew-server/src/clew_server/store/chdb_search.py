@@ -292,10 +292,6 @@ class ChdbTraces(ChdbReader):
         # The index says in which granules a value is, and nothing of those in which it is not.
         of_span = f"EQ({key},{value})" if condition.op == "=" else pair
         of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {pair})"
-        if condition.field == "of_span":
-            return of_span
-        if condition.field == "of_resource":
-            return of_resource
         if condition.field == "anywhere":
             in_resources, beside = places[condition.key, str(condition.value)]
             if beside:
