@@ -28,6 +28,7 @@ CLEW_ROOMS: dict[str, set[str]] = {
         "transport",
     },
     "configure": {
+        "carriers",
         "recorder",
         "tracing",
         "propagation",

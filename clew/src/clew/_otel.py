@@ -6,6 +6,7 @@ no longer, what stands here instead is built from the API's public functions, wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any, Final, Protocol
 
@@ -57,6 +58,12 @@ def context_variable(runtime: object) -> ContextVar[Context] | None:
     """The ContextVar that this runtime context keeps the current Context in; None where it is none of the API's."""
     variable = getattr(runtime, "_current_context", None) if type(runtime) is ContextVarsRuntimeContext else None
     return variable if isinstance(variable, ContextVar) else None
+
+
+_variable = context_variable(RUNTIME_CONTEXT)
+#: `attach` and `detach` without the functions around them. `DETACH` raises ValueError where the token is of another context.
+ATTACH: Final[Callable[[Context], Token[Context]]] = RUNTIME_CONTEXT.attach if _variable is None else _variable.set
+DETACH: Final[Callable[[Token[Context]], object]] = context.detach if _variable is None else _variable.reset
 
 
 #: The names of the module `opentelemetry.trace`, and the one that is bound to the global provider: None until it is set.

@@ -6,9 +6,10 @@ that was sent twice can be recognised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, runtime_checkable
 
+from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter
 
 
@@ -72,22 +73,50 @@ def _asgi_name(key: str) -> bytes:
     return name
 
 
+class Native:
+    """What reads the headers of most requests in C where `clew.configure` finds it; else it is read in Python."""
+
+    __slots__ = ("read_names", "read_parent")
+
+    def __init__(self) -> None:
+        #: `(pairs)` → index and names, as `AsgiCarrier.plain_index`; None where names are repeated or in upper case.
+        self.read_names: Callable[[list[tuple[bytes, bytes]]], tuple[dict[bytes, bytes], bytes] | None] | None = None
+        #: `(traceparent, context)` → the context with that parent; None for what is not of the usual form.
+        self.read_parent: Callable[[bytes, Context], Context | None] | None = None
+
+    def use(self, module: object) -> None:
+        """Read by the functions of this module, those that it has; by none of None."""
+        self.read_names = getattr(module, "read_names", None)
+        self.read_parent = getattr(module, "read_parent", None)
+
+
+native: Final = Native()
+
+
 class AsgiCarrier:
     """ASGI's pairs of byte strings. A list is written in place."""
 
     __slots__ = ("_index", "_is_plain", "_pairs", "names")
 
+    _is_plain: bool
+    #: The names as they came, a line each; there once `index` was called.
+    names: bytes
+
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list) else list(pairs)
+        # Without the other two, which are made with it.
         self._index: dict[bytes, bytes] | None = None
-        self._is_plain = False
-        #: The names as they came, a line each; there once `index` was called.
-        self.names = b""
 
     def plain_index(self) -> dict[bytes, bytes] | None:
         """As `index`, if each name came once and in lower case, as it should; else None."""
         index = self._index
         if index is None:
+            read = None if native.read_names is None else native.read_names(self._pairs)
+            if read is not None:
+                index, self.names = read
+                self._index = index
+                self._is_plain = True
+                return index
             # As `index` does; a call less for every request.
             index = self._index = dict(self._pairs)
             self.names = b"\n".join(index)

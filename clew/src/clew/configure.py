@@ -111,6 +111,7 @@ def configure(
             for more in exporters[1:]:
                 _add_sdk_exporter(provider, more)
         _set_propagators(propagators)
+        _read_headers_natively()
         if not disabled:
             if resource.attributes["service.name"] == UNKNOWN_SERVICE and not _makes_replaceable:
                 _logger.warning(
@@ -312,6 +313,19 @@ def _set_propagators(names: Sequence[str] | None) -> None:
         except Exception as error:  # unknown, or installed and failing
             environment.ignore("OTEL_PROPAGATORS", name, str(error))
     set_global_textmap(propagators_from_names(known or list(DEFAULT_PROPAGATORS)))
+
+
+def _read_headers_natively() -> None:
+    """Read the headers of requests in C where spans are recorded in C."""
+    from clew.carriers import native
+    from clew.recorder import _select
+
+    if _select.selected.name == "native":
+        from clew.recorder import _fast
+
+        native.use(_fast)
+    else:
+        native.use(None)
 
 
 def _import_set_global_textmap() -> Callable[[TextMapPropagator], None]:

@@ -108,16 +108,18 @@ def test_clients_made_before_are_traced_until_it_is_undone_and_never_twice(peer:
     ]
     explicit = httpx2.Client(transport=clew.httpx2.TracingTransport(tracer_provider=tracer_provider))
     with httpx2.Client() as plain, explicit:
-        without = [outcome(lambda client: client.get(f"{peer.url}/status/404").status_code, plain)]
-        without.append(outcome(lambda client: client.get("http://127.0.0.1:1/"), plain))
+        calls = [
+            lambda client: client.get(f"{peer.url}/status/404").status_code,
+            lambda client: client.get("http://127.0.0.1:1/"),
+        ]
+        without = [outcome(call, plain) for call in calls]
         undo = instrumentation.patch(tracer_provider)
         try:
             assert before == [
                 shape(httpx2.HTTPTransport.handle_request),
                 shape(httpx2.AsyncHTTPTransport.handle_async_request),
             ]
-            assert outcome(lambda client: client.get(f"{peer.url}/status/404").status_code, plain) == without[0]
-            assert outcome(lambda client: client.get("http://127.0.0.1:1/"), plain) == without[1]
+            assert [outcome(call, plain) for call in calls] == without
             explicit.get(peer.url)
         finally:
             undo()

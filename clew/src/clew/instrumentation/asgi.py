@@ -13,12 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import time_ns
 from typing import Any, Final, Unpack
 
-from opentelemetry.context import detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from clew import guard
-from clew._otel import RUNTIME_CONTEXT
+from clew._otel import ATTACH, DETACH
 from clew.carriers import AsgiCarrier
 from clew.instrumentation import starlette_routes
 from clew.instrumentation._http_server import AFTERWARDS, OUTCOMES, ServerCall, server_attributes
@@ -39,8 +38,6 @@ _MARK: Final = "clew.traced"
 _INTERNAL_ERRORS: Final = frozenset((1011, 4500))
 # Signals of Flask and Django, whose WSGI applications may be mounted within: they tell routes and exceptions.
 _WITH_SIGNALS: Final = frozenset(("flask.signals", "django.core.signals"))
-# What `attach` calls, without its own call.
-_attach: Final = RUNTIME_CONTEXT.attach
 
 
 class AsgiTransport(ServerCall):
@@ -167,7 +164,7 @@ class TracingMiddleware:
             return send(message)
 
         transport_token = server_transport.set(transport)
-        token = _attach(context)
+        token = ATTACH(context)
         try:
             await self.app(scope, receive, traced_send)
         except BaseException as error:
@@ -186,8 +183,12 @@ class TracingMiddleware:
                     # It is handled around the application, not in it: a server may be started in an `except` block.
                     transport.error = None
                 _end(tracer, span, transport, status, None, end_time_unix_nano)
-            detach(token)
-            server_transport.reset(transport_token)
+            try:
+                DETACH(token)
+                server_transport.reset(transport_token)
+            except ValueError:
+                # Closed by the garbage collector, in another context than this one.
+                pass
 
 
 def _note_handled(transport: AsgiTransport, status: int) -> None:
@@ -213,7 +214,10 @@ def _end(
         error, transport.error = error or transport.error, None
     if span.is_recording():
         try:
-            route = transport.route or starlette_routes.template(transport.scope)
+            scope = transport.scope
+            route = transport.route
+            if not route and ("endpoint" in scope or "route" in scope or "path_template" in scope):
+                route = starlette_routes.template(scope)
             if route:
                 transport.routed(route)
                 tracer.update_name(span, transport)

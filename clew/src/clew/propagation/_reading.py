@@ -15,7 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 from clew._otel import SPAN_KEY
 from clew.carriers import AsgiCarrier
 from clew.propagation._case import in_any_case
-from clew.propagation.service import _PEER_SERVICE
+from clew.propagation.service import PEER_SERVICE
 from clew.propagation.tracecontext import W3CTraceState, remote_span_context
 
 #: Longer values of headers that hold ids are not looked at.
@@ -152,9 +152,9 @@ def is_debug(context: Context | None, trace_id: int) -> bool:
 
 def with_peer_service(context: Context, name: str) -> Context:
     """`context` with the caller's service name, unless it is known already."""
-    if not name or not name.isprintable() or context.get(_PEER_SERVICE):
+    if not name or not name.isprintable() or context.get(PEER_SERVICE):
         return context
-    return Context({**context, _PEER_SERVICE: name})
+    return Context({**context, PEER_SERVICE: name})
 
 
 def with_baggage(context: Context, members: Iterable[tuple[str, str]]) -> Context:

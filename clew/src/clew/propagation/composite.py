@@ -43,13 +43,11 @@ class CompositePropagator(TextMapPropagator):
         self._first: Final = first if type(first) is TraceContextPropagator else None
         others = self._readers[1:]
         self._others: Final = (
-            frozenset(name.encode("latin-1") for _, reads, _ in others for name in reads or ())
+            tuple(name.encode("latin-1") for _, reads, _ in others for name in reads or ())
             if all(reads is not None for _, reads, _ in others)
             else None
         )
-        self._prefixes: Final = tuple(
-            ("\n" + prefix).encode("latin-1") for _, _, prefixes in others for prefix in prefixes
-        )
+        self._prefixes: Final = tuple(prefix.encode("latin-1") for _, _, prefixes in others for prefix in prefixes)
 
     @property
     def propagators(self) -> tuple[TextMapPropagator, ...]:
@@ -67,13 +65,16 @@ class CompositePropagator(TextMapPropagator):
         headers: object = carrier
         if isinstance(headers, AsgiCarrier) and self._first is not None and self._others is not None:
             index = headers.plain_index()
-            if index is not None and self._others.isdisjoint(index):
-                names = b"\n" + headers.names if self._prefixes else b""
-                for prefix in self._prefixes:
-                    if prefix in names:
+            if index is not None:
+                for name in self._others:
+                    if name in index:
                         break
                 else:
-                    return self._first.extract_plain(index, context)
+                    for prefix in self._prefixes:
+                        if prefix in headers.names:  # within a name, too, where the others find nothing
+                            break
+                    else:
+                        return self._first.extract_plain(index, context)
         has_any = getattr(carrier, "has_any", None)
         before = span = context.get(SPAN_KEY)
         for propagator, reads, prefixes in self._readers:

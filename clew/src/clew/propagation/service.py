@@ -21,13 +21,13 @@ from clew._otel import SPAN_KEY
 from clew.propagation._case import values_in_any_case
 
 HEADER: Final = "x-md-service-name"
-_PEER_SERVICE: Final = create_key("clew-peer-service")
+PEER_SERVICE: Final = create_key("clew-peer-service")
 _FIELDS: Final = frozenset((HEADER,))
 
 
 def peer_service(context: Context) -> str | None:
     """The caller's service name, if it sent one."""
-    name = context.get(_PEER_SERVICE)
+    name = context.get(PEER_SERVICE)
     return name if isinstance(name, str) else None
 
 
@@ -51,7 +51,7 @@ class ServiceNamePropagator(TextMapPropagator):
             context = get_current()
         values = values_in_any_case(carrier, HEADER) if getter is default_getter else getter.get(carrier, HEADER)
         if values and values[0]:
-            return set_value(_PEER_SERVICE, values[0], context)
+            return set_value(PEER_SERVICE, values[0], context)
         return context
 
     def inject(

@@ -7,6 +7,7 @@ starts a new trace, repeated tracestate keys are kept, keys follow the grammar o
 from __future__ import annotations
 
 import re
+from binascii import a2b_hex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -28,6 +29,7 @@ from opentelemetry.trace import (
 )
 
 from clew._otel import SPAN_KEY
+from clew.carriers import native
 from clew.propagation._case import values_in_any_case
 
 TRACEPARENT: Final = "traceparent"
@@ -48,6 +50,13 @@ _KNOWN_FLAGS: Final = 3
 # OpenTelemetry's in Go until 2026 among them, take a traceparent with it for broken and begin another trace.
 _CAME_RANDOM: Final = "clew-traceparent-random"
 _FLAGS: Final = tuple(TraceFlags(flags) for flags in range(_KNOWN_FLAGS + 1))
+# As the two digits in a header of the usual form.
+_FLAGS_OF: Final = {b"%02x" % int(flags): flags for flags in _FLAGS}
+_USUAL_LENGTH: Final = 55
+_DASH: Final = ord("-")
+_number: Final = int.from_bytes
+# `Context` forbids item assignment; one that was just made and is not shared yet may be changed.
+_set_item: Final = dict.__setitem__
 _FIELDS: Final = frozenset((TRACEPARENT, TRACESTATE))
 _EMPTY: Final = TraceState()
 
@@ -175,6 +184,37 @@ class TraceContextPropagator(TextMapPropagator):
         if value is None:
             return context
         state = index.get(b"tracestate")
+        if (
+            state is None
+            and native.read_parent is not None
+            and (made := native.read_parent(value, context)) is not None
+        ):
+            return made
+        # The usual form, as `_usual` has it, from one without a tracestate.
+        if (
+            len(value) == _USUAL_LENGTH
+            and value.startswith(b"00-")
+            and value[35] == value[52] == _DASH
+            and value[53:] in _FLAGS_OF
+            and value == value.lower()
+            and state is None
+            and _IS_KNOWN_TUPLE
+        ):
+            try:
+                ids = a2b_hex(value[3:35] + value[36:52])
+            except ValueError:  # other digits
+                return context
+            trace_id, span_id = _number(ids[:16], "big"), _number(ids[16:], "big")
+            if not trace_id or not span_id:
+                return context
+            flags = _FLAGS_OF[value[53:]]
+            made = Context(context)
+            _set_item(
+                made, SPAN_KEY, NonRecordingSpan(_make(SpanContext, (trace_id, span_id, True, flags, _EMPTY, True)))
+            )
+            if flags & _RANDOM:
+                _set_item(made, _CAME_RANDOM, True)
+            return made
         return self._extracted(value.decode("latin-1"), None if state is None else (state.decode("latin-1"),), context)
 
     def inject(

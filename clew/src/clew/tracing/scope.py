@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span
 
 from clew import guard
+from clew._otel import ATTACH, DETACH
 from clew.transport import Call, Outcome
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class Scope:
     def enter(self) -> None:
         """Make the call and its context current."""
         self._call_token = self._tracer.transports.set(self.call)
-        self._token = attach(self.context)
+        self._token = ATTACH(self.context)
 
     def leave(self) -> None:
         """Make current what was current before."""
-        detach(self._token)
         try:
+            DETACH(self._token)
             self._tracer.transports.reset(self._call_token)
         except ValueError:
             # Left in another task than entered: a generator that the event loop closes. Its context is gone with it.

@@ -34,8 +34,9 @@ from opentelemetry.util.types import AttributeValue
 
 from clew import __version__, doubled, environment, guard, semconv
 from clew._otel import GLOBAL_PROVIDER, RUNTIME_CONTEXT, SPAN_KEY, SUPPRESS_INSTRUMENTATION_KEY
-from clew.carriers import Carrier, as_carrier, getter, setter
-from clew.propagation import default_propagator, peer_service
+from clew.carriers import AsgiCarrier, Carrier, as_carrier, getter, setter
+from clew.propagation import default_propagator
+from clew.propagation.service import PEER_SERVICE, peer_service
 from clew.tracing.attributes import redacted_text
 from clew.tracing.conventions import Convention, Ending, Kratos, OTel, convention_from_names
 from clew.tracing.failures import message_of
@@ -50,6 +51,8 @@ _KINDS: Final = (SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.C
 _IDLE: Final = (NoOpTracerProvider, ProxyTracerProvider)
 _NOTHING: Final = Outcome()
 _SAMPLED: Final = 1
+# `Context` forbids item assignment; one that was just made and is not shared yet may be changed.
+_set_item: Final = dict.__setitem__
 _random: Final = SystemRandom()
 # What `get_current` calls, without its own call.
 _current: Final = RUNTIME_CONTEXT.get_current
@@ -176,10 +179,12 @@ class Tracer:
             if doubled.is_traced_by_another(context, family):
                 return INVALID_SPAN, context
         try:
-            headers = as_carrier(carrier)
+            headers: Carrier | None = carrier if type(carrier) is AsgiCarrier else as_carrier(carrier)
             propagator = self._propagator
             if propagator is None:
-                propagator = _effective(get_global_textmap())
+                propagator = get_global_textmap()
+                seen, used = _seen
+                propagator = used if seen is propagator and used is not None else _effective(propagator)
             if self._extracts:
                 if headers is not None:
                     context = propagator.extract(headers, context, getter)
@@ -194,7 +199,8 @@ class Tracer:
             else:
                 span = self._started(operation, context, transport, links)
             if family is None:
-                context = Context({**context, SPAN_KEY: span})
+                context = Context(context)
+                _set_item(context, SPAN_KEY, span)
             else:
                 context = doubled.with_ours(context, family, span)
         except Exception as failure:
@@ -296,7 +302,7 @@ class Tracer:
             else:
                 attributes[semconv.COMPONENT] = call.component
                 self._convention.start(attributes, call, call.attributes(), server=self._extracts)
-            if self._extracts and (caller := peer_service(context)):
+            if self._extracts and PEER_SERVICE in context and (caller := peer_service(context)):
                 attributes[semconv.PEER_SERVICE] = caller
             if self._rules is not None and self._keeps_headers:
                 attributes.update(self._rules.attributes(call))
@@ -346,7 +352,11 @@ class Tracer:
                     reply = outcome.reply
                     if outcome.handled:
                         error = None
-                self._conclude(span, outcome, reply, error)
+                if error is None and self._is_plain and outcome.error_type is None and not outcome.cancelled:
+                    if outcome.attributes:  # as `OTel.conclude` does
+                        span.set_attributes(outcome.attributes)
+                else:
+                    self._conclude(span, outcome, reply, error)
                 if transport is not None and self._rules is not None:
                     if self._keeps_headers and (headers := self._rules.reply_attributes(transport)):
                         span.set_attributes(headers)
@@ -367,10 +377,6 @@ class Tracer:
             self._convention.cancelled(span, outcome)
             return
         error_type = outcome.error_type
-        if self._is_plain and error is None and error_type is None:
-            if outcome.attributes:  # as `OTel.conclude` does
-                span.set_attributes(outcome.attributes)
-            return
         message = redacted_text(outcome.message) if outcome.message else outcome.message
         if error is not None:
             error_type = error_type or type_name(error)
