@@ -3,7 +3,8 @@
     web:get    S        [-----------------]
       db:call  C           [-----]            ! db.namespace=users
 
-Indentation is the tree. `service:name` names the span; names are unique in a drawing. Then its kind: S, C, P, K (consumer) or I,
+Indentation is the tree. `service:name` names the span; names are unique in a drawing: of equal ones each has
+more `'` behind it, which are no part of the name. Then its kind: S, C, P, K (consumer) or I,
 or nothing. The column of `[` is its start, that of `]` its end, `|` is a span without length; the first line starts at 0. A column is
 `column_ns` long, 10 ms unless a drawing says otherwise. Behind it, in any order:
 
@@ -108,7 +109,7 @@ def spans_of(picture: str, *, column_ns: int = 10 * MS) -> list[StoredSpan]:
             trace_id=b"t" * 16,
             span_id=span_id,
             parent_span_id=parent_id,
-            name=name.partition(":")[2],
+            name=name.partition(":")[2].rstrip("'"),
             kind=KINDS["".join(kind)],  # type: ignore[arg-type]
             start_time_unix_nano=0 if marks.lost else T0 + start * column_ns,
             end_time_unix_nano=T0 + (start + length) * column_ns,

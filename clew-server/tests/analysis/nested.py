@@ -54,8 +54,8 @@ def stored(top: Drawn) -> list[StoredSpan]:
         )
         ids.setdefault(drawn.name, span.span_id)
         for key, value in drawn.attributes.items():
-            kept = AnyValue(string_value=value) if isinstance(value, str) else AnyValue(double_value=value)
-            span.attributes.append(KeyValue(key=key, value=kept))
+            kind = {str: "string_value", int: "int_value"}.get(type(value), "double_value")
+            span.attributes.append(KeyValue(key=key, value=AnyValue(**{kind: value})))
         for name in drawn.links:
             span.links.add(span_id=ids[name])
         if drawn.failed:

@@ -70,6 +70,62 @@ def test_a_handled_failure_under_a_failed_root_is_an_origin() -> None:
     )
 
 
+def test_a_call_that_was_sent_again_with_success_is_not_the_cause_of_what_failed_later() -> None:
+    drawing = drawn("""
+        web:get        S  [----------------]    !no_stock
+          web:pay      C   [-]                  !refused  url.full=http://pay/1
+            pay:post   S    |                   !busy
+          web:pay'     C      [-]                         url.full=http://pay/1  http.request.resend_count=1
+          web:stock    C          [--]          !no_stock
+    """)
+    found = sorted((drawing.names[failure.row], failure.role) for failure in failures(drawing.tree))
+    assert found == [
+        ("pay:post", "handled"),
+        ("web:get", "propagated"),
+        ("web:pay", "propagated"),
+        ("web:stock", "origin"),
+    ]
+
+
+def test_above_a_call_that_was_sent_again_with_success_the_span_that_failed_itself_is_the_cause() -> None:
+    drawing = drawn("""
+        web:get        S  [----------------]    !ValueError:no_such_user
+          web:pay      C   [-]                  !refused
+          web:pay'     C      [-]               !refused  http.request.resend_count=1
+          web:pay''    C         [-]                      http.request.resend_count=2
+    """)
+    assert cause_names(drawing) == ["web:get"]
+    assert [failure.role for failure in failures(drawing.tree)] == ["origin", "handled", "handled"]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "[-]          url.full=http://pay/1",
+        "[-]          url.full=http://pay/2  http.request.resend_count=1",
+        "[-] !refused url.full=http://pay/1  http.request.resend_count=1",
+    ],
+    ids=["an equal name alone", "to another address", "failed again"],
+)
+def test_a_call_that_was_not_sent_again_with_success_stays_a_cause(again: str) -> None:
+    drawing = drawn(f"""
+        web:get        S  [----------------]    !
+          web:pay      C   [-]                  !refused  url.full=http://pay/1
+          web:pay'     C       {again}
+    """)
+    assert "web:pay" in cause_names(drawing)
+
+
+def test_only_as_many_calls_before_it_count_as_the_one_that_succeeded_says() -> None:
+    drawing = drawn("""
+        web:get        S  [----------------]    !
+          web:pay      C   |                    !first
+          web:pay'     C     |                  !second
+          web:pay''    C       |                          http.request.resend_count=1
+    """)
+    assert [failure.message for failure in failures(drawing.tree) if failure.role == "handled"] == ["second"]
+
+
 def test_a_failure_that_reached_a_span_on_the_way_up_is_an_origin_though_the_root_succeeded() -> None:
     drawing = drawn("""
         web:get       S  [------------]

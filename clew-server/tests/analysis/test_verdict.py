@@ -118,6 +118,18 @@ def test_a_late_wrapper_of_the_failed_call_is_found_within_the_service() -> None
     assert list(answer.findings[1].rows[:2]) == [*answer.origin, 2], "the failure it explains comes first"
 
 
+def test_a_call_that_was_sent_again_with_success_is_named_after_what_the_request_failed_by() -> None:
+    attempts = [
+        Drawn("POST pay", 0, 10, kind=CLIENT, failed="refused"),
+        Drawn("POST pay", 20, 30, kind=CLIENT, attributes={"http.request.resend_count": 1}),
+        Drawn("GET stock", 40, 50, kind=CLIENT, failed="no stock"),
+    ]
+    answer = judged(Drawn("POST /order", 0, 100, attempts, failed="no stock"))
+    assert answer.summary.startswith("Failed in shop · GET stock: no stock.")
+    assert answer.summary.endswith("1 failure on the way was handled.")
+    assert texts(answer)[-1] == "shop · POST pay failed: refused; it was sent again and succeeded"
+
+
 def test_a_handled_failure_is_named_and_is_not_the_verdict() -> None:
     attempts = [Drawn("POST bank", 0, 40, failed="refused"), Drawn("POST bank", 40, 100)]
     answer = judged(Drawn("POST /pay", 0, 100, attempts), usual=Usual(root=of_root(p50_ms=100, p95_ms=200)))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Final
 
 from clew_server.analysis.answers import Failure, Role
+from clew_server.analysis.patterns.statements import target
 from clew_server.analysis.tree import Tree
-from clew_server.model.attributes import text_of
+from clew_server.model.attributes import find, text_of
 from clew_server.model.failed import exceptions, failing_code
-from clew_server.model.trace import ADJUSTED, CONSUMER, FAILED, ROOT, Trace
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, ROOT, Trace
 
+_RESENT: Final = "http.request.resend_count"
+_MOST_WAITING: Final = 20
+"""Failed calls of one name that the next one to succeed may be a repetition of: so that very many take no time."""
 _ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
 
 # Parts of a message that differ between occurrences of one failure. A quote inside a word is an apostrophe.
@@ -34,13 +40,19 @@ def roles(trace: Trace) -> list[tuple[int, Role]]:
     """Every failed span and every span above one, in the order of the rows.
 
     An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
-    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there.
+    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there. Handled is also what failed
+    in a call that was sent again and then succeeded, whatever failed above it for another reason.
     """
     failed = list(compress(range(len(trace)), map(FAILED.__and__, trace.flags)))
-    above = _above(trace, failed)
+    again = _sent_again(trace, failed)
+    found: dict[int, Role] = dict.fromkeys(_above(trace, failed), "absorbed")
     handled = _Handled(trace)
-    found: dict[int, Role] = dict.fromkeys(above, "absorbed")
-    for row in failed:
+    above = _above(trace, again)
+    for row in again:
+        found[row] = "propagated" if row in above else "handled"
+    rest = [row for row in failed if row not in again] if again else failed
+    above = _above(trace, rest)
+    for row in rest:
         found[row] = "propagated" if row in above else "handled" if handled.by_those_above(row) else "origin"
     return sorted(found.items())
 
@@ -130,6 +142,43 @@ class _Handled:
         for passed in way:
             known[passed] = succeeded
         return succeeded
+
+
+def _sent_again(trace: Trace, failed: Sequence[int]) -> set[int]:
+    """The failed rows of calls that a client sent again with success, and those below such calls.
+
+    By `http.request.resend_count` of the call that succeeded. An equal name alone is not enough: of ten calls with one name, each to
+    another address, a failed one is not made good by the next.
+    """
+    kinds, flags, ends = trace.kind, trace.flags, trace.end_row
+    found: set[int] = set()
+    for parent in dict.fromkeys(trace.parent[row] for row in failed if kinds[row] == CLIENT):
+        waiting: dict[tuple[int, int], deque[int]] = {}
+        for row in trace.children(parent) if parent >= 0 else ():
+            key = trace.service[row], trace.name[row]
+            if kinds[row] != CLIENT:
+                continue
+            if flags[row] & FAILED:
+                waiting.setdefault(key, deque(maxlen=_MOST_WAITING)).append(row)
+            elif (
+                key in waiting and _RESENT.encode() in trace.stored.raw[row] and not _failed_in(failed, row, ends[row])
+            ):
+                times = find(trace.span(row).attributes, _RESENT)
+                before = [one for one in waiting[key] if _is_sent_again(trace, one, row)]
+                for attempt in before[-times.int_value :] if times is not None and times.int_value > 0 else ():
+                    found.update(_failed_in(failed, attempt, ends[attempt]))
+                    waiting[key].remove(attempt)
+    return found
+
+
+def _is_sent_again(trace: Trace, before: int, row: int) -> bool:
+    asked, again = target(trace, before), target(trace, row)
+    return trace.end_ns(before) <= trace.start_ns[row] and (not asked or not again or asked == again)
+
+
+def _failed_in(failed: Sequence[int], first: int, stop: int) -> Sequence[int]:
+    """The failed rows from one to before another."""
+    return failed[bisect_left(failed, first) : bisect_left(failed, stop)]
 
 
 def _above(trace: Trace, failed: Iterable[int]) -> set[int]:

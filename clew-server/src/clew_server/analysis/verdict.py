@@ -118,10 +118,22 @@ def _handled(evidence: Evidence, handled: Sequence[Failure]) -> Finding:
     text = f"{evidence.label(first.row)} failed" + (f": {reason}" if reason else "")
     if len(handled) > 1:
         text += f", and {counted(len(handled) - 1, 'other failure')}"
-    text += "; the request went on and succeeded"
+    text += (
+        "; it was sent again and succeeded"
+        if _failed_above(evidence.trace, first.row)
+        else "; the request went on and succeeded"
+    )
     rows = [failure.row for failure in handled]
     share = evidence.share(sum(map(evidence.critical_below_ns, rows)))
     return Finding("handled_failure", text, share, "certain", rows, {"failures": len(rows)})
+
+
+def _failed_above(trace: Trace, row: int) -> bool:
+    """Whether any span above it failed."""
+    while (row := trace.parent[row]) >= 0:
+        if trace.flags[row] & FAILED:
+            return True
+    return False
 
 
 def _reason(failure: Failure) -> str:

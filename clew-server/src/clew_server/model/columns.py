@@ -33,7 +33,11 @@ FLAGS: Final = (
     Flag(MISPLACED, "outside", "outside its parent, or ends before it begins"),
     Flag(SAME_ID, "duplicate", "another span has this id"),
     Flag(ADJUSTED, "adjusted", "no usable start time: placed at its arrival"),
-    Flag(HANDLED, "handled", "an origin whose failure was handled: all above it succeeded"),
+    Flag(
+        HANDLED,
+        "handled",
+        "an origin whose failure was handled: all above it succeeded, or the call was sent again and did",
+    ),
 )
 """Every bit. `ORIGIN` and `HANDLED` are not in `Trace.flags`: they are answers of `analysis.failure`."""
 
