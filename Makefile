@@ -187,13 +187,15 @@ soak: install debian-packages ## crashes at random moments and at chosen system 
 	CLEW_CALLS=500 $(BIN)/pytest tests-e2e/test_crash_calls.py -s --timeout 36000 $(PYTEST_ARGS)
 	CLEW_SOAK_S=1800 $(BIN)/pytest tests-e2e/test_recorder_soak.py -s $(PYTEST_ARGS)
 
-fuzz: install ## strange bytes into every decoder, ten minutes each (CLEW_FUZZ_S); poisoned requests to a real server, for half an hour
+fuzz: install ## strange bytes into every decoder, ten minutes each (CLEW_FUZZ_S); poisoned requests to a real server, for half an hour; the API against its description and all figures against counting by hand
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q --disable-pip-version-check --only-binary :all: atheris || \
 	  echo "atheris cannot be installed here (it has wheels for Linux): no coverage-guided fuzzing, random bytes only"
 	if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(BIN)/python clew-server/tests/receivers/fuzz/run.py --seconds $${CLEW_FUZZ_S:-600}; fi
 	CLEW_FUZZ_CHANGES=20000 $(BIN)/pytest clew-server/tests/receivers/test_fuzz_corpus.py --timeout 3600 $(PYTEST_ARGS)
 	CLEW_FUZZ_EXAMPLES=20000 $(BIN)/pytest $(filter-out %_corpus.py,$(wildcard clew-server/tests/receivers/test_fuzz_*.py)) --timeout 3600 $(PYTEST_ARGS)
 	CLEW_POISON_S=$${CLEW_POISON_S:-1800} $(BIN)/pytest tests-e2e/test_poison.py -s $(PYTEST_ARGS)
+	CLEW_CONTRACT_EXAMPLES=$${CLEW_CONTRACT_EXAMPLES:-300} $(BIN)/pytest tests-e2e/test_contract.py --timeout 3600 $(PYTEST_ARGS)
+	CLEW_SUMMARIES=$${CLEW_SUMMARIES:-1000} $(BIN)/pytest clew-server/tests/store/test_chdb_summary.py --timeout 3600 $(PYTEST_ARGS)
 
 clients: install debian-packages ## every real client that a registry gives, against a real server; every way a process can end
 	@command -v javac >/dev/null || { \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 import random
 import sys
 from collections import Counter, defaultdict
@@ -15,6 +16,7 @@ from clew_server.model.families import FAMILIES
 from clew_server.model.points import Point
 from clew_server.model.search import Search
 from clew_server.model.summary import Box, Summary, Totals
+from clew_server.query.language.parser import parse
 from clew_server.store import chdb_summary
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
@@ -33,6 +35,10 @@ from evaluator import (
     start_of,
     text_of,
 )
+from random_queries import drawn, times
+
+SUMMARIES = int(os.environ.get("CLEW_SUMMARIES", "6"))
+FIRST_SEED = int(os.environ.get("CLEW_SEED", "0"))
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -163,6 +169,36 @@ def test_every_figure_equals_counting_by_hand(shop: Any, text: str) -> None:
     check(summary, traces, box)
     assert summary.facets_of == summary.totals
     assert counted(summary) == facets_of(traces, box)
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SUMMARIES))
+def test_of_any_query_time_and_box_every_figure_equals_counting_by_hand(shop: Any, seed: int) -> None:
+    summaries, known = shop
+    chance = random.Random(seed)
+    starts = sorted(map(start_of, known.traces.values()))
+    from_ns, to_ns = sorted(chance.choice(starts) + chance.choice([0, 1]) for _ in "12")
+    if chance.random() < 0.5:
+        from_ns, to_ns = starts[0], starts[-1] + 1
+    # Of few queries drawn at random something matches; of those in which nothing does one is enough.
+    for _ in range(200):
+        text = drawn(chance, sorted(known.traces))
+        node = parse(text, times)
+        traces = {
+            one: rows for one, rows in known.traces.items() if from_ns <= start_of(rows) < to_ns and holds(node, rows)
+        }
+        if traces or seed == FIRST_SEED:
+            break
+    lengths = sorted(map(duration_of, known.traces.values()))
+    shortest, longest = sorted(chance.choice(lengths) + chance.choice([0, 1]) for _ in "12")
+    box = Box(*sorted(chance.choice(starts) for _ in "12"), shortest, longest) if chance.random() < 0.7 else None
+    summary = summaries.summary(Search(where=node, from_unix_nano=from_ns, to_unix_nano=to_ns), box)
+    assert summary.complete, summary.reason
+    if not traces:
+        assert (summary.totals, list(summary.facets)) == (Totals(0, 0, 0, 0), []), text
+        return
+    check(summary, traces, box)
+    assert summary.facets_of == summary.totals
+    assert counted(summary) == facets_of(traces, box), text
 
 
 def test_a_time_bounds_the_traces_and_the_heatmap(shop: Any) -> None:
