@@ -78,14 +78,15 @@ CLEW_ROOMS: dict[str, set[str]] = {
     # The kits know the middleware; what records spans for a test is the recorder itself and its bytes, decoded.
     "testing": {"tracing", "transport", "carriers", "middleware", "propagation", "semconv", "recorder", "otlp"},
 }
-LEAVES = {"errors", "config", "status", "telemetry", "troubles", "__init__"}
+LEAVES = {"errors", "config", "status", "telemetry", "troubles", "durable", "__init__"}
 SERVER_ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
     "config": {"receivers"},  # their table, to know their names: see test_settings_know_the_receivers_by_name_only
     "status": set(),
     "troubles": {"status"},
-    "datafolder": set(),
+    "durable": set(),
+    "datafolder": {"durable"},
     "guard": LEAVES,
     "sockets": LEAVES,
     "model": LEAVES,

@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from clew_server.durable import write_durably
+
 FOLDER_VERSION = 1
 _OURS = frozenset(("VERSION", "VERSION.tmp", "lock", "wal", "chdb", "schema", "dead-letter", "agents"))
 
@@ -94,17 +96,7 @@ class DataFolder:
 
     def _write_version(self) -> None:
         """Durably, and whole: an empty or half VERSION never has the name."""
-        draft = self.path / "VERSION.tmp"
-        with draft.open("w", encoding="ascii") as file:
-            file.write(f"{FOLDER_VERSION}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path / "VERSION")
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self.path / "VERSION", f"{FOLDER_VERSION}\n".encode("ascii"))
 
     def _lock(self) -> None:
         self._lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

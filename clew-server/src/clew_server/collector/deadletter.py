@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from clew_server.collector import record
-from clew_server.collector.files import write_durably
+from clew_server.durable import write_durably
 from clew_server.model.otlp_raw import count_spans
 
 

@@ -9,6 +9,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clew_server.durable import write_durably
+
 KEY = "hash.key"
 _SEGMENT = r"\d{20}-[0-9a-f]{8}"
 _OURS = re.compile(rf"({_SEGMENT}\.(otlp|marks|damaged|split)|{KEY})")
@@ -113,23 +115,3 @@ def damage(folder: Path) -> tuple[int, int]:
                     size_bytes += entry.stat().st_size
                     files += 1
     return files, size_bytes
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Create or replace a file so that after a crash it is either the old one or the whole new one. Raises OSError."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: without it the bytes cannot be found after a power cut. Raises OSError."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
-from clew_server.collector.files import sync_folder, write_durably
+from clew_server.durable import sync_folder, write_durably
 
 MOST_FILES: Final = 20_000
 """Beyond, those give way that were read from longest ago."""

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
-from clew_server.collector.files import damage_kept_for, keep_damage, sync_folder, write_durably
+from clew_server.collector.files import damage_kept_for, keep_damage
+from clew_server.durable import sync_folder, write_durably
 from clew_server.errors import TooLarge, Unavailable
 from clew_server.model.facts import NO_FACTS, Fact
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from clew_server.collector import record
-from clew_server.collector.files import write_durably
+from clew_server.durable import write_durably
 from clew_server.model.otlp_raw import one_span_requests
 
 SUFFIX: Final = ".split"

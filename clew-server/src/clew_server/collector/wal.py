@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clew_server.collector import files, record
-from clew_server.collector.files import write_durably
 from clew_server.collector.hashes import RecentHashes
+from clew_server.durable import write_durably
 from clew_server.errors import Unavailable
 from clew_server.model.otlp_raw import count_spans
 

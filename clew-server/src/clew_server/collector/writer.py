@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import get_args
 
 from clew_server.collector.deadletter import DeadLetters
-from clew_server.collector.files import write_durably
 from clew_server.collector.splitting import SUFFIX, Splits, records_of, spans_of
 from clew_server.collector.wal import Segment, Wal
+from clew_server.durable import write_durably
 from clew_server.errors import Unavailable
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, TraceWriter
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from clew_server.durable import sync_folder, write_synced
 from clew_server.store.chdb_repair import PREFIX
 from clew_server.store.contract import StoreFailed
 
@@ -78,16 +78,16 @@ class Definitions:
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
         for definition in self._definitions("*"):
-            _write(begun / definition.name, definition.read_bytes())
-        _sync(begun)
+            write_synced(begun / definition.name, definition.read_bytes())
+        sync_folder(begun)
         begun.rename(self._kept)
-        _sync(self._kept.parent)
+        sync_folder(self._kept.parent)
 
     def _forget(self) -> None:
         # Under another name first, so that it is there whole or not at all.
         begun = self._kept.with_name(self._kept.name + ".tmp")
         self._kept.rename(begun)
-        _sync(begun.parent)
+        sync_folder(begun.parent)
         shutil.rmtree(begun, ignore_errors=True)
 
     def _put_back(self, definition: Path) -> None:
@@ -104,9 +104,9 @@ class Definitions:
             return
         logger.warning("the definition %s is put back: a step of the schema was not finished", definition.name)
         begun = definition.with_name(definition.name + ".tmp")
-        _write(begun, kept)
+        write_synced(begun, kept)
         begun.rename(definition)
-        _sync(definition.parent)
+        sync_folder(definition.parent)
 
     def _remove(self, definition: Path) -> None:
         """Remove a table that holds nothing which is not elsewhere."""
@@ -119,18 +119,3 @@ class Definitions:
 
     def _definitions(self, named: str) -> list[Path]:
         return sorted(self._engine.glob(f"metadata/*/{named}.sql"))
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
