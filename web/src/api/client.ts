@@ -3,6 +3,7 @@ import type { Selection } from '../model/heat'
 import { decodedFind, decodedSpans, decodedTrace, decodedValues, type Decoded } from './decoded'
 import type { TracesData } from './otlp'
 import type {
+  Baseline,
   ErrorAnswer,
   Explanation,
   FoundSpans,
@@ -49,9 +50,18 @@ export function whenUnauthorized(action: () => void): void {
   onUnauthorized = action
 }
 
+const waitingForToken = new Set<() => void>()
+
 /** Keeps the token for this tab only. */
 export function keepToken(token: string): void {
   sessionStorage.setItem(TOKEN_KEY, token)
+  for (const go of waitingForToken) go()
+  waitingForToken.clear()
+}
+
+/** Waits until the reader has given a token, or another one. */
+export function nextToken(): Promise<void> {
+  return new Promise((resolve) => waitingForToken.add(resolve))
 }
 
 /** Whether this tab has given a token. */
@@ -165,7 +175,25 @@ function completionParams({ from, to, prefix, q = '' }: CompletionQuery): URLSea
   return params
 }
 
+/** What a live tail is asked for. */
+export interface TailQuery {
+  q: string
+  failed: boolean
+}
+
 export const api = {
+  /** Traces while they arrive: the bytes of server-sent events. */
+  tail: async ({ q, failed }: TailQuery, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> => {
+    const params = new URLSearchParams()
+    if (q.trim() !== '') params.set('q', q.trim())
+    if (failed) params.set('failed', 'true')
+    const { body } = await request(`tail?${params}`, { signal })
+    if (body === null) throw new ApiError('The answer has no body.', 0, 'broken_answer')
+    return body
+  },
+  /** What is usual for an operation now. */
+  baseline: (service: string, operation: string, signal?: AbortSignal) =>
+    call<Baseline>(`baseline?${new URLSearchParams({ service, operation })}`, { signal }),
   status: (signal?: AbortSignal) => call<Status>('status', { signal }),
   traces: (query: TraceQuery, signal?: AbortSignal) => call<Page>(`traces?${traceParams(query)}`, { signal }),
   /** All matches: counts, heatmap, facets. */

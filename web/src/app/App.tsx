@@ -6,7 +6,7 @@ import { ApiError } from '../api/client'
 import { NotFoundPage } from '../pages/NotFoundPage'
 import { SearchPage } from '../pages/SearchPage'
 import { ErrorBoundary } from './ErrorBoundary'
-import { loadTracePage } from './parts'
+import { loadLivePage, loadTracePage } from './parts'
 import { Shell } from './Shell'
 import { TokenPrompt } from './TokenPrompt'
 
@@ -26,6 +26,7 @@ export function createQueryClient(): QueryClient {
 }
 
 const TracePage = lazy(loadTracePage)
+const LivePage = lazy(loadLivePage)
 const UploadPage = lazy(() => import('../pages/UploadPage'))
 
 const basePath = new URL(document.baseURI).pathname.replace(/\/[^/]*$/, '')
@@ -37,6 +38,11 @@ function Pages() {
       <Switch>
         <Route path="/">{() => <Redirect to={`/search${location.search}`} replace />}</Route>
         <Route path="/search" component={SearchPage} />
+        <Route path="/live">
+          <Suspense fallback={null}>
+            <LivePage />
+          </Suspense>
+        </Route>
         <Route path="/t/:traceId">
           {({ traceId }) => <Redirect to={`/trace/${traceId}${location.search}`} replace />}
         </Route>

@@ -74,7 +74,7 @@ function CommandList({ onRun }: { onRun: (command: Command) => void }) {
             onClick={() => onRun(command)}
           >
             <span>{command.what}</span>
-            <kbd>{command.key}</kbd>
+            <kbd>{command.key === ' ' ? 'Space' : command.key}</kbd>
           </div>
         ))}
       </div>

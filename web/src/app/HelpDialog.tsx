@@ -7,6 +7,8 @@ import { useStore } from './store'
 const EVERYWHERE: [string[], string][] = [
   [['/'], 'Search: query box'],
   [['g s'], 'Search page'],
+  [['g l'], 'Live page: traces while they arrive'],
+  [['Space'], 'In Live: pause, resume'],
   [['t'], 'Time range'],
   [['r'], 'Run again'],
   [['[', ']'], 'Earlier, later range'],

@@ -6,15 +6,16 @@ import { formatCount } from '../model/format'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
 import { queryErrorStore, type QueryError } from './queryError'
-import { rememberSearch, searchPath, searchStore } from './session'
+import { livePath, rememberSearch, searchPath, searchStore } from './session'
 import { useStore } from './store'
+import { LIVE_FIELDS, readState } from './url'
 import { useSuggestions } from './useSuggestions'
 
 export const QUERY_ID = 'query'
 const LIST_ID = 'query-suggestions'
 
 export function QueryBox() {
-  const [, navigate] = useLocation()
+  const [path, navigate] = useLocation()
   const search = useStore(searchStore)
   const problem = useStore(queryErrorStore)
   const input = useRef<HTMLInputElement>(null)
@@ -74,7 +75,8 @@ export function QueryBox() {
     }
     const next = { ...search, q: text.trim() }
     rememberSearch(next)
-    navigate(searchPath(next))
+    if (path === '/live') navigate(livePath({ ...readState(LIVE_FIELDS, location.search).state, q: next.q }))
+    else navigate(searchPath(next))
   }
 
   /** Whether the key was for the suggestions. */

@@ -14,7 +14,7 @@ import { CommandDialog } from './CommandDialog'
 import { HelpDialog } from './HelpDialog'
 import { chooseTheme, chooseZone, themeStore, zoneStore } from './preferences'
 import { QUERY_ID, QueryBox } from './QueryBox'
-import { rememberSearch, searchPath, searchStore } from './session'
+import { livePath, rememberSearch, searchPath, searchStore } from './session'
 import { useShortcuts } from './shortcuts'
 import { useStore } from './store'
 
@@ -31,6 +31,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const theme = useStore(themeStore)
   const zone = useStore(zoneStore)
   const onSearch = path === '/search' || path === '/'
+  const onLive = path === '/live'
 
   const go = (range: Range) => {
     // A selection is part of what was in view.
@@ -46,6 +47,7 @@ export function Shell({ children }: { children: ReactNode }) {
     '?': () => setHelp(true),
     '.': () => setCommands(true),
     'g s': () => navigate(searchPath(search)),
+    'g l': () => navigate(livePath({ q: search.q })),
     t: () => document.getElementById(RANGE_ID)?.focus(),
     r: () => void queries.invalidateQueries(),
     '[': () => go(shiftedRange(search, -1, Date.now())),
@@ -68,9 +70,16 @@ export function Shell({ children }: { children: ReactNode }) {
           <Link href={searchPath(search)} className="page-link" aria-current={onSearch ? 'page' : undefined}>
             Search
           </Link>
+          <Link
+            href={livePath({ q: search.q })}
+            className="page-link"
+            aria-current={onLive ? 'page' : undefined}
+          >
+            Live
+          </Link>
         </nav>
         <QueryBox />
-        <RangeSelect range={search} onChange={go} />
+        <RangeSelect range={search} isLive={onLive} onChange={go} />
         <Select
           label="Time zone"
           value={zone}
@@ -118,11 +127,25 @@ export function Shell({ children }: { children: ReactNode }) {
   )
 }
 
-function RangeSelect({ range, onChange }: { range: Range; onChange: (range: Range) => void }) {
+function RangeSelect({
+  range,
+  isLive,
+  onChange,
+}: {
+  range: Range
+  /** Whether what arrives now is shown; another time leads to Search. */
+  isLive: boolean
+  onChange: (range: Range) => void
+}) {
   const isListed = range.to === 'now' && RANGES.some((item) => item.from === range.from)
   const options = RANGES.map((item) => ({ value: item.from, label: item.label }))
-  const own = isListed ? [] : [{ value: 'own', label: rangeLabel(range) }]
-  const pin = range.to === 'now' && range.from !== 'all' ? [{ value: 'pin', label: 'Fix these times' }] : []
+  const own = isLive
+    ? [{ value: 'own', label: 'Live' }]
+    : isListed
+      ? []
+      : [{ value: 'own', label: rangeLabel(range) }]
+  const pin =
+    !isLive && range.to === 'now' && range.from !== 'all' ? [{ value: 'pin', label: 'Fix these times' }] : []
   const [isChoosing, setChoosing] = useState(false)
   return (
     <>
@@ -130,7 +153,7 @@ function RangeSelect({ range, onChange }: { range: Range; onChange: (range: Rang
         id={RANGE_ID}
         label="Time range"
         icon="clock"
-        value={isListed ? range.from : 'own'}
+        value={isListed && !isLive ? range.from : 'own'}
         options={[...own, ...options, ...pin, { value: 'other', label: 'Other times…' }]}
         onChange={(value) => {
           if (value === 'pin') onChange(fixedRange(range, Date.now()))

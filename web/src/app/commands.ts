@@ -30,6 +30,8 @@ export const COMMANDS: readonly Command[] = [
   { key: 'Home', what: 'First row' },
   { key: 'End', what: 'Last row' },
   { key: 'g s', what: 'Go to Search' },
+  { key: 'g l', what: 'Go to Live: traces while they arrive' },
+  { key: ' ', what: 'Pause or resume the live list' },
   { key: '/', what: 'Edit the query' },
   { key: 't', what: 'Change the time range' },
   { key: '[', what: 'Earlier time range' },

@@ -6,3 +6,8 @@ export async function loadTracePage(): Promise<{ default: ComponentType<{ traceI
   const { TracePage } = await import('../pages/TracePage')
   return { default: TracePage }
 }
+
+export async function loadLivePage(): Promise<{ default: ComponentType }> {
+  const { LivePage } = await import('../pages/LivePage')
+  return { default: LivePage }
+}

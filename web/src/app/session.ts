@@ -1,6 +1,6 @@
 /** Remembers the last search of this tab, and the row that was opened, so that a trace leads back to its results. */
 import { createStore } from './store'
-import { SEARCH_FIELDS, readState, writeState, type SearchState } from './url'
+import { LIVE_FIELDS, SEARCH_FIELDS, readState, writeState, type LiveState, type SearchState } from './url'
 
 const KEY = 'clew.search'
 export const initialSearch: SearchState = readState(SEARCH_FIELDS, '').state
@@ -19,6 +19,11 @@ export function rememberSearch(state: SearchState): void {
 /** The address of a search, below the page's base. */
 export function searchPath(state: Partial<SearchState>): string {
   return `/search${writeState(SEARCH_FIELDS, '', { ...initialSearch, ...state })}`
+}
+
+/** The address of the live page, below the page's base. */
+export function livePath(state: Partial<LiveState>): string {
+  return `/live${writeState(LIVE_FIELDS, '', state)}`
 }
 
 /** The query that the server refused last: a condition that is added begins a new one. */

@@ -75,6 +75,14 @@ export const SEARCH_FIELDS = {
   view: choice<'heat' | 'points' | 'table'>('heat', 'points', 'table'),
 }
 
+export const LIVE_FIELDS = {
+  q: text,
+  /** Which of the traces that match are shown. */
+  show: choice<'all' | 'failed' | 'slow'>('all', 'failed', 'slow'),
+}
+
+export type LiveState = StateOf<typeof LIVE_FIELDS>
+
 /** A key with its commas again; undefined for what is none. */
 function plain(written: string): string | undefined {
   try {

@@ -90,7 +90,7 @@ export function ResultTable({ traces, columns, onColumns, sort, onSort, opened, 
           <ResultRow
             key={trace.trace_id}
             trace={trace}
-            longest={longest}
+            length={Number(trace.duration_ns) / longest}
             columns={columns}
             isOpened={trace.trace_id === opened}
             onOpen={onOpen}
@@ -143,16 +143,28 @@ function SortHead({ className, orders, sort, onSort, note = '', children }: Sort
 
 interface RowProps {
   trace: TraceSummary
-  longest: number
+  /** Of the bar beside the duration, 0 to 1. */
+  length: number
   columns: readonly string[]
   isOpened: boolean
+  /** It does not match any more. */
+  isGone?: boolean
   onOpen: (traceId: string) => void
   /** Null where it could not be had, undefined while it is not there. */
   answer: TraceAnswer | null | undefined
   colour: (service: string) => number
 }
 
-function ResultRow({ trace, longest, columns, isOpened, onOpen, answer, colour }: RowProps) {
+export function ResultRow({
+  trace,
+  length,
+  columns,
+  isOpened,
+  isGone = false,
+  onOpen,
+  answer,
+  colour,
+}: RowProps) {
   const zone = useStore(zoneStore)
   const [, navigate] = useLocation()
   const path = `/trace/${trace.trace_id}`
@@ -162,7 +174,7 @@ function ResultRow({ trace, longest, columns, isOpened, onOpen, answer, colour }
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
     <tr
       data-trace-id={trace.trace_id}
-      className={isOpened ? 'opened' : undefined}
+      className={isOpened ? 'opened' : isGone ? 'gone' : undefined}
       // Before a link in the row leads away.
       onClickCapture={() => onOpen(trace.trace_id)}
       onClick={(event) => {
@@ -190,7 +202,7 @@ function ResultRow({ trace, longest, columns, isOpened, onOpen, answer, colour }
         <span className="duration">
           <span>{formatDuration(duration)}</span>
           <svg className="bar" aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 8">
-            <rect width={Math.max(1, (duration / longest) * 100)} height="8" />
+            <rect width={Math.max(1, length * 100)} height="8" />
           </svg>
         </span>
       </td>
