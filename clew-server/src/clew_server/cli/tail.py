@@ -24,6 +24,7 @@ from clew_server.cli._client import (
     add_server_arguments,
     run_reading,
 )
+from clew_server.cli._completing import complete_query, completed_by
 from clew_server.cli._text import clean, fitted, time_text, width_of
 from clew_server.cli.search import query_text
 from clew_server.model.words import duration_text
@@ -37,7 +38,12 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("q", nargs="*", metavar="CONDITION", help="only traces for which this holds, as in clew search")
+    completed_by(
+        parser.add_argument(
+            "q", nargs="*", metavar="CONDITION", help="only traces for which this holds, as in clew search"
+        ),
+        complete_query,
+    )
     parser.add_argument("--failed", action="store_true", help="only traces with a span that failed")
     parser.add_argument(
         "--rate", type=int, metavar="N", help="traces a second that did not fail (default: 50, at most 500)"
