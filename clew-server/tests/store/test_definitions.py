@@ -93,6 +93,19 @@ def test_a_view_that_was_made_again_is_made_once_more_and_one_that_was_not_touch
     assert folder.there() == {"untouched": view()}
 
 
+def test_a_table_that_was_dropped_to_be_made_anew_does_not_come_back_beside_the_one_that_is_still_being_removed(
+    folder: Folder,
+) -> None:
+    folder.put(a=table("a"))
+    dropped = folder.engine / "metadata_dropped"
+    dropped.mkdir()
+    (dropped / f"default.a.{ID}.sql").write_bytes(table("a"))
+    with pytest.raises(StoreFailed):
+        folder.change(failing=True, a=b"")
+    folder.definitions.put_right()
+    assert folder.there() == {}
+
+
 def test_what_a_step_dropped_does_not_come_back(folder: Folder) -> None:
     folder.put(a=table("a"), b=table("b", of=OTHER))
     with pytest.raises(StoreFailed):

@@ -99,7 +99,13 @@ class Definitions:
         what = _ID.match(kept) if kept is not None else None
         made = _ID.match(now)
         # A view that was replaced is made again by the step, and so is a table that was not there before: no rows are in them.
-        if kept is None or what is None or what["what"] != b"TABLE" or (made is not None and made["id"] != what["id"]):
+        if (
+            kept is None
+            or what is None
+            or what["what"] != b"TABLE"
+            or (made is not None and made["id"] != what["id"])
+            or self._is_dropped(what["id"].decode())
+        ):
             self._remove(definition)
             return
         logger.warning("the definition %s is put back: a step of the schema was not finished", definition.name)
@@ -107,6 +113,10 @@ class Definitions:
         write_synced(begun, kept)
         begun.rename(definition)
         sync_folder(definition.parent)
+
+    def _is_dropped(self, table_id: str) -> bool:
+        """Whether the engine has yet to remove a table with this id, beside which it would take no other."""
+        return any(self._engine.glob(f"metadata_dropped/*{table_id}*"))
 
     def _remove(self, definition: Path) -> None:
         """Remove a table that holds nothing which is not elsewhere."""
