@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from clew_server.collector.deadletter import DeadLetters
+from clew_server.collector.pace import Pace
 from clew_server.collector.splitting import SUFFIX, Splits, records_of, spans_of
 from clew_server.collector.wal import Segment, Wal
 from clew_server.durable import write_durably
@@ -76,6 +77,7 @@ class Writer:
         *,
         dead_letter_folder: Path,
         flush_after_s: float = 2.5,
+        stored_within_s: float = 2.9,
         flush_spans: int = 100_000,
         threads: int = 2,
         at_once_bytes: int = 96 << 20,
@@ -83,7 +85,8 @@ class Writer:
         longest_retry_s: float = 30.0,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """A segment is sealed `flush_after_s` after its first record or with `flush_spans` spans, whichever is first.
+        """A segment is sealed `flush_after_s` after its first record or with `flush_spans` spans, whichever is first; a little
+        later where it will then still be stored `stored_within_s` after its first record.
 
         Segments are stored at the same time only while they have `at_once_bytes` together: a large one takes the engine ten
         times its size in memory.
@@ -91,7 +94,7 @@ class Writer:
         self._wal = wal
         self._store = store_writer
         self._dead_letters = DeadLetters(dead_letter_folder)
-        self._flush_after_s = flush_after_s
+        self._pace = Pace(flush_after_s, stored_within_s)
         self._threads_wanted = threads
         self._at_once_bytes = at_once_bytes
         self._first_retry_s = first_retry_s
@@ -210,7 +213,9 @@ class Writer:
                     wait_s = min(wait_s, ready_s - now_s)
                 growing = self._wal.unsealed()
                 if growing is not None:
-                    wait_s = min(wait_s, growing.first_durable_s + self._flush_after_s - self._wal.monotonic_s())
+                    wait_s = min(
+                        wait_s, growing.first_durable_s + self._pace.sealed_after_s() - self._wal.monotonic_s()
+                    )
                 if growing is None or wait_s > 0:
                     self._wal.changed.wait(None if wait_s == math.inf else wait_s)
                     continue
@@ -235,6 +240,7 @@ class Writer:
 
     def _store_segment(self, segment: Segment, progress: _Progress) -> None:
         """Both forms, then delete. Raises what hindered it; what is done stays done."""
+        began_s = time.monotonic()
         for statement in _STATEMENTS:
             if statement not in progress.stored:
                 self._store_form(segment, statement, progress)
@@ -242,6 +248,7 @@ class Writer:
                     progress.stored.add(statement)
                     self._halt_s = 0.0
                     if len(progress.stored) == len(_STATEMENTS):
+                        self._pace.stored(time.monotonic() - began_s)
                         self._stored_spans += max(0, segment.spans - progress.dead_spans)
         self._wal.delete(segment)
         if progress.splits is not None:
