@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import random
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,28 +15,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
-from clew_server.model.otlp_raw import parse_raw
-from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import trace_from_spans
 from clew_server.query.language.parser import parse
 from clew_server.query.live.matching import matching
 from clew_server.query.live.seen import SeenTrace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import NOW, Known, holds, made
+from live_traces import seen
 from random_queries import drawn, times
-
-
-def seen(requests: Iterable[ExportTraceServiceRequest]) -> dict[str, SeenTrace]:
-    """The traces of these requests, as they are looked at when they arrive."""
-    spans: dict[bytes, list[StoredSpan]] = {}
-    for request in requests:
-        for resource in parse_raw(request.SerializeToString()).resource_spans:
-            for scope in resource.scope_spans:
-                for raw in scope.spans:
-                    spans.setdefault(raw[2:18], []).append(StoredSpan(resource.resource, "", scope.scope, "", raw, NOW))
-    traces = ((trace_id, trace_from_spans(of_trace)) for trace_id, of_trace in spans.items())
-    return {trace_id.hex(): SeenTrace(trace, trace_id) for trace_id, trace in traces if len(trace)}
 
 
 @functools.cache

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.errors import BadInput
 from clew_server.model.query_tree import Node
 from clew_server.model.search import Search
 from clew_server.query.language.parser import parse
+from clew_server.query.live.matching import matching
+from clew_server.query.live.seen import SeenTrace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import Known, holds, made, put_all
+from live_traces import seen
 from random_queries import drawn, times
 
 QUERIES = int(os.environ.get("CLEW_QUERIES", "30"))
@@ -26,8 +30,19 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def shop(opened: Any) -> tuple[Any, Known]:
-    known, requests = made(random.Random(5), 400)
+def sent() -> tuple[Known, list[ExportTraceServiceRequest]]:
+    return made(random.Random(5), 400)
+
+
+@pytest.fixture(scope="module")
+def arriving(sent: tuple[Known, list[ExportTraceServiceRequest]]) -> dict[str, SeenTrace]:
+    """The same traces as a live tail looks at them."""
+    return seen(sent[1])
+
+
+@pytest.fixture(scope="module")
+def shop(opened: Any, sent: tuple[Known, list[ExportTraceServiceRequest]]) -> tuple[Any, Known]:
+    known, requests = sent
     put_all(
         opened, [*requests, requests[0], requests[2], requests[2]]
     )  # as exporters send again whose answers were lost
@@ -57,11 +72,16 @@ def found(reader: Any, node: Node | None, limit: int = 1000) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + QUERIES))
-def test_any_query_finds_the_traces_that_an_evaluator_finds_by_looking_at_every_span(shop: Any, seed: int) -> None:
+def test_any_query_finds_the_traces_that_an_evaluator_finds_by_looking_at_every_span(
+    shop: Any, arriving: dict[str, SeenTrace], seed: int
+) -> None:
     reader, known = shop
     text = drawn(random.Random(seed), sorted(known.traces))
     node = parse(text, times)
-    assert found(reader, node) == expected(known, node), text
+    in_store = found(reader, node)
+    assert in_store == expected(known, node), text
+    matches = matching(node)
+    assert {trace_id for trace_id, trace in arriving.items() if matches(trace)} == set(in_store), text
 
 
 OF_NUMBERS = [
