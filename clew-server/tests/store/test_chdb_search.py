@@ -6,6 +6,7 @@ import random
 import re
 import time
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
-from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, Search, SpanCondition, TraceCondition
+from clew_server.model.query_tree import ANY, And, Braces, Op, Or, Relation, SpanTerm, TraceTerm, Value
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, Search, SpanCondition
 from clew_server.store import queries
 from clew_server.store.contract import TraceSummary
 from clew_server.store.macros import expand
@@ -68,8 +70,10 @@ class Known:
             of_time = [span for span in spans if begin <= span.start < end]
             if not any(all(holds(span, condition) for condition in search.span) for span in of_time):
                 continue
-            if not all(compare(duration, condition.op, condition.value) for condition in search.trace):
-                continue
+            if isinstance(search.where, TraceTerm):
+                (value,) = search.where.values
+                if not compare(duration, search.where.op, int(value.text)):
+                    continue
             if search.from_unix_nano is not None and start < search.from_unix_nano:
                 continue
             if search.to_unix_nano is not None and start >= search.to_unix_nano:
@@ -234,12 +238,13 @@ def drawn(chance: random.Random) -> Search:
     for _ in range(chance.choice([0, 0, 1, 2])):
         name, value = chance.choice(EVENTS)
         span.append(SpanCondition("event", equal(), *chance.choice([(name,), (value, "k")])))
-    trace = []
+    where = None
     if chance.random() < 0.3:
-        op = chance.choice(["=", ">", ">=", "<", "<="])
-        trace.append(TraceCondition("duration", op, chance.choice([0, SECOND, 3 * SECOND, 7_200 * SECOND])))
+        op: Op = chance.choice(["=", ">", ">=", "<", "<="])
+        length_ns = chance.choice([0, SECOND, 3 * SECOND, 7_200 * SECOND])
+        where = TraceTerm("duration", op, (Value(str(length_ns), Decimal(length_ns)),))
     bounds = [None, None, NOW - 100 * SECOND, NOW - 20_000 * SECOND, NOW - 3_000_000 * SECOND]
-    return Search(tuple(span), tuple(trace), chance.choice(bounds), chance.choice(bounds), chance.choice([3, 50, 1000]))
+    return Search(tuple(span), chance.choice(bounds), chance.choice(bounds), chance.choice([3, 50, 1000]), where=where)
 
 
 def pages(reader: Any, search: Search) -> list[TraceSummary]:
@@ -281,6 +286,29 @@ def test_spans_of_a_time_are_found_whenever_their_trace_began_and_attributes_whe
     found = pages(reader, search)
     expected = known.expected(search)
     assert found == (expected if len(found) <= 60 else expected[: len(found)])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_span_that_a_query_is_about_starts_in_the_time_that_spans_are_looked_for_in(shop: Any, seed: int) -> None:
+    """The same as conditions of one span, and as a chain of relations that ends at it."""
+    reader, known = shop
+    chance = random.Random(seed)
+    end = NOW - chance.choice([0, 150, 15_000]) * SECOND
+    begin = end - chance.choice([100, 7_000, 4_000_000]) * SECOND
+    service, name = chance.choice(SERVICES), chance.choice(NAMES)
+    by_conditions = Search(
+        (SpanCondition("service", "=", service), SpanCondition("name", "=", name)),
+        limit=1000,
+        span_from_unix_nano=begin,
+        span_to_unix_nano=end,
+    )
+    braces = Braces(And((SpanTerm("service", "=", (Value(service),)), SpanTerm("name", "=", (Value(name),)))))
+    expected = [one.trace_id for one in known.expected(by_conditions)]
+    for where in (braces, Or((braces, braces)), And((ANY, braces))):
+        found = reader.find(replace(by_conditions, span=(), where=where))
+        assert [one.trace_id for one in found.traces] == expected
+    below = reader.find(replace(by_conditions, span=(), where=Relation(ANY, ((">>", braces),))))
+    assert {one.trace_id for one in below.traces} <= set(expected)
 
 
 @pytest.mark.parametrize("key", sorted(TEXTS))

@@ -18,7 +18,8 @@ class SpanCondition:
     """Holds for one span; all of a search's conditions hold for the same span.
 
     `field`: `service`, `name`, `kind`, `status`, `status_message`, `scope` (its name), `dur` (ns in `value`), `attr` with `key`:
-    an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere` with `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
+    an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere` with
+    `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
     call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
     `link_trace`: the trace of some link, 32 hex digits. `!=` is the negation of `=`: a span without the attribute satisfies it.
     """
@@ -44,27 +45,16 @@ class SpanCondition:
 
 
 @dataclass(frozen=True, slots=True)
-class TraceCondition:
-    """About the whole trace, evaluated after grouping: `duration` in ns."""
-
-    field: Literal["duration"]
-    op: Compare
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
 class Search:
     """`from_unix_nano` ≤ the trace's start < `to_unix_nano`; None means no bound.
 
-    `where` is a query in the query language. `span` and `trace` are what the APIs of other systems ask: all of `span` holds for one
-    span.
+    `where` is a query in the query language. `span` is what the APIs of Jaeger and Zipkin ask: all of it holds for one span.
 
     With `span_from_unix_nano` ≤ … < `span_to_unix_nano` a span for which all of `span` holds, and each one that the braces of `where` are
     about, starts in that time, whenever its trace started; both are given or none.
     """
 
     span: tuple[SpanCondition, ...] = ()
-    trace: tuple[TraceCondition, ...] = ()
     from_unix_nano: int | None = None
     to_unix_nano: int | None = None
     limit: int = 50

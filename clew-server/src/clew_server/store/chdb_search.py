@@ -204,7 +204,7 @@ class ChdbTraces(ChdbReader):
         `beside` is one more condition on whole traces, with its parameters.
         """
         bound: dict[str, str] = {}
-        whole = [f"d{c.op}{_number(bound, c.value)}" for c in search.trace]
+        whole: list[str] = []
         if beside is not None:
             bound.update(beside.bound)
             whole.append(beside.sql)
