@@ -62,7 +62,7 @@ class Tracer:
     """Makes the spans of one kind of call.
 
     SERVER and CONSUMER read their parent from the carrier; CLIENT and PRODUCER are children of the current
-    span and write themselves into the carrier. Whoever needs a scenario that no instrumentation covers uses `scope`,
+    span and write themselves into the carrier. For a scenario that no instrumentation covers use `scope`,
     or `start` and `end` where a call does not end where it began.
     """
 
