@@ -15,7 +15,8 @@ def failing(*failed: int, calls: int = 100, name: str = "POST bank", first: int 
 
 
 def said(*found: Failing) -> str | None:
-    return failing_finding(found, FROM, FROM + HOUR, MINUTE)
+    finding = failing_finding(found, FROM, FROM + HOUR, MINUTE)
+    return None if finding is None else finding.text
 
 
 def test_what_begins_to_fail_is_said_with_its_time() -> None:
@@ -60,7 +61,9 @@ def beside(lengths: list[float], usual: list[float], spans: int = 500, usual_spa
 
 def test_what_got_slower_is_said_beside_its_usual() -> None:
     found = slower_finding([beside([300, 400, 500, 600], [20, 50, 80, 90]), beside([20, 50, 80, 90], [20, 50, 80, 90])])
-    assert found == "Slower than usual: payment · POST bank, p95 500 ms, usually 80 ms (500 calls)."
+    assert found is not None
+    assert found.longer_than_ns == 80_000_000
+    assert found.text == "Slower than usual: payment · POST bank, p95 500 ms, usually 80 ms (500 calls)."
 
 
 def test_a_tenth_that_got_slower_is_said_where_there_are_many() -> None:

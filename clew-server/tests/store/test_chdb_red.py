@@ -16,6 +16,7 @@ from clew_server.analysis.range_findings import failing_finding, slower_finding
 from clew_server.model.query_tree import SpanTerm
 from clew_server.model.red import Red, RedAsked
 from clew_server.model.search import Search
+from clew_server.query.findings import query_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import NOW, SECOND, Known, Row, holds, made, pairs, parsed, put_all, text_of
@@ -121,14 +122,21 @@ def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute
     assert (failing.service, failing.operation) == ("till", "POST bank")
     assert [step for step, _, _ in failing.steps] == list(range(-60, 60))
     assert [bad for _, _, bad in failing.steps] == [0] * 90 + [3] * 30
-    sentence = failing_finding([failing], from_ns, to_ns, MINUTE)
+    found = failing_finding([failing], from_ns, to_ns, MINUTE)
+    assert found is not None
     assert (
-        sentence == f"Failing since {broke_ns // HOUR % 24:02}:30 UTC: till · POST bank, 90 of 120 calls (75 %), new."
+        found.text == f"Failing since {broke_ns // HOUR % 24:02}:30 UTC: till · POST bank, 90 of 120 calls (75 %), new."
     )
     beside = {one.operation: one for one in red.beside(search)}
     assert {name: (one.spans, one.usual_spans) for name, one in beside.items()} == dict.fromkeys(beside, (240, 240))
-    assert slower_finding(list(beside.values())) == (
-        "Slower than usual: till · GET rates, p95 180 ms, usually 20 ms (240 calls)."
-    )
+    slower = slower_finding(list(beside.values()))
+    assert slower is not None
+    assert slower.text == "Slower than usual: till · GET rates, p95 180 ms, usually 20 ms (240 calls)."
+    # The query of each finds the traces that show it, and no others.
+    for finding, traces in ((found, 90), (slower, 240)):
+        page = opened.store.reader.find(
+            Search(where=parsed(query_of(finding)), from_unix_nano=from_ns, to_unix_nano=to_ns, limit=1_000)
+        )
+        assert len(page.traces) == traces
     nothing = Search(where=parsed("service=nobody"), from_unix_nano=from_ns, to_unix_nano=to_ns)
     assert (red.failing(nothing, MINUTE, HOUR), red.beside(nothing)) == ([], [])

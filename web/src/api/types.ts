@@ -261,6 +261,14 @@ export interface Heatmap {
   estimated: number[][]
 }
 
+export interface RangeFinding {
+  kind: 'failing' | 'slower'
+  /** a sentence */
+  text: string
+  /** a query that finds the traces it is about */
+  q: string
+}
+
 export interface EstimatedTraces {
   matched: number
   failed: number
@@ -298,8 +306,8 @@ export interface Summary {
   facets: Facet[]
   /** the traces that facets are counted in */
   facets_of: FacetsOf
-  /** at most two sentences */
-  findings: string[]
+  /** at most two */
+  findings: RangeFinding[]
   /** where nothing matches: the condition without which most traces would */
   excluded: Excluded | null
   complete: boolean

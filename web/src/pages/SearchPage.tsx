@@ -232,6 +232,7 @@ function Results({
             }}
             onView={(view) => onChange({ view }, { replace: true })}
             onRetry={() => void matches.refetch()}
+            onQuery={(query) => onChange({ q: query, sel: null })}
             onFacets={() => setFaceted(true)}
           />
         ) : null}

@@ -7,6 +7,7 @@ import type { SearchState } from '../app/url'
 import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
 import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
 import { placed, versionMarks } from '../model/points'
+import { Findings } from './Findings'
 import { HeatView } from './HeatView'
 import { FailedMark, Icon } from './icons'
 import { Segments } from './Segments'
@@ -30,6 +31,7 @@ interface Props {
   onRetry: () => void
   onFacets: () => void
   onTrace: (traceId: string) => void
+  onQuery: (q: string) => void
 }
 
 export function AllMatches({
@@ -59,7 +61,7 @@ export function AllMatches({
       aria-label="All matches"
       aria-busy={summary === undefined && problem === null}
     >
-      <Findings sentences={summary?.findings ?? []} />
+      <Findings findings={summary?.findings ?? []} onShow={on.onQuery} />
       <div className="counts">
         {summary === undefined ? null : <Counts summary={summary} />}
         <span className="counts-end">
@@ -117,17 +119,6 @@ export function AllMatches({
         )
       ) : null}
     </section>
-  )
-}
-
-function Findings({ sentences }: { sentences: readonly string[] }) {
-  if (sentences.length === 0) return null
-  const isFailure = sentences.some((sentence) => /^fail/i.test(sentence))
-  return (
-    <p className={isFailure ? 'findings findings-failed' : 'findings'}>
-      {isFailure ? <FailedMark /> : <Icon name="flag" size={14} />}
-      <span>{sentences.join(' ')}</span>
-    </p>
   )
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from clew_server.analysis.difference import difference
 from clew_server.model.red import Beside, Failing
@@ -17,6 +17,19 @@ _SECOND_NS: Final = 1_000_000_000
 _DAY_NS: Final = 86_400 * _SECOND_NS
 
 
+RangeFindingKind = Literal["failing", "slower"]
+
+
+class RangeFinding(NamedTuple):
+    """A sentence about an operation. `longer_than_ns` is its usual 95th percentile, for what is slower; None for what fails."""
+
+    kind: RangeFindingKind
+    text: str
+    service: str
+    operation: str
+    longer_than_ns: int | None
+
+
 class _Onset(NamedTuple):
     risen: float
     step: int
@@ -25,7 +38,9 @@ class _Onset(NamedTuple):
     failed_before: int
 
 
-def failing_finding(found: Sequence[Failing], from_unix_nano: int, to_unix_nano: int, step_ns: int) -> str | None:
+def failing_finding(
+    found: Sequence[Failing], from_unix_nano: int, to_unix_nano: int, step_ns: int
+) -> RangeFinding | None:
     """What fails more than before, from when on, and whether it failed before at all; None where nothing does, or it may be chance.
 
     Of several operations the one whose share of failures rose most: those that call it fail less often.
@@ -41,7 +56,8 @@ def failing_finding(found: Sequence[Failing], from_unix_nano: int, to_unix_nano:
     since = _moment(from_unix_nano + onset.step * step_ns, to_unix_nano - from_unix_nano)
     new = ", new" if not onset.failed_before else ""
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
-    return f"Failing since {since}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}){new}{beside}."
+    text = f"Failing since {since}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}){new}{beside}."
+    return RangeFinding("failing", text, worst.service, worst.operation, None)
 
 
 def _onset(one: Failing, tested: int) -> _Onset | None:
@@ -58,7 +74,7 @@ def _onset(one: Failing, tested: int) -> _Onset | None:
     return best
 
 
-def slower_finding(found: Sequence[Beside]) -> str | None:
+def slower_finding(found: Sequence[Beside]) -> RangeFinding | None:
     """What takes longer than its usual: half of the calls longer than 95 of 100 usual ones, or of many one in ten longer than 99 of 100."""
     slower = [one for one in found if _is_slower(one)]
     if not slower:
@@ -66,7 +82,8 @@ def slower_finding(found: Sequence[Beside]) -> str | None:
     worst = max(slower, key=lambda one: (one.lengths_ns[0] / max(1.0, one.usual_ns[0]), one.spans))
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
     now, usual = duration_text(worst.lengths_ns[2]), duration_text(worst.usual_ns[2])
-    return f"Slower than usual: {name}, p95 {now}, usually {usual} ({worst.spans:,} calls)."
+    text = f"Slower than usual: {name}, p95 {now}, usually {usual} ({worst.spans:,} calls)."
+    return RangeFinding("slower", text, worst.service, worst.operation, round(worst.usual_ns[2]))
 
 
 def _is_slower(one: Beside) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from clew_server.analysis.answers import Certainty, FindingKind, Word
+from clew_server.analysis.range_findings import RangeFindingKind
 from clew_server.model.columns import FLAGS
 from clew_server.model.dependency import CallKind, Uninstrumented
 from clew_server.model.search import SORTS
@@ -227,6 +228,11 @@ _SCHEMAS: dict[str, Any] = {
             "description": "of each cell how many traces, and failed ones, there were; empty where nothing was sampled",
         },
     ),
+    "RangeFinding": _object(
+        kind={"enum": list(get_args(RangeFindingKind))},
+        text={"type": "string", "description": "a sentence"},
+        q={"type": "string", "description": "a query that finds the traces it is about"},
+    ),
     "EstimatedTraces": _object(
         matched={"type": "integer"},
         failed={"type": "integer"},
@@ -254,7 +260,7 @@ _SCHEMAS: dict[str, Any] = {
         heatmap=_ref("Heatmap"),
         facets={**_list(_ref("Facet")), "description": "those that differ most first"},
         facets_of={**_ref("FacetsOf"), "description": "the traces that facets are counted in"},
-        findings={**_STRINGS, "description": "at most two sentences"},
+        findings={**_list(_ref("RangeFinding")), "description": "at most two"},
         excluded={
             "anyOf": [_ref("Excluded"), {"type": "null"}],
             "description": "where nothing matches: the condition without which most traces would",

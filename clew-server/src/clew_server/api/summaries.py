@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew_server.analysis.range_findings import RangeFinding
 from clew_server.model.points import Points, Versions
 from clew_server.model.red import Red
 from clew_server.model.summary import Summary, Totals
 from clew_server.query.facets import shown
+from clew_server.query.findings import query_of
 from clew_server.query.nothing import Excluded
 
 
 def summary_as_json(
-    summary: Summary, findings: list[str], excluded: Excluded | None, *, is_selected: bool
+    summary: Summary, findings: list[RangeFinding], excluded: Excluded | None, *, is_selected: bool
 ) -> dict[str, Any]:
     """The answer of `/api/v1/traces/summary`."""
     p50, p95, p99 = map(str, summary.lengths_ns) if summary.lengths_ns else (None, None, None)
@@ -50,7 +52,7 @@ def summary_as_json(
             "from_unix_nano": str(summary.facets_from_unix_nano),
             "to_unix_nano": str(summary.facets_to_unix_nano),
         },
-        "findings": findings,
+        "findings": [{"kind": one.kind, "text": one.text, "q": query_of(one)} for one in findings],
         "excluded": None if excluded is None else excluded._asdict(),
         "complete": summary.complete,
         "reason": summary.reason,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from clew_server.analysis.brief import Brief, brief
-from clew_server.analysis.range_findings import failing_finding, slower_finding
+from clew_server.analysis.range_findings import RangeFinding, failing_finding, slower_finding
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
 from clew_server.model import otlp_read
 from clew_server.model.completion import Counted, ValueCount, ValuesAsked
@@ -344,8 +344,8 @@ class QueryService:
 
         return await self._searches.run(ask)
 
-    async def findings(self, search: Search) -> list[str]:
-        """What is wrong in the search's time, in two sentences at most. Of a query about more than names, nothing is said.
+    async def findings(self, search: Search) -> list[RangeFinding]:
+        """What is wrong in the search's time, two findings at most. Of a query about more than names, nothing is said.
 
         Both ends of the time are given. Raises BadInput, Unavailable, StoreFailed.
         """
@@ -354,7 +354,7 @@ class QueryService:
             return []
         step_ns = usual_step_ns(to_ns - from_ns)
 
-        def ask() -> list[str]:
+        def ask() -> list[RangeFinding]:
             failing = store.failing(search, step_ns, max(_BEFORE_NS, step_ns))
             found = (failing_finding(failing, from_ns, to_ns, step_ns), slower_finding(store.beside(search)))
             return [one for one in found if one is not None]

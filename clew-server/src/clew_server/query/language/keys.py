@@ -125,7 +125,12 @@ def written(key: str, prefix: str = "") -> str | None:
     bare = KEY.fullmatch(key) and key.lower() not in WORDS and not key.startswith("trace.")
     if bare and resolved(key, False, False, 0) == Key("attr", name=key):
         return key
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return in_quotes(key)
+
+
+def in_quotes(text: str) -> str:
+    """A text as a query writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'
 
 
