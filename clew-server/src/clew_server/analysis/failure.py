@@ -62,15 +62,17 @@ def failures(tree: Tree) -> list[Failure]:
 
     Spans without a usable start come last.
     """
-    trace = tree.trace
-    flags, depth, end = trace.flags, trace.depth, tree.end_ns
-
-    def order(one: tuple[int, Role]) -> tuple[int, int, int, int, str, str]:
-        row, role = one
+    trace, end = tree.trace, tree.end_ns
+    flags, depth, service, name, services, names = (
+        trace.flags, trace.depth, trace.service, trace.name, trace.services, trace.names
+    )  # fmt: skip
+    some = roles(trace)
+    keys = [
         # When a span without a usable start ended is not known.
-        return _ORDER[role], flags[row] & ADJUSTED, end[row], -depth[row], trace.service_of(row), trace.name_of(row)
-
-    found = sorted(roles(trace), key=order)
+        (_ORDER[role], flags[row] & ADJUSTED, end[row], -depth[row], services[service[row]], names[name[row]])
+        for row, role in some
+    ]
+    found = map(some.__getitem__, sorted(range(len(some)), key=keys.__getitem__))
     return [Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row))) for row, role in found]
 
 
