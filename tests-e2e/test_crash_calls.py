@@ -5,6 +5,7 @@ A sample here; `CLEW_CALLS=500` makes more (`make soak`), `CLEW_SEED` repeats a 
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import random
@@ -16,7 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import older
+from harness import older, retention_often
+from harness.answers import wait_until
 from harness.calls import NAMES, Call, CallShim
 from harness.folder import assert_stored_once
 from harness.server import NotReady, Server
@@ -267,3 +269,67 @@ def test_a_server_that_cannot_bring_the_tables_up_to_date_loses_nothing_and_the_
     check(again, story, "brought up to date")
     assert again.stop() == 0
     assert_stored_once(again.data_dir, 2 * SPANS_A_TRACE, 2)
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_while_the_engine_merges_costs_nothing(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    shim = CallShim(tmp_path / "shim")
+    name = chance.choice(("write", "fdatasync"))
+    call = Call(name, number=chance.randint(1, 30), error=0, armed=True, within="/tmp_merge_")
+    server = make_server()
+    server = make_server(environment=shim.environment(call, server.data_dir)).start()
+    story = Story(server, shim, call)
+    shim.arm()
+    for _ in range(MOST_FLUSHES):
+        story.send(len(story.acknowledged) + len(story.unanswered))
+        story.repeat_unanswered()
+        try:
+            server.flush()
+        except httpx.TransportError:
+            break
+    what = f"seed {SEED}: {call}, at {shim.happened()}"
+    assert shim.happened() is not None, what
+    again = make_server().start()
+    story.server = again
+    story.repeat_unanswered()
+    check(again, story, what)
+    assert again.status()["damaged_store_parts"] == 0, what
+    assert again.stop() == 0
+    assert_stored_once(again.data_dir, SPANS_A_TRACE * len(story.acknowledged), len(story.acknowledged))
+
+
+@pytest.mark.timeout(300)
+def test_a_kill_while_the_oldest_arrivals_are_deleted_keeps_the_newest_whole(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    shim = CallShim(tmp_path / "shim")
+    # The first write of a deletion says what is deleted, those after it are parts without what was deleted.
+    call = Call("write", number=chance.choice((1, 2, 3, 5)), error=0, armed=False, within="/tmp_mut")
+    server = make_server().start()
+    story = Story(server, shim, call)
+    for _ in range(12):
+        data = base64.b64encode(os.urandom(750_000)).decode()
+        server.export(request("old", [span(new_trace_id(), values={"data": data})]))
+    came_s = int(time.time())
+    wait_until(lambda: time.time() >= came_s + 1.1, 10)  # arrivals are deleted by whole seconds
+    story.send(1)
+    story.repeat_unanswered()
+    server.flush()
+    assert server.stop() == 0
+
+    often = [sys.executable, retention_often.__file__]
+    options = ["--max-disk", "10MB"]
+    full = make_server(environment=shim.environment(call, server.data_dir), wrapper=often, options=options)
+    full.launch()
+    wait_until(lambda: not full.is_running(), 120)
+    what = f"seed {SEED}: {call}, at {shim.happened()}"
+    assert shim.happened() is not None, what
+    again = make_server(wrapper=often, options=options).start()
+    ((trace_id, (number, ids)),) = story.acknowledged.items()
+    (summary,) = again.found(attr=f"request.number:{number}")
+    assert (summary["spans"], summary["errors"], summary["has_root"]) == (SPANS_A_TRACE, 1, True), what
+    assert sorted(one.span_id for one in spans_of(again.trace_bytes(trace_id))) == sorted(ids), what
+    assert again.status()["damaged_store_parts"] == 0, what
+    assert again.stop() == 0
