@@ -10,8 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_server.model.otlp_raw import parse_raw
 from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import trace_from_spans
-from clew_server.query.live.seen import SeenTrace
+from clew_server.query.live.seen import SeenTrace, seen_trace
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 from evaluator import NOW
@@ -25,5 +24,5 @@ def seen(requests: Iterable[ExportTraceServiceRequest]) -> dict[str, SeenTrace]:
             for scope in resource.scope_spans:
                 for raw in scope.spans:
                     spans.setdefault(raw[2:18], []).append(StoredSpan(resource.resource, "", scope.scope, "", raw, NOW))
-    traces = ((trace_id, trace_from_spans(of_trace)) for trace_id, of_trace in spans.items())
-    return {trace_id.hex(): SeenTrace(trace, trace_id) for trace_id, trace in traces if len(trace)}
+    traces = ((trace_id, seen_trace(trace_id, of_trace)) for trace_id, of_trace in spans.items())
+    return {trace_id.hex(): trace for trace_id, trace in traces if trace is not None}

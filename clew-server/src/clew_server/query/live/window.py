@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import trace_from_spans
-from clew_server.query.live.seen import SeenTrace
+from clew_server.query.live.seen import SeenTrace, seen_trace
 
 MOST_BYTES: Final = 32 << 20
 MOST_SPANS_OF_A_TRACE: Final = 5_000
@@ -48,8 +47,7 @@ class Entry:
 
     def seen(self) -> SeenTrace | None:
         """The trace as far as it came; None while there are only log records for its spans."""
-        trace = trace_from_spans(self.spans)
-        return SeenTrace(trace, self.trace_id, left_out=self.left_out) if len(trace) else None
+        return seen_trace(self.trace_id, tuple(self.spans), left_out=self.left_out)
 
     def looked_at(self, now_s: float, took_s: float) -> None:
         """All spans so far have been looked at."""
