@@ -355,3 +355,20 @@ def test_a_trace_that_cannot_be_shown_costs_no_other_its_place() -> None:
             tail.close()
 
     in_loop(body)
+
+
+def test_listeners_are_told_of_the_first_traces_while_others_still_wait_to_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        with running() as tail, tail.listening(Asked()) as listener:
+            monkeypatch.setattr(tail._window, "_most_bytes", 1_000)
+            monkeypatch.setattr(tail_module, "_ROUND_S", 0.001)
+            for number in range(1, 21):
+                tail.saw(request(number), 1)
+            got = await taken_until(listener, b"trace 1 1;")
+            while got.count(b";") < 20:
+                got += await taken_until(listener, b";")
+            assert (tail._window.size_bytes <= 1_000, listener.counts.traces) == (True, 20)
+
+    in_loop(body)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Final
 
 from clew_server.errors import BadInput, Unavailable
@@ -31,7 +32,7 @@ MOST_WAITING_BYTES: Final = 32 << 20
 _IN_FULL_BYTES: Final = 8 << 20
 """While more than this waits, only traces with spans that failed are taken."""
 _LOOKS_EVERY_S: Final = 0.1
-_READS_FOR_S: Final = 0.25
+_ROUND_S: Final = 0.25
 _PART_OF_A_PROCESSOR: Final = 0.25
 _SLICE_S: Final = 0.01
 """After so much work the thread rests, so that nothing waits long for the interpreter."""
@@ -155,10 +156,11 @@ class Tail:
             self._stopping.wait(_LOOKS_EVERY_S)
 
     def _round(self) -> None:
-        """Read what came, for a while, and tell of the traces that are due."""
-        until_s = time.monotonic() + _READS_FOR_S
+        """Read what came and tell of the traces that are due, for a while: those who listen shall not wait for all of it."""
+        until_s = time.monotonic() + _ROUND_S
         unread_spans = 0
-        while self._requests and time.monotonic() < until_s:
+        # What is there must be looked at before more is taken in; meanwhile requests wait, and are bounded there.
+        while self._requests and not self._window.is_full and time.monotonic() < until_s:
             waiting_bytes = self._came_bytes - self._read_bytes
             request, _ = self._requests.popleft()
             unread_spans += self._read(request, time.monotonic(), failed_only=waiting_bytes > _IN_FULL_BYTES)
@@ -166,9 +168,12 @@ class Tail:
             self._pace()
         listeners = self._listeners
         now_s = time.monotonic()
-        for entry in (*self._window.overdue(), *self._window.due(now_s)):
+        until_s = now_s + _ROUND_S
+        for entry in chain(self._window.overdue(), self._window.due(now_s)):
             self._look_at(entry, listeners)
             self._pace()
+            if time.monotonic() > until_s:
+                break
         self._window.forget(now_s)
         lost_spans = self._lost_spans - self._told_lost_spans
         self._told_lost_spans += lost_spans

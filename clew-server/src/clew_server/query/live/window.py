@@ -68,6 +68,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is more than may be kept, which `overdue` ends."""
+        return self.size_bytes > self._most_bytes
+
     def add(self, trace_id: bytes, span: StoredSpan, now_s: float) -> None:
         """A span that arrived."""
         entry = self._entries.get(trace_id)
