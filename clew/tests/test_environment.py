@@ -189,7 +189,9 @@ TOUCH_THE_ENVIRONMENT = {
     "startup.py": "runs in every process before anything may be imported",
     "_startup/sitecustomize.py": "runs in every process before anything may be imported",
     "guard.py": "is imported by what runs in every process",
+    "cli.py": "is asked by a shell that completes a command line, in argcomplete's variables",
     "testing/kits/doubles.py": "hides pytest's own variable",
+    "testing/kits/sameness.py": "hides pytest's own variable",
 }
 
 

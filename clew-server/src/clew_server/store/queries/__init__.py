@@ -70,6 +70,8 @@ NAMES: Final = (
     "repeated_failures",
     "spans_by_id",
     "traces_known",
+    "similar_beginnings",
+    "similar_halves",
     "fragments",
     "table_ids",
     "probe",
