@@ -229,7 +229,7 @@ class Command:
                 [*clew_command(), "tail", *words, "--server", server.http],
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+                env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "200"},
             )
 
     @property
