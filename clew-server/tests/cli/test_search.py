@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import io
+import re
+from pathlib import Path
+
 import pytest
 
+from clew_server.cli._rows import CsvRows, line_of
+from clew_server.cli._text import width_of
 from clew_server.cli.search import query_text
 
 
@@ -16,3 +22,20 @@ from clew_server.cli.search import query_text
 )
 def test_quotes_that_the_shell_took_are_given_back(words: list[str], text: str) -> None:
     assert query_text(words) == text
+
+
+def test_csv_has_the_columns_that_the_search_page_gives() -> None:
+    page = Path(__file__).parents[3] / "web" / "src" / "model" / "rowsFile.ts"
+    found = re.search(r"^const HEAD = \[(.*?)\]", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    out = io.StringIO()
+    CsvRows(out, ["=key", "b"])
+    assert out.getvalue().strip().split(",") == [*re.findall(r"'(\w+)'", found[1]), "'=key", "b"]
+
+
+@pytest.mark.parametrize("width", [None, 10, 60, 90])
+def test_a_line_is_as_wide_as_the_terminal_in_any_script(width: int | None) -> None:
+    trace = {"trace_id": "a" * 32, "start_unix_nano": "1", "duration_ns": "1000", "spans": 1}
+    line = line_of({**trace, "root_service": "日本", "root_name": "支払い" * 9}, 0, "", width)
+    assert line.startswith("a" * 32)
+    assert width is None or width_of(line) <= max(width, 33)

@@ -11,6 +11,7 @@ import pytest
 
 from clew_server.cli import tail
 from clew_server.cli._client import Client
+from clew_server.cli._text import width_of
 
 TRACE: dict[str, Any] = {
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -116,7 +117,7 @@ def test_names_from_outside_move_no_cursor_and_lines_end_at_the_edge(
     (line,) = capsys.readouterr().out.splitlines()
     assert "\x1b" not in line
     assert line.endswith("…")
-    assert tail.width_of(line) <= 120
+    assert width_of(line) <= 120
 
 
 def test_failed_lines_are_red_on_a_terminal_only(

@@ -170,7 +170,6 @@ function Results({
     queryKey: ['points', { q, from, to }],
     queryFn: ({ signal }) => api.points({ q, from, to }, signal),
     enabled: isCounted && state.view === 'points',
-    placeholderData: keepPreviousData,
   })
   const versions = useQuery({
     queryKey: ['versions', { from, to }],
@@ -224,6 +223,7 @@ function Results({
             isSelectionCounted={!matches.isPlaceholderData}
             state={state}
             points={points.data}
+            pointsProblem={points.error}
             versions={versions.data?.versions ?? NO_VERSIONS}
             onTrace={(traceId) => navigate(`/trace/${traceId}`)}
             onSelect={select}

@@ -22,8 +22,10 @@ interface Props {
   /** Whether it says how many of the selection there are. */
   isSelectionCounted: boolean
   state: SearchState
-  /** Undefined while they are fetched, or where they are not asked for. */
+  /** Undefined while they are fetched, or where they are not asked for: then cells are shown. */
   points: Points | undefined
+  /** Why there are no points; null while there is no reason. */
+  pointsProblem: Error | null
   versions: readonly Version[]
   onSelect: (selection: Selection | null) => void
   onZoom: () => void
@@ -41,6 +43,7 @@ export function AllMatches({
   isSelectionCounted,
   state,
   points,
+  pointsProblem,
   versions,
   ...on
 }: Props) {
@@ -65,7 +68,13 @@ export function AllMatches({
       <div className="counts">
         {summary === undefined ? null : <Counts summary={summary} />}
         <span className="counts-end">
-          {single === null ? <HeatLegend heat={heat} /> : <PointsLegend points={points!} summary={summary} />}
+          {state.view === 'points' && pointsProblem !== null ? (
+            <span className="points-legend">No single traces: {pointsProblem.message}</span>
+          ) : single === null ? (
+            <HeatLegend heat={heat} />
+          ) : (
+            <PointsLegend points={points!} summary={summary} />
+          )}
           {isTable ? null : (
             <Segments
               label="Matches as"

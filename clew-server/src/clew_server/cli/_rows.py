@@ -1,4 +1,4 @@
-"""Listed traces with what else is known of each, as objects and as CSV: the same as the search page gives."""
+"""Listed traces as lines for people; with what else is known of each as objects and as CSV, the same as the search page gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TextIO
 
 from clew_server.cli._client import Client
-from clew_server.cli._text import iso_time
+from clew_server.cli._text import clean, fitted, iso_time, time_text, width_of
+from clew_server.model.words import duration_text
 
 _AT_ONCE: Final = 50
 """Traces that the server tells about in one answer."""
@@ -30,6 +31,22 @@ _HEAD: Final = (
 )
 _FORMULA: Final = re.compile(r"[=+\-@\t\r]")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
+
+
+def line_of(trace: dict[str, Any], failed: int, more: str, width: int | None) -> str:
+    """A row for people: how many of its spans `failed`, and `more` behind the name of its root. The trace id is always whole."""
+    outcome = f"✖ {failed} failed" if failed else "✓"
+    spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
+    return cut(
+        f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}"
+        f"  {outcome:<11} {spans:>10}  {clean(trace['root_service'])} {clean(trace['root_name'])}{more}",
+        width,
+    )
+
+
+def cut(line: str, width: int | None) -> str:
+    """The line in at most so many columns of the terminal, not less than a trace id takes; whole without a width."""
+    return line if width is None or width_of(line) <= width else fitted(line, max(width, 33)).rstrip()
 
 
 def described(client: Client, traces: Sequence[dict[str, Any]], columns: Sequence[str]) -> Iterable[dict[str, Any]]:

@@ -11,10 +11,9 @@ from clew.cli import Command
 from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._completing import complete_key, complete_query, completed_by
-from clew_server.cli._rows import CsvRows, described
-from clew_server.cli._text import clean, time_text
+from clew_server.cli._rows import CsvRows, cut, described, line_of
+from clew_server.cli._text import clean
 from clew_server.model.search import SORTS
-from clew_server.model.words import duration_text
 
 _PAGE = 1000
 # A shell takes the quotes off name="GET /cart"; so a value with spaces that does not look like several conditions gets them back.
@@ -95,9 +94,11 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
             if rows is not None:
                 rows.write(trace)
             else:
-                print(json_line(trace) if arguments.json else _line(trace, width))
+                print(
+                    json_line(trace) if arguments.json else line_of(trace, trace["errors"], _root_missing(trace), width)
+                )
                 for key in () if arguments.json else arguments.columns:
-                    print(_cut(f"    {clean(key)}: {clean(', '.join(trace['values'][key]) or '-')}", width))
+                    print(cut(f"    {clean(key)}: {clean(', '.join(trace['values'][key]) or '-')}", width))
         printed += len(page["traces"])
         left -= len(page["traces"])
         if not page["complete"]:
@@ -112,19 +113,8 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
     return FOUND if printed else NOT_FOUND
 
 
-def _line(trace: dict[str, Any], width: int | None) -> str:
-    """A row for people, cut at the terminal's edge; the trace id is always whole."""
-    failed = f"✖ {trace['errors']} failed" if trace["errors"] else "✓"
-    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}" + (
-        "" if trace["has_root"] else " (root not received)"
-    )
-    spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
-    line = f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}  {failed:<11} {spans:>10}  {root}"
-    return _cut(line, width)
-
-
-def _cut(line: str, width: int | None) -> str:
-    return line if width is None or len(line) <= width else line[: max(width, 33) - 1] + "…"
+def _root_missing(trace: dict[str, Any]) -> str:
+    return "" if trace["has_root"] else " (root not received)"
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -25,9 +25,9 @@ from clew_server.cli._client import (
     run_reading,
 )
 from clew_server.cli._completing import complete_query, completed_by
-from clew_server.cli._text import clean, fitted, time_text, width_of
+from clew_server.cli._rows import line_of
+from clew_server.cli._text import clean
 from clew_server.cli.search import query_text
-from clew_server.model.words import duration_text
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
@@ -177,19 +177,12 @@ def _events(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _line(trace: dict[str, Any], width: int | None) -> str:
-    """A row for people, cut at the terminal's edge; the trace id is always whole."""
-    failed = f"✖ {trace['failed_spans']} failed" if trace["failed_spans"] else "✓"
-    spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
-    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}"
     origin = trace["answer"]["origin"]
-    if origin is not None:
-        reason = " ".join(filter(None, (origin["type"], origin["message"])))
-        root += f"  ✖ {clean(origin['service'])} · {clean(origin['operation'])} {clean(reason)}".rstrip()
-    line = (
-        f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}"
-        f"  {failed:<11} {spans:>10}  {root}"
-    )
-    return line if width is None or width_of(line) <= width else fitted(line, max(width, 33)).rstrip()
+    if origin is None:
+        return line_of(trace, trace["failed_spans"], "", width)
+    reason = " ".join(filter(None, (origin["type"], origin["message"])))
+    began = f"  ✖ {clean(origin['service'])} · {clean(origin['operation'])} {clean(reason)}".rstrip()
+    return line_of(trace, trace["failed_spans"], began, width)
 
 
 def _run(arguments: argparse.Namespace) -> int:

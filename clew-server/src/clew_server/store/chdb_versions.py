@@ -29,4 +29,7 @@ class ChdbVersions:
             rows = question.rows("versions", {**bound, "limit": str(_NAMES)})
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        return Names([Version(service, version, int(first)) for service, version, first in rows], question.missing())
+        found = [Version(service, version, int(first)) for service, version, first in rows]
+        reasons = [f"the {_NAMES:,} that came up last"] if len(found) == _NAMES else []
+        reasons += [missing] if (missing := question.missing()) else []
+        return Names(found, "; ".join(reasons) or None)

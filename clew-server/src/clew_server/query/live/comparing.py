@@ -127,14 +127,8 @@ def _ordered(compare: Callable[[Any, Any], bool], limit: Decimal | None) -> Call
 
 def _expression(value: Value) -> Callable[[str], bool]:
     """RE2 and not Python's `re`, for which there are expressions that take for ever, with the whole process waiting."""
-    try:
-        import re2
-    except ImportError:
-        raise BadInput(
-            "Without the package google-re2 the server cannot look for expressions in what arrives; install it, or use * in a value.",
-            code="bad_query",
-            position=value.position,
-        ) from None
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     try:
