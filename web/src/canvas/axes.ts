@@ -1,5 +1,5 @@
 /** The axes of the heatmap: round times of the day in the reader's zone, and 1, 3, 10, 30 … of a length. */
-import { formatDuration, type Zone } from '../model/format'
+import { formatCount, formatDuration, type Zone } from '../model/format'
 
 export interface AxisTick {
   /** From 0 at the beginning of the axis to 1 at its end. */
@@ -80,9 +80,13 @@ export function lengthTicks(fromNs: number, toNs: number, most: number): AxisTic
   for (let power = Math.floor(low); power <= high; power += stride) {
     for (const factor of factors) {
       const at = (Math.log10(factor) + power - low) / (high - low)
-      if (at >= 0 && at <= 1)
-        ticks.push({ at, label: formatDuration(factor * 10 ** power).replace(/\.0+(?= )/, '') })
+      if (at >= 0 && at <= 1) ticks.push({ at, label: lengthLabel(factor * 10 ** power) })
     }
   }
   return ticks
+}
+
+/** `1,000 s`, not `16 m 40 s`: as short and as round as the others. */
+function lengthLabel(ns: number): string {
+  return ns >= 60e9 ? `${formatCount(ns / 1e9)} s` : formatDuration(ns).replace(/\.0+(?= )/, '')
 }

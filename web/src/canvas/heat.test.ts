@@ -36,5 +36,6 @@ it('writes round times of the day', () => {
 it('writes round lengths, fewer where there is less room', () => {
   const labels = lengthTicks(3e6, 3e9, 8).map(({ label }) => label)
   expect(labels).toEqual(['3 ms', '10 ms', '30 ms', '100 ms', '300 ms', '1 s', '3 s'])
+  expect(lengthTicks(1e9, 1e12, 5).map(({ label }) => label)).toEqual(['1 s', '10 s', '100 s', '1,000 s'])
   expect(lengthTicks(1e3, 1e12, 5).length).toBeLessThanOrEqual(5)
 })
