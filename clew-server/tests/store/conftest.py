@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import struct
 import time
@@ -67,6 +66,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]
     under_test.store.open()
     # Answers may take as long as a busy machine needs: what is asked is whether they are right. What stops them has tests of its own.
     reader: Any = under_test.store.reader
-    reader.question = functools.partial(reader.question, seconds=300.0)
+    question = reader.question
+    reader.question = lambda seconds=0.0: question(max(300.0, seconds))
     yield under_test
     under_test.store.close()
