@@ -73,8 +73,9 @@ def test_what_is_there_and_what_is_added_is_read_once(stand: ReceiverStand, fold
     append(folder / "spring-mvc-stat.log", lines(5))
     append(folder / "okhttp-digest.log.gz", lines(6))
     has(stand, 1, 2, 3, 4)
-    found = stand.state.as_dict()
-    assert (found["files"], found["spans"], found["last_error"]) == (2, 4, None)
+    # Counted after the log has them.
+    stand.wait_until(lambda: (stand.state.files, stand.state.spans) == (2, 4), "two files and four spans are counted")
+    assert stand.state.last_error is None
 
 
 def test_a_folder_that_comes_later_is_followed(tmp_path: Path) -> None:
