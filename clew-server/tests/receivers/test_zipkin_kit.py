@@ -13,7 +13,7 @@ from py_zipkin import Encoding
 from py_zipkin.zipkin import zipkin_span
 
 from clew_server.receivers.zipkin.decoder import REPORT, V1_PATH, V2_PATH
-from clew_server.receivers.zipkin.receiver import ZIPKIN, ZIPKIN_GRPC
+from clew_server.receivers.zipkin.receiver import ZIPKIN
 from clew_server.testing import ReceiverKit, ReceiverStand, SentSpan
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
@@ -54,15 +54,15 @@ class TestV2Protobuf(ReceiverKit):
         return to_proto(*map(v2, spans))
 
 
-class TestGrpc(ReceiverKit):
-    spec, path = ZIPKIN_GRPC, REPORT
+class TestGrpcBesideHttp(ReceiverKit):
+    spec, path, over = ZIPKIN, REPORT, "grpc"
 
     def encode(self, spans: Sequence[SentSpan]) -> bytes:
         return to_proto(*map(v2, spans))
 
 
 def test_spans_of_py_zipkin_reported_over_grpc_are_kept(tmp_path: Path) -> None:
-    with ReceiverStand(ZIPKIN_GRPC, tmp_path) as stand:
+    with ReceiverStand(ZIPKIN, tmp_path) as stand:
         host, port = stand.address
         with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
             report = channel.unary_unary(REPORT)
@@ -81,6 +81,7 @@ def test_spans_of_py_zipkin_reported_over_grpc_are_kept(tmp_path: Path) -> None:
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "Zipkin spans in protobuf" in refused.value.details()
             assert stand.state.spans == 2
+            assert stand.state.refused_requests == 1
 
 
 class TestV1Json(ReceiverKit):

@@ -11,8 +11,7 @@ interface ReceiverInfo {
 const TITLES: Record<string, [title: string, note: string]> = {
   'otlp-grpc': ['OpenTelemetry', 'every SDK, the Collector'],
   'otlp-http': ['OpenTelemetry', 'protobuf or JSON'],
-  zipkin: ['Zipkin', 'v1, v2, any encoding'],
-  'zipkin-grpc': ['Zipkin', 'SpanService'],
+  zipkin: ['Zipkin', 'v1, v2, any encoding, SpanService'],
   'jaeger-http': ['Jaeger', 'thrift'],
   'jaeger-grpc': ['Jaeger', 'protobuf'],
   'jaeger-compact': ['Jaeger agent', 'compact'],

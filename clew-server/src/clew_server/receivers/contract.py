@@ -287,6 +287,8 @@ class ReceiverSpec:
     """A sentence for a sender that asks for a path that this protocol has and clew does not take."""
     repair: Callable[[bytes], bytes] = _as_it_came
     """Over HTTP: makes a request of the first bytes of one, for clients that do not write HTTP as it is."""
+    grpc: ReceiverSpec | None = None
+    """Over HTTP: what the same port takes over gRPC; of that spec the name and the port are not used."""
 
     @property
     def system(self) -> str:

@@ -65,11 +65,13 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         token: str | None = None,
         other: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({}),
         remembered: Remembered | None = None,
+        client: Callable[[str], str] | None = None,
     ) -> None:
         """With a `token`, every call needs `authorization: Bearer <token>`. An IPv6 host comes without brackets.
 
         `other`: functions for methods that carry no spans, from request to response; quick, called in the event loop. They may
         raise BadInput. `remembered`: where what agents say of themselves is kept, for a spec that has something to remember.
+        `client`: for a server behind another port, of which the state's address is: who is behind a peer, `host:port`.
         """
         self._spec = spec
         self._intake = intake
@@ -77,6 +79,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         self._wanted = f"Bearer {token}".encode() if token is not None else None
         self._other = other
         self._remembered = remembered
+        self._client = client
         self._known = NOTHING_KNOWN if remembered is None else remembered.facts(spec.system)
         self._decoding = Decoding(spec)
         self._server: grpc.aio.Server | None = None
@@ -104,7 +107,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
                 ("grpc.http2.min_ping_interval_without_data_ms", _CLIENT_PING_MS),
             ],
         )
-        self.state.address = f"{host}:{port}"
+        if self._client is None:
+            self.state.address = f"{host}:{port}"
         return port
 
     async def stop(self, grace_s: float = 2.0) -> None:
@@ -157,7 +161,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
     async def _greet(self, context: _Context) -> dict[str, str]:
         """The headers of a call that may be made."""
-        self.state.saw(_peer(context.peer()), time.time_ns())
+        peer = _peer(context.peer())
+        self.state.saw(peer if self._client is None else self._client(peer), time.time_ns())
         headers = {
             key: value if isinstance(value, str) else value.decode("latin-1")
             for key, value in context.invocation_metadata() or ()

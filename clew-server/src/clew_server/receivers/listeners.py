@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from clew_server.receivers.http import HttpReceiver, head_of
 from clew_server.receivers.tailing import FileReceiver
 from clew_server.receivers.tcp import TcpReceiver
 from clew_server.receivers.udp import UdpReceiver
+from clew_server.sockets.http2 import Relays
 from clew_server.sockets.listening import CannotListen, PortTaken, listen, receive, with_port
 from clew_server.sockets.server import serve
 
@@ -154,6 +156,7 @@ class _Http:
         self._listener: socket.socket | None = None
         self._stop: Callable[[], Awaitable[None]] | None = None
         self._receiver: HttpReceiver | None = None
+        self._grpc: _GrpcBehind | None = None
 
     def bind(self) -> None:
         self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
@@ -178,22 +181,70 @@ class _Http:
             token_of=_token_of(self._spec),
         )
         limits = self._spec.limits
+        if self._spec.grpc is not None:
+            self._grpc = _GrpcBehind(self._spec.grpc, intake, self._state, token=token, remembered=remembered)
         self._stop = await serve(
             app,
             self._listener,
             connections=limits.connections,
             keep_alive_s=limits.idle_s,
             repair=self._spec.repair,
+            http2=None if self._grpc is None else self._grpc.relays,
         )
 
     async def stop(self) -> None:
         if self._stop is not None and self._receiver is not None:
             await self._stop()
+            if self._grpc is not None:
+                await self._grpc.stop()
             self._receiver.close()
 
     def close(self) -> None:
         if self._listener is not None:
             self._listener.close()
+
+
+class _GrpcBehind:
+    """A gRPC server on a port of loopback that nobody is told, for what comes over HTTP/2 to an HTTP receiver's port. It starts
+    with the first such connection: most ports never have one."""
+
+    def __init__(
+        self,
+        spec: ReceiverSpec,
+        intake: Intake,
+        state: ReceiverState,
+        *,
+        token: str | None,
+        remembered: Remembered | None,
+    ) -> None:
+        self.relays = Relays(self._address, most=spec.limits.connections // _PART_FOR_HTTP2)
+        self._receiver = GrpcReceiver(
+            spec,
+            intake,
+            state,
+            host=_LOOPBACK,
+            port=0,
+            token=token,
+            remembered=remembered,
+            client=self.relays.client,
+        )
+        self._port = 0
+        self._starting = asyncio.Lock()
+
+    async def _address(self) -> tuple[str, int]:
+        async with self._starting:
+            self._port = self._port or await self._receiver.start()
+        return _LOOPBACK, self._port
+
+    async def stop(self) -> None:
+        async with self._starting:
+            await self._receiver.stop()
+        self.relays.close()
+
+
+_LOOPBACK = "127.0.0.1"
+_PART_FOR_HTTP2 = 4
+"""A connection that is handed on has three descriptors."""
 
 
 def _refusal_body(spec: ReceiverSpec) -> RefusalBody:

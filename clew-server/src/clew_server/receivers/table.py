@@ -37,7 +37,6 @@ RECEIVERS = (
     Line("otlp-grpc", "grpc", 4317, "otlp_receivers:OTLP_GRPC", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}", "--otlp-grpc-port"),
     Line("otlp-http", "http", 4318, "otlp_receivers:OTLP_HTTP", "OTEL_EXPORTER_OTLP_ENDPOINT={address}", "--otlp-http-port"),
     Line("zipkin", "http", 9411, "zipkin.receiver:ZIPKIN", "OTEL_EXPORTER_ZIPKIN_ENDPOINT={address}/api/v2/spans"),
-    Line("zipkin-grpc", "grpc", 9412, "zipkin.receiver:ZIPKIN_GRPC", "zipkin.proto3.SpanService/Report at {address}"),
     Line("jaeger-compact", "udp", 6831, "jaeger.specs:COMPACT", "JAEGER_AGENT_HOST={host} JAEGER_AGENT_PORT={port}"),
     Line("jaeger-binary", "udp", 6832, "jaeger.specs:BINARY", "JAEGER_AGENT_HOST={host} JAEGER_AGENT_PORT={port} (Node)"),
     Line("jaeger-http", "http", 14268, "jaeger.specs:HTTP", "JAEGER_ENDPOINT={address}/api/traces"),

@@ -9,6 +9,8 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from clew_server.sockets.http2 import PREFACE, Relays
+
 MAX_HEAD_BYTES = 32 << 10
 """Request line and headers together, also what chunked bodies carry beside their bytes (sizes, extensions, trailers)."""
 MAX_HEADERS = 100
@@ -40,6 +42,8 @@ class HttpProtocol(HttpToolsProtocol):
     flow: FlowControl
     repair: Callable[[bytes], bytes] | None = None
     """As `HttpServer` says."""
+    http2: Relays | None = None
+    """Who takes a connection that turns out to be HTTP/2; None once it is known that it is not."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,10 +61,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._answered_early_s: float | None = None
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
+        self._begun = b""
 
     # What arrives
 
     def data_received(self, data: bytes) -> None:
+        if self.http2 is not None:
+            data = self._without_http2(data, self.http2)
+            if not data:
+                return
         if self.repair is not None and not self._in_message:
             data = self.repair(data)
         self._received += len(data)
@@ -73,6 +82,18 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(b"431 Request Header Fields Too Large", _TOO_MUCH_HEAD)
+
+    def _without_http2(self, data: bytes, relays: Relays) -> bytes:
+        """The first bytes of a connection, once there are so many that they are known to be a request of HTTP/1.1."""
+        begun = self._begun + data
+        if not PREFACE.startswith(begun[: len(PREFACE)]):
+            self.http2, self._begun = None, b""
+            return begun
+        self._begun = begun
+        if len(begun) >= len(PREFACE):
+            self.connections.discard(self)
+            relays.take(self.transport, begun)
+        return b""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from clew_server.sockets.accept import Acceptor
+from clew_server.sockets.http2 import Relays
 from clew_server.sockets.protocol import KEEP_ALIVE_S, HttpProtocol
 
 _SWEEP_EVERY_S = 1.0
@@ -25,6 +26,7 @@ class HttpServer(uvicorn.Server):
 
     `connections`: how many may be open at once; beyond it, those at rest for longest give way, else a new one gets a 503.
     `repair`: what the first bytes of a request are turned into before they are read, for clients that do not write HTTP.
+    `http2`: who takes connections that begin as HTTP/2's do; they count as connections too.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class HttpServer(uvicorn.Server):
         connections: int | None = None,
         keep_alive_s: float = KEEP_ALIVE_S,
         repair: Callable[[bytes], bytes] | None = None,
+        http2: Relays | None = None,
     ) -> None:
         self._connections = connections
         self._repair = repair
+        self._http2 = http2
         self._leaving = 0
         self._should_exit = False
         self._ending = asyncio.Event()
@@ -79,6 +83,7 @@ class HttpServer(uvicorn.Server):
         def make_protocol() -> asyncio.Protocol:
             protocol = HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
             protocol.repair = self._repair
+            protocol.http2 = self._http2
             return protocol
 
         acceptors = [Acceptor(listener, make_protocol, has_room=self._has_room) for listener in sockets or ()]
@@ -90,7 +95,7 @@ class HttpServer(uvicorn.Server):
     def _has_room(self, connecting: int) -> bool:
         """Whether one more connection may be open. At the limit, a part of those at rest is closed at once."""
         limit = self._connections
-        total = len(self.server_state.connections) + connecting
+        total = len(self.server_state.connections) + connecting + (len(self._http2) if self._http2 is not None else 0)
         if limit is None or total < limit:
             self._leaving = 0
             return True
@@ -155,9 +160,10 @@ async def serve(
     connections: int | None = None,
     keep_alive_s: float = KEEP_ALIVE_S,
     repair: Callable[[bytes], bytes] | None = None,
+    http2: Relays | None = None,
 ) -> Callable[[], Awaitable[None]]:
     """Serve `app` on a listening socket; return, when it accepts connections, the function that stops it."""
-    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s, repair=repair)
+    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s, repair=repair, http2=http2)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

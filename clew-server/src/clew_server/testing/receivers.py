@@ -14,7 +14,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.errors import BadInput
-from clew_server.receivers.contract import PROTOBUF, Head, OtlpBatch, ReceiverSpec
+from clew_server.receivers.contract import PROTOBUF, Head, OtlpBatch, ReceiverSpec, Transport
 from clew_server.testing.stand import ReceiverStand, StoredAs
 
 _TIMEOUT_S = 30.0
@@ -50,6 +50,8 @@ class ReceiverKit:
 
     #: The receiver.
     spec: ClassVar[ReceiverSpec]
+    #: How the kit sends, where that is another way than the spec's: over gRPC to an HTTP port that takes both.
+    over: ClassVar[Transport | None] = None
     #: HTTP path or gRPC method to which `encode`'s bytes go; empty over UDP.
     path: ClassVar[str] = ""
     #: Over HTTP.
@@ -174,7 +176,7 @@ class ReceiverKit:
 
     def _send_raw(self, stand: ReceiverStand, body: bytes, chance: random.Random) -> bool:
         """Send once; whether it was acknowledged (over UDP: always). A refusal that is no refusal of the protocol fails."""
-        match self.spec.transport:
+        match self.over or self.spec.transport:
             case "http":
                 status = self._post(stand.address, body, chance)
                 assert status in (self.accepted_status, 400, 413, 415, 429, 503, _NO_ANSWER), status

@@ -50,7 +50,6 @@ HEADS: Final[dict[str, dict[str, Head]]] = {
         "v1-json": Head(path=V1_PATH, content_type=JSON),
         "v1-thrift": Head(path=V1_PATH, content_type="application/x-thrift"),
     },
-    "zipkin-grpc": {},  # the same decoder, and the same message
     "jaeger-http": {"": Head(content_type="application/x-thrift")},
     "jaeger-sampling": {},  # takes no spans
     "cat-router": {},  # likewise

@@ -1,4 +1,4 @@
-"""The Zipkin receivers: the collector's paths on Zipkin's port, and its method over gRPC on a port of its own. No I/O."""
+"""The Zipkin receiver: the collector's paths, and beside them its method over gRPC, on Zipkin's port. No I/O."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def _is_quick(body: bytes, head: Head) -> bool:
     return is_sparse(body)
 
 
+_GRPC: Final = ReceiverSpec(
+    name="zipkin",
+    transport="grpc",
+    default_port=9411,
+    decode=decode,
+    paths=(REPORT,),
+    is_quick=_is_quick,
+)
+
 ZIPKIN: Final = ReceiverSpec(
     name="zipkin",
     transport="http",
@@ -32,13 +41,5 @@ ZIPKIN: Final = ReceiverSpec(
     paths=(V2_PATH, V1_PATH),
     shares_paths=True,  # GET /api/v2/spans asks for names
     is_quick=_is_quick,
-)
-
-ZIPKIN_GRPC: Final = ReceiverSpec(
-    name="zipkin-grpc",
-    transport="grpc",
-    default_port=9412,
-    decode=decode,
-    paths=(REPORT,),
-    is_quick=_is_quick,
+    grpc=_GRPC,
 )
