@@ -24,6 +24,7 @@ RECEIVER = ReceiverStatus(
     dropped_datagrams=4,
     files=7,
     dropped={"jvm_metrics": 5, "log": 6},
+    unnamed_spans=8,
     last_error=None,
     last_client="127.0.0.1:5",
     last_seen_unix_nano=1_795_000_000_000_000_001,
@@ -70,6 +71,7 @@ def test_every_number_of_the_status_is_a_metric() -> None:
             assert metrics[f"clew_{metric.name}{suffix}"] == value
     assert metrics['clew_receiver_spans_total{receiver="zipkin"}'] == 2
     assert metrics['clew_receiver_dropped_datagrams_total{receiver="zipkin"}'] == 4
+    assert metrics['clew_receiver_unnamed_spans_total{receiver="zipkin"}'] == 8
     assert metrics['clew_receiver_files{receiver="zipkin"}'] == 7
     assert metrics['clew_receiver_dropped_total{kind="log",receiver="zipkin"}'] == 6
     numbers = {one.name for one in dataclasses.fields(Status) if one.type == "int"} - {"started_unix_nano"}

@@ -43,6 +43,10 @@ class ReceiverStatus:
     dropped: Mapping[str, int] = _counter(
         "What was well formed, acknowledged and not kept, by receiver and kind", "receiver,kind"
     )
+    unnamed_spans: int = _counter(
+        "Spans that refer by number to names their agent had not said, so that search does not find them by these",
+        "receiver",
+    )
     last_error: str | None
     last_client: str | None
     last_seen_unix_nano: int | None

@@ -26,11 +26,11 @@ class Answering:
 OPEN = {
     "name": "zipkin", "transport": "http", "address": "http://127.0.0.1:9411", "state": "open", "option": "--receive zipkin",
     "point_at": "http://127.0.0.1:9411/api/v2/spans", "connections": 1, "spans": 12, "refused_requests": 3,
-    "dropped_datagrams": 0, "files": 0, "dropped": {"log": 2, "jvm_metrics": 70}, "last_error": "not JSON\x1b[2J", "last_client": "127.0.0.1:5", "last_seen_unix_nano": "1795000000000000001",
+    "dropped_datagrams": 0, "files": 0, "dropped": {"log": 2, "jvm_metrics": 70}, "unnamed_spans": 9, "last_error": "not JSON\x1b[2J", "last_client": "127.0.0.1:5", "last_seen_unix_nano": "1795000000000000001",
 }  # fmt: skip
 OFF = OPEN | {
     "name": "cat", "address": "", "state": "off", "option": "--receive cat", "point_at": "", "spans": 0, "refused_requests": 0,
-    "dropped": {}, "last_error": None, "last_client": None, "last_seen_unix_nano": None,
+    "dropped": {}, "unnamed_spans": 0, "last_error": None, "last_client": None, "last_seen_unix_nano": None,
 }  # fmt: skip
 
 
@@ -55,6 +55,8 @@ def test_each_receiver_is_a_line_and_says_how_to_send_to_it_or_how_to_open_it(
     text = "\n".join(lines)
     assert "zipkin: not JSON\N{REPLACEMENT CHARACTER}[2J" in text
     assert "zipkin: 70 jvm_metrics, 2 log" in text
+    assert "zipkin: 9\n" in text
+    assert "cat: 0" not in text
     assert "zipkin: http://127.0.0.1:9411/api/v2/spans" in text
     assert "cat: not open; --receive cat opens it" in text
 

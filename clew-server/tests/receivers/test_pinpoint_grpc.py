@@ -77,6 +77,7 @@ def test_names_that_come_a_moment_after_their_span_are_its_names_for_search_too(
         metadata.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(5, "b.B.n()"))
         sent.result(30)
     assert [one.name for one in stand.logged()] == ["A.m", "B.n"]
+    assert stand.state.unnamed == 0
 
 
 def test_an_agent_that_does_not_say_its_names_is_waited_for_once(stand: ReceiverStand) -> None:
@@ -86,6 +87,7 @@ def test_an_agent_that_does_not_say_its_names_is_waited_for_once(stand: Receiver
         assert list(agent.stream(specs.SEND_SPAN, iter(messages))) == [b""]
     assert time.monotonic() - began_s < 20, "39 waits of a second each would take longer"
     assert len(stand.logged()) == 39
+    assert stand.state.as_dict()["unnamed_spans"] == 39
 
 
 def test_what_an_agent_said_is_known_after_a_restart(stand: ReceiverStand) -> None:

@@ -29,6 +29,7 @@ export interface Receiver {
   dropped_datagrams: number
   files: number
   dropped: Record<string, number>
+  unnamed_spans: number
   last_error: string | null
   last_client: string | null
   last_seen_unix_nano: string | null

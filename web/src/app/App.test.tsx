@@ -44,6 +44,7 @@ const STATUS: Status = {
       dropped_datagrams: 0,
       files: 0,
       dropped: {},
+      unnamed_spans: 0,
       last_error: null,
       last_client: null,
       last_seen_unix_nano: null,

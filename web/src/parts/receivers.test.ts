@@ -15,6 +15,7 @@ const RECEIVER: Receiver = {
   dropped_datagrams: 0,
   files: 0,
   dropped: {},
+  unnamed_spans: 0,
   last_error: null,
   last_client: null,
   last_seen_unix_nano: null,
@@ -29,6 +30,9 @@ it('says what a receiver takes until something came, then what came and what was
   ).toMatch(/^1.?200 spans, 2 requests refused, 1 datagram lost$/)
   expect(receiverNote({ ...RECEIVER, dropped: { log: 1, jvm_metrics: 4 } }, '')).toBe(
     '5 other messages counted, not kept',
+  )
+  expect(receiverNote({ ...RECEIVER, spans: 3, unnamed_spans: 2 }, '')).toBe(
+    '3 spans, 2 spans before their names',
   )
 })
 

@@ -58,5 +58,6 @@ export function receiverNote(receiver: Receiver, note: string): string {
   if (receiver.dropped_datagrams > 0) parts.push(`${plural(receiver.dropped_datagrams, 'datagram')} lost`)
   const notKept = Object.values(receiver.dropped).reduce((sum, count) => sum + count, 0)
   if (notKept > 0) parts.push(`${plural(notKept, 'other message')} counted, not kept`)
+  if (receiver.unnamed_spans > 0) parts.push(`${plural(receiver.unnamed_spans, 'span')} before their names`)
   return parts.join(', ') || note
 }

@@ -38,6 +38,13 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
         print("\nacknowledged, counted and not kept")
         for name, kinds in not_kept:
             print(f"  {clean(name)}: {', '.join(f'{count} {clean(kind)}' for kind, count in sorted(kinds.items()))}")
+    unnamed = [(one["name"], one["unnamed_spans"]) for one in receivers if one.get("unnamed_spans")]
+    if unnamed:
+        print(
+            "\nspans that came before the names to which they refer; a trace shows the names, search finds them by pinpoint.unresolved"
+        )
+        for name, count in unnamed:
+            print(f"  {clean(name)}: {count}")
     errors = [(one["name"], one["last_error"]) for one in receivers if one["last_error"]]
     if errors:
         print("\nlast errors")

@@ -86,6 +86,7 @@ def joined(batches: Sequence[OtlpBatch]) -> OtlpBatch:
         dict(rejected),
         sum(batch.fragments for batch in batches),
         dict(dropped),
+        unnamed=sum(batch.unnamed for batch in batches),
     )
 
 

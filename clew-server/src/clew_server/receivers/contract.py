@@ -41,6 +41,8 @@ class OtlpBatch(NamedTuple):
     lacking: Sequence[tuple[str, str]] = ()
     """Facts that its spans refer to and that were not known, as agent and key. Where they come within a moment, the message is
     decoded again."""
+    unnamed: int = 0
+    """How many of `spans` have a number where a name belongs, since facts are lacking."""
 
     @property
     def rejection(self) -> str:
@@ -323,6 +325,8 @@ class ReceiverState:
     """Datagrams that came and could not be kept; the receiver sets it."""
     dropped: dict[str, int] = field(default_factory=dict)
     """What was well formed, acknowledged and not kept, by kind (`jvm_metrics`)."""
+    unnamed: int = 0
+    """Spans that were accepted before their agent had said the names to which they refer by number."""
     _peers: dict[str, int] = field(default_factory=dict)
 
     def saw(self, peer: str, now_unix_nano: int) -> None:
@@ -342,6 +346,7 @@ class ReceiverState:
     def took(self, batch: OtlpBatch) -> None:
         """Note an accepted request: its spans, and what of it is not kept."""
         self.spans += batch.spans - batch.fragments
+        self.unnamed += batch.unnamed
         for kind, count in batch.dropped.items():
             self.dropped[kind] = self.dropped.get(kind, 0) + count
 
@@ -370,6 +375,7 @@ class ReceiverState:
             dropped_datagrams=self.lost(),
             files=self.files,
             dropped=dict(self.dropped),
+            unnamed_spans=self.unnamed,
             last_error=self.last_error,
             last_client=self.last_client,
             last_seen_unix_nano=self.last_seen_unix_nano,

@@ -102,6 +102,7 @@ class Writer:
         self._rejected: Counter[str] = Counter()
         self._fragments = 0
         self._lacking: dict[str, None] = {}
+        self._unnamed = 0
 
     def span(
         self,
@@ -210,7 +211,7 @@ class Writer:
         """What was collected. `agent`: whose facts its spans refer to. Raises TooLarge beyond the limits of a request."""
         found = batch(self._groups, received=received, rejected=self._rejected)
         if self._lacking:
-            found = found._replace(lacking=[(agent, key) for key in self._lacking])
+            found = found._replace(lacking=[(agent, key) for key in self._lacking], unnamed=self._unnamed)
         return found._replace(fragments=self._fragments) if self._fragments else found
 
     def _write(
@@ -229,6 +230,7 @@ class Writer:
         unresolved = tags.get(words.UNRESOLVED)
         if isinstance(unresolved, tuple):
             self._lacking.update((reference.partition("=")[0], None) for reference in unresolved)
+            self._unnamed += 1
         start_ns = _ns(start_ms)
         if start_ns is None:
             tags["pinpoint.start_time_ms"] = start_ms
