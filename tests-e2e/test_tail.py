@@ -104,6 +104,28 @@ def test_failed_traces_are_never_skipped_and_others_over_the_rate_are_counted(se
         assert [data["root_name"] for name, data in got if name == "trace"] == ["broken"]
 
 
+def test_who_comes_back_soon_is_sent_what_arrived_meanwhile_and_is_counted_on(server: Server) -> None:
+    service = wire.fresh_name("back")
+    first, second, third = wire.span(name="first"), wire.span(name="second"), wire.span(name="third", failed=True)
+    with Events(server, q=f'service="{service}"') as events:
+        _, opening = events.next() or ("", {})
+        assert schema_errors(server, "TailOpen", opening) == []
+        server.export(wire.request(service, [first]))
+        events.until(is_trace(first.trace_id))
+    until(lambda: server.status()["tail_listeners"] == 0)
+    server.export(wire.request(service, [second]))
+    with Events(server, q=f'service="{service}"', headers={"Last-Event-ID": events.last_id}) as again:
+        assert again.next() == ("open", {**opening, "resumed": True})
+        server.export(wire.request(service, [third]))
+        got = again.until(lambda name, data: name == "counts" and data["traces"] == 3)
+        if not any(is_trace(third.trace_id)(*one) for one in got):
+            got += again.until(is_trace(third.trace_id))
+        assert [data["root_name"] for name, data in got if name == "trace"] == ["second", "third"]
+    # Another question is another tail.
+    with Events(server, q="failed=true", headers={"Last-Event-ID": again.last_id}) as other:
+        assert (other.next() or ("", {}))[1]["resumed"] is False
+
+
 @pytest.mark.parametrize(
     ("query", "code", "position"),
     [

@@ -35,13 +35,16 @@ class Events:
         self.connection.request("GET", path, headers={**token, **(headers or {})})
         self.head = self.connection.getresponse()
         self.comments = 0
+        self.last_id = ""
 
     def next(self) -> Event | None:
         """The next event; None at the end."""
         name, data = "", ""
         while line := self.head.readline():
             text = line.decode().rstrip("\n")
-            if text.startswith("event: "):
+            if text.startswith("id: "):
+                self.last_id = text.removeprefix("id: ")
+            elif text.startswith("event: "):
                 name = text.removeprefix("event: ")
             elif text.startswith("data: "):
                 data = text.removeprefix("data: ")

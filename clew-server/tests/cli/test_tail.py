@@ -36,38 +36,53 @@ FAILED: dict[str, Any] = {
 COUNTS = {"traces": 9, "spans": 90, "failed": 1, "skipped": 0, "skipped_failed": 0, "unread_spans": 0, "lost_spans": 0}
 
 
+Event = tuple[str, dict[str, Any]]
+
+
 class Answering:
-    """A client whose server sends these events once."""
+    """A client whose server sends these events, each time that it is asked the next ones; then the command ends as by Ctrl-C."""
 
     server = "http://shop:16686"
 
-    def __init__(self, events: list[tuple[str, dict[str, Any]]]) -> None:
-        self._body = b"retry: 1000\n\n:\n\n" + b"".join(
-            f"event: {name}\ndata: {json.dumps(data)}\n\n".encode() for name, data in events
-        )
+    def __init__(self, *answers: list[Event]) -> None:
+        self._bodies = iter([_body(number, events) for number, events in enumerate(answers)])
         self.asked = ""
+        self.last_event_ids: list[str] = []
 
-    def opened(self, path: str, accept: str) -> io.BytesIO:
+    def opened(self, path: str, accept: str, headers: dict[str, str] | None = None) -> io.BytesIO:
         assert accept == "text/event-stream"
         self.asked = path
-        return io.BytesIO(self._body)
+        body = next(self._bodies, None)
+        if body is None:
+            raise KeyboardInterrupt
+        self.last_event_ids.append((headers or {}).get("Last-Event-ID", ""))
+        return io.BytesIO(body)
 
 
-def printed(words: list[str], *events: tuple[str, dict[str, Any]]) -> Answering:
-    """Run until the first end of the events; waiting for the server is cut short by Ctrl-C."""
+def _body(answer: int, events: list[Event]) -> bytes:
+    """Counts have no ids."""
+    return b"retry: 1000\n\n:\n\n" + b"".join(
+        (f"id: {answer}.{number}\n" if name != "counts" else "").encode()
+        + f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        for number, (name, data) in enumerate(events)
+    )
+
+
+OPEN: dict[str, Any] = {"resumed": False, "missed": 0}
+
+
+def printed(words: list[str], *events: Event, then: list[list[Event]] | None = None) -> Answering:
+    """Run until the server has sent all that it has. `then`: what it sends on further connections."""
     parser = argparse.ArgumentParser()
     tail.command.add_arguments(parser)
-    client = Answering([("open", {}), *events])
+    client = Answering([("open", OPEN), *events], *(then or []))
     assert tail._work(cast("Client", client), parser.parse_args(words)) == 0
     return client
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sleep(_: float) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(tail.time, "sleep", sleep)
+    monkeypatch.setattr(tail.time, "sleep", lambda _: None)
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
@@ -107,6 +122,25 @@ def test_what_was_skipped_is_said_and_the_end_of_the_connection_too(capsys: pyte
         "clew tail: 3 spans came too fast to be looked at, failed ones may be among them",
         "clew tail: the connection to http://shop:16686 was lost (the server ended it); it is tried again until it is there",
     ]
+
+
+@pytest.mark.parametrize(
+    ("opening", "said"),
+    [
+        ({"resumed": True, "missed": 0}, "connected again after 0 s; nothing is missing"),
+        ({"resumed": True, "missed": 1_200}, "connected again after 0 s; up to 1,200 traces are not listed"),
+        ({"resumed": False, "missed": 0}, "connected again; what arrived in the 0 s between is not listed"),
+    ],
+)
+def test_after_an_interruption_it_asks_for_what_is_missing_and_says_what_it_has(
+    capsys: pytest.CaptureFixture[str], opening: dict[str, Any], said: str
+) -> None:
+    counts = {**COUNTS, "skipped": 2}
+    client = printed([], ("trace", TRACE), ("counts", counts), then=[[("open", opening), ("counts", counts)]])
+    assert client.last_event_ids == ["", "0.1"]
+    lines = capsys.readouterr().err.splitlines()
+    assert f"clew tail: {said}" in lines
+    assert sum("2 traces were skipped" in line for line in lines) == 1
 
 
 def test_names_from_outside_move_no_cursor_and_lines_end_at_the_edge(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,16 @@ from clew_server.model.stored import StoredSpan
 from clew_server.query.language.parser import parse
 from clew_server.query.live import tail as tail_module
 from clew_server.query.live import window as window_module
-from clew_server.query.live.listener import FAILED_QUEUE_BYTES, QUEUE_BYTES, Asked, Events, Listener
+from clew_server.query.live.listener import (
+    FAILED_QUEUE_BYTES,
+    QUEUE_BYTES,
+    SENT_BYTES,
+    Asked,
+    Events,
+    Listener,
+    Numbered,
+)
+from clew_server.query.live.listeners import Connection
 from clew_server.query.live.seen import SeenTrace
 from clew_server.query.live.tail import Tail
 from clew_server.query.live.window import KEPT_S, MOST_SPANS_OF_A_TRACE, Window
@@ -127,6 +136,10 @@ def test_traces_of_which_nothing_comes_any_more_are_let_go_of() -> None:
 # One listener
 
 
+def joined(events: Iterable[Numbered]) -> bytes:
+    return b"".join(event for _, event in events)
+
+
 class Seen:
     """Traces that are looked at by one listener, without a thread."""
 
@@ -148,10 +161,10 @@ class Seen:
         self.listener.tell(self._told.setdefault(number, {}), matches, failed, spans, events, now_s)
 
     async def taken(self) -> bytes:
-        found = b""
-        while piece := await self.listener.take(0.0):
+        found: list[Numbered] = []
+        while piece := self.listener.take():
             found += piece
-        return found
+        return joined(found)
 
 
 def in_loop(body: Callable[[], Awaitable[None]]) -> None:
@@ -261,33 +274,37 @@ async def until(found: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def taken_until(listener: Listener, wanted: bytes) -> bytes:
-    got = b""
+async def taken_until(connection: Connection, wanted: bytes) -> bytes:
+    return joined(await numbered_until(connection, wanted))
+
+
+async def numbered_until(connection: Connection, wanted: bytes) -> list[Numbered]:
+    got: list[Numbered] = []
     async with asyncio.timeout(60):
-        while wanted not in got:
-            got += await listener.take(1.0)
+        while wanted not in joined(got):
+            got += await connection.take(1.0)
     return got
 
 
 def test_a_listener_is_told_of_what_matches_and_of_nothing_else() -> None:
     async def body() -> None:
-        with running() as tail, tail.listening(Asked(parse("name=pay", int))) as listener:
+        with running() as tail, tail.listening(Asked(parse("name=pay", int))) as connection:
             tail.saw(request(1, 2, name="GET /"), 2)
             tail.saw(request(3, spans=2, name="pay"), 2)
-            assert await taken_until(listener, b"trace 3 2;") == b"trace 3 2;"
-            assert (listener.counts.traces, listener.counts.spans) == (1, 2)
+            assert await taken_until(connection, b"trace 3 2;") == b"trace 3 2;"
+            assert (connection.counts.traces, connection.counts.spans) == (1, 2)
 
     in_loop(body)
 
 
 def test_nothing_is_kept_while_nobody_listens() -> None:
     async def body() -> None:
-        with running() as tail:
+        with running(awaited_s=0.0) as tail:
             tail.saw(request(1), 1)
             assert (tail._requests, tail._thread) == (type(tail._requests)(), None)
-            with tail.listening(Asked()) as listener:
+            with tail.listening(Asked()) as connection:
                 tail.saw(request(2), 1)
-                assert await taken_until(listener, b"trace 2 1;") == b"trace 2 1;"
+                assert await taken_until(connection, b"trace 2 1;") == b"trace 2 1;"
             await until(lambda: tail._thread is None)
             assert (len(tail._window), tail.statistics().listeners, tail._came_bytes - tail._read_bytes) == (0, 0, 0)
 
@@ -306,19 +323,103 @@ def test_listeners_above_the_limit_are_refused_until_one_goes() -> None:
     in_loop(body)
 
 
+def test_a_connection_that_broke_goes_on_behind_what_it_has_and_nothing_is_missing_or_double() -> None:
+    async def body() -> None:
+        with running() as tail:
+            with tail.listening(Asked()) as connection:
+                tail.saw(request(1, 2), 2)
+                got = dict(await numbered_until(connection, b"trace 2 1;"))
+            assert (list(got), tail.statistics().listeners) == ([1, 2], 0)
+            # The first one came, the second was lost on the way, the third arrives while nobody is connected.
+            tail.saw(request(3), 1)
+            name = connection.listener.name
+            await until(lambda: connection.counts.traces == 3)
+            with tail.listening(Asked(), f"{name}.1") as again:
+                assert (again.is_resumed, again.missed, again.last_number) == (True, 0, 1)
+                assert dict(await numbered_until(again, b"trace 3 1;")) == {2: got[2], 3: b"trace 3 1;"}
+                assert (again.counts.traces, tail.statistics().listeners) == (3, 1)
+                # A server may take the old connection for open still.
+                with tail.listening(Asked(), f"{name}.3") as newest:
+                    tail.saw(request(4), 1)
+                    assert await numbered_until(newest, b"trace 4 1;") == [(4, b"trace 4 1;")]
+                    assert (again.is_over, await again.take(60.0), tail.statistics().listeners) == (True, [], 1)
+
+    in_loop(body)
+
+
+@pytest.mark.parametrize("last", ["", "x", "%s", "%s.", "%s.-1", "%s.2", "%s.1e3", "other.1"])
+def test_an_id_that_no_event_of_this_listener_has_begins_anew(last: str) -> None:
+    async def body() -> None:
+        with running() as tail:
+            with tail.listening(Asked()) as connection:
+                tail.saw(request(1), 1)
+                await taken_until(connection, b"trace 1 1;")
+            asked = last.replace("%s", connection.listener.name)
+            with tail.listening(Asked(), asked) as anew:
+                assert (anew.is_resumed, anew.listener is connection.listener) == (False, False)
+            with tail.listening(Asked(failed_only=True), f"{connection.listener.name}.1") as other:
+                assert not other.is_resumed
+
+    in_loop(body)
+
+
+def test_events_that_are_not_kept_any_more_are_counted_for_who_comes_back() -> None:
+    async def body() -> None:
+        seen = Seen(Asked(rate=500))
+        for number in range(1, 21):
+            seen.look(number, size=SENT_BYTES // 8)
+            seen.listener.take()
+        assert seen.listener.go_on(10) == 2
+        assert [number for number, _ in seen.listener.take(10**9)] == list(range(13, 21))
+        assert seen.listener.go_on(20) == 0
+        assert seen.listener.take() == []
+
+    in_loop(body)
+
+
+def test_those_who_went_make_room_for_those_who_come() -> None:
+    async def body() -> None:
+        with running(most_listeners=2) as tail:
+            with tail.listening(Asked()) as first, tail.listening(Asked()) as second:
+                pass
+            with tail.listening(Asked()):
+                # The one that went first was let go of; the other is still awaited.
+                went_first = second.listener
+                assert went_first.is_ended
+                with tail.listening(Asked(), f"{first.listener.name}.0") as again:
+                    assert again.is_resumed
+
+    in_loop(body)
+
+
+def test_what_is_skipped_for_one_that_went_counts_only_if_it_comes_back() -> None:
+    async def body() -> None:
+        with running() as tail:
+            with tail.listening(Asked(rate=1)) as connection:
+                tail.saw(request(1, 2), 2)
+                await until(lambda: connection.counts.skipped == 1)
+            tail.saw(request(3), 1)
+            await until(lambda: connection.counts.skipped == 2)
+            assert tail.statistics().skipped_traces == 1
+            with tail.listening(Asked(rate=1), f"{connection.listener.name}.0"):
+                assert tail.statistics().skipped_traces == 2
+
+    in_loop(body)
+
+
 def test_when_more_comes_than_can_be_looked_at_failed_traces_are_still_told_of_and_the_rest_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def body() -> None:
         monkeypatch.setattr(tail_module, "_IN_FULL_BYTES", 0)
         monkeypatch.setattr(tail_module, "MOST_WAITING_BYTES", 100_000)
-        with running() as tail, tail.listening(Asked()) as listener:
+        with running() as tail, tail.listening(Asked()) as connection:
             tail.saw(request(*range(1, 50), spans=2), 98)
             tail.saw(request(99, failed=True, spans=3), 3)
             tail.saw(request(1, text="x" * 100_000), 1)  # does not fit
-            assert await taken_until(listener, b"trace 99 3;") == b"trace 99 3;"
-            await until(lambda: listener.counts.lost_spans)
-            counts = listener.counts
+            assert await taken_until(connection, b"trace 99 3;") == b"trace 99 3;"
+            await until(lambda: connection.counts.lost_spans)
+            counts = connection.counts
             assert (counts.unread_spans, counts.lost_spans, counts.traces) == (98, 1, 1)
             assert tail.statistics().unread_spans == 99
 
@@ -327,12 +428,12 @@ def test_when_more_comes_than_can_be_looked_at_failed_traces_are_still_told_of_a
 
 def test_a_listener_is_told_of_the_end_and_nobody_can_listen_after_it() -> None:
     async def body() -> None:
-        with running() as tail, tail.listening(Asked()) as listener:
-            waiting = asyncio.ensure_future(listener.take(60.0))
+        with running() as tail, tail.listening(Asked()) as connection:
+            waiting = asyncio.ensure_future(connection.take(60.0))
             await asyncio.sleep(0)
             tail.end()
-            assert await waiting == b""
-            assert listener.is_ended
+            assert await waiting == []
+            assert connection.listener.is_ended
             with pytest.raises(Unavailable), tail.listening(Asked()):
                 pass
 
@@ -348,9 +449,9 @@ def test_a_trace_that_cannot_be_shown_costs_no_other_its_place() -> None:
 
         tail = Tail(event, event)
         try:
-            with tail.listening(Asked()) as listener:
+            with tail.listening(Asked()) as connection:
                 tail.saw(request(1, 2), 2)
-                assert await taken_until(listener, b"trace;") == b"trace;"
+                assert await taken_until(connection, b"trace;") == b"trace;"
         finally:
             tail.close()
 
@@ -361,14 +462,14 @@ def test_listeners_are_told_of_the_first_traces_while_others_still_wait_to_be_lo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def body() -> None:
-        with running() as tail, tail.listening(Asked()) as listener:
+        with running() as tail, tail.listening(Asked()) as connection:
             monkeypatch.setattr(tail._window, "_most_bytes", 1_000)
             monkeypatch.setattr(tail_module, "_ROUND_S", 0.001)
             for number in range(1, 21):
                 tail.saw(request(number), 1)
-            got = await taken_until(listener, b"trace 1 1;")
+            got = await taken_until(connection, b"trace 1 1;")
             while got.count(b";") < 20:
-                got += await taken_until(listener, b";")
-            assert (tail._window.size_bytes <= 1_000, listener.counts.traces) == (True, 20)
+                got += await taken_until(connection, b";")
+            assert (tail._window.size_bytes <= 1_000, connection.counts.traces) == (True, 20)
 
     in_loop(body)

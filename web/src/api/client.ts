@@ -81,6 +81,7 @@ export function apiUrl(path: string): string {
 
 interface Options {
   signal?: AbortSignal
+  headers?: Record<string, string>
   body?: unknown
   /** Sent as it is. */
   file?: Blob
@@ -97,8 +98,8 @@ async function call<T>(path: string, options: Options = {}): Promise<T> {
 }
 
 /** The answer to a request that went well. */
-async function request(path: string, { signal, body, file }: Options = {}): Promise<Response> {
-  const headers = new Headers({ accept: 'application/json' })
+async function request(path: string, { signal, headers: more, body, file }: Options = {}): Promise<Response> {
+  const headers = new Headers({ accept: 'application/json', ...more })
   const token = sessionStorage.getItem(TOKEN_KEY)
   if (token !== null) headers.set('authorization', `Bearer ${token}`)
   if (body !== undefined) headers.set('content-type', 'application/json')
@@ -179,15 +180,21 @@ function completionParams({ from, to, prefix, q = '' }: CompletionQuery): URLSea
 export interface TailQuery {
   q: string
   failed: boolean
+  /** What came last on a connection that broke; empty for none. */
+  lastEventId: string
 }
 
 export const api = {
   /** Traces while they arrive: the bytes of server-sent events. */
-  tail: async ({ q, failed }: TailQuery, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> => {
+  tail: async (
+    { q, failed, lastEventId }: TailQuery,
+    signal: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array>> => {
     const params = new URLSearchParams()
     if (q.trim() !== '') params.set('q', q.trim())
     if (failed) params.set('failed', 'true')
-    const { body } = await request(`tail?${params}`, { signal })
+    const headers = lastEventId === '' ? null : { 'last-event-id': lastEventId }
+    const { body } = await request(`tail?${params}`, { signal, ...(headers && { headers }) })
     if (body === null) throw new ApiError('The answer has no body.', 0, 'broken_answer')
     return body
   },

@@ -135,6 +135,18 @@ export interface TailTrace {
   answer: TraceAnswer
 }
 
+export interface TailOpen {
+  q: string
+  failed: boolean
+  rate: number
+  /** when the tail began */
+  since_unix_nano: string
+  /** it goes on behind the event that Last-Event-ID names, counts too */
+  resumed: boolean
+  /** events between that one and the next, which are not kept any more; 0 unless resumed */
+  missed: number
+}
+
 export interface TailCounts {
   /** that matched since the tail began, each counted once */
   traces: number

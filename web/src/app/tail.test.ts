@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { ApiError, keepToken } from '../api/client'
+import type { TailOpen } from '../api/types'
 import { trace } from '../model/live.fixture'
 import { Tail } from './tail'
 
@@ -12,14 +13,27 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
+const NEW: TailOpen = {
+  q: '',
+  failed: false,
+  rate: 50,
+  since_unix_nano: '0',
+  resumed: false,
+  missed: 0,
+}
+
 /** Connections that the test opens, feeds and breaks. */
 class Server {
   opened = 0
   refusal: ApiError | null = null
+  /** What the next connection begins with. */
+  opening: TailOpen = { ...NEW }
+  readonly lastEventIds: string[] = []
   private controller: ReadableStreamDefaultController<Uint8Array> | null = null
 
-  open = (signal: AbortSignal): Promise<ReadableStream<Uint8Array>> => {
+  open = (signal: AbortSignal, lastEventId: string): Promise<ReadableStream<Uint8Array>> => {
     this.opened += 1
+    this.lastEventIds.push(lastEventId)
     if (this.refusal !== null) return Promise.reject(this.refusal)
     const stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -33,12 +47,15 @@ class Server {
         })
       },
     })
-    this.send('open', {})
+    this.send('open', this.opening)
     return Promise.resolve(stream)
   }
 
-  send(name: string, data: unknown): void {
-    this.controller?.enqueue(new TextEncoder().encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`))
+  send(name: string, data: unknown, id = ''): void {
+    const head = id === '' ? '' : `id: ${id}\n`
+    this.controller?.enqueue(
+      new TextEncoder().encode(`${head}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`),
+    )
   }
 
   close(): void {
@@ -79,8 +96,43 @@ it('comes back by itself, marks the gap and goes on counting', async () => {
   server.send('counts', counts(5, 1))
   await pass(0)
   expect(tail.list.items.map((item) => item.kind)).toEqual(['trace', 'gap', 'trace'])
-  expect(tail.list.items[1]).toMatchObject({ about: 30 })
+  expect(tail.list.items[1]).toMatchObject({ about: 30, isFilled: false, wasStopped: false })
   expect([tail.counts.traces, tail.counts.skipped]).toEqual([25, 3])
+  tail.stop()
+})
+
+it('goes on from where it was, with nothing missing, and counts on', async () => {
+  const server = new Server()
+  const tail = new Tail({ open: server.open })
+  tail.start()
+  await pass(0)
+  server.send('trace', trace('a'), 'x.1')
+  server.send('counts', counts(20))
+  await pass(2000)
+  server.close()
+  await pass(0)
+  server.opening = { ...NEW, resumed: true }
+  await pass(1000)
+  expect([tail.phase, server.lastEventIds]).toEqual(['live', ['', 'x.1']])
+  expect(tail.counts.traces).toBe(20)
+  server.send('trace', trace('b'), 'x.2')
+  server.send('counts', counts(24))
+  await pass(0)
+  expect(tail.counts.traces).toBe(24)
+  expect(tail.list.items.map((item) => item.kind)).toEqual(['trace', 'gap', 'trace'])
+  expect(tail.list.items[1]).toMatchObject({ about: null, isFilled: true })
+
+  server.opening = { ...NEW, resumed: true, missed: 7 }
+  server.close()
+  await pass(1000)
+  expect(server.lastEventIds.at(-1)).toBe('x.2')
+  expect(tail.list.items[0]).toMatchObject({ about: 7, isFilled: false })
+
+  server.send('end', { reason: 'the server stops' })
+  server.opening = NEW
+  server.close()
+  await pass(1000)
+  expect(tail.list.items[0]).toMatchObject({ wasStopped: true, isFilled: false })
   tail.stop()
 })
 

@@ -1,6 +1,6 @@
 /** One live tail: the connection, which comes back by itself, and what it has brought. */
 import { ApiError, nextToken } from '../api/client'
-import type { TailCounts, TailTrace } from '../api/types'
+import type { TailCounts, TailOpen, TailTrace } from '../api/types'
 import { EventReader } from '../model/events'
 import { addCounts, BAR_SECONDS, LiveList, NO_COUNTS, RateMeter, ServiceColours } from '../model/live'
 
@@ -16,7 +16,8 @@ const MOST_ASKED = 500
 export type Phase = 'connecting' | 'live' | 'lost' | 'token' | 'refused'
 
 interface Options {
-  open: (signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>
+  /** `lastEventId`: what came last on a connection that broke; empty for none. */
+  open: (signal: AbortSignal, lastEventId: string) => Promise<ReadableStream<Uint8Array>>
   /** Whether a trace that came is shown. */
   isWanted?: (trace: TailTrace) => Promise<boolean>
   now?: () => number
@@ -37,6 +38,11 @@ export class Tail {
   private counted: TailCounts = NO_COUNTS
   private before: TailCounts = NO_COUNTS
   private lostMs: number | null = null
+  /** The server said that it stops. */
+  private wasStopped = false
+  private lastEventId = ''
+  /** The connection goes on from where the last one was, and nothing was counted on it yet. */
+  private isCaughtUp = true
   private lastByteMs = 0
   private asked = 0
   private ticks = 0
@@ -70,7 +76,7 @@ export class Tail {
   /** Another number each time there is something new to draw. */
   drawn = (): number => this.version
 
-  /** Of all connections together. */
+  /** Of all connections together: one that goes on from where another was counts on. */
   get counts(): TailCounts {
     return addCounts(this.before, this.counted)
   }
@@ -120,7 +126,7 @@ export class Tail {
       this.connection = connection
       let error: unknown = null
       try {
-        await this.read(await this.options.open(connection.signal), connection.signal)
+        await this.read(await this.options.open(connection.signal, this.lastEventId), connection.signal)
       } catch (caught) {
         error = caught
       }
@@ -129,8 +135,6 @@ export class Tail {
       const wasLive = this.phase === 'live'
       if (wasLive) {
         this.lostMs = this.now()
-        this.before = this.counts
-        this.counted = NO_COUNTS
         waitMs = FIRST_WAIT_MS
       }
       this.problem =
@@ -173,33 +177,49 @@ export class Tail {
       const { done, value } = await reader.read()
       if (done || signal.aborted) return
       this.lastByteMs = this.now()
-      for (const { name, data } of events.push(decoder.decode(value, { stream: true }))) this.take(name, data)
+      for (const { name, data, id } of events.push(decoder.decode(value, { stream: true }))) {
+        if (id !== '') this.lastEventId = id
+        this.take(name, data)
+      }
     }
   }
 
   private take(name: string, data: unknown): void {
-    if (name === 'open') this.opened()
+    if (name === 'open') this.opened(data as TailOpen)
     else if (name === 'trace') void this.add(data as TailTrace)
     else if (name === 'gone') this.list.remove((data as { trace_id: string }).trace_id)
-    else if (name === 'counts') this.counted = data as TailCounts
+    else if (name === 'end') this.wasStopped = true
+    else if (name === 'counts') {
+      this.counted = data as TailCounts
+      if (!this.isCaughtUp) this.rates.catchUp(this.counts)
+      this.isCaughtUp = true
+    }
     this.changed()
   }
 
-  private opened(): void {
+  private opened({ resumed: isResumed, missed }: TailOpen): void {
     this.phase = 'live'
     this.problem = null
+    if (!isResumed) {
+      this.before = this.counts
+      this.counted = NO_COUNTS
+    }
+    this.isCaughtUp = !isResumed
     if (this.lostMs === null) return
     const toMs = this.now()
     const perSecond = this.rates.rates?.traces ?? 0
-    const about = Math.round((perSecond * (toMs - this.lostMs)) / 1000)
+    const about = isResumed ? missed : Math.round((perSecond * (toMs - this.lostMs)) / 1000)
     this.list.gap({
       kind: 'gap',
       id: `gap ${toMs}`,
       fromMs: this.lostMs,
       toMs,
       about: about > 0 ? about : null,
+      isFilled: isResumed && missed === 0,
+      wasStopped: this.wasStopped,
     })
     this.lostMs = null
+    this.wasStopped = false
   }
 
   private async add(trace: TailTrace): Promise<void> {

@@ -12,7 +12,7 @@ export function useTail({ q, show }: LiveState): Tail {
   const tail = useMemo(
     () =>
       new Tail({
-        open: (signal) => api.tail({ q, failed: show === 'failed' }, signal),
+        open: (signal, lastEventId) => api.tail({ q, failed: show === 'failed', lastEventId }, signal),
         isWanted: show === 'slow' ? slowerThanUsual() : undefined,
       }),
     [q, show],

@@ -3,6 +3,8 @@
 export interface ServerEvent {
   name: string
   data: unknown
+  /** Empty for one without. */
+  id: string
 }
 
 /** An event holds a line of JSON; a longer one than this is none of ours. */
@@ -21,11 +23,13 @@ export class EventReader {
     for (const part of parts) {
       let name = ''
       let data = ''
+      let id = ''
       for (const line of part.split('\n')) {
         if (line.startsWith('event: ')) name = line.slice('event: '.length)
         else if (line.startsWith('data: ')) data = line.slice('data: '.length)
+        else if (line.startsWith('id: ')) id = line.slice('id: '.length)
       }
-      if (name !== '' && data !== '') events.push({ name, data: JSON.parse(data) as unknown })
+      if (name !== '' && data !== '') events.push({ name, data: JSON.parse(data) as unknown, id })
     }
     return events
   }

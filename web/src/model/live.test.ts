@@ -19,8 +19,8 @@ it('puts events together from pieces, and leaves comments out', () => {
   const reader = new EventReader()
   expect(reader.push('retry: 1000\n\nevent: open\nda')).toEqual([])
   expect(reader.push('ta: {"q":""}\n\n:\n\nevent: gone\ndata: {"trace_id":"a"}\n\nevent: tr')).toEqual([
-    { name: 'open', data: { q: '' } },
-    { name: 'gone', data: { trace_id: 'a' } },
+    { name: 'open', data: { q: '' }, id: '' },
+    { name: 'gone', data: { trace_id: 'a' }, id: '' },
   ])
 })
 
@@ -43,7 +43,15 @@ it('moves nothing while it is paused, and counts what waits', () => {
   list.add(trace('d'))
   list.add(trace('d', 3))
   list.remove('c')
-  list.gap({ kind: 'gap', id: 'gap', fromMs: 1, toMs: 2, about: null })
+  list.gap({
+    kind: 'gap',
+    id: 'gap',
+    fromMs: 1,
+    toMs: 2,
+    about: null,
+    isFilled: false,
+    wasStopped: false,
+  })
   list.remove('a')
   list.add(trace('b', 9))
   expect(ids(list)).toEqual(['b', 'a'])
@@ -82,6 +90,21 @@ it('says how much comes in a second, and leaves times without a connection out',
   expect(meter.rates).toEqual({ traces: 10, spans: 50, failed: 0.25 })
   expect(meter.bars).toEqual([5, null, 15])
   expect([0, 0.2, 3, 9.4, 51.2].map(rateText)).toEqual(['0', '0.2', '3', '9.4', '51'])
+})
+
+it('spreads what came after all over the time without a connection', () => {
+  const meter = new RateMeter()
+  const at = (traces: number) => ({ ...NO_COUNTS, traces, spans: traces })
+  meter.tick(at(10), true)
+  meter.tick(at(10), false)
+  meter.tick(at(10), false)
+  meter.catchUp(at(40))
+  meter.tick(at(40), true)
+  expect(meter.bars).toEqual([5, 5, 5, 5])
+  // Without a time that was lost nothing is to be spread.
+  meter.catchUp(at(60))
+  meter.tick(at(60), true)
+  expect(meter.bars.at(-1)).toBe(10)
 })
 
 it('adds what several connections counted', () => {

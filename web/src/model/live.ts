@@ -20,6 +20,10 @@ export interface Gap {
   toMs: number
   /** About how many traces came meanwhile; null where that is not known. */
   about: number | null
+  /** What came meanwhile was sent after all. */
+  isFilled: boolean
+  /** The server said that it stops, before. */
+  wasStopped: boolean
 }
 
 export type LiveItem = LiveRow | Gap
@@ -170,6 +174,27 @@ export class RateMeter {
     }
     this.last = counts
     this.times = [...this.times, isConnected ? rates : null].slice(-BARS)
+  }
+
+  /** What came while there was no connection has come after all; `counts` are of all so far. It came at an even pace, for all that is known. */
+  catchUp(counts: TailCounts): void {
+    const first = this.times.findLastIndex((one) => one !== null) + 1
+    const lost = this.times.length - first
+    if (lost === 0) return
+    const over = (lost + 1) * BAR_SECONDS
+    const { traces, spans, failed } = counts
+    const rates = {
+      traces: (traces - this.last.traces) / over,
+      spans: (spans - this.last.spans) / over,
+      failed: (failed - this.last.failed) / over,
+    }
+    this.times = this.times.map((one, at) => (at < first ? one : rates))
+    this.last = {
+      ...this.last,
+      traces: traces - rates.traces * BAR_SECONDS,
+      spans: spans - rates.spans * BAR_SECONDS,
+      failed: failed - rates.failed * BAR_SECONDS,
+    }
   }
 
   /** Null before some time has passed with a connection. */

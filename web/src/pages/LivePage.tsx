@@ -345,12 +345,23 @@ const iso = (ms: number) => new Date(ms).toISOString()
 
 function GapRow({ gap, q }: { gap: Gap; q: string }) {
   useStore(zoneStore)
+  const length = durationInWords((gap.toMs - gap.fromMs) * MS_IN_NS)
+  if (gap.isFilled)
+    return (
+      <tr className="live-gap live-gap-filled">
+        <td colSpan={7}>
+          <Icon name="refresh" /> The connection was lost at {timeOf(gap.fromMs)} for {length} and came back
+          by itself; nothing is missing.
+        </td>
+      </tr>
+    )
   const about = gap.about === null ? 'what came meanwhile is' : `about ${plural(gap.about, 'trace')} are`
   return (
     <tr className="live-gap">
       <td colSpan={7}>
-        <Icon name="warning" /> <strong>Gap of {durationInWords((gap.toMs - gap.fromMs) * MS_IN_NS)}:</strong>{' '}
-        the connection was lost at {timeOf(gap.fromMs)} and came back by itself; {about} not in this list.{' '}
+        <Icon name="warning" /> <strong>Gap of {length}:</strong>{' '}
+        {gap.wasStopped ? 'the server was stopped' : 'the connection was lost'} at {timeOf(gap.fromMs)} and
+        came back by itself; {about} not in this list.{' '}
         <Link href={searchPath({ q, from: iso(gap.fromMs), to: iso(gap.toMs) })}>Show them in Search</Link>
       </td>
     </tr>

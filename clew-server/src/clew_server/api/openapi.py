@@ -141,6 +141,17 @@ _SCHEMAS: dict[str, Any] = {
         skipped={**_or_null("string"), "description": "why there is no answer"},
     ),
     "TailTrace": _object(**_TRACE_SUMMARY, failed_spans={"type": "integer"}, answer=_ref("TraceAnswer")),
+    "TailOpen": _object(
+        q={"type": "string"},
+        failed={"type": "boolean"},
+        rate={"type": "integer"},
+        since_unix_nano={**_DECIMAL, "description": "when the tail began"},
+        resumed={"type": "boolean", "description": "it goes on behind the event that Last-Event-ID names, counts too"},
+        missed={
+            "type": "integer",
+            "description": "events between that one and the next, which are not kept any more; 0 unless resumed",
+        },
+    ),
     "TailCounts": _object(
         traces={"type": "integer", "description": "that matched since the tail began, each counted once"},
         spans={"type": "integer", "description": "of these traces"},
@@ -518,11 +529,18 @@ DOCUMENT: dict[str, Any] = {
             "get": {
                 "summary": "Live tail: traces that match, while they arrive, as server-sent events",
                 "description": (
-                    "Events: `open` (once, with what was asked), `trace` (TailTrace; again, with the same id, when more of it came), `gone`"
+                    "Events: `open` (TailOpen, once), `trace` (TailTrace; again, with the same id, when more of it came), `gone`"
                     " (the id of a trace that does not match any more), `counts` (TailCounts, at most once a second), `end` (the server"
-                    " stops). A comment every 10 s where nothing else is sent."
+                    " stops). A comment every 10 s where nothing else is sent. `open`, `trace` and `gone` have ids: who asks the same again"
+                    " within 20 s, with the last of them in the header Last-Event-ID, is sent what it has not."
                 ),
                 "parameters": [
+                    {
+                        "name": "Last-Event-ID",
+                        "in": "header",
+                        "description": "`id` of the last event that came on a connection that broke",
+                        "schema": {"type": "string"},
+                    },
                     _query("q", "a query in the query language, answered by what has arrived of a trace"),
                     _query("failed", "only traces with a span that failed", type="boolean", default=False),
                     _query(

@@ -19,11 +19,13 @@ from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
 from clew_server.errors import BadInput
 from clew_server.model.times import bad_parameter, time_from_text
 from clew_server.query.language.parser import parse
-from clew_server.query.live.listener import DEFAULT_RATE, MOST_RATE, Asked, Counts, Listener
+from clew_server.query.live.listener import DEFAULT_RATE, MOST_RATE, Asked, Counts
 from clew_server.query.live.seen import SeenTrace
-from clew_server.query.live.tail import Tail
+from clew_server.query.live.tail import Connection, Tail
 
 _PARAMETERS: Final = ("q", "failed", "rate")
+_MEDIA_TYPE: Final = "text/event-stream"
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _COUNTS_EVERY_S: Final = 1.0
 _HEARTBEAT_S: Final = 10.0
 """Without anything else to send a comment is, so that proxies keep the connection open and a dead one is noticed."""
@@ -45,48 +47,48 @@ class TailApi:
         given = _given(request)
         now_ns = self._clock_ns()
         where = parse(given.get("q", ""), lambda text: time_from_text("trace.start", text, now_ns))
-        asked = Asked(where, failed_only=_flag("failed", given), rate=_rate(given))
-        opening = {
-            "q": given.get("q", ""),
-            "failed": asked.failed_only,
-            "rate": asked.rate,
-            "since_unix_nano": str(now_ns),
-        }
-        return _Events(self._tail, asked, event("open", opening), is_head=request.method == "HEAD")
+        q = given.get("q", "")
+        asked = Asked(where, failed_only=_flag("failed", given), rate=_rate(given), text=q, since_unix_nano=now_ns)
+        if request.method == "HEAD":
+            with self._tail.listening(asked) as connection:
+                connection.listener.end()  # nobody comes back to it
+            return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
+        return _Events(self._tail, asked, request.headers.get("last-event-id", ""))
 
 
 class _Events(Response):
     """Sends what a listener is told until one side goes."""
 
-    media_type = "text/event-stream"
+    media_type = _MEDIA_TYPE
 
-    def __init__(self, tail: Tail, asked: Asked, opening: bytes, *, is_head: bool) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, tail: Tail, asked: Asked, last_event_id: str) -> None:
+        super().__init__(headers=_HEADERS)
         del self.headers["Content-Length"]
         self._tail = tail
         self._asked = asked
-        self._opening = opening
-        self._is_head = is_head
+        self._last_event_id = last_event_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._tail.listening(self._asked) as listener:
+        with self._tail.listening(self._asked, self._last_event_id) as connection:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            if not self._is_head:
-                await self._events(listener, receive, send)
+            await self._events(connection, receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _events(self, listener: Listener, receive: Receive, send: Send) -> None:
+    async def _events(self, connection: Connection, receive: Receive, send: Send) -> None:
         async def write(body: bytes) -> None:
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
+        listener = connection.listener
         gone = asyncio.ensure_future(_gone(receive))
         gone.add_done_callback(lambda _: listener.wake())
         counts, counted_s = Counts(), time.monotonic()
         try:
-            await write(b"retry: %d\n\n" % _RECONNECT_MS + self._opening)
+            opening = _numbered(connection, connection.last_number, _open(connection))
+            await write(b"retry: %d\n\n" % _RECONNECT_MS + opening)
             written_s = time.monotonic()
-            while not gone.done():
-                body = await listener.take(_COUNTS_EVERY_S)
+            while not gone.done() and not connection.is_over:
+                taken = await connection.take(_COUNTS_EVERY_S)
+                body = b"".join(_numbered(connection, number, one) for number, one in taken)
                 now_s = time.monotonic()
                 if listener.counts != counts and now_s - counted_s >= _COUNTS_EVERY_S:
                     counts, counted_s = listener.counts, now_s
@@ -101,6 +103,25 @@ class _Events(Response):
                     written_s = time.monotonic()
         finally:
             gone.cancel()
+
+
+def _open(connection: Connection) -> bytes:
+    """What was asked, and whether it goes on from where an earlier connection was."""
+    asked = connection.listener.asked
+    opening = {
+        "q": asked.text,
+        "failed": asked.failed_only,
+        "rate": asked.rate,
+        "since_unix_nano": str(asked.since_unix_nano),
+        "resumed": connection.is_resumed,
+        "missed": connection.missed,
+    }
+    return event("open", opening)
+
+
+def _numbered(connection: Connection, number: int, one: bytes) -> bytes:
+    """An event with the id by which a reader says how far it came."""
+    return b"id: %s.%d\n" % (connection.listener.name.encode(), number) + one
 
 
 def event(name: str, data: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from clew import ask
@@ -67,9 +68,11 @@ class Client:
             urllib.request.Request(self.server + path, data=json.dumps(body).encode(), headers=headers), wants
         )
 
-    def opened(self, path: str, accept: str) -> Any:
+    def opened(self, path: str, accept: str, headers: Mapping[str, str] | None = None) -> Any:
         """The answer of `GET path` in this form, to be read piece by piece and closed."""
-        request = urllib.request.Request(self.server + path, headers={**self._headers, "Accept": accept})
+        request = urllib.request.Request(
+            self.server + path, headers={**self._headers, "Accept": accept, **(headers or {})}
+        )
         try:
             answer = ask.opened(request, self._timeout_s)
         except urllib.error.HTTPError as error:

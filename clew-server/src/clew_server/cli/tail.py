@@ -78,6 +78,7 @@ class _Tail:
         self._known: OrderedDict[str, bool] = OrderedDict()
         """Printed traces by id, and whether as failed."""
         self._was_connected = False
+        self._last_event_id = ""
         self._said: dict[str, int] = {}
         self._said_s = 0.0
 
@@ -87,14 +88,11 @@ class _Tail:
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                with self._client.opened(self._path, "text/event-stream") as answer:
-                    if lost_s is not None:
-                        self._say(
-                            f"connected again; what arrived in the {time.time() - lost_s:.0f} s between is not listed"
-                        )
+                resumed = {"Last-Event-ID": self._last_event_id} if self._last_event_id else None
+                with self._client.opened(self._path, "text/event-stream", resumed) as answer:
+                    away_s = None if lost_s is None else time.time() - lost_s
                     lost_s, wait_s = None, _FIRST_WAIT_S
-                    self._said.clear()
-                    if self._print_all(answer):
+                    if self._print_all(answer, away_s):
                         return FOUND
                 why = "the server ended it"
             except CommandFailed as error:
@@ -112,11 +110,17 @@ class _Tail:
             time.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
-    def _print_all(self, answer: Any) -> bool:
+    def _print_all(self, answer: Any, away_s: float | None) -> bool:
         """Print what comes; whether it was as much as wanted. Raises one of `ask.FAILURES` where it breaks off."""
-        for name, data in _events(answer):
+        for event_id, name, data in _events(answer):
             self._was_connected = True
-            if name == "trace" and self._print(data):
+            self._last_event_id = event_id or self._last_event_id
+            if name == "open":
+                if not data.get("resumed"):
+                    self._said.clear()
+                if away_s is not None:
+                    self._say(_connected_again(data, away_s))
+            elif name == "trace" and self._print(data):
                 self._left -= 1
                 if self._left == 0:
                     return True
@@ -162,18 +166,28 @@ class _Tail:
         print(f"clew tail: {sentence}", file=sys.stderr, flush=True)
 
 
-def _events(answer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of an open answer."""
-    name = ""
+def _connected_again(opening: dict[str, Any], away_s: float) -> str:
+    if not opening.get("resumed"):
+        return f"connected again; what arrived in the {away_s:.0f} s between is not listed"
+    if opening["missed"]:
+        return f"connected again after {away_s:.0f} s; up to {opening['missed']:,} traces are not listed"
+    return f"connected again after {away_s:.0f} s; nothing is missing"
+
+
+def _events(answer: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The events of an open answer: id (empty without one), name, data."""
+    event_id = name = ""
     for line in answer:
         text = line.decode("utf-8", "replace").rstrip("\n")
-        if text.startswith("event: "):
+        if text.startswith("id: "):
+            event_id = text.removeprefix("id: ")
+        elif text.startswith("event: "):
             name = text.removeprefix("event: ")
         elif text.startswith("data: ") and name:
             data = json.loads(text.removeprefix("data: "))
             if isinstance(data, dict):
-                yield name, data
-            name = ""
+                yield event_id, name, data
+            event_id = name = ""
 
 
 def _line(trace: dict[str, Any], width: int | None) -> str:

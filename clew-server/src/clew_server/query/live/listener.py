@@ -1,8 +1,12 @@
-"""What one listener is told, and what waits to be sent to it: bounded, so that a slow reader costs itself and nobody else."""
+"""What one listener is told, and what waits to be sent to it: bounded, so that a slow reader costs itself and nobody else.
+
+Events have numbers, and the last ones are kept: a reader whose connection broke names the last number it has, and is sent the rest.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +20,8 @@ QUEUE_BYTES: Final = 256 << 10
 """Of events about traces that did not fail."""
 FAILED_QUEUE_BYTES: Final = 1 << 20
 """Of events about traces that failed, beside those. Listeners share the bytes of an event."""
+SENT_BYTES: Final = 256 << 10
+"""Of the last events that were sent: what may be on its way when a connection breaks."""
 DEFAULT_RATE: Final = 50
 MOST_RATE: Final = 500
 
@@ -28,6 +34,17 @@ class Asked:
     failed_only: bool = False
     rate: int = DEFAULT_RATE
     """Traces that did not fail, a second; those over it are counted as skipped."""
+    text: str = ""
+    """The query as it was written. In `where` times like `now-1h` are those of one moment."""
+    since_unix_nano: int = 0
+
+    def is_same(self, other: Asked) -> bool:
+        """Whether both ask for the same, at different times."""
+        return (self.text, self.failed_only, self.rate) == (other.text, other.failed_only, other.rate)
+
+
+Numbered = tuple[int, bytes]
+"""An event with its number among those of the listener, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +91,15 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._lock = threading.Lock()
+        self.name = secrets.token_hex(8)
+        """Told to its reader only, who comes back with it."""
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._waiting_bytes = {False: 0, True: 0}
+        self._sent: deque[Numbered] = deque()
+        self._sent_bytes = 0
+        self._again: deque[Numbered] = deque()
+        """Sent on a connection that broke before they came."""
+        self._number = 0
         self._counts = Counts()
         self._allowance = float(asked.rate)
         self._allowed_s = now_s
@@ -163,18 +187,25 @@ class Listener:
         return self._counts
 
     @property
+    def last_number(self) -> int:
+        """Of the events that were taken so far."""
+        return self._number
+
+    @property
     def has_news(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting or self._again)
 
     def end(self) -> None:
         """Nothing more comes, and what waits is let go of. Safe from any thread."""
         with self._lock:
             self.is_ended = True
             self._waiting.clear()
+            self._again.clear()
+            self._sent.clear()
         self.wake()
 
     def wake(self) -> None:
-        """Let `take` look. Safe from any thread."""
+        """Let those who `wait` look. Safe from any thread."""
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:  # the loop has ended, and nobody takes any more
@@ -182,21 +213,39 @@ class Listener:
 
     # In the event loop
 
-    async def take(self, within_s: float, most_bytes: int = 64 << 10) -> bytes:
-        """What waits, joined; empty where nothing came in that time, or where it was woken for another reason."""
-        if not self._waiting and not self.is_ended:
+    async def wait(self, within_s: float) -> None:
+        """Until there is something to take, or it was woken for another reason, or that time is over."""
+        if not self.has_news and not self.is_ended:
             try:
                 async with asyncio.timeout(within_s):
                     await self._news.wait()
             except TimeoutError:
-                return b""
+                return
         self._news.clear()
-        taken: list[bytes] = []
+
+    def take(self, most_bytes: int = 64 << 10) -> list[Numbered]:
+        """What waits, the oldest first; not much more than so many bytes of it."""
+        taken: list[Numbered] = []
         size = 0
         with self._lock:
+            while self._again and size < most_bytes:
+                taken.append(self._again.popleft())
+                size += len(taken[-1][1])
             while self._waiting and size < most_bytes:
                 event, failed = self._waiting.popleft()
                 self._waiting_bytes[failed] -= len(event)
-                taken.append(event)
+                self._number += 1
+                taken.append((self._number, event))
+                self._sent.append(taken[-1])
                 size += len(event)
-        return b"".join(taken)
+                self._sent_bytes += len(event)
+            while self._sent_bytes > SENT_BYTES and len(self._sent) > 1:
+                self._sent_bytes -= len(self._sent.popleft()[1])
+        return taken
+
+    def go_on(self, after: int) -> int:
+        """Let `take` begin behind this number; how many events behind it are not kept any more."""
+        with self._lock:
+            self._again = deque(one for one in self._sent if one[0] > after)
+            first = self._again[0][0] if self._again else self._number + 1
+        return max(0, first - after - 1)

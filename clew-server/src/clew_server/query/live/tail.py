@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,10 +23,10 @@ from clew_server.model.head_columns import head_columns
 from clew_server.model.otlp_raw import parse_raw
 from clew_server.model.stored import StoredSpan
 from clew_server.query.live.listener import Asked, Counts, Events, Listener
+from clew_server.query.live.listeners import AWAITED_S, MOST_LISTENERS, Connection, Listeners
 from clew_server.query.live.seen import SeenTrace
 from clew_server.query.live.window import Entry, Window
 
-MOST_LISTENERS: Final = 200
 MOST_WAITING_BYTES: Final = 32 << 20
 """Of requests that wait to be looked at; what comes beyond is left out."""
 _IN_FULL_BYTES: Final = 8 << 20
@@ -38,7 +38,6 @@ _SLICE_S: Final = 0.01
 """After so much work the thread rests, so that nothing waits long for the interpreter."""
 _LONGEST_REST_S: Final = 1.0
 _SAYS_EVERY_S: Final = 60.0
-_BUSY_RETRY_S: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class TailStatistics:
 
 
 class Tail:
-    """`saw` is called with each accepted request; `listening` gives a listener. Both belong to one event loop."""
+    """`saw` is called with each accepted request; `listening` gives a connection. Both belong to one event loop."""
 
     def __init__(
         self,
@@ -62,21 +61,23 @@ class Tail:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         most_listeners: int = MOST_LISTENERS,
+        awaited_s: float = AWAITED_S,
     ) -> None:
-        """`trace_event` and `gone_event` make what is sent of a trace that matches, and of one that no longer does."""
+        """`trace_event` and `gone_event` make what is sent of a trace that matches, and of one that no longer does.
+
+        `awaited_s`: so long a listener whose connection broke may come back.
+        """
         self._trace_event = trace_event
         self._gone_event = gone_event
         self._clock_ns = clock_ns
-        self._most_listeners = most_listeners
         self._lock = threading.Lock()
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners(most=most_listeners, awaited_s=awaited_s)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._requests: deque[tuple[bytes, int]] = deque()
         # Each written by one thread only; what waits is their difference.
         self._came_bytes = self._read_bytes = 0
         self._lost_spans = self._told_lost_spans = 0
-        self._skipped_before = 0
         self._unread_spans = 0
         self._window = Window()
         self._rested_s = 0.0
@@ -86,7 +87,7 @@ class Tail:
 
     def saw(self, request: bytes, spans: int) -> None:
         """A canonical request was accepted. Costs nothing while nobody listens."""
-        if not self._listeners:
+        if not self._listeners.all:
             return
         if self._came_bytes - self._read_bytes + len(request) > MOST_WAITING_BYTES:
             self._lost_spans += spans
@@ -95,34 +96,29 @@ class Tail:
         self._requests.append((request, spans))
 
     @contextmanager
-    def listening(self, asked: Asked) -> Iterator[Listener]:
-        """A listener for as long as the block runs. Raises Unavailable above the limit, BadInput for a bad expression."""
-        listener = Listener(asked, now_s=time.monotonic())
+    def listening(self, asked: Asked, last_event_id: str = "") -> Iterator[Connection]:
+        """A connection for as long as the block runs. `last_event_id` (`NAME.NUMBER`) is what one that broke had come to.
+
+        Raises Unavailable above the limit, BadInput for a bad expression.
+        """
         with self._lock:
             if self._stopping.is_set():
                 raise Unavailable("The server stops.")
-            if len(self._listeners) >= self._most_listeners:
-                raise Unavailable(
-                    f"{self._most_listeners} listeners are connected already, which is as many as there may be.",
-                    retry_after_s=_BUSY_RETRY_S,
-                )
-            self._listeners = [*self._listeners, listener]
+            connection = self._listeners.connect(asked, last_event_id, time.monotonic())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="clew-tail", daemon=True)
                 self._thread.start()
         try:
-            yield listener
+            yield connection
         finally:
             with self._lock:
-                self._listeners = [one for one in self._listeners if one is not listener]
-                self._skipped_before += listener.counts.skipped + listener.counts.skipped_failed
-            listener.end()
+                self._listeners.leave(connection, time.monotonic())
 
     def end(self) -> None:
         """Tell all listeners that nothing more comes, and refuse new ones."""
         with self._lock:
             self._stopping.set()
-            listeners = self._listeners
+            listeners = self._listeners.all
         for listener in listeners:
             listener.end()
 
@@ -135,10 +131,9 @@ class Tail:
 
     def statistics(self) -> TailStatistics:
         with self._lock:
-            skipped = self._skipped_before + sum(
-                one.counts.skipped + one.counts.skipped_failed for one in self._listeners
+            return TailStatistics(
+                self._listeners.connected, self._listeners.skipped, self._unread_spans + self._lost_spans
             )
-            return TailStatistics(len(self._listeners), skipped, self._unread_spans + self._lost_spans)
 
     # In the thread
 
@@ -146,7 +141,8 @@ class Tail:
         self._rested_s = time.thread_time()
         while True:
             with self._lock:
-                if not self._listeners or self._stopping.is_set():
+                self._listeners.forget(time.monotonic())
+                if not self._listeners.all or self._stopping.is_set():
                     self._window.clear()
                     while self._requests:
                         self._read_bytes += len(self._requests.popleft()[0])
@@ -166,7 +162,7 @@ class Tail:
             unread_spans += self._read(request, time.monotonic(), failed_only=waiting_bytes > _IN_FULL_BYTES)
             self._read_bytes += len(request)
             self._pace()
-        listeners = self._listeners
+        listeners = self._listeners.all
         now_s = time.monotonic()
         until_s = now_s + _ROUND_S
         for entry in chain(self._window.overdue(), self._window.due(now_s)):
@@ -218,7 +214,7 @@ class Tail:
                     )
         return left_out
 
-    def _look_at(self, entry: Entry, listeners: list[Listener]) -> None:
+    def _look_at(self, entry: Entry, listeners: Sequence[Listener]) -> None:
         began_s = time.thread_time()
         try:
             self._tell(entry, listeners)
@@ -228,7 +224,7 @@ class Tail:
                 _log.exception("a trace could not be shown to those who listen; it is stored all the same")
         entry.looked_at(time.monotonic(), time.thread_time() - began_s)
 
-    def _tell(self, entry: Entry, listeners: list[Listener]) -> None:
+    def _tell(self, entry: Entry, listeners: Sequence[Listener]) -> None:
         trace = entry.seen()
         if trace is None:
             return
@@ -251,4 +247,4 @@ def _failed_traces(spans: list[bytes]) -> set[bytes]:
     return {spans[place][2:18] for place, flags in zip(columns.places, columns.flags, strict=True) if flags & FAILED}
 
 
-__all__ = ["MOST_LISTENERS", "Asked", "Counts", "Listener", "Tail", "TailStatistics"]
+__all__ = ["MOST_LISTENERS", "Asked", "Connection", "Counts", "Tail", "TailStatistics"]
