@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clew_server.store.connections import Connections
-from clew_server.store.migrate import _STEPS_TABLE, migrate, steps, without_what_is_dropped
+from clew_server.store.migrate import _STEPS_TABLE, altered_once, at_once, migrate, steps, without_what_is_dropped
 
 TABLES = "SELECT name, engine, create_table_query FROM system.tables WHERE database=currentDatabase() ORDER BY name"
 RECORDED = "SELECT number, name FROM schema_steps ORDER BY number"
@@ -50,7 +50,7 @@ def test_a_new_folder_has_the_tables_of_one_that_took_every_step(tmp_path: Path,
     assert len(new[1].splitlines()) == len(steps())
 
 
-AT_ONCE = without_what_is_dropped([text for step in steps() for text in step.statements])
+AT_ONCE = at_once([text for step in steps() for text in step.statements])
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,16 @@ def test_what_is_dropped_later_is_not_made_and_what_is_made_again_is_made_once()
         "CREATE MATERIALIZED VIEW IF NOT EXISTS v TO a AS SELECT 2",
     ]
     assert without_what_is_dropped(texts) == [texts[at] for at in (0, 4, 5, 6, 7)]
+
+
+def test_what_alters_a_table_is_one_statement_where_the_first_of_it_was() -> None:
+    texts = [
+        "CREATE TABLE IF NOT EXISTS a (x UInt8)",
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS y UInt8",
+        "ALTER TABLE ab ADD COLUMN IF NOT EXISTS y UInt8",
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS v TO a AS SELECT 1",
+        "ALTER TABLE a MODIFY SETTING s=1, t=2",
+    ]
+    joined = "ALTER TABLE a (ADD COLUMN IF NOT EXISTS y UInt8), (MODIFY SETTING s=1, t=2)"
+    other = "ALTER TABLE ab (ADD COLUMN IF NOT EXISTS y UInt8)"
+    assert altered_once(texts) == [texts[0], joined, other, texts[3]]

@@ -1,7 +1,8 @@
 """Brings a folder's tables to this version's schema: numbered files, forward only, recorded in table `schema_steps`.
 
 A step whose files were cut short by a crash is run again: each of its statements bears that. A new folder gets all steps
-at once, without the tables and views that a later step drops: analysing those takes most of the time of a first start.
+at once: without the tables and views that a later step drops, and each table is altered once. To analyse the others takes most
+of the time of a first start.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def migrate(
     if not done:
         with changing():
             run(_STEPS_TABLE)
-            for text in without_what_is_dropped([text for step in steps() for text in step.statements]):
+            for text in at_once([text for step in steps() for text in step.statements]):
                 run(text)
         listed = ",".join(f"({step.number},'{step.name}')" for step in steps())
         with recording():
@@ -115,6 +116,33 @@ def without_what_is_dropped(texts: Sequence[str]) -> list[str]:
             continue
         kept.append(text)
     return kept[::-1]
+
+
+_ALTERS: Final = re.compile(r"ALTER TABLE (\w+) ")
+
+
+def altered_once(texts: Sequence[str]) -> list[str]:
+    """The statements with all that alter a table as one, in the place of the first of them.
+
+    No statement between them may make or drop what a later one of them needs, nor need what an earlier one takes away.
+    """
+    changes: dict[str, list[str]] = {}
+    for text in texts:
+        if alters := _ALTERS.match(text):
+            changes.setdefault(alters.group(1), []).append(text[alters.end() :])
+    joined = []
+    for text in texts:
+        alters = _ALTERS.match(text)
+        if alters is None:
+            joined.append(text)
+        elif (all_of_it := changes.pop(alters.group(1), None)) is not None:
+            joined.append(alters.group(0) + ", ".join(f"({change})" for change in all_of_it))
+    return joined
+
+
+def at_once(texts: Sequence[str]) -> list[str]:
+    """What makes of an empty folder the tables that these statements make of it one after the other."""
+    return altered_once(without_what_is_dropped(texts))
 
 
 def write_format_schemas(folder: Path) -> tuple[Path, Path]:
