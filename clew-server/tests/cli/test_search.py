@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from clew_server.cli._conditions import query_text
 from clew_server.cli._rows import CsvRows, line_of
 from clew_server.cli._text import width_of
-from clew_server.cli.search import query_text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ let asked: { url: URL; signal: AbortSignal }[] = []
 let values: Record<string, unknown>[] = []
 let isComplete = true
 let isSlow = false
+let refusedRest = ''
 
 beforeEach(() => {
   document.head.innerHTML = '<base href="/">'
@@ -19,6 +20,7 @@ beforeEach(() => {
   asked = []
   isComplete = true
   isSlow = false
+  refusedRest = 'none'
   values = [
     { value: 'cart', count: 9000 },
     { value: 'two words', count: 3 },
@@ -26,6 +28,8 @@ beforeEach(() => {
   vi.stubGlobal('fetch', async (address: string, { signal }: { signal: AbortSignal }) => {
     const url = new URL(address)
     asked.push({ url, signal })
+    if (url.searchParams.get('q') === refusedRest)
+      return new Response(JSON.stringify({ error: { code: 'bad_query', message: 'no' } }), { status: 400 })
     if (isSlow)
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     const keys = [{ key: 'service.version', type: 'text', count: 12 }]
@@ -117,6 +121,25 @@ it('asks again only for what the first answer cannot say, and cancels what is ov
   fireEvent.change(input, { target: { value: 'http.route=/ab' } })
   await waitFor(() => expect(prefixes().at(-1)).toBe('/ab'))
   expect(overtaken.aborted).toBe(true)
+})
+
+it('asks for what occurs together with the rest of the query, and without it where the server does not take it', async () => {
+  const input = open()
+  fireEvent.change(input, { target: { value: 'status=error service=' } })
+  await screen.findByRole('option', { name: 'cart 9,000' })
+  const params = () => asked.map(({ url }) => [url.searchParams.get('key'), url.searchParams.get('q')])
+  expect(params()).toEqual([['service', 'status=error']])
+  // What is typed of the value changes nothing.
+  fireEvent.change(input, { target: { value: 'status=error service=ca' } })
+  expect(params()).toHaveLength(1)
+  refusedRest = 'a=~"("'
+  fireEvent.change(input, { target: { value: 'a=~"(" service=' } })
+  await waitFor(() => expect(params()).toHaveLength(3))
+  expect(params().slice(1)).toEqual([
+    ['service', refusedRest],
+    ['service', null],
+  ])
+  await screen.findByRole('option', { name: 'cart 9,000' })
 })
 
 it('puts the caret of an error below its character, whatever stands before it', () => {

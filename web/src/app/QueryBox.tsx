@@ -2,6 +2,7 @@
 import { useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
 import { useLocation } from 'wouter'
 import { taken, typingAt, type Suggestion } from '../model/complete'
+import { contextOf } from '../model/context'
 import { formatCount } from '../model/format'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
@@ -33,7 +34,7 @@ export function QueryBox() {
   }
 
   const typing = isOpen && traceIdFrom(text) === null ? typingAt(text, cursor) : null
-  const { found, isWaiting } = useSuggestions(typing, search)
+  const { found, isWaiting } = useSuggestions(typing, typing === null ? '' : contextOf(text, typing), search)
   const isListed = typing !== null && found.length > 0
   const chosen = Math.min(active, found.length - 1)
 

@@ -1,7 +1,7 @@
 /** What may be written next in the query box: words of the language at once, keys and values as soon as the server has counted them. */
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
-import { api } from '../api/client'
+import { ApiError, api } from '../api/client'
 import { hasValues, suggestions, type Counted, type Suggestion, type Typing } from '../model/complete'
 import type { Range } from '../model/range'
 
@@ -20,31 +20,44 @@ interface Asked {
   key: string
   typed: string
   range: Range
+  /** The rest of the query, with which what is suggested occurs together. */
+  q: string
   isEnabled: boolean
 }
 
-async function ask({ what, key, range }: Asked, prefix: string, signal: AbortSignal): Promise<Answer> {
+async function ask({ what, key, range, q }: Asked, prefix: string, signal: AbortSignal): Promise<Answer> {
   if (what === 'keys') {
-    const { keys, complete } = await api.keys({ ...range, prefix }, signal)
+    const { keys, complete } = await api.keys({ ...range, prefix, q }, signal)
     return { found: keys.map((one) => ({ text: one.key, count: one.count })), complete }
   }
-  const { values, complete } = await api.valuesOf({ ...range, key, prefix }, signal)
+  const { values, complete } = await api.valuesOf({ ...range, key, prefix, q }, signal)
   return { found: values.map((one) => ({ text: one.value, count: one.count })), complete }
 }
 
+/** As `ask`; where the rest of the query is no query yet, without it. */
+async function asked(asking: Asked, prefix: string, signal: AbortSignal): Promise<Answer> {
+  try {
+    return await ask(asking, prefix, signal)
+  } catch (error) {
+    if (asking.q === '' || !(error instanceof ApiError) || error.status !== 400) throw error
+    return ask({ ...asking, q: '' }, prefix, signal)
+  }
+}
+
 /** The most frequent, and once more is typed than they can answer, those with the text. A request that is overtaken is cancelled. */
-function useCounted(asked: Asked): { found: Counted[]; isWaiting: boolean } {
-  const { what, key, range, isEnabled } = asked
-  const { typed } = asked
+function useCounted(asking: Asked): { found: Counted[]; isWaiting: boolean } {
+  const { what, key, range, q, typed, isEnabled } = asking
   const isSettled = useSettled(`${key} ${typed}`)
+  // The rest of a query changes with each key that moves the cursor in it, and costs the server a search.
+  const isRestSettled = useSettled(q) || q === ''
   const options = (prefix: string, enabled: boolean) => ({
-    queryKey: ['completion', what, key, prefix, range.from, range.to],
-    queryFn: ({ signal }: { signal: AbortSignal }) => ask(asked, prefix, signal),
+    queryKey: ['completion', what, key, prefix, q, range.from, range.to],
+    queryFn: ({ signal }: { signal: AbortSignal }) => asked(asking, prefix, signal),
     enabled,
     staleTime: STALE_MS,
     retry: false,
   })
-  const first = useQuery(options('', isEnabled))
+  const first = useQuery(options('', isEnabled && isRestSettled))
   const needsMore = isEnabled && typed !== '' && first.data?.complete === false
   const more = useQuery(options(typed, needsMore && isSettled))
   return {
@@ -65,19 +78,20 @@ function useSettled(text: string): boolean {
 
 /** The most frequent keys, as a query writes them, and those of the language, which have no count. */
 export function useAttributeKeys(range: Range): Counted[] {
-  return useCounted({ what: 'keys', key: '', typed: '', range, isEnabled: true }).found
+  return useCounted({ what: 'keys', key: '', typed: '', range, q: '', isEnabled: true }).found
 }
 
-/** `typing` is null while nothing is to be suggested. */
+/** `typing` is null while nothing is to be suggested; `q`: the rest of the query (`contextOf`). */
 export function useSuggestions(
   typing: Typing | null,
+  q: string,
   { from, to }: Range,
 ): { found: Suggestion[]; isWaiting: boolean } {
   const range = { from, to }
   const typed = typing?.typed ?? ''
-  const keys = useCounted({ what: 'keys', key: '', typed, range, isEnabled: typing?.what === 'key' })
+  const keys = useCounted({ what: 'keys', key: '', typed, range, q, isEnabled: typing?.what === 'key' })
   const isValue = typing?.what === 'value' && hasValues(typing.key) && !typing.operator.endsWith('~')
-  const values = useCounted({ what: 'values', key: typing?.key ?? '', typed, range, isEnabled: isValue })
+  const values = useCounted({ what: 'values', key: typing?.key ?? '', typed, range, q, isEnabled: isValue })
   const found = typing === null ? [] : suggestions(typing, keys.found, values.found).slice(0, MOST_SHOWN)
   return { found, isWaiting: keys.isWaiting || values.isWaiting }
 }

@@ -132,7 +132,8 @@ export interface Outline {
   hasBraces: boolean
 }
 
-class Reader {
+/** Reads the parts of a query from its tokens, from where it stands. */
+export class TermReader {
   at = 0
   constructor(readonly tokens: readonly Token[]) {}
 
@@ -234,7 +235,7 @@ class Reader {
 }
 
 function onlyTerm(tokens: readonly Token[]): Term | null {
-  const reader = new Reader(tokens)
+  const reader = new TermReader(tokens)
   const term = reader.condition()
   return term !== null && reader.at === tokens.length ? term : null
 }
@@ -243,7 +244,7 @@ function onlyTerm(tokens: readonly Token[]): Term | null {
 export function outlineOf(text: string): Outline | null {
   const tokens = tokensOf(text)
   const hasBraces = tokens.some(({ kind, text: one }) => kind === 'bracket' && one === '{')
-  const reader = new Reader(tokens)
+  const reader = new TermReader(tokens)
   const parts: Part[] = []
   let hasOr = false
   while (reader.peek() !== undefined) {
@@ -268,7 +269,7 @@ export function outlineOf(text: string): Outline | null {
 
 /** All comparisons in the order they are written, at any depth; text between them is left to the server to judge. */
 export function termsOf(text: string): Term[] {
-  const reader = new Reader(tokensOf(text))
+  const reader = new TermReader(tokensOf(text))
   const terms: Term[] = []
   while (reader.peek() !== undefined) {
     const start = reader.at

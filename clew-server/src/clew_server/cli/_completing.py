@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from clew_server.cli._client import Client, CommandFailed
+from clew_server.cli._client import USAGE, Client, CommandFailed
+from clew_server.cli._conditions import query_text
 
 _CONDITION: Final = re.compile(
     r"(?P<before>[({!]*)(?P<key>[^\s=<>!~(){}\"]+)(?P<op>!?=|!?~|>=?|<=?)(?P<value>.*)", re.DOTALL
 )
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"?')
+_CLOSING: Final = {"(": ")", "{": "}"}
 _TIMEOUT_S: Final = 2.0
 """A shell waits for it. Without an answer there are no suggestions."""
 _MOST: Final = "50"
@@ -23,38 +26,76 @@ def completed_by(action: argparse.Action, completer: Callable[..., list[str]]) -
 
 
 def complete_query(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    """Words that begin as the one being written: keys, and behind an operator the values of its key."""
+    """Words that begin as the one being written: keys, and behind an operator the values of its key.
+
+    They occur together with the conditions before it, where those are a list of what must hold.
+    """
+    rest = _rest([*(parsed_args.q or []), *re.findall(r"^[({]+", prefix)])
     try:
         client = Client(parsed_args, timeout_s=_TIMEOUT_S)
-        condition = _CONDITION.fullmatch(prefix)
-        if condition is None:
-            bare = prefix.lstrip("({!")
-            return [f"{prefix.removesuffix(bare)}{key}=" for key in _keys(client, bare)]
-        start = prefix.removesuffix(condition["value"])
-        return [f"{start}{value}" for value in _values(client, condition["key"], condition["value"].strip('"'))]
+        try:
+            return _words(client, prefix, _given(parsed_args, rest))
+        except CommandFailed as error:
+            if not rest or error.code != USAGE:
+                raise
+        return _words(client, prefix, _given(parsed_args, ""))  # the rest is no query, or not yet
     except CommandFailed:
         return []
+
+
+def _words(client: Client, prefix: str, given: list[tuple[str, str]]) -> list[str]:
+    condition = _CONDITION.fullmatch(prefix)
+    if condition is None:
+        bare = prefix.lstrip("({!")
+        return [f"{prefix.removesuffix(bare)}{key}=" for key in _keys(client, bare, given)]
+    start = prefix.removesuffix(condition["value"])
+    return [f"{start}{value}" for value in _values(client, condition["key"], condition["value"].strip('"'), given)]
+
+
+def _rest(words: list[str]) -> str:
+    """The conditions of these words as a query; empty where they do not all hold wherever the next one is needed."""
+    bare = [word.strip("(){}").lower() for word in words]
+    if "or" in bare or "not" in bare:
+        return ""
+    if bare and bare[-1] == "and":
+        words = words[:-1]
+    text = query_text(words)
+    open_now: list[str] = []
+    for bracket in re.findall(r"[(){}]", _QUOTED.sub("", text)):
+        if bracket in _CLOSING:
+            open_now.append(_CLOSING[bracket])
+        elif open_now:
+            open_now.pop()
+    text = (text + "".join(reversed(open_now))).replace("()", "").strip()
+    return "" if text == "{}" else text
 
 
 def complete_key(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Keys that a query may ask for; of several with commas between them the last."""
     before, comma, last = prefix.rpartition(",")
     try:
-        return [f"{before}{comma}{key}" for key in _keys(Client(parsed_args, timeout_s=_TIMEOUT_S), last)]
+        client = Client(parsed_args, timeout_s=_TIMEOUT_S)
+        return [f"{before}{comma}{key}" for key in _keys(client, last, _given(parsed_args, ""))]
     except CommandFailed:
         return []
 
 
-def _keys(client: Client, prefix: str) -> list[str]:
-    found = client.get("/api/v1/keys", _given(prefix), wants="keys")["keys"]
+def _keys(client: Client, prefix: str, given: list[tuple[str, str]]) -> list[str]:
+    found = client.get("/api/v1/keys", [*given, *_holding(prefix)], wants="keys")["keys"]
     return [one["key"] for one in found if one["key"].startswith(prefix)]
 
 
-def _values(client: Client, key: str, prefix: str) -> list[str]:
-    found = client.get("/api/v1/values", [("key", key), *_given(prefix)], wants="values")["values"]
+def _values(client: Client, key: str, prefix: str, given: list[tuple[str, str]]) -> list[str]:
+    found = client.get("/api/v1/values", [("key", key), *given, *_holding(prefix)], wants="values")["values"]
     return [one["value"] for one in found if one["value"].startswith(prefix)]
 
 
-def _given(prefix: str) -> list[tuple[str, str]]:
-    asked = [("from", "now-1d"), ("limit", _MOST)]
-    return [*asked, ("prefix", prefix)] if prefix else asked
+def _holding(prefix: str) -> list[tuple[str, str]]:
+    return [("prefix", prefix)] if prefix else []
+
+
+def _given(parsed_args: argparse.Namespace, q: str) -> list[tuple[str, str]]:
+    """In the time that the command line names, else in the last day."""
+    from_, to = getattr(parsed_args, "from_", None), getattr(parsed_args, "to", None)
+    asked = [("from", from_ or ("" if to else "now-1d")), ("to", to or ""), ("q", q), ("limit", _MOST)]
+    return [(name, value) for name, value in asked if value]

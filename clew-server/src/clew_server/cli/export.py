@@ -27,7 +27,7 @@ from clew_server.cli._client import (
     quoted_id,
     run_reading,
 )
-from clew_server.cli.search import query_text
+from clew_server.cli._conditions import query_text
 from clew_server.errors import BadInput
 from clew_server.model.words import count_text
 

@@ -9,9 +9,9 @@ from clew.cli import Command
 from clew.terminal import json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._completing import complete_key, complete_query, completed_by
+from clew_server.cli._conditions import query_text
 from clew_server.cli._table import print_table
 from clew_server.cli._text import clean
-from clew_server.cli.search import query_text
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from typing import Any
 
@@ -11,13 +10,12 @@ from clew.cli import Command
 from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._completing import complete_key, complete_query, completed_by
+from clew_server.cli._conditions import query_text
 from clew_server.cli._rows import CsvRows, cut, described, line_of
 from clew_server.cli._text import clean
 from clew_server.model.search import SORTS
 
 _PAGE = 1000
-# A shell takes the quotes off name="GET /cart"; so a value with spaces that does not look like several conditions gets them back.
-_UNQUOTED = re.compile(r"""([^\s=<>"]+=)([^=<>"]*\s[^=<>"]*)""")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +58,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _keys(text: str) -> list[str]:
     return [key for key in (one.strip() for one in text.split(",")) if key]
-
-
-def query_text(words: list[str]) -> str:
-    """The conditions of a command line as one query, with the quotes that the shell took."""
-    return " ".join(_UNQUOTED.sub(r'\1"\2"', word) if _UNQUOTED.fullmatch(word) else word for word in words)
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:

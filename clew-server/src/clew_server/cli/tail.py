@@ -25,9 +25,9 @@ from clew_server.cli._client import (
     run_reading,
 )
 from clew_server.cli._completing import complete_query, completed_by
+from clew_server.cli._conditions import query_text
 from clew_server.cli._rows import line_of
 from clew_server.cli._text import clean
-from clew_server.cli.search import query_text
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
