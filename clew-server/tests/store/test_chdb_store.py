@@ -559,3 +559,18 @@ def test_the_state_of_a_trace_changes_when_its_spans_do_and_not_by_merges(opened
     assert reader.read(trace).state == states[-1]
     opened.ask("OPTIMIZE TABLE chunks FINAL")
     assert reader.state(trace) == states[-1]
+
+
+def test_a_span_whose_resource_is_not_there_is_read_and_named(opened: Any) -> None:
+    request = simple()
+    request.resource_spans[0].resource.attributes.add(key="unique").value.string_value = os.urandom(8).hex()
+    opened.put([request])
+    raw = request.resource_spans[0].resource.SerializeToString().hex()
+    opened.store._connections.write.run(
+        f"ALTER TABLE origins DELETE WHERE raw=unhex('{raw}') SETTINGS mutations_sync=1"
+    )
+    found = opened.store.reader.read(id_of(request))
+    assert found.nameless == [0]
+    assert [one.resource for one in found.spans] == [b""]
+    opened.put([request])
+    assert opened.store.reader.read(id_of(request)).nameless == []

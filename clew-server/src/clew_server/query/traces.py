@@ -8,16 +8,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from clew_server.errors import Damaged, NotFound
 from clew_server.model.facts import NOTHING_KNOWN, Known
-from clew_server.model.stored import StoredSpans
+from clew_server.model.stored import StoredSpan, StoredSpans
 from clew_server.model.trace import Trace, trace_from_spans
-from clew_server.store.contract import TraceReader, TraceStore
+from clew_server.store.contract import StoredTrace, TraceReader, TraceStore
 
 KEPT_BYTES: Final = 256 << 20
 KEPT_FOR_S: Final = 60.0
@@ -117,7 +117,7 @@ class Traces:
         recent = self._recent.read(trace_id)
         stored = self._store.read(trace_id)
         spans = StoredSpans(recent.spans)
-        spans.extend(stored.spans)
+        spans.extend(_without_those_in(spans, stored))
         spans = spans.distinct()
         fingerprint = spans.fingerprint()
         state = recent.state, stored.state
@@ -131,7 +131,7 @@ class Traces:
                 self.broken += trace.broken
         if not len(trace):
             raise self._nothing(trace_id, trace.broken, stored.unreadable)
-        if trace.unreadable is None and not trace.broken and not trace.unresolved:
+        if trace.unreadable is None and not trace.broken and not trace.unresolved and not stored.nameless:
             self._keep(trace_id, _Kept(trace, state, fingerprint, _size_bytes(trace), self._clock_s()))
         return trace
 
@@ -194,6 +194,15 @@ class Traces:
         kept = self._kept.pop(trace_id, None)
         if kept is not None:
             self.size_bytes -= kept.size_bytes
+
+
+def _without_those_in(log: StoredSpans, stored: StoredTrace) -> Sequence[StoredSpan]:
+    """The stored spans, without those that have no resource yet and are in the log, with theirs: else each would be there twice."""
+    if not stored.nameless or not len(log):
+        return stored.spans
+    in_log, spans = set(log.raw), StoredSpans(stored.spans)
+    left_out = {at for at in stored.nameless if spans.raw[at] in in_log}
+    return spans.take([at for at in range(len(spans)) if at not in left_out])
 
 
 def _size_bytes(trace: Trace) -> int:

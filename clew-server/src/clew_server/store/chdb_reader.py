@@ -126,10 +126,10 @@ class ChdbReader:
         """See TraceReader.read."""
         question = self.question()
         try:
-            found, rows = self._read(trace_id, question)
+            found, rows, nameless = self._read(trace_id, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        return StoredTrace(found, question.missing(), (len(rows), len(found), sum(rows)))
+        return StoredTrace(found, question.missing(), (len(rows), len(found), sum(rows)), nameless)
 
     def state(self, trace_id: bytes) -> Hashable:
         """See TraceReader.state: rows of the trace, spans in them, sum of their arrivals; and what is damaged."""
@@ -148,26 +148,32 @@ class ChdbReader:
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
-    def _read(self, trace_id: bytes, question: Question) -> tuple[StoredSpans, list[int]]:
-        """The spans, and the arrival in seconds of each row of `chunks` they stand in."""
+    def _read(self, trace_id: bytes, question: Question) -> tuple[StoredSpans, list[int], list[int]]:
+        """The spans, the arrival in seconds of each row of `chunks` they stand in, and which spans have no resource or scope there."""
         rows = RowBinary(question.ask("trace_chunks", {"id": trace_id.hex()}, "RowBinary"))
         pieces = []
         while rows.more():
             pieces.append((rows.uint32(), rows.uint64s(), rows.uint64s(), rows.uint64s(), rows.string()))
-        origins = self._origin_bytes({key for piece in pieces for ids in (piece[1], piece[2]) for key in ids}, question)
+        wanted = {key for piece in pieces for ids in (piece[1], piece[2]) for key in ids}
+        origins = self._origin_bytes(wanted, question)
+        unknown = wanted - origins.keys()
+        origins.update(dict.fromkeys(unknown, (b"", "")))
         found = StoredSpans()
+        nameless: list[int] = []
         numbers: dict[tuple[int, int], int] = {}
         for received_s, of_resource, of_scope, lengths, raw in pieces:
             pairs = list(zip(of_resource, of_scope, strict=True))
             for pair in set(pairs) - numbers.keys():
                 (resource, resource_url), (scope, scope_url) = origins[pair[0]], origins[pair[1]]
                 numbers[pair] = found.number_of(Origin(resource, resource_url, scope, scope_url))
+            if unknown:
+                nameless += [at for at, pair in enumerate(pairs, len(found)) if not unknown.isdisjoint(pair)]
             spans = [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
             found.add(spans, list(map(numbers.__getitem__, pairs)), [received_s * _SECOND_NS] * len(pairs))
-        return found, [piece[0] for piece in pieces]
+        return found, [piece[0] for piece in pieces], nameless
 
     def _origin_bytes(self, ids: set[int], question: Question) -> dict[int, tuple[bytes, str]]:
-        """Bytes and schema_url of resources and scopes by their ids, which are hashes of both."""
+        """Bytes and schema_url of resources and scopes by their ids, which are hashes of both; of those that are there."""
         found = self._origins.known(ids)
         missing = sorted(ids - found.keys())
         for at in range(0, len(missing), _IDS_AT_ONCE):
@@ -179,8 +185,4 @@ class ChdbReader:
                 fresh[key] = (rows.string(), rows.string().decode("utf-8", "replace"))
             self._origins.add(fresh)
             found.update(fresh)
-        # Bytes of a resource and their span are of one arrival day and one statement; only an expiry between the
-        # two questions can part them, or damage. The span is then shown without.
-        for key in ids - found.keys():
-            found[key] = (b"", "")
         return found
