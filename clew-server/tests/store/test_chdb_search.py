@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from clew_server.errors import BadInput
 from clew_server.model.query_tree import ANY, And, Braces, Op, Or, Relation, SpanTerm, TraceTerm, Value
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Compare, Search, SpanCondition
-from clew_server.store import queries
+from clew_server.store import chdb_search, queries
 from clew_server.store.contract import TraceSummary
 from clew_server.store.macros import expand
 
@@ -375,9 +375,12 @@ def test_a_cursor_that_is_not_ours_is_refused(shop: Any, cursor: str) -> None:
         shop[0].find(Search(cursor=cursor))
 
 
-def test_a_search_that_runs_out_of_time_says_so_and_goes_on_where_it_stopped(shop: Any) -> None:
+def test_a_search_that_runs_out_of_time_says_so_and_goes_on_where_it_stopped(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, known = shop
-    ticks = iter([0.0] * 9 + [11.0] * 10)  # time is over after the fourth window
+    monkeypatch.setattr(chdb_search, "_MORE_TO_LOOK_AT", len(known.traces) // 2)
+    ticks = iter([0.0] * 3 + [11.0] * 10)  # time is over after the first window
     slow = type(reader)(reader._pool, clock_s=lambda: next(ticks))
     search = Search((SpanCondition("service", "=", "cart"),), limit=1000)
     page = slow.find(search)
@@ -396,6 +399,10 @@ def test_every_statement_is_understood_by_the_engine(opened: Any, name: str) -> 
         "SEGMENT": "'x'",
         "FORMAT_SCHEMA": "'y:Request'",
         "TOKEN": "'t'",
+        "DIRECTION": "DESC",
+        "NEAREST": "-1",
+        "FURTHEST": "1",
+        "NTH": "-5",
         "SPAN_WINDOW": "H(NS({from_ns:Int64}),NS({end_ns:Int64}))",
         "SPAN_CONDITIONS": "EQ(unhex({k:String}),unhex({v:String}))",
         "TRACE_CONDITIONS": "d>{n:UInt64}",

@@ -28,7 +28,14 @@ from clew_server.store.peers import may_name, peer_of
 from clew_server.store.where.relations import holds_in
 from clew_server.store.where.translator import Translator
 
-_WINDOWS_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 10_800, 86_400, 7 * 86_400, 60 * 86_400))
+_ROWS_OF_A_TRACE: Final = 4
+"""Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
+_MORE_TO_LOOK_AT: Final = 4_000
+"""Traces in the first window where not every one is listed."""
+_WIDER: Final = 8
+"""How many times as long as the window before it a window is, and at least as long as follows."""
+_LEAST_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 6 * 3_600, 7 * 86_400, 60 * 86_400))
+_AN_HOUR_NS: Final = 3_600_000_000_000
 _STARTED: Final = (
     "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
 )
@@ -131,16 +138,23 @@ class ChdbTraces(ChdbReader):
         from_ns = to_ns = reached_ns = first_ns = end_ns if order.descends else begin_ns
         try:
             population = self.population(search, question, order.after(after) if after is not None else None)
-            for width_ns in (*_WINDOWS_NS, LAST_START_NS):
-                next_ns = self._next_start(begin_ns, end_ns, order, reached_ns, question)
-                if next_ns is None:
+            width_ns = 0
+            for least_ns in (None, *_LEAST_NS, LAST_START_NS):
+                wanted = 1 if least_ns is not None else _MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1
+                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, wanted, question)
+                if nearest is None:
                     break
+                next_ns, last_ns = nearest
+                if least_ns is not None:
+                    width_ns = max(width_ns * _WIDER, least_ns)
+                else:
+                    width_ns = LAST_START_NS if last_ns is None else abs(last_ns - next_ns)
                 if order.descends:
                     # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
                     is_last = search.span_from_unix_nano is not None and next_ns < search.span_from_unix_nano
                     from_ns, to_ns = begin_ns if is_last else max(begin_ns, next_ns - width_ns), reached_ns
                 else:
-                    from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns)
+                    from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns + 1)
                 chosen = population(from_ns, to_ns, open_above and order.descends)
                 found += self._listed(chosen, order.sql, search.limit + 1 - len(found), question)
                 reached_ns = from_ns if order.descends else to_ns
@@ -329,31 +343,48 @@ class ChdbTraces(ChdbReader):
         ((resources, beside),) = question.rows("places_of_attributes", bound, **words)
         return dict(zip(sought, zip(map(bool, resources), map(bool, beside), strict=True), strict=True))
 
-    def _next_start(self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, question: Question) -> int | None:
-        """Where the next window begins: the nearest start there is on the way; None where there is none."""
+    @staticmethod
+    def _nearest(
+        begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
+    ) -> tuple[int, int | None] | None:
+        """The nearest start there is on the way, None where there is none, and about that of so many traces further, None where fewer are left."""
         from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
         if from_ns >= to_ns:
             return None
-        window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-        count, oldest_ns, newest_ns = question.rows("nearest_start", window)[0]
-        return int(newest_ns if order.descends else oldest_ns) if count else None
+        limit = traces if traces == 1 else traces * _ROWS_OF_A_TRACE
+        bound = {"from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
+        sign = "-" if order.descends else ""
+        words = {"NEAREST": f"{sign}1", "FURTHEST": "1" if order.descends else "-1", "NTH": f"{sign}{traces}"}
+        words["DIRECTION"] = "DESC" if order.descends else "ASC"
+        count, first_ns, last_ns, nth_ns = map(int, question.rows("nearest_starts", bound, **words)[0])
+        if not count:
+            return None
+        return first_ns, nth_ns or (last_ns if count == limit else None)
 
     def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
         """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
 
-        A span may start long after its trace did: up to the newest end of these traces, if the end is not open.
+        A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started more
+        than an hour after the window, the unit of the key of `spans`; else there is little after it that could be left out.
         """
         if not open_above:
-            end_ns = self._newest_end(int(window["from_ns"]), int(window["to_ns"]), question)
-            if end_ns < LAST_START_NS:
-                window["end_ns"] = str(end_ns + 1)
-                return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+            from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
+            if self._nearest(to_ns + _AN_HOUR_NS, LAST_START_NS, ORDERS["start"], to_ns + _AN_HOUR_NS, 1, question):
+                end_ns = self._newest_end(from_ns, to_ns, question)
+                if end_ns < LAST_START_NS:
+                    window["end_ns"] = str(end_ns + 1)
+                    return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
         return "FROM_HOUR(NS({from_ns:Int64}))"
 
     def _newest_end(self, from_ns: int, to_ns: int, question: Question) -> int:
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
+
+
+def _looks_for(search: Search) -> bool:
+    """Whether not every trace of the time is listed."""
+    return search.where is not None or bool(search.span) or search.span_from_unix_nano is not None
 
 
 def _related(

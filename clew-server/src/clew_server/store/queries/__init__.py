@@ -34,7 +34,7 @@ NAMES: Final = (
     "is_expression",
     "lists",
     "elements_where",
-    "nearest_start",
+    "nearest_starts",
     "newest_end",
     "resources_with",
     "places_of_attributes",
