@@ -355,7 +355,7 @@ def test_the_critical_path_and_the_shifts_of_clocks_are_columns_and_the_etag_cov
 
     there, late = trace(0), trace(3_000_000_000)
     assert there["shifted"] == []
-    assert late["shifted"] == [[2, -3_000_000_000]]
+    assert late["shifted"] == [(2, -3_000_000_000)]
     assert late["critical"] == there["critical"]
     assert late["start"][2] == 3_020_000_000
     assert sum(upto - begin for _, begin, upto in late["critical"]) == 100_000_000

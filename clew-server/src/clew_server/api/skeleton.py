@@ -24,7 +24,9 @@ _BITS: Final[dict[Role, int]] = {"origin": ORIGIN, "handled": ORIGIN | HANDLED}
 _GZIP_LEVEL: Final = 1
 """Half the time of level 3, for a twelfth more bytes."""
 _NUMBERS: Final = frozenset(("parent", "start", "dur", "self", "svc", "name", "kind", "flags", "shifted"))
-"""Columns that are lists of whole numbers, or of such lists."""
+"""Columns that are lists of whole numbers, or of pairs of them."""
+_PAIRS: Final = frozenset(("shifted",))
+"""Tuples: of 100,000 lists the collector of garbage would look at each, again and again."""
 
 
 class Skeleton(NamedTuple):
@@ -74,7 +76,7 @@ def _columns(trace: Trace) -> dict[str, Any]:
         "name": trace.name,
         "kind": trace.kind,
         "flags": flags,
-        "shifted": list(map(list, tree.shift_ns.items())),
+        "shifted": list(tree.shift_ns.items()),
         "critical": _longest(critical_path(tree).sections),
         "total": len(trace),
     }
@@ -84,8 +86,9 @@ def _longest(sections: Sequence[Section]) -> Sequence[Section]:
     """Those that are drawn, in time order: of a path of very many sections the short ones are below a pixel and most of the answer."""
     if len(sections) <= MAX_SECTIONS:
         return sections
-    longest = sorted(sections, key=lambda one: (one.start_ns - one.end_ns, one.start_ns))[:MAX_SECTIONS]
-    return sorted(longest, key=lambda one: (one.start_ns, one.end_ns))
+    lengths = [end_ns - start_ns for _, start_ns, end_ns in sections]
+    longest = sorted(range(len(sections)), key=lengths.__getitem__, reverse=True)[:MAX_SECTIONS]
+    return list(map(sections.__getitem__, sorted(longest)))
 
 
 def _self_times(tree: Tree) -> list[int]:
@@ -125,7 +128,8 @@ def _text(columns: dict[str, Any]) -> str:
 
 def _column(name: str, column: Any) -> str:
     if name in _NUMBERS:
-        return str(column).replace(" ", "")
+        text = str(column).replace(" ", "")
+        return text if name not in _PAIRS else text.replace("(", "[").replace(")", "]")
     return json.dumps(column, separators=(",", ":"))
 
 
