@@ -337,9 +337,9 @@ class QueryService:
             if not max(counts, default=0):
                 return None
             most = max(counts)
-            condition, _ = tried[counts.index(most)]
+            condition, rest = tried[counts.index(most)]
             text, position = written_condition(q, condition, where)
-            spelled, what = (None, None) if completion is None else _spelled(condition, search, completion)
+            spelled, what = (None, None) if completion is None else _spelled(condition, rest, search, completion)
             return Excluded(text, position, most, spelled, what)
 
         return await self._searches.run(ask)
@@ -511,22 +511,27 @@ class QueryService:
 
 
 def _spelled(
-    condition: Node, search: Search, store: TraceCompletion
+    condition: Node, rest: Node | None, search: Search, store: TraceCompletion
 ) -> tuple[str | None, Literal["value", "key"] | None]:
-    """The value or the key that is spelled most like the one of a condition, among those in the search's time."""
+    """The value or the key that is spelled most like the one of a condition: among those that occur with the rest of the query, else in the search's time."""
     term = first_term(condition)
     if not isinstance(term, SpanTerm) or term.place not in SPELLED or term.op not in ("=", "has"):
         return None, None
     time_only = replace(search, where=None)
     places: tuple[SpanPlace, ...] = ("service", "name") if term.place == "names" else (term.place,)
-    known = [
-        one.value
-        for place in places
-        for one in store.attribute_values(time_only, ValuesAsked(place, term.key, term.exact, limit=_MAX_NAMES)).found
-    ]
+    known: list[str] = []
+    for population in (time_only,) if rest is None else (replace(search, where=rest), time_only):
+        known = [
+            one.value
+            for place in places
+            for one in store.attribute_values(
+                population, ValuesAsked(place, term.key, term.exact, limit=_MAX_NAMES)
+            ).found
+        ]
+        if (found := nearest(term.values[0].text, known)) is not None:
+            return found, "value"
     if known or not term.key:
-        found = nearest(term.values[0].text, known)
-        return found, "value" if found is not None else None
+        return None, None
     keys = (written(one.key) for one in store.attribute_keys(time_only).found if one.place in ("span", "resource"))
     found = nearest(term.key, [key for key in keys if key is not None])
     return found, "key" if found is not None else None
