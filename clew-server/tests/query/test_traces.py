@@ -37,14 +37,14 @@ class Shelf:
         self.spans = list(spans)
         self.unreadable: str | None = None
         self.readings = 0
-        self.nameless: list[int] = []
+        self.without_origin: list[int] = []
         self.while_reading: Callable[[], None] = lambda: None
 
     def read(self, trace_id: bytes) -> StoredTrace:
         self.readings += 1
         state, found = self.state(trace_id), self._of(trace_id)
         self.while_reading()
-        return StoredTrace(found, self.unreadable, state, self.nameless)
+        return StoredTrace(found, self.unreadable, state, self.without_origin)
 
     def state(self, trace_id: bytes) -> Hashable:
         return len(self._of(trace_id)), self.unreadable
@@ -96,9 +96,13 @@ def test_a_span_that_moves_from_the_log_to_the_store_is_there_once() -> None:
 def test_a_span_that_is_stored_before_its_resource_is_there_once_with_it_and_one_that_lost_it_is_shown() -> None:
     named = stored(T, 2)._replace(resource=b"\x10\x01")
     store, log = Shelf(stored(T, 1), stored(T, 2)), Shelf(named)
-    store.nameless = [0, 1]
-    found = Traces(store, log).get(T).stored
+    store.without_origin = [0, 1]
+    traces = Traces(store, log)
+    found = traces.get(T).stored
     assert sorted((one.span, one.resource) for one in found) == [(stored(T, 1).span, b""), (named.span, named.resource)]
+    # The state does not tell when the resources come, so such a trace is read each time.
+    traces.get(T)
+    assert store.readings == 2
 
 
 def test_spans_that_only_move_to_the_store_or_come_again_make_no_new_trace_and_no_new_views() -> None:

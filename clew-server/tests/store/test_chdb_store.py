@@ -570,7 +570,7 @@ def test_a_span_whose_resource_is_not_there_is_read_and_named(opened: Any) -> No
         f"ALTER TABLE origins DELETE WHERE raw=unhex('{raw}') SETTINGS mutations_sync=1"
     )
     found = opened.store.reader.read(id_of(request))
-    assert found.nameless == [0]
+    assert found.without_origin == [0]
     assert [one.resource for one in found.spans] == [b""]
     opened.put([request])
-    assert opened.store.reader.read(id_of(request)).nameless == []
+    assert opened.store.reader.read(id_of(request)).without_origin == []

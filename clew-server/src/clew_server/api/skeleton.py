@@ -23,10 +23,8 @@ MAX_SECTIONS: Final = 7_000
 _BITS: Final[dict[Role, int]] = {"origin": ORIGIN, "handled": ORIGIN | HANDLED}
 _GZIP_LEVEL: Final = 1
 """Half the time of level 3, for a twelfth more bytes."""
-_NUMBERS: Final = frozenset(("parent", "start", "dur", "self", "svc", "name", "kind", "flags", "shifted"))
-"""Columns that are lists of whole numbers, or of pairs of them."""
-_PAIRS: Final = frozenset(("shifted",))
-"""Tuples: of 100,000 lists the collector of garbage would look at each, again and again."""
+_NUMBERS: Final = frozenset(("parent", "start", "dur", "self", "svc", "name", "kind", "flags"))
+"""Columns that are lists of whole numbers."""
 
 
 class Skeleton(NamedTuple):
@@ -128,8 +126,7 @@ def _text(columns: dict[str, Any]) -> str:
 
 def _column(name: str, column: Any) -> str:
     if name in _NUMBERS:
-        text = str(column).replace(" ", "")
-        return text if name not in _PAIRS else text.replace("(", "[").replace(")", "]")
+        return str(column).replace(" ", "")
     return json.dumps(column, separators=(",", ":"))
 
 

@@ -513,7 +513,10 @@ class QueryService:
 def _spelled(
     condition: Node, rest: Node | None, search: Search, store: TraceCompletion
 ) -> tuple[str | None, Literal["value", "key"] | None]:
-    """The value or the key that is spelled most like the one of a condition: among those that occur with the rest of the query, else in the search's time."""
+    """The value or the key that is spelled most like the one of a condition.
+
+    Values that occur with the `rest` of the query come first: what holds of all the time is a sample, and the most frequent of it.
+    """
     term = first_term(condition)
     if not isinstance(term, SpanTerm) or term.place not in SPELLED or term.op not in ("=", "has"):
         return None, None

@@ -117,7 +117,7 @@ class Traces:
         recent = self._recent.read(trace_id)
         stored = self._store.read(trace_id)
         spans = StoredSpans(recent.spans)
-        spans.extend(_without_those_in(spans, stored))
+        spans.extend(_without_copies(stored, spans))
         spans = spans.distinct()
         fingerprint = spans.fingerprint()
         state = recent.state, stored.state
@@ -131,7 +131,7 @@ class Traces:
                 self.broken += trace.broken
         if not len(trace):
             raise self._nothing(trace_id, trace.broken, stored.unreadable)
-        if trace.unreadable is None and not trace.broken and not trace.unresolved and not stored.nameless:
+        if trace.unreadable is None and not trace.broken and not trace.unresolved and not stored.without_origin:
             self._keep(trace_id, _Kept(trace, state, fingerprint, _size_bytes(trace), self._clock_s()))
         return trace
 
@@ -196,12 +196,14 @@ class Traces:
             self.size_bytes -= kept.size_bytes
 
 
-def _without_those_in(log: StoredSpans, stored: StoredTrace) -> Sequence[StoredSpan]:
-    """The stored spans, without those that have no resource yet and are in the log, with theirs: else each would be there twice."""
-    if not stored.nameless or not len(log):
+def _without_copies(stored: StoredTrace, log: StoredSpans) -> Sequence[StoredSpan]:
+    """The stored spans, without those that have no resource or scope yet and are in the log with theirs: as they differ from these,
+    each would be there twice.
+    """
+    if not stored.without_origin or not len(log):
         return stored.spans
     in_log, spans = set(log.raw), StoredSpans(stored.spans)
-    left_out = {at for at in stored.nameless if spans.raw[at] in in_log}
+    left_out = {at for at in stored.without_origin if spans.raw[at] in in_log}
     return spans.take([at for at in range(len(spans)) if at not in left_out])
 
 

@@ -126,10 +126,9 @@ class ChdbReader:
         """See TraceReader.read."""
         question = self.question()
         try:
-            found, rows, nameless = self._read(trace_id, question)
+            return self._read(trace_id, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        return StoredTrace(found, question.missing(), (len(rows), len(found), sum(rows)), nameless)
 
     def state(self, trace_id: bytes) -> Hashable:
         """See TraceReader.state: rows of the trace, spans in them, sum of their arrivals; and what is damaged."""
@@ -148,8 +147,7 @@ class ChdbReader:
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
-    def _read(self, trace_id: bytes, question: Question) -> tuple[StoredSpans, list[int], list[int]]:
-        """The spans, the arrival in seconds of each row of `chunks` they stand in, and which spans have no resource or scope there."""
+    def _read(self, trace_id: bytes, question: Question) -> StoredTrace:
         rows = RowBinary(question.ask("trace_chunks", {"id": trace_id.hex()}, "RowBinary"))
         pieces = []
         while rows.more():
@@ -159,7 +157,7 @@ class ChdbReader:
         unknown = wanted - origins.keys()
         origins.update(dict.fromkeys(unknown, (b"", "")))
         found = StoredSpans()
-        nameless: list[int] = []
+        without_origin: list[int] = []
         numbers: dict[tuple[int, int], int] = {}
         for received_s, of_resource, of_scope, lengths, raw in pieces:
             pairs = list(zip(of_resource, of_scope, strict=True))
@@ -167,10 +165,11 @@ class ChdbReader:
                 (resource, resource_url), (scope, scope_url) = origins[pair[0]], origins[pair[1]]
                 numbers[pair] = found.number_of(Origin(resource, resource_url, scope, scope_url))
             if unknown:
-                nameless += [at for at, pair in enumerate(pairs, len(found)) if not unknown.isdisjoint(pair)]
+                without_origin += [at for at, pair in enumerate(pairs, len(found)) if not unknown.isdisjoint(pair)]
             spans = [raw[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
             found.add(spans, list(map(numbers.__getitem__, pairs)), [received_s * _SECOND_NS] * len(pairs))
-        return found, [piece[0] for piece in pieces], nameless
+        state = len(pieces), len(found), sum(piece[0] for piece in pieces)
+        return StoredTrace(found, question.missing(), state, without_origin)
 
     def _origin_bytes(self, ids: set[int], question: Question) -> dict[int, tuple[bytes, str]]:
         """Bytes and schema_url of resources and scopes by their ids, which are hashes of both; of those that are there."""

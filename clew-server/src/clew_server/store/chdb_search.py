@@ -138,10 +138,10 @@ class ChdbTraces(ChdbReader):
         from_ns = to_ns = reached_ns = first_ns = end_ns if order.descends else begin_ns
         try:
             population = self.population(search, question, order.after(after) if after is not None else None)
-            width_ns = 0
+            width_ns, of_the_first = 0, _MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1
             for least_ns in (None, *_LEAST_NS, LAST_START_NS):
-                wanted = 1 if least_ns is not None else _MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1
-                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, wanted, question)
+                traces = of_the_first if least_ns is None else 1
+                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, traces, question)
                 if nearest is None:
                     break
                 next_ns, last_ns = nearest

@@ -86,7 +86,7 @@ class StoredTrace(NamedTuple):
     spans: Sequence[StoredSpan]
     unreadable: str | None
     state: Hashable
-    nameless: Sequence[int] = ()
+    without_origin: Sequence[int] = ()
     """Places of spans whose resource or scope was not found, so they stand without: while a segment is inserted the engine shows
     spans before their resources; later, damage or an expiry took them."""
 

@@ -1,0 +1,54 @@
+"""The nearest spelling of a value, where the most frequent ones of the time are others."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.model.search import Search
+from clew_server.query import service
+from clew_server.query.nothing import Excluded
+from clew_server.query.service import QueryService
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
+from evaluator import NOW, parsed
+
+
+def put(opened: Any, name: str, routes: list[str]) -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = name
+    scope = group.scope_spans.add()
+    for number, route in enumerate(routes):
+        trace_id = name.encode().ljust(15, b"\0") + bytes([number])
+        span = scope.spans.add(trace_id=trace_id, span_id=b"s" * 8, name="op", start_time_unix_nano=NOW + number)
+        span.attributes.add(key="http.route").value.string_value = route
+    opened.put([request])
+
+
+def test_it_is_found_among_the_values_that_occur_with_the_rest_of_the_query_and_then_among_all(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_MAX_NAMES", 3)
+    put(opened, "many", ["/a", "/b", "/cart"] * 2)
+    put(opened, "few", ["/pay"])
+    store = opened.store
+    asked = QueryService(
+        store.reader, store.reader, store.reader, completion=store.completion, summaries=store.summaries
+    )
+
+    def excluded(q: str) -> Excluded | None:
+        return asyncio.run(asked.excluded(Search(where=parsed(q)), q))
+
+    try:
+        assert excluded("service=few http.route=/payy") == Excluded("http.route=/payy", 12, 1, "/pay", "value")
+        assert excluded("service=few http.route=/cat") == Excluded("http.route=/cat", 12, 1, "/cart", "value")
+        # Spelled as it is there: nothing is like it.
+        assert excluded("service=few http.route=/a") == Excluded("service=few", 0, 2, None, None)
+    finally:
+        asked.close()
