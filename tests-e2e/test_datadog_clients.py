@@ -7,18 +7,16 @@ the API shows it.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from clew_server.testing import datadog
 from harness import clients
 from harness.answers import attributes, receiver, spans_by_name
 from harness.backends import Absent
-from harness.server import Server, free_port
+from harness.server import Server
 from harness.wire import fresh_name
 
 APP = Path(__file__).parent / "datadog" / "ddtrace_app.py"
@@ -155,29 +153,3 @@ def test_what_is_refused_is_said_in_words(agent: Server) -> None:
     assert receiver(agent, "datadog")["refused_requests"] == before + 3
     assert httpx.get(f"{address}/info").json()["client_drop_p0s"] is False
     assert httpx.get(f"{address}/elsewhere").status_code == 404
-
-
-@pytest.mark.skipif(not os.environ.get("CLEW_ALL_CLIENTS"), reason="slow: `make clients` runs it")
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", options=["--receive", f"datadog@127.0.0.1:{free_port()}"]).start()
-    acknowledged: list[int] = []
-    try:
-        url = server.receiver("datadog") + "/v0.5/traces"
-        with httpx.Client(headers={"Content-Type": "application/msgpack"}) as client:
-            for number in range(1, 1 << 20):
-                ids = [number << 32 | at for at in range(1, 21)]
-                body = datadog.v05([[datadog.span(one, 1, start=time.time_ns())] for one in ids])
-                if number == 100:
-                    server.kill()
-                try:
-                    assert client.put(url, content=body).status_code == 200
-                except httpx.TransportError:
-                    break
-                acknowledged += ids
-        server.start()
-        server.flush()
-        assert server.status()["stored_spans"] >= len(acknowledged) >= 1900
-        for trace_id in acknowledged[::97]:
-            assert server.get_json(f"/api/v1/traces/{trace_id:032x}")["resourceSpans"]
-    finally:
-        server.close()

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,14 +25,14 @@ from clew_server.collector.watching import Watcher
 from clew_server.receivers.jaeger.adaptive import AdaptiveRates
 from clew_server.receivers.jaeger.roots import roots
 from clew_server.receivers.jaeger.sampling import Sampling
-from clew_server.receivers.jaeger.specs import COMPACT, POST_SPANS
+from clew_server.receivers.jaeger.specs import COMPACT
 from clew_server.sockets.listening import listen
 from clew_server.sockets.server import serve
 from clew_server.testing import ReceiverStand, jaeger
 from harness import backends, clients
 from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
-from harness.server import Server, free_port
+from harness.server import Server
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "jaeger"
@@ -292,68 +290,6 @@ def test_what_is_refused_over_http_is_said_in_words(jaeger_server: Server) -> No
     assert {name: answer.status_code for name, answer in refusals.items()} == {"json": 400, "cut": 400}
     assert "application/x-thrift" in refusals["json"].text
     assert "end inside a value" in refusals["cut"].text
-
-
-@pytest.mark.parametrize("how", ["jaeger-http", "jaeger-grpc"])
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path, how: str) -> None:
-    server = Server(tmp_path / "data", options=["--receive", f"{how}@127.0.0.1:{free_port()}"]).start()
-    acknowledged: list[int] = []
-    try:
-        send = {"jaeger-http": send_over_http, "jaeger-grpc": send_over_grpc}[how]
-        address = server.receiver(how)
-        senders = [threading.Thread(target=send, args=(address, number, acknowledged)) for number in (1, 2)]
-        for sender in senders:
-            sender.start()
-        wait_until(lambda: len(acknowledged) >= 2000)
-        server.kill()
-        for sender in senders:
-            sender.join()
-        server.start()
-        server.flush()
-        stored = server.status()["stored_spans"]
-        # What was on its way and whose answer was lost may be there too.
-        assert len(acknowledged) <= stored <= len(acknowledged) + 2 * SPANS_A_BATCH
-        for trace_id in acknowledged[:: SPANS_A_BATCH * 10]:
-            assert server.get_json(f"/api/v1/traces/{trace_id:032x}")["resourceSpans"]
-    finally:
-        server.close()
-
-
-SPANS_A_BATCH = 20
-
-
-def batches(number: int) -> Iterator[tuple[list[int], jaeger.Batch]]:
-    """Batches without end, each with its trace ids."""
-    for count in itertools.count(1):
-        ids = [number << 64 | count * 100 + n for n in range(SPANS_A_BATCH)]
-        yield (
-            ids,
-            jaeger.Batch("killed", [jaeger.Span(trace_id, 1, start_us=time.time_ns() // 1000) for trace_id in ids]),
-        )
-
-
-def send_over_http(address: str, number: int, acknowledged: list[int]) -> None:
-    """Send batches over one connection until it breaks; note the trace ids of those that are acknowledged."""
-    with httpx.Client(headers={"Content-Type": "application/x-thrift"}) as client:
-        for ids, batch in batches(number):
-            try:
-                answer = client.post(f"{address}/api/traces", content=jaeger.http_body(batch))
-            except httpx.TransportError:
-                return
-            assert answer.status_code == 202
-            acknowledged += ids
-
-
-def send_over_grpc(address: str, number: int, acknowledged: list[int]) -> None:
-    """The same over gRPC."""
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        send = channel.unary_unary(POST_SPANS)
-        for ids, batch in batches(number):
-            try:
-                assert send(jaeger.post_spans(batch), timeout=30) == b""
-            except grpc.RpcError:
-                return
-            acknowledged += ids
 
 
 def times(span: dict[str, Any], start_us: int) -> tuple[int, int]:

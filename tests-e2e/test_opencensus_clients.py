@@ -13,15 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
-from clew_server.receivers.opencensus import specs
-from clew_server.testing import opencensus
 from harness import clients
 from harness.answers import attributes, receiver, spans_by_name, wait_until
 from harness.backends import Absent
-from harness.killed import Sending, check_kill_under_load
 from harness.server import Server
 from harness.wire import fresh_name
 
@@ -201,22 +197,3 @@ def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> N
         pytest.skip(str(reason))
     assert not [line for line in said.splitlines() if "WARNING" in line or "SEVERE" in line or "xception" in line], said
     assert receiver(census, "opencensus")["refused_requests"] == refused
-
-
-@pytest.mark.skipif(not os.environ.get("CLEW_ALL_CLIENTS"), reason="slow: `make clients` runs it")
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
-    check_kill_under_load(tmp_path, "opencensus", an_export)
-
-
-def an_export(number: int) -> Sending:
-    """As Python's exporter: one stream for one export, whose end is the answer."""
-    trace_ids = [(number << 32 | at).to_bytes(16, "big") for at in range(1, 21)]
-    now_ns = time.time_ns()
-    spans = [opencensus.Span(one, b"\x01" * 8, start_ns=now_ns, end_ns=now_ns) for one in trace_ids]
-    bodies = [opencensus.request(spans[:10], opencensus.node("killed")), opencensus.request(spans[10:])]
-
-    def send(channel: grpc.Channel) -> None:
-        export = channel.stream_stream(specs.EXPORT, request_serializer=bytes, response_deserializer=bytes)
-        list(export(iter(bodies), timeout=30))
-
-    return Sending(trace_ids, send)

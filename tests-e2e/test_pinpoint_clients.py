@@ -17,17 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 
-from clew import ids
-from clew_server.receivers.pinpoint import specs
-from clew_server.testing import pinpoint
 from harness import clients
 from harness.answers import attributes, receiver, wait_until
 from harness.backends import Absent
-from harness.killed import Sending, check_kill_under_load
 from harness.server import Server
 from harness.wire import fresh_name
 
@@ -314,39 +309,3 @@ def spans_of(trace: dict[str, Any]) -> list[dict[str, Any]]:
         for scope in group["scopeSpans"]:
             found += [{**span, "service": resource["service.name"], "resource": resource} for span in scope["spans"]]
     return found
-
-
-@pytest.mark.skipif(
-    not os.environ.get("CLEW_ALL_CLIENTS"), reason="takes two starts of a server: `make clients` runs it"
-)
-@pytest.mark.parametrize("method", [specs.SEND_SPAN, specs.SEND_SPAN_BATCH])
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path, method: str) -> None:
-    """Spans, and the names of methods that their agent says once."""
-
-    def look(server: Server, trace_id: bytes) -> None:
-        (span,) = spans_of(server.get_json(f"/api/v1/traces/{trace_id.hex()}"))
-        found = attributes(span)
-        assert span["name"] == f"Agent.m{found['pinpoint.flag']}"
-        assert "pinpoint.unresolved" not in found
-
-    check_kill_under_load(tmp_path, "pinpoint", lambda number: a_method_and_its_spans(number, method), look=look)
-
-
-def a_method_and_its_spans(number: int, method: str) -> Sending:
-    transactions = [("agent-1", 1_795_414_467_512, number << 16 | at) for at in range(10)]
-    start_ms = time.time_ns() // 1_000_000
-    messages = [
-        pinpoint.span_message(pinpoint.Span(7, one, start_ms=start_ms, rpc="", api_id=number, flag=number))
-        for one in transactions
-    ]
-    metadata = tuple(pinpoint.HEADERS.items())
-
-    def send(channel: grpc.Channel) -> None:
-        say = channel.unary_unary("/v1.Metadata/RequestApiMetaData")
-        say(pinpoint.api_metadata(number, f"Agent.m{number}()"), timeout=30, metadata=metadata)
-        if method == specs.SEND_SPAN_BATCH:
-            channel.unary_unary(method)(pinpoint.batch_message(messages), timeout=30, metadata=metadata)
-        else:
-            channel.stream_unary(method)(iter(messages), timeout=30, metadata=metadata)
-
-    return Sending([ids.trace_id_from_pinpoint("^".join(map(str, one))) for one in transactions], send)

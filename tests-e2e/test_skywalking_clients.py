@@ -25,7 +25,6 @@ from clew_server.testing import skywalking
 from harness import clients
 from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
-from harness.killed import Sending, check_kill_under_load
 from harness.server import Server, free_port
 from harness.wire import fresh_name
 
@@ -326,24 +325,6 @@ def test_what_an_agent_says_of_itself_is_in_its_resource_also_after_a_restart(tm
         assert resource["host.name"] == resource["sw8.hostname"]
     finally:
         server.close()
-
-
-@pytest.mark.skipif(
-    not os.environ.get("CLEW_ALL_CLIENTS"), reason="takes two starts of a server: `make clients` runs it"
-)
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
-    check_kill_under_load(tmp_path, "skywalking-grpc", a_stream_of_segments)
-
-
-def a_stream_of_segments(number: int) -> Sending:
-    traces = [f"{number}.{at}.1" for at in range(10)]
-    start_ms = time.time_ns() // 1_000_000
-    spans = [skywalking.Span(start_ms=start_ms, end_ms=start_ms + 1)]
-    segments = [skywalking.segment(skywalking.Segment(trace, "s" + trace, spans)) for trace in traces]
-    return Sending(
-        [trace_id_from_text(trace) for trace in traces],
-        lambda channel: channel.stream_unary(COLLECT)(iter(segments), timeout=30),
-    )
 
 
 def connected(server: Server) -> grpc.Channel:
