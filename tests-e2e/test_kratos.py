@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,7 @@ import clew
 from clew.propagation import BaggagePropagator, CompositePropagator, ServiceNamePropagator, TraceContextPropagator
 from clew.testing import SpanRecorder, spans_from_otlp
 from harness import backends
+from harness.staying import Staying
 
 TIMEOUT_S = 20
 CHECK = "/grpc.health.v1.Health/Check"
@@ -110,7 +110,7 @@ def program() -> Path:
 
 
 @pytest.fixture(params=["sync", "aio"])
-def peers(request: pytest.FixtureRequest, program: Path, tracer_provider: Any) -> Iterator[Peers]:
+def peers(request: pytest.FixtureRequest, program: Path, tracer_provider: Any, tmp_path: Path) -> Iterator[Peers]:
     propagator = CompositePropagator([ServiceNamePropagator(SERVICE), BaggagePropagator(), TraceContextPropagator()])
     options = {"tracer_provider": tracer_provider, "propagator": propagator, "conventions": "kratos"}
     with ExitStack() as stack:
@@ -122,26 +122,12 @@ def peers(request: pytest.FixtureRequest, program: Path, tracer_provider: Any) -
         http_port = stack.enter_context(serving_http(made))
         command = [str(program), "-otlp", sink.address]
         command += ["-http-peer", f"127.0.0.1:{http_port}", "-grpc-peer", f"127.0.0.1:{grpc_port}"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            assert process.stdout is not None
-            # Kratos' own middleware may print before.
-            said = next(line for line in process.stdout if line.startswith(b"{"))
-            drain = threading.Thread(target=process.stdout.read)
-            drain.start()
-            addresses = json.loads(said)
-            made.http, made.grpc = f"http://{addresses['http']}", addresses["grpc"]
-            yield made
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            drain.join()
-            process.stdout.close()
+        process = Staying(command, tmp_path / "log")
+        stack.callback(process.end)
+        # Kratos' own middleware may print before.
+        addresses = json.loads(process.next(r"\{.*")[0])
+        made.http, made.grpc = f"http://{addresses['http']}", addresses["grpc"]
+        yield made
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness import clients
 from harness.answers import attributes, receiver, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server
+from harness.staying import Staying
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "opencensus"
@@ -37,45 +37,21 @@ def python(server: Server, front: str, back: str) -> str:
     ).strip()
 
 
-class Java:
+COMPLAINS = r"WARNING|SEVERE|xception"
+
+
+def java_service(server: Server, service: str) -> Staying:
     """One service in a JVM. Its exporter connects when it has the first spans, and sends every five seconds."""
-
-    def __init__(self, server: Server, service: str) -> None:
-        command = clients.java("opencensus-java", APPS / "pom.xml", APPS / "OpenCensusApp.java")
-        self.log = server.data_dir.parent / f"{service}.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, server.receiver("opencensus"), service],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def say(self, command: str) -> None:
-        """Give it a command."""
-        assert self._process.stdin is not None
-        print(command, file=self._process.stdin, flush=True)
-
-    def read(self) -> str:
-        """The next line that it prints."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def end(self) -> None:
-        """Close its input, upon which it ends."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.communicate(timeout=20)
-        self._process.kill()
-        self._process.wait()
+    command = clients.java("opencensus-java", APPS / "pom.xml", APPS / "OpenCensusApp.java")
+    return Staying([*command, server.receiver("opencensus"), service], server.data_dir.parent / f"{service}.log")
 
 
 @contextlib.contextmanager
-def java_services(server: Server, *services: str) -> Iterator[list[Java]]:
+def java_services(server: Server, *services: str) -> Iterator[list[Staying]]:
     """JVMs that wait for commands."""
-    running: list[Java] = []
+    running: list[Staying] = []
     try:
-        running.extend(Java(server, service) for service in services)
+        running.extend(java_service(server, service) for service in services)
         yield running
     finally:
         for one in running:
@@ -86,9 +62,12 @@ def java(server: Server, front: str, back: str) -> str:
     before = server.status()["accepted_spans"]
     with java_services(server, front, back) as (first, second):
         first.say(f"front {back}")
-        context = first.read()
+        context = first.next(r"[0-9a-f]+", fails=COMPLAINS)[0]
         second.say(f"back {context}")
-        wait_until(lambda: server.status()["accepted_spans"] >= before + 5)
+        wait_until(
+            lambda: server.status()["accepted_spans"] >= before + 5,
+            about=lambda: first.logged() + second.logged(),
+        )
     # 00, 00 and 16 bytes: version, field, trace id.
     return context[4:36]
 
@@ -184,7 +163,7 @@ def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> N
     try:
         with java_services(census, service) as (one,):
             one.say("tick")
-            wait_until(lambda: len(census.found(service=service)) == 1)
+            wait_until(lambda: len(census.found(service=service)) == 1, about=one.logged)
             client, end_s, ticks = receiver(census, "opencensus")["last_client"], time.monotonic() + WATCHED_S, 1
             while time.monotonic() < end_s:
                 one.say("tick")
@@ -192,8 +171,8 @@ def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> N
                 time.sleep(1)
             wait_until(lambda: len(census.found(service=service, limit=1000)) >= min(ticks, 1000))
             assert receiver(census, "opencensus")["last_client"] == client, "it connected again"
-            said = one.log.read_text(errors="replace")
+            complaints = one.matching(COMPLAINS)
     except Absent as reason:
         pytest.skip(str(reason))
-    assert not [line for line in said.splitlines() if "WARNING" in line or "SEVERE" in line or "xception" in line], said
+    assert complaints == []
     assert receiver(census, "opencensus")["refused_requests"] == refused

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import subprocess
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from harness import clients
 from harness.answers import attributes, receiver, wait_until
 from harness.backends import Absent
 from harness.server import Server
+from harness.staying import Staying
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "pinpoint"
@@ -156,57 +154,16 @@ def pinpoint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     running.close()
 
 
-class Service:
+class Service(Staying):
     """A process that listens and stays."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        everything = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_", "PINPOINT_"))
-        }
-        self._log = log
-        self._file = log.open("ab")
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._file, env=everything | environment
-        )
-        self._reader = threading.Thread(target=self._read_on, daemon=True)
-        self.port = self._listening_port()
-        self._reader.start()
-
-    def logged(self) -> str:
-        """What the service and its agent have printed so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def end(self) -> None:
-        """End its input, at which it ends."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path, complains: str) -> None:
+        super().__init__(command, log, environment=environment, without=("PINPOINT_",))
         try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._file.close()
-
-    def _listening_port(self) -> int:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._file.write(line)
-            if found := re.fullmatch(rb"port (\d+)\s*", line):
-                return int(found[1])
-        raise AssertionError(f"it does not listen: {self.logged()}")
-
-    def _read_on(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._file.write(line)
-            self._file.flush()
+            self.port = int(self.next(r"port (\d+)", fails=complains)[1])
+        except AssertionError:
+            self.end()
+            raise
 
 
 @pytest.mark.timeout(1200)
@@ -223,7 +180,7 @@ def test_a_call_between_two_services_arrives_whole(pinpoint_server: Server, tmp_
                 command, environment = agent.command(server, role, service, tmp_path)
             except Absent as reason:
                 pytest.skip(str(reason))
-            services[role] = Service(command, environment, tmp_path / f"{role}.log")
+            services[role] = Service(command, environment, tmp_path / f"{role}.log", agent.complains)
             stack.callback(services[role].end)
         trace = wait_for_trace(server, services, names, agent)
         check_trace(server, trace, agent, names)
@@ -235,8 +192,7 @@ def test_a_call_between_two_services_arrives_whole(pinpoint_server: Server, tmp_
             lambda: agent.dropped <= set(receiver(server, agent.receiver)["dropped"]),
             about=lambda: receiver(server, agent.receiver),
         )
-        complaints = [line for line in logs(services).splitlines() if re.search(agent.complains, line)]
-        assert complaints == []
+        assert [line for service in services.values() for line in service.matching(agent.complains)] == []
     found = receiver(server, agent.receiver)
     assert (found["refused_requests"], found["last_error"]) == (0, None)
 

@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +22,12 @@ from harness import clients
 from harness.answers import attributes, spans_by_name, wait_until
 from harness.backends import Absent
 from harness.server import Server, free_port
+from harness.staying import Staying
 from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "skywalking"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
+TRACE_ID = r"(?:trace )?([0-9a-f]{32}(?:\.\d+\.\d+)?)"
 COLLECT = "/skywalking.v3.TraceSegmentReportService/collect"
 WATCHED_S = float(os.environ.get("CLEW_AGENT_WATCHED_S") or (300 if os.environ.get("CLEW_ALL_CLIENTS") else 3))
 """How long the agent for Java stays after its trace, with its log watched. `test_watched_clients.py` watches the others."""
@@ -155,62 +153,6 @@ def address(server: Server, receiver: str) -> str:
     return server.receiver(receiver).removeprefix("http://")
 
 
-class Running:
-    """A client that has sent its trace and stays."""
-
-    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
-        everything = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_", "SW_"))
-        }
-        self._log = log
-        self._reader = threading.Thread(target=self._read_on, daemon=True)
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, env=everything | environment
-            )
-
-    def trace_id(self) -> str:
-        """The last word of the first line that has a trace id."""
-        assert self._process.stdout is not None
-        lines = b""
-        for line in self._process.stdout:
-            lines += line
-            found = re.fullmatch(rb"(?:trace )?([0-9a-f]{32}(?:\.\d+\.\d+)?)\s*", line)
-            if found:
-                self._reader.start()
-                return found[1].decode()
-        raise AssertionError(f"it ended without a trace: {lines!r}\n{self.logged()}")
-
-    def logged(self) -> str:
-        """What the agents of both processes have logged so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
-
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def end(self) -> None:
-        """End its input, at which it ends."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(60)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            if self._reader.is_alive():
-                self._reader.join(30)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-
-    def _read_on(self) -> None:
-        """Java's agent logs to its output; it must not stand still because nobody reads."""
-        assert self._process.stdout is not None
-        with self._log.open("ab") as file:
-            for line in self._process.stdout:
-                file.write(line)
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name == IN_MAKE_TEST else clients.only_in_make_clients) for name in AGENTS]
@@ -223,9 +165,9 @@ def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tm
         command, environment = agent.command(server, front, back)
     except Absent as reason:
         pytest.skip(str(reason))
-    client = Running(command, environment, tmp_path / "log")
+    client = Staying(command, tmp_path / "log", environment=environment, without=("SW_",))
     try:
-        said = client.trace_id()
+        said = client.next(TRACE_ID, fails=agent.complains)[1]
         wait_until(
             lambda: server.status()["accepted_spans"] >= before + len(agent.parents) or not client.is_running(),
             120,
@@ -238,8 +180,7 @@ def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tm
             assert client.is_running(), client.logged()
             assert time.monotonic() < end_s + 60, dropped(server, agent.receiver)
             time.sleep(0.1)
-        complaints = [line for line in client.logged().splitlines() if re.search(agent.complains, line)]
-        assert complaints == []
+        assert client.matching(agent.complains) == []
     finally:
         client.end()
     (found,) = (one for one in server.status()["receivers"] if one["name"] == agent.receiver)
@@ -307,9 +248,9 @@ def test_what_an_agent_says_of_itself_is_in_its_resource_also_after_a_restart(tm
             command, environment = PYTHON.command(server, front, back)
         except Absent as reason:
             pytest.skip(str(reason))
-        client = Running(command, environment, tmp_path / "log")
+        client = Staying(command, tmp_path / "log", environment=environment, without=("SW_",))
         try:
-            client.trace_id()
+            client.next(TRACE_ID, fails=PYTHON.complains)
         finally:
             client.end()
         server.kill()

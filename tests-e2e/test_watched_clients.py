@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from harness import cat_sdk, clients
 from harness.answers import receiver, wait_until
 from harness.backends import Absent
 from harness.server import Server
+from harness.staying import Staying
 from harness.wire import fresh_name
 
 HERE = Path(__file__).parent
@@ -138,64 +137,26 @@ CONNECTIONS = {"skywalking-grpc": 8, "pinpoint": 6, "pinpoint-json": 4, "opencen
 """Of protocols that hold their connections: so many were heard of in a minute at most, all agents of a receiver together."""
 
 
-class Running:
-    """An agent's process."""
+class Running(Staying):
+    """An agent's process, in a folder of its own."""
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        everything = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CLEW_", "OTEL_", "SW_", "PINPOINT_", "DD_", "SENTRY_"))
-        }
         self._folder = folder
         self.made: int | None = None
-        with (folder / "stderr").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=everything | environment,
-                cwd=folder,
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        """How many calls it made; None before it has made all."""
+        own = ("SW_", "PINPOINT_", "DD_", "SENTRY_")
+        super().__init__(command, folder / "stderr", environment=environment, without=own, folder=folder)
 
-    def is_running(self) -> bool:
-        return self._process.poll() is None
+    def has_made_all(self) -> bool:
+        """Whether it has said how many calls it made."""
+        if self.made is None and (found := self.printed(r"made (\d+)")):
+            self.made = int(found[1])
+        return self.made is not None
 
-    def lines(self) -> list[str]:
-        """All that it logged: on its outputs, and into files below its folder."""
-        logs = [self._folder / "stderr", self._folder / "stdout", *self._folder.glob("data/applogs/**/*")]
-        return [
-            line
-            for log in logs
-            if log.is_file()
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        ]
-
-    def end(self) -> None:
-        """End its input, at which it ends."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with (self._folder / "stdout").open("wb") as log:
-            for line in self._process.stdout:
-                log.write(line)
-                log.flush()
-                if found := re.fullmatch(rb"made (\d+)\s*", line):
-                    self.made = int(found[1])
+    def logged(self) -> str:
+        """Also what it logged into files below its folder."""
+        files = [path for path in self._folder.glob("data/applogs/**/*") if path.is_file()]
+        return super().logged() + "".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
 
 @pytest.fixture(scope="module")
@@ -228,20 +189,22 @@ def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: 
             running[name] = Running(command, environment, folder)
             stack.callback(running[name].end)
         wait_until(
-            lambda: all(one.made is not None or not one.is_running() for one in running.values()), WATCHED_S + 300
+            lambda: all(not one.is_running() or one.has_made_all() for one in running.values()),
+            WATCHED_S + 300,
+            lambda: {name: one.logged()[-3000:] for name, one in running.items() if one.made is None},
         )
         last_s = time.monotonic() + 60
         for name, one in running.items():
             service = commands[name][2]
             if one.made is None:
-                wrong[name] = [f"it ended: {one.lines()[-20:]}"]
+                wrong[name] = [f"it ended: {one.logged()[-3000:]}"]
                 continue
             expected, arrived = one.made - AGENTS[name].unsent, 0
             while arrived < expected and time.monotonic() < last_s:
                 server.flush()
                 arrived = len(server.found(service=service, limit=1000))
-            print(f"{name}: {one.made} calls, {arrived} traces, {len(one.lines())} lines logged")
-            found = [line for line in one.lines() if re.search(AGENTS[name].complains, line)]
+            print(f"{name}: {one.made} calls, {arrived} traces, {one.logged().count(chr(10))} lines logged")
+            found = one.matching(AGENTS[name].complains)
             if arrived < expected:
                 found.insert(0, f"{arrived} of {one.made} calls arrived")
             if found or not one.is_running():

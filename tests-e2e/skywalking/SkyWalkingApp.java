@@ -4,10 +4,12 @@ import java.lang.reflect.Field;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.apache.skywalking.apm.agent.core.boot.BootService;
 import org.apache.skywalking.apm.agent.core.boot.ServiceManager;
 import org.apache.skywalking.apm.agent.core.context.CarrierItem;
 import org.apache.skywalking.apm.agent.core.context.ContextCarrier;
 import org.apache.skywalking.apm.agent.core.context.ContextManager;
+import org.apache.skywalking.apm.agent.core.context.ContextManagerExtendService;
 import org.apache.skywalking.apm.agent.core.context.ContextSnapshot;
 import org.apache.skywalking.apm.agent.core.context.trace.AbstractSpan;
 import org.apache.skywalking.apm.agent.core.context.trace.SpanLayer;
@@ -34,12 +36,20 @@ public class SkyWalkingApp {
         System.exit(0);
     }
 
-    /** The agent drops segments until it is connected, and tells nobody. */
+    /**
+     * Until it is connected the agent makes spans of an "Ignored_Trace" and drops segments, and tells nobody. It says that it is
+     * connected to one of its parts after the other, and on a busy machine the first spans can be made between two of them.
+     */
     static void waitForConnection() throws Exception {
-        TraceSegmentServiceClient client = ServiceManager.INSTANCE.findService(TraceSegmentServiceClient.class);
-        Field status = TraceSegmentServiceClient.class.getDeclaredField("status");
+        waitForConnection(ContextManagerExtendService.class);
+        waitForConnection(TraceSegmentServiceClient.class);
+    }
+
+    private static void waitForConnection(Class<? extends BootService> part) throws Exception {
+        Object found = ServiceManager.INSTANCE.findService(part);
+        Field status = part.getDeclaredField("status");
         status.setAccessible(true);
-        while (status.get(client) != GRPCChannelStatus.CONNECTED) {
+        while (status.get(found) != GRPCChannelStatus.CONNECTED) {
             Thread.sleep(20);
         }
     }
@@ -48,6 +58,9 @@ public class SkyWalkingApp {
         AbstractSpan entry = ContextManager.createEntrySpan("GET:/buy", new ContextCarrier());
         entry.setComponent(ComponentsDefine.TOMCAT).setLayer(SpanLayer.HTTP).tag("http.method", "GET");
         String traceId = ContextManager.getGlobalTraceId();
+        if (!traceId.matches("[0-9a-f]{32}[.0-9]*")) {
+            throw new IllegalStateException("the agent does not trace: " + traceId);
+        }
         ContextCarrier carrier = new ContextCarrier();
         AbstractSpan call = ContextManager.createExitSpan("/stock", carrier, "127.0.0.1:8094");
         call.setComponent(ComponentsDefine.HTTPCLIENT).setLayer(SpanLayer.HTTP).tag("http.method", "POST");
