@@ -295,6 +295,7 @@ def test_a_kill_while_the_engine_merges_costs_nothing(make_server: Callable[...,
     story.repeat_unanswered()
     check(again, story, what)
     assert again.status()["damaged_store_parts"] == 0, what
+    assert [one for one in again.status()["troubles"] if one["what"] == "store_damage"] == [], what
     assert again.stop() == 0
     assert_stored_once(again.data_dir, SPANS_A_TRACE * len(story.acknowledged), len(story.acknowledged))
 
@@ -332,4 +333,5 @@ def test_a_kill_while_the_oldest_arrivals_are_deleted_keeps_the_newest_whole(
     assert (summary["spans"], summary["errors"], summary["has_root"]) == (SPANS_A_TRACE, 1, True), what
     assert sorted(one.span_id for one in spans_of(again.trace_bytes(trace_id))) == sorted(ids), what
     assert again.status()["damaged_store_parts"] == 0, what
+    assert [one for one in again.status()["troubles"] if one["what"] == "store_damage"] == [], what
     assert again.stop() == 0

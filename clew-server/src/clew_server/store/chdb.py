@@ -27,6 +27,7 @@ from clew_server.store.chdb_writer import NOT_IN_A_PATH, ChdbWriter
 from clew_server.store.connections import Connections, first_line
 from clew_server.store.contract import StoreFailed, StoreUnusable
 from clew_server.store.definitions import Definitions
+from clew_server.store.deletions import Deletions
 from clew_server.store.disk_writes import failed_writes, taken_whole
 from clew_server.store.migrate import migrate, write_format_schemas
 
@@ -105,7 +106,8 @@ class ChdbStore:
         self._connections = connections
         tables = Tables(connections.read)
         using = (connections.write, connections.read, connections.probe)
-        merges = Merges(connections.control, using, mended=tables.forget_damage)
+        deletions = Deletions(self._schema_folder / "deletions")
+        merges = Merges(connections.control, using, mended=tables.forget_damage, deletions=deletions)
         try:
             merges.drop_replaced()
         except (StoreFailed, Unavailable) as error:
@@ -121,7 +123,7 @@ class ChdbStore:
         self.red = ChdbRed(self.reader)
         self.similar = ChdbSimilar(self.reader)
         self.versions = ChdbVersions(self.reader)
-        self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables, merges)
+        self.maintenance = ChdbMaintenance(connections.read, connections.write, self._folder, tables, merges, deletions)
 
     def probe(self) -> None:
         """Return when the engine has read one row of a table, on a connection of its own. Raises StoreFailed, Unavailable."""

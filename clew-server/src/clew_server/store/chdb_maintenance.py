@@ -16,6 +16,7 @@ from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_merges import Merges
 from clew_server.store.connections import Pool
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
+from clew_server.store.deletions import Deletions, Drop, Thinning, drop_rest
 from clew_server.store.migrate import TABLES
 
 _KEEP_OF_CAP: Final = 0.9
@@ -68,7 +69,12 @@ class _Work:
 class ChdbMaintenance:
     """The store's StoreMaintenance. One caller at a time for `expire`."""
 
-    def __init__(self, read: Pool, write: Pool, folder: Path, tables: Tables, merges: Merges) -> None:
+    def __init__(
+        self, read: Pool, write: Pool, folder: Path, tables: Tables, merges: Merges, deletions: Deletions
+    ) -> None:
+        self._deletions = deletions
+        self._given_up: set[Thinning] = set()
+        """Deletions that failed here: tried again by the next start only, since each rewrites the parts of a day."""
         self._read = read
         self._tables = tables
         self._write = write
@@ -116,9 +122,12 @@ class ChdbMaintenance:
             except StoreFailed as error:
                 found.append(f"the table {table} cannot be read: {_first_line(error)}")
                 continue
-            counts[name] = {f"{day[:4]}-{day[4:6]}-{day[6:]}": int(spans) for day, spans in rows}
+            counts[name] = {_day_of(partition): int(spans) for partition, spans in rows}
         skipped = {datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d") for day in unsettled_days}
+        skipped |= {_day_of(one.partition) for one in self._deletions.drops()}
+        skipped |= {_day_of(one.partition) for one in self._deletions.thinnings()}
         thinned = " ".join(command for (command,) in self._rows("thinned_days"))
+        thinned += " ".join(map(_day_of, self._deletions.thinned()))
         for day in sorted({day for of_table in counts.values() for day in of_table} - skipped):
             there = {table: of_table.get(day, 0) for table, of_table in counts.items()}
             found += _losses_of_a_day(day, there, is_thinned=day in thinned)
@@ -134,6 +143,7 @@ class ChdbMaintenance:
         """See StoreMaintenance. A repetition, also after a crash, drops what is left to drop."""
         work = _Work()
         now_s = now_unix_nano // 1_000_000_000
+        self._go_on(work)
         everything = self._partitions()
         partitions = [p for p in everything if p.live]
         live = [p for p in partitions if p.table in TABLES]
@@ -145,7 +155,27 @@ class ChdbMaintenance:
         self._expire_by_size(work, live, _day_text(now_s), fixed_bytes, max_disk_bytes)
         if fixed_bytes + sum(p.size_bytes for p in everything if p.table in TABLES) > max_disk_bytes:
             self._clear_replaced(work, sorted({p.table for p in everything if not p.live and p.table in TABLES}))
+        self._forget({p.day for p in everything})
         return Expired(work.done, work.failures, work.over_cap)
+
+    def _go_on(self, work: _Work) -> None:
+        """What a run before this one began to delete is gone from every table first."""
+        if drops := self._deletions.drops():
+            work.step("dropping what is left of an arrival day", partial(drop_rest, drops, self._write))
+        for thinning in self._deletions.thinnings():
+            if thinning not in self._given_up:
+                what = f"deleting the oldest arrivals of {_day_of(thinning.partition)}"
+                work.step(what, partial(self._delete_before, thinning))
+
+    def _forget(self, days: set[str]) -> None:
+        """Forget what is gone without anything left, also of what a drop puts in the place of parts."""
+        if drops := self._deletions.drops():
+            parts = [(table, partition, int(first)) for table, partition, first in self._rows("first_blocks")]
+            gone = [
+                one for one in drops if not any(part[:2] == one[:2] and part[2] <= one.last_block for part in parts)
+            ]
+            self._deletions.forget_drops(gone)
+        self._deletions.forget_thinned(lambda partition: _day_of(partition) in days)
 
     def _expire_by_age(
         self, work: _Work, live: list[_Partition], oldest_kept: str, retention_s: int
@@ -197,8 +227,18 @@ class ChdbMaintenance:
         of_day = [p for p in live if p.day == day]
 
         def drop() -> str:
-            for table in sorted({p.table for p in of_day}):
-                self._write.run(queries.statement("drop_day", TABLE_NAME=table), {"day": day})
+            partition = day.replace("-", "")
+            blocks = self._rows("last_blocks", {"partition": partition})
+            noted = [Drop(table, partition, int(last)) for table, last in blocks]
+            self._deletions.note_drops(noted)
+            for at, table in enumerate(sorted({p.table for p in of_day})):
+                try:
+                    self._write.run(queries.statement("drop_day", TABLE_NAME=table), {"day": day})
+                except StoreFailed:
+                    if not at:  # nothing is dropped yet
+                        self._deletions.forget_drops(noted)
+                    raise
+            self._deletions.forget_thinned(lambda one: one != partition)
             spans = sum(p.rows for p in of_day if p.table == "spans")
             return f"dropped arrival day {day}: {spans} spans, {sum(p.size_bytes for p in of_day)} bytes; {why}"
 
@@ -210,15 +250,25 @@ class ChdbMaintenance:
         before_s = deleted_before(arrivals, share)
         if before_s is None:
             return None
-        for table in tables:
-            parameters = {"day": day, "before_s": str(before_s)}
-            self._write.run(queries.statement("delete_before", TABLE_NAME=table), parameters)
-            self._wait_for_deletion(table)
+        self._delete_before(Thinning(day.replace("-", ""), before_s), tables)
         until = datetime.fromtimestamp(before_s, UTC).strftime("%H:%M:%S")
         gone = sum(count for second, count in arrivals if second < before_s)
         return (
             f"deleted the arrivals of {day} before {until} UTC: {gone} spans; the folder is over {max_disk_bytes} bytes"
         )
+
+    def _delete_before(self, thinning: Thinning, tables: Iterable[str] = TABLES) -> None:
+        """Noted first, and then from one table after the other. Raises StoreFailed when a table does not let it be done."""
+        self._deletions.note_thinning(thinning)
+        parameters = {"day": _day_of(thinning.partition), "before_s": str(thinning.before_s)}
+        try:
+            for table in tables:
+                self._write.run(queries.statement("delete_before", TABLE_NAME=table), parameters)
+                self._wait_for_deletion(table)
+        except StoreFailed:
+            self._given_up.add(thinning)
+            raise
+        self._deletions.note_thinned(thinning)
 
     def _wait_for_deletion(self, table: str) -> None:
         """Return when the deletion is done. Raises StoreFailed when it fails or takes too long; then it is given up.
@@ -302,6 +352,11 @@ def _losses_of_a_day(day: str, there: dict[str, int], *, is_thinned: bool) -> li
                 f"{whole - there[table]} spans of {day} are not in the {what}: parts of {table} are gone or damaged"
             )
     return found
+
+
+def _day_of(partition: str) -> str:
+    """The day of a partition, as one is named in statements."""
+    return f"{partition[:4]}-{partition[4:6]}-{partition[6:]}"
 
 
 def _day_text(second: int) -> str:

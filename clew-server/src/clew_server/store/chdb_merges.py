@@ -11,13 +11,14 @@ import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from clew_server.store import queries
 from clew_server.store.connections import Pool
 from clew_server.store.contract import StoreFailed
+from clew_server.store.deletions import Deletions
 from clew_server.store.disk_writes import failed_writes, is_whole
 
 logger = logging.getLogger(__name__)
@@ -55,12 +56,18 @@ class Part(NamedTuple):
             and other.last_block <= self.last_block
         )
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Table, partition and last block."""
+        return self.table, self.partition, self.last_block
+
     def is_inserted(self) -> bool:
         """Whether an insert made it: of one block (a merge has several), and of no version, as a deletion gives it."""
         return self.first_block == self.last_block == self.version
 
     def is_whole(self) -> bool:
-        return is_whole(Path(self.path), self.size_bytes)
+        """Whether nothing is missing; to a part without rows, what a drop puts in the place of one, nothing can be."""
+        return not self.rows or is_whole(Path(self.path), self.size_bytes)
 
 
 class Merges:
@@ -73,12 +80,14 @@ class Merges:
         *,
         count_failed_writes: Callable[[Pool], int] = failed_writes,
         mended: Callable[[str, str], None] | None = None,
+        deletions: Deletions | None = None,
     ) -> None:
         """`control` runs the statements, also those that need the pools `using` the tables to be idle.
 
         `mended` is told the table and the name of each part that was replaced by what it was made of.
         """
         self._mended = mended
+        self._deletions = deletions
         self._control = control
         self._using = using
         self._count_failed_writes = count_failed_writes
@@ -114,36 +123,51 @@ class Merges:
             return failed
 
     def drop_replaced(self) -> None:
-        """Drop the broken merged parts that the engine set aside at the start, where all that they held is live.
+        """Drop the broken parts that the engine set aside when it loaded a table, where all that they held is live or being deleted.
 
         They would be shown as damage.
         """
+        self._drop_dropped()
         parts: list[Part] | None = None
-        for line in self._control.run(queries.statement("broken_parts"), None, "TSV").decode().splitlines():
-            table, name, path = line.split("\t")
-            named = _BROKEN.fullmatch(name)
-            if named is None:
-                continue
-            try:
-                rows = int((Path(path) / "count.txt").read_text())
-            except (OSError, ValueError):
-                continue
-            first, last, level, version = (int(number or 0) for number in named.groups()[1:])
-            broken = Part(table, name, False, 0, path, named["partition"], first, last, level, version or first, rows)
+        for broken, rows in self._set_aside():
             parts = self._parts() if parts is None else parts
             live = [part for part in parts if part.is_live]
             # The engine may have merged them already, with others.
             back = [part for part in parts if part.is_live or any(one.replaces(part) for one in live)]
             there = _newest([part for part in back if broken.spans(part)])
-            if there and sum(part.rows for part in there) >= rows:
-                self._drop_detached(table, name)
+            if there and (_have_ends_of(broken, there) if rows is None else sum(part.rows for part in there) >= rows):
+                self._drop_detached(broken.table, broken.name)
                 logger.warning(
-                    "part %s of table %s was short of bytes: the disk had not taken all of a merge; the %d parts it was"
-                    " made of are back",
-                    name.removeprefix("broken-on-start_"),
-                    table,
+                    "%s was short of bytes: the disk had not taken all of a merge; the %d parts it was made of are back",
+                    _named(broken),
                     len(there),
                 )
+
+    def _drop_dropped(self) -> None:
+        """Remove what was set aside of what was being dropped. Before anything is inserted, since numbers of blocks begin anew."""
+        if self._deletions is None or not self._deletions.drops():
+            return
+        for broken, _ in self._set_aside():
+            if self._deletions.is_dropped(*broken.place):
+                self._drop_detached(broken.table, broken.name)
+                logger.info("%s is removed: it was being dropped", _named(broken))
+        self._deletions.begin_anew([part.place for part in self._parts()])
+
+    def _set_aside(self) -> Iterator[tuple[Part, int | None]]:
+        """The broken parts that the engine set aside, each with the rows it says it has, None where it does not say."""
+        for line in self._control.run(queries.statement("broken_parts"), None, "TSV").decode().splitlines():
+            table, name, path = line.split("\t")
+            named = _BROKEN.fullmatch(name)
+            if named is None:
+                continue
+            rows: int | None = None
+            with contextlib.suppress(OSError, ValueError):
+                rows = int((Path(path) / "count.txt").read_text())
+            first, last, level, version = (int(number or 0) for number in named.groups()[1:])
+            yield (
+                Part(table, name, False, 0, path, named["partition"], first, last, level, version or first, rows or 0),
+                rows,
+            )
 
     def _mend(self) -> int:
         if self._detached is not None:
@@ -200,6 +224,7 @@ class Merges:
             self._detached = table
             self._control.run(f"DETACH TABLE {table} SYNC")
             self._attach(table)
+            self._drop_dropped()
         live = [part for part in self._parts() if part.is_live]
         for part, sources in short:
             for source in sources:
@@ -229,6 +254,10 @@ class Merges:
         return [_part(*line.split("\t")) for line in lines]
 
 
+def _named(broken: Part) -> str:
+    return f"part {broken.name.removeprefix('broken-on-start_')} of table {broken.table}"
+
+
 def _is_short(part: Part) -> str:
     return f"part {part.name} of table {part.table} is short of bytes: the disk did not take all of a merge"
 
@@ -241,8 +270,14 @@ def newest_replaced(short: Part, parts: Sequence[Part]) -> list[Part]:
     """What a part was made of, as far as it still lies there; nothing where its first or last block is missing."""
     replaced = [part for part in parts if not part.is_live and short.replaces(part)]
     newest = _newest(replaced)
-    blocks = {part.first_block for part in newest}, {part.last_block for part in newest}
-    return newest if short.first_block in blocks[0] and short.last_block in blocks[1] else []
+    return newest if _have_ends_of(short, newest) else []
+
+
+def _have_ends_of(part: Part, parts: Sequence[Part]) -> bool:
+    """Whether its first and its last block are among theirs."""
+    return any(one.first_block == part.first_block for one in parts) and any(
+        one.last_block == part.last_block for one in parts
+    )
 
 
 def _newest(parts: Sequence[Part]) -> list[Part]:

@@ -101,6 +101,8 @@ NAMES: Final = (
     "live_parts",
     "table_folders",
     "drop_day",
+    "last_blocks",
+    "first_blocks",
     "clear_replaced",
     "delete_before",
     "open_deletions",
