@@ -44,7 +44,7 @@ class ReceiverStatus:
         "What was well formed, acknowledged and not kept, by receiver and kind", "receiver,kind"
     )
     unnamed_spans: int = _counter(
-        "Spans that refer by number to names their agent had not said, so that search does not find them by these",
+        "Spans that refer by number to names their agent had not said: until it does, nothing shows or finds these names",
         "receiver",
     )
     last_error: str | None

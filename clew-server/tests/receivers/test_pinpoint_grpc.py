@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from clew_server.model.pinpoint import late
 from clew_server.receivers import grpc as grpc_receiver
 from clew_server.receivers.pinpoint import specs
 from clew_server.testing import ReceiverStand, pinpoint
@@ -85,9 +86,14 @@ def test_an_agent_that_does_not_say_its_names_is_waited_for_once(stand: Receiver
     began_s = time.monotonic()
     with Agent(stand, 2) as agent:
         assert list(agent.stream(specs.SEND_SPAN, iter(messages))) == [b""]
-    assert time.monotonic() - began_s < 20, "39 waits of a second each would take longer"
-    assert len(stand.logged()) == 39
-    assert stand.state.as_dict()["unnamed_spans"] == 39
+        assert time.monotonic() - began_s < 20, "39 waits of a second each would take longer"
+        assert len(stand.logged()) == 39
+        assert stand.state.as_dict()["unnamed_spans"] == 39
+        known = stand.remembered.facts("pinpoint")
+        assert late(known) == []
+        agent.say("/v1.Metadata/RequestApiMetaData", pinpoint.api_metadata(7, "a.A.m()"))
+    # What was stored without its name is noted, so that queries know which spans the name is of.
+    assert [(one.agent_id, one.reference, one.span.name) for one in late(known)] == [("agent-1", "api:7", "A.m")]
 
 
 def test_what_an_agent_said_is_known_after_a_restart(stand: ReceiverStand) -> None:

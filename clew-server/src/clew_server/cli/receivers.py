@@ -41,7 +41,7 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
     unnamed = [(one["name"], one["unnamed_spans"]) for one in receivers if one.get("unnamed_spans")]
     if unnamed:
         print(
-            "\nspans that came before the names to which they refer; a trace shows the names, search finds them by pinpoint.unresolved"
+            "\nspans that came before the names to which they refer; once said, traces show them and queries find them"
         )
         for name, count in unnamed:
             print(f"  {clean(name)}: {count}")

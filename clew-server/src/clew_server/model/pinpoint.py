@@ -19,7 +19,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.attributes import text_of
-from clew_server.model.facts import Known
+from clew_server.model.facts import Fact, Known
 from clew_server.model.stored import StoredSpans
 from clew_server.model.unknown import rewritten
 
@@ -33,6 +33,8 @@ CHUNK: Final = "pinpoint.chunk"
 """Attribute of an event that came apart from its span."""
 UNRESOLVED: Final = "pinpoint.unresolved"
 """Attribute with what was not known when a span came: `api:12`, `sql:3`, `sqluid:0a1b`, `string:5=exception.type`."""
+RPC: Final = "pinpoint.rpc"
+"""Attribute of a span that has its name from what was asked for."""
 AGENT_ID: Final = "service.instance.id"
 AGENT_START: Final = "pinpoint.agent.start_time"
 LITERALS: Final = "pinpoint.sql.literals"
@@ -41,6 +43,7 @@ MARK: Final = b"pinpoint."
 _CHUNK_MARK: Final = CHUNK.encode()
 _UNRESOLVED_MARK: Final = UNRESOLVED.encode()
 _SEQUENCE_MARK: Final = SEQUENCE.encode()
+_EXCEPTION_TYPE: Final = "exception.type"
 _PLACEHOLDER: Final = re.compile(r"'\d+\$'|\b\d+[#$]")
 
 Value = str | int
@@ -90,6 +93,51 @@ def _parted(fact: bytes) -> tuple[int, int, str, str]:
     line, type_, length = _NUMBERS.unpack_from(fact)
     rest = fact[_NUMBERS.size :]
     return line, type_, rest[:length].decode("utf-8", "replace"), rest[length:].decode("utf-8", "replace")
+
+
+_UNNAMED: Final = "unnamed"
+"""Under which notes are kept among facts; the key of an agent is never this, it has a `^`."""
+_MOST_NOTES: Final = 10_000
+"""The newest, that are looked at for one question."""
+
+
+def note(agent: str, reference: str) -> Fact:
+    """What is remembered of spans that are stored with a reference to a fact of their agent that is not known."""
+    return Fact(_UNNAMED, f"{agent}\n{reference}", b"")
+
+
+class Late(NamedTuple):
+    """A fact that became known after spans that refer to it were stored."""
+
+    agent_id: str
+    start_time: str
+    reference: str
+    """As those spans have it in `pinpoint.unresolved`."""
+    span: Span
+    """With what the fact gives to a span: a name, attributes, an event."""
+
+
+def late(known: Known) -> list[Late]:
+    """All of them, of the newest 10,000 references that were stored so."""
+    found = []
+    for key in list(known.of(_UNNAMED))[-_MOST_NOTES:]:
+        agent, _, reference = key.partition("\n")
+        fact = known.of(agent).get(reference.partition("=")[0])
+        if fact is not None:
+            agent_id, _, start_time = agent.rpartition("^")
+            found.append(Late(agent_id, start_time, reference, _given(reference, fact)))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _given(reference: str, fact: bytes) -> Span:
+    span = Span()
+    fact_key, _, target = reference.partition("=")
+    if target == _EXCEPTION_TYPE:
+        span.events.add(name="exception")
+    span.attributes.add(key=UNRESOLVED).value.array_value.values.add(string_value=reference)
+    _resolver({fact_key: fact})(span)
+    return span
 
 
 def sql_tags(text: str) -> dict[str, Value]:
@@ -226,11 +274,12 @@ def _words(span: Span, reference: str, target: str, fact: bytes) -> Iterator[tup
     """The attributes that a fact gives to a span; what it gives to the span's name and events is done at once."""
     if reference.startswith("api:"):
         found = api(fact)
-        span.name = found.name
+        if all(pair.key != RPC for pair in span.attributes):  # as the receiver names a span
+            span.name = found.name
         yield from found.tags.items()
     elif reference.startswith("sql"):
         yield from sql_tags(fact.decode("utf-8", "replace")).items()
-    elif target == "exception.type":
+    elif target == _EXCEPTION_TYPE:
         for event in span.events:
             if event.name == "exception" and all(pair.key != target for pair in event.attributes):
                 event.attributes.add(key=target).value.string_value = fact.decode("utf-8", "replace")

@@ -23,6 +23,7 @@ from clew_server.model import otlp_read
 from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
+from clew_server.model.pinpoint import late
 from clew_server.model.points import MOST_POINTS, MOST_VERSIONS, Points, Versions, newer_versions
 from clew_server.model.query_tree import Braces, Node, SpanPlace, SpanTerm, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
@@ -35,6 +36,7 @@ from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFound, keys_found, words_found
 from clew_server.query.language.keys import written
+from clew_server.query.late_names import with_late_names
 from clew_server.query.nothing import SPELLED, Excluded, first_term, left_out, nearest, written_condition
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
@@ -197,6 +199,7 @@ class QueryService:
         `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
         """
         self._traces = Traces(store, recent, known=known)
+        self._known = known
         self._search = search
         self._usual = usual
         self._rates = rates
@@ -313,14 +316,14 @@ class QueryService:
 
     async def search(self, search: Search) -> Page:
         """A page of traces in the search's order. Raises BadInput for a cursor that is not of this order."""
-        return await self._searches.run(lambda: self._search.find(search))
+        return await self._searches.run(lambda: self._search.find(self._named(search)))
 
     async def summary(self, search: Search, box: Box | None) -> Summary:
         """Figures about all traces that the search finds. Raises BadInput, Unavailable, StoreFailed."""
         store = self._summaries
         if store is None:
             raise Unavailable("This server has no store that counts traces.")
-        return await self._searches.run(lambda: store.summary(search, box))
+        return await self._searches.run(lambda: store.summary(self._named(search), box))
 
     async def excluded(self, search: Search, q: str) -> Excluded | None:
         """Of a search that finds nothing, the condition without which most traces match; None where none does without one.
@@ -333,7 +336,7 @@ class QueryService:
 
         def ask() -> Excluded | None:
             tried = left_out(where)
-            counts = [summaries.matched(replace(search, where=rest)) for _, rest in tried]
+            counts = [summaries.matched(self._named(replace(search, where=rest))) for _, rest in tried]
             if not max(counts, default=0):
                 return None
             most = max(counts)
@@ -366,7 +369,7 @@ class QueryService:
         store = self._summaries
         if store is None:
             raise Unavailable("This server has no store that counts traces.")
-        return await self._searches.run(lambda: store.points(search, MOST_POINTS))
+        return await self._searches.run(lambda: store.points(self._named(search), MOST_POINTS))
 
     async def versions(self, from_unix_nano: int, to_unix_nano: int) -> Versions:
         """Versions of services first seen in a time, of services that had others in the day before it, or earlier in it.
@@ -386,12 +389,12 @@ class QueryService:
         store = self._red
         if store is None:
             raise Unavailable("This server has no store that counts calls.")
-        return await self._searches.run(lambda: store.red(asked))
+        return await self._searches.run(lambda: store.red(replace(asked, search=self._named(asked.search))))
 
     async def keys(self, search: Search, prefix: str, limit: int) -> Counted[KeyFound]:
         """Keys that a query may ask for: see `query.completion.keys_found`. Raises BadInput, Unavailable, StoreFailed."""
         store = self._known_completion()
-        return await self._lookups.run(lambda: keys_found(store.attribute_keys(search), prefix, limit))
+        return await self._lookups.run(lambda: keys_found(store.attribute_keys(self._named(search)), prefix, limit))
 
     async def key_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """Values of a key with how many spans have them. Raises as `keys`."""
@@ -401,9 +404,9 @@ class QueryService:
         if asked.place in NOT_COUNTED:
             return words_found(asked.place, Counted([], True, None), asked.prefix)
         if asked.place in WORDS:
-            counted = await self._lookups.run(lambda: store.attribute_values(search, asked))
+            counted = await self._lookups.run(lambda: store.attribute_values(self._named(search), asked))
             return words_found(asked.place, counted, asked.prefix)
-        return await self._lookups.run(lambda: store.attribute_values(search, asked))
+        return await self._lookups.run(lambda: store.attribute_values(self._named(search), asked))
 
     def _known_completion(self) -> TraceCompletion:
         if self._completion is None:
@@ -444,14 +447,26 @@ class QueryService:
     async def series(self, asked: SeriesAsked) -> Series:
         """Counts and durations over time. Raises BadInput for too many points."""
         values = self._known_values()
-        return await self._searches.run(lambda: values.series(asked))
+        return await self._searches.run(
+            lambda: values.series(replace(asked, where=with_late_names(asked.where, late(self._known))))
+        )
 
     async def holding(
         self, filters: Sequence[Braces], traces: Sequence[TraceSummary], search: Search
     ) -> Mapping[str, Holding]:
         """For each of these traces, which of its spans satisfy each of the braces. See TraceValues."""
         values = self._known_values()
-        return await self._searches.run(lambda: values.holding(filters, traces, search))
+
+        def ask() -> Mapping[str, Holding]:
+            names = late(self._known)
+            return values.holding([with_late_names(one, names) for one in filters], traces, search)
+
+        return await self._searches.run(ask)
+
+    def _named(self, search: Search) -> Search:
+        """The search with what agents said of spans after these had been stored."""
+        names = late(self._known) if search.where is not None else ()
+        return replace(search, where=with_late_names(search.where, names)) if search.where and names else search
 
     def _known_values(self) -> TraceValues:
         if self._values is None:

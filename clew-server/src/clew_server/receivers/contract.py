@@ -41,6 +41,8 @@ class OtlpBatch(NamedTuple):
     lacking: Sequence[tuple[str, str]] = ()
     """Facts that its spans refer to and that were not known, as agent and key. Where they come within a moment, the message is
     decoded again."""
+    notes: Sequence[Fact] = ()
+    """What is remembered of the facts that are lacking where the spans are stored without them."""
     unnamed: int = 0
     """How many of `spans` have a number where a name belongs, since facts are lacking."""
 

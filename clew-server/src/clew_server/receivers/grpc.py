@@ -209,9 +209,12 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         batch = await self._decoding.run(one.body, head, one.held, decode=decode)
         if not batch.lacking or self._remembered is None:
             return batch
-        if not await self._remembered.wait_for(self._spec.system, batch.lacking, FACTS_WITHIN_S):
-            return batch
-        return await self._decoding.run(one.body, head, one.held, decode=decode)
+        if await self._remembered.wait_for(self._spec.system, batch.lacking, FACTS_WITHIN_S):
+            batch = await self._decoding.run(one.body, head, one.held, decode=decode)
+        if batch.notes:
+            # Before the spans, so that what is stored without its names is never there without its note.
+            await self._remembered.add(self._spec.system, batch.notes)
+        return batch
 
     async def _take_each(self, context: _Context, method: str, stream: Stream) -> None:
         head = Head(method, PROTOBUF, await self._greet(context), known=self._known)

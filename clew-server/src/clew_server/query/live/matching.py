@@ -144,11 +144,12 @@ def _of_span(node: Node) -> _OfSpan:
         whole = _trace_term(node)
         return lambda span, trace: whole(trace)
     assert isinstance(node, SpanTerm)
-    term = _span_term(node)
+    term = span_test(node)
     return lambda span, trace: term(span)
 
 
-def _span_term(term: SpanTerm) -> Callable[[SeenSpan], bool]:
+def span_test(term: SpanTerm) -> Callable[[SeenSpan], bool]:
+    """One condition as a function of a span. Raises as `matching`."""
     place, op = term.place, term.op
     if place == "names":
         return _names(term)

@@ -211,7 +211,11 @@ class Writer:
         """What was collected. `agent`: whose facts its spans refer to. Raises TooLarge beyond the limits of a request."""
         found = batch(self._groups, received=received, rejected=self._rejected)
         if self._lacking:
-            found = found._replace(lacking=[(agent, key) for key in self._lacking], unnamed=self._unnamed)
+            found = found._replace(
+                lacking=[(agent, reference.partition("=")[0]) for reference in self._lacking],
+                notes=[words.note(agent, reference) for reference in self._lacking],
+                unnamed=self._unnamed,
+            )
         return found._replace(fragments=self._fragments) if self._fragments else found
 
     def _write(
@@ -229,7 +233,7 @@ class Writer:
     ) -> None:
         unresolved = tags.get(words.UNRESOLVED)
         if isinstance(unresolved, tuple):
-            self._lacking.update((reference.partition("=")[0], None) for reference in unresolved)
+            self._lacking.update((str(reference), None) for reference in unresolved)
             self._unnamed += 1
         start_ns = _ns(start_ms)
         if start_ns is None:
@@ -282,7 +286,7 @@ def put_accepted(
 ) -> None:
     """The attributes of a span that say who asked for what, and where. `parent`: what it says of its caller."""
     if rpc:
-        tags["pinpoint.rpc"] = rpc
+        tags[words.RPC] = rpc
         if kind == SERVER and rpc.startswith("/"):
             tags.setdefault("url.path", rpc.partition("?")[0])
     if end_point:
