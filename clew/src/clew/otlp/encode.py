@@ -108,6 +108,8 @@ _KV_SHORT_STRING: Final = [
     tag(f.KEY_VALUE_VALUE, f.BYTES) + varint(n + 2) + tag(f.ANY_STRING, f.BYTES) + varint(n) for n in range(126)
 ]
 _KV_SMALL_INT: Final = [delimited(f.KEY_VALUE_VALUE, _ANY_INT + varint(n)) for n in range(1024)]
+# Everything between a key and a positive integer of n bytes.
+_KV_INT: Final = [tag(f.KEY_VALUE_VALUE, f.BYTES) + varint(len(_ANY_INT) + n) + _ANY_INT for n in range(10)]
 
 _keys: dict[str, bytes] = {}
 
@@ -138,6 +140,9 @@ def key_value(key: str, value: Any) -> bytes:
         if 0 <= value < 1024:
             small: bytes = _KV_SMALL_INT[value]
             return prefix + small
+        if 0 < value <= _INT64_MAX:
+            groups = varint(value)
+            return prefix + _KV_INT[len(groups)] + groups
     elif kind is bool:
         return prefix + (_KV_TRUE if value else _KV_FALSE)
     elif kind is float:

@@ -172,9 +172,16 @@ class Span(ReadableSpan, ApiSpan):
         """Set several attributes, in their order."""
         if self._end_ns and self._refuses("set_attributes"):
             return
+        tracer = self._tracer
+        plain, room = tracer.plain, tracer.max_attributes
+        own = self._attributes
         try:
             for key, value in attributes.items():
-                self.set_attribute(key, value)
+                # What `set_attribute` does with most of them, without a call for each.
+                if type(value) in plain and type(key) is str and key and len(own) < room:
+                    own[key] = value
+                else:
+                    self.set_attribute(key, value)
         except Exception as error:
             guard.swallow("set_attributes", error)
 
