@@ -100,6 +100,26 @@ describe('the thread', () => {
     const close = { from: 399_000, to: 403_000 }
     expect(stitchesOf(thread, close, geometry).map(({ row }) => row)).toEqual([0, 1, 0])
   })
+
+  it('is drawn in the row with most of the time where visits too short to see follow each other', () => {
+    const geometry = geometryFor(1100, 600, 1440)
+    // A span that works for 100 ns before and after a thousand calls of 600 ns with 300 ns of its own between them.
+    const ends = [100]
+    const row = [0]
+    for (let call = 0; call < 1000; call++) {
+      ends.push(ends.at(-1)! + 600, ends.at(-1)! + 900)
+      row.push(1, 0)
+    }
+    ends[ends.length - 1]! += 100_000
+    const thread = {
+      row: Int32Array.from(row),
+      from: Float64Array.from([0, ...ends.slice(0, -1)]),
+      to: Float64Array.from(ends),
+    }
+    const stitches = stitchesOf(thread, { from: 0, to: 1_000_000 }, geometry)
+    expect(stitches.map((stitch) => stitch.row)).toEqual([1, 0])
+    expect(stitches[0]!.right).toBeCloseTo(stitches[1]!.left)
+  })
 })
 
 describe('aligned clocks', () => {

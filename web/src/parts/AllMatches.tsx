@@ -149,17 +149,19 @@ function Counts({ summary }: { summary: Summary }) {
           estimated {plural(estimated.matched, 'trace')}, {formatCount(estimated.failed)} failed
         </span>
       )}
-      {[
-        ['p50', p50_ns],
-        ['p95', p95_ns],
-        ['p99', p99_ns],
-      ].map(([name, value]) =>
-        value === null || value === undefined ? null : (
-          <span key={name} className="muted">
-            {name} {formatDuration(Number(value))}
-          </span>
-        ),
-      )}
+      <span className="counts-lengths">
+        {[
+          ['p50', p50_ns],
+          ['p95', p95_ns],
+          ['p99', p99_ns],
+        ].map(([name, value]) =>
+          value === null || value === undefined ? null : (
+            <span key={name}>
+              {name} {formatDuration(Number(value))}
+            </span>
+          ),
+        )}
+      </span>
       {complete ? null : (
         <span className="counts-partial" title={reason ?? undefined}>
           <Icon name="warning" size={14} />

@@ -134,11 +134,11 @@ export function TraceHeader({ traceId, model, newest, young, explanation, colour
       <div className="trace-actions">
         <button type="button" className="button" title="Copy link (y)" onClick={() => void copyLink()}>
           <Icon name="share" size={14} />
-          Copy link
+          <span className="wide-label">Copy link</span>
         </button>
         <button type="button" className="button" onClick={() => void saveJson(traceId)}>
           <Icon name="export" size={14} />
-          Export
+          <span className="wide-label">Export</span>
         </button>
       </div>
     </header>

@@ -238,9 +238,9 @@ function Legend({ hasThread, hasFailed }: { hasThread: boolean; hasFailed: boole
         <span className="sample sample-self" />
         self
       </li>
-      <li>
+      <li title="The span waits for spans below it">
         <span className="sample sample-waiting" />
-        waiting for children
+        waiting
       </li>
       {hasThread ? (
         <li>
