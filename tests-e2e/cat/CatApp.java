@@ -8,6 +8,8 @@ import com.dianping.cat.message.Transaction;
 import com.dianping.cat.message.ForkableTransaction;
 import com.dianping.cat.message.ForkedTransaction;
 import com.dianping.cat.message.context.TraceContextHelper;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
@@ -16,7 +18,7 @@ import java.util.concurrent.CountDownLatch;
  * Two services traced by CAT's client for Java, 4.0: `front` calls `back`, which fails.
  *
  * <p>front HOST TCPPORT HTTPPORT FRONT BACK, back HOST TCPPORT HTTPPORT BACK ROOT PARENT CHILD. `front` runs `back` as a process of its own
- * and prints the id of its tree.
+ * and prints the id of its tree. Both stay until their input ends, since the client has no way to wait until everything is sent.
  */
 public class CatApp {
     public static void main(String[] args) throws Exception {
@@ -31,7 +33,7 @@ public class CatApp {
         } else {
             back(args);
         }
-        Thread.sleep(6000); // nor until everything is sent
+        while (System.in.read() >= 0) {}
         System.exit(0);
     }
 
@@ -69,6 +71,7 @@ public class CatApp {
         Cat.logEvent("shop", "closed", Message.SUCCESS, "a=1");
         Cat.logMetricForCount("orders");
         System.out.println(id);
+        System.out.flush();
     }
 
     /** In a thread that goes on when the transaction that started it has ended. */
@@ -98,6 +101,8 @@ public class CatApp {
         } finally {
             service.complete();
         }
+        System.out.println("done");
+        System.out.flush();
     }
 
     private static void run(String... arguments) throws Exception {
@@ -105,8 +110,17 @@ public class CatApp {
         command.add("-Duser.home=" + System.getProperty("user.home")); // it keeps files there
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "CatApp"));
         command.addAll(List.of(arguments));
-        if (new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() != 0) {
-            throw new IllegalStateException("the back failed");
+        ProcessBuilder builder = new ProcessBuilder(command).redirectInput(ProcessBuilder.Redirect.INHERIT);
+        Process other = builder.redirectErrorStream(true).start();
+        BufferedReader said = new BufferedReader(new InputStreamReader(other.getInputStream()));
+        for (String line = said.readLine(); !"done".equals(line); line = said.readLine()) {
+            if (line == null) {
+                throw new IllegalStateException("the back ended");
+            }
+            System.err.println(line);
         }
+        Thread rest = new Thread(() -> said.lines().forEach(System.err::println));
+        rest.setDaemon(true);
+        rest.start();
     }
 }

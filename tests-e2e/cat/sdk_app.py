@@ -3,7 +3,8 @@
     python sdk_app.py front ENCODER FRONT BACK
     python sdk_app.py back ENCODER BACK ROOT PARENT CHILD
 
-`front` runs `back` as a process of its own and prints the id of its tree. The client's header functions are there in C only.
+`front` runs `back` as a process of its own and prints the id of its tree. Both stay until their input ends, since the client sends in
+a thread of its own and has no way to wait for it. The client's header functions are there in C only.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ def front(encoder: str, service: str, callee: str) -> None:
             cat.log_event("Call.app", callee)
             cat.log_event("RemoteCall", "", "0", child.decode())
             ids = [message_id.decode(), message_id.decode(), child.decode()]
-            subprocess.run([sys.executable, __file__, "back", encoder, callee, *ids], check=True)
+            command = [sys.executable, __file__, "back", encoder, callee, *ids]
+            other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert other.stdout is not None
+            assert "done\n" in iter(other.stdout.readline, "")
         buy.add_data("user", "7")
         call.set_status("0")
     cat.log_event("shop", "closed", "0", "a=1")
-    time.sleep(2)  # it sends in a thread of its own and has no way to wait for it
-    print(message_id.decode())
+    print(message_id.decode(), flush=True)
 
 
 def back(encoder: str, service: str, root: str, parent: str, child: str) -> None:
@@ -56,8 +59,9 @@ def back(encoder: str, service: str, root: str, parent: str, child: str) -> None
         except ValueError as error:
             cat.log_exception(error)
             transaction.set_status("ValueError")
-    time.sleep(2)
+    print("done", flush=True)
 
 
 if __name__ == "__main__":
     {"front": front, "back": back}[sys.argv[1]](*sys.argv[2:])
+    sys.stdin.read()

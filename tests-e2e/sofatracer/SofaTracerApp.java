@@ -29,7 +29,8 @@ import org.springframework.web.client.RestTemplate;
  * asks a second service, and one that fails. The statement has what no layout escapes: quotes and line ends.
  *
  * <p>SofaTracerApp LOGS json|compact ZIPKIN|- PEER|- ORDERS. LOGS gets tracelog/*-digest.log; ZIPKIN is the base address of a
- * collector; PEER is a service that each order asks too.
+ * collector; PEER is a service that each order asks too. It stays until its input ends, since the logs and the reporter have threads
+ * of their own, which nothing waits for.
  */
 public class SofaTracerApp {
     private static final String STATEMENT = "select name, 'say \"hi\"' as greeting\n  from goods, shelf\n where price > ? and shelf = 'a,b'";
@@ -127,8 +128,9 @@ public class SofaTracerApp {
                     new ZipkinSofaTracerSpanRemoteReporter(new RestTemplate(), arguments[2]));
         }
         new SofaTracerApp(arguments[3]).run(Integer.parseInt(arguments[4]));
-        Thread.sleep(2500); // the logs and the reporter have threads of their own, which nothing waits for
         System.out.println("done");
+        System.out.flush();
+        while (System.in.read() >= 0) {}
         System.exit(0);
     }
 }
