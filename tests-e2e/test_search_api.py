@@ -419,6 +419,25 @@ def test_a_time_with_nanoseconds_cuts_between_two_traces_a_nanosecond_apart(serv
     assert [int(t["start_unix_nano"]) for t in server.found(service=service, to=at)] == starts[:1]
 
 
+def test_a_span_that_came_in_two_requests_counts_once_in_lists_and_where_it_counts_twice_that_is_said(
+    server: Server,
+) -> None:
+    service, trace_id = fresh_name("resent"), new_trace_id()
+    again = span(trace_id, name="resent", values={"sent": "twice"})
+    server.export(request(service, [again]))
+    server.export(request(service, [again, span(trace_id, parent_id=again.span_id)]))
+    server.flush()
+    assert [trace["spans"] for trace in server.found(service=service)] == [2]
+    asked = {"q": f"service={service} name=resent"}
+    red = server.get("/api/v1/red", **asked).json()
+    assert (red["counted"], [one["count"] for one in red["series"]]) == ("as_sent", [2])
+    values = server.get("/api/v1/values", key="sent", **asked).json()
+    assert (values["counted"], values["values"]) == ("as_sent", [{"value": "twice", "count": 2}])
+    keys = server.get("/api/v1/keys", prefix="sent", **asked).json()
+    assert (keys["counted"], [one["count"] for one in keys["keys"] if one["key"] == "sent"]) == ("as_sent", [2])
+    assert server.get("/api/v1/baseline", service=service, operation="resent").json()["counted"] == "as_sent"
+
+
 def test_readiness_and_a_trace_by_its_id_do_not_wait_behind_two_hundred_searches(server: Server, shop: Shop) -> None:
     async def body() -> tuple[list[int], list[int], list[int]]:
         limits = httpx.Limits(max_connections=None)

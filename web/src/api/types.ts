@@ -172,6 +172,8 @@ export interface Baseline {
   p99_ns: string | null
   from: string
   to: string
+  /** as_sent: a span that came in two requests counts twice */
+  counted: 'as_sent'
 }
 
 export interface Dependency {
@@ -219,6 +221,8 @@ export interface QueryKey {
 
 export interface QueryKeys {
   keys: QueryKey[]
+  /** as_sent: a span that came in two requests counts twice */
+  counted: 'as_sent'
   complete: boolean
   reason: string | null
 }
@@ -232,6 +236,8 @@ export interface KeyValue {
 
 export interface KeyValues {
   values: KeyValue[]
+  /** as_sent: a span that came in two requests counts twice */
+  counted: 'as_sent'
   complete: boolean
   reason: string | null
 }
@@ -375,6 +381,8 @@ export interface Red {
   step_ns: string
   /** those with most spans first, a hundred at most */
   series: RedSeries[]
+  /** as_sent: a span that came in two requests counts twice */
+  counted: 'as_sent'
   complete: boolean
   reason: string | null
 }

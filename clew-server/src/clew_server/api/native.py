@@ -20,7 +20,7 @@ from clew_server.api.leaving import while_asked
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.similar import or_similar
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
-from clew_server.api.summaries import points_as_json, red_as_json, summary_as_json, versions_as_json
+from clew_server.api.summaries import AS_SENT, points_as_json, red_as_json, summary_as_json, versions_as_json
 from clew_server.errors import BadInput, NotFound
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.lengths import length_ns
@@ -165,6 +165,7 @@ class NativeApi:
                 "p99_ns": _text(usual.p99_ns),
                 "from": str(usual.from_unix_nano),
                 "to": str(usual.to_unix_nano),
+                **AS_SENT,
             },
             headers={"Cache-Control": "no-store", **_incomplete(missing)},
         )
@@ -213,7 +214,8 @@ class NativeApi:
         found = await while_asked(request, self._query.keys(self._population(request), prefix[:_LONGEST_KEY], limit))
         listed = [{"key": one.key, "type": one.type, "count": one.spans} for one in found.found]
         return JSONResponse(
-            {"keys": listed, "complete": found.complete, "reason": found.reason}, headers={"Cache-Control": "no-store"}
+            {"keys": listed, **AS_SENT, "complete": found.complete, "reason": found.reason},
+            headers={"Cache-Control": "no-store"},
         )
 
     async def key_values(self, request: Request) -> Response:
@@ -232,7 +234,7 @@ class NativeApi:
         found = await while_asked(request, self._query.key_values(self._population(request), asked))
         listed = [{"value": one.value, "count": one.spans} for one in found.found]
         return JSONResponse(
-            {"values": listed, "complete": found.complete, "reason": found.reason},
+            {"values": listed, **AS_SENT, "complete": found.complete, "reason": found.reason},
             headers={"Cache-Control": "no-store"},
         )
 

@@ -15,6 +15,7 @@ from clew_server.troubles import KINDS
 _DECIMAL = {"type": "string", "pattern": "^-?[0-9]+$"}
 _INTS = {"type": "array", "items": {"type": "integer"}}
 _STRINGS = {"type": "array", "items": {"type": "string"}}
+_COUNTED = {"enum": ["as_sent"], "description": "as_sent: a span that came in two requests counts twice"}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -171,6 +172,7 @@ _SCHEMAS: dict[str, Any] = {
         p95_ns={"type": ["string", "null"]},
         p99_ns={"type": ["string", "null"]},
         **{"from": _DECIMAL, "to": _DECIMAL},
+        counted=_COUNTED,
     ),
     "Dependency": _object(
         caller={"type": "string"},
@@ -202,12 +204,16 @@ _SCHEMAS: dict[str, Any] = {
         type={"enum": ["text", "word", "boolean", "length", "time", "number", "id", "list", "bytes", "any"]},
         count={**_or_null("integer"), "description": "spans that have it, null: a key of the language, which all have"},
     ),
-    "QueryKeys": _object(keys=_list(_ref("QueryKey")), complete={"type": "boolean"}, reason=_or_null("string")),
+    "QueryKeys": _object(
+        keys=_list(_ref("QueryKey")), counted=_COUNTED, complete={"type": "boolean"}, reason=_or_null("string")
+    ),
     "KeyValue": _object(
         value={"type": "string", "description": "as a query writes it, without quotes"},
         count={**_or_null("integer"), "description": "spans that have it, null: not counted"},
     ),
-    "KeyValues": _object(values=_list(_ref("KeyValue")), complete={"type": "boolean"}, reason=_or_null("string")),
+    "KeyValues": _object(
+        values=_list(_ref("KeyValue")), counted=_COUNTED, complete={"type": "boolean"}, reason=_or_null("string")
+    ),
     "FacetValue": _object(
         value={"type": "string"},
         count={"type": "integer", "description": "traces that have a span with it"},
@@ -319,6 +325,7 @@ _SCHEMAS: dict[str, Any] = {
         to_unix_nano=_DECIMAL,
         step_ns=_DECIMAL,
         series={**_list(_ref("RedSeries")), "description": "those with most spans first, a hundred at most"},
+        counted=_COUNTED,
         complete={"type": "boolean"},
         reason=_or_null("string"),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from clew_server.analysis.range_findings import RangeFinding
 from clew_server.model.points import Points, Versions
@@ -11,6 +11,9 @@ from clew_server.model.summary import Summary, Totals
 from clew_server.query.facets import shown
 from clew_server.query.findings import query_of
 from clew_server.query.nothing import Excluded
+
+AS_SENT: Final = {"counted": "as_sent"}
+"""Said in answers with counts that hold a span again when another request repeats it: to tell would cost more than to count."""
 
 
 def summary_as_json(
@@ -105,6 +108,7 @@ def red_as_json(red: Red) -> dict[str, Any]:
             }
             for one in red.series
         ],
+        **AS_SENT,
         "complete": red.complete,
         "reason": red.reason,
     }
