@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clew_server.analysis.tree import Tree
-from clew_server.model.trace import ADJUSTED, CONSUMER, FAILED, MISSING, ROOT
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, MISSING, PRODUCER, ROOT, SERVER
 
 
 def ancestors(tree: Tree, row: int) -> list[int]:
@@ -95,26 +95,89 @@ def critical_path(tree: Tree, root: int, tick_ns: int) -> list[int]:
     return path
 
 
+def end_ns(tree: Tree, row: int) -> int:
+    """When the span ended, later by as much as a server began before its client."""
+    above = tree.trace.parent[row]
+    is_call = above >= 0 and tree.trace.kind[row] == SERVER and tree.trace.kind[above] == CLIENT
+    return tree.end_ns[row] + (max(0, tree.start_ns[above] - tree.start_ns[row]) if is_call else 0)
+
+
+def is_cut(tree: Tree, row: int) -> bool:
+    """Whether the failed span gave up: it says so, or took a usual time-out's time."""
+    says = tree.trace.span(row).status.message
+    limits = [limit * 1e9 for limit in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60)]
+    return bool(says) or any(abs(tree.duration_ns(row) - limit) <= limit * 0.02 for limit in limits)
+
+
+def is_too_late(tree: Tree, ended_ns: int, above: int) -> bool:
+    """Whether the failed span above cannot have failed because of what ended then."""
+    length = tree.duration_ns(above)
+    allowed = max(length // 100, 10**6) if is_cut(tree, above) else max(length // 10, 10**7)
+    return ended_ns > tree.end_ns[above] + allowed
+
+
+def way(tree: Tree, row: int) -> tuple[int | None, bool, bool, bool]:
+    """The next failed span above; whether the failure reached it; whether it came too late; whether a consumer is between."""
+    trace = tree.trace
+    between = [row]
+    for above in ancestors(tree, row):
+        if trace.flags[above] & FAILED:
+            break
+        between.append(above)
+    else:
+        return None, False, False, False
+    asynchronous = any(trace.kind[one] == CONSUMER for one in between)
+    if not (is_timed(tree, row) and is_timed(tree, above)):
+        return above, True, False, asynchronous
+    late = is_too_late(tree, end_ns(tree, row), above) or (
+        trace.kind[above] == CLIENT
+        and trace.service[above] != trace.service[row]
+        and is_cut(tree, above)
+        and trace.span(row).status.message == "cancelled"
+        and end_ns(tree, row) >= tree.end_ns[above] - max(tree.duration_ns(above) // 100, 10**6)
+    )
+    reached = not late and not any(
+        is_too_late(tree, end_ns(tree, one), above) for one in between[1:] if is_timed(tree, one)
+    )
+    return above, reached, late, asynchronous
+
+
 def roles(tree: Tree) -> dict[int, str]:
     """Role of each row that failed or is above one that did."""
     trace = tree.trace
     failed = [row for row in range(len(trace)) if trace.flags[row] & FAILED]
+    ways = {row: way(tree, row) for row in failed}
     found = {}
     for row in range(len(trace)):
-        has_failed_below = any(row in ancestors(tree, other) for other in failed)
         if row not in failed:
-            if has_failed_below:
+            if any(row in ancestors(tree, other) for other in failed):
                 found[row] = "absorbed"
-            continue
-        if has_failed_below:
+        elif any(above == row and reached for above, reached, _, _ in ways.values()):
             found[row] = "propagated"
-            continue
-        above = []
-        at = row
-        while trace.parent[at] >= 0 and trace.kind[at] != CONSUMER:
-            at = trace.parent[at]
-            above.append(at)
-        seen = trace.parent[at] == ROOT or trace.kind[at] == CONSUMER
-        assert seen or trace.parent[at] == MISSING
-        found[row] = "handled" if above and seen and not any(one in failed for one in above) else "origin"
+        else:
+            found[row] = outcome(tree, row, ways)
     return found
+
+
+def outcome(tree: Tree, row: int, ways: dict[int, tuple[int | None, bool, bool, bool]]) -> str:
+    """Of a span that no failure below it reached."""
+    trace = tree.trace
+    last = row
+    while ways[last][1]:
+        last = ways[last][0]  # type: ignore[assignment]
+    above, _, late, asynchronous = ways[last]
+    if above is not None and not asynchronous:
+        return "abandoned" if late else "handled"
+    tops = []
+    at = last
+    while trace.parent[at] >= 0 and trace.kind[at] != CONSUMER:
+        at = trace.parent[at]
+        tops.append(at)
+    seen = trace.parent[at] == ROOT or trace.kind[at] == CONSUMER
+    assert seen or trace.parent[at] == MISSING
+    if not tops or not seen or any(trace.flags[one] & FAILED for one in tops):
+        return "origin"
+    root = tops[-1]
+    if is_timed(tree, last) and tree.end_ns[last] > tree.end_ns[root] + max(tree.duration_ns(root) // 10, 10**7):
+        return "abandoned"
+    return "handled" if last == row or trace.kind[last] in (CLIENT, PRODUCER) else "origin"

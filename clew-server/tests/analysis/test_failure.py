@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from drawn import Drawing, drawn, spans_of
+from drawn import MS, Drawing, drawn, spans_of
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.analysis.failure import causes, failures, group_key, masked, reason
@@ -141,6 +141,206 @@ def test_a_failure_that_reached_a_span_on_the_way_up_is_an_origin_though_the_roo
         "web:mid": "absorbed",
         "web:get": "absorbed",
     }
+
+
+@pytest.mark.parametrize(
+    ("root", "role"),
+    [
+        ("http.response.status_code=200", "handled"),
+        ("http.response.status_code=404", "origin"),
+        ("rpc.grpc.status_code=0", "handled"),
+        ("", "origin"),
+    ],
+)
+def test_a_failure_that_reached_a_span_on_the_way_up_was_handled_if_the_root_says_that_it_succeeded(
+    root: str, role: str
+) -> None:
+    drawing = drawn(f"""
+        web:get       S  [------------]              {root}
+          web:in      I    [------]        !
+            web:sql   C     [--]           !locked
+    """)
+    assert roles(drawing) == {"web:sql": role, "web:in": "propagated", "web:get": "absorbed"}
+
+
+def test_a_call_that_failed_below_a_root_that_succeeded_was_handled_with_all_that_led_to_it() -> None:
+    # A fallback: the caller saw the callee's error and went on.
+    drawing = drawn("""
+        web:get         S  [------------]
+          web:pay       C    [----]        !HTTP_500
+            pay:post    S     [--]         !
+              pay:sql   C      [-]         !locked
+          web:pay'      C          [--]
+    """)
+    found = {(drawing.names[failure.row], failure.role) for failure in failures(drawing.tree)}
+    assert found == {
+        ("pay:sql", "handled"), ("pay:post", "propagated"), ("web:pay", "propagated"), ("web:get", "absorbed"),
+    }  # fmt: skip
+
+
+def test_a_failure_that_ended_after_its_caller_had_given_up_is_not_the_cause() -> None:
+    drawing = drawn("""
+        web:get         S  [------]                  !bad_gateway
+          web:call      C   [----]                   !ReadTimeout:no_answer
+            slow:get    S    [--------------]        !KeyError:x
+              slow:sql  C                  [-]       !locked
+    """)
+    assert roles(drawing) == {
+        "web:call": "origin",
+        "web:get": "propagated",
+        "slow:get": "propagated",
+        "slow:sql": "abandoned",
+    }
+    late = next(failure for failure in failures(drawing.tree) if failure.role == "abandoned")
+    assert drawing.names[late.because] == "web:call"
+    assert cause_names(drawing) == ["web:call"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "role"),
+    [
+        ("!ReadTimeout:no_answer", "abandoned"),
+        ("! rpc.grpc.status_code=4", "abandoned"),
+        ("! rpc.grpc.status_code=1", "abandoned"),
+        ("!CancelledError:", "abandoned"),
+        ("!connection_reset", "abandoned"),
+        # These came as an answer: it failed because of the callee, whenever that ended its span.
+        ("! http.response.status_code=500", "origin"),
+        ("! http.response.status_code=504", "origin"),
+        ("! rpc.grpc.status_code=13", "origin"),
+    ],
+)
+def test_a_caller_gave_up_unless_it_had_an_answer(caller: str, role: str) -> None:
+    drawing = drawn(f"""
+        web:get         S  [------]                  !
+          web:call      C   [----]                   {caller}
+            slow:get    S    [--------------]        !KeyError:x
+    """)
+    assert roles(drawing)["slow:get"] == role
+
+
+@pytest.mark.parametrize(
+    ("caller", "role"), [("!timed_out", "abandoned"), ("!connection_reset", "origin")], ids=["gave up", "ended"]
+)
+def test_a_service_may_end_its_span_a_little_after_its_failure_reached_the_caller(caller: str, role: str) -> None:
+    drawing = drawn(
+        f"""
+        web:get         S  [------------------------]     !
+          web:call      C   [---------------------]       {caller}
+            pay:post    S    [----------------------]     !KeyError:x
+    """,
+        column_ns=5 * MS,
+    )
+    assert roles(drawing)["pay:post"] == role
+
+
+def test_within_the_noise_of_clocks_a_failure_is_not_late() -> None:
+    drawing = drawn(
+        """
+        web:get         S  [------]            !
+          web:call      C   [----]             !timed_out
+            slow:get    S    [-----]           !KeyError:x
+    """,
+        column_ns=MS // 2,
+    )
+    assert cause_names(drawing) == ["slow:get"]
+
+
+def test_a_call_that_was_cancelled_because_its_caller_gave_up_is_not_the_cause() -> None:
+    drawing = drawn("""
+        web:get         S  [------]            !
+          web:call      C   [----]             !  rpc.grpc.status_code=4
+            slow:get    S    [---]             !CancelledError:
+              slow:sql  C     [--]             !CancelledError:
+    """)
+    assert roles(drawing)["slow:sql"] == "abandoned"
+    assert cause_names(drawing) == ["web:call"]
+
+
+def test_within_one_service_the_call_that_was_cancelled_is_where_it_failed() -> None:
+    drawing = drawn("""
+        web:get         S  [------]            !TimeoutError:
+          web:call      C   [-----]            !CancelledError:
+    """)
+    assert cause_names(drawing) == ["web:call"]
+
+
+def test_a_cancelled_call_that_is_not_marked_leaves_its_service_as_the_place() -> None:
+    # asyncio's cancellation marks no span with many instrumentations.
+    drawing = drawn("""
+        web:get         S  [------]                  !TimeoutError:
+          web:call      C   [-----]
+            slow:get    S    [--------------]        !KeyError:x
+    """)
+    assert cause_names(drawing) == ["web:get"]
+    assert roles(drawing)["slow:get"] == "abandoned"
+
+
+def test_what_failed_early_in_a_callee_that_answered_too_late_did_not_reach_the_caller() -> None:
+    drawing = drawn("""
+        web:get         S  [------]                  !
+          web:call      C   [----]                   !timed_out
+            slow:get    S    [--------------]
+              slow:one  C     [-]                    !refused
+              slow:one' C                  [-]
+    """)
+    assert roles(drawing)["slow:one"] == "handled"
+    assert cause_names(drawing) == ["web:call"]
+    drawing = drawn("""
+        web:get         S  [------]                  !
+          web:call      C   [----]                   !timed_out
+            slow:get    S    [--------------]        !gone
+              slow:one  C     [-]                    !refused
+    """)
+    assert roles(drawing)["slow:one"] == "abandoned"
+    assert cause_names(drawing) == ["web:call"]
+
+
+def test_a_clock_that_is_behind_does_not_make_a_late_failure_the_cause() -> None:
+    # The server ran longer than its client, so it ended after it, whatever its clock says.
+    drawing = drawn("""
+        web:get         S  [------]                  !          @a
+          web:call      C   [----]                   !timed_out @a
+            slow:get    S    [--------------]        !KeyError: @b  -30
+    """)
+    assert cause_names(drawing) == ["web:call"]
+
+
+def test_a_clock_that_is_ahead_does_not_make_a_cause_late() -> None:
+    drawing = drawn("""
+        web:get         S  [------------]            !          @a
+          web:call      C   [---------]              !timed_out @a
+            slow:get    S    [-----]                 !KeyError: @b  +30
+    """)
+    assert cause_names(drawing) == ["slow:get"]
+
+
+def test_what_a_consumer_fails_at_later_is_a_cause_of_its_own() -> None:
+    drawing = drawn("""
+        web:get        S  [----------]               !no_stock
+          web:send     P    []
+            job:run    K      [-----------------]    !ValueError:no_such_user
+    """)
+    assert roles(drawing) == {"web:get": "origin", "job:run": "origin", "web:send": "absorbed"}
+    assert cause_names(drawing) == ["web:get", "job:run"]
+
+
+def test_a_consumer_that_failed_before_its_caller_is_the_cause() -> None:
+    # A call over messages: the caller waits for the answer.
+    drawing = drawn("""
+        web:get        S  [----------]               !no_answer
+          web:send     P    []
+            job:run    K      [---]                  !ValueError:no_such_user
+    """)
+    assert cause_names(drawing) == ["job:run"]
+
+
+def test_what_failed_after_a_root_that_succeeded_had_ended_is_neither_handled_nor_the_cause() -> None:
+    drawing = drawn("""
+        web:get        S  [-----]
+          web:later    I    [-----------]            !ValueError:no_such_user
+    """)
+    assert roles(drawing) == {"web:later": "abandoned", "web:get": "absorbed"}
 
 
 def test_a_root_that_failed_itself_is_an_origin() -> None:

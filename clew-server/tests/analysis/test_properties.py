@@ -19,8 +19,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.failure import causes, failures, roles
+from clew_server.analysis.giving_up import limit_of_ns
 from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
-from clew_server.analysis.patterns.timeout import limit_of_ns, timeout
+from clew_server.analysis.patterns.timeout import timeout
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import CLIENT, FAILED, SERVER, trace_from_spans
@@ -38,6 +39,7 @@ class Drawn(NamedTuple):
     host: int
     failed: bool
     lost: bool
+    says: str = ""
 
 
 def resource(**attributes: str) -> bytes:
@@ -67,6 +69,7 @@ def spans_of(some: Iterable[Drawn], ids: list[int], unit_ns: int = 1) -> list[St
             end_time_unix_nano=start + one.duration * unit_ns,
         )
         span.status.code = 2 if one.failed else 0  # type: ignore[assignment]
+        span.status.message = one.says if one.failed else ""
         spans.append(StoredSpan(RESOURCES[one.service][one.host], "", b"", "", span.SerializeToString(), RECEIVED))
     return spans
 
@@ -116,6 +119,31 @@ def twins(tree: Tree) -> None:
         instants = [one.row for one in critical_path(tree, root).sections for _ in range(one.start_ns, one.end_ns)]
         assert instants == brute.critical_path(tree, root, resolution_ns(tree.trace))
     assert self_ns(tree) == brute.self_ns(tree)
+    assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Drawn,
+            parent=st.sampled_from([-1, *range(8), *range(8), *range(8), *range(8)]),
+            start=st.integers(0, 20),
+            duration=st.integers(0, 40),
+            kind=st.sampled_from([1, 1, 2, 2, 3, 3, 3, 4, 5]),
+            service=st.integers(0, 2),
+            host=st.integers(0, 2),
+            failed=st.sampled_from([True, True, False]),
+            lost=st.sampled_from([False] * 19 + [True]),
+            says=st.sampled_from(["", "", "timed out", "cancelled"]),
+        ),
+        min_size=2,
+        max_size=10,
+    ),
+    st.sampled_from([MS // 10, MS, 7 * MS]),
+)
+def test_the_slow_twin_agrees_about_failures_that_came_too_late(some: list[Drawn], unit_ns: int) -> None:
+    tree = tree_of(trace_from_spans(spans_of(some, list(range(1, 99)), unit_ns)))
     assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
 
 
@@ -189,7 +217,7 @@ def answers(spans: list[StoredSpan]) -> dict[str, Any]:
         "slack": {names[row]: slack for row, slack in path.slack_ns.items()},
         "failures": [(names[failure.row], failure.role) for failure in found],
         "causes": [names[row] for row in causes(found)],
-        "origins": {names[row] for row, role in roles(tree.trace) if role in ("origin", "handled")},
+        "origins": {names[row] for row, role in roles(tree) if role in ("origin", "handled")},
         "shifts": tree.shifts,
         "starts": dict(zip(names, tree.start_ns, strict=True)),
     }

@@ -134,7 +134,10 @@ def test_a_handled_failure_is_named_and_is_not_the_verdict() -> None:
     attempts = [Drawn("POST bank", 0, 40, failed="refused"), Drawn("POST bank", 40, 100)]
     answer = judged(Drawn("POST /pay", 0, 100, attempts), usual=Usual(root=of_root(p50_ms=100, p95_ms=200)))
     assert (answer.word, answer.origin) == ("usual", [])
-    assert answer.summary.endswith("1 failure on the way was handled.")
+    assert answer.summary == (
+        "Nothing failed for the caller; one failure was handled: shop · POST bank: refused. "
+        "POST /pay took 100 ms, which is usual."
+    )
     assert [finding.kind for finding in answer.findings] == ["retries", "handled_failure"]
     assert texts(answer)[1] == "shop · POST bank failed: refused; the request went on and succeeded"
 
@@ -244,3 +247,42 @@ def test_a_failed_call_says_what_it_called_and_that_the_request_itself_did_not_f
         Drawn("POST /pay", 0, 100, [Drawn("POST", 10, 20, [replace(served, failed="HTTP 503")], failed="x")])
     )
     assert texts(answer)[0] == "pricing · POST /flaky failed: HTTP 503 (POST /pay itself did not fail)"
+
+
+def test_a_call_that_gave_up_is_where_it_failed_and_the_later_failure_stands_beside_it() -> None:
+    sql = Drawn("SELECT", 1900, 2000, failed="KeyError: 'shelf'", service="stock")
+    stock = Drawn("GET /stock", 10, 2000, [sql], failed="KeyError: 'shelf'", kind=SERVER, service="stock")
+    call = Drawn("GET", 5, 505, [stock], failed="ReadTimeout: ", kind=CLIENT)
+    answer = judged(Drawn("GET /cart", 0, 510, [call], failed="bad gateway", kind=SERVER))
+    assert answer.word == "failed"
+    assert answer.summary.startswith(
+        "Failed in shop · GET: ReadTimeout. It had called stock · GET /stock, which went on for another 1.50 s."
+    )
+    assert answer.summary.endswith("1 failure came too late for the caller.")
+    assert texts(answer)[:2] == [
+        "shop · GET failed: ReadTimeout (it called stock · GET /stock, which went on for another 1.50 s)",
+        "stock · SELECT failed later, 1.50 s after shop · GET had given up at 500 ms: KeyError: 'shelf'",
+    ]
+    assert [finding.kind for finding in answer.findings[:3]] == ["failure", "abandoned_failure", "timeout"]
+    assert answer.findings[1].rows == [3, 1]
+
+
+def test_what_fails_after_the_answer_is_said_and_is_not_the_verdict() -> None:
+    later = Drawn("send mail", 50, 900, failed="OSError: no route")
+    answer = judged(Drawn("POST /order", 0, 100, [later], kind=SERVER))
+    assert (answer.word, answer.origin) == ("unknown", [])
+    assert answer.summary.startswith(
+        "Nothing failed for the caller; one failure came after it had its answer: shop · send mail: OSError: no route."
+    )
+    assert "shop · send mail failed later, 800 ms after shop · POST /order had ended: OSError: no route" in texts(
+        answer
+    )
+
+
+def test_a_request_that_was_refused_is_not_said_to_have_succeeded() -> None:
+    call = Drawn("GET user", 10, 50, kind=CLIENT, attributes={"http.response.status_code": 404})
+    answer = judged(Drawn("GET /user", 0, 60, [call], kind=SERVER, attributes={"http.response.status_code": 404}))
+    assert answer.summary.startswith(
+        "The caller was answered with HTTP 404; one failure was handled: shop · GET user: HTTP 404."
+    )
+    assert texts(answer)[-1].endswith("; the request went on and was answered with HTTP 404")

@@ -85,7 +85,8 @@ def test_any_trace_has_an_explanation_whose_parts_fit_together(seed: int) -> Non
             assert finding["text"]
             assert finding["span_ids"]
             assert set(finding["span_ids"]) <= ids
-            assert finding["share"] >= 0.1 or finding["kind"] in ("failure", "handled_failure", "missing")
+            about_failures = ("failure", "abandoned_failure", "handled_failure", "missing")
+            assert finding["share"] >= 0.1 or finding["kind"] in about_failures
         assert answer["summary"].endswith((".", "!", "?", "…"))
         assert (answer["verdict"] == "failed") == bool(answer["origin"])
         assert answer["origin"] == [one["span_id"] for one in answer["failures"] if one["role"] == "origin"]

@@ -417,7 +417,7 @@ export interface Skeleton {
   name: number[]
   /** OTLP's numbers */
   kind: number[]
-  /** bits: 1 failed; 2 failed, and no descendant is; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival; 128 an origin whose failure was handled: all above it succeeded, or the call was sent again and did */
+  /** bits: 1 failed; 2 failed, and not because of a descendant; 4 has events; 8 has links; 16 outside its parent, or ends before it begins; 32 another span has this id; 64 no usable start time: placed at its arrival; 128 an origin whose failure was handled: the root succeeded, or the call was sent again and did */
   flags: number[]
   /** row and ns by which the analysis moves spans whose host's clock is off; start is as it was sent */
   shifted: number[][]
@@ -430,7 +430,7 @@ export interface Skeleton {
 export interface Failure {
   /** 16 hex digits */
   span_id: string
-  role: 'origin' | 'propagated' | 'handled'
+  role: 'origin' | 'propagated' | 'handled' | 'abandoned'
   /** of the exception; empty where there is none, as is the message */
   type: string
   message: string
@@ -463,6 +463,7 @@ export interface Share {
 export interface Finding {
   kind:
     | 'failure'
+    | 'abandoned_failure'
     | 'handled_failure'
     | 'repeated_calls'
     | 'sequential_calls'

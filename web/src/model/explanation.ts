@@ -4,7 +4,7 @@ import { formatDuration } from './format'
 import type { TraceModel } from './trace'
 
 /** Kinds of findings that tell how a failure came about, and so stand beside it. */
-const FAILURE_CONTEXT: readonly string[] = ['timeout', 'late_start', 'retries']
+const FAILURE_CONTEXT: readonly string[] = ['abandoned_failure', 'timeout', 'late_start', 'retries']
 const ABOUT_FAILURES: readonly string[] = ['failure', 'handled_failure']
 
 /** The failures where it began, the cause first. */

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-Role: TypeAlias = Literal["origin", "propagated", "absorbed", "handled"]
+Role: TypeAlias = Literal["origin", "propagated", "absorbed", "handled", "abandoned"]
 Certainty: TypeAlias = Literal["certain", "likely", "uncertain"]
 Word: TypeAlias = Literal["failed", "slow", "usual", "unknown"]
 FindingKind: TypeAlias = Literal[
     "failure",
+    "abandoned_failure",
     "handled_failure",
     "repeated_calls",
     "sequential_calls",
@@ -33,6 +34,9 @@ class Failure:
     role: Role
     type: str
     message: str
+    because: int = -1
+    """The row of the span that decides it. Abandoned: the caller that had given up, or had ended. Handled: the call that succeeded
+    when it was sent again, or the failed span above that it did not come to; -1 where the root succeeded."""
 
 
 class Section(NamedTuple):

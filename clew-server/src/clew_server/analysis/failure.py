@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Final
 
 from clew_server.analysis.answers import Failure, Role
+from clew_server.analysis.giving_up import Way, outlived, ways
 from clew_server.analysis.patterns.statements import target
 from clew_server.analysis.tree import Tree
 from clew_server.model.attributes import find, text_of
-from clew_server.model.failed import exceptions, failing_code
-from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, ROOT, Trace
+from clew_server.model.failed import exceptions, failing_code, says_success
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, PRODUCER, ROOT, Trace
 
 _RESENT: Final = "http.request.resend_count"
 _MOST_WAITING: Final = 20
 """Failed calls of one name that the next one to succeed may be a repetition of: so that very many take no time."""
-_ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "absorbed": 3}
+_ORDER: Final[dict[Role, int]] = {"origin": 0, "propagated": 1, "handled": 2, "abandoned": 3, "absorbed": 4}
 
 # Parts of a message that differ between occurrences of one failure. A quote inside a word is an apostrophe.
 _VARIABLE: Final = re.compile(
@@ -36,25 +37,18 @@ _MASKED: Final = "*"
 _MESSAGE_LENGTH: Final = 1_000
 
 
-def roles(trace: Trace) -> list[tuple[int, Role]]:
+def roles(tree: Tree) -> list[tuple[int, Role]]:
     """Every failed span and every span above one, in the order of the rows.
 
-    An origin is *handled* where it has ancestors up to a root that is there and none of them failed: a retry that succeeded, a
-    fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there. Handled is also what failed
-    in a call that was sent again and then succeeded, whatever failed above it for another reason.
+    An origin failed, and no failure below it reached it in time (`giving_up.ways`). It is something else where the span that its
+    failure came to at last did not pass it on:
+
+    - *handled* where that span is below a root that is there and succeeded: a retry that succeeded, a fallback. For work of a consumer
+      that root is the consumer: the producer cannot handle what fails there. Also what failed in a call that was sent again and then
+      succeeded, whatever failed above it for another reason.
+    - *abandoned* where it was too late for its caller, which had given up or had ended.
     """
-    failed = list(compress(range(len(trace)), map(FAILED.__and__, trace.flags)))
-    again = _sent_again(trace, failed)
-    found: dict[int, Role] = dict.fromkeys(_above(trace, failed), "absorbed")
-    handled = _Handled(trace)
-    above = _above(trace, again)
-    for row in again:
-        found[row] = "propagated" if row in above else "handled"
-    rest = [row for row in failed if row not in again] if again else failed
-    above = _above(trace, rest)
-    for row in rest:
-        found[row] = "propagated" if row in above else "handled" if handled.by_those_above(row) else "origin"
-    return sorted(found.items())
+    return [(row, role) for row, (role, _) in _roles(tree)]
 
 
 def failures(tree: Tree) -> list[Failure]:
@@ -66,14 +60,35 @@ def failures(tree: Tree) -> list[Failure]:
     flags, depth, service, name, services, names = (
         trace.flags, trace.depth, trace.service, trace.name, trace.services, trace.names
     )  # fmt: skip
-    some = roles(trace)
+    some = _roles(tree)
     keys = [
         # When a span without a usable start ended is not known.
         (_ORDER[role], flags[row] & ADJUSTED, end[row], -depth[row], services[service[row]], names[name[row]])
-        for row, role in some
+        for row, (role, _) in some
     ]
     found = map(some.__getitem__, sorted(range(len(some)), key=keys.__getitem__))
-    return [Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row))) for row, role in found]
+    return [
+        Failure(row, role, *(("", "") if role == "absorbed" else reason(trace, row)), because)
+        for row, (role, because) in found
+    ]
+
+
+def _roles(tree: Tree) -> list[tuple[int, tuple[Role, int]]]:
+    """The roles, each with the row of the span that decides it (`Failure.because`)."""
+    trace = tree.trace
+    failed = list(compress(range(len(trace)), map(FAILED.__and__, trace.flags)))
+    again = _sent_again(trace, failed)
+    found: dict[int, tuple[Role, int]] = dict.fromkeys(_above(trace, failed), ("absorbed", -1))
+    above = _above(trace, again)
+    for row in again:
+        found[row] = ("propagated", -1) if row in above else ("handled", again[row])
+    rest = [row for row in failed if row not in again] if again else failed
+    way = ways(tree, rest)
+    passed_on = {one.above for one in way.values() if one.reached}
+    outcome = _Outcome(tree, way)
+    for row in rest:
+        found[row] = ("propagated", -1) if row in passed_on else outcome.of(row)
+    return sorted(found.items())
 
 
 def causes(failures: Iterable[Failure]) -> list[int]:
@@ -111,49 +126,76 @@ def masked(text: str) -> str:
     return _VARIABLE.sub(_MASKED, text[:_MESSAGE_LENGTH])
 
 
-class _Handled:
-    """Finds whether failures were handled. What is found of one span holds for those below it."""
+class _Outcome:
+    """Finds what became of failures. What is found of one span holds for those that lead to it."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-        self._succeeded: dict[int, bool] = {}
+    def __init__(self, tree: Tree, way: Mapping[int, Way]) -> None:
+        self._tree, self._way = tree, way
+        self._last: dict[int, int] = {}
+        self._root: dict[int, int] = {}
 
-    def by_those_above(self, row: int) -> bool:
-        """Whether all above the span succeeded, up to a root that is there."""
-        return self._has_a_caller(row) and self._up_to_a_root(self._trace.parent[row])
+    def of(self, row: int) -> tuple[Role, int]:
+        """`origin`, `handled` or `abandoned`, with the row of the span that decides it."""
+        last = self._last_reached(row)
+        way = self._way[last]
+        if way.above >= 0 and not way.asynchronous:
+            # The spans between the two succeeded where it was not late itself.
+            return ("abandoned" if way.ended_late else "handled"), way.above
+        root = self._succeeding_root(last)
+        if root < 0:
+            return "origin", -1
+        tree = self._tree
+        if not tree.trace.flags[last] & ADJUSTED and outlived(tree, last, root):
+            return "abandoned", root
+        # A call that failed for its caller is known to be over. Of other spans that passed it on only the root's word tells that.
+        known = last == row or tree.trace.kind[last] in (CLIENT, PRODUCER) or says_success(tree.trace.span(root))
+        return ("handled" if known else "origin"), -1
 
-    def _has_a_caller(self, row: int) -> bool:
-        """A span below one that is here, and not a consumer."""
-        return self._trace.parent[row] >= 0 and self._trace.kind[row] != CONSUMER
+    def _last_reached(self, row: int) -> int:
+        """The last span above that failed because of it, or itself."""
+        passed: list[int] = []
+        while row not in self._last:
+            passed.append(row)
+            way = self._way[row]
+            if way.above < 0 or not way.reached:
+                self._last[row] = row
+            else:
+                row = way.above
+        last = self._last[row]
+        self._last.update(dict.fromkeys(passed, last))
+        return last
 
-    def _up_to_a_root(self, row: int) -> bool:
-        """Whether the span and all above it succeeded."""
-        parents, flags, known = self._trace.parent, self._trace.flags, self._succeeded
-        way: list[int] = []
+    def _succeeding_root(self, row: int) -> int:
+        """The root above the span, or the consumer that stands for it, where it and all between succeeded; else -1."""
+        trace, known = self._tree.trace, self._root
+        parents, kinds = trace.parent, trace.kind
+        if parents[row] < 0 or kinds[row] == CONSUMER:
+            return -1
+        row = parents[row]
+        passed: list[int] = []
         while row not in known:
-            way.append(row)
-            if flags[row] & FAILED:
-                known[row] = False
-            elif parents[row] == ROOT or self._trace.kind[row] == CONSUMER:
-                known[row] = True
+            passed.append(row)
+            if trace.flags[row] & FAILED:
+                known[row] = -1
+            elif parents[row] == ROOT or kinds[row] == CONSUMER:
+                known[row] = row
             elif parents[row] < 0:
-                known[row] = False
+                known[row] = -1
             else:
                 row = parents[row]
-        succeeded = known[row]
-        for passed in way:
-            known[passed] = succeeded
-        return succeeded
+        root = known[row]
+        known.update(dict.fromkeys(passed, root))
+        return root
 
 
-def _sent_again(trace: Trace, failed: Sequence[int]) -> set[int]:
-    """The failed rows of calls that a client sent again with success, and those below such calls.
+def _sent_again(trace: Trace, failed: Sequence[int]) -> dict[int, int]:
+    """The failed rows of calls that a client sent again with success, and those below such calls, each with the call that succeeded.
 
     By `http.request.resend_count` of the call that succeeded. An equal name alone is not enough: of ten calls with one name, each to
     another address, a failed one is not made good by the next.
     """
     kinds, flags, ends = trace.kind, trace.flags, trace.end_row
-    found: set[int] = set()
+    found: dict[int, int] = {}
     for parent in dict.fromkeys(trace.parent[row] for row in failed if kinds[row] == CLIENT):
         waiting: dict[tuple[int, int], deque[int]] = {}
         for row in trace.children(parent) if parent >= 0 else ():
@@ -168,7 +210,7 @@ def _sent_again(trace: Trace, failed: Sequence[int]) -> set[int]:
                 times = find(trace.span(row).attributes, _RESENT)
                 before = [one for one in waiting[key] if _is_sent_again(trace, one, row)]
                 for attempt in before[-times.int_value :] if times is not None and times.int_value > 0 else ():
-                    found.update(_failed_in(failed, attempt, ends[attempt]))
+                    found.update(dict.fromkeys(_failed_in(failed, attempt, ends[attempt]), row))
                     waiting[key].remove(attempt)
     return found
 

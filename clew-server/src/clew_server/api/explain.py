@@ -19,7 +19,7 @@ MOST_SECTIONS: Final = 2_000
 """Sections of the critical path that are told one by one, the longest; those between them are folded into one each."""
 MOST_FAILURES: Final = 1_000
 """Of each role."""
-_TOLD_ROLES: Final[tuple[Role, ...]] = ("origin", "propagated", "handled")
+_TOLD_ROLES: Final[tuple[Role, ...]] = ("origin", "propagated", "handled", "abandoned")
 _SPANS_OF_A_SHARE: Final = 20
 _SPANS_OF_A_FINDING: Final = 1_000
 

@@ -379,7 +379,7 @@ _SHARE = {"type": "number", "description": "of the root's duration, 0 to 1"}
 _SCHEMAS |= {
     "Failure": _object(
         span_id=_SPAN_ID,
-        role={"enum": ["origin", "propagated", "handled"]},
+        role={"enum": ["origin", "propagated", "handled", "abandoned"]},
         type={"type": "string", "description": "of the exception; empty where there is none, as is the message"},
         message={"type": "string"},
         service={"type": "string"},

@@ -57,7 +57,7 @@ def columns_of(trace: Trace) -> dict[str, Any]:
 def _columns(trace: Trace) -> dict[str, Any]:
     tree = tree_of(trace)
     flags = list(trace.flags)
-    for row, role in roles(trace):
+    for row, role in roles(tree):
         flags[row] |= _BITS.get(role, 0)
     return {
         "t0": str(trace.t0_unix_nano),

@@ -27,7 +27,7 @@ class Flag(NamedTuple):
 
 FLAGS: Final = (
     Flag(FAILED, "failed", "failed"),
-    Flag(ORIGIN, "origin", "failed, and no descendant is"),
+    Flag(ORIGIN, "origin", "failed, and not because of a descendant"),
     Flag(EVENTS, "events", "has events"),
     Flag(LINKS, "links", "has links"),
     Flag(MISPLACED, "outside", "outside its parent, or ends before it begins"),
@@ -36,7 +36,7 @@ FLAGS: Final = (
     Flag(
         HANDLED,
         "handled",
-        "an origin whose failure was handled: all above it succeeded, or the call was sent again and did",
+        "an origin whose failure was handled: the root succeeded, or the call was sent again and did",
     ),
 )
 """Every bit. `ORIGIN` and `HANDLED` are not in `Trace.flags`: they are answers of `analysis.failure`."""

@@ -25,6 +25,7 @@ _MAY_FAIL: Final = re.compile(
     re.VERBOSE,
 )
 STATUS_UNSET: Final = 0
+STATUS_OK: Final = 1
 STATUS_ERROR: Final = 2
 _SERVER: Final = 2
 _CLIENT: Final = 3
@@ -103,6 +104,27 @@ def failing_code(span: Span) -> str | None:
                     return f"code {code}"
             elif code in GRPC_SERVER_FAULTS or (code > 0 and span.kind != _SERVER):
                 return f"gRPC {GRPC_CODES[code]}" if code < len(GRPC_CODES) else f"gRPC {code}"
+    return None
+
+
+def says_success(span: Span) -> bool:
+    """Whether it says that it succeeded: by its status, by a code of HTTP below 400, by gRPC's OK. Most spans say nothing."""
+    if span.status.code == STATUS_OK:
+        return True
+    for pair in span.attributes:
+        value: str | int = pair.value.string_value or pair.value.int_value
+        if pair.key in _HTTP_KEYS:
+            return 0 < _number(value) < 400
+        if pair.key in _GRPC_KEYS and pair.value.WhichOneof("value") is not None:
+            return value in (0, "0", "OK")
+    return False
+
+
+def http_code(span: Span) -> int | None:
+    """The code of HTTP with which it ended, None where it has none."""
+    for pair in span.attributes:
+        if pair.key in _HTTP_KEYS:
+            return _number(pair.value.string_value or pair.value.int_value) or None
     return None
 
 

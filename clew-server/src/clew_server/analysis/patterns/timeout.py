@@ -1,41 +1,15 @@
-"""Failed calls that took as long as people set time-outs to, and the words that mark a failure as a time-out."""
+"""Failed calls that took as long as people set time-outs to."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import compress
-from typing import Final
 
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
-from clew_server.model.failed import exceptions, failing_code
+from clew_server.analysis.giving_up import limit_of_ns, says_timeout
 from clew_server.model.trace import FAILED
 from clew_server.model.words import duration_text
-
-_LIMITS_NS: Final = tuple(round(limit_s * 1e9) for limit_s in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60))
-_NEAR: Final = 0.02
-_WORDS: Final = re.compile(r"time[\s_-]?d?[\s_-]?out|deadline|cancel", re.IGNORECASE)
-_CODES: Final = frozenset(("HTTP 408", "HTTP 499", "HTTP 504", "gRPC DEADLINE_EXCEEDED", "gRPC CANCELLED"))
-
-
-def limit_of_ns(duration_ns: int) -> int | None:
-    """The round limit that a duration is within 2 % of; None where there is none."""
-    return next((limit for limit in _LIMITS_NS if abs(duration_ns - limit) <= limit * _NEAR), None)
-
-
-def says_timeout(evidence: Evidence, row: int) -> bool:
-    """Whether the span's exception, message or code speaks of a time-out or a cancellation."""
-    span = evidence.trace.span(row)
-    if _WORDS.search(span.status.message) or failing_code(span) in _CODES:
-        return True
-    texts = (
-        pair.value.string_value
-        for event in exceptions(span)
-        for pair in event.attributes
-        if pair.key in ("exception.type", "exception.message")
-    )
-    return any(_WORDS.search(text) for text in texts)
 
 
 def timeout(evidence: Evidence) -> Iterator[Finding]:
@@ -55,7 +29,7 @@ def timeout(evidence: Evidence) -> Iterator[Finding]:
 
 def _finding(evidence: Evidence, row: int, limit_ns: int) -> Finding:
     trace = evidence.trace
-    said = says_timeout(evidence, row)
+    said = says_timeout(trace, row)
     took = duration_text(evidence.length_ns(row))
     limit = duration_text(limit_ns)
     text = f"{evidence.label(row)} failed after {took}: {'the' if said else 'probably a'} time-out of {limit}"
