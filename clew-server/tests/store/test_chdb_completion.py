@@ -183,30 +183,77 @@ def test_a_query_over_several_spans_counts_all_spans_of_its_traces(shop: Any) ->
     assert values(completion, "status", text=text) == expected
 
 
+LONG_AGO = (NOW - 10**6 * SECOND) // (3600 * SECOND) * 3600 * SECOND
+
+
+@pytest.fixture(scope="module")
+def many(shop: Any, opened: Any) -> list[tuple[int, int]]:
+    """Spans within two hours, most of them in one minute of the first, in three parts: start and the value of `tenth`."""
+    spans: list[tuple[int, int]] = []
+    for part in range(3):
+        request = ExportTraceServiceRequest()
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = "many"
+        group.resource.attributes.add(key="host").value.string_value = f"h{part}"
+        scope = group.scope_spans.add()
+        for number in range(7_000):
+            at = part * 7_000 + number
+            start = LONG_AGO + at * 3 if at % 10 < 9 else LONG_AGO + 60 * SECOND + at * 300_000_000
+            span = scope.spans.add(trace_id=at.to_bytes(16, "big"), span_id=b"s" * 8, name=f"op {number // 700}")
+            span.start_time_unix_nano = span.end_time_unix_nano = start
+            span.attributes.add(key="tenth").value.int_value = at % 10
+            spans.append((start, at % 10))
+        opened.put([request])
+    return spans
+
+
 def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
-    shop: Any, opened: Any, monkeypatch: pytest.MonkeyPatch
+    shop: Any, many: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     completion, _ = shop
-    request = ExportTraceServiceRequest()
-    group = request.resource_spans.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "many"
-    scope = group.scope_spans.add()
-    long_ago = NOW - 10**6 * SECOND
-    for number in range(20_000):
-        span = scope.spans.add(trace_id=number.to_bytes(16, "big"), span_id=b"s" * 8, name=f"op {number // 2_000}")
-        span.start_time_unix_nano = span.end_time_unix_nano = long_ago + number
-        span.attributes.add(key="tenth").value.int_value = number % 10
-    opened.put([request])
     monkeypatch.setattr(chdb_completion, "LOOKED_AT", 5_000)
-    search = Search(from_unix_nano=long_ago, to_unix_nano=long_ago + SECOND)
+    search = Search(from_unix_nano=LONG_AGO, to_unix_nano=LONG_AGO + 7200 * SECOND)
     found = completion.attribute_values(search, ValuesAsked("attr", "tenth"))
-    assert (found.complete, found.reason) == (False, "counted in one of 4 of about 20,000 spans")
+    looked_at = sum(one.spans for one in found.found)
+    assert 2_500 <= looked_at <= 7_500
+    assert not found.complete
+    assert found.reason.startswith(f"counted in {looked_at:,} of about ")
+    assert 15_000 <= int(found.reason.split()[-2].replace(",", "")) <= 27_000
     assert {one.value for one in found.found} == {str(n) for n in range(10)}
-    assert 2_000 <= sum(one.spans for one in found.found) <= 8_000
-    assert completion.attribute_keys(search).complete is False
+    keys = completion.attribute_keys(search)
+    assert (keys.complete, keys.reason) == (False, found.reason)  # the same spans
+    assert {(one.place, one.key): one.spans for one in keys.found if one.key in ("tenth", "host")} == {
+        ("span", "tenth"): looked_at,
+        ("resource", "host"): looked_at,
+    }
     # Names are counted exactly however many there are.
     names = completion.attribute_values(search, ValuesAsked("name"))
-    assert [one.spans for one in names.found] == [2_000] * 10
+    assert [one.spans for one in names.found] == [2_100] * 10
+
+
+@pytest.mark.parametrize("wanted", [600, 2_500, 10_000])
+def test_of_any_time_all_spans_are_counted_or_about_as_many_as_are_looked_at(
+    shop: Any, many: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, wanted: int
+) -> None:
+    completion, _ = shop
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", wanted)
+    random_ = random.Random(wanted)
+    whole = 0
+    for _ in range(40):
+        ends = sorted(LONG_AGO + int(7_200 * SECOND * random_.random() ** random_.choice((1, 9, 30))) for _ in range(2))
+        expected = Counter(str(value) for start, value in many if ends[0] <= start < ends[1])
+        search = Search(from_unix_nano=ends[0], to_unix_nano=ends[1])
+        found = completion.attribute_values(search, ValuesAsked("attr", "tenth", limit=ALL))
+        looked_at = sum(one.spans for one in found.found)
+        if found.complete:
+            whole += 1
+            assert {one.value: one.spans for one in found.found} == expected
+            assert looked_at <= 2 * wanted + 2_048
+        else:
+            assert wanted <= 2 * looked_at <= 4 * wanted + 4_096
+            assert expected.total() > wanted / 2
+            assert all(one.spans <= expected[one.value] for one in found.found)
+    assert 0 < whole < 40
 
 
 def test_of_a_query_that_many_traces_match_the_newest_are_looked_at(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew_server.model.completion import ValuesAsked
 from clew_server.model.search import Search, SpanCondition
 from clew_server.model.usual import Operation
 from clew_server.store.connections import EngineError
@@ -96,6 +97,27 @@ def test_a_search_answers_the_rest_and_names_the_damaged_part(halves: Halves, ta
     assert f"of table {table} cannot be read" in page.reason
     assert hexes(halves.second) <= {trace.trace_id for trace in page.traces}
     assert not hexes(halves.first) & {trace.trace_id for trace in page.traces}
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize("name", ["data.bin", "primary.cidx"])
+def test_completion_offers_what_the_rest_has_and_names_the_damaged_part(halves: Halves, name: str) -> None:
+    completion, run = halves.opened.store.completion, halves.opened.store._connections.write.run
+    (path,) = Path(halves.in_first["spans"]).glob(name)
+    content = path.read_bytes()
+    halves.flip("spans") if name == "data.bin" else path.write_bytes(bytes(len(content)))
+    run("SYSTEM UNLOAD PRIMARY KEY spans")
+    try:
+        for found in (
+            completion.attribute_keys(Search()),
+            completion.attribute_values(Search(), ValuesAsked("of_resource", "service.name")),
+        ):
+            assert not found.complete
+            assert "of table spans cannot be read" in found.reason
+            assert [one.spans for one in found.found] == [301]
+    finally:
+        path.write_bytes(content)
+        run("SYSTEM UNLOAD PRIMARY KEY spans")
 
 
 @pytest.mark.usefixtures("mended")

@@ -14,6 +14,7 @@ from clew_server.model.families import family
 from clew_server.model.query_tree import Braces, is_of_names, of_one_span
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double, written_text
+from clew_server.store import spread
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces
@@ -28,10 +29,6 @@ LOOKED_AT: Final = 32_768
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
 _MAX_KEYS: Final = 10_000
-_GRANULE: Final = 1_024
-"""Rows that are read together (`index_granularity` of `spans`)."""
-ONE_OF: Final = f"(intDiv(_part_offset,{_GRANULE})+cityHash64(_part))%{{every:UInt64}}=0"
-"""Keeps a share of the spans. They are sorted by hour, service and operation: each part of the table gives its share of each."""
 _SECOND_NS: Final = 1_000_000_000
 _MINUTE_S: Final = 60
 _IN_RED: Final = ("service", "name", "kind")
@@ -72,12 +69,11 @@ class ChdbCompletion:
             if sample is None:
                 return Counted([], question.missing() is None, question.missing())
             bound = {**sample.bound, "limit": str(_MAX_KEYS)}
-            of_spans = question.rows("keys_of_spans", bound, **_words(sample))
-            of_resources = question.rows("keys_of_resources", bound, **_words(sample))
+            rows = question.rows("keys_of_spans", bound, **_words(sample))
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         counts: dict[tuple[KeyPlace, str], dict[int, int]] = {}
-        for place, key, type_, spans in [*of_spans, *(("resource", key, 0, spans) for key, spans in of_resources)]:
+        for place, key, type_, spans in rows:
             types = counts.setdefault((place, key), {})
             types[int(type_)] = types.get(int(type_), 0) + int(spans)
         found = [
@@ -170,12 +166,9 @@ class ChdbCompletion:
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
         if search.where is None:
-            total = int(question.rows("spans_between", _minutes(search))[0][0])
-            every = -(-total // LOOKED_AT)
-            if every <= 1:
-                return _Sample("1", window, "1", bound, None)
-            bound["every"] = str(every)
-            return _Sample(ONE_OF, window, "1", bound, f"counted in one of {every:,} of about {total:,} spans")
+            some, found = spread.about(LOOKED_AT, window, bound, question)
+            reason = f"counted in {found:,} of about {found * some.every:,} spans" if some.every > 1 else None
+            return _Sample(some.condition, window, "1", {**bound, **some.bound}, reason)
         traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
         if not traces:
             if reason is not None:

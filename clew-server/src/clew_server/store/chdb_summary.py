@@ -21,11 +21,11 @@ from clew_server.model.summary import (
 )
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
-from clew_server.store.chdb_completion import ONE_OF
 from clew_server.store.chdb_search import ChdbTraces, Chosen, Population, iso
 from clew_server.store.failing import EXCEPTION, FAILED_ALONE
 from clew_server.store.macros import words_replaced
 from clew_server.store.orders import bounds
+from clew_server.store.spread import ONE_OF
 from clew_server.store.where.binding import Bound
 
 FACET_SPANS: Final = 200_000
