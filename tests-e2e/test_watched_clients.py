@@ -172,16 +172,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.timeout(WATCHED_S + 3600)
 def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: Server, tmp_path: Path) -> None:
     commands: dict[str, tuple[list[str], dict[str, str], str, Path]] = {}
+    absent: dict[str, str] = {}
     for name, agent in AGENTS.items():  # installs what is not here yet, before anything runs
         folder, service = tmp_path / re.sub(r"\W+", "-", name), fresh_name("watched")
         folder.mkdir()
         try:
             command, environment = agent.command(server, service, folder)
         except Absent as reason:
-            print(f"{name} is left out: {reason}")
+            absent[name] = str(reason)
         else:
             commands[name] = [*command, str(WATCHED_S)], environment, service, folder
-    assert commands, "none of the agents can be had"
+    if not commands:
+        pytest.skip(f"none of the agents can be had: {absent}")
     wrong: dict[str, list[str]] = {}
     with contextlib.ExitStack() as stack:
         running: dict[str, Running] = {}
@@ -217,3 +219,5 @@ def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: 
             elif state["connections"] > CONNECTIONS.get(name, 1000):
                 wrong[name] = [f"{state['connections']} connections in a minute"]
     assert wrong == {}
+    if absent:
+        pytest.skip(f"nothing is wrong with the others, but these are not here: {absent}")
