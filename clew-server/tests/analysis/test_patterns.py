@@ -119,6 +119,13 @@ def test_a_call_that_follows_from_another_could_not_run_at_once() -> None:
 # --- retries
 
 
+def test_what_failed_after_its_caller_had_given_up_is_no_time_out() -> None:
+    late = Drawn("GET /slow", 10, 2010, kind=SERVER, service="stock", failed="KeyError: x")
+    call = Drawn("GET", 0, 500, [late], kind=CLIENT, failed="ReadTimeout: ")
+    [finding] = found(Drawn("GET /", 0, 3000, [call], kind=SERVER), kind="timeout")
+    assert finding.rows[0] == 1
+
+
 def test_a_retry_is_told_with_its_attempts_and_the_time_between() -> None:
     attempts = [
         Drawn("POST bank", 10, 20, kind=CLIENT, failed="refused"),
@@ -148,6 +155,37 @@ def test_a_call_after_a_success_or_of_something_else_is_no_retry() -> None:
     assert "retries" not in kinds(Drawn("r", 0, 100, at_once))
 
 
+def flaky(pause_ms: float, **attributes: Any) -> Drawn:
+    attempts = [
+        Drawn(
+            "GET",
+            start,
+            start + 10,
+            kind=CLIENT,
+            failed="busy" if number < 2 else "",
+            attributes={
+                "url.full": f"http://bank/flaky/{number}",
+                **attributes,
+            },
+        )
+        for number, start in enumerate((0.0, 10 + pause_ms, 20 + 2 * pause_ms))
+    ]
+    return Drawn("GET /pay", 0, 30 + 2 * pause_ms, attempts)
+
+
+def test_calls_to_different_addresses_are_likely_to_be_attempts_where_the_caller_waited() -> None:
+    [finding] = found(flaky(100), kind="retries")
+    assert (finding.certainty, finding.numbers["attempts"], finding.numbers["back_off_ns"]) == ("likely", 3, 200 * MS)
+    assert finding.text.startswith(
+        "3 attempts at shop · GET, at different addresses, the last one succeeded: 2 retries"
+    )
+    assert "gap" not in kinds(flaky(100)), "the time between attempts is not work"
+    assert "retries" not in kinds(flaky(1)), "one after another they are several calls"
+    assert "retries" not in kinds(flaky(100, **{"http.response.status_code": 404})), (
+        "nobody asks again for what is not there"
+    )
+
+
 # --- gap
 
 
@@ -163,6 +201,14 @@ def test_time_without_a_child_is_a_gap_with_the_spans_around_it() -> None:
     )
     assert (finding.share, finding.certainty) == (0.6, "likely")
     assert list(finding.rows) == [0, 1, 2]
+
+
+def test_a_gap_between_a_call_that_failed_and_another_may_be_waiting() -> None:
+    calls = [Drawn("GET one", 0, 20, kind=CLIENT, failed="busy"), Drawn("GET two", 80, 100, kind=CLIENT)]
+    [finding] = found(Drawn("r", 0, 100, calls), kind="gap")
+    assert finding.text.endswith(
+        "between GET one and GET two: waiting after the failure, or work that is not instrumented"
+    )
 
 
 def test_a_gap_that_is_short_or_usual_is_not_told() -> None:

@@ -185,7 +185,11 @@ def test_what_patterns_look_at_is_what_each_span_says(some: list[Drawn], unit_ns
             and sum(evidence.critical_ns[one] for one in brute.within(tree, row)) >= least_ns
         ]
 
-    limits = {row: limit_of_ns(tree.duration_ns(row)) for row in inside if trace.flags[row] & FAILED}
+    limits = {
+        row: limit_of_ns(tree.duration_ns(row))
+        for row in inside
+        if trace.flags[row] & FAILED and row not in evidence.late
+    }
     deepest = [
         row
         for row, limit_ns in limits.items()

@@ -256,11 +256,11 @@ def test_a_call_that_gave_up_is_where_it_failed_and_the_later_failure_stands_bes
     answer = judged(Drawn("GET /cart", 0, 510, [call], failed="bad gateway", kind=SERVER))
     assert answer.word == "failed"
     assert answer.summary.startswith(
-        "Failed in shop · GET: ReadTimeout. It had called stock · GET /stock, which went on for another 1.50 s."
+        "Failed in shop · GET: ReadTimeout. It gave up after 500 ms on stock · GET /stock, which went on for another 1.50 s."
     )
     assert answer.summary.endswith("1 failure came too late for the caller.")
     assert texts(answer)[:2] == [
-        "shop · GET failed: ReadTimeout (it called stock · GET /stock, which went on for another 1.50 s)",
+        "shop · GET failed: ReadTimeout (it gave up after 500 ms on stock · GET /stock, which went on for another 1.50 s)",
         "stock · SELECT failed later, 1.50 s after shop · GET had given up at 500 ms: KeyError: 'shelf'",
     ]
     assert [finding.kind for finding in answer.findings[:3]] == ["failure", "abandoned_failure", "timeout"]

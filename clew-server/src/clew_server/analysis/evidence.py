@@ -10,8 +10,10 @@ from itertools import accumulate, compress, islice
 
 from clew_server.analysis.answers import Section
 from clew_server.analysis.critical_path import critical_path
+from clew_server.analysis.giving_up import ways
 from clew_server.analysis.own_time import own_ns, owners
 from clew_server.analysis.tree import Tree
+from clew_server.model.trace import FAILED
 from clew_server.model.usual import ENOUGH, Operation, Usual, Within
 from clew_server.model.words import name_text, shortened
 
@@ -111,6 +113,17 @@ class Evidence:
         """`service · operation`, as a heading has it."""
         service = shortened(self.trace.service_of(row))
         return f"{service} · {self.name(row)}" if service else self.name(row)
+
+    @cached_property
+    def late(self) -> set[int]:
+        """Failed spans whose failure came after their caller had given up, and those below that led to it."""
+        flags = self.trace.flags
+        way = ways(self.tree, compress(range(len(flags)), map(FAILED.__and__, flags)))
+        found: set[int] = set()
+        for row, one in way.items():
+            if one.ended_late or (one.reached and one.above in found):
+                found.add(row)
+        return found
 
     @cached_property
     def equal_siblings(self) -> list[tuple[int, list[int]]]:

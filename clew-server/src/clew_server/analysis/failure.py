@@ -99,8 +99,8 @@ def causes(failures: Iterable[Failure]) -> list[int]:
 def reason(trace: Trace, row: int) -> tuple[str, str]:
     """Exception type and message of a failed span, as they came; either is empty where there is none.
 
-    Of the last exception event; without one (or without its message) the message is that of the status, else the name of the
-    code, `HTTP 503`; the type is then `error.type`, unless that only says the code again.
+    Of the last exception event; without one (or without its message) the message is that of the status, else, where there is no
+    type either, the name of the code, `HTTP 503`; the type is then `error.type`, unless that only says the code again.
     """
     span = trace.span(row)
     type_ = message = ""
@@ -113,7 +113,7 @@ def reason(trace: Trace, row: int) -> tuple[str, str]:
     code = failing_code(span)
     if exception is None and code is None:
         type_ = text_of(span.attributes, "error.type")
-    return type_, span.status.message or code or ""
+    return type_, span.status.message or ("" if type_ else code or "")
 
 
 def group_key(service: str, operation: str, type: str, message: str) -> str:

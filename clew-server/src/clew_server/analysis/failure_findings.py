@@ -28,9 +28,10 @@ def failure_finding(evidence: Evidence, failure: Failure) -> Finding:
     if cut is not None:
         length_ns, parent = evidence.length_ns(failure.row), evidence.name(cut)
         notes.append(f"cut off after {duration_text(length_ns)}, as {parent} ended")
+    waited = gave_up_text(evidence, failure.row)
     called = callee_text(evidence, failure.row)
-    if called:
-        notes.append(f"it called {called}{went_on_text(evidence, failure.row)}")
+    if waited or called:
+        notes.append(f"it {waited or f'called {called}'}")
     top = _top(evidence.trace, failure.row)
     if evidence.trace.parent[top] == ROOT and not evidence.trace.flags[top] & FAILED:
         notes.append(f"{evidence.name(top)} itself did not fail")
@@ -52,13 +53,29 @@ def callee_text(evidence: Evidence, row: int) -> str:
     return "" if address in evidence.name(row) else shortened(address)
 
 
-def went_on_text(evidence: Evidence, row: int) -> str:
-    """How long what it called ran on after it; empty where it did not."""
+def gave_up_text(evidence: Evidence, row: int) -> str:
+    """After what time it gave up on what, and how long that went on; empty where it did not.
+
+    Of a call what it called; of a span that says so what one of its own calls did, which may not be marked when it is cancelled.
+    """
     trace = evidence.trace
-    last = max(trace.children(row), key=evidence.end_ns.__getitem__, default=None)
-    if last is None or not outlived(evidence.tree, last, row):
+    asked = [row] if trace.kind[row] == CLIENT else []
+    if says_timeout(trace, row):
+        asked += [child for child in trace.children(row) if trace.kind[child] == CLIENT]
+    others = (
+        child
+        for caller in asked
+        for child in trace.children(caller)
+        if trace.service[child] != trace.service[row] and outlived(evidence.tree, child, row)
+    )
+    last = max(others, key=evidence.end_ns.__getitem__, default=None)
+    if last is None:
         return ""
-    return f", which went on for another {duration_text(evidence.end_ns[last] - evidence.end_ns[row])}"
+    over_ns = evidence.end_ns[last] - evidence.end_ns[row]
+    return (
+        f"gave up after {duration_text(evidence.length_ns(row))} on {evidence.label(last)}, "
+        f"which went on for another {duration_text(over_ns)}"
+    )
 
 
 def _top(trace: Trace, row: int) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final, overload
 
+from clew_server.analysis.peers import peer
 from clew_server.analysis.tree import Tree
-from clew_server.model.attributes import text_in_span, text_of
 from clew_server.model.trace import ADJUSTED, CLIENT, PRODUCER, Trace
 
 _EXACT_IN_A_FLOAT: Final = 2**53
-_PEER_KEYS: Final = ("peer.service", "server.address", "db.namespace")
 
 
 def own_ns(tree: Tree, root: int | None = None) -> list[int]:
@@ -70,7 +69,7 @@ def owners(tree: Tree) -> Sequence[str]:
 
     The own time of a CLIENT or PRODUCER span whose child is in another service is the way there: network, queue, accepting. It
     is charged to that service (of several, to the first that was reached). A CLIENT span without a child is charged to what it
-    calls, by `peer.service`, else `server.address`, else `db.namespace`: a service that is not instrumented. All others are
+    calls (`peers.peer`): a service that is not instrumented. All others are
     charged to their own service.
     """
     return _Owners(tree.trace)
@@ -107,19 +106,8 @@ def _owner(trace: Trace, row: int) -> str:
             first = min(elsewhere, key=lambda child: (trace.start_ns[child], trace.service_of(child)), default=row)
             return trace.service_of(first)
         if trace.kind[row] == CLIENT:
-            return _peer(trace, row) or trace.service_of(row)
+            return peer(trace, row) or trace.service_of(row)
     return trace.service_of(row)
-
-
-def _peer(trace: Trace, row: int) -> str:
-    """What the span says it calls; empty where it does not say."""
-    for key in _PEER_KEYS:
-        text = text_in_span(trace.stored.raw[row], key)
-        if text is None:
-            return text_of(trace.span(row).attributes, *_PEER_KEYS)
-        if text:
-            return text
-    return ""
 
 
 def _swept(tree: Tree, root: int, from_ns: int, to_ns: int) -> list[int]:

@@ -13,12 +13,11 @@ from clew_server.analysis.failure import causes, failures
 from clew_server.analysis.failure_findings import (
     abandoned_finding,
     answered_with,
-    callee_text,
     failure_finding,
+    gave_up_text,
     handled_finding,
     late_start_of,
     reason_text,
-    went_on_text,
 )
 from clew_server.analysis.slowness import Speed, shares, speed
 from clew_server.analysis.tree import Tree
@@ -128,9 +127,9 @@ def _failed_sentence(evidence: Evidence, failed: Sequence[Failure], origins: int
     cause = failed[0]
     reason = _short(cause)
     sentence = _ended(f"Failed in {evidence.label(cause.row)}" + (f": {reason}" if reason else ""))
-    went_on = went_on_text(evidence, cause.row)
-    if went_on:
-        sentence += f" It had called {callee_text(evidence, cause.row)}{went_on}."
+    waited = gave_up_text(evidence, cause.row)
+    if waited:
+        sentence += f" It {waited}."
     return sentence if origins == 1 else f"{sentence} {counted(origins - 1, 'more failure')} began elsewhere."
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
 from clew_server.analysis.answers import Certainty, Finding
 from clew_server.analysis.evidence import Evidence
-from clew_server.model.trace import CLIENT, PRODUCER
+from clew_server.analysis.patterns.retries import runs
+from clew_server.model.trace import CLIENT, FAILED, PRODUCER
 from clew_server.model.words import duration_text
 
 _MIN_SHARE: Final = 0.10
@@ -17,8 +19,12 @@ _MIN_NS: Final = 5_000_000
 def gap(evidence: Evidence) -> Iterator[Finding]:
     """A stretch of the critical path, a tenth of the root and 5 ms long, in a span that has children and none at that time.
 
-    A span without any child is no gap: it is itself what was instrumented.
+    A span without any child is no gap: it is itself what was instrumented. Nor is the time between attempts (`retries`).
     """
+    pauses: dict[int, set[tuple[int, int]]] = {}
+    for parent, run in runs(evidence):
+        between = ((evidence.end_ns[before], evidence.start_ns[row]) for before, row in itertools.pairwise(run))
+        pauses.setdefault(parent, set()).update(between)
     least_ns = max(_MIN_NS, evidence.root_ns * _MIN_SHARE)
     for row, sections in evidence.sections.items():
         if evidence.trace.end_row[row] == row + 1:
@@ -27,7 +33,7 @@ def gap(evidence: Evidence) -> Iterator[Finding]:
             if section.end_ns - section.start_ns < least_ns:
                 continue
             for start_ns, end_ns in _without_child(evidence, row, section.start_ns, section.end_ns):
-                if end_ns - start_ns >= least_ns:
+                if end_ns - start_ns >= least_ns and (start_ns, end_ns) not in pauses.get(row, ()):
                     certainty = _certainty(evidence, row, end_ns - start_ns)
                     if certainty is not None:
                         yield _finding(evidence, row, start_ns, end_ns, certainty)
@@ -72,7 +78,12 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
     callee = _callee(evidence, row)
     if callee is None:
         where = _where(evidence, before, after)
-        text = f"{duration_text(gap_ns)} in {evidence.label(row)} without a child span, {where}: work there is not instrumented"
+        why = (
+            "waiting after the failure, or work that is not instrumented"
+            if _failed(evidence, before, after)
+            else "work there is not instrumented"
+        )
+        text = f"{duration_text(gap_ns)} in {evidence.label(row)} without a child span, {where}: {why}"
     else:
         why = (
             "before it began: network, or waiting to be accepted"
@@ -83,6 +94,17 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
     numbers = {"gap_ns": gap_ns, "start_ns": start_ns, "end_ns": end_ns}
     rows = [row, *(child for child in (before, after) if child is not None)]
     return Finding("gap", text, evidence.share(gap_ns), certainty, rows, numbers)
+
+
+def _failed(evidence: Evidence, before: int | None, after: int | None) -> bool:
+    """Whether a call follows one that failed: its caller may have waited before it tried something else."""
+    trace = evidence.trace
+    return (
+        before is not None
+        and after is not None
+        and bool(trace.flags[before] & FAILED)
+        and trace.kind[before] == trace.kind[after] == CLIENT
+    )
 
 
 def _where(evidence: Evidence, before: int | None, after: int | None) -> str:

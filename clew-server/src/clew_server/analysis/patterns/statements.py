@@ -43,6 +43,11 @@ def target(trace: Trace, row: int) -> str:
     return _value(trace, row, _TARGET_KEYS)
 
 
+def has_statement(trace: Trace, row: int) -> bool:
+    """Whether a call is one to a database that says its statement."""
+    return bool(_value(trace, row, _STATEMENT_KEYS))
+
+
 def _value(trace: Trace, row: int, keys: Sequence[str]) -> str:
     raw = trace.stored.raw[row]
     for key in keys:

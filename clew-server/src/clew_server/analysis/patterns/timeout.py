@@ -13,7 +13,10 @@ from clew_server.model.words import duration_text
 
 
 def timeout(evidence: Evidence) -> Iterator[Finding]:
-    """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set."""
+    """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set.
+
+    What failed after its caller had given up is no such limit: nobody waited for it.
+    """
     trace = evidence.trace
     flags = trace.flags
     rows = range(evidence.rows.stop - 1, evidence.root - 1, -1)
@@ -21,7 +24,7 @@ def timeout(evidence: Evidence) -> Iterator[Finding]:
     next_row: dict[int, int] = {}
     for row in compress(rows, map(FAILED.__and__, map(flags.__getitem__, rows))):
         limit_ns = limit_of_ns(evidence.length_ns(row))
-        if limit_ns is not None:
+        if limit_ns is not None and row not in evidence.late:
             if next_row.get(limit_ns, trace.end_row[row]) >= trace.end_row[row]:
                 yield _finding(evidence, row, limit_ns)
             next_row[limit_ns] = row
