@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.receivers.contract import OtlpBatch
+
+Sent = TypeVar("Sent")
 
 
 def request_of(found: OtlpBatch) -> ExportTraceServiceRequest:
@@ -45,3 +48,14 @@ def check_golden(golden: Path, shown: Any) -> None:
     if os.environ.get("CLEW_GOLDEN") == "write":
         golden.write_text(written, encoding="utf-8")
     assert written == golden.read_text(encoding="utf-8")
+
+
+def check_each_field_counts(
+    whole: Sent, changed: Mapping[str, Sent], fields: Iterable[str], decode: Callable[[Sent], OtlpBatch]
+) -> None:
+    """What is stored is different for each change of a message that says all there is to say, and each of these fields is changed
+    once: so none of them is read over."""
+    assert set(changed) == set(fields)
+    stored = decode(whole).request
+    assert stored == decode(whole).request, "the same message is stored in the same way"
+    assert [field for field, one in changed.items() if decode(one).request == stored] == []

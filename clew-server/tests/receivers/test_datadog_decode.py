@@ -27,7 +27,7 @@ from clew_server.testing import datadog
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, request_of, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/datadog"
 DOCS = Path(__file__).parents[3] / "docs/receivers/datadog.md"
@@ -212,6 +212,16 @@ def test_span_events_are_events_with_typed_attributes() -> None:
     tagged = one_span(meta={"events": json.dumps([{"name": "e", "time_unix_nano": 5, "attributes": {"a": [1, "x"]}}])})
     assert [(one.name, one.time_unix_nano, attributes_of(one)) for one in tagged.events] == [("e", 5, {"a": [1, "x"]})]
     assert "events" not in attributes_of(tagged)
+
+
+def test_the_type_says_which_value_of_an_attribute_counts_whether_all_are_written_or_zero_is_left_out() -> None:
+    values = {"string_value": "", "bool_value": False, "int_value": 0, "double_value": 0.0, "array_value": None}
+    expected = {"s": "", "b": False, "i": 0, "d": 0.0, "a": []}
+    for left in ({}, values):
+        typed = {key: {**left, "type": at} for at, key in enumerate(expected)}
+        (event,) = one_span(span_events=[{"name": "e", "time_unix_nano": START, "attributes": typed}]).events
+        assert attributes_of(event) == expected
+        assert [type(one) for one in attributes_of(event).values()] == [str, bool, int, float, list]
 
 
 @pytest.mark.parametrize("text", ["[", "[1]", "many", '[{"name": 1}]', "[" * 5000])
@@ -402,6 +412,79 @@ FIELDS = {
     "AttributeAnyValue": ("type", "string_value", "bool_value", "int_value", "double_value", "array_value"),
     "AttributeArray": ("values",),
 }
+
+
+LINK = {
+    "trace_id": 5,
+    "trace_id_high": 6,
+    "span_id": 7,
+    "attributes": {"k": "v"},
+    "tracestate": "a=b",
+    "flags": 0x80000001,
+}
+EVENT = {"time_unix_nano": 5, "name": "e", "attributes": {"k": {"type": 0, "string_value": "v"}}}
+SAID = datadog.span(
+    TRACE_ID,
+    2,
+    parent_id=3,
+    meta={"k": "v"},
+    metrics={"n": 1.5},
+    meta_struct={"s": b"1"},
+    span_links=[LINK],
+    span_events=[EVENT],
+)
+
+
+def with_link(**fields: Any) -> dict[str, Any]:
+    return {**SAID, "span_links": [{**LINK, **fields}]}
+
+
+def with_event(**fields: Any) -> dict[str, Any]:
+    return {**SAID, "span_events": [{**EVENT, **fields}]}
+
+
+def with_value(**fields: Any) -> dict[str, Any]:
+    return with_event(attributes={"k": fields})
+
+
+CHANGED = {
+    "Span.service": {**SAID, "service": "another"},
+    "Span.name": {**SAID, "name": "another"},
+    "Span.resource": {**SAID, "resource": "another"},
+    "Span.traceID": {**SAID, "trace_id": 9},
+    "Span.spanID": {**SAID, "span_id": 9},
+    "Span.parentID": {**SAID, "parent_id": 9},
+    "Span.start": {**SAID, "start": SAID["start"] + 1},
+    "Span.duration": {**SAID, "duration": SAID["duration"] + 1},
+    "Span.error": {**SAID, "error": 1},
+    "Span.meta": {**SAID, "meta": {**SAID["meta"], "k": "w"}},
+    "Span.metrics": {**SAID, "metrics": {"n": 2.5}},
+    "Span.type": {**SAID, "type": "another"},
+    "Span.meta_struct": {**SAID, "meta_struct": {"s": b"2"}},
+    "Span.spanLinks": {**SAID, "span_links": []},
+    "Span.spanEvents": {**SAID, "span_events": []},
+    "SpanLink.traceID": with_link(trace_id=9),
+    "SpanLink.traceID_high": with_link(trace_id_high=9),
+    "SpanLink.spanID": with_link(span_id=9),
+    "SpanLink.attributes": with_link(attributes={}),
+    "SpanLink.tracestate": with_link(tracestate="a=c"),
+    "SpanLink.flags": with_link(flags=0x80000000),
+    "SpanEvent.time_unix_nano": with_event(time_unix_nano=6),
+    "SpanEvent.name": with_event(name="another"),
+    "SpanEvent.attributes": with_event(attributes={}),
+    "AttributeAnyValue.type": with_value(type=2, string_value="v", int_value=5),
+    "AttributeAnyValue.string_value": with_value(type=0, string_value="w"),
+    "AttributeAnyValue.bool_value": with_value(type=1, bool_value=True),
+    "AttributeAnyValue.int_value": with_value(type=2, int_value=5),
+    "AttributeAnyValue.double_value": with_value(type=3, double_value=0.5),
+    "AttributeAnyValue.array_value": with_value(type=4, array_value={"values": []}),
+    "AttributeArray.values": with_value(type=4, array_value={"values": [{"type": 0, "string_value": "x"}]}),
+}
+
+
+def test_every_field_of_the_definition_counts_in_what_is_stored() -> None:
+    fields = [f"{name}.{field}" for name, fields in FIELDS.items() for field in fields]
+    check_each_field_counts(SAID, CHANGED, fields, lambda one: FORMS["v0.4"]([[one]]))
 
 
 def test_every_field_of_the_definition_and_every_other_request_is_in_the_page() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from clew_server.testing import skywalking as sent
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, request_of, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/skywalking"
 DOCS = Path(__file__).parents[3] / "docs/receivers/skywalking.md"
@@ -478,6 +479,101 @@ def test_old_agents_find_every_method_without_its_package() -> None:
     for method in methods:
         if method.startswith("/skywalking.v3."):
             assert method.replace("skywalking.v3.", "") in methods
+
+
+# -- every field of the protocol's definitions has its place ------------------------------------------------------------
+
+DEFINITIONS = """
+SegmentCollection 1 segments
+SegmentObject 1 traceId 2 traceSegmentId 3 spans 4 service 5 serviceInstance 6 isSizeLimited
+SegmentReference 1 refType 2 traceId 3 parentTraceSegmentId 4 parentSpanId 5 parentService 6 parentServiceInstance 7 parentEndpoint 8 networkAddressUsedAtPeer
+SpanObject 1 spanId 2 parentSpanId 3 startTime 4 endTime 5 refs 6 operationName 7 peer 8 spanType 9 spanLayer 10 componentId 11 isError 12 tags 13 logs 14 skipAnalysis
+Log 1 time 2 data
+KeyStringValuePair 1 key 2 value
+InstanceProperties 1 service 2 serviceInstance 3 properties 4 layer
+"""  # fmt: skip
+"""Of Tracing.proto, Common.proto and Management.proto of apache/skywalking-data-collect-protocol."""
+
+REFERENCE = sent.Reference(TRACE, "caller.1.2", 3)
+ALL_SAID = sent.Span(
+    1,
+    0,
+    "op",
+    1,
+    3,
+    1,
+    "10.0.0.5:80",
+    tags=[("k", "v")],
+    logs=[(1_795_000_000_001, [("a", "b")])],
+    references=[REFERENCE],
+)
+SAID = sent.Segment(TRACE, SEGMENT, [ALL_SAID])
+
+
+def with_span(**fields: Any) -> sent.Segment:
+    return dataclasses.replace(SAID, spans=[dataclasses.replace(ALL_SAID, **fields)])
+
+
+def with_reference(**fields: Any) -> sent.Segment:
+    return with_span(references=[dataclasses.replace(REFERENCE, **fields)])
+
+
+CHANGED = {
+    "SegmentObject.traceId": dataclasses.replace(SAID, trace_id="another.1.2"),
+    "SegmentObject.traceSegmentId": dataclasses.replace(SAID, segment_id="another.1.3"),
+    "SegmentObject.spans": dataclasses.replace(SAID, spans=[ALL_SAID, sent.Span()]),
+    "SegmentObject.service": dataclasses.replace(SAID, service="another"),
+    "SegmentObject.serviceInstance": dataclasses.replace(SAID, instance="another"),
+    "SegmentObject.isSizeLimited": dataclasses.replace(SAID, is_size_limited=True),
+    "SegmentReference.refType": with_reference(type=1),
+    "SegmentReference.traceId": with_reference(trace_id="another.1.2"),
+    "SegmentReference.parentTraceSegmentId": with_reference(segment_id="another.1.2"),
+    "SegmentReference.parentSpanId": with_reference(span_number=4),
+    "SegmentReference.parentService": with_reference(service="another"),
+    "SegmentReference.parentServiceInstance": with_reference(instance="another"),
+    "SegmentReference.parentEndpoint": with_reference(endpoint="/another"),
+    "SegmentReference.networkAddressUsedAtPeer": with_reference(address="10.0.0.8:80"),
+    "SpanObject.spanId": with_span(number=2),
+    "SpanObject.parentSpanId": with_span(parent=-1),
+    "SpanObject.startTime": with_span(start_ms=ALL_SAID.start_ms + 1),
+    "SpanObject.endTime": with_span(end_ms=ALL_SAID.end_ms + 1),
+    "SpanObject.refs": with_span(references=[]),
+    "SpanObject.operationName": with_span(name="another"),
+    "SpanObject.peer": with_span(peer="10.0.0.6:80"),
+    "SpanObject.spanType": with_span(type=2),
+    "SpanObject.spanLayer": with_span(layer=2),
+    "SpanObject.componentId": with_span(component=2),
+    "SpanObject.isError": with_span(is_error=True),
+    "SpanObject.tags": with_span(tags=[]),
+    "SpanObject.logs": with_span(logs=[]),
+    "SpanObject.skipAnalysis": with_span(skips_analysis=True),
+    "Log.time": with_span(logs=[(1_795_000_000_002, [("a", "b")])]),
+    "Log.data": with_span(logs=[(1_795_000_000_001, [])]),
+    "KeyStringValuePair.key": with_span(tags=[("l", "v")]),
+    "KeyStringValuePair.value": with_span(tags=[("k", "w")]),
+}
+
+
+def defined() -> dict[str, dict[int, str]]:
+    found = {}
+    for line in DEFINITIONS.strip().splitlines():
+        name, *fields = line.split()
+        found[name] = dict(zip(map(int, fields[::2]), fields[1::2], strict=True))
+    return found
+
+
+def test_every_field_of_the_definitions_is_read() -> None:
+    read = {name: {number: one.name for number, one in fields.items()} for name, fields in messages.MESSAGES.items()}
+    assert read == defined()
+
+
+@every_form
+def test_every_field_of_a_segment_counts_in_what_is_stored(decode: Decode) -> None:
+    of_segments = {
+        name: one for name, one in defined().items() if name not in ("SegmentCollection", "InstanceProperties")
+    }
+    fields = [f"{name}.{field}" for name, numbered in of_segments.items() for field in numbered.values()]
+    check_each_field_counts(SAID, CHANGED, fields, decode)
 
 
 def test_every_field_of_skywalkings_messages_has_its_place_in_the_docs() -> None:

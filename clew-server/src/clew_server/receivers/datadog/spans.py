@@ -253,16 +253,33 @@ def _events(raw: RawSpan, tags: dict[str, Value]) -> list[tuple[dict[str, Any], 
 
 
 def _typed(value: Any) -> Any:
-    """An attribute of an event: a value, or a map that names its type."""
+    """An attribute of an event: a value, or a map that names its type.
+
+    Some tracers write the values of all types, some leave out what is zero or empty: the type says which one counts.
+    """
     if not isinstance(value, dict):
         return _plain(value)
-    for key in ("string_value", "bool_value", "int_value", "double_value"):
-        if key in value:
+    type_ = value.get("type", _ARRAY if "array_value" in value else None)
+    if type_ == _ARRAY:
+        values = map_of(value.get("array_value")).get("values") or []
+        if isinstance(values, list):
+            return tuple(_typed(one) if isinstance(one, dict) else _plain(one) for one in values)
+    for at, (key, absent) in enumerate(_SCALARS):
+        if type_ == at:
+            return _plain(value.get(key, absent))
+        if type_ is None and key in value:
             return _plain(value[key])
-    values = map_of(value.get("array_value")).get("values")
-    if isinstance(values, list):
-        return tuple(_typed(one) if isinstance(one, dict) else _plain(one) for one in values)
     return _text(value)
+
+
+_SCALARS: Final[tuple[tuple[str, Value], ...]] = (
+    ("string_value", ""),
+    ("bool_value", False),
+    ("int_value", 0),
+    ("double_value", 0.0),
+)
+"""By the number of their type: where each is, and what it is where that is left out."""
+_ARRAY: Final = 4
 
 
 def _plain(value: Any) -> Any:
