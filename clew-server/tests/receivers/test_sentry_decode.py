@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from clew_server.testing.stand import ReceiverStand
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, request_of, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, request_of, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/sentry"
 DOCS = Path(__file__).parents[3] / "docs/receivers/sentry.md"
@@ -738,6 +739,168 @@ FIELDS = {
     "user": ("id", "username", "email", "ip_address"),
     "breadcrumb": ("type", "category", "level", "message", "data", "timestamp"),
 }  # fmt: skip
+
+
+LINK = {"trace_id": TRACE, "span_id": ROOT, "attributes": {"k": "v"}}
+CRUMB = {
+    "type": "http",
+    "category": "c",
+    "level": "info",
+    "message": "m",
+    "data": {"k": 1},
+    "timestamp": 1_795_415_211.5,
+}
+RAISED = {
+    "type": "E",
+    "value": "v",
+    "module": "m",
+    "mechanism": {"handled": True},
+    "stacktrace": {"frames": [{"function": "f"}]},
+}
+REQUEST = {"url": "http://h/p", "method": "GET", "query_string": "a=1", "fragment": "f", "headers": {"A": "b"}} | {
+    "data": "d",
+    "cookies": "c=1",
+    "env": {"k": "v"},
+}
+EVENT: dict[str, Any] = {
+    "event_id": "e" * 32, "timestamp": sentry.START_S + 1, "start_timestamp": sentry.START_S, "platform": "python",
+    "level": "info", "logger": "l", "transaction": "op", "server_name": "host", "transaction_info": {"source": "route"},
+    "release": "shop@1", "dist": "d", "environment": "prod", "tags": {"t": "v"}, "extra": {"k": "v"}, "modules": {"m": "1"},
+    "fingerprint": ["a"], "sdk": {"name": "sentry.python", "version": "1"}, "user": {"id": "7"}, "request": REQUEST,
+    "breadcrumbs": {"values": [CRUMB]}, "threads": {"values": []}, "stacktrace": {"frames": []}, "debug_meta": {"k": 1},
+    "measurements": {"fp": {"value": 1.5, "unit": "ms"}}, "profile": {"id": "p"},
+}  # fmt: skip
+OF_ERRORS = {"exception": {"values": [RAISED]}, "message": "said", "logentry": {"message": "m"}}
+CONTEXT: dict[str, Any] = {
+    "parent_span_id": CHILD,
+    "op": "http.server",
+    "description": "d",
+    "origin": "o",
+    "status": "ok",
+    "data": {"k": "v"},
+    "links": [LINK],
+    "dynamic_sampling_context": {"sample_rate": "0.5"},
+}
+SPAN: dict[str, Any] = {
+    "parent_span_id": ROOT,
+    "op": "task",
+    "description": "d",
+    "origin": "o",
+    "status": "ok",
+    "tags": {"t": "v"},
+    "data": {"k": "v"},
+    "measurements": {"fp": {"value": 1.5}},
+    "links": [LINK],
+    "exclusive_time": 1.5,
+}
+STREAMED: dict[str, Any] = {"parent_span_id": ROOT, "links": [LINK], "attributes": {"k": "v"}}
+LOG: dict[str, Any] = {
+    "trace_id": TRACE,
+    "span_id": CHILD,
+    "timestamp": sentry.START_S,
+    "level": "error",
+    "body": "b",
+    "attributes": {"exception.type": {"value": "E", "type": "string"}},
+}
+
+
+def said(**changes: Any) -> OtlpBatch:
+    """An envelope with all that items can say; `event_…`, `trace_…`, `span_…`, `streamed_…`, `log_…` say it otherwise."""
+
+    def of(group: str, usual: dict[str, Any]) -> dict[str, Any]:
+        at = len(group) + 1
+        return usual | {key[at:]: value for key, value in changes.items() if key.startswith(f"{group}_")}
+
+    event = of("event", EVENT)
+    errors = {key: event.pop(key, value) for key, value in OF_ERRORS.items()}
+    crossed = event | {"type": "event"} | {key: value for key, value in errors.items() if value is not None}
+    spans = event.pop("spans", None)
+    child = of("span", {"trace_id": TRACE, "span_id": CHILD} | SPAN)
+    root = of("trace", {"trace_id": TRACE, "span_id": ROOT} | CONTEXT)
+    single = of("streamed", {"trace_id": TRACE, "span_id": "0" * 15 + "9"} | STREAMED)
+    made = sentry.transaction("", "", spans=[sentry.span(child.pop("trace_id"), child.pop("span_id"), **child)])
+    made = (
+        made
+        | event
+        | {"contexts": event.get("contexts", {}) | {"trace": root}}
+        | ({} if spans is None else {"spans": spans})
+    )
+    error = sentry.error(TRACE, ROOT) | {
+        key: value for key, value in crossed.items() if key not in ("spans", "contexts")
+    }
+    return sent(
+        ("transaction", made),
+        ("event", error),
+        ("span", sentry.contained([sentry.streamed(single.pop("trace_id"), single.pop("span_id"), **single)])),
+        ("log", sentry.contained([of("log", LOG)])),
+    )
+
+
+def otherwise(value: Any) -> Any:
+    """Another value of the same type."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str() if re.fullmatch("[0-9a-f]{16,32}", value):
+            return value[:-1] + ("1" if value[-1] != "1" else "2")
+        case str():
+            return value + "x"
+        case dict() if value:
+            key = next(iter(value))
+            return value | {key: otherwise(value[key])}
+        case list() if value:
+            return [otherwise(value[0])]
+        case _:
+            return type(value)(["x"]) if isinstance(value, list) else {"x": 1}
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    usual = {
+        **{f"event.{key}": value for key, value in (EVENT | OF_ERRORS).items()},
+        **{f"trace.{key}": value for key, value in ({"trace_id": TRACE, "span_id": ROOT} | CONTEXT).items()},
+        **{f"span.{key}": value for key, value in ({"trace_id": TRACE, "span_id": CHILD} | SPAN).items()},
+        **{f"span.{key}": sentry.START_S + 0.001 for key in ("start_timestamp", "timestamp")},
+        **{
+            f"streamed.{key}": value
+            for key, value in ({"trace_id": TRACE, "span_id": "0" * 15 + "9"} | STREAMED).items()
+        },
+        "streamed.name": "op",
+        "streamed.is_segment": False,
+        "streamed.start_timestamp": sentry.START_S,
+        "streamed.end_timestamp": sentry.START_S + 0.001,
+        **{f"log.{key}": value for key, value in LOG.items()},
+    }
+    made = {name: {name.replace(".", "_", 1): otherwise(value)} for name, value in usual.items()}
+    for group, whole in (("exception", RAISED), ("request", REQUEST), ("breadcrumb", CRUMB)):
+        for key, value in whole.items():
+            one = whole | {key: otherwise(value)}
+            of_event = {"exception": {"values": [one]}, "request": one, "breadcrumb": {"values": [one]}}[group]
+            made[f"{group}.{key}"] = {f"event_{'breadcrumbs' if group == 'breadcrumb' else group}": of_event}
+    for key in ("id", "username", "email", "ip_address"):
+        made[f"user.{key}"] = {"event_user": {"id": "7"} | {key: "another"}}
+    return made | {
+        "event.spans": {"event_spans": []},
+        "event.contexts": {"event_contexts": {"cart": {"items": 2}}},
+        "span.status": {"span_status": "internal_error"},
+        "trace.status": {"trace_status": "internal_error"},
+        "streamed.status": {"streamed_status": "error"},
+        "span.same_process_as_parent": {"span_same_process_as_parent": False},
+        "trace.op": {"trace_op": "http.client"},
+        "span.op": {"span_op": "db"},
+        "log.level": {"log_level": "warn"},
+    }
+
+
+NOT_KEPT = {"event.type", "event._meta"}
+"""What kind of event it is, and what the SDK left out of it: the page says so."""
+
+
+def test_every_field_counts_in_what_is_stored() -> None:
+    fields = {f"{name}.{field}" for name, fields in FIELDS.items() for field in fields} - NOT_KEPT
+    made: dict[str, dict[str, Any]] = changes()
+    check_each_field_counts({}, made, fields, lambda one: said(**one))
 
 
 def test_every_field_and_every_kind_of_item_is_in_the_page() -> None:
