@@ -15,6 +15,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew.otlp import to_json
+from clew.otlp.encode import delimited
 from clew_server.errors import BadInput, TooLarge, Unsupported
 from clew_server.receivers.contract import Head, OtlpBatch
 from clew_server.receivers.jaeger import batch, model
@@ -25,7 +26,8 @@ from clew_server.testing import jaeger
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, request_of, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, request_of, spans_of
+from filled import changes, fill
 
 GOLDEN = Path(__file__).parent / "golden/jaeger"
 THRIFT = Head(content_type="application/x-thrift")
@@ -491,3 +493,28 @@ def test_every_field_of_the_definitions_is_in_the_page() -> None:
     named = [f"{s}.{f}" for s, fields in THRIFT_FIELDS.items() for f in fields.values()]
     named += [f"{s}.{f}" for s, fields in PROTO_FIELDS.items() for f in fields.values()]
     assert [name for name in (*named, *NOT_OF_SPANS) if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_every_field_of_a_message_counts_in_what_is_stored(kind: int) -> None:
+    """Of a tag, its key, its type, and the value of that type."""
+    whole = model.SpanMessage()
+    fill(whole)
+    whole.trace_id, whole.span_id = b"t" * 16, b"s" * 8
+    whole.references[0].trace_id, whole.references[0].span_id = b"u" * 16, b"q" * 8
+    for tag in (*whole.tags, *whole.logs[0].fields, *whole.process.tags):
+        tag.v_type = kind
+    value = ("v_str", "v_bool", "v_int64", "v_float64", "v_binary")[kind]
+    changed = {
+        path: one
+        for path, one in changes(whole)
+        if not (last := path.rpartition(".")[2]).startswith("v_") or last == value or (last == "v_type" and kind != 4)
+    }
+    assert len(changed) >= 25
+    process = delimited(2, whole.process.SerializeToString())
+    check_each_field_counts(
+        whole,
+        changed,
+        changed,
+        lambda one: decode_post_spans(delimited(1, delimited(1, one.SerializeToString()) + process), NO_HEAD),
+    )

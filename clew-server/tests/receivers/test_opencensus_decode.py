@@ -25,7 +25,8 @@ from clew_server.testing.opencensus import message, text, time
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, request_of, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, request_of, spans_of
+from filled import changes, fill
 
 GOLDEN = Path(__file__).parent / "golden/opencensus"
 HEAD = Head()
@@ -524,3 +525,40 @@ def test_every_field_of_the_definition_is_in_the_page() -> None:
     page = DOCS.read_text(encoding="utf-8")
     named = [f"{name}.{field}" for name, fields in FIELDS.items() for field in fields.values()]
     assert [name for name in named if f"`{name}`" not in page] == []
+
+
+def whole_span() -> Any:
+    """A span in which every field says something."""
+    one = model.SpanMessage()
+    fill(one)
+    one.trace_id, one.span_id, one.parent_span_id = b"t" * 16, b"s" * 8, b"p" * 8
+    for link in one.links.link:
+        link.trace_id, link.span_id = b"u" * 16, b"w" * 8
+    entry = model.AttributeEntryMessage()
+    fill(entry)
+    moments = one.time_events.time_event
+    moments.add().annotation.SetInParent()
+    fill(moments[1].annotation)
+    for owner in (one.attributes, one.links.link[0].attributes, moments[1].annotation.attributes):
+        owner.attribute_map[:] = [entry.SerializeToString()]
+    return one
+
+
+def test_every_field_of_a_span_a_node_and_a_resource_counts_in_what_is_stored() -> None:
+    one, node, resource = whole_span(), model.NodeMessage(), model.ResourceMessage()
+    fill(node)
+    fill(resource)
+    del node.attributes[:]  # labels of the resource have the same names here
+    alone = whole_span()
+    alone.ClearField("resource")
+
+    def body(span: Any = alone, node: Any = node, resource: Any = resource) -> bytes:
+        return b"".join(delimited(at, part.SerializeToString()) for at, part in enumerate((node, span, resource), 1))
+
+    parts = {"span": (one, lambda it: body(span=it)), "node": (node, lambda it: body(node=it))} | {
+        "resource": (resource, lambda it: body(resource=it))
+    }
+    for name, (whole, written) in parts.items():
+        changed = dict(changes(whole))
+        assert len(changed) >= {"span": 60, "node": 8, "resource": 4}[name]
+        check_each_field_counts(whole, changed, changed, lambda it, written=written: decode_export(written(it), HEAD))

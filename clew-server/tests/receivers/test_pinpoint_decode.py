@@ -30,7 +30,8 @@ from clew_server.testing.pinpoint import Chunk, Event, Span
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden
+from decoded import attributes_of, check_each_field_counts, check_golden
+from filled import changes, fill
 
 GOLDEN = Path(__file__).parent / "golden/pinpoint"
 META = "/v1.Metadata/"
@@ -626,3 +627,18 @@ def test_every_field_of_the_definitions_is_read_and_is_in_the_page() -> None:
     assert {name: fields for name, fields in read.items() if name != "Wrapped"} == defined
     named = [f"{name}.{field}" for name, fields in defined.items() for field in fields.values()]
     assert [name for name in named if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("path", [f"{specs.SEND_SPAN} span", f"{specs.SEND_SPAN} spanChunk", specs.EXCEPTIONS])
+def test_every_field_of_a_message_counts_in_what_is_stored(path: str) -> None:
+    from clew_server.receivers.pinpoint.messages import CLASSES
+
+    method, _, part = path.partition(" ")
+    whole = CLASSES["PSpanMessage" if part else "PExceptionMetaData"]()
+    if part:
+        getattr(whole, part).SetInParent()
+    fill(getattr(whole, part) if part else whole)
+    head = Head(method, headers=pinpoint.HEADERS)
+    changed = dict(changes(whole))
+    assert len(changed) >= (30 if part else 10)
+    check_each_field_counts(whole, changed, changed, lambda one: specs.COLLECTOR.decode(one.SerializeToString(), head))
