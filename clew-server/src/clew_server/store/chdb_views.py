@@ -11,17 +11,20 @@ from clew_server.store.migrate import steps
 
 
 class Target(NamedTuple):
-    """Where a statement's rows go: into `source`, a table that keeps nothing, and by views from there into `tables`."""
+    """Where a statement's rows go: into `source`, a table that keeps nothing, and by views from there into `tables`, in this order.
+
+    A table comes before those that are filled from it, and what is told of spans elsewhere before spans (schema step 15).
+    """
 
     source: str
     tables: tuple[str, ...]
 
 
 TABLES_OF: Final[dict[Statement, Target]] = {
-    "chunks": Target("raw_in", ("chunks", "origins")),
+    "chunks": Target("raw_in", ("origins", "chunks")),
     "search": Target(
         "otlp_in",
-        ("spans", "resources", "traces", "red"),
+        ("resources", "spans", "traces", "red"),
     ),
 }
 
