@@ -25,6 +25,7 @@ from clew_server.store.orders import (
     written_cursor,
 )
 from clew_server.store.peers import may_name, peer_of
+from clew_server.store.steps import Steps
 from clew_server.store.where.relations import holds_in
 from clew_server.store.where.translator import Translator
 
@@ -32,9 +33,6 @@ _ROWS_OF_A_TRACE: Final = 4
 """Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
 _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
-_WIDER: Final = 8
-"""How many times as long as the window before it a window is, and at least as long as follows."""
-_LEAST_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 6 * 3_600, 7 * 86_400, 60 * 86_400))
 _AN_HOUR_NS: Final = 3_600_000_000_000
 _STARTED: Final = (
     "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
@@ -138,17 +136,13 @@ class ChdbTraces(ChdbReader):
         from_ns = to_ns = reached_ns = first_ns = end_ns if order.descends else begin_ns
         try:
             population = self.population(search, question, order.after(after) if after is not None else None)
-            width_ns, of_the_first = 0, _MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1
-            for least_ns in (None, *_LEAST_NS, LAST_START_NS):
-                traces = of_the_first if least_ns is None else 1
-                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, traces, question)
+            steps = Steps(_MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1)
+            while not steps.is_over:
+                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, steps.traces, question)
                 if nearest is None:
                     break
                 next_ns, last_ns = nearest
-                if least_ns is not None:
-                    width_ns = max(width_ns * _WIDER, least_ns)
-                else:
-                    width_ns = LAST_START_NS if last_ns is None else abs(last_ns - next_ns)
+                width_ns = steps.width_ns(LAST_START_NS if last_ns is None else abs(last_ns - next_ns))
                 if order.descends:
                     # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
                     is_last = search.span_from_unix_nano is not None and next_ns < search.span_from_unix_nano
@@ -156,7 +150,10 @@ class ChdbTraces(ChdbReader):
                 else:
                     from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns + 1)
                 chosen = population(from_ns, to_ns, open_above and order.descends)
-                found += self._listed(chosen, order.sql, search.limit + 1 - len(found), question)
+                missing = search.limit + 1 - len(found)
+                more = self._listed(chosen, order.sql, missing, question)
+                steps.note(len(more), missing)
+                found += more
                 reached_ns = from_ns if order.descends else to_ns
                 if len(found) > search.limit:
                     break

@@ -1,0 +1,53 @@
+"""How long the windows are in which traces are looked for, the nearest first, until there are as many as a page takes. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_WIDER: Final = 8
+"""How many times as long as the one before it a window is, and at least as long as follows."""
+_LEAST_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 6 * 3_600, 7 * 86_400, 60 * 86_400))
+_ALL_NS: Final = 1 << 62
+_MORE: Final = 2
+"""How many times as long as seems to be needed a window is that shall be the last: matching traces come in clusters."""
+
+
+class Steps:
+    """The first window holds so many traces. Each further one is much longer, so that a search for what is rare soon has looked at all
+    there is; but after a window with most of what was wanted, one is only as long as the rest seems to need, and as that window."""
+
+    def __init__(self, traces: int) -> None:
+        self._of_the_first = traces
+        self._wider = [*_LEAST_NS, _ALL_NS]
+        self._width_ns = 0
+        self._needed_ns: int | None = None
+        self._is_first = True
+
+    @property
+    def traces(self) -> int:
+        """How far the next window shall reach, in traces: what `width_ns` is told the length of."""
+        return self._of_the_first if self._is_first else 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the window before was as long as all there is."""
+        return not self._wider and self._needed_ns is None
+
+    def width_ns(self, of_the_traces_ns: int) -> int:
+        """The length of the next window."""
+        if self._is_first:
+            self._is_first = False
+            self._width_ns = of_the_traces_ns
+            return of_the_traces_ns
+        if self._needed_ns is not None:
+            return self._needed_ns
+        self._width_ns = max(self._width_ns * _WIDER, self._wider.pop(0))
+        return self._width_ns
+
+    def note(self, found: int, wanted: int) -> None:
+        """What came of the window: the next one is shorter where little is missing. Two such ones never follow each other."""
+        needed_ns, self._needed_ns = self._needed_ns, None
+        if needed_ns is None and found and self._wider:
+            self._needed_ns = self._width_ns * max(1, -(-(wanted - found) * _MORE // found))
+            if self._needed_ns >= max(self._width_ns * _WIDER, self._wider[0]):
+                self._needed_ns = None
