@@ -16,6 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage, wait_ready
 from harness.server import Server
 from harness.wire import new_trace_id, request, span
@@ -144,6 +145,14 @@ def test_scripts_and_styles_are_small() -> None:
     assert max((size for name, size in sizes.items() if name not in entry), default=0) <= 60 * KB
 
 
+AFTER_THE_VIEW = ("/api/v1/traces/answers", "/api/v1/versions", "/assets/TracePage-", "/assets/TraceView-")
+"""What is asked for once the list stands: where the rows in view failed, versions at the heatmap, the page that a row opens."""
+
+
+def is_later(url: str) -> bool:
+    return any(part in url for part in AFTER_THE_VIEW)
+
+
 def test_the_first_search_view_asks_few_things_and_nobody_else(traces: Traces, browser: Browser) -> None:
     traces.of(10)
     page = browser.new_context().new_page()
@@ -151,9 +160,19 @@ def test_the_first_search_view_asks_few_things_and_nobody_else(traces: Traces, b
     page.on("request", lambda one: asked.append(one.url))
     page.goto(traces.server.http + "/search")
     wait_ready(page)
-    print(f"budget: {len(asked)} requests of 8")
+    # Which of the later ones a busy machine asks for before this is noticed differs.
+    view = [url for url in asked if not is_later(url)]
+
+    def all_later() -> bool:
+        page.title()  # or no event is heard
+        return all(any(part in url for url in asked) for part in AFTER_THE_VIEW)
+
+    wait_until(all_later, about=lambda: asked)
+    later = [url for url in asked if is_later(url)]
+    print(f"budget: {len(view)} requests of 8, {len(later)} after them")
     assert [url for url in asked if not url.startswith((traces.server.http, "data:"))] == []
-    assert len(asked) <= 8
+    assert len(view) <= 8, view
+    assert len(later) == len(AFTER_THE_VIEW), later
     page.context.close()
 
 

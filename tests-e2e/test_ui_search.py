@@ -470,6 +470,76 @@ def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
     expect(rows_of(page)).to_have_count(40, timeout=30_000)
 
 
+@pytest.fixture(scope="module")
+def teller(server: Server) -> str:
+    """A service whose payments fail since ten minutes and whose balances take longer than in the hour before; one in four is sampled."""
+    service, now = fresh_name("teller"), time.time_ns()
+    spans = [
+        span(
+            name="POST /pay",
+            start_unix_nano=now - (50 * 60 if number < 40 else 10 * 60) * 1_000 * MS + number * 5_000 * MS,
+            duration_ns=20 * MS,
+            failed=number >= 40,
+        )
+        for number in range(60)
+    ]
+    spans += [
+        span(
+            name="GET /balance",
+            start_unix_nano=now - minutes * 60_000 * MS + number * 10_000 * MS,
+            duration_ns=length_ms * MS + number,
+        )
+        for minutes, length_ms in ((90, 10), (30, 400))
+        for number in range(40)
+    ]
+    for one in spans:
+        one.trace_state = "ot=th:c"
+    server.export(request(service, spans))
+    server.flush()
+    return service
+
+
+def test_what_fails_and_what_is_slow_is_said_with_since_when_and_the_traces_are_one_click_away(
+    server: Server, teller: str, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{teller}")
+    findings = page.locator(".findings")
+    expect(findings).to_contain_text(
+        re.compile(rf"Failing since \d\d:\d\d UTC: {teller} · POST /pay, 20 of 20 calls \(100 %\), new\.")
+    )
+    expect(findings).to_contain_text(
+        re.compile(rf"Slower than usual: {teller} · GET /balance, p95 4\d\d ms, usually [\d.]+ ms \(40 calls\)\.")
+    )
+    expect(findings).to_be_in_viewport()
+    assert violations(page) == []
+    findings.get_by_role("button", name="Show the failed").click()
+    expect(rows_of(page)).to_have_count(20)
+    for number in (0, 19):
+        expect(rows_of(page).nth(number)).to_contain_text("POST /pay")
+    box = page.get_by_role("combobox", name=QUERY_BOX)
+    expect(box).to_have_value(re.compile("status=error"))
+    page.go_back()
+    expect(box).to_have_value(f"service={teller}")
+    findings.get_by_role("button", name="Show the slow").focus()
+    page.keyboard.press("Enter")
+    expect(rows_of(page)).to_have_count(40)
+    expect(rows_of(page).first).to_contain_text("GET /balance")
+    expect(rows_of(page).first).to_contain_text("400 ms")
+
+
+def test_where_spans_say_how_they_were_sampled_the_counts_are_estimated_too(
+    server: Server, teller: str, bank: str, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{teller}")
+    everything = page.get_by_role("region", name="All matches", exact=True)
+    expect(everything).to_contain_text("100 traces")
+    expect(everything).to_contain_text("20 failed")
+    expect(everything.get_by_text("estimated 400 traces, 80 failed")).to_be_visible()
+    page.goto(f"{server.http}/search?q=service%3D{bank}")
+    expect(everything).to_contain_text("45 traces")
+    expect(everything).not_to_contain_text("estimated")
+
+
 def test_single_traces_are_points_on_the_heatmap_and_one_is_opened_by_a_click(
     server: Server, bank: str, open_page: OpenPage
 ) -> None:

@@ -20,8 +20,14 @@ def wait_ready(page: Page) -> None:
     page.locator("html[data-ready='true']").wait_for(state="attached", timeout=20_000)
 
 
+# Old content is pale while what replaces it is fetched, which on a busy machine takes long: no colour is what it is for then.
+AT_REST = """() => document.querySelector('.dimmed') === null
+  && document.getAnimations().every((one) => one.playState === 'finished' || one.playState === 'idle')"""
+
+
 def violations(page: Page) -> list[str]:
-    """What axe objects to on the page as it stands."""
+    """What axe objects to on the page once nothing on it is about to be replaced or moves."""
+    page.wait_for_function(AT_REST, timeout=60_000)
     if not AXE.exists():
         pytest.fail("axe-core is missing: run npm ci in web/.", pytrace=False)
     page.evaluate(AXE.read_text())
