@@ -53,6 +53,8 @@ def test_by_keys_alone_traces_are_seen_arriving_paused_shown_and_opened(server: 
     expect(rows_of(page)).to_have_count(1)
     expect(rows_of(page).first).to_contain_text("GET /a")
     expect(rows_of(page).first).to_contain_text(f"{service} 100 %")
+    # How much arrives, of all services: what this test sent a moment ago is in it.
+    expect(page.locator(".live-rates")).to_contain_text(re.compile(r"[1-9][\d.,]*\s*traces/s|0\.\d*[1-9]\s*traces/s"))
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     send(server, service, "GET /b", "GET /c")
