@@ -136,6 +136,18 @@ it('finds the first of two spans with one id', () => {
   expect(new TraceModel(skeleton).nodeOf(idOfRow(0))).toBe(0)
 })
 
+it('finds nodes by their ids, few of them and then all, and none by an id that is not there', () => {
+  const skeleton = randomSkeleton(3, 200)
+  // Ids of which one continues in the next are not found where none begins.
+  const across = skeleton.span_id.slice(8, 24)
+  const first = new Map<string, number>()
+  const model = new TraceModel(skeleton)
+  for (let node = model.count - 1; node >= 0; node--) first.set(model.spanId(node), node)
+  expect(first.size).toBeGreaterThan(100)
+  const asked = ['', '0', skeleton.span_id, across, ...first.keys(), '0', across]
+  expect(asked.map((id) => model.nodeOf(id))).toEqual(asked.map((id) => first.get(id) ?? -1))
+})
+
 it('bears an empty trace', () => {
   const model = new TraceModel(skeletonOf([]))
   expect([model.count, model.length, model.earliest]).toEqual([0, 1, 0])

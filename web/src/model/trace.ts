@@ -5,6 +5,9 @@ import { visibleName } from './format'
 
 const ROOT = -1
 const NOT_RECEIVED = -2
+const ID_DIGITS = 16
+/** So many ids are looked for one by one; an index of all is made for more: of a large trace it takes as long as its rows. */
+const SEARCHED = 8
 
 /**
  * Nodes are in depth-first order: the subtree of node `i` is `i` to `i + subtreeSize[i]`. Every pass is linear.
@@ -42,7 +45,9 @@ export class TraceModel {
   private readonly negative: ReadonlyMap<number, number>
   private readonly missingIds: ReadonlyMap<number, string>
   private readonly nodeByRow: Int32Array
-  private readonly nodeById: ReadonlyMap<string, number>
+  /** Nodes of the ids that were asked for, and of all once `isIndexed`. */
+  private nodeById = new Map<string, number>()
+  private isIndexed = false
 
   /** By row, how far the server would move a span so that all clocks agree. */
   private readonly shifts: ReadonlyMap<number, number>
@@ -121,7 +126,6 @@ export class TraceModel {
     this.nodeByRow = new Int32Array(rows)
     for (let node = 0; node < count; node++) if (this.row[node]! >= 0) this.nodeByRow[this.row[node]!] = node
     this.readSelfTimes()
-    this.nodeById = this.indexIds()
   }
 
   private sumSubtrees(): void {
@@ -156,10 +160,16 @@ export class TraceModel {
     }
   }
 
-  private indexIds(): Map<string, number> {
-    const index = new Map<string, number>()
-    for (let node = this.count - 1; node >= 0; node--) index.set(this.spanId(node), node)
-    return index
+  /** The first node with the id, by looking through all ids. */
+  private search(spanId: string): number {
+    if (spanId.length !== ID_DIGITS) return -1
+    let first = Infinity
+    for (const [node, missing] of this.missingIds) if (missing === spanId) first = Math.min(first, node)
+    const ids = this.skeleton.span_id
+    for (let at = ids.indexOf(spanId); at >= 0; at = ids.indexOf(spanId, at + 1)) {
+      if (at % ID_DIGITS === 0) first = Math.min(first, this.nodeByRow[at / ID_DIGITS]!)
+    }
+    return first === Infinity ? -1 : first
   }
 
   isPlaceholder(node: number): boolean {
@@ -182,7 +192,8 @@ export class TraceModel {
   /** The span's id; for a placeholder the id of the span that was not received. */
   spanId(node: number): string {
     const row = this.row[node]!
-    return row < 0 ? (this.missingIds.get(node) ?? '') : this.skeleton.span_id.slice(row * 16, row * 16 + 16)
+    if (row < 0) return this.missingIds.get(node) ?? ''
+    return this.skeleton.span_id.slice(row * ID_DIGITS, (row + 1) * ID_DIGITS)
   }
 
   /** The node of a row of the skeleton. */
@@ -192,6 +203,16 @@ export class TraceModel {
 
   /** The node of a span id (the first, where several spans share it), or -1. */
   nodeOf(spanId: string): number {
+    const known = this.nodeById.get(spanId)
+    if (known !== undefined || this.isIndexed) return known ?? -1
+    if (this.nodeById.size < SEARCHED) {
+      const found = this.search(spanId)
+      this.nodeById.set(spanId, found)
+      return found
+    }
+    this.nodeById = new Map()
+    for (let node = this.count - 1; node >= 0; node--) this.nodeById.set(this.spanId(node), node)
+    this.isIndexed = true
     return this.nodeById.get(spanId) ?? -1
   }
 
