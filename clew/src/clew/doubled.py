@@ -7,7 +7,9 @@ The instrumentation that starts its span first keeps it:
 - the other first: clew starts no span for the call.
 
 The other instrumentation is recognised by the name of its instrumentation scope, and the call by its family (for
-example HTTP server or database client), which clew stores in the context together with its span.
+example HTTP server or database client), which clew stores in the context together with its span. Where a library only tells
+about its calls (aiohttp's signals, PyMongo's listeners), no span is made current; there the span that the other one starts next, in
+the same task and below the same span, is taken for the same call.
 
 `state.is_on` is False, and none of this runs, until a module is imported that can trace the same calls.
 """
@@ -86,8 +88,12 @@ _OURS_KEY: Final = create_key("clew-traces")
 _answering: Final[ContextVar[tuple[Family, Span] | None]] = ContextVar("clew_answering", default=None)
 # Instrumentations that start a span in one callback of the library and end it in another, and never make it current.
 _LISTENERS: Final = frozenset((_PREFIX + "sqlalchemy", _PREFIX + "pymongo"))
-# The last span of theirs: scope name, span, what was current then, and the asyncio task.
+# Their last such span: scope name, span, what was current then, and the asyncio task.
 _beside: Final[ContextVar[tuple[str, Span, object, object] | None]] = ContextVar("clew_beside", default=None)
+# The same for clew's own spans that are never made current: family, span, what was current then, and the asyncio task.
+_ours_beside: Final[ContextVar[tuple[Family, Span, object, object] | None]] = ContextVar(
+    "clew_ours_beside", default=None
+)
 
 
 class _State:
@@ -161,20 +167,39 @@ def _ours_in(context: Context, kind: object) -> tuple[Family, Span] | None:
     return ours
 
 
+def begun_beside(family: Family, span: Span) -> None:
+    """Remember a client span of clew's that is not made current, because the library only tells about its calls.
+
+    The next client span of `family` that another instrumentation starts in the same task is for the same call.
+    """
+    if state.is_on:
+        try:
+            _ours_beside.set((family, span, get_current().get(SPAN_KEY), _task()))
+        except Exception as failure:
+            guard.swallow("recognising another instrumentation", failure)
+
+
+def _ours_beside_in(context: Context, kind: object) -> tuple[Family, Span] | None:
+    ours = _ours_beside.get() if kind in _CALLING else None
+    if ours is None or ours[2] is not context.get(SPAN_KEY) or ours[3] is not _task():
+        return None
+    return ours[:2]
+
+
 def shadow_of_ours(scope_name: str, context: Context | None, kind: SpanKind) -> Shadow | None:
     """The span that another instrumentation gets instead of its own; None if clew does not trace the same call."""
     try:
-        ours = _ours_in(get_current() if context is None else context, kind)
-        if ours is None:
-            return None
-        family, span = ours
-        if family not in _FAMILIES.get(scope_name, ()) or not _is_of_side(kind, family) or not span.is_recording():
-            return None
-        _say(scope_name, False)
-        return Shadow(span)
+        if context is None:
+            context = get_current()
+        for ours in (_ours_in(context, kind), _ours_beside_in(context, kind)):
+            if ours is not None:
+                family, span = ours
+                if family in _FAMILIES.get(scope_name, ()) and _is_of_side(kind, family) and span.is_recording():
+                    _say(scope_name, False)
+                    return Shadow(span)
     except Exception as failure:
         guard.swallow("recognising another instrumentation", failure)
-        return None
+    return None
 
 
 def started_by_another(scope_name: str, span: Span, kind: object) -> None:

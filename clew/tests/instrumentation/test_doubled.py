@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import aiohttp
 import bson
 import httpx
 import pymongo
@@ -18,10 +19,12 @@ import redis
 import requests
 import sqlalchemy
 from fastapi import FastAPI
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.context import attach, detach
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.pymongo import CommandTracer as PyMongoCommandTracer
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
@@ -487,6 +490,102 @@ def test_pymongo_has_one_span_beside_opentelemetrys_instrumentation(
     with patched(clew.instrumentation.pymongo, tracer_provider), pymongo.MongoClient(uri) as client:
         client.admin.command("ping")
     assert {scope_of(span) for span in recorder.spans} == {"clew.pymongo"}, "it is alone now"
+
+
+def test_a_command_has_one_span_where_clews_listener_comes_first(tracer_provider: Any, mongodb: int) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    theirs = PyMongoCommandTracer(tracer_provider.get_tracer(PYMONGO))
+    listeners = [clew.pymongo.CommandTracer(tracer_provider=tracer_provider), theirs]
+    uri = f"mongodb://127.0.0.1:{mongodb}/?directConnection=true"
+    with pymongo.MongoClient(uri, event_listeners=listeners) as client:
+        client.admin.command("ping")
+        with tracer_provider.get_tracer("shop").start_as_current_span("of an application"):
+            client.admin.command("ping")
+        with pytest.raises(pymongo.errors.OperationFailure):
+            client.shop.items.find_one()
+    assert {scope_of(span) for span in recorder.spans if span.kind is SpanKind.CLIENT} == {"clew.pymongo"}
+
+
+def aiohttp_config_of_opentelemetry(tracer_provider: Any) -> aiohttp.TraceConfig:
+    """What OpenTelemetry's instrumentation does with spans in aiohttp's signals."""
+    tracer = tracer_provider.get_tracer("opentelemetry.instrumentation.aiohttp_client")
+    config = aiohttp.TraceConfig()
+
+    async def started(session: Any, held: Any, about: Any) -> None:
+        held.span = tracer.start_span(about.method, kind=SpanKind.CLIENT)
+        held.token = attach(trace.set_span_in_context(held.span))
+        propagate.inject(about.headers)
+
+    async def ended(session: Any, held: Any, about: Any) -> None:
+        detach(held.token)
+        held.span.end()
+
+    config.on_request_start.append(started)
+    config.on_request_end.append(ended)
+    return config
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["clew first", "clew last"])
+def test_a_request_of_aiohttp_has_one_span_whose_signals_come_first(
+    tracer_provider: Any, peer: Server, is_first: bool
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    configs = [
+        clew.aiohttp.trace_config(tracer_provider=tracer_provider),
+        aiohttp_config_of_opentelemetry(tracer_provider),
+    ]
+
+    async def main() -> None:
+        async with aiohttp.ClientSession(trace_configs=configs if is_first else configs[::-1]) as session:
+            for path in ("a", "b"):
+                async with session.get(f"http://127.0.0.1:{peer.port}/{path}"):
+                    pass
+            # In another task, which has the context variables of this one.
+            with tracer_provider.get_tracer("shop").start_as_current_span("of an application"):
+                await asyncio.create_task(session.get(f"http://127.0.0.1:{peer.port}/c"))
+
+    asyncio.run(main())
+    wanted = "clew.aiohttp" if is_first else "opentelemetry.instrumentation.aiohttp_client"
+    assert [scope_of(span) for span in one_client_span(recorder, 3)] == [wanted] * 3
+    sent = b"".join(peer.asked).decode().lower()
+    assert sent.count("traceparent:") == 3
+    assert all(f"{span.context.span_id:016x}" in sent for span in one_client_span(recorder, 3))
+
+
+def test_another_call_of_the_task_is_not_taken_for_one_that_is_not_current(tracer_provider: Any) -> None:
+    """Spans of another family, below another span, in another task, and after clew's has ended."""
+    recorder = SpanRecorder(tracer_provider)
+    tracer = Tracer(SpanKind.CLIENT, scope="clew.tests", tracer_provider=tracer_provider)
+    call = Call("db", "SQL", "ours")
+
+    def theirs(name: str, library: str = "pymongo") -> None:
+        tracer_provider.get_tracer(f"opentelemetry.instrumentation.{library}").start_span(
+            name, kind=SpanKind.CLIENT
+        ).end()
+
+    async def in_another_task() -> None:
+        theirs("in another task")
+
+    async def main() -> None:
+        ours = tracer.start(call.operation, transport=call)
+        doubled.begun_beside(("db", False), ours)
+        theirs("of another family", "requests")
+        theirs("the same")
+        with tracer_provider.get_tracer("shop").start_as_current_span("of an application"):
+            theirs("below another span")
+        await asyncio.create_task(in_another_task())
+        ours.end()
+        theirs("afterwards")
+
+    asyncio.run(main())
+    assert sorted(span.name for span in recorder.spans) == [
+        "afterwards",
+        "below another span",
+        "in another task",
+        "of an application",
+        "of another family",
+        "ours",
+    ]
 
 
 def test_a_task_that_begins_while_anothers_statement_runs_is_traced(tracer_provider: Any) -> None:
