@@ -201,6 +201,26 @@ def build_go(name: str, source: Path) -> Path:
     return program
 
 
+ZIPKIN_VERSION = "3.6.1"
+
+
+def zipkin_jar() -> Path:
+    """The jar of Zipkin's server, which has its UI inside."""
+    artifact = f"io.zipkin:zipkin-server:{ZIPKIN_VERSION}:jar:exec"
+    return fetch_jar("zipkin", artifact, f"zipkin-server-{ZIPKIN_VERSION}-exec.jar")
+
+
+@contextlib.contextmanager
+def zipkin() -> Iterator[Backend]:
+    """Zipkin's own server, which keeps spans in memory."""
+    command = [_program("java"), "-Xmx256m", "-jar", str(zipkin_jar())]
+    with _folder("zipkin") as folder:
+        port = free_port()
+        environment = {"QUERY_PORT": str(port), "STORAGE_TYPE": "mem"}
+        with _running(command, folder, port, environment=environment) as backend:
+            yield backend
+
+
 @contextlib.contextmanager
 def otel_collector(files: Path) -> Iterator[Backend]:
     """An OpenTelemetry collector that takes OTLP over HTTP and writes it to `files` in three forms; built here with Go."""

@@ -14,17 +14,13 @@ import httpx
 
 from harness import backends
 
-VERSION = "3.6.1"
 _MEDIA = {"html": "text/html", "js": "text/javascript", "css": "text/css", "png": "image/png", "ico": "image/x-icon"}
 
 
 def files() -> dict[str, bytes]:
     """The files of Lens by their path below `/zipkin/`. Raises backends.Absent."""
-    jar = backends.fetch_jar(
-        "zipkin", f"io.zipkin:zipkin-server:{VERSION}:jar:exec", f"zipkin-server-{VERSION}-exec.jar"
-    )
-    with zipfile.ZipFile(jar) as server:
-        inside = server.read(f"BOOT-INF/lib/zipkin-lens-{VERSION}.jar")
+    with zipfile.ZipFile(backends.zipkin_jar()) as server:
+        inside = server.read(f"BOOT-INF/lib/zipkin-lens-{backends.ZIPKIN_VERSION}.jar")
     with zipfile.ZipFile(io.BytesIO(inside)) as lens:
         names = [name for name in lens.namelist() if name.startswith("zipkin-lens/") and not name.endswith("/")]
         return {name.removeprefix("zipkin-lens/"): lens.read(name) for name in names}
