@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from clew_server.model.search import Search
 from clew_server.query.service import QueryService
 from clew_server.store.asking import Stopped
 from clew_server.store.cancelling import CURRENT, Cancellation
@@ -78,10 +79,10 @@ def test_a_task_that_is_cancelled_ends_its_question_in_the_engine(opened: Any) -
         reader = opened.store.reader
         service = QueryService(reader, cast("Any", Searching()), reader)
         try:
-            task = asyncio.ensure_future(service.search(cast("Any", None)))
-            await asyncio.to_thread(began.wait)
-            while not await asyncio.to_thread(functools.partial(running, opened)):
-                pass
+            task = asyncio.ensure_future(service.search(Search()))
+            while not (began.is_set() and await asyncio.to_thread(functools.partial(running, opened))):
+                assert not task.done()
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
