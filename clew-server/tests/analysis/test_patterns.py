@@ -233,6 +233,31 @@ def test_time_between_a_call_and_its_server_is_told_as_such() -> None:
     )
 
 
+def test_a_sender_does_not_wait_for_its_message_to_be_handled() -> None:
+    handled = Drawn("handle", 60, 100, service="worker", kind=CONSUMER)
+    send = Drawn("send", 0, 50, [Drawn("LPUSH", 40, 50, kind=CLIENT), handled], kind=PRODUCER)
+    [finding] = found(Drawn("r", 0, 52, [send]), kind="gap")
+    assert finding.text == (
+        "40 ms in shop · send without a child span, before LPUSH: connecting, or handing the message over"
+    )
+
+
+def test_a_gap_in_which_consumers_below_ran_may_have_been_waiting_for_them() -> None:
+    resize = Drawn("resize", 50, 90, service="worker", kind=CONSUMER)
+    more = Drawn("send", 40, 45, [resize], service="worker", kind=PRODUCER)
+    fetch = Drawn("fetch", 15, 48, [more], service="worker", kind=CONSUMER)
+    [finding] = found(Drawn("r", 0, 100, [Drawn("send", 0, 10, [fetch], kind=PRODUCER)]), kind="gap")
+    assert finding.text == (
+        "90 ms in shop · r without a child span, after send: "
+        "meanwhile worker · resize (40 ms) and worker · fetch (33 ms) ran, for which it may have waited"
+    )
+    assert finding.certainty == "likely"
+    assert [evidence(Drawn("r", 0, 100)).root, *finding.rows[2:]] == [0, 4, 2]
+    fetch.end, more.below = 20, []
+    [finding] = found(Drawn("r", 0, 100, [Drawn("send", 0, 10, [fetch], kind=PRODUCER)]), kind="gap")
+    assert finding.text.endswith("after send: work there is not instrumented"), "they ran for less than half of it"
+
+
 # --- late start
 
 

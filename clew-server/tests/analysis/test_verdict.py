@@ -198,7 +198,8 @@ def test_a_trace_whose_spans_came_just_now_is_young() -> None:
 def test_work_after_the_roots_end_is_told_apart() -> None:
     top = Drawn("r", 0, 20, [Drawn("send", 0, 10, [Drawn("handle", 15, 320, kind=CONSUMER)])])
     assert judged(top).completeness.notes[0] == (
-        "1 span went on after r had ended, for up to 300 ms: nobody waited for that, and it is in no share."
+        "1 span went on after r had ended, for up to 300 ms: nobody waited for that, and it is in no share. "
+        "Most of it was shop · handle (300 ms)."
     )
 
 

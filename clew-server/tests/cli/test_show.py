@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from clew_server.cli.show import _reason, waterfall
-from clew_server.model.columns import FAILED, HANDLED, ORIGIN
+from clew_server.model.columns import CONSUMER, FAILED, HANDLED, MISPLACED, ORIGIN
 
 
 def skeleton() -> dict[str, Any]:
@@ -110,3 +110,24 @@ def test_the_reason_of_a_failure_is_read_from_a_log_record_too() -> None:
     assert _reason(span) == "OperationalError no such table"
     attributes.pop()
     assert _reason(span) == "failed"
+
+
+def misplaced(**columns: Any) -> str:
+    """What is said of the second span, which is outside the first one."""
+    ms = 1_000_000
+    made = skeleton() | {"start": [0, 50 * ms, 75], "dur": [100 * ms, 90 * ms, 25], "negative": []}
+    made |= {"flags": [0, MISPLACED, 0]} | columns
+    return "\n".join(waterfall(made, width=140, max_rows=2, colour=False)[3:])
+
+
+def test_a_span_outside_its_parent_says_by_how_much() -> None:
+    ms = 1_000_000
+    assert "(ends 40 ms after its parent)" in misplaced()
+    assert "(begins 5 ms before its parent)" in misplaced(start=[0, -5 * ms, 75])
+    assert "(begins 20 ms after its parent ended)" in misplaced(start=[0, 120 * ms, 75])
+    assert "(ends 3 ms before it begins)" in misplaced(negative=[[1, -3 * ms]], dur=[100 * ms, 0, 25])
+
+
+def test_a_message_that_is_handled_in_its_turn_is_not_outside() -> None:
+    assert "(" not in misplaced(kind=[4, CONSUMER, 3])
+    assert "(begins 5 ms before its parent)" in misplaced(kind=[4, CONSUMER, 3], start=[0, -5_000_000, 75])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Final
 
@@ -101,7 +101,7 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
         longest_ns = max(tree.end_ns[row] for row in late_rows) - tree.end_ns[tree.root]
         yield (
             f"{counted(len(late_rows), 'span')} went on after {name_text(trace.name_of(tree.root))} had ended, for up to "
-            f"{duration_text(longest_ns)}: nobody waited for that, and it is in no share."
+            f"{duration_text(longest_ns)}: nobody waited for that, and it is in no share. Most of it was {_most_of(tree, late)}."
         )
     for shift in tree.shifts:
         way = "forward" if shift.shift_ns > 0 else "back"
@@ -113,6 +113,17 @@ def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Itera
     if same:
         yield f"{counted(same, 'span')} share an id with another one."
     yield from _about_usual(tree, usual)
+
+
+def _most_of(tree: Tree, time_ns: Sequence[int]) -> str:
+    """The operations that have most of these times, with how much."""
+    trace = tree.trace
+    spent: dict[tuple[str, str], int] = {}
+    for row in compress(range(len(time_ns)), time_ns):
+        operation = shortened(trace.service_of(row)), name_text(trace.name_of(row))
+        spent[operation] = spent.get(operation, 0) + time_ns[row]
+    most = sorted(spent.items(), key=lambda pair: (-pair[1], pair[0]))
+    return listed([f"{' · '.join(filter(None, operation))} ({duration_text(ns)})" for operation, ns in most])
 
 
 def _about_usual(tree: Tree, usual: Usual) -> Iterator[str]:

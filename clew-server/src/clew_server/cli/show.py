@@ -5,18 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from clew.cli import Command
 from clew.terminal import columns, has_colours, json_line
 from clew_server.cli._client import FOUND, Client, add_server_arguments, quoted_id, run_reading
 from clew_server.cli._text import clean, time_text
-from clew_server.model.columns import ADJUSTED, FAILED, FLAGS, HANDLED, MISPLACED, ORIGIN, SAME_ID, depths
+from clew_server.model.columns import (
+    ADJUSTED,
+    CLOCK_NOISE_NS,
+    CONSUMER,
+    FAILED,
+    FLAGS,
+    HANDLED,
+    MISPLACED,
+    ORIGIN,
+    SAME_ID,
+    depths,
+)
 from clew_server.model.words import count_text, counted, duration_text
 
 _EQUAL = 5
 _USUAL_WIDTH, _MIN_WIDTH, _NARROW = 100, 30, 60
-_MARKS = tuple((flag.bit, flag.meaning) for flag in FLAGS if flag.bit in (MISPLACED, SAME_ID, ADJUSTED))
+_MARKS = tuple((flag.bit, flag.meaning) for flag in FLAGS if flag.bit in (SAME_ID, ADJUSTED))
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +93,7 @@ def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bo
         if row in missing:
             lines.append("  " * depth[row] + f"┈ parent {missing[row]} not received")
         label = _label(skeleton, row, depth[row])
-        notes = "".join(f"  ({text})" for bit, text in _MARKS if flags[row] & bit)
+        notes = "".join(f"  ({text})" for text in _notes(skeleton, row))
         members = groups.get(row)
         if members is None:
             took_ns, bar = dur[row], _bar(start[row] - first, dur[row], whole_ns, bar_width)
@@ -107,6 +119,36 @@ def waterfall(skeleton: dict[str, Any], *, width: int, max_rows: int, colour: bo
     if groups:
         lines += textwrap.wrap(f"{counted(len(hidden), 'row')} of equal spans left out: --ungrouped prints them", width)
     return lines
+
+
+def _notes(skeleton: dict[str, Any], row: int) -> Iterator[str]:
+    """What is odd about the times or the id of a span."""
+    flag = skeleton["flags"][row]
+    if flag & MISPLACED:
+        yield from _misplaced(skeleton, row)
+    yield from (text for bit, text in _MARKS if flag & bit)
+
+
+def _misplaced(skeleton: dict[str, Any], row: int) -> Iterator[str]:
+    """By how much it ends before it begins, or lies outside its parent; a message that is handled in its turn does not."""
+    length_ns = dict(skeleton["negative"]).get(row)
+    if length_ns is not None:
+        yield f"ends {duration_text(-length_ns)} before it begins"
+    above = skeleton["parent"][row]
+    if above < 0:
+        return
+    start_ns, above_ns = skeleton["start"][row], skeleton["start"][above]
+    end_ns, above_end_ns = start_ns + skeleton["dur"][row], above_ns + skeleton["dur"][above]
+    noise_ns = max(skeleton["dur"][above] // 100, CLOCK_NOISE_NS)
+    if skeleton["kind"][row] == CONSUMER and start_ns >= above_ns:
+        return
+    if start_ns - above_end_ns > noise_ns:
+        yield f"begins {duration_text(start_ns - above_end_ns)} after its parent ended"
+        return
+    if above_ns - start_ns > noise_ns:
+        yield f"begins {duration_text(above_ns - start_ns)} before its parent"
+    if end_ns - above_end_ns > noise_ns:
+        yield f"ends {duration_text(end_ns - above_end_ns)} after its parent"
 
 
 def equal_siblings(skeleton: dict[str, Any]) -> tuple[dict[int, list[int]], set[int]]:

@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 
 FAILED, ORIGIN, EVENTS, LINKS, MISPLACED, SAME_ID, ADJUSTED, HANDLED = 1, 2, 4, 8, 16, 32, 64, 128
 
+CLOCK_NOISE_NS: Final = 1_000_000
+"""A span so far outside its parent, or 1 % of the parent's length, is not MISPLACED."""
+
 ROOT, MISSING = -1, -2
 """In `parent`: the span has none, or names one that is not there."""
 

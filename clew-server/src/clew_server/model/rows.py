@@ -19,6 +19,7 @@ from clew_server.model.attributes import text_of
 from clew_server.model.columns import (
     ADJUSTED,
     CLIENT,
+    CLOCK_NOISE_NS,
     CONSUMER,
     MISPLACED,
     MISSING,
@@ -41,7 +42,6 @@ FIRST_START_NS: Final = 946_684_800_000_000_000
 LAST_START_NS: Final = 4_102_444_799_999_999_999
 LONGEST_NS: Final = 2**62 - 1
 SECOND_NS: Final = 1_000_000_000
-CLOCK_NOISE_NS: Final = 1_000_000
 NO_ID: Final = bytes(8)
 MARKS: Final = (SHARED_ID, RPC_ID)
 """Bytes that a span has whose parent depends on more than its parent id."""

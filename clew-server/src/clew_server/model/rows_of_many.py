@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clew_server.model.columns import ADJUSTED, MISPLACED, MISSING, ROOT, SAME_ID, SERVER, depths
+from clew_server.model.columns import ADJUSTED, CLOCK_NOISE_NS, MISPLACED, MISSING, ROOT, SAME_ID, SERVER, depths
 from clew_server.model.head_arrays import Bits, HeadArrays, Ints, head_arrays
 from clew_server.model.rows import (
-    CLOCK_NOISE_NS,
     FIRST_START_NS,
     LAST_START_NS,
     LONGEST_NS,

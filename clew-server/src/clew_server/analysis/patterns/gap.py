@@ -9,8 +9,9 @@ from typing import Final
 from clew_server.analysis.answers import Certainty, Finding
 from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.patterns.retries import runs
-from clew_server.model.trace import CLIENT, FAILED, PRODUCER
-from clew_server.model.words import duration_text
+from clew_server.analysis.tree import is_asynchronous
+from clew_server.model.trace import CLIENT, CONSUMER, FAILED, PRODUCER
+from clew_server.model.words import duration_text, listed
 
 _MIN_SHARE: Final = 0.10
 _MIN_NS: Final = 5_000_000
@@ -19,7 +20,7 @@ _MIN_NS: Final = 5_000_000
 def gap(evidence: Evidence) -> Iterator[Finding]:
     """A stretch of the critical path, a tenth of the root and 5 ms long, in a span that has children and none at that time.
 
-    A span without any child is no gap: it is itself what was instrumented. Nor is the time between attempts (`retries`).
+    A span without any child, but consumers of what it sent, is no gap: it is itself what was instrumented. Nor is the time between attempts (`retries`).
     """
     pauses: dict[int, set[tuple[int, int]]] = {}
     for parent, run in runs(evidence):
@@ -27,7 +28,7 @@ def gap(evidence: Evidence) -> Iterator[Finding]:
         pauses.setdefault(parent, set()).update(between)
     least_ns = max(_MIN_NS, evidence.root_ns * _MIN_SHARE)
     for row, sections in evidence.sections.items():
-        if evidence.trace.end_row[row] == row + 1:
+        if all(is_asynchronous(evidence.trace, child) for child in evidence.trace.children(row)):
             continue
         for section in sections:
             if section.end_ns - section.start_ns < least_ns:
@@ -76,13 +77,18 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
             after = child
     gap_ns = end_ns - start_ns
     callee = _callee(evidence, row)
+    rows = [row, *(child for child in (before, after) if child is not None)]
     if callee is None:
-        where = _where(evidence, before, after)
-        why = (
-            "waiting after the failure, or work that is not instrumented"
-            if _failed(evidence, before, after)
-            else "work there is not instrumented"
-        )
+        where, why = _where(evidence, before, after), "work there is not instrumented"
+        meanwhile = _meanwhile(evidence, row, start_ns, end_ns)
+        if meanwhile:
+            labels = listed([f"{label} ({duration_text(ns)})" for label, ns in meanwhile.items()])
+            why = f"meanwhile {labels} ran, for which it may have waited"
+            rows += _consumers(evidence, row, start_ns, end_ns)
+        elif trace.kind[row] == PRODUCER:
+            why = "connecting, or handing the message over"
+        elif _failed(evidence, before, after):
+            why = "waiting after the failure, or work that is not instrumented"
         text = f"{duration_text(gap_ns)} in {evidence.label(row)} without a child span, {where}: {why}"
     else:
         why = (
@@ -92,8 +98,33 @@ def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty
         )
         text = f"{duration_text(gap_ns)} of {evidence.label(row)} were spent outside {callee}, {why}"
     numbers = {"gap_ns": gap_ns, "start_ns": start_ns, "end_ns": end_ns}
-    rows = [row, *(child for child in (before, after) if child is not None)]
     return Finding("gap", text, evidence.share(gap_ns), certainty, rows, numbers)
+
+
+def _consumers(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> list[int]:
+    """Consumers below the span that ran between the two instants, those that ran longest first."""
+    trace, starts, ends = evidence.trace, evidence.start_ns, evidence.end_ns
+    found = [
+        one
+        for one in range(row + 1, trace.end_row[row])
+        if trace.kind[one] == CONSUMER and min(ends[one], end_ns) > max(starts[one], start_ns)
+    ]
+    return sorted(found, key=lambda one: max(starts[one], start_ns) - min(ends[one], end_ns))
+
+
+def _meanwhile(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> dict[str, int]:
+    """What consumers below the span did meanwhile and for how long, where that is half of the time or more; else nothing."""
+    consumers = _consumers(evidence, row, start_ns, end_ns)
+    covered_ns, at_ns = 0, start_ns
+    spent: dict[str, int] = {}
+    for one in sorted(consumers, key=evidence.start_ns.__getitem__):
+        first_ns, last_ns = max(evidence.start_ns[one], start_ns), min(evidence.end_ns[one], end_ns)
+        covered_ns += max(0, last_ns - max(first_ns, at_ns))
+        at_ns = max(at_ns, last_ns)
+        spent[evidence.label(one)] = spent.get(evidence.label(one), 0) + last_ns - first_ns
+    if covered_ns * 2 < end_ns - start_ns:
+        return {}
+    return dict(sorted(spent.items(), key=lambda pair: -pair[1]))
 
 
 def _failed(evidence: Evidence, before: int | None, after: int | None) -> bool:
@@ -116,9 +147,13 @@ def _where(evidence: Evidence, before: int | None, after: int | None) -> str:
 
 
 def _callee(evidence: Evidence, row: int) -> str | None:
-    """The service that a CLIENT or PRODUCER span called; None for other spans."""
+    """The service that a CLIENT span called; None for other spans, and for a message: its sender does not wait for its turn."""
     trace = evidence.trace
     if trace.kind[row] not in (CLIENT, PRODUCER):
         return None
-    others = (trace.service_of(child) for child in trace.children(row) if trace.service[child] != trace.service[row])
+    others = (
+        trace.service_of(child)
+        for child in trace.children(row)
+        if trace.service[child] != trace.service[row] and trace.kind[child] != CONSUMER
+    )
     return next(others, None)
