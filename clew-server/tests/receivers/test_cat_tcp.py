@@ -16,7 +16,7 @@ from clew_server.receivers.cat import specs
 from clew_server.receivers.cat.frames import frame
 from clew_server.receivers.cat.router import Router
 from clew_server.receivers.contract import ReceiverState
-from clew_server.receivers.listeners import open_listener
+from clew_server.receivers.listeners import Beside, open_listener
 from clew_server.testing import ReceiverStand, cat
 from clew_server.testing.cat import Header
 
@@ -76,7 +76,7 @@ def asked(request: str, *, address: str = "127.0.0.1:2280", host: str = "127.0.0
         listener = open_listener(specs.ROUTER, state, Listening("cat-router", host, 0))
         listener.bind()
         try:
-            await listener.start(None, other=Router(lambda: address))  # type: ignore[arg-type]  # it takes no spans
+            await listener.start(None, Beside(other=Router(lambda: address)))  # type: ignore[arg-type]  # it takes no spans
             port = int(state.address.rpartition(":")[2])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request.encode())

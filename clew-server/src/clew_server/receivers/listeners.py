@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from clew_server.collector.intake import Intake
 from clew_server.collector.positions import Positions
@@ -34,6 +34,22 @@ Methods = Mapping[str, Callable[[bytes], bytes]]
 NO_METHODS: Methods = MappingProxyType({})
 
 
+class Beside(NamedTuple):
+    """What a listener has to do with beside spans."""
+
+    token: str | None = None
+    """What senders must say."""
+    other: AsgiApp | None = None
+    """Over HTTP: the app for what carries no span."""
+    methods: Methods = NO_METHODS
+    """Over gRPC: what answers the methods that carry none."""
+    remembered: Remembered | None = None
+    """Where what agents say of themselves is kept; None only for receivers to which they say nothing."""
+
+
+NOTHING_BESIDE = Beside()
+
+
 class Listener(Protocol):
     """One receiver's port: `bind`, `start`, `stop`, `close`, in this order; `close` alone is enough before `start`."""
 
@@ -41,20 +57,8 @@ class Listener(Protocol):
         """Take the port. Raises PortTaken, CannotListen."""
         ...
 
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
-        """Receive. What carries no span: over HTTP it goes to the app `other`, over gRPC `methods` answer it.
-        `remembered`: where what agents say of themselves is kept; None only for receivers to which they say nothing.
-
-        Raises PortTaken, CannotListen.
-        """
+    async def start(self, intake: Intake, beside: Beside = NOTHING_BESIDE) -> None:
+        """Receive. Raises PortTaken, CannotListen."""
         ...
 
     async def stop(self) -> None:
@@ -112,13 +116,8 @@ class Listeners:
         themselves."""
         for name, (wanted, listener) in list(self._bound.items()):
             try:
-                await listener.start(
-                    intake,
-                    token=token,
-                    other=others.get(name),
-                    methods=methods.get(name, NO_METHODS),
-                    remembered=remembered,
-                )
+                beside = Beside(token, others.get(name), methods.get(name, NO_METHODS), remembered)
+                await listener.start(intake, beside)
             except (PortTaken, CannotListen) as error:
                 self._failed(wanted, error)
             else:
@@ -162,27 +161,19 @@ class _Http:
         self._listener = listen(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
         self._state.address = f"http://{with_port(self._wanted.host, self._listener.getsockname()[1])}"
 
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
+    async def start(self, intake: Intake, beside: Beside = NOTHING_BESIDE) -> None:
         assert self._listener is not None
-        self._receiver = HttpReceiver(self._spec, intake, self._state, other=other, remembered=remembered)
+        self._receiver = HttpReceiver(self._spec, intake, self._state, other=beside.other, remembered=beside.remembered)
         app = Guard(
             self._receiver,
-            token=token,
+            token=beside.token,
             loopback=is_loopback(self._wanted.host),
             refusal_body=_refusal_body(self._spec),
             token_of=_token_of(self._spec),
         )
         limits = self._spec.limits
         if self._spec.grpc is not None:
-            self._grpc = _GrpcBehind(self._spec.grpc, intake, self._state, token=token, remembered=remembered)
+            self._grpc = _GrpcBehind(self._spec.grpc, intake, self._state, beside)
         self._stop = await serve(
             app,
             self._listener,
@@ -208,15 +199,7 @@ class _GrpcBehind:
     """A gRPC server on a port of loopback that nobody is told, for what comes over HTTP/2 to an HTTP receiver's port. It starts
     with the first such connection: most ports never have one."""
 
-    def __init__(
-        self,
-        spec: ReceiverSpec,
-        intake: Intake,
-        state: ReceiverState,
-        *,
-        token: str | None,
-        remembered: Remembered | None,
-    ) -> None:
+    def __init__(self, spec: ReceiverSpec, intake: Intake, state: ReceiverState, beside: Beside) -> None:
         self.relays = Relays(self._address, most=spec.limits.connections // _PART_FOR_HTTP2)
         self._receiver = GrpcReceiver(
             spec,
@@ -224,8 +207,8 @@ class _GrpcBehind:
             state,
             host=_LOOPBACK,
             port=0,
-            token=token,
-            remembered=remembered,
+            token=beside.token,
+            remembered=beside.remembered,
             client=self.relays.client,
         )
         self._port = 0
@@ -268,15 +251,7 @@ class _Grpc:
     def bind(self) -> None:
         pass  # grpc takes and serves a port in one step
 
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
+    async def start(self, intake: Intake, beside: Beside = NOTHING_BESIDE) -> None:
         wanted = self._wanted
         self._receiver = GrpcReceiver(
             self._spec,
@@ -284,9 +259,9 @@ class _Grpc:
             self._state,
             host=wanted.host,
             port=wanted.port,
-            token=token,
-            other=methods,
-            remembered=remembered,
+            token=beside.token,
+            other=beside.methods,
+            remembered=beside.remembered,
         )
         try:
             await self._receiver.start()
@@ -314,15 +289,7 @@ class _Socket:
         self._socket = take(self._wanted.host, self._wanted.port, self._move, named_by=self._wanted.named_by)
         self._state.address = with_port(self._wanted.host, self._socket.getsockname()[1])
 
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
+    async def start(self, intake: Intake, beside: Beside = NOTHING_BESIDE) -> None:
         assert self._socket is not None
         kind = UdpReceiver if self._spec.transport == "udp" else TcpReceiver
         self._receiver = kind(self._spec, intake, self._state, self._socket)
@@ -351,15 +318,8 @@ class _Files:
                 raise CannotListen(f"--receive {self._spec.name}@{folder}: is not a folder")
         self._state.address = ", ".join(self._wanted.folders)
 
-    async def start(
-        self,
-        intake: Intake,
-        *,
-        token: str | None = None,
-        other: AsgiApp | None = None,
-        methods: Methods = NO_METHODS,
-        remembered: Remembered | None = None,
-    ) -> None:
+    async def start(self, intake: Intake, beside: Beside = NOTHING_BESIDE) -> None:
+        remembered = beside.remembered
         assert remembered is not None
         self._positions = Positions(remembered.folder)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from clew_server.errors import BadInput, TooLarge, Unsupported
-from clew_server.receivers.canonical import canonical
+from clew_server.receivers.canonical import canonical, joined
 from clew_server.receivers.contract import JSON, MAX_REQUEST_BYTES, MAX_REQUEST_SPANS, PROTOBUF, OtlpBatch
 from clew_server.receivers.density import is_sparse
 from clew_server.receivers.memory import memory_errors
@@ -91,19 +91,7 @@ def _in_pieces(body: bytes, rejected: Counter[str], signal: Signal) -> OtlpBatch
             raise TooLarge(f"more than {MAX_REQUEST_BYTES} bytes{written}")
     if broken is not None and not items:
         raise _not_otlp(broken) from broken
-    dropped: Counter[str] = Counter()
-    for batch in batches:
-        dropped.update(batch.dropped)
-    return OtlpBatch(
-        body,
-        b"".join(batch.request for batch in batches),
-        sum(batch.spans for batch in batches),
-        b"".join(batch.heads or b"" for batch in batches),
-        dict(rejected),
-        sum(batch.fragments for batch in batches),
-        dict(dropped),
-        signal.name,
-    )
+    return joined(batches)._replace(received=body, rejected=dict(rejected), signal=signal.name)
 
 
 def _not_otlp(error: DecodeError) -> BadInput:

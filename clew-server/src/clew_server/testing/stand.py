@@ -17,7 +17,7 @@ from clew_server.collector.remembered import Remembered
 from clew_server.collector.wal import Wal
 from clew_server.config import Listening
 from clew_server.receivers.contract import ReceiverSpec, ReceiverState
-from clew_server.receivers.listeners import Listener, open_listener
+from clew_server.receivers.listeners import Beside, Listener, open_listener
 
 T = TypeVar("T")
 _WITHIN_S = 30.0
@@ -114,7 +114,7 @@ class ReceiverStand:
         self.remembered = Remembered(self._folder.with_name(self._folder.name + "-agents"))
         self.remembered.open()
         self._listener.bind()
-        self.run(self._listener.start(self.intake, token=self._token, remembered=self.remembered))
+        self.run(self._listener.start(self.intake, Beside(token=self._token, remembered=self.remembered)))
 
     def _close(self) -> None:
         try:

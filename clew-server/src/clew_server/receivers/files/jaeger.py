@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from clew_server.errors import BadInput
@@ -17,6 +17,7 @@ from clew_server.receivers.files.contract import Notes, Part
 from clew_server.receivers.files.held import Held, parts_of
 from clew_server.receivers.files.json_stream import JsonStream
 from clew_server.receivers.foreign.conventions import Value
+from clew_server.receivers.foreign.json_values import array, text_of, wrong
 from clew_server.receivers.jaeger.spans import (
     CHILD_OF,
     FOLLOWS_FROM,
@@ -84,7 +85,7 @@ class _Spans:
         """Take a span; one with a value that cannot be meant is counted."""
         try:
             if not isinstance(source, dict):
-                raise _wrong("a span", "an object", source)
+                raise wrong("a span", "an object", source)
             key = self._process_of(source)
             span = _span(source)
         except BadInput:
@@ -135,21 +136,21 @@ def _span(source: _Json) -> JaegerSpan:
     tags = _tags(get("tags"))
     warnings = get("warnings")
     if isinstance(warnings, list) and warnings:
-        tags["jaeger.warnings"] = tuple(_text(one) for one in warnings)
+        tags["jaeger.warnings"] = tuple(text_of(one) for one in warnings)
     name = get("operationName")
     if name is not None and not isinstance(name, str):
-        raise _wrong("operationName", "a text", name)
+        raise wrong("operationName", "a text", name)
     return JaegerSpan(
         _id(get("traceID"), 16),
         _id(get("spanID"), 8),
         _id(get("parentSpanID"), 8),
         name or "",
-        [_reference(one) for one in _list(get("references"), "references")],
+        [_reference(one) for one in array(get("references"), "references")],
         _integer(get("flags"), "flags"),
         1000 * _integer(get("startTime"), "startTime"),
         1000 * _integer(get("duration"), "duration"),
         tags,
-        [_log(one) for one in _list(get("logs"), "logs")],
+        [_log(one) for one in array(get("logs"), "logs")],
     )
 
 
@@ -157,14 +158,14 @@ def _resource(process: Any) -> bytes:
     if process is None:
         return resource_of("", {})
     if not isinstance(process, dict):
-        raise _wrong("a process", "an object", process)
+        raise wrong("a process", "an object", process)
     name = process.get("serviceName")
     return resource_of(name if isinstance(name, str) else "", _tags(process.get("tags")))
 
 
 def _reference(one: Any) -> Reference:
     if not isinstance(one, dict):
-        raise _wrong("a reference", "an object", one)
+        raise wrong("a reference", "an object", one)
     said = one.get("refType")
     type_ = _REF_TYPES.get(said, _UNKNOWN_REF_TYPE) if isinstance(said, str) else CHILD_OF
     return Reference(type_, _id(one.get("traceID"), 16), _id(one.get("spanID"), 8))
@@ -172,15 +173,15 @@ def _reference(one: Any) -> Reference:
 
 def _log(one: Any) -> bytes:
     if not isinstance(one, dict):
-        raise _wrong("a log", "an object", one)
+        raise wrong("a log", "an object", one)
     return event_of(1000 * _integer(one.get("timestamp"), "timestamp"), _tags(one.get("fields")))
 
 
 def _tags(pairs: Any) -> dict[str, Value]:
     tags: dict[str, Value] = {}
-    for pair in _list(pairs, "tags"):
+    for pair in array(pairs, "tags"):
         if not isinstance(pair, dict) or not isinstance(key := pair.get("key"), str):
-            raise _wrong("a tag", 'an object with a "key"', pair)
+            raise wrong("a tag", 'an object with a "key"', pair)
         put(tags, key, _value(pair.get("type"), pair.get("value")))
     return tags
 
@@ -210,7 +211,7 @@ def _value(type_: Any, value: Any) -> Value:
         if str(type_).lower() in ("float64", "double"):
             return float(value) if abs(value) < 1 << 1000 else str(value)
         return value if -(1 << 63) <= value < 1 << 63 else str(value)
-    return "" if value is None else _text(value)
+    return "" if value is None else text_of(value)
 
 
 def _id(value: Any, size: int) -> bytes:
@@ -232,31 +233,9 @@ def _integer(value: Any, key: str) -> int:
         return int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 64:
         return int(value)
-    raise _wrong(key, "an integer", value)
+    raise wrong(key, "an integer", value)
 
 
 def _is_integer(text: str) -> bool:
     digits = text.removeprefix("-")
     return 0 < len(digits) <= 18 and digits.isascii() and digits.isdecimal()
-
-
-def _list(value: Any, key: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _wrong(key, "a list", value)
-    return value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value)
-    except (RecursionError, ValueError) as error:
-        raise BadInput("a value is nested too deeply, or a number of thousands of digits", code="malformed") from error
-
-
-def _wrong(key: str, wanted: str, value: object) -> BadInput:
-    shown = "a list" if isinstance(value, list) else "an object" if isinstance(value, Mapping) else repr(value)[:80]
-    return BadInput(f"{key} must be {wanted}, not {shown}", code="malformed")

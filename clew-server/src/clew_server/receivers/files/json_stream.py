@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from clew_server.errors import BadInput, TooLarge
+from clew_server.receivers.json_place import JsonPlace, value_at
 
 MAX_VALUE_CHARACTERS: Final = 64 << 20
 _STEP_CHARACTERS: Final = 256 << 10
@@ -17,23 +18,10 @@ _LONGEST_TOKEN: Final = 16
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _FIRST_KEY: Final = re.compile(r'\{[ \t\n\r]*"([^"\\]{0,100})"')
 _FIRST_KEY_WITHIN: Final = 4096
-_MOST_DIGITS: Final = 100
-_parse: Final = json.JSONDecoder().raw_decode
 
 
-def _number(text: str) -> float:
-    """Numbers of thousands of digits are no fields of a span; what they stand for is then not finite, and refused where it is used."""
-    return int(text) if len(text) <= _MOST_DIGITS else float(text)
-
-
-_parse_long_numbers: Final = json.JSONDecoder(parse_int=_number).raw_decode
-
-
-class JsonStream:
-    """A place in a text. Each method reads one value from there on and leaves the place behind it. They raise BadInput.
-
-    Texts may follow each other (JSON lines). `line` counts from 1.
-    """
+class JsonStream(JsonPlace):
+    """A place in a text that comes in blocks. Texts may follow each other (JSON lines). `line` counts from 1."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
@@ -49,7 +37,6 @@ class JsonStream:
         return self._lines_before + self._text.count("\n", 0, self._at)
 
     def starts(self) -> str:
-        """The first character of the value that comes; empty at the end."""
         while True:
             self._at = _BLANK.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches always
             if self._at < len(self._text) or not self._fill(_STEP_CHARACTERS):
@@ -78,33 +65,11 @@ class JsonStream:
         value, start, end = self._next()
         return value, self._text[start:end]
 
-    def members(self) -> Iterator[str]:
-        """The keys of an object. After each, its value must be read."""
-        self._take("{")
-        if self._took("}"):
-            return
-        while True:
-            if self.starts() != '"':
-                raise self._wrong("a key in quotes")
-            key = self.value()
-            self._take(":")
-            yield key
-            if self._took("}"):
-                return
-            self._take(",")
-
     def elements(self) -> Iterator[None]:
         """The elements of an array; none for null. Each must be read."""
         if self.starts() == "n" and self.value() is None:
             return
-        self._take("[")
-        if self._took("]"):
-            return
-        while True:
-            yield
-            if self._took("]"):
-                return
-            self._take(",")
+        yield from super().elements()
 
     def skip_line(self) -> None:
         """Go on behind the next end of a line."""
@@ -122,14 +87,8 @@ class JsonStream:
         self.starts()
         wanted = _STEP_CHARACTERS
         while True:
-            parse = _parse
             try:
-                try:
-                    value, end = parse(self._text, self._at)
-                except json.JSONDecodeError:
-                    raise
-                except ValueError:  # a number of thousands of digits
-                    value, end = _parse_long_numbers(self._text, self._at)
+                value, end = value_at(self._text, self._at)
             except RecursionError as error:
                 raise BadInput(f"line {self.line}: the JSON is nested too deeply", code="malformed") from error
             except json.JSONDecodeError as error:
@@ -177,10 +136,5 @@ class JsonStream:
         self._at += 1
         return True
 
-    def _take(self, mark: str) -> None:
-        if not self._took(mark):
-            raise self._wrong(repr(mark))
-
-    def _wrong(self, wanted: str) -> BadInput:
-        found = repr(self.starts()) if self.starts() else "the end"
-        return BadInput(f"line {self.line}: {wanted} should stand here, not {found}", code="malformed")
+    def _refused(self, should: str, found: str) -> BadInput:
+        return BadInput(f"line {self.line}: {should} here, not {found}", code="malformed")

@@ -8,6 +8,7 @@
 - `marks.Marks.of(tags)`: status, scope, trace state and links that tags stand for, and the tags that are left
 - `marks.is_failed_answer(status, kind)`: what an HTTP status means where no tag says it
 - `writing.attributes`, `event`, `span_front`, `span_back`, `span`, `ns_from_us`, `address_text`: values to OTLP bytes
+- `json_values.wrong`, `text_of`, `array`: what a value in JSON must be
 - `writing.resource(items)`: the bytes of a resource
 - `writing.Groups`: spans by resource and scope, and the request of them all
 - `writing.batch(groups, received=…, rejected=…)`: what a decoder returns, of what `Groups` holds

@@ -6,19 +6,17 @@ from typing import Any
 
 from clew_server.errors import BadInput
 from clew_server.receivers.contract import OtlpBatch
+from clew_server.receivers.foreign.json_values import array, text_of, wrong
 from clew_server.receivers.zipkin.spans import NOWHERE, Spans
 from clew_server.receivers.zipkin.v1 import BinaryAnnotation, V1Annotation, V1Span, add_v1
 from clew_server.receivers.zipkin.v2_json import (
-    array,
     elements,
     endpoint,
     integer,
     parent_id_of,
     span_id_of,
     tag,
-    text_of,
     trace_id_of,
-    wrong,
 )
 
 

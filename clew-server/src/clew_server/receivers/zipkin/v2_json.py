@@ -10,6 +10,7 @@ from typing import Any, Final
 from clew_server.errors import BadInput, TooLarge
 from clew_server.receivers.contract import OtlpBatch
 from clew_server.receivers.foreign.conventions import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Value
+from clew_server.receivers.foreign.json_values import array, text_of, wrong
 from clew_server.receivers.zipkin.spans import NOWHERE, Annotation, Endpoint, Spans
 
 KINDS: Final = {"CLIENT": CLIENT, "SERVER": SERVER, "PRODUCER": PRODUCER, "CONSUMER": CONSUMER}
@@ -157,11 +158,6 @@ def _add(spans: Spans, span: Any) -> None:
     )
 
 
-def wrong(key: str, wanted: str, value: object) -> BadInput:
-    shown = "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else repr(value)[:80]
-    return BadInput(f"{key} must be {wanted}, not {shown}", code="malformed")
-
-
 def trace_id_of(text: Any) -> bytes:
     """16 bytes from 1 to 32 hex digits. Raises BadInput with the code `trace_id`."""
     try:
@@ -214,25 +210,6 @@ def _text(value: Any, key: str) -> str:
     if isinstance(value, str):
         return value
     raise wrong(key, "a text", value)
-
-
-def text_of(value: Any) -> str:
-    """Any JSON as text."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value)
-    except (RecursionError, ValueError) as error:
-        raise BadInput("a value is nested too deeply, or a number of thousands of digits", code="malformed") from error
-
-
-def array(value: Any, key: str) -> list[Any]:
-    """A list; empty where there is none. Raises BadInput."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise wrong(key, "a list", value)
-    return value
 
 
 def endpoint(value: Any, key: str) -> Endpoint:
