@@ -41,8 +41,11 @@ def make(spans: int, *, minutes: int) -> shop.Requests:
     return shop.make_requests(spans, first_start_unix_nano=now - minutes * 60 * NS_PER_S, last_start_unix_nano=now)
 
 
-def fill(server: Server, made: shop.Requests, *, senders: int) -> Filled:
-    """Send everything over OTLP/HTTP, keep-alive, each body until it is acknowledged; wait until it is searchable and quiet."""
+def fill(server: Server, made: shop.Requests, *, senders: int, settle: bool = True) -> Filled:
+    """Send everything over OTLP/HTTP, keep-alive, each body until it is acknowledged; wait until it is searchable and quiet.
+
+    Without `settle` there is no wait for quiet.
+    """
     host, _, port = server.otlp_http.removeprefix("http://").partition(":")
     refused = [0] * senders
     failures: list[BaseException] = []
@@ -81,7 +84,8 @@ def fill(server: Server, made: shop.Requests, *, senders: int) -> Filled:
         raise failures[0]
     server.flush(300)
     searchable_s = time.monotonic() - began
-    measure.wait_quiet(server.pid)
+    if settle:
+        measure.wait_quiet(server.pid)
     return Filled(
         spans=made.spans,
         wall_s=wall_s,
