@@ -209,7 +209,7 @@ class App:
         return watcher
 
     def _accepted(self, batch: Batch) -> None:
-        """A request has become durable: for those who look at what arrives."""
+        """A request has become durable: passed to live tails and the like."""
         self._tail.saw(batch.request, batch.spans)
         if self._watcher is not None:
             self._watcher.saw(batch)
@@ -319,7 +319,7 @@ class App:
             except Exception as error:
                 _log.exception("the store could not be looked through; it is tried again in %d s", _RETENTION_EVERY_S)
                 self.troubles.note("store_damage", f"{type(error).__name__}: {error}")
-            await self.current_troubles()  # noticed also while nobody asks, so that `since` is right
+            await self.current_troubles()  # noticed also while no client asks, so that `since` is right
             await asyncio.sleep(_RETENTION_EVERY_S)
 
     async def _mend_merges(self) -> None:

@@ -376,7 +376,7 @@ def _placed(
     token, stays on loopback.
     """
     if one.folders:
-        return one  # no address: nobody can reach it
+        return one  # no address: it cannot be reached from outside
     carries_token = table.BY_NAME[one.name].transport in ("http", "grpc")
     named_by = f"--receive {one.name}@{one.host}" if one.host else ""
     if one.host and not is_loopback(one.host) and not insecure:

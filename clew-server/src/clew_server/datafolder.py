@@ -80,10 +80,10 @@ class DataFolder:
             text = ""
         if not text:
             # Not begun, or killed before VERSION was written; versions before 0.1.0 could be killed with it empty.
-            strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _OURS)
-            if strangers:
+            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _OURS)
+            if foreign:
                 raise FolderUnusable(
-                    f"{self.path} is not empty and not a folder of clew (it holds {strangers[0]!r}); choose another with --data-dir"
+                    f"{self.path} is not empty and not a folder of clew (it holds {foreign[0]!r}); choose another with --data-dir"
                 )
             return True
         if not text.isdigit():

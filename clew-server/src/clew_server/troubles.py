@@ -40,7 +40,7 @@ class Trouble:
         return TroubleStatus(**{one.name: getattr(self, one.name) for one in fields(TroubleStatus)})
 
     def as_text(self) -> str:
-        """One line for everybody, also without a token: what it means, not the message, which may hold paths and values."""
+        """One line that may be shown without a token: what it means, not the message, which may hold paths and values."""
         return f"{self.what}: {KINDS[self.what]}"
 
 

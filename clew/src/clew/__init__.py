@@ -86,7 +86,7 @@ __all__ = [
     "wsgi",
 ]
 
-# Where each public name lives; a name without an attribute is the module itself.
+# The module that has each public name; a name without an attribute is the module itself.
 _HOMES: dict[str, tuple[str, str | None]] = {
     "Tracer": ("clew.tracing", "Tracer"),
     "TracerProvider": ("clew.recorder.provider", "TracerProvider"),

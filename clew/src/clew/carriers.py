@@ -85,7 +85,7 @@ class Native:
         self.read_parent: Callable[[bytes, Context], Context | None] | None = None
 
     def use(self, module: object) -> None:
-        """Read by the functions of this module, those that it has; by none of None."""
+        """Use the functions that this module has; none of them if it is None."""
         self.read_names = getattr(module, "read_names", None)
         self.read_parent = getattr(module, "read_parent", None)
 
@@ -104,7 +104,7 @@ class AsgiCarrier:
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         self._pairs = pairs if isinstance(pairs, list) else list(pairs)
-        # Without the other two, which are made with it.
+        # The other two slots are set together with it.
         self._index: dict[bytes, bytes] | None = None
 
     def plain_index(self) -> dict[bytes, bytes] | None:
@@ -117,7 +117,7 @@ class AsgiCarrier:
                 self._index = index
                 self._is_plain = True
                 return index
-            # As `index` does; a call less for every request.
+            # The code of `index`, inlined: one call less for every request.
             index = self._index = dict(self._pairs)
             self.names = b"\n".join(index)
             self._is_plain = len(index) == len(self._pairs) and self.names.islower()

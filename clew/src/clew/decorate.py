@@ -76,7 +76,7 @@ def trace(
 
     The span's name is the function's qualified name without its module, `Cart.checkout`, unless one is given;
     `code.function.name` has the module too. The span is current while the function's own code runs: of a
-    generator, sync or async, it lives from the first step to the end, and is not current in the consumer's code
+    generator, sync or async, the span lasts from the first step to the end, and is not current in the consumer's code
     between steps. An exception passes untouched, is recorded unless `record_exception` is False, and makes the
     status ERROR; a cancellation, and a generator closed early, is no error and is marked `clew.cancelled`.
 

@@ -209,7 +209,7 @@ def trace_id_from_eagleeye(text: str) -> bytes:
 def span_id_from_eagleeye(trace_id: str, rpc_id: str, side: str) -> bytes:
     """8 bytes for a span by its rpc id, which both sides of a call may have; `trace_id` as it was sent.
 
-    `side` is `c` for the one who calls (client, producer) and `s` for all others.
+    `side` is `c` for the calling side (client, producer) and `s` for the other.
     """
     return s8(f"{trace_id.removesuffix('T')}|{rpc_id}|{side}")
 

@@ -1,7 +1,7 @@
 """Attribute names in use: OpenTelemetry semantic conventions 1.44.0, and Kratos' of 1.4.0.
 
 HTTP, databases, errors, network and code are stable there and used as they are. RPC and messaging are not yet: RPC keeps
-the names of 1.38 that everybody reads (`rpc.system`, `rpc.grpc.status_code`) unless `OTEL_SEMCONV_STABILITY_OPT_IN` says
+the names of 1.38, which existing tools read (`rpc.system`, `rpc.grpc.status_code`) unless `OTEL_SEMCONV_STABILITY_OPT_IN` says
 `rpc` or `rpc/dup`; messaging has those of 1.44.0.
 """
 

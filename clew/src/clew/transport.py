@@ -72,7 +72,7 @@ class Call:
         reply_carrier: Carrier | None
         """The reply's own headers; None when there are none (yet)."""
         is_over: bool
-        """Set when the call has ended: what was started within it and lives longer is not part of it."""
+        """Set when the call has ended: a task that was started within it and runs on is not part of it."""
         values: Mapping[str, AttributeValue]
 
     def __init__(

@@ -30,7 +30,7 @@ def critical_path(tree: Tree, root: int | None = None) -> CriticalPath:
 
     Of a span's children, clipped to the span as it was clipped itself, the last that ended at or before the cursor is on the
     path, the cursor moves to its start, and so on; what no child has is the span's own. A child that overlaps the cursor by less than
-    1 % of the span, or by no more than a tick of the clocks, is clipped too. A consumer below another span is not followed: nobody
+    1 % of the span, or by no more than a tick of the clocks, is clipped too. A consumer below another span is not followed: nothing
     waits for it. A span whose start is not known (ADJUSTED) is passed over, not its children.
     """
     root = tree.root if root is None else root
@@ -133,7 +133,7 @@ def _last_first(tree: Tree, row: int, start_ns: int, end_ns: int) -> list[tuple[
     below, stop = row + 1, end_row[row]
     while below < stop:
         if kinds[below] == CONSUMER:
-            below = end_row[below]  # asynchronous: nobody waits for it
+            below = end_row[below]  # asynchronous: it is not waited for
             continue
         if flags[below] & ADJUSTED:
             below += 1  # its children come next

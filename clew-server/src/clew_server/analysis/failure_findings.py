@@ -42,7 +42,7 @@ def failure_finding(evidence: Evidence, failure: Failure) -> Finding:
 
 
 def callee_text(evidence: Evidence, row: int) -> str:
-    """What a call reached, or whom it was made to; empty where that is not known or stands in its name already."""
+    """What a call reached, or the service it was made to; empty where that is not known or is in its name already."""
     trace = evidence.trace
     if trace.kind[row] != CLIENT:
         return ""

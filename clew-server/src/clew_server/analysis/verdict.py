@@ -106,7 +106,7 @@ def _summary(
 
 
 def _nothing_failed(evidence: Evidence, handled: Sequence[Failure], abandoned: Sequence[Failure]) -> str:
-    """Of a trace that has failures, but none for who asked; empty where it has none at all."""
+    """Of a trace that has failures, but answered its caller well; empty where it has none at all."""
     some = handled or abandoned
     if not some:
         return ""

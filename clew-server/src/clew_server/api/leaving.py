@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def while_asked(request: Request, answer: Coroutine[Any, Any, T]) -> T:
-    """The answer, which is cancelled when the asker goes away: then HTTPException 499, which nobody reads.
+    """The answer, which is cancelled when the asker goes away: then HTTPException 499, which is not sent to anyone.
 
     For requests whose body is not read.
     """

@@ -364,7 +364,7 @@ class NativeApi:
         return Response(answer.body, media_type="application/json", headers=_incomplete(answer.incomplete))
 
     async def answers(self, request: Request) -> Response:
-        """Where each trace failed and where its time went. Stops when nobody waits for the answer any more."""
+        """Where each trace failed and where its time went. Stops when the client has gone away."""
         answers: list[dict[str, Any]] = []
         trace_ids, columns = await _traces_and_columns(request)
         view = partial(brief_as_json, columns=columns)

@@ -51,7 +51,7 @@ class TailApi:
         asked = Asked(where, failed_only=_flag("failed", given), rate=_rate(given), text=q, since_unix_nano=now_ns)
         if request.method == "HEAD":
             with self._tail.listening(asked) as connection:
-                connection.listener.end()  # nobody comes back to it
+                connection.listener.end()  # no client can resume it
             return Response(headers=_HEADERS, media_type=_MEDIA_TYPE)
         return _Events(self._tail, asked, request.headers.get("last-event-id", ""))
 

@@ -124,7 +124,7 @@ class Reservation:
         self._intake._hold(self)
 
     def give_back(self) -> None:
-        """Give the bytes back, for who cannot use `with`; more than once is once."""
+        """Give the bytes back, for code that cannot use `with`; further calls do nothing."""
         self._intake._give_back(self)
 
     def __enter__(self) -> Reservation:

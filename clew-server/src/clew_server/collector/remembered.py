@@ -229,13 +229,13 @@ class Remembered:
                     done.set_result(None)
                 else:
                     done.set_exception(problem)
-                    done.exception()  # seen, also where nobody waits any more
+                    done.exception()  # retrieved, so that asyncio does not report it where no task awaits it any more
 
     # In the thread
 
     def _write(self, facts: Sequence[tuple[str, Fact]]) -> None:
         data = b"".join(_record(system, fact) for system, fact in facts)
-        # After a failure nobody knows what of the file is on disk, so it is written anew.
+        # After a failure it is unknown what of the file is on disk, so it is written anew.
         if self._must_rewrite or self._file_bytes + len(data) > _REWRITE_AT_BYTES + 2 * self._size_bytes:
             self._rewrite(facts)
         else:
@@ -299,7 +299,7 @@ class Remembered:
 
     def _forget_oldest_agents(self) -> None:
         by_use = sorted(self._agents, key=lambda name: self._agents[name].used)
-        for name in by_use[:-1]:  # never the one that speaks
+        for name in by_use[:-1]:  # never the agent that has just sent
             if (
                 self._size_bytes <= self._most_bytes * _AFTER_MAKING_ROOM
                 and len(self._agents) <= self._most_agents * _AFTER_MAKING_ROOM

@@ -119,7 +119,7 @@ class Writer:
             self._progress.setdefault(segment.name, _Progress(tried=set(_STATEMENTS)))
         for path in self._wal.folder.glob(f"*{SUFFIX}"):
             if not path.with_suffix(".otlp").exists():
-                with contextlib.suppress(OSError):  # in nobody's way; removed at the next start
+                with contextlib.suppress(OSError):  # does no harm; removed at the next start
                     path.unlink()
         for number in range(self._threads_wanted):
             thread = threading.Thread(target=self._run, name=f"clew-writer-{number}", daemon=True)

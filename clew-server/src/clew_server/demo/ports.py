@@ -20,7 +20,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: set[int]) -> int:
-    """A port nobody listens on, and not one of `taken`."""
+    """A port on which no process listens, and not one of `taken`."""
     while True:
         with contextlib.closing(socket.socket()) as probe:
             probe.bind((HOST, 0))
@@ -30,7 +30,7 @@ def free_port(taken: set[int]) -> int:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections on loopback at `port`."""
+    """Whether a process accepts connections on loopback at `port`."""
     with contextlib.closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0

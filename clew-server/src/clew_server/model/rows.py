@@ -1,4 +1,4 @@
-"""The spans of a trace as rows in the order of the tree: who hangs on whom, and what each span says of itself. No I/O.
+"""The spans of a trace as rows in the order of the tree: each span with its parent, and what it says of itself. No I/O.
 
 `rows_of` is for any spans. `model.rows_of_many` gives the same rows for traces of many ordinary spans, in a fifth of the time.
 """

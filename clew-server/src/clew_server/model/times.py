@@ -25,7 +25,7 @@ def time_from_text(name: str, text: str, now_unix_nano: int) -> int:
         return max(0, now_unix_nano - (int(number) * _AGO_NS[unit] if number else 0))
     if text.isascii() and text.isdigit():
         return min(int(text[:20]), MAX_NS)
-    # A "+" of a zone that was not escaped in a URL arrives as a blank.
+    # A "+" of a zone that was not escaped in a URL arrives as a space.
     whole = re.sub(r" (\d\d:?\d\d)$", r"+\1", text)
     fraction = _FRACTION.match(whole)  # of the second; datetime would cut it to microseconds
     if fraction is not None:

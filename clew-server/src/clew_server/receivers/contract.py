@@ -353,7 +353,7 @@ class ReceiverState:
             self.dropped[kind] = self.dropped.get(kind, 0) + count
 
     def connections(self, now_unix_nano: int) -> int:
-        """Clients heard of in the last minute: sockets themselves are counted by nobody here."""
+        """Clients heard of in the last minute: sockets themselves are not counted here."""
         # Copied at once: over UDP `saw` is called by another thread.
         return sum(now_unix_nano - seen < _PEER_LIVES_NS for seen in list(self._peers.values()))
 

@@ -27,7 +27,7 @@ _SHORT = re.compile(rb"[\x4a\x1a\x22][\x00-\x05]")
 def check_density(request: bytes) -> None:
     """Raises TooLarge for a canonical request that is full of attributes without a key or a value.
 
-    Looked at are first a few hundred bytes here and there, which nobody can foresee; then bytes that look like short
+    Looked at are first a few hundred bytes here and there, which a sender cannot predict; then bytes that look like short
     attributes; only where both say so the attributes themselves are counted.
     """
     sample = _sample(request)

@@ -100,7 +100,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             more=[
                 ("grpc.max_allowed_incoming_connections", limits.connections),
                 ("grpc.max_connection_idle_ms", int(limits.idle_s * 1000)),
-                # A connection with an open call is not idle; whether somebody is still there is asked.
+                # A connection with an open call is not idle; keepalive pings find out whether its peer is still there.
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 # Agents ask too, some every ten seconds; by default grpc closes the connection over that.
@@ -261,7 +261,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         for one in arrived:
             try:
                 batch = await self._decoded(one, head, stream, decode)
-            except Exception as raised:  # answered by who called
+            except Exception as raised:  # the caller answers it
                 error = raised
                 break
             batches.append(batch)
@@ -347,7 +347,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
                 await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
             case grpc.aio.AbortError():
                 raise error
-        logger.error("a request to %s failed in a way nobody foresaw", self._spec.name, exc_info=error)
+        logger.error("a request to %s failed unexpectedly", self._spec.name, exc_info=error)
         await self._refuse(context, grpc.StatusCode.INTERNAL, UNFORESEEN)
 
     async def _refuse_for_now(self, context: _Context, message: str, retry_after_s: float) -> NoReturn:

@@ -59,7 +59,7 @@ class Reading:
         return message if isinstance(message, bytes) else None
 
     async def some(self, arriving: Arriving, idle_s: float) -> list[Arrived]:
-        """The messages of a stream that have arrived and nobody has taken, at least one; none behind the last.
+        """The messages of a stream that have arrived and were not taken yet, at least one; none behind the last.
 
         Raises Unavailable after `idle_s` without one and when the server stops, and what reading raised, in each case after
         those that were read have been taken.
@@ -143,7 +143,7 @@ class Arriving:
             self._came.set()
 
     def close(self) -> None:
-        """Read nothing more, and give back the room of what nobody has taken."""
+        """Read nothing more, and give back the bytes reserved for what was not taken."""
         self.end()
         for one in self._waiting:
             one.held.give_back()

@@ -108,7 +108,7 @@ class HttpReceiver:
         except BadInput as error:
             await self._refuse(send, 400, str(error), head)
         except Exception:
-            logger.exception("a request to %s failed in a way nobody foresaw", self._spec.name)
+            logger.exception("a request to %s failed unexpectedly", self._spec.name)
             await self._refuse(send, 500, UNFORESEEN, head)
         else:
             if batch is None:

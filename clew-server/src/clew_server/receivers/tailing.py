@@ -241,7 +241,7 @@ class FileReceiver:
         self.state.last_error = UNFORESEEN
         if time.monotonic() - self._logged_s > _LOG_EVERY_S:
             self._logged_s = time.monotonic()
-            logger.exception("following files for %s failed in a way nobody foresaw", self._spec.name)
+            logger.exception("following files for %s failed unexpectedly", self._spec.name)
 
 
 def _identity(head: bytes) -> bytes | None:

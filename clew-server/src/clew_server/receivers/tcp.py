@@ -79,10 +79,10 @@ class TcpReceiver:
         self.intake.note_refused()
 
     def foresaw_not(self, what: str) -> None:
-        """Write an exception that nobody foresaw to the log, now and then, so that a sender cannot fill the disk with it."""
+        """Write an unexpected exception to the log, now and then, so that a sender cannot fill the disk with it."""
         if time.monotonic() - self._logged_s > _LOG_EVERY_S:
             self._logged_s = time.monotonic()
-            logger.exception("%s of %s failed in a way nobody foresaw", what, self.spec.name)
+            logger.exception("%s of %s failed unexpectedly", what, self.spec.name)
 
     def _has_room(self, connecting: int) -> bool:
         if len(self.connections) + connecting < self.spec.limits.connections:

@@ -143,7 +143,7 @@ class UdpReceiver:
         except Exception:
             if time.monotonic() - self._logged_s > _LOG_EVERY_S:
                 self._logged_s = time.monotonic()
-                logger.exception("a datagram to %s failed in a way nobody foresaw", self._spec.name)
+                logger.exception("a datagram to %s failed unexpectedly", self._spec.name)
             self._refuse("clew failed over this datagram; its log says more")
         return None
 

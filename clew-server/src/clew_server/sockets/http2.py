@@ -12,7 +12,7 @@ from clew_server.sockets.listening import with_port
 _log = logging.getLogger(__name__)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""The first bytes of a client that speaks HTTP/2 without asking first (RFC 9113, 3.4). No HTTP/1.1 request begins so."""
+"""The first bytes of a client that uses HTTP/2 without negotiating it first (RFC 9113, 3.4). No HTTP/1.1 request begins so."""
 
 
 class Relays:
@@ -33,7 +33,7 @@ class Relays:
         return len(self._open)
 
     def client(self, peer: str) -> str:
-        """Who is behind a connection that the gRPC server sees as `peer`, `host:port`; `peer` itself where nobody is known."""
+        """The client of a connection that the gRPC server sees as `peer`, `host:port`; `peer` itself where it is not known."""
         return self._clients.get(peer, peer)
 
     def take(self, transport: asyncio.Transport, first: bytes) -> None:
@@ -64,7 +64,7 @@ class Relays:
             host, port = await self._server()
             await asyncio.get_running_loop().create_connection(lambda: far, host, port)
         except OSError as error:
-            _log.warning("a connection that speaks HTTP/2 could not be handed on: %s", error)
+            _log.warning("an HTTP/2 connection could not be passed to the gRPC server: %s", error)
             near.transport.abort()
             return
         except BaseException:

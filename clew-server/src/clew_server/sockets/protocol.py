@@ -43,7 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
     repair: Callable[[bytes], bytes] | None = None
     """As `HttpServer` says."""
     http2: Relays | None = None
-    """Who takes a connection that turns out to be HTTP/2; None once it is known that it is not."""
+    """Takes a connection that turns out to be HTTP/2; None once it is known that it is not."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -26,7 +26,7 @@ class HttpServer(uvicorn.Server):
 
     `connections`: how many may be open at once; beyond it, those at rest for longest give way, else a new one gets a 503.
     `repair`: what the first bytes of a request are turned into before they are read, for clients that do not write HTTP.
-    `http2`: who takes connections that begin as HTTP/2's do; they count as connections too.
+    `http2`: takes connections that begin as HTTP/2's do; they count as connections too.
     """
 
     def __init__(

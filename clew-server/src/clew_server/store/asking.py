@@ -126,7 +126,7 @@ class Question:
             return self._pool.run(sql, parameters, output)
         with cancellation.running(self._mark, self._pool.kill):
             if cancellation.is_cancelled:
-                raise Stopped("nobody waits for the answer")
+                raise Stopped("the client has gone away")
             return self._pool.run(f"{sql}, log_comment='{self._mark}'", parameters, output)
 
     def rows(self, name: str, parameters: Mapping[str, str], **words: str) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Questions that nobody waits for any more are ended in the engine."""
+"""Ends queries in the engine whose clients have gone away."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_mark() -> str:
 
 
 class Cancellation:
-    """Whether somebody still waits for the answers of some questions. Safe for several threads."""
+    """Whether a client still waits for the answers of some questions. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -56,7 +56,7 @@ class ReceiverKit:
     path: ClassVar[str] = ""
     #: Over HTTP.
     content_type: ClassVar[str] = PROTOBUF
-    #: What comes with a call over gRPC as metadata: for agents that say there who they are.
+    #: What comes with a call over gRPC as metadata: for agents that send their name there.
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     #: HTTP status of yes.
     accepted_status: ClassVar[int] = 202

@@ -35,7 +35,7 @@ class Exporter(CensusExporter):  # type: ignore[misc]  # the package has no type
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
         """The global provider, at the moment of each export, without one; it must be clew's.
 
-        Raises TypeError for a provider of somebody else, which has no way in for a span that has ended.
+        Raises TypeError for any other provider, since those take no spans that have ended already.
         """
         if tracer_provider is not None and not hasattr(tracer_provider, "add_encoded_span"):
             raise TypeError(

@@ -257,7 +257,7 @@ def status_given(
     if error is None:
         text = text_of(details) if code else None
         outcome = grpc_outcome(code or OK, text, server=True, reply=reply)
-        # For those to whom more codes are failures.
+        # For conventions that count more codes as failures.
         outcome.message = text
         return outcome, None
     if is_cancellation(error):

@@ -25,8 +25,8 @@ class Switch:
 def replace(owner: Any, name: str, make: Callable[[Callable[..., Any], Switch], Callable[..., Any]]) -> Undo:
     """Put `make(original, switch)` in the original's place, as a function of the same kind, since servers look.
 
-    The undo restores the original. When somebody else has wrapped ours meanwhile, theirs stays, and ours has to
-    be a plain call of the original while the switch is off.
+    The undo function restores the original. If other code has wrapped our function in the meantime, that wrapper stays, and
+    our function must just call the original while the switch is off.
     """
     original = getattr(owner, name)
     switch = Switch()

@@ -169,7 +169,7 @@ class StatementTracing:
             return None
 
     def refused(self, place: Place, error: BaseException, start_time_unix_nano: int | None) -> None:
-        """A span for a connection that could not be made, `CONNECT shop`; one for all who see the same exception."""
+        """A span for a connection that could not be made, `CONNECT shop`; one span for each exception, however many layers see it."""
         try:
             if not self.is_on or not isinstance(error, Exception) or is_within("db") or _is_noted(error):
                 return

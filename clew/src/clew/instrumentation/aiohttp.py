@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 from yarl import URL
 
-from clew import doubled, guard, semconv
+from clew import guard, semconv
 from clew.instrumentation import _http
 from clew.instrumentation._http import RequestTransport
 from clew.instrumentation._http_server import ServerCall, server_attributes
@@ -214,7 +214,7 @@ class _ClientTracing:
             call = RequestTransport(method, str(url), MultiDictCarrier(headers), resend_count=exchange.resend_count)
             exchange.scope = self._tracer.scope(call)
             exchange.is_sent = False
-            doubled.begun_beside((call.kind, False), exchange.scope.span)
+            self._tracer.stays_beside(exchange.scope.span, call)
         except Exception as failure:
             guard.swallow("reading a request of aiohttp", failure)
 

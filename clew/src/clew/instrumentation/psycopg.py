@@ -87,7 +87,7 @@ class _Methods:
             return original(*arguments, **options)
         return traced_call(self.tracing.tracer, call, original, *arguments, **options)
 
-    # Not the sync twin of `astream`: `yield from` takes any iterable, and hands on what is sent or thrown in.
+    # Not the sync twin of `astream`: `yield from` takes any iterable, and forwards what is sent or thrown in.
     def stream(self, cursor: Any, original: Callable[..., Any], /, *arguments: Any, **options: Any) -> Iterator[Any]:
         # A generator, so that a call whose result is never iterated has no span.
         call = self._call(cursor, arguments, options)

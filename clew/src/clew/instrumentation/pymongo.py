@@ -23,7 +23,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from clew import doubled, guard, semconv
+from clew import guard, semconv
 from clew.instrumentation._patching import Switch, Undo, replace
 from clew.tracing.attributes import db_attributes
 from clew.tracing.options import DatabaseOptions
@@ -141,7 +141,7 @@ class CommandTracer(CommandListener):
         try:
             call = CommandTransport(event, self._with_statement)
             span = self._tracer.start(call.operation, None, transport=call)
-            doubled.begun_beside((call.kind, False), span)
+            self._tracer.stays_beside(span, call)
             if self._kratos and span.is_recording():
                 span.set_attributes(
                     {

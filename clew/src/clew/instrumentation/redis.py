@@ -146,12 +146,12 @@ _KOMBU: Final = "kombu.transport.redis"
 _WORKER: Final = "celery.worker."
 # Between kombu and here: redis-py, clew, and generators that are context managers.
 _BETWEEN: Final = ("redis.", "clew.", "contextlib", "functools")
-#: By these kombu sends a message to a queue, or to all who listen.
+#: The commands by which kombu sends a message to a queue, or to all subscribers.
 _SENDING: Final = frozenset(("LPUSH", "PUBLISH"))
 
 
 def _is_housekeeping(operation: str) -> bool:
-    """Whether kombu asks for itself and nobody has asked for it: a heartbeat, an acknowledgement, a queue's declaration.
+    """Whether the command is kombu's own and not made by the program: a heartbeat, an acknowledgement, a declaration.
 
     Each would be a trace of its own, every two seconds in a worker that does nothing. What a program sends by kombu is
     none of that, nor what is within a trace.

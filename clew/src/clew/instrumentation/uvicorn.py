@@ -23,7 +23,7 @@ def patch(tracer_provider: TracerProvider | None = None, **options: Any) -> Undo
             original(self)
             if not switch.on:
                 return
-            # Within uvicorn's own middleware for proxies, which says who the client is.
+            # Within uvicorn's own middleware for proxies, which sets the client's address.
             outer: Any = self
             name = "loaded_app"
             while type(getattr(outer, name)).__module__.startswith("uvicorn.middleware.") and hasattr(

@@ -1,6 +1,6 @@
 """W3C baggage: `key=value;property,…`, values percent-encoded.
 
-A `+` is a plus sign, since the recommendation has percent-encoding only. OpenTelemetry Python writes a blank as `+`
+A `+` is a plus sign, since the recommendation has percent-encoding only. OpenTelemetry Python writes a space as `+`
 and reads `+` as a space, against it; it reads what clew writes (`%20`, `%2B`) correctly, but its spaces arrive here as `+`.
 """
 

@@ -1,4 +1,4 @@
-"""Datadog: `x-datadog-trace-id` and its neighbours, in decimal; the high half of a trace id is a tag."""
+"""Datadog: `x-datadog-trace-id` and the headers sent with it, in decimal; the high half of a trace id is a tag."""
 
 from __future__ import annotations
 

@@ -72,13 +72,13 @@ class JaegerPropagator(TextMapPropagator):
                 found = with_parent(context, int(match[1], 16), int(match[2], 16), bool(flags & _SAMPLED))
                 context = with_debug(found) if flags & _DEBUG and found is not context else found
         else:
-            wish = one(carrier, getter, DEBUG_ID)
-            if wish:
-                context = set_value(_DEBUG_ID, wish, context)
+            debug_id = one(carrier, getter, DEBUG_ID)
+            if debug_id:
+                context = set_value(_DEBUG_ID, debug_id, context)
         members = [(key, unquote(value)) for key, value in named(carrier, getter, BAGGAGE_PREFIX)]
-        by_hand = one(carrier, getter, BAGGAGE, MAX_BAGGAGE_BYTES)
-        if by_hand:
-            for member in by_hand.split(","):
+        baggage_header = one(carrier, getter, BAGGAGE, MAX_BAGGAGE_BYTES)
+        if baggage_header:
+            for member in baggage_header.split(","):
                 key, equals, value = member.partition("=")
                 if equals and _name(key.strip()):
                     members.append((key.strip(), value.strip()))

@@ -27,7 +27,7 @@ class Core(NamedTuple):
 PURE: Final = Core("pure", _pure.Span, _pure.Tracer, buffer.Buffer)
 
 
-# The reason where the pure one is meant.
+# The reason if the pure one was asked for.
 BY_CHOICE: Final = "as CLEW_RECORDER says"
 
 

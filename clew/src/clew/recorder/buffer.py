@@ -233,7 +233,7 @@ class Buffer:
             self._dropped[reason] += 1
 
     def write_off(self, reason: str) -> None:
-        """What is on its way counts as dropped, unless the sender still says what became of it."""
+        """What is being sent counts as dropped, unless the sender still reports its outcome."""
         with self._lock:
             lost = self._recorded - self._sent - self._dropped.total() - len(self._spans)
             if lost > 0:

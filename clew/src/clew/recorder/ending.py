@@ -57,7 +57,7 @@ def _is_deadly_here(number: int) -> bool:
 
 
 def _is_deadly(number: int) -> bool:
-    """Whether the signal, as it is handled now, ends the process without Python's knowing."""
+    """Whether the signal, as it is handled now, ends the process without running any Python code."""
     return bool(number) and number not in _HARMLESS and signal.getsignal(number) is signal.SIG_DFL
 
 

@@ -1,4 +1,4 @@
-"""Random trace and span ids, their own after a fork and whatever the application does to `random.seed`."""
+"""Random trace and span ids; a forked process has its own, and `random.seed` does not influence them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 _logger: Final = logging.getLogger("clew")
 _INTERVAL_S: Final = 60.0
-# More lines than an application can have wrong; beyond that the table is cleared.
+# When so many lines are known the table is cleared.
 _MAX_LINES: Final = 1024
 
 

@@ -113,7 +113,7 @@ class TracerProvider(ApiTracerProvider):
         if sampler is not None:
             _refuse_what_is_no_sampler(sampler)
         self._resource: Resource = _resource_from(resource)
-        # Who gave the SDK's object gets that one back.
+        # The SDK's object that was given, which `resource` returns.
         self._given_resource: Any = None if isinstance(resource, Mapping | Resource) else resource
         self._core = _select.selected
         self._sampler = sampler or sampler_from_environment(str(self._resource.attributes.get("service.name", "")))
@@ -230,7 +230,7 @@ class TracerProvider(ApiTracerProvider):
             return tracer
 
     def _forget_gone(self) -> None:
-        # Not when a tracer goes, which may be at any time and in any thread.
+        # Not when a tracer is collected, which may be at any time and in any thread.
         while self._gone:
             with suppress(IndexError):
                 entry = self._gone.popleft()
@@ -377,8 +377,8 @@ class TracerProvider(ApiTracerProvider):
         if process is None:
             return
         if getattr(process.current_process(), "_inheriting", False):
-            # A child of spawn or forkserver that is still importing: what is registered now it forgets when it begins,
-            # and then runs what was to be run after a fork.
+            # A child of spawn or forkserver that is still importing: it clears its finalizers when it begins,
+            # and then runs what was registered with `register_after_fork`.
             util = import_module("multiprocessing.util")
             util.register_after_fork(self, TracerProvider._shutdown_at_the_end_of_a_multiprocessing_child)
         elif process.parent_process() is not None:

@@ -29,7 +29,7 @@ _parameters: Final = re.compile(r"(?<![^?&;#])([^?&;#=]++)=([^&;#]*)").sub
 _user_info: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@").sub
 
 
-# An address, or a path with a query, within a sentence.
+# A URL, or a path with a query, within a text.
 _addresses: Final = re.compile(r"""(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^\s"'<>]+|/[^\s"'<>?]*\?[^\s"'<>]+""").sub
 # As in the connection strings of databases.
 _passwords: Final = re.compile(r"""\b(password|passwd|pwd)(\s*=\s*)('[^']*'|"[^"]*"|[^\s'";&]+)""", re.IGNORECASE).sub
@@ -127,7 +127,7 @@ def rpc_attributes(system: str, full_method: str, host: str | None, port: int | 
             attributes[semconv.RPC_SERVICE] = service
     if _RPC_NEW:
         attributes[semconv.RPC_SYSTEM_NAME] = system
-        # The one name that both have, with another meaning.
+        # Both have this name, with different meanings.
         attributes[semconv.RPC_METHOD] = whole
     if host:
         attributes[semconv.SERVER_ADDRESS] = host

@@ -104,7 +104,7 @@ def _sanitized_by_environment() -> Callable[[str], Any] | None:
 
 
 class TrustedProxies:
-    """Who may say in `Forwarded` or `X-Forwarded-For` whom it asks for: addresses, networks, or `*` for everyone."""
+    """The proxies whose `Forwarded` and `X-Forwarded-For` are believed: addresses, networks, or `*` for all."""
 
     __slots__ = ("_everyone", "_names", "_networks")
 
@@ -149,7 +149,7 @@ _for: Final = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]+)', re
 
 
 def _forwarded_for(carrier: Carrier) -> list[str]:
-    """Whom each proxy was asked by, the first proxy's client first; `Forwarded` (RFC 7239) goes before the other."""
+    """The client of each proxy on the way, that of the first proxy first; `Forwarded` (RFC 7239) is preferred."""
     claimed: list[str] = []
     for header in carrier.get("forwarded"):
         for element in header.split(","):

@@ -23,13 +23,13 @@ class TracerOptions(TypedDict, total=False):
     """What every instrumentation takes; each can be left out."""
 
     tracer_provider: TracerProvider | None
-    """Whose spans they are; the global one at the moment of each call without it."""
+    """Makes the spans; without it the provider that is global at the moment of each call."""
     propagator: TextMapPropagator | None
-    """How context is read and written; the global one at the moment of each call without it."""
+    """Reads and writes context; without it the propagator that is global at the moment of each call."""
     conventions: Conventions
     """The attribute sets to write, `("otel",)` without it."""
     exclude: Sequence[Exclusion]
-    """Calls that are not traced, nor anything that is done within them: whom they call sees a trace not sampled.
+    """Calls that are not traced, nor anything that is done within them: the services they call see a trace not sampled.
 
     Paths are compared with the path of a request, or the operation where there is none. Without it, servers of
     HTTP leave out what `OTEL_PYTHON_EXCLUDED_URLS` says.

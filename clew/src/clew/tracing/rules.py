@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rules:
-    """The choices, asked one by one. What they raise is the user's own and never reaches the call: it is logged."""
+    """The choices, each with a method. What the user's functions raise never reaches the call: it is logged."""
 
     __slots__ = (
         "_is_server",

@@ -1,4 +1,4 @@
-"""A span that lives as long as a stream: it ends with the last message, the failure, or the reader giving up.
+"""A span that lasts as long as a stream: it ends with the last message, the failure, or the reader giving up.
 
 The span is current while the stream computes a message and never between messages, when the reader's code runs.
 """

@@ -108,7 +108,7 @@ class Tracer:
         if kind not in _KINDS:
             raise ValueError(f"a call is SERVER, CLIENT, PRODUCER or CONSUMER, not {getattr(kind, 'name', kind)!s}")
         self._convention: Final[Convention] = convention_from_names(conventions)
-        # Most are; then the convention need not be asked for what only others have.
+        # True for most tracers; methods that only other conventions implement are not called then.
         self._is_plain: Final = isinstance(self._convention, OTel)
         self._keeps_headers: Final = not isinstance(self._convention, Kratos)
         rules = Rules(
@@ -134,7 +134,7 @@ class Tracer:
         self._scope: Final = scope
         self._explicit_provider: Final = tracer_provider
         self._provider = tracer_provider
-        # The API's own stand-ins record nothing; no need to tell them attributes.
+        # The API's own stand-ins record nothing, so no attributes are built for them.
         self._is_idle = isinstance(tracer_provider, _IDLE)
         self._tracer: trace.Tracer | None = None if tracer_provider is None else self._tracer_of(tracer_provider)
 
@@ -214,6 +214,13 @@ class Tracer:
             except Exception as failure:
                 guard.swallow("injecting a context", failure)
         return span, context
+
+    def stays_beside(self, span: Span, call: Call) -> None:
+        """Note that `span`, which has begun for `call`, is not made current: the library only tells about its calls.
+
+        Another instrumentation that traces the same call is recognised by this.
+        """
+        doubled.begun_beside(self._family(call), span)
 
     def _family(self, call: Call) -> doubled.Family:
         return (call.component if call.kind == "messaging" else call.kind, self._extracts)
@@ -312,7 +319,7 @@ class Tracer:
         return attributes
 
     def received(self, span: Span, message: object) -> None:
-        """Note the request a call brings or takes; only Kratos' conventions have words for it."""
+        """Note the request a call brings or takes; only Kratos' conventions have attributes for it."""
         if not self._is_plain:
             self._note_message(span, message, received=self._extracts)
 

@@ -15,7 +15,7 @@ from clew_server.model.words import duration_text
 def timeout(evidence: Evidence) -> Iterator[Finding]:
     """Failed spans within 2 % of a usual time-out; of a chain of them the deepest, where the limit was set.
 
-    What failed after its caller had given up is no such limit: nobody waited for it.
+    What failed after its caller had given up is no such limit, since it was not waited for.
     """
     trace = evidence.trace
     flags = trace.flags

@@ -135,7 +135,7 @@ class _Writer:
         elif "timestamp" not in absent:
             found["timestamp"] = start_ns // 1_000
         length_ns = self._trace.duration_ns[row]
-        if "timestamp" in absent:  # a length alone: OTLP has it as an end after a start that nobody can mean
+        if "timestamp" in absent:  # a length alone: OTLP has it as an end after a start of 0
             length_ns = max(0, span.end_time_unix_nano - span.start_time_unix_nano)
         if (came := _taken(noted, _DURATION)).isdigit():
             found["duration"] = int(came)

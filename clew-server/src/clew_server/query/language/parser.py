@@ -193,7 +193,7 @@ class _Parser:
         value = self._value(key, op, self._scanner.take_value())
         if not self._scanner.is_at_blank() and self._scanner.peek().text not in (")", "}"):
             raise bad_query(
-                "A blank is missing after the value; quote one that has special characters.",
+                "A space is missing after the value; quote one that has special characters.",
                 self._scanner.peek().position,
             )
         if op in ("!=", "!~"):

@@ -62,7 +62,7 @@ class Scanner:
         return token
 
     def is_at_blank(self) -> bool:
-        """Whether a blank or the end is next."""
+        """Whether a space or the end is next."""
         return self._at >= len(self._text) or self._text[self._at].isspace()
 
     def _next(self, word: re.Pattern[str]) -> Token:

@@ -33,7 +33,7 @@ class CatFrames:
         return int(length)
 
     def frame(self, head: bytes, body: bytes, number: int) -> Frame:
-        """A message tree; metrics and codecs that nobody knows are counted and not kept."""
+        """A message tree; metrics and unknown codecs are counted and not kept."""
         magic = body[:_MAGIC_BYTES]
         if magic in (NATIVE, PLAIN):
             return Frame(spans=body)

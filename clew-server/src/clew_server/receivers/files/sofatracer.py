@@ -21,7 +21,7 @@ _COMPACT: Final = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,]\d{3},")
 
 
 def is_digest(head: bytes) -> bool:
-    """Whether a file that begins so, blanks aside, is a digest log."""
+    """Whether a file that begins so, white space aside, is a digest log."""
     return _JSON.match(head) is not None or _COMPACT.match(head) is not None
 
 

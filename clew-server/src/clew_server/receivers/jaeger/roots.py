@@ -1,4 +1,4 @@
-"""The spans at which traces begin, read from accepted requests: who made them, and how they were sampled. No I/O.
+"""The spans at which traces begin, read from accepted requests: which service made them, and how they were sampled. No I/O.
 
 A message with those fields of OTLP's `Span` that this needs, wire-compatible with it; attributes stay bytes, and are read of
 root spans only.

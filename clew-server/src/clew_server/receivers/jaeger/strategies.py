@@ -22,7 +22,7 @@ RATE_LIMITING: Final = "ratelimiting"
 _TYPES: Final = (PROBABILISTIC, RATE_LIMITING)
 _MAX_RATE_A_SECOND: Final = 2**31 - 1
 _RATE_OF_OTHERS: Final = 0.001
-"""Of operations that nobody names, where the service itself is limited by rate: Jaeger's own number."""
+"""Of operations without a strategy of their own, where the service itself is limited by rate: Jaeger's own number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who sends: a node of OpenCensus and a resource as a resource of OTLP. No I/O."""
+"""The sender: a node of OpenCensus and a resource as a resource of OTLP. No I/O."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ OPENCENSUS: Final = ReceiverSpec(
     decode=decode_export,
     paths=(EXPORT_ONE,),
     streams={
-        # No answer to each message: the exporters read none, and a stream whose answers nobody reads stands still one day.
+        # No answer to each message: the exporters read none, and a stream whose answers are not read stops one day.
         # It stays open after a message that cannot be read: Java's exporter connects anew after five minutes only.
         EXPORT: Stream(keep_open=True, decoder=_remembering),
     },

@@ -284,7 +284,7 @@ def _has_failed(answer: Value, least: int) -> bool:
 def put_accepted(
     tags: dict[str, Value], kind: int, rpc: str, end_point: str, remote: str, parent: Mapping[str, Value]
 ) -> None:
-    """The attributes of a span that say who asked for what, and where. `parent`: what it says of its caller."""
+    """The attributes of a span that say what was asked for, by which client and where. `parent`: what it says of its caller."""
     if rpc:
         tags[words.RPC] = rpc
         if kind == SERVER and rpc.startswith("/"):

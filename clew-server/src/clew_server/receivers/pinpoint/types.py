@@ -38,7 +38,7 @@ def event_kind(type_: ServiceType, *, calls: bool) -> int:
 
 
 def span_kind(code: int, type_: ServiceType, *, is_asked: bool) -> int:
-    """The kind of a span. `is_asked`: it names who asked, or what for."""
+    """The kind of a span. `is_asked`: it names its client, or what was asked for."""
     if type_.is_queue:
         return CONSUMER
     return SERVER if is_asked and 1000 <= code < 2000 else INTERNAL

@@ -48,7 +48,7 @@ def streamed_span(raw: Any, parts: Mapping[str, str]) -> tuple[dict[str, Value],
     put(items, "sentry.status", status or None)
     put_all(items, "sentry.", raw, without=_OF_SPANS)
     times = times_of(raw.get("start_timestamp"), raw.get("end_timestamp"), items)
-    # A streamed span is `ok` from its beginning: nobody said so.
+    # A streamed span is `ok` from its beginning without the application having said so.
     status = "" if status == "ok" else status
     return resource, write(raw, "", op, text_of(raw.get("name")), status, items, times, [])
 

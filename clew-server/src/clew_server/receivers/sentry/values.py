@@ -132,5 +132,5 @@ def id_of(value: Any, length: int) -> bytes | None:
         found = bytes.fromhex(text)
     except ValueError:
         return None
-    # Shorter where blanks stand between the digits.
+    # Shorter where spaces stand between the digits.
     return found if len(found) == length and found != _ZEROS[length] else None

@@ -19,7 +19,7 @@ _ADDRESS_VALUES: Final = (True, 1, "", "1", "true")
 
 
 class V1Annotation(NamedTuple):
-    """Something that happened at a time, and who said so; `NOWHERE` where nobody."""
+    """Something that happened at a time, and the endpoint that reported it; `NOWHERE` without one."""
 
     timestamp_us: int
     value: str
@@ -27,7 +27,7 @@ class V1Annotation(NamedTuple):
 
 
 class BinaryAnnotation(NamedTuple):
-    """A tag, and who said so."""
+    """A tag, and the endpoint that reported it."""
 
     key: str
     value: Value
@@ -217,7 +217,7 @@ def _place_addresses(sides: list[_Side], addresses: dict[str, Endpoint]) -> None
 
 
 def _side_of(sides: list[_Side], endpoint: Endpoint) -> _Side:
-    """The side that an endpoint belongs to; the first where it is nobody's."""
+    """The side that an endpoint belongs to; the first where it belongs to neither."""
     for side in sides:
         if side.local == endpoint:
             return side

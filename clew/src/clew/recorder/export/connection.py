@@ -41,7 +41,7 @@ class _Reader(io.RawIOBase):
     def __init__(self, sock: Any, deadline: Deadline) -> None:
         self._socket = sock
         self._deadline = deadline
-        # The socket counts who reads it, and is closed by the last.
+        # The socket counts its readers, and closes with the last of them.
         self._raw = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:

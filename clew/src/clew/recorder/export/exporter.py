@@ -116,7 +116,7 @@ class OtlpHttpExporter:
         if self._gzip:
             import gzip
 
-            # Level 6 costs more than making the spans did.
+            # Level 6 costs more CPU than making the spans.
             request = gzip.compress(request, compresslevel=1, mtime=0)
         self._deadline.set(timeout_s)
         kept_open = self._connection is not None
@@ -124,7 +124,7 @@ class OtlpHttpExporter:
             try:
                 return self._attempt(request)
             except (ConnectionError, HTTPException):
-                # The server may have closed an idle connection; a fresh one decides.
+                # The server may have closed an idle connection; try once more with a new one.
                 if not kept_open:
                     raise
                 return self._attempt(request)
@@ -140,7 +140,7 @@ class OtlpHttpExporter:
             if connection.sock is None:
                 connection.connect()
                 if connection is not self._connection:
-                    # A greenlet of gevent, which came along when the process forked while it was connecting.
+                    # A greenlet of gevent that was connecting when the process forked, and was copied with it.
                     raise OSError("the connection belongs to the parent process")
             connection.sock.settimeout(deadline.left_s())
             connection.request("POST", self._target, body=request, headers=self._headers)

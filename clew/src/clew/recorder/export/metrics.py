@@ -129,8 +129,8 @@ class ExportMetrics:
         return stats["recorded"], stats["sent"], stats["dropped"], held
 
     def _counted(self, instrument: str, by_cause: dict[str, int], component: dict[str, str]) -> Iterable[Reading]:
-        # At the end a batch may be written off and come back after all. A counter that sinks would be read as one that
-        # has begun anew, and counted twice.
+        # At the end a batch may be counted as lost and be delivered after all. A counter that decreases would be read as one that
+        # was reset, and be counted twice.
         with self._lock:
             highest = self._highest.setdefault(instrument, {})
             for cause, spans in by_cause.items():
@@ -175,7 +175,7 @@ class _Instruments:
             meter.create_observable_up_down_counter(name, [self._callback(read)], unit=unit, description=description)
 
     def add(self, metrics: ExportMetrics) -> None:
-        """Read these too, while they live."""
+        """Read these too, until they are garbage."""
         self._read = (*(known for known in self._read if known() is not None), ref(metrics))
 
     def _callback(

@@ -37,7 +37,7 @@ _FLUSH_LOOK_S: Final = 0.1
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Bounds of the buffer, of one request, and of patience."""
+    """Limits of the buffer, of one request, and of the time for sending."""
 
     schedule_delay_s: float = 1.0
     """From a span's end to its sending, at most, while the collector answers (`OTEL_BSP_SCHEDULE_DELAY`)."""
@@ -248,7 +248,7 @@ class Pipeline:
                 return
             self._delay_s = self._options.schedule_delay_s
             _drain(interrupts)
-            _drain(signals)  # all of them speak of spans that are held now
+            _drain(signals)  # all of them were sent for spans that are held now
             flushes, self._flushes = self._flushes, []
             delivered = False
             try:

@@ -15,7 +15,7 @@ from clew._otel import SUPPRESS_HTTP_INSTRUMENTATION_KEY, SUPPRESS_INSTRUMENTATI
 
 _GROUP: Final = "opentelemetry_resource_detector"
 _VARIABLE: Final = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
-# What these would say, resource.py says already.
+# resource.py sets the attributes of these already.
 _BUILT_IN: Final = frozenset(("otel", "process", "os", "host", "service_instance"))
 # For all of them together: some ask a cloud's metadata service, which may not be there.
 _TIMEOUT_S: Final = 5.0

@@ -1,4 +1,4 @@
-"""What a sampler is asked and what it answers, in the shape of the SDK's Sampler."""
+"""The interface of samplers, compatible with the SDK's Sampler."""
 
 from __future__ import annotations
 

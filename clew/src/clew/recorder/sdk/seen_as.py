@@ -1,4 +1,4 @@
-"""How objects of ours answer `isinstance` with a class of the OpenTelemetry SDK, which is never imported for it."""
+"""Makes `isinstance` with a class of the OpenTelemetry SDK true for objects of clew, without importing the SDK."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 
 def seen_as(name: str, module: str = "opentelemetry.sdk.trace") -> Callable[[Any], type]:
-    """A getter for `__class__`: the SDK's class of this name once its module is loaded, by whomever and whenever.
+    """A getter for `__class__`: the SDK's class of this name once its module has been imported.
 
     `isinstance(span, opentelemetry.sdk.trace.ReadableSpan)` is how exporters, instrumentations and applications ask
     whether a span can be read. ReadableSpan is no ABC one could register with, but isinstance believes `__class__`.

@@ -1,4 +1,4 @@
-"""Spans started and spans alive as metrics, only if enabled, since each span pays for them.
+"""Spans started and spans open as metrics, only if enabled, since they cost something for each span.
 
 Names and attributes are those of the semantic conventions for SDK metrics (`otel.sdk.span.started`, `.live`).
 """

@@ -1,4 +1,4 @@
-"""A tracer around one of the recorder's, for those who do something besides when a span starts."""
+"""A tracer around one of the recorder's: the base of those that do something more when a span starts."""
 
 from __future__ import annotations
 

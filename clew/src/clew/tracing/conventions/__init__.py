@@ -21,7 +21,7 @@ __all__ = ["Convention", "Ending", "Kratos", "OTel", "convention_from_names"]
 
 
 class Convention(Protocol):
-    """What one set of conventions writes, from the beginning of a call to its end. `server` says who answers it."""
+    """What one set of conventions writes, from the beginning of a call to its end. `server` is True on the side that answers it."""
 
     def span_name(self, call: Call, name: str, *, server: bool) -> str:
         """The span's name; `name` is the usual one."""
