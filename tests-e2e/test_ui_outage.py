@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from harness.pages import OpenPage, row
 from harness.server import Server, free_port
@@ -178,3 +178,26 @@ def test_a_slow_search_keeps_its_list_and_cancel_stops_the_request_and_the_clock
         expect(listed).to_be_visible()
     page.keyboard.press("r")
     expect(listed).to_be_visible()
+
+
+def test_slow_counting_of_all_matches_is_waited_for_with_a_clock_and_can_be_stopped(
+    own: Server, order: Order, open_page: OpenPage
+) -> None:
+    page = open_page(own, f"/search?q=service%3D{order.shop}+name%3D%22SELECT+rates%22")
+    everything = page.get_by_role("region", name="All matches", exact=True)
+    expect(everything).to_contain_text("1 trace")
+    held: list[Route] = []
+    page.route("**/api/v1/traces/summary?*", lambda one: held.append(one))
+    box = page.get_by_role("combobox", name="Query or trace id")
+    box.fill(f"service={order.shop}")
+    box.press("Enter")
+    expect(page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")).to_be_visible()
+    expect(everything.get_by_text(re.compile(r"Counting for \d+ s"))).to_be_visible()
+    with page.expect_event("requestfailed", lambda one: "/summary?" in one.url):
+        everything.get_by_role("button", name="Stop counting").click()
+    expect(everything).to_contain_text("Not counted for this query")
+    page.unroute("**/api/v1/traces/summary?*")
+    everything.get_by_role("button", name="Count again").click()
+    expect(everything).not_to_contain_text("ot counted")
+    expect(everything).to_contain_text("1 trace")
+    assert len(held) == 1

@@ -220,6 +220,13 @@ function Results({
             summary={matches.data?.summary}
             problem={matches.error}
             isOld={matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`}
+            isCounting={matches.isFetching}
+            isStopped={
+              isCounted &&
+              !matches.isFetching &&
+              matches.error === null &&
+              (matches.data === undefined || matches.isPlaceholderData)
+            }
             isSelectionCounted={!matches.isPlaceholderData}
             state={state}
             points={points.data}

@@ -11,6 +11,7 @@ import { Findings } from './Findings'
 import { HeatView } from './HeatView'
 import { FailedMark, Icon } from './icons'
 import { Segments } from './Segments'
+import { Counting } from './SlowNotice'
 
 interface Props {
   /** Undefined while it is being counted. */
@@ -19,6 +20,9 @@ interface Props {
   problem: Error | null
   /** Whether it belongs to the query before this one. */
   isOld: boolean
+  isCounting: boolean
+  /** Whether the reader did not wait for it. */
+  isStopped: boolean
   /** Whether it says how many of the selection there are. */
   isSelectionCounted: boolean
   state: SearchState
@@ -40,6 +44,8 @@ export function AllMatches({
   summary,
   problem,
   isOld,
+  isCounting,
+  isStopped,
   isSelectionCounted,
   state,
   points,
@@ -62,11 +68,20 @@ export function AllMatches({
     <section
       className={isOld ? 'all-matches dimmed' : 'all-matches'}
       aria-label="All matches"
-      aria-busy={summary === undefined && problem === null}
+      aria-busy={isCounting || (summary === undefined && problem === null && !isStopped)}
     >
       <Findings findings={summary?.findings ?? []} onShow={on.onQuery} />
       <div className="counts">
         {summary === undefined ? null : <Counts summary={summary} />}
+        {isCounting ? <Counting queryKey={['summary']} /> : null}
+        {isStopped ? (
+          <span className="counts-waiting">
+            {summary === undefined ? 'Not counted' : 'Not counted for this query'}
+            <button type="button" className="button button-small" onClick={on.onRetry}>
+              Count again
+            </button>
+          </span>
+        ) : null}
         <span className="counts-end">
           {state.view === 'points' && pointsProblem !== null ? (
             <span className="points-legend">No single traces: {pointsProblem.message}</span>

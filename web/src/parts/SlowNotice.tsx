@@ -9,14 +9,39 @@ export function SlowNotice({ active, queryKey }: { active: boolean; queryKey: Qu
   return active ? <Waiting queryKey={queryKey} /> : null
 }
 
-function Waiting({ queryKey }: { queryKey: QueryKey }) {
-  const queries = useQueryClient()
+/** Seconds since it was shown first; null before they are worth a word. */
+function useSeconds(): number | null {
   const [seconds, setSeconds] = useState(0)
   useEffect(() => {
     const timer = setInterval(() => setSeconds((value) => value + 1), 1000)
     return () => clearInterval(timer)
   }, [])
-  if (seconds < SHOW_AFTER_S) return null
+  return seconds < SHOW_AFTER_S ? null : seconds
+}
+
+/** The same in the line of the counts, which keeps its height. */
+export function Counting({ queryKey }: { queryKey: QueryKey }) {
+  const queries = useQueryClient()
+  const seconds = useSeconds()
+  if (seconds === null) return null
+  return (
+    <span className="counts-waiting">
+      Counting for {seconds} s
+      <button
+        type="button"
+        className="button button-small"
+        onClick={() => void queries.cancelQueries({ queryKey })}
+      >
+        Stop counting
+      </button>
+    </span>
+  )
+}
+
+function Waiting({ queryKey }: { queryKey: QueryKey }) {
+  const queries = useQueryClient()
+  const seconds = useSeconds()
+  if (seconds === null) return null
   return (
     <p className="notice">
       <span>Waiting for {seconds} s</span>
