@@ -16,7 +16,7 @@ from clew_server.collector.remembered import Remembered
 from clew_server.errors import BadInput
 from clew_server.model import pinpoint as words
 from clew_server.model.red import RedAsked
-from clew_server.model.search import Search
+from clew_server.model.search import Search, SpanCondition
 from clew_server.query.language.parser import parse
 from clew_server.query.live.matching import matching
 from clew_server.query.service import QueryService
@@ -143,11 +143,16 @@ def ask(opened: Any, told: Told, body: Callable[[QueryService], Coroutine[Any, A
         service.close()
 
 
+def in_time(told: Told, text: str) -> list[str]:
+    """The traces that a query finds where all names are known when the spans come."""
+    traces = seen([ExportTraceServiceRequest.FromString(batch.request) for batch in told.decode()])
+    matches = matching(parse(text, times))
+    return sorted(trace_id for trace_id, trace in traces.items() if matches(trace))
+
+
 @pytest.mark.parametrize("text", QUERIES)
 def test_a_query_finds_what_it_would_find_had_the_names_come_in_time(opened: Any, told: Told, text: str) -> None:
-    in_time = seen([ExportTraceServiceRequest.FromString(batch.request) for batch in told.decode()])
-    matches = matching(parse(text, times))
-    expected = sorted(trace_id for trace_id, trace in in_time.items() if matches(trace))
+    expected = in_time(told, text)
     search = Search(where=parse(text, times))
 
     async def body(service: QueryService) -> None:
@@ -157,6 +162,36 @@ def test_a_query_finds_what_it_would_find_had_the_names_come_in_time(opened: Any
         assert (await service.summary(search, None)).totals.matched == len(expected)
 
     ask(opened, told, body)
+
+
+CONDITIONS = {
+    "name=Cart.pay": SpanCondition("name", "=", "Cart.pay"),
+    "code.line.number=30": SpanCondition("attr", "=", "30", "code.line.number"),
+    "code.function.name=org.shop.Cart.add": SpanCondition("anywhere", "=", "org.shop.Cart.add", "code.function.name"),
+    "event.exception.type=org.shop.NoStock": SpanCondition("anywhere", "=", "org.shop.NoStock", "exception.type"),
+    "pinpoint.sql exists": SpanCondition("mark", "=", "pinpoint.sql"),
+    "name=/buy": SpanCondition("name", "=", "/buy"),
+}
+
+
+@pytest.mark.parametrize("text", CONDITIONS)
+def test_jaegers_and_zipkins_conditions_find_the_same(opened: Any, told: Told, text: str) -> None:
+    expected = in_time(told, text)
+    page = ask(opened, told, lambda service: service.search(Search(span=(CONDITIONS[text],))))
+    assert sorted(trace.trace_id for trace in page.traces) == expected
+
+
+def test_a_condition_that_a_late_name_satisfies_is_not_satisfied_when_it_is_negated(opened: Any, told: Told) -> None:
+    # The one event of the second trace.
+    others = SpanCondition("attr", "=", "2", "pinpoint.span_id"), SpanCondition("attr", "=", "1", "pinpoint.depth")
+    found = {}
+    for op in ("=", "!="):
+        search = Search(span=(*others, SpanCondition("name", op, "Cart.pay")))
+        found[op] = [
+            trace.trace_id for trace in ask(opened, told, lambda service, it=search: service.search(it)).traces
+        ]
+    assert found == {"=": in_time(told, "name=Cart.pay pinpoint.span_id=2"), "!=": []}
+    assert len(found["="]) == 1
 
 
 def test_figures_and_values_of_a_query_know_late_names_too(opened: Any, told: Told) -> None:

@@ -42,6 +42,8 @@ class SpanCondition:
     op: Compare
     value: str | int
     key: str = ""
+    late: Node | None = None
+    """What is as good as an equal value: a condition on a span that refers to it and came before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from clew_server.model.pinpoint import AGENT_ID, AGENT_START, RPC, UNRESOLVED, Late
 from clew_server.model.query_tree import And, Braces, Node, Not, Or, Relation, SpanPlace, SpanTerm, Value, all_of
+from clew_server.model.search import Search, SpanCondition
 from clew_server.query.live.matching import span_test
 from clew_server.query.live.seen import SeenSpan
 
@@ -28,6 +29,32 @@ def with_late_names(node: Tree, names: Sequence[Late]) -> Tree:
     return _changed(node, names) if names else node  # type: ignore[return-value]  # braces stay braces
 
 
+def search_with_late_names(search: Search, names: Sequence[Late]) -> Search:
+    """The same search, likewise. Raises as `with_late_names`."""
+    if not names:
+        return search
+    where = None if search.where is None else with_late_names(search.where, names)
+    return replace(search, where=where, span=tuple(_with_late(one, names) for one in search.span))
+
+
+def _with_late(condition: SpanCondition, names: Sequence[Late]) -> SpanCondition:
+    value = (Value(str(condition.value)),)
+    match condition.field:
+        case "name":
+            asked = [SpanTerm("name", "=", value)]
+        case "attr" | "anywhere":
+            asked = [SpanTerm(place, "=", value, condition.key, exact=True) for place in ("of_span", "event_attr")]
+            asked = asked[: 1 if condition.field == "attr" else 2]
+        case "event" if condition.key:
+            asked = [SpanTerm("event_attr", "=", value, condition.key, exact=True)]
+        case "mark":
+            asked = [SpanTerm("of_span", "exists", key=str(condition.value), exact=True)]
+        case _:
+            return condition
+    found = [part for term in asked for part in _late(term, names)]
+    return replace(condition, late=Or(tuple(found))) if found else condition
+
+
 def _changed(node: Node, names: Sequence[Late]) -> Node:
     match node:
         case And() | Or():
@@ -40,17 +67,19 @@ def _changed(node: Node, names: Sequence[Late]) -> Node:
             steps = tuple((op, with_late_names(braces, names)) for op, braces in node.steps)
             return Relation(with_late_names(node.first, names), steps)
         case SpanTerm() if node.place in _PLACES:
-            return _or_late(node, names)
+            found = _late(node, names)
+            return Or((node, *found)) if found else node
         case _:
             return node
 
 
-def _or_late(term: SpanTerm, names: Sequence[Late]) -> Node:
+def _late(term: SpanTerm, names: Sequence[Late]) -> list[Node]:
+    """For each agent that said what satisfies the term, the condition on a span to refer to it."""
     test = span_test(term)
     of_agent: dict[tuple[str, str], list[str]] = {}
     for one in [one for one in names if test(_seen(one))][-_MOST_REFERENCES:]:
         of_agent.setdefault((one.agent_id, one.start_time), []).append(one.reference)
-    found: list[Node] = [term]
+    found: list[Node] = []
     for (agent_id, start_time), references in of_agent.items():
         parts = [
             _is("of_resource", AGENT_ID, agent_id),
@@ -61,7 +90,7 @@ def _or_late(term: SpanTerm, names: Sequence[Late]) -> Node:
             # A span that says what was asked for has its name from that, whatever its method is called.
             parts.append(Not(SpanTerm("of_span", "exists", key=RPC, exact=True)))
         found.append(all_of(*parts))
-    return Or(tuple(found)) if len(found) > 1 else term
+    return found
 
 
 def _is(place: SpanPlace, key: str, *texts: str) -> Node:

@@ -36,7 +36,7 @@ from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFound, keys_found, words_found
 from clew_server.query.language.keys import written
-from clew_server.query.late_names import with_late_names
+from clew_server.query.late_names import search_with_late_names, with_late_names
 from clew_server.query.nothing import SPELLED, Excluded, first_term, left_out, nearest, written_condition
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
@@ -465,8 +465,7 @@ class QueryService:
 
     def _named(self, search: Search) -> Search:
         """The search with what agents said of spans after these had been stored."""
-        names = late(self._known) if search.where is not None else ()
-        return replace(search, where=with_late_names(search.where, names)) if search.where and names else search
+        return search_with_late_names(search, late(self._known)) if search.where is not None or search.span else search
 
     def _known_values(self) -> TraceValues:
         if self._values is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from clew_server.errors import Unavailable
-from clew_server.model.query_tree import Relation, has_braces
+from clew_server.model.query_tree import Braces, Relation, has_braces
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_again import NOT_COUNTED, Again, put
@@ -27,7 +27,7 @@ from clew_server.store.orders import (
 from clew_server.store.peers import may_name, peer_of
 from clew_server.store.steps import Steps
 from clew_server.store.where.relations import holds_in
-from clew_server.store.where.translator import Translator
+from clew_server.store.where.translator import Translator, no_relations
 
 _ROWS_OF_A_TRACE: Final = 4
 """Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
@@ -271,9 +271,10 @@ class ChdbTraces(ChdbReader):
     ) -> str:
         if condition.field == "dur":
             return f"duration{condition.op}{_number(bound, int(condition.value))}"
-        if condition.op == "!=":
-            return f"NOT ({self._equality(condition, bound, question, places)})"
-        return self._equality(condition, bound, question, places)
+        equal = self._equality(condition, bound, question, places)
+        if condition.late is not None:
+            equal = f"({equal} OR {Translator(question, bound, no_relations).of_braces(Braces(condition.late))})"
+        return f"NOT ({equal})" if condition.op == "!=" else equal
 
     def _equality(
         self,
