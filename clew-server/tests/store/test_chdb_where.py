@@ -13,10 +13,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_server.errors import BadInput
 from clew_server.model.query_tree import Node
-from clew_server.model.search import Search
+from clew_server.model.search import Search, Sort
 from clew_server.query.language.parser import parse
 from clew_server.query.live.matching import matching
 from clew_server.query.live.seen import SeenTrace
+from clew_server.store import chdb_search, steps
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import Known, holds, made, put_all
@@ -120,6 +121,30 @@ def test_pages_list_each_trace_of_a_query_once(shop: Any) -> None:
     reader, known = shop
     node = parse("{kind in (server, client)} and not {failed=true}", times)
     assert found(reader, node, limit=7) == expected(known, node) != []
+
+
+@pytest.mark.parametrize("sort", ["-start", "start"])
+def test_pages_from_many_short_windows_list_each_trace_once(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, sort: Sort
+) -> None:
+    reader, known = shop
+    monkeypatch.setattr(chdb_search, "_MORE_TO_LOOK_AT", 5)
+    monkeypatch.setattr(steps, "_LEAST_NS", (1, 1, 1, 1, 1))
+    node = parse("failed=true", times)
+    starts = {one: min(row.span.start_time_unix_nano for row in rows) for one, rows in known.traces.items()}
+    wanted = sorted(((starts[one], one) for one in expected(known, node)), reverse=True)
+    listed: list[str] = []
+    cursor: str | None = None
+    for limit in (3, 40, 1, 1_000):
+        page = reader.find(Search(where=node, limit=limit, cursor=cursor, sort=sort))
+        assert page.complete, page.reason
+        listed += [trace.trace_id for trace in page.traces]
+        cursor = page.next
+    assert cursor is None
+    if sort == "start":
+        wanted.sort(key=lambda one: one[0])  # ties stay by id, descending
+    assert listed == [one for _, one in wanted]
+    assert len(listed) > 100
 
 
 def test_old_and_new_names_of_an_attribute_are_one_key_unless_it_is_asked_for_exactly(shop: Any) -> None:
