@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
 
 from clew_server.model.attributes import text_in_span, text_of
 from clew_server.model.trace import Trace
-
-_SERVICE, _ADDRESS, _NAMESPACE, _SYSTEM = 0, 1, 2, 3
-_KEYS: Final[tuple[tuple[str, ...], ...]] = (
-    ("peer.service",),
-    ("server.address", "net.peer.name"),
-    ("db.namespace", "db.name"),
-    ("db.system.name", "db.system"),
-)
 
 
 def peer(trace: Trace, row: int) -> str:
@@ -23,12 +14,16 @@ def peer(trace: Trace, row: int) -> str:
     `peer.service`, else `server.address`, else `db.namespace`. Before an address that is a number, or this machine's own, stands
     the kind of database, with its namespace instead where it is this machine's; of a database that is a file the name of the file.
     """
-    known = _texts(trace, row)
-    service, address, namespace, system = known[_SERVICE], known[_ADDRESS], known[_NAMESPACE], known[_SYSTEM]
+    service = _text(trace, row, "peer.service")
     if service:
         return service
+    address = _text(trace, row, "server.address", "net.peer.name")
+    if address and not _is_number(address):
+        return address
+    namespace = _text(trace, row, "db.namespace", "db.name")
+    system = _text(trace, row, "db.system.name", "db.system")
     if address:
-        if not system or not _is_number(address):
+        if not system:
             return address
         here = _is_this_machine(address) and namespace and not namespace.isdigit()
         return f"{system} {_file_name(namespace) if here else address}"
@@ -37,17 +32,15 @@ def peer(trace: Trace, row: int) -> str:
     return _file_name(namespace)
 
 
-def _texts(trace: Trace, row: int) -> list[str]:
-    """The value of the first key of each group, empty where it has none."""
-    raw = trace.stored.raw[row]
-    found: list[str] = []
-    for keys in _KEYS:
-        texts = [text_in_span(raw, key) for key in keys]
-        if None in texts:
-            attributes = trace.span(row).attributes
-            return [text_of(attributes, *some) for some in _KEYS]
-        found.append(next(filter(None, texts), ""))
-    return found
+def _text(trace: Trace, row: int, *keys: str) -> str:
+    """The value of the first of these attributes that is there and not empty, else empty."""
+    for key in keys:
+        text = text_in_span(trace.stored.raw[row], key)
+        if text is None:
+            return text_of(trace.span(row).attributes, *keys)
+        if text:
+            return text
+    return ""
 
 
 def _is_number(address: str) -> bool:
