@@ -534,6 +534,18 @@ def test_what_jaeger_has_in_tags_is_found_in_the_fields_of_the_span(server: Serv
         assert len(answer["data"]) == found, tags
 
 
+def test_the_name_of_an_event_is_found_where_opentracing_has_it(server: Server, asked: Asked) -> None:
+    query = next(query for query in QUERIES if query.title == "tags of an event")
+    for key in ("event", "message"):
+        for name, found in (("second", True), ("third", False)):
+            start, end = asked.window(query)
+            answer = server.get_json(
+                "/api/traces", service=query.service, tag=f"{key}:{name}", start=start // US, end=end // US
+            )
+            assert set(query.expected) <= {trace["traceID"] for trace in answer["data"]} or not found
+            assert found or not answer["data"]
+
+
 def test_traces_are_given_by_their_ids_and_the_unknown_ones_named(server: Server, asked: Asked) -> None:
     unknown = new_trace_id().hex()
     answer = server.get("/api/traces", traceID=[asked.example, unknown, asked.doubled]).json()

@@ -222,6 +222,16 @@ def zipkin() -> Iterator[Backend]:
 
 
 @contextlib.contextmanager
+def jaeger() -> Iterator[Backend]:
+    """Jaeger's own query server over its store in memory, built here with Go; it takes spans at `/batch`."""
+    program = build_go("jaeger-query", HERE.parent / "jaeger" / "query")
+    with _folder("jaeger") as folder:
+        port = free_port()
+        with _running([str(program), f"127.0.0.1:{port}"], folder, port) as backend:
+            yield backend
+
+
+@contextlib.contextmanager
 def otel_collector(files: Path) -> Iterator[Backend]:
     """An OpenTelemetry collector that takes OTLP over HTTP and writes it to `files` in three forms; built here with Go."""
     program = build_collector()

@@ -19,7 +19,8 @@ class SpanCondition:
 
     `field`: `service`, `name`, `kind`, `status`, `status_message`, `scope` (its name), `dur` (ns in `value`), `attr` with `key`:
     an attribute of the span or its resource, `event`: the name of some event, or with `key` an attribute of one, or `anywhere` with
-    `key`: an attribute of the span, its resource, its scope, some event or some link. `peer`: the other side of the span's
+    `key`: an attribute of the span, its resource, its scope, some event or some link, or with one of EVENT_NAME_KEYS the name of
+    some event. `peer`: the other side of the span's
     call (`model.dependency.PEER_KEYS`); `mark`: the key of an attribute of the span or its resource, or the name of some event.
     `link_trace`: the trace of some link, 32 hex digits. `!=` is the negation of `=`: a span without the attribute satisfies it.
     """
@@ -66,6 +67,9 @@ class Search:
     span_to_unix_nano: int | None = None
     where: Node | None = None
 
+
+EVENT_NAME_KEYS: Final = frozenset(("event", "message"))
+"""Fields of a log in which OpenTracing's senders have what is the name of an event here."""
 
 KIND_WORDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Words of OTLP's span kinds, by number."""

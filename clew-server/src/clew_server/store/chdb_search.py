@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from clew_server.errors import Unavailable
 from clew_server.model.query_tree import Braces, Relation, has_braces
-from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search, SpanCondition
+from clew_server.model.search import EVENT_NAME_KEYS, KIND_WORDS, STATUS_WORDS, Search, SpanCondition
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_again import NOT_COUNTED, Again, put
 from clew_server.store.chdb_count import IDS, counted
@@ -306,7 +306,7 @@ class ChdbTraces(ChdbReader):
         of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {pair})"
         if condition.field == "anywhere":
             in_resources, beside = places[condition.key, str(condition.value)]
-            if beside:
+            if beside or condition.key in EVENT_NAME_KEYS:
                 return _anywhere_condition(condition, bound, key, value)
         else:
             hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
@@ -418,6 +418,8 @@ def _anywhere_condition(condition: SpanCondition, bound: dict[str, str], key: st
     places = [among("attrs"), among("scope_attrs"), f"arrayExists(e->{among('e')},link_attrs)"]
     places.append(_event_condition(condition, bound, value))
     places.append(f"res_key IN (SELECT res_key FROM resources WHERE {among('attrs')})")
+    if condition.key in EVENT_NAME_KEYS:
+        places.append(_event_condition(SpanCondition("event", "=", condition.value), bound, value))
     return f"({' OR '.join(places)})"
 
 

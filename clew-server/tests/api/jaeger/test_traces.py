@@ -127,6 +127,21 @@ def test_a_whole_span_is_written_field_by_field() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "kinds"),
+    [("follows_from", ["FOLLOWS_FROM"]), ("child_of", ["CHILD_OF"]), ("", ["CHILD_OF", "FOLLOWS_FROM"])],
+)
+def test_a_link_that_says_that_it_is_the_reference_to_the_parent_is_the_only_one(said: str, kinds: list[str]) -> None:
+    parent, span = plain(1), plain(2, parent_span_id=(1).to_bytes(8, "big"))
+    link = span.links.add(trace_id=TRACE_ID, span_id=parent.span_id)
+    if said:
+        link.attributes.add(key="opentracing.ref_type").value.string_value = said
+    trace = shown(stored(parent), stored(span))
+    (made,) = (one for one in trace["spans"] if one["spanID"] == "0000000000000002")
+    named = {"traceID": TRACE_ID.hex(), "spanID": "0000000000000001"}
+    assert made["references"] == [{"refType": kind, **named} for kind in kinds]
+
+
 def test_every_field_of_otlp_is_shown_somewhere() -> None:
     """A field that OTLP adds fails here, so that somebody gives it a place."""
     assert {field.name for field in Span.DESCRIPTOR.fields} == {

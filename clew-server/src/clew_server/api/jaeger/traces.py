@@ -204,15 +204,22 @@ def _span_tags(span: Any, scope: list[str], tags: _Tags) -> list[str]:
 
 
 def _references(trace_id: str, trace: Trace, row: int, span: Any) -> Iterator[str]:
-    """The parent first, then the links: each follows from what it names, unless it says that it is a child of it."""
-    parent = span.parent_span_id
-    if len(parent) == 8 and parent.strip(b"\0"):
-        yield f'{{"refType":"CHILD_OF","traceID":"{trace_id}","spanID":"{parent.hex()}"}}'
+    """The parent first, then the links: each follows from what it names, unless it says that it is a child of it.
+
+    A link to the parent that says what it is, is the reference that the parent was read from.
+    """
+    parent = span.parent_span_id if len(span.parent_span_id) == 8 else b""
+    references = []
     for raw in span.links:
         link = Span.Link.FromString(raw)
-        words = (pair.value.string_value for pair in link.attributes if pair.key == _REFERENCE_TYPE)
-        kind = "CHILD_OF" if next(words, "") == "child_of" else "FOLLOWS_FROM"
-        yield f'{{"refType":"{kind}","traceID":"{jaeger_id(link.trace_id.hex())}","spanID":"{link.span_id.hex()}"}}'
+        said = next((pair.value.string_value for pair in link.attributes if pair.key == _REFERENCE_TYPE), "")
+        kind, linked = "CHILD_OF" if said == "child_of" else "FOLLOWS_FROM", jaeger_id(link.trace_id.hex())
+        references.append(f'{{"refType":"{kind}","traceID":"{linked}","spanID":"{link.span_id.hex()}"}}')
+        if said and link.span_id == parent and linked == trace_id:
+            parent = b""
+    if parent.strip(b"\0"):
+        yield f'{{"refType":"CHILD_OF","traceID":"{trace_id}","spanID":"{parent.hex()}"}}'
+    yield from references
 
 
 def _logs(span: Any, tags: _Tags) -> Iterator[str]:
