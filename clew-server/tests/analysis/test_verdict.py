@@ -11,7 +11,7 @@ from clew_server.analysis.answers import Verdict
 from clew_server.analysis.tree import tree_of
 from clew_server.analysis.verdict import verdict
 from clew_server.model.trace import CLIENT, CONSUMER, SERVER, trace_from_spans
-from clew_server.model.usual import NOTHING, Usual
+from clew_server.model.usual import NOTHING, Operation, Usual
 
 OLD = T0 + 3_600_000_000_000
 
@@ -287,3 +287,37 @@ def test_a_request_that_was_refused_is_not_said_to_have_succeeded() -> None:
         "The caller was answered with HTTP 404; one failure was handled: shop · GET user: HTTP 404."
     )
     assert texts(answer)[-1].endswith("; the request went on and was answered with HTTP 404")
+
+
+def calling(*lengths_ms: float) -> Drawn:
+    """A service that calls one service after another, each of which has its answer after 5 ms."""
+    calls, at = [], 0.0
+    for number, length_ms in enumerate(lengths_ms):
+        name = f"s{number}"
+        there = Drawn(f"GET /{name}", at + length_ms - 5, at + length_ms, service=name, kind=SERVER)
+        calls.append(Drawn(f"GET {name}", at, at + length_ms, [there], kind=CLIENT))
+        at += length_ms
+    return Drawn("GET /", 0, at, calls, kind=SERVER)
+
+
+def usual_calls(count: int) -> Usual:
+    known = {Operation("shop", f"GET s{number}"): within(p50_ms=8, p95_ms=10) for number in range(count)}
+    return Usual(root=of_root(p50_ms=20, p95_ms=30), within=known, sampled=100)
+
+
+def test_the_way_to_most_of_the_services_that_were_slow_at_once_is_charged_to_the_caller() -> None:
+    answer = judged(calling(100, 60, 8), usual=usual_calls(3))
+    assert {(share.owner, share.operation) for share in answer.shares} >= {("shop", "GET s0"), ("shop", "GET s1")}
+    assert "57 % of it went to shop · GET s0" in answer.summary
+    assert "(2 of the 3 services it calls were slow at once)" in answer.summary
+
+
+def test_the_way_to_one_service_that_was_slow_is_charged_to_that_service() -> None:
+    for answer in (
+        judged(calling(100, 8, 8), usual=usual_calls(3)),
+        judged(calling(100, 60, 8, 8), usual=usual_calls(4)),
+        judged(calling(100), usual=usual_calls(1)),
+        judged(calling(100, 60), usual=usual_calls(1)),
+    ):
+        assert answer.shares[0].owner == "s0"
+        assert "at once" not in answer.summary

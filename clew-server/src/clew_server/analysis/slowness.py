@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Container
 from typing import Literal, TypeAlias
 
 from clew_server.analysis.answers import Share
 from clew_server.analysis.evidence import Evidence
+from clew_server.model.trace import CLIENT
 from clew_server.model.usual import Durations
 
 Speed: TypeAlias = Literal["slow", "usual", "unknown"]
@@ -14,8 +16,11 @@ Speed: TypeAlias = Literal["slow", "usual", "unknown"]
 _LAST_PERCENTILE = 99
 
 
-def shares(evidence: Evidence) -> list[Share]:
+def shares(evidence: Evidence, callers: Container[int] = ()) -> list[Share]:
     """The critical path by owner and operation, largest first. They sum to the root's duration.
+
+    The way to another service is charged to that one, but to the caller where its service is one of these
+    (`starving`).
 
     The usual value is the operation's usual duration times its usual number of calls. It is None where some of the spans have
     children: their part of the path is without what they waited for, their duration is with it.
@@ -23,7 +28,9 @@ def shares(evidence: Evidence) -> list[Share]:
     trace, owners = evidence.trace, evidence.owners
     spent: dict[tuple[str, int], dict[int, int]] = {}
     for row, sections in evidence.sections.items():
-        spent.setdefault((owners[row], trace.name[row]), {})[row] = sum(end - start for _, start, end in sections)
+        is_caller = trace.kind[row] == CLIENT and trace.service[row] in callers
+        owner = trace.service_of(row) if is_caller else owners[row]
+        spent.setdefault((owner, trace.name[row]), {})[row] = sum(end - start for _, start, end in sections)
     found = []
     for (owner, name), times in spent.items():
         critical_ns = sum(times.values())

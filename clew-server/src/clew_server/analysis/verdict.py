@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from clew_server.analysis import patterns
@@ -20,7 +20,9 @@ from clew_server.analysis.failure_findings import (
     reason_text,
 )
 from clew_server.analysis.slowness import Speed, shares, speed
+from clew_server.analysis.starving import starving
 from clew_server.analysis.tree import Tree
+from clew_server.model.trace import CLIENT
 from clew_server.model.usual import Usual
 from clew_server.model.words import counted, duration_text, name_text, percent_text, shortened, times_text
 
@@ -40,11 +42,12 @@ def verdict(tree: Tree, usual: Usual, now_unix_nano: int) -> Verdict:
     origin = causes(failed)
     how_fast = speed(evidence)
     word: Word = "failed" if origin else how_fast
-    divided = shares(evidence)
+    callers = starving(evidence)
+    divided = shares(evidence, callers)
     findings = _ordered(evidence, failed)
     return Verdict(
         word=word,
-        summary=_summary(evidence, failed, how_fast, divided, findings),
+        summary=_summary(evidence, failed, how_fast, divided, findings, callers),
         origin=origin,
         failures=failed,
         critical_path=evidence.path,
@@ -91,13 +94,16 @@ def _summary(
     how_fast: Speed,
     divided: Sequence[Share],
     findings: Sequence[Finding],
+    callers: Mapping[int, tuple[int, int]],
 ) -> str:
     origins = sum(failure.role == "origin" for failure in failed)
     handled = [failure for failure in failed if failure.role == "handled"]
     abandoned = [failure for failure in failed if failure.role == "abandoned"]
     first = _failed_sentence(evidence, failed, origins) if origins else _nothing_failed(evidence, handled, abandoned)
     sentences = [first] if first else []
-    sentences += _time_sentences(evidence, how_fast, divided, findings, quiet=bool(first), failed=bool(origins))
+    sentences += _time_sentences(
+        evidence, how_fast, divided, findings, callers, quiet=bool(first), failed=bool(origins)
+    )
     if origins and handled:
         sentences.append(f"{counted(len(handled), 'failure')} on the way {_were(handled)} handled.")
     if abandoned and (origins or handled):
@@ -146,6 +152,7 @@ def _time_sentences(
     how_fast: Speed,
     divided: Sequence[Share],
     findings: Sequence[Finding],
+    callers: Mapping[int, tuple[int, int]],
     *,
     quiet: bool,
     failed: bool,
@@ -179,4 +186,8 @@ def _time_sentences(
             # The operation is named already.
             text = about.text.partition(": ")[0] if about.kind == "repeated_calls" else about.text
             sentence += f": {text}"
+        service = evidence.trace.service[largest.rows[0]]
+        if service in callers and evidence.trace.kind[largest.rows[0]] == CLIENT:
+            slow, called = callers[service]
+            sentence += f" ({slow} of the {called} services it calls were slow at once)"
         yield sentence + "."
