@@ -89,3 +89,16 @@ def test_a_search_prints_columns_as_text_json_and_csv(server: Server, shop: Shop
     assert (row["trace_id"], row["spans"], row[shop.key], row["no.such"]) == (shop.trace_id, "2", "north; south", "")
     assert (row["failed_service"], row["failed_operation"]) == (shop.service, "'=HYPERLINK(1)")
     assert row["time_went"] == shop.service
+    # An order that begins with a hyphen is no option.
+    assert search(server, asked[0], "--sort", "-dur").startswith(shop.trace_id)
+
+
+def test_where_nothing_matches_the_condition_that_excludes_most_is_named(server: Server, shop: Shop) -> None:
+    words = [f"service={shop.service.upper()}", f'"{shop.key}"=north']
+    done = subprocess.run(
+        [*clew_command(), "search", "--server", server.http, *words], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().strip() == (
+        f"clew search: no trace matches; without {words[0]} 1 trace does; there is the value {shop.service}"
+    )

@@ -111,3 +111,14 @@ def test_versions_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("clew 0.")
     assert cli.main(["version", "--json"]) == 0
     assert {"clew", "opentelemetry-api", "python"} <= json.loads(capsys.readouterr().out).keys()
+
+
+def test_a_value_that_begins_with_a_hyphen_belongs_to_its_option() -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--sort", choices=("-start", "start"))
+    parser.add_argument("--dry", action="store_true")
+    parser.add_argument("q", nargs="*")
+    joined = cli._values_joined(parser, ["a", "--sort", "-start", "--dry", "-start", "--", "--sort", "-start"])
+    assert joined == ["a", "--sort=-start", "--dry", "-start", "--", "--sort", "-start"]
+    assert parser.parse_args(["x", "--sort=-start"]).sort == "-start"
+    assert cli._values_joined(parser, ["--sort"]) == ["--sort"]

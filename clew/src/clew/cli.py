@@ -80,10 +80,24 @@ def _main(words: list[str]) -> int:
     parser = ArgumentParser(prog=f"clew {command.name}", description=_sentence(command.help))
     command.add_arguments(parser)
     try:
-        parsed = parser.parse_args(words[1:])
+        parsed = parser.parse_args(_values_joined(parser, words[1:]))
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else USAGE
     return command.run(parsed)
+
+
+def _values_joined(parser: ArgumentParser, words: list[str]) -> list[str]:
+    """`--sort -dur` as `--sort=-dur`: argparse takes a value that begins with a hyphen for an option."""
+    joined: list[str] = []
+    for at, word in enumerate(words):
+        if word == "--":
+            return joined + words[at:]
+        option = parser._option_string_actions.get(joined[-1]) if joined else None
+        if word.startswith("-") and option is not None and word in (option.choices or ()):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _complete() -> None:

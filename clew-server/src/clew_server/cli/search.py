@@ -102,8 +102,25 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
     if printed and cursor is not None and not arguments.json and rows is None:
         print("there are more: --limit 0 prints all", file=sys.stderr)
     if not printed:
-        print("clew search: no trace matches", file=sys.stderr)
+        print(f"clew search: no trace matches{_excluding(client, q, from_, to)}", file=sys.stderr)
     return FOUND if printed else NOT_FOUND
+
+
+def _excluding(client: Client, q: str, from_: str, to: str) -> str:
+    """Which condition leaves no trace, and how what there is is spelled; nothing where that cannot be said."""
+    if not q:
+        return ""
+    given = [(name, value) for name, value in (("q", q), ("from", from_), ("to", to)) if value]
+    try:
+        found = client.get("/api/v1/traces/summary", given, wants="excluded")["excluded"]
+    except CommandFailed:  # what was asked for has been answered
+        return ""
+    if found is None:
+        return ""
+    traces = "1 trace does" if found["matched_without"] == 1 else f"{found['matched_without']:,} traces do"
+    nearest = found["nearest"]
+    known = "" if nearest is None else f"; there is the {found['nearest_is']} {clean(nearest)}"
+    return f"; without {clean(found['condition'])} {traces}{known}"
 
 
 def _root_missing(trace: dict[str, Any]) -> str:
