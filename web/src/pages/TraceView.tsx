@@ -70,8 +70,9 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   )
   const handle = useRef<WaterfallHandle>(null)
   const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
-  // On narrower screens the details lie over the rows, so they wait to be asked for.
-  const [detailsOpen, setDetailsOpen] = useState(() => matchMedia('(min-width: 1200px)').matches)
+  // On narrower screens the details lie over the rows, so they wait to be asked for, and one panel stands below the other.
+  const [isWide] = useState(() => matchMedia('(min-width: 1200px)').matches)
+  const [detailsOpen, setDetailsOpen] = useState(isWide)
   const [eventTimes, setEventTimes] = useState<readonly number[]>([])
 
   const closed = useMemo(() => closedNodes(model, collapse), [model, collapse])
@@ -358,6 +359,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
           onCritical={stepCritical}
           onSpans={selectSpans}
           isInLine={room === 'line'}
+          isSecondInLine={room === 'panels' && !isWide}
           onOpen={() => setRoom('none')}
         />
       </HeldHeight>

@@ -33,7 +33,10 @@ export function SlownessPanel(props: Props) {
   const notes = unseenNotes(explanation)
   if (!slow && !hasFindings && !isOpen) {
     return (
-      <section className="panel panel-line" aria-label="Why it was slow">
+      <section
+        className={isInLine ? 'panel panel-line panel-kept' : 'panel panel-line'}
+        aria-label="Why it was slow"
+      >
         <h2>{headline(explanation)}</h2>
         {comparison(explanation) === '' ? null : <p className="muted">{comparison(explanation)}</p>}
         <ShareBar shares={explanation.shares} colourOf={colourOf} />
@@ -71,7 +74,7 @@ export function SlownessPanel(props: Props) {
     const [most] = withFindings(rows, 0)
     const row = most ?? rows[0]
     return (
-      <section className="panel panel-line" aria-label="Why it was slow">
+      <section className="panel panel-line panel-kept" aria-label="Why it was slow">
         <h2>{headline(explanation)}</h2>
         <p className="panel-one">
           {row === undefined ? null : (

@@ -27,12 +27,15 @@ interface Props {
   onSpans: (spanIds: readonly string[]) => void
   /** Whether each panel has one line, because what it would say was not known when the rows were shown. */
   isInLine: boolean
+  /** Whether the panel below the other one has one line. */
+  isSecondInLine: boolean
   /** Gives the panels the room that they want. */
   onOpen: () => void
 }
 
 export function VerdictPanels(props: Props) {
-  const { explanation, model, colours, origins, at, onOrigin, onCritical, onSpans, isInLine, onOpen } = props
+  const { explanation, model, colours, origins, at, onOrigin, onCritical, onSpans, onOpen } = props
+  const { isInLine, isSecondInLine } = props
   const { value, isLoading, error } = explanation
   // A server without explanations has no panels at all.
   if (value === null && !isLoading && error === null) return null
@@ -59,7 +62,7 @@ export function VerdictPanels(props: Props) {
             colours={colours}
             onSpans={onSpans}
             onStep={onCritical}
-            isInLine={isInLine}
+            isInLine={isInLine || isSecondInLine}
             onOpen={onOpen}
           />
         </ErrorBoundary>
