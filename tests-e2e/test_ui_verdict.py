@@ -211,6 +211,50 @@ def test_a_handled_failure_is_called_handled_and_is_not_the_cause(
     expect(page.get_by_role("complementary", name="Span details")).to_contain_text("This failure was handled")
 
 
+def late(server: Server, *, caller_failed: bool) -> str:
+    """A call that ends after 500 ms, failed or with an answer, and what it called fails after 2 s."""
+    trace_id, root, call = new_trace_id(), new_span_id(), new_span_id()
+    start, web, stock = time.time_ns() - 60_000 * MS, fresh_name("web"), fresh_name("stock")
+    top = span(
+        trace_id, span_id=root, name="GET /cart", start_unix_nano=start, duration_ns=510 * MS, failed=caller_failed
+    )
+    asks = span(
+        trace_id,
+        span_id=call,
+        parent_id=root,
+        name="ask stock",
+        kind=Span.SPAN_KIND_CLIENT,
+        start_unix_nano=start,
+        duration_ns=500 * MS,
+        failed=caller_failed,
+    )
+    if caller_failed:
+        asks.events.add(name="exception", attributes=list(attributes({"exception.type": "httpx.ReadTimeout"})))
+    slow = span(trace_id, parent_id=call, name="GET /slow", start_unix_nano=start, duration_ns=2_000 * MS, failed=True)
+    slow.events.add(name="exception", attributes=list(attributes({"exception.type": "KeyError"})))
+    server.export(request(web, [top, asks]))
+    server.export(request(stock, [slow]))
+    server.flush()
+    return trace_id.hex()
+
+
+def test_a_call_that_gave_up_is_where_it_failed_and_what_failed_later_stands_beside_it(
+    server: Server, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/trace/{late(server, caller_failed=True)}")
+    panel = page.get_by_role("region", name="Where it failed")
+    expect(panel.get_by_role("button", name=re.compile("· ask stock$"))).to_be_visible()
+    expect(panel).to_contain_text("httpx.ReadTimeout")
+    expect(panel).to_contain_text("GET /slow failed later, 1.50 s after")
+    expect(page.get_by_role("complementary", name="Span details")).to_contain_text("ask stock")
+
+
+def test_what_fails_after_the_answer_is_said_and_is_not_the_cause(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server, f"/trace/{late(server, caller_failed=False)}")
+    expect(page.get_by_role("region", name="Where it failed")).to_contain_text("1 failure, after the answer")
+    expect(page.get_by_text("failure afterwards")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [1024, 390])
 def test_on_narrow_screens_a_failed_trace_opens_with_its_message_in_sight(
     server: Server, shop: Shop, open_page: OpenPage, width: int

@@ -109,7 +109,7 @@ export interface TraceAnswer {
   origin: TraceOrigin | null
   /** how many failures began in the trace that were not handled */
   origins: number
-  /** how many were */
+  /** how many were, or came too late for their caller */
   handled: number
   /** of the critical path, largest first */
   shares: OwnerShare[]

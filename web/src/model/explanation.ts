@@ -46,6 +46,11 @@ export function handledFailures(explanation: Explanation): Failure[] {
   return explanation.failures.filter((failure) => failure.role === 'handled')
 }
 
+/** Failures that came after their caller had given up, or had its answer. */
+export function lateFailures(explanation: Explanation): Failure[] {
+  return explanation.failures.filter((failure) => failure.role === 'abandoned')
+}
+
 /**
  * What is to be said about one failure beyond its type and message: late start, time-out and retries of the span itself or
  * of one that failed because of it.

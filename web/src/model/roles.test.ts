@@ -31,6 +31,15 @@ it('a handled failure is not the cause, once the server has said so', () => {
   expect(rowSentence(model, 1, 0, explained.of(1))).toContain('try 1, failed, handled')
 })
 
+it('a failure that came too late for its caller is neither the cause nor passed on', () => {
+  const explained = new Roles(model, {
+    origin: [],
+    failures: [{ span_id: idOfRow(1), role: 'abandoned' }],
+  })
+  expect(explained.of(1)).toBe('late')
+  expect(rowSentence(model, 1, 0, explained.of(1))).toContain('try 1, failed, too late for its caller')
+})
+
 it('a failure that the explanation does not name is none of its causes', () => {
   expect(new Roles(model, { origin: [], failures: [] }).of(1)).toBe('passed')
   expect(new Roles(model, { origin: [idOfRow(1)], failures: [] }).of(1)).toBe('origin')

@@ -1,8 +1,8 @@
-/** Which failed span is a cause, which passed a failure on, which was handled: as the server explains it, else as marked. */
+/** Which failed span is a cause, which passed a failure on, which was handled or came too late: as the server explains it, else as marked. */
 import { FLAG } from '../api/flags'
 import type { TraceModel } from './trace'
 
-export type Role = 'origin' | 'passed' | 'handled'
+export type Role = 'origin' | 'passed' | 'handled' | 'late'
 
 /** What of an explanation the roles need. */
 export interface Explained {
@@ -33,8 +33,10 @@ export class Roles {
 
 function rolesIn(model: TraceModel, { origin, failures }: Explained): Map<number, Role> {
   const known = new Map<number, Role>()
-  for (const { span_id, role } of failures)
+  for (const { span_id, role } of failures) {
     if (role === 'handled') known.set(model.nodeOf(span_id), 'handled')
+    if (role === 'abandoned') known.set(model.nodeOf(span_id), 'late')
+  }
   for (const id of origin) known.set(model.nodeOf(id), 'origin')
   return known
 }

@@ -9,6 +9,7 @@ const FAILED_AS: Record<Role, string[]> = {
   origin: ['failed'],
   passed: ['failed', 'passed on from below'],
   handled: ['failed', 'handled'],
+  late: ['failed', 'too late for its caller'],
 }
 
 /** `payment, POST /charge, failed, 2.01 seconds, 87 percent of the trace`. */

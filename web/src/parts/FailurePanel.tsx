@@ -1,7 +1,7 @@
 /** *Where it failed*: the cause with its message, what came before it, and the way it took to the root. */
 import type { Failure, Explanation } from '../api/types'
 import { formatCount, plural, shortened } from '../model/format'
-import { afterMessage, contextOf, handledFailures, type Origin } from '../model/explanation'
+import { afterMessage, contextOf, handledFailures, lateFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { OriginStepper } from './OriginStepper'
@@ -32,8 +32,11 @@ export function FailurePanel(props: Props) {
   const { explanation, origins } = props
   if (origins.length > 0) return <Failed {...props} />
   const handled = explanation === null ? [] : handledFailures(explanation)
+  const late = explanation === null ? [] : lateFailures(explanation)
   return handled.length > 0 ? (
-    <Handled {...props} handled={handled} />
+    <NotForTheCaller {...props} failures={handled} what={handled.length > 1 ? 'all handled' : 'handled'} />
+  ) : late.length > 0 ? (
+    <NotForTheCaller {...props} failures={late} what="after the answer" />
   ) : (
     <section className="panel panel-line panel-ok" aria-label="Where it failed">
       <Icon name="check" />
@@ -139,21 +142,25 @@ function Failed(props: Props) {
   )
 }
 
-/** Something failed, and the request went on well. */
-function Handled({ handled, onSpans }: Props & { handled: readonly Failure[] }) {
-  const [first] = handled
+/** Something failed, and the request went on well or had its answer already. */
+function NotForTheCaller({
+  failures,
+  what,
+  onSpans,
+}: Props & { failures: readonly Failure[]; what: string }) {
+  const [first] = failures
   return (
     <section className="panel panel-line panel-handled" aria-label="Where it failed">
       <PassedOnMark size={16} />
       <h2>
-        {handled.length === 1 ? '1 failure, handled' : `${plural(handled.length, 'failure')}, all handled`}
+        {plural(failures.length, 'failure')}, {what}
       </h2>
       {first === undefined ? null : (
         <p>
           <button
             type="button"
             className="panel-link"
-            onClick={() => onSpans(handled.map((one) => one.span_id))}
+            onClick={() => onSpans(failures.map((one) => one.span_id))}
           >
             {shortened(first.service || 'no service', MOST_NAME)} ·{' '}
             {shortened(first.operation || 'no name', MOST_NAME)}

@@ -10,7 +10,7 @@ import { useStore } from '../app/store'
 import { exactDuration, formatCount, formatDuration, formatFullTime, isoTime, plural } from '../model/format'
 import { FLAG } from '../api/flags'
 import type { Explanation, Skeleton } from '../api/types'
-import { handledFailures, isSlow, unseenNotes } from '../model/explanation'
+import { handledFailures, isSlow, lateFailures, unseenNotes } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { CopyButton } from './CopyButton'
 import { download } from './download'
@@ -145,7 +145,7 @@ export function TraceHeader({ traceId, model, newest, young, explanation, colour
   )
 }
 
-type OutcomeWord = 'failed' | 'inside' | 'handled' | 'fine'
+type OutcomeWord = 'failed' | 'inside' | 'handled' | 'late' | 'fine'
 
 /** How the trace went as far as it is known by now: failures that arrived since count too. */
 function outcomeOf({ value, isLoading }: ExplanationState, newest: Skeleton): OutcomeWord {
@@ -153,7 +153,8 @@ function outcomeOf({ value, isLoading }: ExplanationState, newest: Skeleton): Ou
   const failed = root < 0 || (newest.flags[root]! & FLAG.failed) !== 0 ? 'failed' : 'inside'
   if (value !== null && !isLoading) {
     if (value.origin.length > 0) return failed
-    return handledFailures(value).length > 0 ? 'handled' : 'fine'
+    if (handledFailures(value).length > 0) return 'handled'
+    return lateFailures(value).length > 0 ? 'late' : 'fine'
   }
   const causes = newest.flags.filter((flags) => (flags & FLAG.origin) !== 0)
   if (causes.length === 0) return 'fine'
@@ -182,6 +183,14 @@ function Outcome({ outcome }: { outcome: OutcomeWord }) {
       <span className="verdict verdict-handled" title="Something failed, and the request went on well">
         <PassedOnMark />
         failure handled
+      </span>
+    )
+  }
+  if (outcome === 'late') {
+    return (
+      <span className="verdict verdict-handled" title="Something failed after its caller had its answer">
+        <PassedOnMark />
+        failure afterwards
       </span>
     )
   }

@@ -32,7 +32,7 @@ class Brief:
     origins: int
     """So many spans began a failure that was not handled."""
     handled: int
-    """So many failures were handled."""
+    """So many failures were handled, or came too late for their caller."""
     shares: Sequence[OwnerShare]
     """The largest first, `MOST_SHARES` at most."""
     other: float
@@ -57,7 +57,7 @@ def brief(trace: Trace) -> Brief:
     return Brief(
         origin=begun[0] if begun else None,
         origins=len(begun),
-        handled=sum(failure.role == "handled" for failure in failed),
+        handled=sum(failure.role in ("handled", "abandoned") for failure in failed),
         shares=shares[:MOST_SHARES],
         other=sum(share.share for share in shares[MOST_SHARES:]),
     )
