@@ -15,7 +15,9 @@ from typing import Any
 
 import grpc
 import httpx
+import pymongo
 import pytest
+import redis
 import uvicorn
 from grpc import aio
 from opentelemetry.trace import SpanKind
@@ -28,6 +30,10 @@ from clew.instrumentation.asgi import TracingMiddleware
 from clew.instrumentation.httpx import TracingTransport
 from clew.testing import SpanRecorder, assert_span
 from clew.testing.kits.sameness import shape
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from wire_peers import MongoPeer, Peer, serving
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +102,24 @@ def test_a_request_over_sockets_has_one_span_a_side_even_if_both_are_traced_expl
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+@pytest.mark.parametrize("options", [{}, {"with_statement": True}], ids=["without", "with"])
+def test_statements_of_redis_and_mongodb_are_kept_where_they_are_asked_for(
+    tracer_provider: Any, options: dict[str, Any]
+) -> None:
+    recorder = SpanRecorder(tracer_provider)
+    instrument(tracer_provider, **options)
+    with serving(Peer) as store, redis.Redis(port=store.port, protocol=2) as client:
+        client.set("a", "S")
+    with (
+        serving(MongoPeer) as store,
+        pymongo.MongoClient(f"mongodb://127.0.0.1:{store.port}/?directConnection=true") as mongodb,
+    ):
+        mongodb.admin.command("ping", comment="S")
+    uninstrument()
+    kept = {span.name: span.attributes.get("db.query.text") for span in recorder.spans}
+    assert (kept["SET"], kept["ping admin"]) == (("SET ? ?", '{"ping": "?", "comment": "?"}') if options else (None, None))
 
 
 @pytest.mark.parametrize("is_explicit", [False, True])

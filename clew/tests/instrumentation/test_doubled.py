@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socketserver
-import struct
-import threading
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
-import bson
 import httpx
 import pymongo
 import pytest
@@ -48,6 +46,10 @@ from clew.instrumentation.asgi import TracingMiddleware
 from clew.testing import SpanRecorder
 from clew.tracing.tracer import Tracer
 from clew.transport import Call
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
+
+from wire_peers import MongoPeer, Peer, Server, serving
 
 PYMONGO = "opentelemetry.instrumentation.pymongo"
 
@@ -230,42 +232,10 @@ def both(request: pytest.FixtureRequest) -> Callable[[Any, Any, Any], ExitStack]
     return apply
 
 
-class Peer(socketserver.BaseRequestHandler):
-    """Answers every HTTP request with 200, and every Redis command with OK; remembers what was asked."""
-
-    def handle(self) -> None:
-        while True:
-            data = self.request.recv(65_536)
-            if not data:
-                return
-            self.server.asked.append(data)  # type: ignore[attr-defined]
-            if data.startswith(b"*"):
-                self.request.sendall(b"+OK\r\n" * sum(line.startswith(b"*") for line in data.split(b"\r\n")))
-            else:
-                self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-
-
-class Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Peer)
-        self.asked: list[bytes] = []
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-
 @pytest.fixture
 def peer() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Peer) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def one_client_span(recorder: SpanRecorder, count: int = 1) -> list[Any]:
@@ -436,32 +406,10 @@ def test_a_connection_that_fails_has_one_span_beside_opentelemetrys_instrumentat
     assert span.name == "connect"
 
 
-class MongoPeer(socketserver.BaseRequestHandler):
-    """Answers each MongoDB command with `ok`, and `find` with an error."""
-
-    def handle(self) -> None:
-        stream = self.request.makefile("rb")
-        while head := stream.read(16):
-            size, number, _, _ = struct.unpack("<4i", head)
-            stream.read(4)  # flags
-            stream.read(1)  # a section that is one document
-            command = bson.decode(stream.read(size - 21))
-            answer: dict[str, Any] = {"ok": 1, "isWritablePrimary": True, "maxWireVersion": 21, "minWireVersion": 0}
-            if "find" in command:
-                answer = {"ok": 0, "errmsg": "refused", "code": 13}
-            body = struct.pack("<ib", 0, 0) + bson.encode(answer)
-            self.request.sendall(struct.pack("<4i", 16 + len(body), 1, number, 2013) + body)
-
-
 @pytest.fixture
 def mongodb() -> Iterator[int]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), MongoPeer) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield int(server.server_address[1])
-        server.shutdown()
-        thread.join()
+    with serving(MongoPeer) as server:
+        yield server.port
 
 
 def test_pymongo_has_one_span_beside_opentelemetrys_instrumentation(

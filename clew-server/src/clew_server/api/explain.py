@@ -91,7 +91,7 @@ def _told(answer: Verdict) -> list[Failure]:
 
 
 def _left_out(answer: Verdict, path: Sequence[Folded]) -> dict[str, Any] | None:
-    """How much is not told by itself, so that the answer about a very large trace stays short; None where all is."""
+    """How much was folded or left out, so that the answer about a very large trace stays short; None if nothing was."""
     some = [section for section in path if section.sections > 1]
     origin = max(0, len(answer.origin) - MOST_FAILURES)
     failures = sum(failure.role in _TOLD_ROLES for failure in answer.failures) - len(_told(answer))

@@ -517,5 +517,5 @@ def _texts(body: dict[str, Any], name: str, wants: str) -> list[str]:
 
 
 def _is_text(text: str) -> bool:
-    """JSON can escape halves of characters, which no UTF-8 holds."""
+    """JSON can escape lone surrogates, which UTF-8 cannot encode."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -13,7 +13,7 @@ from clew_server.query.findings import query_of
 from clew_server.query.nothing import Excluded
 
 AS_SENT: Final = {"counted": "as_sent"}
-"""Said in answers with counts that hold a span again when another request repeats it: to tell would cost more than to count."""
+"""The note in answers whose counts include a span again for each request that repeats it: telling them apart would cost more than counting."""
 
 
 def summary_as_json(

@@ -279,7 +279,7 @@ class _Import:
         self._count.sent += spans - rejected
 
     def _give_up(self) -> None:
-        """Note what is in the server, and let the rest be."""
+        """Note what the server has, and stop."""
         self._sender.stop()
         for future, _, name in self._flying:
             with contextlib.suppress(Exception):

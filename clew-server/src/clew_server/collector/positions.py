@@ -99,7 +99,7 @@ class Positions:
         self._is_durable = False
         done = os.write(self._fd, written)
         if done < len(written):
-            # A part of a record would hide all behind it.
+            # A partial record would make all records after it unreadable.
             os.ftruncate(self._fd, self._size_bytes)
             raise OSError(28, "no space left for positions", str(self._path))
         self._size_bytes += len(written)

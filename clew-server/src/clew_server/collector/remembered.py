@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 MOST_AGENTS: Final = 20_000
 MOST_BYTES: Final = 64 << 20
-"""Of all facts in memory, with a fixed number for each fact."""
+"""The limit for all facts in memory; `_FACT_COSTS_BYTES` are added for each."""
 MOST_FACT_BYTES: Final = 256 << 10
 """Of one fact: its system, agent, key and value."""
 
@@ -80,7 +80,7 @@ class Remembered:
     """The facts of all systems, in memory and in one file. `open` and `close` block; `add` belongs to one event loop."""
 
     def __init__(self, folder: Path, *, most_agents: int = MOST_AGENTS, most_bytes: int = MOST_BYTES) -> None:
-        """Beyond `most_agents` or `most_bytes` those give way of whom nothing was heard for longest."""
+        """Beyond `most_agents` or `most_bytes` the agents are forgotten that have sent nothing for longest."""
         self.folder = folder
         self._path = folder / "facts"
         self._most_agents = most_agents
@@ -122,7 +122,7 @@ class Remembered:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             end = sum(map(len, good))
         elif end < len(data):
-            # Whatever stands behind the last good record was cut short by a crash.
+            # What follows the last good record was cut short by a crash.
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         if not data:

@@ -323,7 +323,7 @@ class Wal:
         return key
 
     def _read_marks(self, paths: list[Path]) -> None:
-        """Remember what deleted segments held, from now on: how old they are only a clock could say that may have jumped."""
+        """Remember the hashes of deleted segments as if they came now: their age is unknown, since the clock may have jumped."""
         now_s = self.monotonic_s()
         for path in paths:
             self._marks_written_s[path] = now_s

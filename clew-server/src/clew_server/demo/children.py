@@ -68,7 +68,7 @@ class Children:
         return self._running[name].poll() is not None
 
     def stop(self, name: str) -> None:
-        """Asks the child to end, insists after 10 s. Returns when it is gone."""
+        """Sends the child SIGTERM, after 10 s SIGKILL. Returns when it has ended."""
         process = self._running.pop(name)
         process.terminate()
         try:

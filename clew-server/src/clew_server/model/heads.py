@@ -25,7 +25,7 @@ _FIELDS: Final = (
 
 
 def _head_classes() -> tuple[Any, Any]:
-    """The two messages, built from OTLP's own descriptors: the numbers and types stand nowhere else."""
+    """The two messages, built from OTLP's own descriptors: their numbers and types are not repeated here."""
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="clew/span_head.proto", package="clew.head", syntax="proto3")
     whole = Span.DESCRIPTOR.fields_by_name

@@ -1,4 +1,4 @@
-"""Where spans hang that name each other by rpc ids (`0.1.2`), as EagleEye and SOFATracer do. No I/O.
+"""The parents of spans that refer to each other by rpc ids (`0.1.2`), as EagleEye and SOFATracer do. No I/O.
 
 A part is added with each call, so what is above is in the id itself. What one line cannot say: whether a server has the rpc id of its
 caller (EagleEye, SOFARPC) or one of its own below (SOFATracer over HTTP), and on which side of a call a span one part above is. The

@@ -109,7 +109,7 @@ class Trace:
         return len(self.parent)
 
     def roots(self) -> list[int]:
-        """Rows without a parent here, by start."""
+        """Rows whose parent is not in the trace, by start."""
         found, row = [], 0
         while row < len(self.parent):
             found.append(row)

@@ -123,7 +123,7 @@ class GrpcReceiver(grpc.GenericRpcHandler):
         """grpc asks here for the handler of a method; None is UNIMPLEMENTED."""
         method = handler_call_details.method
         # All handlers take a stream, also those of unary methods, which look the same on the wire: such a handler starts
-        # before the message is there, and can end what crawls.
+        # before the message is complete, and can end a call that arrives too slowly.
         if method in self._other:
             function = self._other[method]
 

@@ -17,7 +17,7 @@ class Found(NamedTuple):
     path: str
     """The whole path, or the pattern."""
     parts: Mapping[str, str]
-    """What stood in the places of a pattern, by name."""
+    """The values of a pattern's parameters, by name."""
 
 
 class Paths:

@@ -35,7 +35,7 @@ def raise_descriptor_limit() -> None:
 
 
 def most_connection_descriptor() -> int:
-    """The highest descriptor a connection may have: the log and the store open files of their own and must still get them."""
+    """The highest descriptor a connection may have: the log and the store open files too, and must not run out of descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 1 << 30

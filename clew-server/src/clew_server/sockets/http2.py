@@ -37,7 +37,7 @@ class Relays:
         return self._clients.get(peer, peer)
 
     def take(self, transport: asyncio.Transport, first: bytes) -> None:
-        """Hand a connection on, of which `first` was read. It has no other owner from now on."""
+        """Pass on a connection of which `first` was read already. The caller must not use it any more."""
         if len(self._open) >= self._most:
             transport.abort()
             return

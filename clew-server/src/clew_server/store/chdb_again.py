@@ -74,7 +74,7 @@ class Again:
 
 
 def put(sql: str, words: dict[str, str]) -> str:
-    """The SQL with words of ours replaced."""
+    """The SQL with its placeholders replaced."""
     for word, text in words.items():
         sql = sql.replace(word, text)
     return sql

@@ -99,7 +99,7 @@ class TraceReader(Protocol):
         ...
 
     def state(self, trace_id: bytes) -> Hashable:
-        """A value that is another one as soon as `read` may find other spans; far cheaper than `read`. Raises as `read`."""
+        """A value that changes whenever `read` may find other spans; far cheaper than `read`. Raises as `read`."""
         ...
 
 

@@ -60,7 +60,7 @@ class RetentionClock:
         offset = wall - steady
         left_ns = 0
         if offset - self._offset <= _TOLERANCE_NS:
-            # It runs on, or was set back: then less is dropped, so that is believed at once.
+            # It goes on, or was set back: less is dropped by that, so it is believed at once.
             self._offset = self._claimed_offset = offset
         else:
             if abs(offset - self._claimed_offset) > _TOLERANCE_NS:

@@ -11,7 +11,7 @@ from clew_server.model.query_tree import ANY, And, Braces, Node, Or, Relation, R
 from clew_server.model.trace import Trace
 
 Joint = Literal["&&", "||", ">", ">>", "<", "<<", "~"]
-"""Between two sets of spans. The last five say how a span of the right one stands to one of the left: child, descendant, parent,
+"""Between two sets of spans. The last five are the relation of a span on the right to one on the left: child, descendant, parent,
 ancestor, sibling; the spans of the right set are the result."""
 RELATIONS: Final = (">", ">>", "<", "<<", "~")
 _TURNED: Final[dict[str, RelationOp]] = {"<": ">", "<<": ">>", "~": "~"}

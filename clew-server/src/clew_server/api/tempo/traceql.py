@@ -239,7 +239,7 @@ class _Parser:
         return Metric(cast("Function", name), tuple(levels), by)
 
     def _hints(self) -> None:
-        """`with (…)`: how Tempo shall go about it; means nothing here."""
+        """`with (…)`: hints for Tempo; ignored here."""
         self._take("(")
         while self._next.kind != "end" and not self._took(")"):
             self._at += 1

@@ -79,7 +79,7 @@ class _Call(NamedTuple):
     message_id: str
     """Of the tree that the callee makes."""
     is_local: bool
-    """In this process: the tree goes on, or another thread does."""
+    """The callee is in this process, on the same thread or another one."""
     until_ms: int
 
 

@@ -147,7 +147,7 @@ class _Batch:
         self.fragments += 1
 
     def _spans(self, payload: bytes) -> None:
-        """Spans that are sent as they end; before they were many in an item, one that was alone."""
+        """Spans that SDKs send as they end: one in an item from older versions, many from newer ones."""
         for raw in _contained(payload):
             try:
                 if self._is_own(raw):

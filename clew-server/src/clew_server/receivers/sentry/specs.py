@@ -18,7 +18,7 @@ _EVENT_ID: Final = re.compile(r"[0-9a-fA-F-]{32,36}")
 
 
 class _Answers:
-    """200 and the id of the event; for no, the status with the reason, as SDKs show it when they are asked to."""
+    """200 and the id of the event; a refusal is its status with the reason, which SDKs print in debug mode."""
 
     def accepted(self, batch: OtlpBatch, head: Head) -> Answer:
         event_id = _event_id(batch.received)
