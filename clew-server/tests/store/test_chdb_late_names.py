@@ -64,6 +64,9 @@ QUERIES = [
     "span.code.line.number=30",
 ]
 
+COUNTED = ("name=Cart.add", "name!=Cart.pay", "{ name=/buy } >> { db.query.text exists }")
+"""Whose traces are counted too, which takes ten times as long."""
+
 
 def span(number: int, *events: Event, rpc: str = "/buy", api_id: int = 0) -> bytes:
     transaction = ("agent-1", START_MS, number)
@@ -159,7 +162,8 @@ def test_a_query_finds_what_it_would_find_had_the_names_come_in_time(opened: Any
         page = await service.search(search)
         assert page.complete, page.reason
         assert sorted(trace.trace_id for trace in page.traces) == expected
-        assert (await service.summary(search, None)).totals.matched == len(expected)
+        if text in COUNTED:
+            assert (await service.summary(search, None)).totals.matched == len(expected)
 
     ask(opened, told, body)
 
