@@ -76,9 +76,11 @@ def test_spans_of_a_real_sdk_are_shown_while_they_arrive_as_a_search_shows_them_
 def test_a_trace_is_shown_again_when_more_of_it_comes_and_taken_back_when_it_no_longer_matches(server: Server) -> None:
     service, trace_id, root = wire.fresh_name("grows"), wire.new_trace_id(), wire.new_span_id()
     with Events(server, q=f'{{service="{service}"}} and not {{name=audit}}') as events:
-        server.export(wire.request(service, [wire.span(trace_id, span_id=root)]))
+        now = time.time_ns()
+        server.export(wire.request(service, [wire.span(trace_id, span_id=root, start_unix_nano=now)]))
         assert events.until(is_trace(trace_id))[-1][1]["failed_spans"] == 0
-        server.export(wire.request(service, [wire.span(trace_id, parent_id=root, name="pay", failed=True)]))
+        pay = wire.span(trace_id, parent_id=root, name="pay", failed=True, start_unix_nano=now)
+        server.export(wire.request(service, [pay]))
         _, grown = events.until(lambda name, data: is_trace(trace_id)(name, data) and data["spans"] == 2)[-1]
         assert (grown["failed_spans"], grown["errors"], grown["answer"]["handled"]) == (1, 1, 1)
         server.export(wire.request(service, [wire.span(trace_id, parent_id=root, name="audit")]))
