@@ -191,6 +191,8 @@ def test_nothing_moves_when_the_explanation_comes_after_the_rows(
     held = page.locator(".room").bounding_box() or {}
     if name != "failed":
         assert held["height"] == (48 if width == 1440 else 100)
+    second = page.get_by_role("region", name="Why it was slow").bounding_box() or {}
+    assert second["y"] + second["height"] <= held["y"] + held["height"], "the lower panel is cut"
     if name == "slow":
         panel = page.get_by_role("region", name="Why it was slow")
         expect(panel).to_contain_text("40 equal calls in a row")
@@ -264,6 +266,11 @@ def test_on_narrow_screens_a_failed_trace_opens_with_its_message_in_sight(
     expect(message).to_be_in_viewport()
     expect(page.get_by_role("treegrid")).to_be_attached()
     wait_until(lambda: not page.evaluate(OVERFLOWS))
+    for tab, table in (("Statistics", "Operations"), ("Events", "Events of the trace")):
+        page.get_by_role("button", name=tab).click()
+        named = page.get_by_role("table", name=table).get_by_role("button").filter(has_text=BANK)
+        wait_until(lambda: (named.bounding_box() or {})["height"] <= 84, about=named.bounding_box)  # noqa: B023
+        wait_until(lambda: not page.evaluate(OVERFLOWS))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -70,7 +70,7 @@ export default function EventsTab({ traceId, model, colours, onSelect }: TabProp
         </p>
       ) : null}
       {rows.length > 0 ? (
-        <table className="facts" aria-label="Events of the trace">
+        <table className="facts facts-events" aria-label="Events of the trace">
           <thead>
             <tr>
               <th scope="col" className="number">
