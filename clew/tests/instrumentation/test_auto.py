@@ -119,7 +119,9 @@ def test_statements_of_redis_and_mongodb_are_kept_where_they_are_asked_for(
         mongodb.admin.command("ping", comment="S")
     uninstrument()
     kept = {span.name: span.attributes.get("db.query.text") for span in recorder.spans}
-    assert (kept["SET"], kept["ping admin"]) == (("SET ? ?", '{"ping": "?", "comment": "?"}') if options else (None, None))
+    assert (kept["SET"], kept["ping admin"]) == (
+        ("SET ? ?", '{"ping": "?", "comment": "?"}') if options else (None, None)
+    )
 
 
 @pytest.mark.parametrize("is_explicit", [False, True])
