@@ -2,6 +2,7 @@
 
 `calls` with a list of systems: for each of them a span that calls it; prints the headers that the agent writes, by system. `answers` with
 headers by system: for each of them a span of a server that was called with these. WHERE is the address of the system's receiver.
+Then it prints `sent`, and stays until its input ends: some agents send in a thread for which nobody can wait.
 """
 
 from __future__ import annotations
@@ -218,7 +219,93 @@ class OfOpenCensus:
         pass
 
 
+class OfPinpoint:
+    """pinpointPy, which traces what Flask serves and what requests sends."""
+
+    def __init__(self, where: str, service: str) -> None:
+        import threading
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        import pinpointPy
+        from flask import Flask
+        from pinpointPy.Flask import PinPointMiddleWare
+
+        pinpointPy.set_agent(f"{service}-1", service, f"tcp:{where}", -1)
+        pinpointPy.use_thread_local_context()
+        pinpointPy.monkey_patch_for_pinpoint()
+        got: list[dict[str, str]] = []
+
+        class Called(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                got.append(dict(self.headers))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: Any) -> None:
+                pass
+
+        other = HTTPServer(("127.0.0.1", 0), Called)
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        app = Flask(__name__)
+        app.wsgi_app = PinPointMiddleWare(app, app.wsgi_app)  # type: ignore[method-assign]
+        self._client, self._got, self._port = app.test_client(), got, other.server_port
+
+        @app.route("/<what>")
+        def serve(what: str) -> str:
+            import requests
+
+            if what == "work":
+                requests.get(f"http://127.0.0.1:{self._port}/", timeout=30)
+            return what
+
+    def calls(self, other: str) -> dict[str, str]:
+        assert self._client.get("/work").status_code == 200
+        return self._got.pop()
+
+    def answers(self, other: str, headers: dict[str, str]) -> None:
+        assert self._client.get("/served", headers=headers).status_code == 200
+
+    def end(self) -> None:
+        pass
+
+
+class OfCat:
+    """cat-sdk, whose functions for headers are there in C only."""
+
+    def __init__(self, where: str, service: str) -> None:
+        import ctypes
+        from pathlib import Path
+
+        import cat
+
+        cat.init(service, sampling=True)
+        library = ctypes.CDLL(str(Path(cat.__file__).parent / "lib/linux-glibc/libcatclient.so"))
+        library.createMessageId.restype = ctypes.c_char_p
+        library.createRemoteServerMessageId.restype = ctypes.c_char_p
+        self._cat, self._library = cat, library
+
+    def calls(self, other: str) -> dict[str, str]:
+        own = bytes(self._library.createMessageId())
+        self._library.setThreadLocalMessageTreeId(own)
+        with self._cat.Transaction("URL", "/work"), self._cat.Transaction("Call", CALLED + other):
+            child = bytes(self._library.createRemoteServerMessageId(b"between"))
+            self._cat.log_event("RemoteCall", "", "0", child.decode())
+        return {"x-cat-root-id": own.decode(), "x-cat-parent-id": own.decode(), "x-cat-id": child.decode()}
+
+    def answers(self, other: str, headers: dict[str, str]) -> None:
+        self._library.setThreadLocalMessageTreeRootId(headers["x-cat-root-id"].encode())
+        self._library.setThreadLocalMessageTreeParentId(headers["x-cat-parent-id"].encode())
+        self._library.setThreadLocalMessageTreeId(headers["x-cat-id"].encode())
+        with self._cat.Transaction("Service", SERVED + other):
+            pass
+
+    def end(self) -> None:
+        pass
+
+
 AGENTS: dict[str, Any] = {
+    "pinpoint": OfPinpoint,
+    "cat": OfCat,
     "jaeger": OfJaeger,
     "zipkin": OfZipkin,
     "skywalking": OfSkyWalking,
@@ -231,8 +318,10 @@ if __name__ == "__main__":
     system, where, service, what, said = sys.argv[1:]
     agent = AGENTS[system](where, service)
     if what == "calls":
-        print(json.dumps({other: agent.calls(other) for other in json.loads(said)}))
+        print(json.dumps({other: agent.calls(other) for other in json.loads(said)}), flush=True)
     else:
         for other, headers in json.loads(said).items():
             agent.answers(other, headers)
     agent.end()
+    print("sent", flush=True)
+    sys.stdin.read()
