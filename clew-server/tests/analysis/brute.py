@@ -133,7 +133,13 @@ def way(tree: Tree, row: int) -> tuple[int | None, bool, bool, bool]:
         trace.kind[above] == CLIENT
         and trace.service[above] != trace.service[row]
         and is_cut(tree, above)
-        and trace.span(row).status.message == "cancelled"
+        and (
+            trace.span(row).status.message == "cancelled"
+            or (
+                trace.span(row).status.message == "deadline"
+                and not any(trace.flags[one] & FAILED for one in range(len(trace)) if row in ancestors(tree, one))
+            )
+        )
         and end_ns(tree, row) >= tree.end_ns[above] - max(tree.duration_ns(above) // 100, 10**6)
     )
     reached = not late and not any(

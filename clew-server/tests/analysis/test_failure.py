@@ -257,6 +257,27 @@ def test_a_call_that_was_cancelled_because_its_caller_gave_up_is_not_the_cause()
     assert cause_names(drawing) == ["web:call"]
 
 
+def test_a_server_that_failed_by_the_deadline_of_its_caller_is_not_the_cause() -> None:
+    # gRPC's server says the same as the client whose deadline it was.
+    drawing = drawn("""
+        web:get         S  [------]            !
+          web:call      C   [----]             !Deadline_Exceeded  rpc.grpc.status_code=4
+            slow:get    S    [---]             !Deadline_Exceeded
+    """)
+    assert roles(drawing)["slow:get"] == "abandoned"
+    assert cause_names(drawing) == ["web:call"]
+
+
+def test_a_deadline_that_a_callee_set_for_its_own_call_is_where_it_failed() -> None:
+    drawing = drawn("""
+        web:get          S  [------]            !
+          web:call       C   [----]             !  rpc.grpc.status_code=4
+            slow:get     S    [---]             !  rpc.grpc.status_code=4
+              slow:call  C     [--]             !  rpc.grpc.status_code=4
+    """)
+    assert cause_names(drawing) == ["slow:call"]
+
+
 def test_within_one_service_the_call_that_was_cancelled_is_where_it_failed() -> None:
     drawing = drawn("""
         web:get         S  [------]            !TimeoutError:

@@ -135,7 +135,7 @@ def twins(tree: Tree) -> None:
             host=st.integers(0, 2),
             failed=st.sampled_from([True, True, False]),
             lost=st.sampled_from([False] * 19 + [True]),
-            says=st.sampled_from(["", "", "timed out", "cancelled"]),
+            says=st.sampled_from(["", "", "timed out", "cancelled", "deadline"]),
         ),
         min_size=2,
         max_size=10,

@@ -16,6 +16,7 @@ _LIMITS_NS: Final = tuple(round(limit_s * 1e9) for limit_s in (0.1, 0.5, 1, 2, 3
 _NEAR: Final = 0.02
 _TIMEOUT: Final = re.compile(r"time[\s_-]?d?[\s_-]?out|deadline|cancel", re.IGNORECASE)
 _CANCELLED: Final = re.compile(r"cancel", re.IGNORECASE)
+_DEADLINE: Final = re.compile(r"deadline", re.IGNORECASE)
 _CANCELLED_CODES: Final = frozenset(("gRPC CANCELLED", "HTTP 499"))
 _TIMEOUT_CODES: Final = _CANCELLED_CODES | {"HTTP 408", "HTTP 504", "gRPC DEADLINE_EXCEEDED"}
 # Codes with which a client ends a call itself, without an answer.
@@ -36,9 +37,12 @@ def says_timeout(trace: Trace, row: int) -> bool:
     return failing_code(span) in _TIMEOUT_CODES or _says(_TIMEOUT, span)
 
 
-def _says_cancelled(trace: Trace, row: int) -> bool:
+def _says_stopped(trace: Trace, row: int, *, has_failed_below: bool) -> bool:
+    """Whether it says that it was cancelled; or, where nothing below it failed, that a deadline passed, which was its caller's then."""
     span = trace.span(row)
-    return failing_code(span) in _CANCELLED_CODES or _says(_CANCELLED, span)
+    if failing_code(span) in _CANCELLED_CODES or _says(_CANCELLED, span):
+        return True
+    return not has_failed_below and (failing_code(span) == "gRPC DEADLINE_EXCEEDED" or _says(_DEADLINE, span))
 
 
 def _says(words: re.Pattern[str], span: Span) -> bool:
@@ -61,7 +65,7 @@ class Way(NamedTuple):
     reached: bool
     """It may be the reason why that one failed."""
     ended_late: bool
-    """It ended after that one had ended, or was cancelled by it."""
+    """It ended after that one had ended, or was stopped by it."""
     asynchronous: bool
     """A consumer is between the two."""
 
@@ -70,7 +74,7 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
     """By row, in their order, the way of each of these failed rows.
 
     What a span tells its parent it tells by its end. So a failure did not reach a failed span above it that had ended before it,
-    or before a span between them; nor where that one was a call that gave up and so cancelled it.
+    or before a span between them; nor where that one was a call that gave up and so stopped it.
     """
     trace, ends = tree.trace, tree.end_ns
     flags, parents, kinds = trace.flags, trace.parent, trace.kind
@@ -97,7 +101,8 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
             between[at] = above, last_ns, asynchronous or kinds[at] == CONSUMER
         return between[row]
 
-    for row in failed:
+    rows = list(failed)
+    for row, below in zip(rows, [*rows[1:], len(trace)], strict=False):
         above, last_ns, asynchronous = of(row)
         if above < 0 or (flags[row] | flags[above]) & ADJUSTED:
             found[row] = Way(above, above >= 0, False, asynchronous)
@@ -106,7 +111,8 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
         if caller is None:
             caller = callers[above] = _Caller(tree, above)
         end_ns = ends[row] + _lead_ns(tree, row)
-        ended_late = caller.ended_before(end_ns) or caller.cancelled(row, end_ns)
+        has_failed_below = below < trace.end_row[row]
+        ended_late = caller.ended_before(end_ns) or caller.stopped(row, end_ns, has_failed_below=has_failed_below)
         reached = not ended_late and (last_ns is None or not caller.ended_before(last_ns))
         found[row] = Way(above, reached, ended_late, asynchronous)
     return found
@@ -144,14 +150,14 @@ class _Caller:
         wide_ns = max(self._tree.duration_ns(self._row) // 10, _WIDE_NS)
         return not self._answered and end_ns > self._end_ns + wide_ns
 
-    def cancelled(self, row: int, end_ns: int) -> bool:
-        """Whether it was a call to another service that gave up, and that service's failure says that it was cancelled then."""
+    def stopped(self, row: int, end_ns: int, *, has_failed_below: bool) -> bool:
+        """Whether it was a call to another service that gave up, and that service's failure says that it was stopped then."""
         trace = self._tree.trace
         return (
             trace.kind[self._row] == CLIENT
             and trace.service[row] != trace.service[self._row]
             and end_ns >= self._end_ns - self._noise_ns
-            and _says_cancelled(trace, row)
+            and _says_stopped(trace, row, has_failed_below=has_failed_below)
             and self._without_answer()
         )
 
