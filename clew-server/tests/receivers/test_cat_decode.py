@@ -28,7 +28,7 @@ from clew_server.testing.cat import Header, Record, event, remote_call, transact
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/cat"
 DOCS = Path(__file__).parents[3] / "docs/receivers/cat.md"
@@ -592,3 +592,28 @@ def test_every_field_record_and_special_type_is_in_the_page() -> None:
         "Reboot",
     ]
     assert [name for name in named if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("codec", [cat.native, cat.plain], ids=["NT1", "PT1"])
+def test_every_value_of_a_header_and_a_record_counts_in_what_is_stored(codec: Callable[..., bytes]) -> None:
+    root = cat.transaction("URL", "/buy", cat.event("Cart", "full", data="k=v"), data="a=b")
+    begin, event, end = root
+    header = Header(parent_message_id="a-1-1-1", root_message_id="r-1-1-1", session_token="s")
+    changed: dict[str, tuple[list[Record], Header]] = {
+        field: (root, header._replace(**{field: getattr(header, field) + "9"})) for field in Header._fields
+    }
+    for field, other in (
+        ("type", "Odd"),
+        ("name", "odd"),
+        ("time_ms", cat.START_MS + 1),
+        ("status", "1"),
+        ("data", "x=y"),
+    ):
+        changed[f"event.{field}"] = [begin, event._replace(**{field: other}), end], header
+    for field, other in (("type", "Odd"), ("name", "odd")):
+        changed[f"transaction.{field}"] = [one._replace(**{field: other}) for one in (begin, end)], header
+        changed[f"transaction.{field}"][0].insert(1, event)
+    changed["transaction.time_ms"] = [begin._replace(time_ms=cat.START_MS + 1), event, end], header
+    for field, other in (("status", "1"), ("data", "x=y"), ("duration_us", 11_000)):
+        changed[f"transaction.{field}"] = [begin, event, end._replace(**{field: other})], header
+    check_each_field_counts((root, header), changed, changed, lambda one: decode(codec(*one), NONE))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -30,7 +31,7 @@ from clew_server.testing.sofatracer import BEGAN_MS, COMPACT, HTTP_SERVER, TRACE
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode adds no path
 
-from decoded import attributes_of, check_golden, spans_of
+from decoded import attributes_of, check_each_field_counts, check_golden, spans_of
 
 GOLDEN = Path(__file__).parent / "golden/sofatracer"
 DOCS = Path(__file__).parents[3] / "docs/receivers/sofatracer.md"
@@ -391,3 +392,11 @@ def test_every_field_of_sofatracers_plugins_is_in_the_page() -> None:
     page = DOCS.read_text(encoding="utf-8")
     written = KNOWN | {key for _, named in COMPACT.values() for key in named}
     assert [key for key in sorted(written) if f"`{key}`" not in page] == []
+
+
+def test_every_key_of_a_line_counts_in_what_is_stored() -> None:
+    whole = json.loads(as_json(common("0.1"), HTTP_SERVER))
+    changed = {key: whole | {key: f"{whole.get(key, '')}9"} for key in KNOWN | set(whole)}
+    changed["time"] = whole | {"time": "2026-11-23 06:26:51.836"}
+    changed["time.cost.milliseconds"] = whole | {"time.cost.milliseconds": "41ms"}
+    check_each_field_counts(whole, changed, changed, lambda line: decode(json.dumps(line).encode() + b"\n", Head()))
