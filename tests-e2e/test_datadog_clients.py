@@ -6,7 +6,6 @@ the API shows it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from harness.wire import fresh_name
 
 APP = Path(__file__).parent / "datadog" / "ddtrace_app.py"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
-WATCHED_S = os.environ.get("CLEW_WATCH_S", "300" if os.environ.get("CLEW_ALL_CLIENTS") else "0")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +128,7 @@ def test_a_call_between_two_services_arrives_whole(agent: Server, version: str) 
 def test_the_tracer_logs_nothing_for_minutes(agent: Server) -> None:
     service = fresh_name("watched")
     try:
-        run(agent, "v0.5", service, fresh_name("back"), watched_s=WATCHED_S)
+        run(agent, "v0.5", service, fresh_name("back"), watched_s=str(clients.WATCHED_S))
     except Absent as reason:
         pytest.skip(str(reason))
     agent.flush()

@@ -7,7 +7,6 @@ thread, as the API shows it.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,6 @@ from harness.wire import fresh_name
 APPS = Path(__file__).parent / "opencensus"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
 PYTHON = ("opencensus", "opencensus==0.11.4", "opencensus-ext-ocagent==0.7.1", "protobuf==3.20.3", "setuptools<81")
-WATCHED_S = float(os.environ.get("CLEW_WATCH_S", "300" if os.environ.get("CLEW_ALL_CLIENTS") else "3"))
 
 Client = Callable[[Server, str, str], str]
 """Sends the trace of two services to a server; returns the trace id."""
@@ -64,6 +62,7 @@ def java(server: Server, front: str, back: str) -> str:
         first.say(f"front {back}")
         context = first.next(r"[0-9a-f]+", fails=COMPLAINS)[0]
         second.say(f"back {context}")
+        first.say(second.next("answered", fails=COMPLAINS)[0])
         wait_until(
             lambda: server.status()["accepted_spans"] >= before + 5,
             about=lambda: first.logged() + second.logged(),
@@ -156,7 +155,7 @@ def test_a_call_between_two_services_arrives_whole(census: Server, client: Clien
 
 
 @clients.only_in_make_clients
-@pytest.mark.timeout(WATCHED_S + 300)
+@pytest.mark.timeout(clients.WATCHED_S + 300)
 def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> None:
     service = fresh_name("watched")
     refused = receiver(census, "opencensus")["refused_requests"]
@@ -164,7 +163,11 @@ def test_the_java_exporter_stays_connected_and_logs_nothing(census: Server) -> N
         with java_services(census, service) as (one,):
             one.say("tick")
             wait_until(lambda: len(census.found(service=service)) == 1, about=one.logged)
-            client, end_s, ticks = receiver(census, "opencensus")["last_client"], time.monotonic() + WATCHED_S, 1
+            client, end_s, ticks = (
+                receiver(census, "opencensus")["last_client"],
+                time.monotonic() + clients.WATCHED_S,
+                1,
+            )
             while time.monotonic() < end_s:
                 one.say("tick")
                 ticks += 1

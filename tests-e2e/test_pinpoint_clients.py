@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,8 +25,8 @@ from harness.wire import fresh_name
 
 APPS = Path(__file__).parent / "pinpoint"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
-WATCHED_S = 300.0 if os.environ.get("CLEW_ALL_CLIENTS") else 3.0
-"""How long the agents for Java stay after their trace, with their logs watched. `test_watched_clients.py` watches the others."""
+WATCHED_S = {"Java": clients.WATCHED_S}
+"""How long agents stay after their trace with their logs watched, if not for 3 s. `test_watched_clients.py` watches the others."""
 
 Command = tuple[list[str], dict[str, str]]
 """What starts a service, and its environment."""
@@ -184,7 +183,7 @@ def test_a_call_between_two_services_arrives_whole(pinpoint_server: Server, tmp_
             stack.callback(services[role].end)
         trace = wait_for_trace(server, services, names, agent)
         check_trace(server, trace, agent, names)
-        end_s = time.monotonic() + (WATCHED_S if name == "Java" else min(WATCHED_S, 3.0))
+        end_s = time.monotonic() + WATCHED_S.get(name, 3.0)
         while time.monotonic() < end_s:
             assert all(service.is_running() for service in services.values()), logs(services)
             time.sleep(0.1)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +28,8 @@ APPS = Path(__file__).parent / "skywalking"
 KINDS = ["", "internal", "server", "client", "producer", "consumer"]
 TRACE_ID = r"(?:trace )?([0-9a-f]{32}(?:\.\d+\.\d+)?)"
 COLLECT = "/skywalking.v3.TraceSegmentReportService/collect"
-WATCHED_S = float(os.environ.get("CLEW_AGENT_WATCHED_S") or (300 if os.environ.get("CLEW_ALL_CLIENTS") else 3))
-"""How long the agent for Java stays after its trace, with its log watched. `test_watched_clients.py` watches the others."""
+WATCHED_S = {"Java": clients.WATCHED_S}
+"""How long an agent stays after its trace with its log watched, if not for 3 s. `test_watched_clients.py` watches the others."""
 
 Command = tuple[list[str], dict[str, str]]
 """What starts a client, and its environment."""
@@ -175,7 +174,7 @@ def test_a_call_between_two_services_arrives_whole(skywalking_server: Server, tm
         )
         server.flush()
         check_trace(server, agent, said, front, back)
-        end_s = time.monotonic() + (WATCHED_S if name == "Java" else min(WATCHED_S, 3.0))
+        end_s = time.monotonic() + WATCHED_S.get(name, 3.0)
         while time.monotonic() < end_s or agent.dropped - set(dropped(server, agent.receiver)):
             assert client.is_running(), client.logged()
             assert time.monotonic() < end_s + 60, dropped(server, agent.receiver)
@@ -201,6 +200,7 @@ def check_trace(server: Server, agent: Agent, said: str, front: str, back: str) 
     assert kinds.items() >= {root: "server", ">/stock": "client", entry: "server", "look": "internal"}.items()
     call, look = spans[">/stock"], spans["look"]
     assert {name for name, span in spans.items() if span.get("status", {}).get("code") == 2} == {
+        root,
         ">/stock",
         entry,
         "look",

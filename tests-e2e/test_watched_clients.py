@@ -7,7 +7,6 @@ arrived. `make clients` runs it.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ from harness.wire import fresh_name
 
 HERE = Path(__file__).parent
 APP, APP_IN_NODE = HERE / "watched" / "app.py", HERE / "watched" / "app.js"
-WATCHED_S = float(os.environ.get("CLEW_AGENT_WATCHED_S", "300"))
 RECEIVERS = (
     "skywalking-grpc",
     "skywalking-http",
@@ -169,7 +167,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @clients.only_in_make_clients
-@pytest.mark.timeout(WATCHED_S + 3600)
+@pytest.mark.timeout(clients.WATCHED_S + 3600)
 def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: Server, tmp_path: Path) -> None:
     commands: dict[str, tuple[list[str], dict[str, str], str, Path]] = {}
     absent: dict[str, str] = {}
@@ -181,7 +179,7 @@ def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: 
         except Absent as reason:
             absent[name] = str(reason)
         else:
-            commands[name] = [*command, str(WATCHED_S)], environment, service, folder
+            commands[name] = [*command, str(clients.WATCHED_S)], environment, service, folder
     if not commands:
         pytest.skip(f"none of the agents can be had: {absent}")
     wrong: dict[str, list[str]] = {}
@@ -192,7 +190,7 @@ def test_no_agent_complains_or_connects_again_and_again_in_five_minutes(server: 
             stack.callback(running[name].end)
         wait_until(
             lambda: all(not one.is_running() or one.has_made_all() for one in running.values()),
-            WATCHED_S + 300,
+            clients.WATCHED_S + 300,
             lambda: {name: one.logged()[-3000:] for name, one in running.items() if one.made is None},
         )
         last_s = time.monotonic() + 60

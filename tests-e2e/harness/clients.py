@@ -23,6 +23,9 @@ from harness.backends import Absent
 KEPT = Path(__file__).resolve().parents[2] / "artifacts" / "clients"
 BUILD_TIMEOUT_S = 300.0
 
+WATCHED_S = float(os.environ.get("CLEW_AGENT_WATCHED_S") or 300)
+"""How long an agent's own log is watched by the tests that `make clients` runs."""
+
 only_in_make_clients = pytest.mark.skipif(
     not os.environ.get("CLEW_ALL_CLIENTS"), reason="fetches its client from a registry: `make clients` runs it"
 )

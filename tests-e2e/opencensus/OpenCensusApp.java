@@ -18,7 +18,8 @@ import java.util.Map;
 
 /**
  * One service that traces with OpenCensus: ADDRESS SERVICE. Commands on standard input: `front PEER` (prints the context of its
- * client's span), `back CONTEXT`, `tick`; ends with its input. What OpenCensus logs is on standard error.
+ * client's span, which ends with the next line), `back CONTEXT` (prints `answered`), `tick`; ends with its input. What OpenCensus logs is
+ * on standard error.
  */
 public class OpenCensusApp {
     private static final Tracer tracer = Tracing.getTracer();
@@ -31,7 +32,7 @@ public class OpenCensusApp {
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             String[] words = line.split(" ");
             switch (words[0]) {
-                case "front" -> front(words[1]);
+                case "front" -> front(words[1], commands);
                 case "back" -> back(binary.fromByteArray(HexFormat.of().parseHex(words[1])));
                 default -> tracer.spanBuilder("tick").setSampler(Samplers.alwaysSample()).startSpan().end();
             }
@@ -39,7 +40,7 @@ public class OpenCensusApp {
         System.exit(0);
     }
 
-    private static void front(String peer) {
+    private static void front(String peer, BufferedReader commands) throws Exception {
         try (Scope outer = tracer.spanBuilder("get /buy").setSampler(Samplers.alwaysSample()).setSpanKind(Span.Kind.SERVER)
                 .startScopedSpan()) {
             tracer.getCurrentSpan().putAttribute("http.method", AttributeValue.stringAttributeValue("GET"));
@@ -53,6 +54,7 @@ public class OpenCensusApp {
                         .setCompressedMessageSize(100).build());
                 System.out.println(HexFormat.of().formatHex(binary.toByteArray(post.getContext())));
                 System.out.flush();
+                commands.readLine();
             }
         }
     }
@@ -71,6 +73,8 @@ public class OpenCensusApp {
             later.start();
             later.join();
         }
+        System.out.println("answered");
+        System.out.flush();
     }
 
     private static void job(Span parent, SpanContext cause) {

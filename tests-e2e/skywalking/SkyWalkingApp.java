@@ -97,6 +97,8 @@ public class SkyWalkingApp {
         call.tag("http.status_code", "500");
         call.errorOccurred();
         ContextManager.stopSpan();
+        entry.tag("http.status_code", "502");
+        entry.errorOccurred();
         ContextManager.stopSpan();
         System.out.println("trace " + traceId);
     }

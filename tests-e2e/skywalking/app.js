@@ -30,7 +30,10 @@ function buy(request, response) {
   // The plugin sees http.request and not http.get.
   const call = http.request(`http://127.0.0.1:${request.url.split("=")[1]}/stock?of=7`, (answer) => {
     answer.resume();
-    answer.on("end", () => response.end(traceId));
+    answer.on("end", () => {
+      response.writeHead(502);
+      response.end(traceId);
+    });
   });
   call.end();
 }

@@ -49,6 +49,8 @@ def buy() -> None:
             assert other.stdout.readline() == "done\n"
             call.tag(TagHttpStatusCode(500))
             call.error_occurred = True
+        entry.tag(TagHttpStatusCode(502))
+        entry.error_occurred = True
     print(entry.context.segment.related_traces[0], flush=True)
 
 
