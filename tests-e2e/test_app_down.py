@@ -135,9 +135,8 @@ def test_an_application_answers_the_same_ends_in_time_and_counts_what_it_lost(ho
     with collector(how) as endpoint:
         traced, end_s = run_application(endpoint)
     assert traced["answers"] == untraced["answers"]
-    assert end_s < EXIT_DELAY_S + 1.5, (
-        "ending took longer than the 5 s that sending may take"
-    )  # the interpreter's own end
+    # More, for the interpreter's own end on a busy machine; without the limit an attempt takes 10 s.
+    assert end_s < EXIT_DELAY_S + 4, "ending took longer than the 5 s that sending may take"
     stats = traced["stats"]
     assert isinstance(stats, dict)
     assert stats["recorded"] == 40
@@ -214,7 +213,7 @@ def test_the_services_of_the_examples_answer_the_same_with_the_server_down(tmp_p
     traced, traced_end_s = run_services(tmp_path / "down", f"http://127.0.0.1:{free_port()}", requests)
     assert len({status for status, _ in untraced}) >= 2, "some requests should fail"
     assert traced == untraced
-    assert traced_end_s - untraced_end_s < EXIT_DELAY_S
+    assert traced_end_s - untraced_end_s < EXIT_DELAY_S + 4
 
 
 def test_spans_made_while_the_server_is_away_arrive_when_it_is_back(make_server: Callable[..., Server]) -> None:

@@ -77,7 +77,7 @@ def leave(*_):
     begun = time.monotonic()
     provider.force_flush(2_000)
     clew.shutdown()
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10
     os._exit(0)
 signal.signal(signal.SIGALRM, leave)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
