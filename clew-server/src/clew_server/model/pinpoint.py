@@ -129,7 +129,7 @@ def late(known: Known) -> list[Late]:
     return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MOST_NOTES)
 def _given(reference: str, fact: bytes) -> Span:
     span = Span()
     fact_key, _, target = reference.partition("=")
