@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +33,7 @@ _SECOND_NS: Final = 1_000_000_000
 _MINUTE_S: Final = 60
 _IN_RED: Final = ("service", "name", "kind")
 _TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
+_WINDOW: Final = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
 _COLUMNS: Final = {
     "service": "service",
     "name": "name",
@@ -45,14 +46,20 @@ _COLUMNS: Final = {
 }
 
 
-class _Sample(NamedTuple):
-    """Some spans, as conditions; `reason` says which, None where they are all that were asked for."""
+class _Spans(NamedTuple):
+    """Some spans, as conditions."""
 
     sample: str
-    window: str
     conditions: str
     bound: dict[str, str]
-    reason: str | None
+
+    @property
+    def words(self) -> dict[str, str]:
+        return {"SAMPLE": self.sample, "SPAN_WINDOW": _WINDOW, "SPAN_CONDITIONS": self.conditions}
+
+
+_Ask = Callable[[_Spans], list[list[Any]]]
+"""A statement about some spans. Its first row ends with how many these are; there is none where they are none."""
 
 
 class ChdbCompletion:
@@ -65,11 +72,7 @@ class ChdbCompletion:
         """See TraceCompletion."""
         question = self._traces.question()
         try:
-            sample = self._sample(search, question)
-            if sample is None:
-                return Counted([], question.missing() is None, question.missing())
-            bound = {**sample.bound, "limit": str(_MAX_KEYS)}
-            rows = question.rows("keys_of_spans", bound, **_words(sample))
+            rows, reason = self._of_spans(search, question, lambda spans: self._keys(spans, question))
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         counts: dict[tuple[KeyPlace, str], dict[int, int]] = {}
@@ -81,7 +84,7 @@ class ChdbCompletion:
             for (place, key), types in counts.items()
         ]
         found.sort(key=lambda one: (-one.spans, one.key))
-        return _counted(found, sample.reason, question)
+        return _counted(found, reason, question)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
@@ -90,10 +93,7 @@ class ChdbCompletion:
             if _COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
                 rows, reason = self._of_names(search, asked, question), None
             else:
-                sample = self._sample(search, question)
-                if sample is None:
-                    return Counted([], question.missing() is None, question.missing())
-                rows, reason = self._of_sample(sample, asked, question), sample.reason
+                rows, reason = self._of_spans(search, question, lambda spans: self._values(spans, asked, question))
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         found = _merged(rows, asked)
@@ -118,12 +118,19 @@ class ChdbCompletion:
             BEGINS=begins,
         )
 
-    def _of_sample(self, sample: _Sample, asked: ValuesAsked, question: Question) -> list[list[Any]]:
-        bound = {**sample.bound, "limit": str(asked.limit + 1)}
+    @staticmethod
+    def _keys(spans: _Spans, question: Question) -> list[list[Any]]:
+        return question.rows("keys_of_spans", {**spans.bound, "limit": str(_MAX_KEYS)}, **spans.words)
+
+    def _values(self, spans: _Spans, asked: ValuesAsked, question: Question) -> list[list[Any]]:
+        bound = {
+            **spans.bound,
+            "limit": str(asked.limit + 2),
+        }  # the first row is none of them, and one more says that there are more
         keys = [Bound(bound).text(key) for key in ((asked.key,) if asked.exact else family(asked.key))]
         is_key = f"k IN ({','.join(keys)})"
         typed = f"arrayFilter((z,k)->{is_key},arrayZip(attrs.values,attr_types),attrs.keys)"
-        words = _words(sample)
+        words = spans.words
         words["VALUE_CONDITIONS"], words["BEGINS"] = _matching(asked, "v", bound)
         words["VALUE_CONDITIONS"] = f"(t={LIST} OR {words['VALUE_CONDITIONS']})"
 
@@ -160,20 +167,23 @@ class ChdbCompletion:
         condition = f"arrayExists(k->{is_key},mapKeys(attrs))"
         return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
 
-    def _sample(self, search: Search, question: Question) -> _Sample | None:
-        """Spans of the search; None where no trace matches."""
+    def _of_spans(self, search: Search, question: Question, ask: _Ask) -> tuple[list[list[Any]], str | None]:
+        """What a statement finds of spans of the search, without its first row, and of which: None where they are all that were asked for."""
         from_ns, to_ns = bounds(search)
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-        window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
         if search.where is None:
-            some, found = spread.about(LOOKED_AT, window, bound, question)
-            reason = f"counted in {found:,} of about {found * some.every:,} spans" if some.every > 1 else None
-            return _Sample(some.condition, window, "1", {**bound, **some.bound}, reason)
+
+            def look(sample: spread.Sample) -> tuple[int, list[list[Any]]]:
+                rows = ask(_Spans(sample.condition, "1", {**bound, **sample.bound}))
+                return int(rows[0][-1]) if rows else 0, rows[1:]
+
+            rows, seen, every = spread.looked_at(LOOKED_AT, bound, question, look)
+            return rows, f"counted in {seen:,} of about {seen * every:,} spans" if every > 1 else None
         traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
         if not traces:
             if reason is not None:
                 raise Stopped(reason)
-            return None
+            return [], None
         bound["ids"] = "[" + ",".join(f"'{trace.trace_id}'" for trace in traces) + "]"
         bound["from_ns"] = str(min(trace.start_unix_nano for trace in traces))
         bound["to_ns"] = str(max(trace.start_unix_nano + trace.duration_ns for trace in traces) + 1)
@@ -181,7 +191,7 @@ class ChdbCompletion:
         braces = of_one_span(search.where)
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
-        return _Sample("1", window, conditions, bound, reason)
+        return ask(_Spans("1", conditions, bound))[1:], reason
 
 
 def _minutes(search: Search) -> dict[str, str]:
@@ -220,10 +230,6 @@ def _texts(text: str, type_: int, place: str) -> Iterable[str]:
     if type_ == LIST:
         return sorted({written_text(AnyValue.FromString(one)) for one in elements(text)})
     return [written_double(float(text))] if type_ == DOUBLE else [text]
-
-
-def _words(sample: _Sample) -> dict[str, str]:
-    return {"SAMPLE": sample.sample, "SPAN_WINDOW": sample.window, "SPAN_CONDITIONS": sample.conditions}
 
 
 def _counted(found: Sequence[Any], reason: str | None, question: Question) -> Counted[Any]:

@@ -7,10 +7,13 @@ look at the same spans.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 from clew_server.store.asking import Question
 from clew_server.store.connections import EngineError
+
+Found = TypeVar("Found")
 
 _BLOCK: Final = 1_024
 """Rows that are taken together: what the engine reads together (`index_granularity` of `spans`)."""
@@ -21,27 +24,28 @@ ONE_OF: Final = f"{_OF_BLOCK}%{{every:UInt64}}=0"
 """One of so many blocks; asks each row of the time."""
 _LISTED: Final = f"{_OF_BLOCK} IN range({{first:UInt64}},{{blocks:UInt64}},{{every:UInt64}})"
 """The same, whose blocks the engine finds by their numbers."""
-_NONE_FOUND: Final = 32
-"""How many times as many spans are looked at where none was found."""
+_NONE_SEEN: Final = 32
+"""How many times as many spans are looked at where none was seen."""
 _HOUR_S: Final = 3_600
 _HOUR_NS: Final = 3_600_000_000_000
 
 
 class Sample(NamedTuple):
-    """Some of the spans of a time: a condition to read by, its parameters, and `every`, of how many spans one is taken."""
+    """Some of the spans of a time: a condition to read by, and its parameters."""
 
     condition: str
     bound: dict[str, str]
-    every: int
 
 
-ALL: Final = Sample("1", {}, 1)
+_ALL: Final = Sample("1", {})
 
 
-def about(wanted: int, window: str, bound: dict[str, str], question: Question) -> tuple[Sample, int]:
-    """About so many of the spans of a window, and how many were found; all of them (and 0) where there are no more.
+def looked_at(
+    wanted: int, bound: dict[str, str], question: Question, look: Callable[[Sample], tuple[int, Found]]
+) -> tuple[Found, int, int]:
+    """What `look` says of about so many of the spans of a time, how many these were, and of how many one was taken: 1 where these are all.
 
-    `window` is a condition on spans that start from the parameter `from_ns` to before `to_ns`. Raises as `Question.rows`.
+    The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
     """
     hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
     rows, of_the_hours = _rows_of_hours(hours, question)
@@ -49,14 +53,13 @@ def about(wanted: int, window: str, bound: dict[str, str], question: Question) -
     while every > 1:
         blocks = -(-rows // _BLOCK)
         numbers = {"every": str(every), "first": str(every // 2), "blocks": str(blocks)}
-        sample = Sample(_LISTED if blocks <= every * _MOST_BLOCKS else ONE_OF, numbers, every)
-        words = {"SAMPLE": sample.condition, "SPAN_WINDOW": window}
-        found = int(question.rows("spans_of_sample", {**bound, **numbers}, **words)[0][0])
-        if found * 2 >= wanted:
-            return sample, found
+        seen, found = look(Sample(_LISTED if blocks <= every * _MOST_BLOCKS else ONE_OF, numbers))
+        if seen * 2 >= wanted:
+            return found, seen, every
         # The time begins or ends within an hour that has more spans than it.
-        every = found * every // wanted if found else every // _NONE_FOUND
-    return ALL, 0
+        every = seen * every // wanted if seen else every // _NONE_SEEN
+    seen, found = look(_ALL)
+    return found, seen, 1
 
 
 def _rows_of_hours(hours: dict[str, str], question: Question) -> tuple[int, int]:

@@ -61,7 +61,6 @@ NAMES: Final = (
     "names_counted",
     "keys_of_spans",
     "rows_of_hours",
-    "spans_of_sample",
     "values_of_spans",
     "values_with_resources",
     "series",
