@@ -35,12 +35,12 @@ def request() -> ExportTraceServiceRequest:
 
 @pytest.fixture
 def stored(opened: Any) -> Any:
-    """Two segments of nine days ago, two of today; nothing is noted."""
+    """A segment of nine days ago, two of today; nothing is noted."""
     notes(opened).forget_drops(notes(opened).drops())
     notes(opened).forget_thinned(lambda partition: False)
     for table in TABLES:
         opened.store._connections.write.run(f"TRUNCATE TABLE {table}")
-    for arrival in (OLD, OLD + SECOND, NOON, NOON + SECOND):
+    for arrival in (OLD, NOON, NOON + SECOND):
         opened.put([request()], arrival_unix_nano=arrival)
     return opened
 

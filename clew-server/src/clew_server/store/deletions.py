@@ -41,7 +41,7 @@ class Thinning(NamedTuple):
 
 
 class Deletions:
-    """The notes in one folder. One thread at a time writes them.
+    """The notes in one folder. Each is made and removed by one call of the file system, so threads need no lock.
 
     A note that cannot be made or removed is said in the log and stops nothing: retention is what makes room.
     """
