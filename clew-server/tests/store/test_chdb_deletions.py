@@ -138,6 +138,29 @@ def test_what_a_full_disk_leaves_of_a_dropped_day_is_neither_mended_nor_an_inser
     reopen(stored)
 
 
+def test_traces_go_before_their_spans_and_those_before_what_is_told_of_them(
+    stored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, gone = stored.store.maintenance._write, []
+
+    def noting(sql: str, *more: Any) -> bytes:
+        gone.append(sql.split()[2])
+        return bytes(run_really(sql, *more))
+
+    run_really = pool.run
+    monkeypatch.setattr(pool, "run", noting)
+    expire(stored)
+    assert sorted(gone) == sorted(set(TABLES) - {"resources_raw", "scopes_raw"})
+    for first, then in (
+        ("traces", "spans"),
+        ("red", "spans"),
+        ("spans", "resources"),
+        ("spans", "chunks"),
+        ("chunks", "origins"),
+    ):
+        assert gone.index(first) < gone.index(then), gone
+
+
 def test_a_day_that_was_half_dropped_when_the_process_ended_is_no_damage_and_the_rest_of_it_goes(stored: Any) -> None:
     blocks = stored.ask(
         f"SELECT table, max(max_block_number) FROM system.parts WHERE active AND partition_id='{OLD_PARTITION}' GROUP BY table"

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_merges import Merges
+from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import Pool
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.deletions import Deletions, Drop, Thinning, drop_rest
@@ -26,6 +27,10 @@ _ROUND_UP_TO_HOUR: Final = 0.1
 """A whole hour is deleted when that is at most this share of the day more than was asked for."""
 _PART: Final = re.compile(r"(\d{8}|all)_\d|tmp|delete_tmp|moving")
 """Folders of a table that hold parts, live or on their way in or out."""
+_FILLED: Final = (*TABLES_OF["chunks"].tables, *TABLES_OF["search"].tables)
+_FIRST_TO_GO: Final = (*reversed(_FILLED), *(table for table in TABLES if table not in _FILLED))
+"""Tables in the order in which a day of them is dropped, the opposite of that in which they are filled: else a trace would be listed for a
+moment whose spans or bytes are gone."""
 _DELETION_WITHIN_S: Final = 600.0
 _LAST_S: Final = (1 << 32) - 1
 _SPANS_OF: Final = {
@@ -231,7 +236,7 @@ class ChdbMaintenance:
             blocks = self._rows("last_blocks", {"partition": partition})
             noted = [Drop(table, partition, int(last)) for table, last in blocks]
             self._deletions.note_drops(noted)
-            for at, table in enumerate(sorted({p.table for p in of_day})):
+            for at, table in enumerate(_to_go({p.table for p in of_day})):
                 try:
                     self._write.run(queries.statement("drop_day", TABLE_NAME=table), {"day": day})
                 except StoreFailed:
@@ -352,6 +357,10 @@ def _losses_of_a_day(day: str, there: dict[str, int], *, is_thinned: bool) -> li
                 f"{whole - there[table]} spans of {day} are not in the {what}: parts of {table} are gone or damaged"
             )
     return found
+
+
+def _to_go(tables: set[str]) -> list[str]:
+    return [table for table in _FIRST_TO_GO if table in tables]
 
 
 def _day_of(partition: str) -> str:
