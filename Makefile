@@ -179,6 +179,7 @@ bench-span: install ## what a span costs against everybody else, instructions in
 bench-large: prepare web/node_modules/.dev ## a million spans through ingest and query, 300,000 on the trace page
 	$(BIN)/python bench/ingest/run.py --spans 1000000 --runs 3
 	$(BIN)/python bench/query/run.py --spans 1000000
+	$(BIN)/python bench/query/loaded.py --spans 1000000
 	$(BIN)/python bench/idle/run.py
 	CLEW_TEST_LARGEST=1 $(BIN)/pytest tests-e2e/test_ui_budgets.py -s -k painted $(PYTEST_ARGS)
 
