@@ -321,6 +321,9 @@ def test_a_column_is_added_from_the_attributes_that_there_are(server: Server, sh
     key.press("Enter")
     expect(rows_of(page).first).to_contain_text(shop.database, timeout=30_000)
     expect(page).to_have_url(re.compile("cols=db.namespace"))
+    page.reload()
+    expect(rows_of(page).first).to_contain_text(shop.database)
+    page.get_by_role("button", name="Column", exact=True).click()
     page.get_by_role("button", name="Leave out the column db.namespace").click()
     page.wait_for_url(lambda address: "cols" not in address)
 
