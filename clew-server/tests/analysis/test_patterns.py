@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from drawn import drawn
 from nested import MS, T0, Drawn, calls, evidence, row, usually, within
 
 from clew_server.analysis import patterns
 from clew_server.analysis.answers import Finding
+from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.patterns.statements import masked
 from clew_server.model.trace import CLIENT, CONSUMER, PRODUCER, SERVER
 from clew_server.model.usual import NOTHING, Usual
@@ -310,6 +312,16 @@ def test_a_consumer_that_links_to_its_producer_waited_as_well() -> None:
     top.below.append(Drawn("handle", 60, 70, kind=CONSUMER, links=["publish"]))
     [finding] = found(top, kind="queue_wait")
     assert finding.numbers["wait_ns"] == 50 * MS
+
+
+def test_a_message_whose_handling_has_no_known_start_did_not_wait() -> None:
+    # Its arrival stands for its start: that is seconds later, and says nothing.
+    tree = drawn("""
+        web:get      S  [---------]
+          web:send   P  []
+            job:run  K      [----]      lost
+    """).tree
+    assert [one.kind for one in patterns.find(Evidence(tree, NOTHING))] == ["gap"]
 
 
 def test_waits_that_attributes_say_are_told() -> None:

@@ -23,6 +23,7 @@ from clew_server.analysis.giving_up import limit_of_ns
 from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
 from clew_server.analysis.patterns.timeout import timeout
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
+from clew_server.analysis.verdict import verdict
 from clew_server.model.stored import StoredSpan
 from clew_server.model.trace import CLIENT, FAILED, SERVER, trace_from_spans
 from clew_server.model.usual import NOTHING
@@ -188,7 +189,7 @@ def test_what_patterns_look_at_is_what_each_span_says(some: list[Drawn], unit_ns
     limits = {
         row: limit_of_ns(tree.duration_ns(row))
         for row in inside
-        if trace.flags[row] & FAILED and row not in evidence.late
+        if trace.flags[row] & FAILED and row not in evidence.late and evidence.is_timed(row)
     }
     deepest = [
         row
@@ -205,6 +206,13 @@ def test_sections_tile_the_root_and_own_times_sum_to_it_in_any_unit(
 ) -> None:
     noisy = [one._replace(start=one.start + chance.randrange(5)) for one in some]
     check(tree_of(trace_from_spans(spans_of(noisy, list(range(1, 99)), unit_ns))))
+
+
+def said(tree: Tree, names: list[str]) -> Any:
+    """The words of the verdict, and the spans that show what it found."""
+    found = verdict(tree, NOTHING, RECEIVED + 10**12)
+    findings = [(one.kind, one.text, [names[row] for row in one.rows]) for one in found.findings]
+    return found.word, found.summary, findings, list(found.completeness.notes)
 
 
 def answers(spans: list[StoredSpan]) -> dict[str, Any]:
@@ -224,6 +232,7 @@ def answers(spans: list[StoredSpan]) -> dict[str, Any]:
         "origins": {names[row] for row, role in roles(tree) if role in ("origin", "handled")},
         "shifts": tree.shifts,
         "starts": dict(zip(names, tree.start_ns, strict=True)),
+        "verdict": said(tree, names),
     }
 
 

@@ -37,7 +37,7 @@ def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
 def missing(evidence: Evidence) -> Iterator[Finding]:
     """Spans that others name as their parent and that did not come; services that nearly all such traces have."""
     trace = evidence.trace
-    orphans = _orphans(trace)
+    orphans = sorted(_orphans(trace), key=lambda row: (evidence.start_ns[row], evidence.label(row)))
     if orphans:
         parents = len({trace.parent_ids[row] for row in orphans})
         what = "1 parent span was" if parents == 1 else f"{count_text(parents)} parent spans were"

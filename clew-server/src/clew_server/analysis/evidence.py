@@ -13,7 +13,7 @@ from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.giving_up import ways
 from clew_server.analysis.own_time import own_ns, owners
 from clew_server.analysis.tree import Tree
-from clew_server.model.trace import FAILED
+from clew_server.model.trace import ADJUSTED, FAILED
 from clew_server.model.usual import ENOUGH, Operation, Usual, Within
 from clew_server.model.words import name_text, shortened
 
@@ -85,6 +85,10 @@ class Evidence:
     def length_ns(self, row: int) -> int:
         """The span's duration."""
         return self.end_ns[row] - self.start_ns[row]
+
+    def is_timed(self, row: int) -> bool:
+        """Whether its start is known; one that is placed at its arrival takes no part in any time."""
+        return not self.trace.flags[row] & ADJUSTED
 
     def operation(self, row: int) -> Operation:
         """The service and the name of the span."""

@@ -46,7 +46,8 @@ def callee_text(evidence: Evidence, row: int) -> str:
     trace = evidence.trace
     if trace.kind[row] != CLIENT:
         return ""
-    child = next((one for one in trace.children(row) if trace.service[one] != trace.service[row]), None)
+    others = (one for one in trace.children(row) if trace.service[one] != trace.service[row])
+    child = min(others, key=lambda one: (evidence.start_ns[one], evidence.label(one)), default=None)
     if child is not None:
         return evidence.label(child)
     address = text_of(trace.span(row).attributes, "server.address")
@@ -66,10 +67,12 @@ def gave_up_text(evidence: Evidence, row: int) -> str:
         child
         for caller in asked
         for child in trace.children(caller)
-        if trace.service[child] != trace.service[row] and outlived(evidence.tree, child, row)
+        if trace.service[child] != trace.service[row]
+        and evidence.is_timed(child)
+        and outlived(evidence.tree, child, row)
     )
-    last = max(others, key=evidence.end_ns.__getitem__, default=None)
-    if last is None:
+    last = max(others, key=lambda one: (evidence.end_ns[one], evidence.label(one)), default=None)
+    if last is None or not evidence.is_timed(row):
         return ""
     over_ns = evidence.end_ns[last] - evidence.end_ns[row]
     return (

@@ -40,5 +40,10 @@ def find(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for pattern in _PATTERNS:
         large = [finding for finding in pattern(evidence) if finding.share >= MIN_SHARE]
-        found += sorted(large, key=lambda finding: -finding.share)[:MOST_OF_A_KIND]
+        found += sorted(large, key=_order)[:MOST_OF_A_KIND]
     return sorted(found, key=lambda finding: -finding.share)
+
+
+def _order(finding: Finding) -> tuple[float, str]:
+    """The largest share first; of equal ones by their texts, as ids decide nothing."""
+    return -finding.share, finding.text

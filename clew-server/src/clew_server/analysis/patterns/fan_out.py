@@ -19,7 +19,7 @@ def fan_out_straggler(evidence: Evidence) -> Iterator[Finding]:
     for parent, siblings in evidence.equal_siblings:
         if len(siblings) < _FEWEST:
             continue
-        for rows in _overlapping(evidence, siblings):
+        for rows in _overlapping(evidence, list(filter(evidence.is_timed, siblings))):
             if len(rows) < _FEWEST:
                 continue
             last = max(rows, key=lambda row: (evidence.end_ns[row], evidence.length_ns(row)))

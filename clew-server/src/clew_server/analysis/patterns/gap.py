@@ -43,7 +43,7 @@ def gap(evidence: Evidence) -> Iterator[Finding]:
 def _without_child(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
     """The stretches between the two instants in which no child runs."""
     at_ns = start_ns
-    children = evidence.trace.children(row)
+    children = filter(evidence.is_timed, evidence.trace.children(row))
     for begin_ns, ended_ns in sorted((evidence.start_ns[child], evidence.end_ns[child]) for child in children):
         if begin_ns >= end_ns:
             break
@@ -67,14 +67,18 @@ def _certainty(evidence: Evidence, row: int, gap_ns: int) -> Certainty | None:
 
 def _finding(evidence: Evidence, row: int, start_ns: int, end_ns: int, certainty: Certainty) -> Finding:
     trace = evidence.trace
-    before = after = None
-    for child in trace.children(row):
-        if evidence.end_ns[child] <= start_ns and (before is None or evidence.end_ns[child] > evidence.end_ns[before]):
-            before = child
-        if evidence.start_ns[child] >= end_ns and (
-            after is None or evidence.start_ns[child] < evidence.start_ns[after]
-        ):
-            after = child
+    starts, ends = evidence.start_ns, evidence.end_ns
+    children = list(filter(evidence.is_timed, trace.children(row)))
+    before = max(
+        (child for child in children if ends[child] <= start_ns),
+        key=lambda child: (ends[child], evidence.label(child)),
+        default=None,
+    )
+    after = min(
+        (child for child in children if starts[child] >= end_ns),
+        key=lambda child: (starts[child], evidence.label(child)),
+        default=None,
+    )
     gap_ns = end_ns - start_ns
     callee = _callee(evidence, row)
     rows = [row, *(child for child in (before, after) if child is not None)]
@@ -107,7 +111,9 @@ def _consumers(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> list
     found = [
         one
         for one in range(row + 1, trace.end_row[row])
-        if trace.kind[one] == CONSUMER and min(ends[one], end_ns) > max(starts[one], start_ns)
+        if trace.kind[one] == CONSUMER
+        and evidence.is_timed(one)
+        and min(ends[one], end_ns) > max(starts[one], start_ns)
     ]
     return sorted(found, key=lambda one: max(starts[one], start_ns) - min(ends[one], end_ns))
 

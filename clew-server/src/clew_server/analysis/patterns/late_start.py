@@ -34,6 +34,8 @@ def late_start(evidence: Evidence) -> Iterator[Finding]:
         begin_ns = starts[parent]
         if starts[row] - begin_ns <= (ends[parent] - begin_ns) * _LATE:  # not `is_late`, for the time of a call
             continue
+        if not evidence.is_timed(row) or not evidence.is_timed(parent):
+            continue
         within = evidence.within(row)
         if within is None or evidence.start_ns[row] - evidence.start_ns[parent] <= within.delay_p95_ns:
             continue

@@ -44,6 +44,8 @@ def _messages(evidence: Evidence, least_ns: float) -> Iterator[Finding]:
                 producers = {trace.span_ids[other]: other for other in evidence.rows if kind[other] == PRODUCER}
             producer = _linked_producer(evidence, row, producers) if producers else -1
         wait_ns = evidence.start_ns[row] - evidence.end_ns[producer] if producer >= 0 else _enqueued_ns(evidence, row)
+        if not evidence.is_timed(row) or (producer >= 0 and not evidence.is_timed(producer)):
+            continue
         if wait_ns >= least_ns and not _is_usual(evidence, row, wait_ns):
             yield _in_a_queue(evidence, row, producer, wait_ns)
 

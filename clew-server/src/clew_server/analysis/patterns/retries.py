@@ -46,6 +46,8 @@ def _runs(evidence: Evidence, rows: Sequence[int]) -> Iterator[list[int]]:
 
 def _is_retry(evidence: Evidence, before: int, row: int) -> bool:
     trace = evidence.trace
+    if not evidence.is_timed(row) or not evidence.is_timed(before):
+        return False
     if not trace.flags[before] & FAILED or evidence.start_ns[row] < evidence.end_ns[before]:
         return False
     if evidence.owners[row] != evidence.owners[before]:

@@ -29,6 +29,8 @@ def sequential_calls(evidence: Evidence) -> Iterator[Finding]:
 def _is_call(evidence: Evidence, row: int) -> bool:
     """Out of the process: a CLIENT, or a span of another service right under its caller's."""
     trace = evidence.trace
+    if not evidence.is_timed(row):
+        return False
     return trace.kind[row] == CLIENT or trace.service[row] != trace.service[trace.parent[row]]
 
 

@@ -24,7 +24,7 @@ def timeout(evidence: Evidence) -> Iterator[Finding]:
     next_row: dict[int, int] = {}
     for row in compress(rows, map(FAILED.__and__, map(flags.__getitem__, rows))):
         limit_ns = limit_of_ns(evidence.length_ns(row))
-        if limit_ns is not None and row not in evidence.late:
+        if limit_ns is not None and evidence.is_timed(row) and row not in evidence.late:
             if next_row.get(limit_ns, trace.end_row[row]) >= trace.end_row[row]:
                 yield _finding(evidence, row, limit_ns)
             next_row[limit_ns] = row
@@ -38,7 +38,11 @@ def _finding(evidence: Evidence, row: int, limit_ns: int) -> Finding:
     text = f"{evidence.label(row)} failed after {took}: {'the' if said else 'probably a'} time-out of {limit}"
     numbers: dict[str, float] = {"duration_ns": evidence.length_ns(row), "limit_ns": limit_ns}
     rows = [row]
-    late = max(trace.children(row), key=evidence.end_ns.__getitem__, default=None)
+    late = max(
+        filter(evidence.is_timed, trace.children(row)),
+        key=lambda child: (evidence.end_ns[child], evidence.label(child)),
+        default=None,
+    )
     if late is not None:
         over_ns = evidence.end_ns[late] - evidence.end_ns[row]
         if over_ns * 100 > evidence.length_ns(row):
