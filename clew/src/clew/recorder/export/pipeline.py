@@ -329,14 +329,14 @@ class Pipeline:
                 return outcome
             # Jitter, so that the clients of a restarted server do not all retry at the same time.
             wait_s = random.uniform(0.5, 1.0) * backoff_s
-            patience_s = options.retry_for_s
+            retry_for_s = options.retry_for_s
             if outcome.retry_after_s is not None:
                 wait_s = outcome.retry_after_s
-                patience_s = max(patience_s, _MAX_RETRY_AFTER_S)
+                retry_for_s = max(retry_for_s, _MAX_RETRY_AFTER_S)
             end = self._deadline if deadline is None else deadline
             if end is not None and (outcome.reason == "unreachable" or monotonic() + wait_s >= end):
                 return outcome
-            if monotonic() + wait_s - started > patience_s:
+            if monotonic() + wait_s - started > retry_for_s:
                 return outcome
             guard.warn("retry", "clew: spans are held back and sent again: %s", outcome.detail)
             self._wait(wait_s, may_be_cut_short=outcome.retry_after_s is None)
