@@ -27,7 +27,7 @@ export function HeldHeight({ isHeld, room, children }: Props) {
     <div
       ref={box}
       className={room === 'none' ? undefined : `room room-${room}${isFree ? ' room-free' : ''}`}
-      style={height === null ? undefined : { height, overflow: 'auto' }}
+      style={height === null ? undefined : { height, flex: 'none', overflow: 'auto' }}
       onClickCapture={free}
     >
       {children}
