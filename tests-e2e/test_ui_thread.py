@@ -169,13 +169,14 @@ def test_a_handled_failure_is_neither_selected_nor_drawn_as_the_cause(server: Se
     expect(page.get_by_role("treegrid").locator("[aria-selected=true]")).to_have_count(0)
 
 
-def test_new_spans_are_offered_without_moving_the_rows(server: Server, open_page: OpenPage) -> None:
+@pytest.mark.parametrize("width", [1440, 390])
+def test_new_spans_are_offered_without_moving_the_rows(server: Server, open_page: OpenPage, width: int) -> None:
     service, trace_id, root = fresh_name("shop"), new_trace_id(), new_span_id()
     now = time.time_ns()
     first = span(trace_id, span_id=root, name="POST /pay", start_unix_nano=now, duration_ns=50 * MS)
     send(server, service, [first], "n1")
     server.flush()
-    page = open_page(server, f"/trace/{trace_id.hex()}")
+    page = open_page(server, f"/trace/{trace_id.hex()}", width=width)
     expect(page.locator(".panels")).to_have_attribute("aria-busy", "false")
     page.evaluate("document.fonts.ready.then(() => true)")
     top = page.get_by_role("treegrid").bounding_box()
