@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clew_server.analysis.tree import Tree
-from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, MISSING, PRODUCER, ROOT, SERVER
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, MISSING, ROOT, SERVER
 
 
 def ancestors(tree: Tree, row: int) -> list[int]:
@@ -103,10 +103,8 @@ def end_ns(tree: Tree, row: int) -> int:
 
 
 def is_cut(tree: Tree, row: int) -> bool:
-    """Whether the failed span gave up: it says so, or took a usual time-out's time."""
-    says = tree.trace.span(row).status.message
-    limits = [limit * 1e9 for limit in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60)]
-    return bool(says) or any(abs(tree.duration_ns(row) - limit) <= limit * 0.02 for limit in limits)
+    """Whether the failed span says that it gave up."""
+    return bool(tree.trace.span(row).status.message)
 
 
 def is_too_late(tree: Tree, ended_ns: int, above: int) -> bool:
@@ -184,6 +182,8 @@ def outcome(tree: Tree, row: int, ways: dict[int, tuple[int | None, bool, bool, 
     if not tops or not seen or any(trace.flags[one] & FAILED for one in tops):
         return "origin"
     root = tops[-1]
+    if last != row:
+        return "origin"  # no span of these trees says that it succeeded
     if is_timed(tree, last) and tree.end_ns[last] > tree.end_ns[root] + max(tree.duration_ns(root) // 10, 10**7):
         return "abandoned"
-    return "handled" if last == row or trace.kind[last] in (CLIENT, PRODUCER) else "origin"
+    return "handled"

@@ -163,18 +163,24 @@ def test_a_failure_that_reached_a_span_on_the_way_up_was_handled_if_the_root_say
     assert roles(drawing) == {"web:sql": role, "web:in": "propagated", "web:get": "absorbed"}
 
 
-def test_a_call_that_failed_below_a_root_that_succeeded_was_handled_with_all_that_led_to_it() -> None:
-    # A fallback: the caller saw the callee's error and went on.
-    drawing = drawn("""
-        web:get         S  [------------]
-          web:pay       C    [----]        !HTTP_500
-            pay:post    S     [--]         !
-              pay:sql   C      [-]         !locked
+@pytest.mark.parametrize(
+    ("root", "role"),
+    [("http.response.status_code=200", "handled"), ("http.response.status_code=302", "handled"), ("", "origin")],
+)
+def test_a_call_that_failed_was_handled_with_all_that_led_to_it_where_the_root_says_that_it_succeeded(
+    root: str, role: str
+) -> None:
+    # A fallback: the caller saw the callee's error and went on. A root that says nothing may not be marked.
+    drawing = drawn(f"""
+        web:get         S  [------------]        {root}
+          web:pay       C    [----]              !HTTP_500
+            pay:post    S     [--]               !
+              pay:sql   C      [-]               !locked
           web:pay'      C          [--]
     """)
     found = {(drawing.names[failure.row], failure.role) for failure in failures(drawing.tree)}
     assert found == {
-        ("pay:sql", "handled"), ("pay:post", "propagated"), ("web:pay", "propagated"), ("web:get", "absorbed"),
+        ("pay:sql", role), ("pay:post", "propagated"), ("web:pay", "propagated"), ("web:get", "absorbed"),
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from clew_server.analysis.patterns.statements import target
 from clew_server.analysis.tree import Tree
 from clew_server.model.attributes import find, text_of
 from clew_server.model.failed import exceptions, failing_code, says_success
-from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, PRODUCER, ROOT, Trace
+from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, ROOT, Trace
 
 _RESENT: Final = "http.request.resend_count"
 _MOST_WAITING: Final = 20
@@ -43,9 +43,9 @@ def roles(tree: Tree) -> list[tuple[int, Role]]:
     An origin failed, and no failure below it reached it in time (`giving_up.ways`). It is something else where the span that its
     failure came to at last did not pass it on:
 
-    - *handled* where that span is below a root that is there and succeeded: a retry that succeeded, a fallback. For work of a consumer
-      that root is the consumer: the producer cannot handle what fails there. Also what failed in a call that was sent again and then
-      succeeded, whatever failed above it for another reason.
+    - *handled* where that span is below a root that is there and succeeded, and that says so where spans between failed: a retry that
+      succeeded, a fallback. For work of a consumer that root is the consumer: the producer cannot handle what fails there. Also what
+      failed in a call that was sent again and then succeeded, whatever failed above it for another reason.
     - *abandoned* where it was too late for its caller, which had given up or had ended.
     """
     return [(row, role) for row, (role, _) in _roles(tree)]
@@ -145,11 +145,11 @@ class _Outcome:
         if root < 0:
             return "origin", -1
         tree = self._tree
-        if not tree.trace.flags[last] & ADJUSTED and outlived(tree, last, root):
-            return "abandoned", root
-        # A call that failed for its caller is known to be over. Of other spans that passed it on only the root's word tells that.
-        known = last == row or tree.trace.kind[last] in (CLIENT, PRODUCER) or says_success(tree.trace.span(root))
-        return ("handled" if known else "origin"), -1
+        # Where spans above it failed because of it, only the root's word tells that it is over: roots are not always marked.
+        if last != row and not says_success(tree.trace.span(root)):
+            return "origin", -1
+        late = not tree.trace.flags[last] & ADJUSTED and outlived(tree, last, root)
+        return ("abandoned" if late else "handled"), root if late else -1
 
     def _last_reached(self, row: int) -> int:
         """The last span above that failed because of it, or itself."""

@@ -162,12 +162,10 @@ class _Caller:
         )
 
     def _without_answer(self) -> bool:
-        """Whether it gave up: by what it says, or as it took as long as people set time-outs to."""
+        """Whether it says that it gave up."""
         if self._gave_up is None:
             trace = self._tree.trace
             code = failing_code(trace.span(self._row)) if trace.kind[self._row] == CLIENT else None
             self._answered = code is not None and code not in _NO_ANSWER
-            self._gave_up = not self._answered and (
-                says_timeout(trace, self._row) or limit_of_ns(self._tree.duration_ns(self._row)) is not None
-            )
+            self._gave_up = not self._answered and says_timeout(trace, self._row)
         return self._gave_up
