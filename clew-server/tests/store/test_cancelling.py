@@ -51,7 +51,7 @@ def test_what_runs_is_ended_and_nothing_more_begins(opened: Any) -> None:
             ask_endlessly(opened, began)
         except Stopped as stopped:
             ended.append(stopped)
-        with pytest.raises(Stopped, match="nobody waits"):
+        with pytest.raises(Stopped, match="gone away"):
             opened.store.reader.question().rows("services", {})
 
     thread = threading.Thread(target=ask)

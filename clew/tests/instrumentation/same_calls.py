@@ -51,12 +51,13 @@ def assert_same_when_patched(
 def answers(serving: Serving, app: Any, *asks: str, door: Callable[[Any, list[Any]], Any] | None = None) -> Any:
     """What clients of a real server get for each `GET /path`, and what the server gets from the application.
 
-    `door` is `asgi_errors` or `wsgi_errors`, which note what leaves the application.
+    `door` is `asgi_errors` or `wsgi_errors`, which note what leaves the application. That is in an order of its own: an error may leave
+    after its response, when the next request has been answered.
     """
     errors: list[Any] = []
     with serving(app if door is None else door(app, errors)) as port:
         got = [_answer(port, *ask.split(" ", 1)) for ask in asks]
-    return got, errors
+    return got, sorted(errors, key=repr)
 
 
 def _answer(port: int, method: str, path: str) -> Any:
