@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +16,9 @@ import pytest
 from clew_server.testing.jaeger import Batch, Span, http_body
 from harness import backends
 from harness.answers import wait_until
+from harness.beside import imported, named
 from harness.clients import only_in_make_clients
-from harness.server import Server, clew_command
+from harness.server import Server
 
 pytestmark = [only_in_make_clients, pytest.mark.timeout(400)]
 BEGAN_US = time.time_ns() // 1_000 - 60_000_000
@@ -59,7 +58,6 @@ def trace(number: int, trace_id: int, *, failed: bool = False) -> list[Batch]:
 
 IDS = [0xABC0000000000001, 0xABC0000000000002, LONG_ID]
 TRACES = [trace(1, IDS[0]), trace(2, IDS[1], failed=True), trace(3, IDS[2])]
-TIMES = {"start", "end", "endTs"}
 WINDOW = {"start": BEGAN_US - 10_000_000, "end": BEGAN_US + 50_000_000}
 SEARCHES: list[dict[str, Any]] = [
     {"service": "shop"},
@@ -146,13 +144,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         pytest.skip(str(reason))  # fmt: skip
 
 
-def named(given: str | dict[str, Any]) -> str:
-    """The same in each process: times are left out."""
-    if isinstance(given, str):
-        return given
-    return ",".join(f"{key}={value}" for key, value in given.items() if key not in TIMES)
-
-
 @pytest.mark.parametrize("parameters", SEARCHES, ids=named)
 def test_a_search_finds_what_jaeger_finds(both: Both, parameters: dict[str, Any]) -> None:
     wanted = parameters if "traceID" in parameters else WINDOW | parameters
@@ -175,10 +166,7 @@ def test_a_file_that_jaeger_gives_is_imported(
     file.write_bytes(httpx.get(f"{both.jaeger}/api/{question}", params=parameters, timeout=30).content)
     other = Server(tmp_path / "data").start()
     try:
-        command = [*clew_command(), "import", str(file), "--json", "--server", other.http]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout)
+        summary = imported(file, other)
         wanted = TRACES if question == "traces" else TRACES[2:]
         spans = sum(len(batch.spans) for batches in wanted for batch in batches)
         assert (summary["format"], summary["spans"]) == ("Jaeger JSON", spans)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +15,9 @@ import pytest
 
 from harness import backends
 from harness.answers import wait_until
+from harness.beside import imported, named
 from harness.clients import only_in_make_clients
-from harness.server import Server, clew_command
+from harness.server import Server
 
 Span = dict[str, Any]
 pytestmark = [only_in_make_clients, pytest.mark.timeout(300)]
@@ -81,7 +80,6 @@ def trace(number: int, trace_id: str, *, failed: bool = False) -> list[Span]:
 
 
 TRACES = [trace(1, "abc0000000000001"), trace(2, "abc0000000000002", failed=True), trace(3, LONG_ID)]
-TIMES = {"start", "end", "endTs"}
 WINDOW = {"endTs": BEGAN_US // 1_000 + 60_000, "lookback": 600_000}
 SEARCHES: list[dict[str, Any]] = [
     {},
@@ -182,13 +180,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             server.close()
 
 
-def named(given: str | dict[str, Any]) -> str:
-    """The same in each process: times are left out."""
-    if isinstance(given, str):
-        return given
-    return ",".join(f"{key}={value}" for key, value in given.items() if key not in TIMES)
-
-
 @pytest.mark.parametrize("parameters", SEARCHES, ids=named)
 def test_a_search_finds_what_zipkin_finds(both: Both, parameters: dict[str, Any]) -> None:
     theirs, ours = (asked(one, "traces", WINDOW | parameters) for one in (both.zipkin, both.clew))
@@ -223,10 +214,7 @@ def test_a_file_that_zipkin_gives_is_imported(
     file.write_bytes(httpx.get(f"{both.zipkin}/api/v2/{question}", params=WINDOW, timeout=30).content)
     other = Server(tmp_path / "data", options=["--receive", "zipkin@127.0.0.1:0"]).start()
     try:
-        command = [*clew_command(), "import", str(file), "--json", "--server", other.http]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout)
+        summary = imported(file, other)
         wanted = TRACES if question == "traces" else TRACES[2:]
         assert (summary["format"], summary["spans"]) == ("Zipkin JSON", sum(map(len, wanted)))
         other.flush()

@@ -19,9 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from clew_server.analysis.critical_path import critical_path
 from clew_server.analysis.evidence import Evidence
 from clew_server.analysis.failure import causes, failures, roles
-from clew_server.analysis.giving_up import limit_of_ns
 from clew_server.analysis.own_time import after_root_ns, own_ns, owners, self_ns
-from clew_server.analysis.patterns.timeout import timeout
+from clew_server.analysis.patterns.timeout import limit_of_ns, timeout
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.analysis.verdict import verdict
 from clew_server.model.stored import StoredSpan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,19 @@ class StoreUnderTest:
         self.store.writer.write(segment, "chunks")
         self.store.writer.write(segment, "search")
         return segment
+
+    def put_spans(
+        self, spans: int, *, arrival_unix_nano: int | None = None, start_unix_nano: int | None = None
+    ) -> SegmentFile:
+        """Store so many spans of the service `cart`, each a trace, that start now if not otherwise said."""
+        request = ExportTraceServiceRequest()
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = "cart"
+        scope = group.scope_spans.add()
+        for _ in range(spans):
+            span = scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n")
+            span.start_time_unix_nano = time.time_ns() if start_unix_nano is None else start_unix_nano
+        return self.put([request], arrival_unix_nano)
 
     def ask(self, sql: str) -> list[list[str]]:
         """Rows of a statement of the test's own."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.store.chdb_merges import Merges
 from clew_server.store.deletions import Deletions, Drop, Thinning
@@ -23,16 +22,6 @@ OLD_PARTITION, PARTITION = "20260501", "20260510"
 SPANS = 20
 
 
-def request() -> ExportTraceServiceRequest:
-    made = ExportTraceServiceRequest()
-    group = made.resource_spans.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "cart"
-    scope = group.scope_spans.add()
-    for _ in range(SPANS):
-        scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n", start_time_unix_nano=NOON)
-    return made
-
-
 @pytest.fixture
 def stored(opened: Any) -> Any:
     """A segment of nine days ago, two of today; nothing is noted."""
@@ -41,7 +30,7 @@ def stored(opened: Any) -> Any:
     for table in TABLES:
         opened.store._connections.write.run(f"TRUNCATE TABLE {table}")
     for arrival in (OLD, NOON, NOON + SECOND):
-        opened.put([request()], arrival_unix_nano=arrival)
+        opened.put_spans(SPANS, arrival_unix_nano=arrival, start_unix_nano=NOON)
     return opened
 
 
@@ -110,7 +99,7 @@ def test_what_a_full_disk_leaves_of_a_dropped_day_is_no_damage_after_a_start(sto
     assert notes(stored).drops() == [], "nothing is left of it"
 
     # What comes late for that day, in parts that the engine numbers from the start again, is not part of what was dropped.
-    stored.put([request()], arrival_unix_nano=OLD)
+    stored.put_spans(SPANS, arrival_unix_nano=OLD, start_unix_nano=NOON)
     expire(stored, 30 * 86_400)
     reopen(stored)
     assert spans_of(stored, OLD_PARTITION) == [SPANS] * 4
@@ -170,7 +159,7 @@ def test_a_day_that_was_half_dropped_when_the_process_ended_is_no_damage_and_the
     reopen(stored)
     assert whole(stored)
     # Meanwhile a segment of that day is stored, and the day is not old any more: someone asked for a longer retention.
-    stored.put([request()], arrival_unix_nano=OLD)
+    stored.put_spans(SPANS, arrival_unix_nano=OLD, start_unix_nano=NOON)
     expire(stored, 30 * 86_400)
     assert spans_of(stored, OLD_PARTITION) == [SPANS] * 4
     assert spans_of(stored, PARTITION) == [2 * SPANS] * 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.model.search import Search
 
@@ -20,16 +18,6 @@ NOON = int(datetime(2026, 5, 10, 12, 30, tzinfo=UTC).timestamp()) * SECOND
 DAYS = (NOON - DAY, NOON)
 
 
-def request(spans: int) -> ExportTraceServiceRequest:
-    made = ExportTraceServiceRequest()
-    group = made.resource_spans.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "cart"
-    scope = group.scope_spans.add()
-    for _ in range(spans):
-        scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n", start_time_unix_nano=NOON)
-    return made
-
-
 @pytest.fixture
 def stored(opened: Any) -> Any:
     """Two arrival days of 40 spans each; the store is open and is so again after every test, empty."""
@@ -37,7 +25,7 @@ def stored(opened: Any) -> Any:
     shutil.rmtree(opened.folder / "chdb")
     opened.store.open()
     for arrival in DAYS:
-        opened.put([request(40)], arrival_unix_nano=arrival)
+        opened.put_spans(40, arrival_unix_nano=arrival, start_unix_nano=NOON)
     return opened
 
 
@@ -126,7 +114,7 @@ def test_a_flipped_bit_in_a_part_is_told_once_a_question_met_it(stored: Any) -> 
 
 def test_a_damaged_part_neither_hangs_retention_nor_the_deletions_after_it(stored: Any) -> None:
     for minutes in range(1, 6):
-        stored.put([request(40)], arrival_unix_nano=NOON + minutes * 60 * SECOND)
+        stored.put_spans(40, arrival_unix_nano=NOON + minutes * 60 * SECOND, start_unix_nano=NOON)
 
     def flip(path: Path) -> None:
         data = bytearray((path / "data.bin").read_bytes())
@@ -153,7 +141,7 @@ def test_a_damaged_part_neither_hangs_retention_nor_the_deletions_after_it(store
 
 def test_arrivals_that_retention_deleted_inside_a_day_are_no_loss(stored: Any) -> None:
     for minutes in range(1, 8):
-        stored.put([request(40)], arrival_unix_nano=NOON + minutes * 60 * SECOND)
+        stored.put_spans(40, arrival_unix_nano=NOON + minutes * 60 * SECOND, start_unix_nano=NOON)
     maintenance = stored.store.maintenance
     stored_before = maintenance.statistics().stored_spans
     size = maintenance.statistics().disk_bytes + maintenance._bytes_beside_parts()

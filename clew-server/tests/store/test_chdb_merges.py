@@ -11,23 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.store.chdb_merges import Merges, Part, newest_replaced
 from clew_server.store.contract import StoreFailed
 
 PUTS, SPANS = 3, 20
 TABLES = ("chunks", "spans", "traces")
-
-
-def request() -> ExportTraceServiceRequest:
-    made = ExportTraceServiceRequest()
-    group = made.resource_spans.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "cart"
-    scope = group.scope_spans.add()
-    for _ in range(SPANS):
-        scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n", start_time_unix_nano=time.time_ns())
-    return made
 
 
 def run(opened: Any, sql: str) -> None:
@@ -40,7 +29,7 @@ def merged(opened: Any) -> Iterator[Any]:
     for table in TABLES:
         run(opened, f"TRUNCATE TABLE {table}")
     for _ in range(PUTS):
-        opened.put([request()])
+        opened.put_spans(SPANS)
     for table in TABLES:
         run(opened, f"OPTIMIZE TABLE {table} FINAL")
         run(opened, f"SYSTEM STOP MERGES {table}")
@@ -106,7 +95,7 @@ def test_what_was_merged_into_a_short_part_is_back(
     assert caplog.text.count(f"the {PUTS} parts it was made of are back") == len(short)
     assert counts(merged) == ALL
     assert merged.store.maintenance.statistics().damaged_parts == 0, "nothing is lost"
-    merged.put([request()])
+    merged.put_spans(SPANS)
     assert counts(merged) == [[str((PUTS + 1) * SPANS)] * 3]
     caplog.clear()
     assert mended.mend() == []
@@ -116,7 +105,7 @@ def test_what_was_merged_into_a_short_part_is_back(
 def test_two_short_parts_of_one_table_are_put_back_together(merged: Any) -> None:
     yesterday = time.time_ns() - 86_400 * 10**9
     for _ in range(PUTS):
-        merged.put([request()], arrival_unix_nano=yesterday)
+        merged.put_spans(SPANS, arrival_unix_nano=yesterday)
     run(merged, "SYSTEM START MERGES chunks")
     run(merged, "OPTIMIZE TABLE chunks FINAL")
     paths = merged.ask("SELECT path FROM system.parts WHERE active AND table='chunks'")
@@ -181,7 +170,7 @@ def test_where_what_was_merged_is_gone_too_it_is_said_once_and_the_part_stays(me
 
 
 def test_a_short_part_of_an_insert_is_left_to_the_writer_and_holds_the_table(merged: Any) -> None:
-    merged.put([request()])
+    merged.put_spans(SPANS)
     cut(folder_of(merged, "spans", is_merged=False) / "data.bin")
     cut(folder_of(merged, "spans") / "data.bin")
     names = "SELECT name FROM system.parts WHERE active AND table='spans' ORDER BY name"

@@ -7,21 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.store.chdb_views import TABLES_OF, views
 
 DAY = 86_400 * 10**9
-
-
-def request(spans: int) -> ExportTraceServiceRequest:
-    made = ExportTraceServiceRequest()
-    group = made.resource_spans.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "cart"
-    scope = group.scope_spans.add()
-    for _ in range(spans):
-        scope.spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="n", start_time_unix_nano=time.time_ns())
-    return made
 
 
 def live_since(opened: Any, table: str) -> list[int]:
@@ -40,7 +29,7 @@ def test_a_search_never_sees_spans_before_what_else_is_told_of_them(opened: Any,
     for _ in range(3):
         began_ns = time.time_ns()
         time.sleep(0.01)  # the file system's clock ticks every 4 ms
-        opened.put([request(spans)])
+        opened.put_spans(spans)
         since = {table: [at for at in live_since(opened, table) if at > began_ns] for table in tables}
         assert all(len(parts) == 1 for parts in since.values()), since
         assert since["origins"] <= since["chunks"] <= since["resources"] <= since["spans"]

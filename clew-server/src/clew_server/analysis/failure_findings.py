@@ -8,9 +8,10 @@ from typing import Final
 
 from clew_server.analysis.answers import Failure, Finding
 from clew_server.analysis.evidence import Evidence
-from clew_server.analysis.giving_up import limit_of_ns, outlived, says_timeout
+from clew_server.analysis.giving_up import outlived, says_timeout
 from clew_server.analysis.patterns import MIN_SHARE
 from clew_server.analysis.patterns.late_start import finding_about, is_late
+from clew_server.analysis.patterns.timeout import limit_of_ns
 from clew_server.model.attributes import text_of
 from clew_server.model.failed import http_code
 from clew_server.model.trace import CLIENT, FAILED, ROOT, Trace

@@ -12,8 +12,6 @@ from clew_server.analysis.tree import Tree
 from clew_server.model.failed import exceptions, failing_code
 from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, SERVER, Trace
 
-_LIMITS_NS: Final = tuple(round(limit_s * 1e9) for limit_s in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60))
-_NEAR: Final = 0.02
 _TIMEOUT: Final = re.compile(r"time[\s_-]?d?[\s_-]?out|deadline|cancel", re.IGNORECASE)
 _CANCELLED: Final = re.compile(r"cancel", re.IGNORECASE)
 _DEADLINE: Final = re.compile(r"deadline", re.IGNORECASE)
@@ -24,11 +22,6 @@ _NO_ANSWER: Final = frozenset(("gRPC CANCELLED", "gRPC DEADLINE_EXCEEDED", "gRPC
 _NOISE_NS: Final = 1_000_000
 _WIDE_NS: Final = 10_000_000
 """Of a caller that does not say that it gave up: its service may have ended its span that much after it had answered."""
-
-
-def limit_of_ns(duration_ns: int) -> int | None:
-    """The round limit that a duration is within 2 % of; None where there is none."""
-    return next((limit for limit in _LIMITS_NS if abs(duration_ns - limit) <= limit * _NEAR), None)
 
 
 def says_timeout(trace: Trace, row: int) -> bool:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import compress
+from typing import Final
 
 from clew_server.analysis.answers import Finding
 from clew_server.analysis.evidence import Evidence
-from clew_server.analysis.giving_up import limit_of_ns, says_timeout
+from clew_server.analysis.giving_up import says_timeout
 from clew_server.model.trace import FAILED
 from clew_server.model.words import duration_text
+
+_LIMITS_NS: Final = tuple(round(limit_s * 1e9) for limit_s in (0.1, 0.5, 1, 2, 3, 5, 10, 15, 30, 60))
+_NEAR: Final = 0.02
+
+
+def limit_of_ns(duration_ns: int) -> int | None:
+    """The round limit that a duration is within 2 % of; None where there is none."""
+    return next((limit for limit in _LIMITS_NS if abs(duration_ns - limit) <= limit * _NEAR), None)
 
 
 def timeout(evidence: Evidence) -> Iterator[Finding]:
