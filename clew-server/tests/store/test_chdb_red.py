@@ -116,7 +116,14 @@ def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute
             span.start_time_unix_nano, span.end_time_unix_nano = start, start + length
             if start >= broke_ns and number % 4 < fails:
                 span.status.code = 2  # type: ignore[assignment]
+    other = request.resource_spans.add()  # fails under the same name, too seldom
+    other.resource.attributes.add(key="service.name").value.string_value = "kiosk"
+    for copied in [span for span in spans if span.name == "POST bank" and span.status.code == 2][:9]:
+        other.scope_spans.add().spans.add().CopyFrom(copied)
+        other.scope_spans[-1].spans[0].span_id = b"at-kiosk"
     opened.put([request])
+    everywhere = red.failing(Search(from_unix_nano=from_ns, to_unix_nano=to_ns), MINUTE, HOUR)
+    assert [(one.service, one.operation) for one in everywhere] == [("till", "POST bank")]
     search = Search(where=parsed("service=till"), from_unix_nano=from_ns, to_unix_nano=to_ns)
     (failing,) = red.failing(search, MINUTE, HOUR)
     assert (failing.service, failing.operation) == ("till", "POST bank")

@@ -60,11 +60,15 @@ class ChdbRed:
         condition = self._condition(search, bound, question)
         bound |= {"from_s": _seconds(from_ns), "to_s": _seconds(to_ns - _MINUTE_NS), "step_s": _seconds(step_ns)}
         bound |= {"before_s": _seconds(max(FIRST_START_NS, from_ns - before_ns))}
-        bound |= {"least": str(LEAST_FAILURES), "limit": str(MOST_ROWS)}
-        found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
-        for service, name, step, spans, failed in self._rows("failing_by_step", bound, condition, question):
-            found.setdefault((_text(service), _text(name)), []).append((int(step), int(spans), int(failed)))
-        return [Failing(*operation, steps) for operation, steps in found.items()]
+        # About as many operations as have so many steps together.
+        steps = -(-(to_ns - from_ns) // step_ns) - (-before_ns // step_ns)
+        bound |= {"least": str(LEAST_FAILURES), "limit": str(max(1, MOST_ROWS // steps))}
+        return [
+            Failing(
+                _text(service), _text(name), [(int(step), int(spans), int(failed)) for step, spans, failed in found]
+            )
+            for service, name, found in self._rows("failing_by_step", bound, condition, question)
+        ]
 
     def beside(self, search: Search) -> list[Beside]:
         """See TraceRed."""
