@@ -6,9 +6,10 @@ import csv
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -349,7 +350,7 @@ def test_a_time_range_is_chosen_with_a_calendar_and_a_relative_one_stays_relativ
     dialog.get_by_role("button", name="Show").click()
     page.wait_for_url("**from=2026-11-22T10:00:00.000Z&to=2026-11-22T11:00:00.000Z*")
     page.reload()
-    expect(choice).to_contain_text("2026-11-22 10:00 UTC to 2026-11-22 11:00 UTC")
+    expect(choice).to_contain_text("2026-11-22 10:00 to 11:00 UTC")
     page.go_back()
     page.wait_for_url("**from=now-3h*")
 
@@ -471,6 +472,88 @@ def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
     page.get_by_role("checkbox", name=re.compile("payment.bank south")).check()
     expect(page.get_by_role("combobox", name=QUERY_BOX)).to_have_value(f"{{service={bank}}} {{payment.bank=south}}")
     expect(rows_of(page)).to_have_count(40, timeout=30_000)
+
+
+def test_every_choice_is_a_state_that_reload_keeps_and_back_and_forward_go_through(
+    server: Server, bank: str, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"/search?q=service%3D{bank}")
+    box = page.get_by_role("combobox", name=QUERY_BOX)
+    times = page.get_by_role("combobox", name="Time range")
+    column = page.get_by_role("columnheader", name="payment.bank")
+    leave_out = page.get_by_role("complementary", name="Facets").get_by_role("button", name="Leave out span_id")
+
+    def ask() -> None:
+        box.fill(f"service={bank} payment.bank=north")
+        assert steps() == 0, "typing is no step"
+        box.press("Enter")
+
+    def choose_times() -> None:
+        times.select_option("Other times…")
+        dialog = page.get_by_role("dialog", name="Time range")
+        dialog.get_by_label("How many").fill("3")
+        dialog.get_by_role("button", name="Show").click()
+
+    def add_column() -> None:
+        page.get_by_role("button", name="Column", exact=True).click()
+        page.get_by_label("Key of the attribute").fill("payment.bank")
+        page.keyboard.press("Enter")
+
+    def add_facet() -> None:
+        page.get_by_role("button", name="any attribute").click()
+        page.get_by_label("Key of an attribute").fill("span_id")
+        page.keyboard.press("Enter")
+
+    def click(role: Literal["button", "link"], name: str) -> Callable[[], None]:
+        return lambda: page.get_by_role(role, name=name, exact=True).click()
+
+    # What the reader does, and what is there then and not before.
+    by_time = page.get_by_role("region", name="All matches by time")
+    ways: list[tuple[Callable[[], None], Locator]] = [
+        (ask, page.locator(".toolbar-title").get_by_text("5 traces", exact=True)),
+        (choose_times, times.get_by_role("option", name="Last 3 h", selected=True)),
+        (click("button", "Duration"), page.locator("th[aria-sort=descending]", has_text="Duration")),
+        (add_column, column),
+        (add_facet, leave_out),
+        (click("button", "Points"), page.get_by_text("5 traces, a point each")),
+        (click("button", "Show as table"), by_time),
+        (
+            lambda: by_time.get_by_role("button", name="Select").first.click(),
+            page.get_by_text("in the selection").first,
+        ),
+        (click("button", "Failed"), page.get_by_role("button", name="Failed", pressed=True)),
+    ]
+
+    begun = page.evaluate("history.length")
+
+    def steps() -> int:
+        return int(page.evaluate("history.length")) - begun
+
+    addresses = [page.url]
+    for number, (do, shown) in enumerate(ways, start=1):
+        expect(shown).to_have_count(0)
+        do()
+        expect(shown).to_have_count(1)
+        assert page.url not in addresses
+        assert steps() == number, page.url
+        addresses.append(page.url)
+        page.reload()
+        expect(shown).to_have_count(1)
+        assert page.url == addresses[-1]
+    box.press("Enter")
+    assert steps() == len(ways), "the same query again is no step"
+    addresses[-1] = page.url
+    for number in range(len(ways) - 1, -1, -1):
+        page.go_back()
+        expect(page).to_have_url(addresses[number])
+        expect(ways[number][1]).to_have_count(0)
+        if number > 0:
+            expect(ways[number - 1][1]).to_have_count(1)
+    expect(box).to_have_value(f"service={bank}")
+    for address in addresses[1:]:
+        page.go_forward()
+        expect(page).to_have_url(address)
+    expect(ways[-1][1]).to_have_count(1)
 
 
 @pytest.fixture(scope="module")

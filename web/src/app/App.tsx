@@ -8,6 +8,7 @@ import { SearchPage } from '../pages/SearchPage'
 import { ErrorBoundary } from './ErrorBoundary'
 import { loadLivePage, loadTracePage } from './parts'
 import { Shell } from './Shell'
+import { inSteps } from './steps'
 import { TokenPrompt } from './TokenPrompt'
 
 /** A cache that asks again once when the server had an outage, never when it said no. */
@@ -67,7 +68,7 @@ function Pages() {
 export function App({ client }: { client: QueryClient }) {
   return (
     <QueryClientProvider client={client}>
-      <Router base={basePath}>
+      <Router base={basePath} aroundNav={inSteps}>
         <Shell>
           <Pages />
         </Shell>

@@ -137,13 +137,14 @@ function RangeSelect({
   isLive: boolean
   onChange: (range: Range) => void
 }) {
+  const zone = useStore(zoneStore)
   const isListed = range.to === 'now' && RANGES.some((item) => item.from === range.from)
   const options = RANGES.map((item) => ({ value: item.from, label: item.label }))
   const own = isLive
     ? [{ value: 'own', label: 'Live' }]
     : isListed
       ? []
-      : [{ value: 'own', label: rangeLabel(range) }]
+      : [{ value: 'own', label: rangeLabel(range, zone) }]
   const pin =
     !isLive && range.to === 'now' && range.from !== 'all' ? [{ value: 'pin', label: 'Fix these times' }] : []
   const [isChoosing, setChoosing] = useState(false)

@@ -7,6 +7,8 @@ export interface Field<T> {
   /** Undefined when the text is not a value of this field. */
   parse(text: string): T | undefined
   format(value: T): string
+  /** It changes while the reader moves on the page or types: Back does not go through its values. */
+  isPassing?: true
 }
 
 export type AnyFields = { [key: string]: Field<any> }
@@ -18,6 +20,10 @@ function field<T>(
   format: (value: T) => string,
 ): Field<T> {
   return { initial, parse, format }
+}
+
+function passing<T>(one: Field<T>): Field<T> {
+  return { ...one, isPassing: true }
 }
 
 const text = field<string>('', (value) => value, String)
@@ -138,47 +144,53 @@ export function isColourKey(key: string): boolean {
 const MAX_TOGGLED = 100
 
 export const TRACE_FIELDS = {
-  span: field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String),
-  t: field<TimeWindow | null>(
-    null,
-    (value) => {
-      const match = /^(\d{1,16}),(\d{1,16})$/.exec(value)
-      const window = { from: Number(match?.[1]), to: Number(match?.[2]) }
-      return match && window.from < window.to ? window : undefined
-    },
-    (value) => (value ? `${Math.floor(value.from)},${Math.ceil(value.to)}` : ''),
+  span: passing(field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String)),
+  t: passing(
+    field<TimeWindow | null>(
+      null,
+      (value) => {
+        const match = /^(\d{1,16}),(\d{1,16})$/.exec(value)
+        const window = { from: Number(match?.[1]), to: Number(match?.[2]) }
+        return match && window.from < window.to ? window : undefined
+      },
+      (value) => (value ? `${Math.floor(value.from)},${Math.ceil(value.to)}` : ''),
+    ),
   ),
-  collapse: field<Collapse>(
-    { level: null, toggled: [] },
-    (value) => {
-      const parts = value.split(',')
-      const level = /^level:(\d{1,4})$/.exec(parts[0] ?? '')
-      const toggled = level ? parts.slice(1) : parts
-      if (!toggled.every((id) => /^[0-9a-f]{16}$/.test(id))) return undefined
-      return { level: level ? Number(level[1]) : null, toggled }
-    },
-    (value) =>
-      [
-        ...(value.level === null ? [] : [`level:${value.level}`]),
-        ...value.toggled.slice(0, MAX_TOGGLED),
-      ].join(','),
+  collapse: passing(
+    field<Collapse>(
+      { level: null, toggled: [] },
+      (value) => {
+        const parts = value.split(',')
+        const level = /^level:(\d{1,4})$/.exec(parts[0] ?? '')
+        const toggled = level ? parts.slice(1) : parts
+        if (!toggled.every((id) => /^[0-9a-f]{16}$/.test(id))) return undefined
+        return { level: level ? Number(level[1]) : null, toggled }
+      },
+      (value) =>
+        [
+          ...(value.level === null ? [] : [`level:${value.level}`]),
+          ...value.toggled.slice(0, MAX_TOGGLED),
+        ].join(','),
+    ),
   ),
-  siblings: field<Unfolding>(
-    { all: false, toggled: [] },
-    (value) => {
-      const parts = value.split(',')
-      const all = parts[0] === 'all'
-      const toggled = all ? parts.slice(1) : parts
-      return toggled.every((id) => /^[0-9a-f]{16}$/.test(id)) ? { all, toggled } : undefined
-    },
-    (value) => [...(value.all ? ['all'] : []), ...value.toggled.slice(0, MAX_TOGGLED)].join(','),
+  siblings: passing(
+    field<Unfolding>(
+      { all: false, toggled: [] },
+      (value) => {
+        const parts = value.split(',')
+        const all = parts[0] === 'all'
+        const toggled = all ? parts.slice(1) : parts
+        return toggled.every((id) => /^[0-9a-f]{16}$/.test(id)) ? { all, toggled } : undefined
+      },
+      (value) => [...(value.all ? ['all'] : []), ...value.toggled.slice(0, MAX_TOGGLED)].join(','),
+    ),
   ),
-  filter: text,
+  filter: passing(text),
   only: choice<Only>('', 'crit', 'err'),
   tab: choice<TraceTab>('', 'flame', 'stats', 'events', 'services'),
   focus: field<string>('', (value) => (/^[0-9a-f]{16}$/.test(value) ? value : undefined), String),
   /** Where the find text is sought: in names, or in all that is stored of a span. */
-  findin: choice<'' | 'all'>('', 'all'),
+  findin: passing(choice<'' | 'all'>('', 'all')),
   clock: choice<'' | 'aligned'>('', 'aligned'),
   colour: field<ColourBy>(
     '',

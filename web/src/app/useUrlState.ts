@@ -6,8 +6,8 @@ import { readState, writeState, type AnyFields, type StateOf } from './url'
 export interface UrlState<F extends AnyFields> {
   state: StateOf<F>
   ignored: string[]
-  /** Changes some fields; a new step in the history unless `replace` is set. */
-  change(patch: Partial<StateOf<F>>, options?: { replace?: boolean }): void
+  /** Changes some fields. */
+  change(patch: Partial<StateOf<F>>): void
 }
 
 export function useUrlState<F extends AnyFields>(fields: F): UrlState<F> {
@@ -15,9 +15,9 @@ export function useUrlState<F extends AnyFields>(fields: F): UrlState<F> {
   const [path, navigate] = useLocation()
   const read = useMemo(() => readState(fields, search), [fields, search])
   const change = useCallback(
-    (patch: Partial<StateOf<F>>, options: { replace?: boolean } = {}) => {
+    (patch: Partial<StateOf<F>>) => {
       // The address bar, not the last render: two changes in one tick must both survive.
-      navigate(`${path}${writeState(fields, location.search, patch)}`, options)
+      navigate(`${path}${writeState(fields, location.search, patch)}`)
     },
     [fields, navigate, path],
   )

@@ -10,6 +10,7 @@ import {
   timeMs,
   toInput,
 } from './range'
+import { zoneName } from './format'
 
 const now = Date.UTC(2026, 10, 22, 12)
 
@@ -40,21 +41,46 @@ it('leaves a range without a beginning where it is', () => {
 })
 
 it('says a range as the end of a sentence', () => {
-  const words = (from: string, to = 'now') => rangeInWords({ from, to })
+  const words = (from: string, to = 'now') => rangeInWords({ from, to }, 'utc')
   expect(words('now-1h')).toBe('in the last hour')
   expect(words('now-15m')).toBe('in the last 15 minutes')
   expect(words('all')).toBe('at any time')
   expect(words('2026-11-22T10:00:00.000Z', '2026-11-22T11:30:00.000Z')).toBe(
-    'between 2026-11-22 10:00 UTC and 2026-11-22 11:30 UTC',
+    'between 2026-11-22 10:00 and 11:30 UTC',
   )
   expect(words('all', '2026-11-22T11:30:00.000Z')).toBe('before 2026-11-22 11:30 UTC')
 })
 
 it('has a name for every range', () => {
-  expect(rangeLabel({ from: 'now-1h', to: 'now' })).toBe('Last 1 h')
-  expect(rangeLabel({ from: '2026-11-22T10:00:00.000Z', to: '2026-11-22T11:30:00.000Z' })).toBe(
-    '2026-11-22 10:00 UTC to 2026-11-22 11:30 UTC',
+  const label = (from: string, to = 'now') => rangeLabel({ from, to }, 'utc')
+  expect(label('now-1h')).toBe('Last 1 h')
+  expect(label('now-3h')).toBe('Last 3 h')
+  expect(label('now-45m')).toBe('Last 45 min')
+  expect(label('now-1d')).toBe('Last 1 day')
+  expect(label('all')).toBe('All time')
+  expect(label('2026-11-22T10:00:00.000Z')).toBe('Since 2026-11-22 10:00 UTC')
+  expect(label('now-2h', 'now-30m')).toBe('2 h ago to 30 min ago')
+  expect(label('all', '2026-11-22T10:00:30.000Z')).toBe('the beginning to 2026-11-22 10:00:30 UTC')
+})
+
+it('names both ends of a range so that they differ, with the day and the zone once', () => {
+  const label = (from: string, to: string) => rangeLabel({ from, to }, 'utc')
+  expect(label('2026-11-22T10:00:00.000Z', '2026-11-22T11:30:00.000Z')).toBe('2026-11-22 10:00 to 11:30 UTC')
+  expect(label('2026-11-22T10:00:00Z', '2026-11-23T10:00:00+01:00')).toBe(
+    '2026-11-22 10:00 to 2026-11-23 09:00 UTC',
   )
+  expect(label('2026-11-22T10:00:07.5Z', '2026-11-22T10:00:40Z')).toBe('2026-11-22 10:00:07 to 10:00:40 UTC')
+  // A box that was drawn on the heatmap, with nanoseconds.
+  expect(label('2026-11-22T10:00:07.123000000Z', '2026-11-22T10:00:07.456000001Z')).toBe(
+    '2026-11-22 10:00:07.123 to 10:00:07.456 UTC',
+  )
+})
+
+it('says times of a range on the clock of this computer', () => {
+  const from = Date.UTC(2026, 10, 22, 10)
+  const local = toInput(from, 'local').replace('T', ' ').slice(0, 16)
+  const label = rangeLabel({ from: new Date(from).toISOString(), to: 'now' }, 'local')
+  expect(label).toBe(`Since ${local} ${zoneName('local', new Date(from))}`)
 })
 
 it('writes a time for a calendar and reads it back, in either zone', () => {

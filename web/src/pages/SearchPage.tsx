@@ -6,9 +6,11 @@ import { ApiError, api } from '../api/client'
 import type { Excluded, Status, TraceSummary, Version } from '../api/types'
 import { announce, useReady } from '../app/announce'
 import { loadTracePage } from '../app/parts'
+import { zoneStore } from '../app/preferences'
 import { queryErrorStore } from '../app/queryError'
 import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
 import { useShortcuts } from '../app/shortcuts'
+import { useStore } from '../app/store'
 import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { respelled, withoutCondition } from '../model/excluded'
@@ -86,7 +88,7 @@ export function SearchPage() {
       <Results
         state={state}
         onQuery={(query) => change({ q: query })}
-        onColumns={(cols) => change({ cols }, { replace: true })}
+        onColumns={(cols) => change({ cols })}
         onSort={(sort) => change({ sort })}
         onChange={change}
       />
@@ -112,7 +114,7 @@ function Results({
   onQuery: (q: string) => void
   onColumns: (cols: readonly string[]) => void
   onSort: (sort: Sort) => void
-  onChange: (patch: Partial<SearchState>, options?: { replace?: boolean }) => void
+  onChange: (patch: Partial<SearchState>) => void
 }) {
   const { q, from, to, sort, sel } = state
   // What is listed: of the matches those that are selected.
@@ -207,7 +209,7 @@ function Results({
             summary={matches.data.summary}
             state={state}
             onQuery={onQuery}
-            onFacets={(facet) => onChange({ facet }, { replace: true })}
+            onFacets={(facet) => onChange({ facet })}
           />
         </aside>
       ) : (
@@ -237,7 +239,7 @@ function Results({
             onZoom={() => {
               if (sel !== null) onChange({ ...selectedQuery(state, sel), sel: null })
             }}
-            onView={(view) => onChange({ view }, { replace: true })}
+            onView={(view) => onChange({ view })}
             onRetry={() => void matches.refetch()}
             onQuery={(query) => onChange({ q: query, sel: null })}
             onFacets={() => setFaceted(true)}
@@ -438,6 +440,7 @@ function NewerTraces({
 
 /** The query in words, which condition excludes most and how it may be meant, and the nearest time that has matches. */
 function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded | null }) {
+  const zone = useStore(zoneStore)
   const isNarrowed = state.from !== 'all' || state.to !== 'now'
   const nearest = useQuery({
     queryKey: ['nearest', state.q],
@@ -450,7 +453,7 @@ function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded |
     <section className="blank" aria-label="No match">
       <h2>No trace matches</h2>
       <p>
-        None started <b>{rangeInWords(state)}</b>
+        None started <b>{rangeInWords(state, zone)}</b>
         {words === '' ? null : (
           <>
             {' '}

@@ -69,7 +69,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     [model, colours, colour, values.data],
   )
   const handle = useRef<WaterfallHandle>(null)
-  const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }, { replace: true }))
+  const [window, setWindow] = useTimeWindow(state.t, model.length, (t) => change({ t }))
   // On narrower screens the details lie over the rows, so they wait to be asked for, and one panel stands below the other.
   const [isWide] = useState(() => matchMedia('(min-width: 1200px)').matches)
   const [detailsOpen, setDetailsOpen] = useState(isWide)
@@ -152,7 +152,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     if (asked !== null && asked[node] === 0) patch.only = ''
     if (long !== null && long[node] === 0) patch.min = 0
     if (focused >= 0 && (node < focused || node >= focused + model.subtreeSize[focused]!)) patch.focus = ''
-    change(patch, { replace: true })
+    change(patch)
     if (open) setDetailsOpen(true)
     // The selection may stay the same and yet be out of sight.
     handle.current?.reveal(node)
@@ -164,22 +164,22 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
       siblings: withGroup(model, siblings, head, fold),
     }
     if (fold && isWithin(model, groups, head, selected)) patch.span = model.spanId(head)
-    change(patch, { replace: true })
+    change(patch)
   }
-  const toggleAllGroups = () => change({ siblings: { all: !siblings.all, toggled: [] } }, { replace: true })
+  const toggleAllGroups = () => change({ siblings: { all: !siblings.all, toggled: [] } })
   /** An open group is closed at its first member, by the mark of the row where that has no children of its own. */
   const toggle = (node: number) =>
     folded[node] === 1 || (groups.head[node] === node && model.childCount[node] === 0)
       ? toggleGroup(node)
-      : change({ collapse: toggled(model, collapse, [node]) }, { replace: true })
+      : change({ collapse: toggled(model, collapse, [node]) })
   const showBelow = (node: number) => {
     const failed: number[] = []
     for (let below = node + 1; below < node + model.subtreeSize[node]!; below++) {
       if (model.isFailed(below)) failed.push(below)
     }
-    change({ collapse: opened(model, collapse, failed) }, { replace: true })
+    change({ collapse: opened(model, collapse, failed) })
   }
-  const expandTo = (level: number | null) => change({ collapse: { level, toggled: [] } }, { replace: true })
+  const expandTo = (level: number | null) => change({ collapse: { level, toggled: [] } })
   const selectRow = (row: number) => {
     const next = rows[Math.min(rows.length - 1, Math.max(0, row))]
     if (next !== undefined) select(next, { open: false })
@@ -204,7 +204,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     if (spanIds[0] === undefined) return
     // It arrived after the rows were drawn.
     onShowNewest()
-    change({ span: spanIds[0] }, { replace: true })
+    change({ span: spanIds[0] })
     setDetailsOpen(true)
   }
   const origins = useMemo(() => originsIn(explained, model), [explained, model])
@@ -278,8 +278,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
   }
   /** Only the selected span and those below it, or all again. */
   const focusBelow = () => {
-    if (focused >= 0) change({ focus: '' }, { replace: true })
-    else if (selected >= 0) change({ focus: model.spanId(selected) }, { replace: true })
+    if (focused >= 0) change({ focus: '' })
+    else if (selected >= 0) change({ focus: model.spanId(selected) })
   }
   const zoomToSpan = () => {
     if (span >= 0) setWindow(around(model.start[span]!, model.duration[span]!, model.length))
@@ -289,7 +289,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     if (isOpen) {
       setDetailsOpen(false)
       handle.current?.focus()
-    } else if (filter !== '') change({ filter: '' }, { replace: true })
+    } else if (filter !== '') change({ filter: '' })
     else return false
     return true
   }
@@ -371,7 +371,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
         tab={tab}
         onTab={(value) => change({ tab: value })}
         clock={model.isSkewed ? clock : null}
-        onClock={() => change({ clock: clock === '' ? 'aligned' : '' }, { replace: true })}
+        onClock={() => change({ clock: clock === '' ? 'aligned' : '' })}
         origins={hasPanels ? null : { at: originAt, count: origins.length }}
         onOrigin={stepOrigin}
         onZoom={zoom}
@@ -403,12 +403,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
       ) : null}
       {tab === '' && focused >= 0 ? <BelowNotice model={model} node={focused} onShow={focusBelow} /> : null}
       {tab === '' && long !== null ? (
-        <HiddenNotice
-          model={model}
-          kept={long}
-          percent={min}
-          onShow={() => change({ min: 0 }, { replace: true })}
-        />
+        <HiddenNotice model={model} kept={long} percent={min} onShow={() => change({ min: 0 })} />
       ) : null}
       <div className="trace-body">
         {tab === '' && rows.length === 0 ? (
@@ -417,7 +412,7 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
             <button
               type="button"
               className="link-button"
-              onClick={() => change({ only: '', min: 0, focus: '' }, { replace: true })}
+              onClick={() => change({ only: '', min: 0, focus: '' })}
             >
               Show all {formatCount(skeleton.total)}
             </button>
@@ -450,8 +445,8 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
                 inAll: state.findin === 'all',
                 isLoading: finding.isLoading,
                 incomplete: finding.incomplete,
-                onInAll: (inAll) => change({ findin: inAll ? 'all' : '' }, { replace: true }),
-                onText: (text) => change({ filter: text }, { replace: true }),
+                onInAll: (inAll) => change({ findin: inAll ? 'all' : '' }),
+                onText: (text) => change({ filter: text }),
                 onStep: (by) => jump(found, by),
               }}
               onSelect={select}
