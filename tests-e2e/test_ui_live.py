@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage, violations
 from harness.server import Server, free_port
 from harness.wire import fresh_name, new_trace_id, request, span
@@ -109,6 +110,41 @@ def test_the_pointer_stops_the_list_and_filters_are_part_of_the_address(
     expect(rows_of(page).first).to_contain_text("GET /broken again")
     page.go_back()
     expect(page.get_by_role("button", name="All")).to_have_attribute("aria-pressed", "true")
+
+
+def test_what_comes_too_fast_to_be_shown_is_counted_and_no_failed_trace_is_left_out(
+    server: Server, open_page: OpenPage
+) -> None:
+    service, fine, broken = fresh_name("burst"), 500, 60
+    page = open_page(server, f"/live?q=service%3D{service}")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    # The failed ones come last, when what may be shown in a second has long been shown.
+    spans = [span(name="GET /fine") for _ in range(fine)] + [
+        span(name="GET /broken", failed=True) for _ in range(broken)
+    ]
+    server.export(request(service, spans))
+    notice = page.get_by_role("region", name="Skipped")
+    waits = page.get_by_role("button", name="new · show")
+
+    def numbers() -> tuple[int, int]:
+        """How many were skipped, as the notice says, and how many are there to be shown."""
+        said = re.search(
+            r"Showing 50 traces/s: ([\d,]+) were skipped since .*, none of them failed", notice.inner_text()
+        )
+        there = re.match(r"[\d,]+", waits.inner_text())
+        return (int(said[1].replace(",", "")) if said else 0, int(there[0]) if there else 0)
+
+    expect(notice).to_be_visible()
+    wait_until(lambda: sum(numbers()) == fine + broken, about=numbers)
+    skipped, shown = numbers()
+    assert 0 < skipped < fine
+    assert violations(page) == []
+    waits.click()
+    expect(rows_of(page)).to_have_count(shown)
+    expect(rows_of(page).filter(has_text="GET /broken")).to_have_count(broken)
+    expect(rows_of(page).filter(has_text="GET /fine")).to_have_count(fine - skipped)
+    expect(notice).to_contain_text(f"{skipped} were skipped")
 
 
 def test_a_query_is_written_in_the_same_box_and_what_is_wrong_stands_below_it(server: Server, page: Page) -> None:
