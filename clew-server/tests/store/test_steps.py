@@ -23,7 +23,7 @@ def widths(found: list[int], wanted: int, first_ns: int) -> list[int]:
 
 def test_what_is_not_found_is_looked_for_in_windows_that_grow_until_all_is_looked_at() -> None:
     lengths = widths([0] * 20, 51, 20 * S)
-    assert lengths[:5] == [20, 300, 2_400, 21_600, 604_800]
+    assert lengths[:4] == [20, 1_280, 81_920, 5_242_880]
     assert len(lengths) == 7
     assert lengths[-1] > 100 * 365 * 86_400
 
@@ -36,7 +36,8 @@ def test_a_window_after_one_that_found_most_is_as_long_as_the_rest_needs(found: 
 
 
 def test_where_the_rest_is_not_where_it_was_expected_windows_grow_as_before() -> None:
-    assert widths([50, 0, 0, 0], 51, 1_000 * S) == [1_000, 1_000, 8_000, 64_000]
+    assert widths([50, 0, 0, 0], 51, 1_000 * S) == [1_000, 1_000, 64_000, 4_096_000]
+    assert widths([50, 0, 1, 0], 60, 1_000 * S)[2:] == [64_000, 512_000]
     # Some in each: all there is is reached all the same.
     assert widths([1] * 40, 1_000, 10 * S)[-1] > 100 * 365 * 86_400
     assert len(widths([200, *[1] * 40], 1_000, 10 * S)) <= 14

@@ -66,6 +66,9 @@ class Population(Protocol):
 class ChdbTraces(ChdbReader):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
+    _newest_known_ns = 0
+    """A start that some trace has or had, the newest that was met: saves asking whether any is as new."""
+
     def services(self) -> Names[str]:
         """See TraceSearch."""
         rows, missing = self._names("services", {})
@@ -138,11 +141,10 @@ class ChdbTraces(ChdbReader):
             population = self.population(search, question, order.after(after) if after is not None else None)
             steps = Steps(_MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1)
             while not steps.is_over:
-                nearest = self._nearest(begin_ns, end_ns, order, reached_ns, steps.traces, question)
+                nearest = self._next(begin_ns, end_ns, order, reached_ns, steps, question)
                 if nearest is None:
                     break
-                next_ns, last_ns = nearest
-                width_ns = steps.width_ns(LAST_START_NS if last_ns is None else abs(last_ns - next_ns))
+                next_ns, width_ns = nearest
                 if order.descends:
                     # Traces that began before the spans that are looked for are few: their windows need not widen step by step.
                     is_last = search.span_from_unix_nano is not None and next_ns < search.span_from_unix_nano
@@ -341,9 +343,29 @@ class ChdbTraces(ChdbReader):
         ((resources, beside),) = question.rows("places_of_attributes", bound, **words)
         return dict(zip(sought, zip(map(bool, resources), map(bool, beside), strict=True), strict=True))
 
-    @staticmethod
+    def _next(
+        self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, steps: Steps, question: Question
+    ) -> tuple[int, int] | None:
+        """Where the next window begins on the way, and its length; None where no trace is left.
+
+        Traces are asked for where their distance decides the length, and where there may be a long time without any to pass over.
+        """
+        left_ns = reached_ns - begin_ns if order.descends else end_ns - reached_ns
+        if left_ns <= 0:
+            return None
+        width_ns = None if steps.is_first else steps.width_ns()
+        if width_ns is not None and width_ns >= left_ns:
+            return reached_ns, width_ns
+        nearest = self._nearest(begin_ns, end_ns, order, reached_ns, steps.traces, question)
+        if nearest is None:
+            return None
+        next_ns, last_ns = nearest
+        if width_ns is None:
+            width_ns = steps.width_ns(LAST_START_NS if last_ns is None else abs(last_ns - next_ns))
+        return next_ns, width_ns
+
     def _nearest(
-        begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
+        self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
     ) -> tuple[int, int | None] | None:
         """The nearest start there is on the way, None where there is none, and about that of so many traces further, None where fewer are left."""
         from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
@@ -357,6 +379,7 @@ class ChdbTraces(ChdbReader):
         count, first_ns, last_ns, nth_ns = map(int, question.rows("nearest_starts", bound, **words)[0])
         if not count:
             return None
+        self._newest_known_ns = max(self._newest_known_ns, first_ns)
         return first_ns, nth_ns or (last_ns if count == limit else None)
 
     def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
@@ -367,7 +390,10 @@ class ChdbTraces(ChdbReader):
         """
         if not open_above:
             from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
-            if self._nearest(to_ns + _AN_HOUR_NS, LAST_START_NS, ORDERS["start"], to_ns + _AN_HOUR_NS, 1, question):
+            later_ns = to_ns + _AN_HOUR_NS
+            if later_ns <= self._newest_known_ns or self._nearest(
+                later_ns, LAST_START_NS, ORDERS["start"], later_ns, 1, question
+            ):
                 end_ns = self._newest_end(from_ns, to_ns, question)
                 if end_ns < LAST_START_NS:
                     window["end_ns"] = str(end_ns + 1)

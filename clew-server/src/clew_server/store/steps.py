@@ -6,6 +6,8 @@ from typing import Final
 
 _WIDER: Final = 8
 """How many times as long as the one before it a window is, and at least as long as follows."""
+_WIDER_AFTER_NONE: Final = 64
+"""The same after a window in which nothing was found."""
 _LEAST_NS: Final = tuple(s * 1_000_000_000 for s in (300, 1_800, 6 * 3_600, 7 * 86_400, 60 * 86_400))
 _ALL_NS: Final = 1 << 62
 _MORE: Final = 2
@@ -21,7 +23,13 @@ class Steps:
         self._wider = [*_LEAST_NS, _ALL_NS]
         self._width_ns = 0
         self._needed_ns: int | None = None
+        self._found_some = True
         self._is_first = True
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no window was chosen yet: only the length of the first one depends on how close traces are."""
+        return self._is_first
 
     @property
     def traces(self) -> int:
@@ -33,20 +41,22 @@ class Steps:
         """Whether the window before was as long as all there is."""
         return not self._wider and self._needed_ns is None
 
-    def width_ns(self, of_the_traces_ns: int) -> int:
-        """The length of the next window."""
+    def width_ns(self, of_the_traces_ns: int = 0) -> int:
+        """The length of the next window; of the first one the time that so many traces take, which only that is told."""
         if self._is_first:
             self._is_first = False
             self._width_ns = of_the_traces_ns
             return of_the_traces_ns
         if self._needed_ns is not None:
             return self._needed_ns
-        self._width_ns = max(self._width_ns * _WIDER, self._wider.pop(0))
+        wider = _WIDER if self._found_some else _WIDER_AFTER_NONE
+        self._width_ns = max(self._width_ns * wider, self._wider.pop(0))
         return self._width_ns
 
     def note(self, found: int, wanted: int) -> None:
         """What came of the window: the next one is shorter where little is missing. Two such ones never follow each other."""
         needed_ns, self._needed_ns = self._needed_ns, None
+        self._found_some = found > 0
         if needed_ns is None and found and self._wider:
             self._needed_ns = self._width_ns * max(1, -(-(wanted - found) * _MORE // found))
             if self._needed_ns >= max(self._width_ns * _WIDER, self._wider[0]):
