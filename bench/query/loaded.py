@@ -119,6 +119,14 @@ def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_
 
         return get
 
+    def first_time(path: str, **query: str) -> Callable[[], Any]:
+        """As `ours`, from a little earlier each time, where nothing is: what the server remembers of one time is no answer for the next."""
+
+        def get() -> Any:
+            return ours(path, **query, **{"from": str(from_ns - next_turn() * 400 * NS_PER_S)})()
+
+        return get
+
     def theirs(text: str, *values: object) -> Callable[[], list[Any]]:
         return lambda: duck.connection.execute(text, values).fetchall()
 
@@ -128,6 +136,13 @@ def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_
             print(f"stopped with {len(listed)} of {len(wanted)} traces: {found['reason']}")
             return listed == wanted[: len(listed)]
         return listed == wanted
+
+    def same_keys(found: Any, rows: list[Any]) -> bool:
+        return {key for key, _ in rows} <= {one["key"] for one in found["keys"]}
+
+    def next_turn() -> int:
+        turn[0] += 1
+        return turn[0]
 
     def same_values(found: Any, rows: list[Any]) -> bool:
         values = {value for value, _ in rows}
@@ -144,7 +159,7 @@ def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_
         return str(known[turn[0] * 37 % len(known)].request_id)
 
     def next_rare() -> Any:
-        turn[0] += 1
+        next_turn()
         return ours("/api/v1/traces", q=f"shop.request.id={rare()}")()
 
     failed = "status = 2 OR CAST(attributes['http.response.status_code'] AS INT) >= if(kind = 3, 400, 500)"
@@ -201,22 +216,36 @@ def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_
             1_500,
         ),
         Asked(
-            "keys for completion",
-            ours("/api/v1/keys"),
+            "keys for completion, of another time each time",
+            first_time("/api/v1/keys"),
             theirs("SELECT unnest(map_keys(attributes)) AS k, count(*) FROM spans GROUP BY k"),
-            lambda found, rows: {key for key, _ in rows} <= {one["key"] for one in found["keys"]},
+            same_keys,
             50,
         ),
         Asked(
-            "values of an attribute for completion",
-            ours("/api/v1/values", key="http.route"),
+            "values of an attribute, of another time each time",
+            first_time("/api/v1/values", key="http.route"),
+            theirs("SELECT attributes['http.route'] AS v, count(*) FROM spans GROUP BY v"),
+            same_values,
+            50,
+        ),
+        Asked(
+            "keys while somebody types",
+            lambda: ours("/api/v1/keys", prefix="shop.request"[: next_turn() % 12])(),
+            theirs("SELECT unnest(map_keys(attributes)) AS k, count(*) FROM spans GROUP BY k"),
+            lambda found, rows: bool(found["keys"]),
+            50,
+        ),
+        Asked(
+            "values while somebody types",
+            lambda: ours("/api/v1/values", key="http.route", prefix="/api/"[: next_turn() % 5])(),
             theirs("SELECT attributes['http.route'] AS v, count(*) FROM spans GROUP BY v"),
             same_values,
             50,
         ),
         Asked(
             "operations of a service for completion",
-            ours("/api/v1/values", key="name", q=f"service={service}", limit="100"),
+            first_time("/api/v1/values", key="name", q=f"service={service}", limit="100"),
             theirs("SELECT name, count(*) FROM spans WHERE service = ? GROUP BY name", service),
             lambda found, rows: {one["value"]: one["count"] for one in found["values"]} == dict(rows),
             50,

@@ -49,3 +49,23 @@ class ValuesAsked:
     exact: bool = False
     prefix: str = ""
     limit: int = 20
+
+
+def first_values(counted: Counted[ValueCount], prefix: str, limit: int) -> Counted[ValueCount]:
+    """Of these values those that hold `prefix` in any case, those that begin with it first, then the most frequent; `limit` of them at most."""
+    text = prefix.lower()
+    found = [one for one in counted.found if text in one.value.lower()]
+    found.sort(key=lambda one: (not one.value.lower().startswith(text), -(one.spans or 0), one.value))
+    if len(found) <= limit:
+        return Counted(found, counted.complete, counted.reason)
+    return Counted(found[:limit], False, with_reason(counted.reason, only_first(limit)))
+
+
+def only_first(limit: int) -> str:
+    """The reason why values are missing of which there are more than so many."""
+    return f"the first {limit:,} values"
+
+
+def with_reason(reason: str | None, more: str) -> str:
+    """Both reasons as one."""
+    return f"{reason}; {more}" if reason else more

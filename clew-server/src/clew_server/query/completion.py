@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from clew_server.model.completion import Counted, KeyCount, ValueCount
+from clew_server.model.completion import Counted, KeyCount, ValueCount, with_reason
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.query.language import keys
 
@@ -40,7 +40,7 @@ def keys_found(counted: Counted[KeyCount], prefix: str, limit: int) -> Counted[K
     if len(matching) <= limit:
         return Counted(matching, counted.complete, counted.reason)
     more = f"{len(matching) - limit:,} more keys match"
-    return Counted(matching[:limit], False, f"{counted.reason}; {more}" if counted.reason else more)
+    return Counted(matching[:limit], False, with_reason(counted.reason, more))
 
 
 def words_found(place: str, counted: Counted[ValueCount], prefix: str) -> Counted[ValueCount]:

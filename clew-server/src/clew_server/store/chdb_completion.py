@@ -9,7 +9,16 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from clew_server.errors import Unavailable
-from clew_server.model.completion import Counted, KeyCount, KeyPlace, KeyType, ValueCount, ValuesAsked
+from clew_server.model.completion import (
+    Counted,
+    KeyCount,
+    KeyPlace,
+    KeyType,
+    ValueCount,
+    ValuesAsked,
+    only_first,
+    with_reason,
+)
 from clew_server.model.families import family
 from clew_server.model.query_tree import Braces, is_of_names, of_one_span
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
@@ -24,7 +33,7 @@ from clew_server.store.where.binding import Bound
 from clew_server.store.where.comparing import DOUBLE, LIST
 from clew_server.store.where.translator import Translator, no_relations
 
-LOOKED_AT: Final = 32_768
+LOOKED_AT: Final = 16_384
 """Spans that are looked at where there is no query."""
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
@@ -98,8 +107,7 @@ class ChdbCompletion:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         found = _merged(rows, asked)
         if len(rows) > asked.limit:
-            more = f"the first {asked.limit:,} values"
-            reason = f"{reason}; {more}" if reason else more
+            reason = with_reason(reason, only_first(asked.limit))
         return _counted(found[: asked.limit], reason, question)
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:

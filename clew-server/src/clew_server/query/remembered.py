@@ -1,0 +1,84 @@
+"""Answers of completion, remembered for the few seconds in which somebody types on, or several people do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, first_values, only_first
+from clew_server.model.search import Search
+from clew_server.store.contract import TraceCompletion
+
+REMEMBERED_S: Final = 5.0
+"""So much later than spans are found, their keys and values may be suggested."""
+_MOST_ANSWERS: Final = 64
+_MOST_VALUES: Final = 1_000
+"""Values that are asked for whatever the text is: where there are no more, they answer for every text."""
+_PARTS_OF_A_TIME: Final = 1_000
+
+T = TypeVar("T")
+
+
+class RememberedCompletion:
+    """A store's TraceCompletion whose answers are given again for `REMEMBERED_S`. Safe for several threads.
+
+    The ends of the time move on while somebody types ("the last hour"), so two times are the same where their ends differ by less
+    than about a thousandth of their length.
+    """
+
+    def __init__(
+        self,
+        store: TraceCompletion,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._clock_s = clock_s
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        """See TraceCompletion."""
+        return self._remembered(("keys", self._about(search)), lambda: self._store.attribute_keys(search))
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        """See TraceCompletion."""
+        about = self._about(search)
+        every = replace(asked, prefix="", limit=max(asked.limit, _MOST_VALUES))
+        found = self._remembered(("values", about, every), lambda: self._store.attribute_values(search, every))
+        if asked.prefix and only_first(every.limit) in (found.reason or ""):
+            return self._remembered(("values", about, asked), lambda: self._store.attribute_values(search, asked))
+        return first_values(found, asked.prefix, asked.limit)
+
+    def _about(self, search: Search) -> Hashable:
+        """What is the same for searches that may share an answer."""
+        from_ns, to_ns = search.from_unix_nano, search.to_unix_nano
+        if from_ns is None:
+            return search
+        step_ns = max(1, ((self._clock_ns() if to_ns is None else to_ns) - from_ns) // _PARTS_OF_A_TIME)
+        # The length itself varies by a little where the ends do.
+        step_ns = 1 << step_ns.bit_length()
+        return replace(
+            search,
+            from_unix_nano=from_ns // step_ns * step_ns,
+            to_unix_nano=None if to_ns is None else to_ns // step_ns * step_ns,
+        )
+
+    def _remembered(self, key: Hashable, ask: Callable[[], T]) -> T:
+        with self._lock:
+            until_s, found = self._answers.get(key, (0.0, None))
+        if found is not None and self._clock_s() < until_s:
+            return found  # type: ignore[no-any-return]  # what `ask` returned for this key
+        answer = ask()
+        with self._lock:
+            self._answers[key] = self._clock_s() + REMEMBERED_S, answer
+            self._answers.move_to_end(key)
+            while len(self._answers) > _MOST_ANSWERS:
+                self._answers.popitem(last=False)
+        return answer

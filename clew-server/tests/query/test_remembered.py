@@ -1,0 +1,100 @@
+"""Answers of completion that are given again while somebody types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, only_first
+from clew_server.model.search import Search
+from clew_server.query.remembered import REMEMBERED_S, RememberedCompletion
+
+HOUR_NS = 3_600_000_000_000
+NOW_NS = 1_800_000_000_000_000_000
+
+
+class Store:
+    """A store with these values, the most frequent first; it counts how often it is asked."""
+
+    def __init__(self, values: Sequence[ValueCount]) -> None:
+        self.values = list(values)
+        self.asked: list[object] = []
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        self.asked.append(search)
+        return Counted([KeyCount("span", f"key{len(self.asked)}", "text", 1)], True, None)
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        self.asked.append(asked)
+        found = [one for one in self.values if asked.prefix in one.value]
+        cut = len(found) > asked.limit
+        return Counted(found[: asked.limit], not cut, only_first(asked.limit) if cut else None)
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_keys_are_asked_for_again_only_after_some_seconds() -> None:
+    store, clock = Store([]), Clock()
+    completion = RememberedCompletion(store, clock_s=clock)
+    first = completion.attribute_keys(Search())
+    clock.now_s += REMEMBERED_S - 0.1
+    assert completion.attribute_keys(Search()) is first
+    clock.now_s += 0.2
+    assert completion.attribute_keys(Search()) != first
+    assert len(store.asked) == 2
+
+
+def test_a_time_that_has_moved_by_little_of_its_length_is_the_same() -> None:
+    store, clock_ns = Store([]), [NOW_NS]
+    completion = RememberedCompletion(store, clock_s=Clock(), clock_ns=lambda: clock_ns[0])
+    completion.attribute_keys(Search(from_unix_nano=NOW_NS - HOUR_NS))
+    clock_ns[0] += 400_000_000
+    completion.attribute_keys(Search(from_unix_nano=clock_ns[0] - HOUR_NS))
+    assert len(store.asked) == 1
+    for other in (
+        Search(from_unix_nano=NOW_NS - HOUR_NS // 2),
+        Search(from_unix_nano=NOW_NS - 25 * HOUR_NS),
+        Search(from_unix_nano=NOW_NS - HOUR_NS, to_unix_nano=NOW_NS - HOUR_NS // 2),
+        Search(),
+    ):
+        completion.attribute_keys(other)
+    assert len(store.asked) == 5
+
+
+def test_all_values_there_are_answer_for_every_text() -> None:
+    store = Store([ValueCount("GET", 9), ValueCount("target", 8), ValueCount("Tail", 1), ValueCount("POST", 1)])
+    completion = RememberedCompletion(store, clock_s=Clock())
+    assert completion.attribute_values(Search(), ValuesAsked("attr", "a", limit=2)) == Counted(
+        [ValueCount("GET", 9), ValueCount("target", 8)], False, "the first 2 values"
+    )
+    assert completion.attribute_values(Search(), ValuesAsked("attr", "a", prefix="TA")).found == [
+        ValueCount("target", 8),
+        ValueCount("Tail", 1),
+    ]
+    assert len(store.asked) == 1
+    completion.attribute_values(Search(), ValuesAsked("attr", "b", prefix="TA"))
+    assert len(store.asked) == 2
+
+
+def test_of_too_many_values_each_text_is_asked_for() -> None:
+    store = Store([ValueCount(f"id-{number}", 1) for number in range(3_000)])
+    completion = RememberedCompletion(store, clock_s=Clock())
+    rare = ValuesAsked("attr", "a", prefix="2999")
+    for _ in range(2):
+        assert completion.attribute_values(Search(), rare).found == [ValueCount("id-2999", 1)]
+    assert len(store.asked) == 2
+
+
+def test_only_so_many_answers_are_remembered() -> None:
+    store = Store([])
+    completion = RememberedCompletion(store, clock_s=Clock())
+    for at in range(100):
+        completion.attribute_keys(Search(limit=at + 1))
+    completion.attribute_keys(Search(limit=100))
+    assert len(store.asked) == 100
+    completion.attribute_keys(Search(limit=1))
+    assert len(store.asked) == 101
