@@ -50,6 +50,17 @@ _NEWEST_NAME: Final = f"transform(toString(k),{_texts(list(_OLD))},{_texts(list(
 _CATEGORIES: Final = "(10,16,24)"
 """Types of values that facets count: texts, booleans and integers, as the first bytes of raw values."""
 _NO_BOX: Final = Box(0, 0, 0, 0)
+_FLAG: Final = 1 << 30
+"""Numbers of traces by which facets count stand in four runs of so many: neither failed nor selected, failed, both, selected. One set
+of them then says all three counts of a value, at little more than the cost of one."""
+_NUMBER: Final = f"toUInt32(rowNumberInAllBlocks())+toUInt32(if(is_selected,3-has_failed,has_failed))*toUInt32({_FLAG})"
+
+
+def _counted_from(first: int, end: int) -> str:
+    return f"bitmapCardinality(bitmapSubsetInRange(traces,toUInt32({first}),toUInt32({end})))"
+
+
+_COUNTS: Final = f"bitmapCardinality(traces) AS traces_with,{_counted_from(_FLAG, 3 * _FLAG)},{_counted_from(2 * _FLAG, 4 * _FLAG - 1)}"
 
 
 class ChdbSummary:
@@ -212,16 +223,15 @@ class ChdbSummary:
         if totals is None:
             totals = Totals(*map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0]))
         words = {
-            "SPAN_WINDOW": members.window,
-            "SPANS_OF_MEMBERS": f"trace_id IN (SELECT trace_id FROM traces WHERE {members.chosen.sets})",
+            "NUMBERED_SPANS": members.numbered,
             "NEWEST_NAME": _NEWEST_NAME,
-            "CATEGORIES": _CATEGORIES,
-            "MEMBERS": members.sql,
+            "COUNTS_OF_TRACES": _COUNTS,
         }
         bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
-        rows = question.rows("facets_of_columns", bound, **words)
-        rows += self._of_attributes(bound, words, spans, question)
-        rows += question.rows("facets_of_resources", bound, **words)
+        of_columns = question.rows("facets_of_columns", bound, **words)
+        of_spans = self._of_attributes(members, bound, words, spans, question)
+        rows = [one for one in of_columns if one[0] == "language"] + of_spans
+        rows += [one for one in of_columns if one[0] == "resource"]
         found: dict[tuple[FacetPlace, str], list[FacetValue]] = {}
         for place, key, value, count, failed, selected in rows:
             text = _WORDS[key][int(value)] if place == "language" and key in _WORDS else value
@@ -230,12 +240,14 @@ class ChdbSummary:
         return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
 
     def _of_attributes(
-        self, bound: dict[str, str], words: dict[str, str], spans: int, question: Question
+        self, members: _Members, bound: dict[str, str], words: dict[str, str], spans: int, question: Question
     ) -> list[list[Any]]:
         """Values of the spans' attributes, without those of keys that have too many already in a few of the spans."""
         sample = {**bound, "every": str(-(-spans // _LOOKED_AT))}
-        words = {**words, "MOST_VALUES": str(MOST_VALUES), "SAMPLE": ONE_OF if spans > _LOOKED_AT else "1"}
-        keys = [(key, int(different)) for key, different, _ in question.rows("facet_keys", sample, **words)]
+        some = {"SAMPLE": ONE_OF if spans > _LOOKED_AT else "1", "SPAN_WINDOW": members.window}
+        some |= {"TRACE_SETS": members.chosen.sets, "MOST_VALUES": str(MOST_VALUES), "CATEGORIES": _CATEGORIES}
+        keys = [(key, int(different)) for key, different, _ in question.rows("facet_keys", sample, **some)]
+        words = {**words, "CATEGORIES": _CATEGORIES}
         # Under all its names, of which others may have few.
         many = sorted({name for key, different in keys if different > MOST_VALUES for name in family(key)})
         values = Bound(bound)
@@ -283,3 +295,8 @@ class _Members(NamedTuple):
             TRACE_CONDITIONS=self.chosen.conditions,
             HAS_FAILED=words_replaced(self.outcomes, {"SPAN_WINDOW": self.window}),
         )
+
+    @property
+    def numbered(self) -> str:
+        """Their spans, each with its trace's number, as SQL."""
+        return queries.part("numbered", MEMBERS=self.sql, SPAN_WINDOW=self.window, NUMBER_OF_TRACE=_NUMBER)
