@@ -18,6 +18,7 @@ from clew_server.query.language.parser import parse
 from clew_server.query.live.matching import matching
 from clew_server.query.live.seen import SeenTrace
 from clew_server.store import chdb_search, steps
+from clew_server.store.where import related
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import Known, holds, made, put_all
@@ -83,6 +84,29 @@ def test_any_query_finds_the_traces_that_an_evaluator_finds_by_looking_at_every_
     assert in_store == expected(known, node), text
     matches = matching(node)
     assert {trace_id for trace_id, trace in arriving.items() if matches(trace)} == set(in_store), text
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"_RARE_SPANS": 0},  # no condition is rare: all spans of the traces that have all
+        {"_TRACES": 0},  # the parents by time
+        {"_RARE_SPANS": 1_000_000, "_TRACES": 1_000_000, "_SPANS": 1 << 40},  # by trace, where there is no fragment
+        {"_RARE_SPANS": 1_000_000, "_SPANS_LIKE": 10},
+    ],
+    ids=str,
+)
+def test_what_is_below_another_is_found_alike_by_each_way_to_read_the_parents(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    reader, known = shop
+    for name, value in limits.items():
+        monkeypatch.setattr(related, name, value)
+    drawn_ones = (drawn(random.Random(seed), sorted(known.traces)) for seed in range(400))
+    below = [text for text in drawn_ones if ">>" in text][:8]
+    for text in [*below, "{} >> {status=error}", "{} >> {}", "{kind=server} > {} >> {kind=client}"]:
+        node = parse(text, times)
+        assert found(reader, node) == expected(known, node), text
 
 
 OF_NUMBERS = [

@@ -59,7 +59,10 @@ class RowBinary:
 
     def string(self) -> bytes:
         """A String."""
-        size = self.varint()
+        return self.fixed(self.varint())
+
+    def fixed(self, size: int) -> bytes:
+        """A FixedString, or so many bytes of anything."""
         start = self._at
         self._at += size
         return self._data[start : self._at]

@@ -26,7 +26,7 @@ from clew_server.store.orders import (
 )
 from clew_server.store.peers import may_name, peer_of
 from clew_server.store.steps import Steps
-from clew_server.store.where.relations import holds_in
+from clew_server.store.where.related import related_traces
 from clew_server.store.where.translator import Translator, no_relations
 
 _ROWS_OF_A_TRACE: Final = 4
@@ -233,7 +233,7 @@ class ChdbTraces(ChdbReader):
 
         translator = Translator(question, bound, related, only)
         where = translator.where(search.where) if search.where is not None else None
-        masks = [translator.masks(relation) for relation in relations]
+        braces = [translator.conditions(relation) for relation in relations]
         again = Again(search.where)
 
         def within(from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None) -> Chosen:
@@ -251,8 +251,8 @@ class ChdbTraces(ChdbReader):
                     sets.append(put(where.sets, words))
                     conditions.append(put(where.whole, words))
                 for at, relation in enumerate(relations):
-                    bits, having = (put(text, words) for text in masks[at])
-                    window[f"related{at}"] = _related(relation, bits, having, window, spans_in, question)
+                    inside = [put(text, words) for text in braces[at]]
+                    window[f"related{at}"] = related_traces(relation, inside, window, spans_in, question)
             if not one and (where is None or not where.is_bounded):
                 sets.append(_STARTED)
             return Chosen(" AND ".join(sets), put(" AND ".join(conditions), words), window, words)
@@ -409,21 +409,6 @@ class ChdbTraces(ChdbReader):
 def _looks_for(search: Search) -> bool:
     """Whether not every trace of the time is listed."""
     return search.where is not None or bool(search.span) or search.span_from_unix_nano is not None
-
-
-def _related(
-    relation: Relation, bits: str, sets: str, window: dict[str, str], spans_in: str, question: Question
-) -> str:
-    """The ids of the traces in which a relation holds that asks for descendants, as an array of hex texts.
-
-    `bits` tells of a span which conditions of the relation hold, `sets` which traces have a span for each. Raises Stopped where
-    there are more spans than are looked at.
-    """
-    rows = question.rows(
-        "spans_of_relations", window, SPAN_WINDOW=spans_in, TRACE_SETS=f"{_STARTED} AND {sets}", MASK=bits
-    )
-    found = [trace_id for trace_id, spans in rows if holds_in(relation, [(a, b, int(mask)) for a, b, mask in spans])]
-    return "[" + ",".join(f"'{trace_id}'" for trace_id in found) + "]"
 
 
 def _span_window(search: Search, bound: dict[str, str]) -> str | None:

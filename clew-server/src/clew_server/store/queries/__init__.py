@@ -30,6 +30,8 @@ NAMES: Final = (
     "traces_ordered",
     "resources_where",
     "spans_of_relations",
+    "spans_like",
+    "heads_of_spans",
     "spans_holding",
     "is_expression",
     "lists",

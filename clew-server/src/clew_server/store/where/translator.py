@@ -20,6 +20,9 @@ from clew_server.store.where.failed import FAILED, of_events
 _CANNOT_COMPILE: Final = 427
 _NO_PARENT: Final = "toFixedString('',8)"
 
+EVERY: Final = "1"
+"""The condition that holds for every span."""
+
 Related = Callable[[Relation], str]
 """The set of traces in which a relation holds that SQL cannot follow, as a condition on trace_id."""
 
@@ -65,16 +68,9 @@ class Translator:
                 is_bounded = is_bounded or isinstance(part, Braces | Relation)
         return Where(" AND ".join(sets) or "1", " AND ".join(whole) or "1", is_bounded)
 
-    def masks(self, relation: Relation) -> tuple[str, str]:
-        """For each span which conditions of the relation hold, as an expression of bits; and the traces that have all of them."""
-        all_braces = [relation.first, *(braces for _, braces in relation.steps)]
-        conditions = [self._inside(braces) for braces in all_braces]
-        bits = "+".join(f"{1 << at}*toUInt8({condition})" for at, condition in enumerate(conditions))
-        sets = " AND ".join(
-            f"trace_id IN (SELECT trace_id FROM spans WHERE WINDOW_OF_SPANS AND start!=FRAGMENT AND {condition})"
-            for condition in conditions
-        )
-        return bits, sets
+    def conditions(self, relation: Relation) -> list[str]:
+        """What stands in each of its braces, from the left, as conditions on a row of `spans`; `EVERY` where that is nothing."""
+        return [self._inside(braces) for braces in (relation.first, *(braces for _, braces in relation.steps))]
 
     def of_braces(self, braces: Braces) -> str:
         """What stands in braces, as a condition on a row of `spans`. Raises as `where`.
@@ -108,7 +104,7 @@ class Translator:
         parts = [] if self._within is None else [self._within]
         if braces.inside is not None:
             parts.append(self._of_span(braces.inside, True))
-        return joined(" AND ", parts) if parts else "1"
+        return joined(" AND ", parts) if parts else EVERY
 
     def _relation(self, relation: Relation) -> str:
         if any(op == ">>" for op, _ in relation.steps):
