@@ -34,7 +34,7 @@ _ROWS_OF_A_TRACE: Final = 4
 _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
-_STARTED: Final = (
+STARTED: Final = (
     "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
 )
 """Traces with a row in the window: the row with the start of a trace is one of its rows."""
@@ -254,7 +254,7 @@ class ChdbTraces(ChdbReader):
                     inside = [put(text, words) for text in braces[at]]
                     window[f"related{at}"] = related_traces(relation, inside, window, spans_in, question)
             if not one and (where is None or not where.is_bounded):
-                sets.append(_STARTED)
+                sets.append(STARTED)
             return Chosen(" AND ".join(sets), put(" AND ".join(conditions), words), window, words)
 
         return within

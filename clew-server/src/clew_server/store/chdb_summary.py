@@ -21,7 +21,7 @@ from clew_server.model.summary import (
 )
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
-from clew_server.store.chdb_search import ChdbTraces, Chosen, Population, iso
+from clew_server.store.chdb_search import STARTED, ChdbTraces, Chosen, Population, iso
 from clew_server.store.failing import EXCEPTION, FAILED_ALONE
 from clew_server.store.macros import words_replaced
 from clew_server.store.orders import bounds
@@ -76,6 +76,7 @@ class ChdbSummary:
         try:
             population = self._traces.population(search, question)
             chosen, window = self._chosen(population, (from_ns, to_ns), search.to_unix_nano is None, question)
+            chosen = self._read(chosen, question)
             words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
             found = [int(one) for one in question.rows("summary_bounds", chosen.bound, **words)[0]]
         except Stopped as stopped:
@@ -140,7 +141,7 @@ class ChdbSummary:
         try:
             population = self._traces.population(search, question)
             chosen, window = self._chosen(population, bounds(search), search.to_unix_nano is None, question)
-            members = _Members(chosen, window, None, self._outcomes(True, question))
+            members = _Members(self._read(chosen, question), window, None, self._outcomes(True, question))
             rows = question.rows("traces_sampled", members.bound | {"limit": str(limit + 1)}, MEMBERS=members.sql)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
@@ -154,6 +155,17 @@ class ChdbSummary:
         """The traces that start in a time, and the condition that bounds their spans."""
         chosen = population(*time_ns, open_above)
         return chosen, self._traces.spans_of(chosen.bound, open_above, question)
+
+    @staticmethod
+    def _read(chosen: Chosen, question: Question) -> Chosen:
+        """The same traces, without being looked for in the table where they are most of it.
+
+        The condition on whole traces says the same, at less than what it costs to make a set of so many and to ask it for each row.
+        """
+        if STARTED not in chosen.sets:
+            return chosen
+        started, rows = map(int, question.rows("rows_started", chosen.bound)[0])
+        return chosen._replace(sets=chosen.sets.replace(STARTED, "1")) if started * 2 >= rows else chosen
 
     @staticmethod
     def _outcomes(is_unknown: bool, question: Question) -> str:
@@ -175,23 +187,19 @@ class ChdbSummary:
         bound = members.bound | {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
         bound["y_ns"] = "[" + ",".join(map(str, y_ns[:-1])) + "]"
         rows_of = {edge: row for row, edge in enumerate(y_ns)}
-        totals = estimated = Totals(0, 0, 0, 0)
-        is_sampled = False
-        lengths_ns: list[int] = []
-        cells: list[tuple[tuple[int, int, int, int], tuple[int, int]]] = []
-        for is_all, x, y, *counts, lengths, some_sampled, n, n_failed, n_selected, n_both in question.rows(
+        ((*counts, lengths, some_sampled, n, n_failed, n_selected, n_both, found),) = question.rows(
             "summary_grid", bound, MEMBERS=members.sql
-        ):
-            count, failed, selected, both = map(int, counts)
-            if int(is_all):
-                totals, is_sampled = Totals(count, failed, selected, both), bool(some_sampled)
-                estimated = Totals(int(n), int(n_failed), int(n_selected), int(n_both))
-                lengths_ns = [int(one) for one in lengths]
-            else:
-                cells.append(((int(x), rows_of[int(y)], count, failed), (int(n), int(n_failed))))
-        cells.sort()
-        heatmap = Heatmap(x_ns, y_ns, [cell for cell, _ in cells], [one for _, one in cells] if is_sampled else ())
-        return _Grid(totals, lengths_ns, heatmap, estimated if is_sampled else None)
+        )
+        totals = Totals(*map(int, counts))
+        lengths_ns = [int(one) for one in lengths] if totals.matched else []
+        estimated = Totals(int(n), int(n_failed), int(n_selected), int(n_both)) if int(some_sampled) else None
+        cells = sorted(
+            ((int(x), rows_of[int(y)], int(count), int(failed)), (int(n), int(n_failed)))
+            for x, y, count, failed, n, n_failed in found
+        )
+        of_cells = [one for _, one in cells] if estimated is not None else ()
+        heatmap = Heatmap(x_ns, y_ns, [cell for cell, _ in cells], of_cells)
+        return _Grid(totals, lengths_ns, heatmap, estimated)
 
     def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[tuple[int, int], int]:
         """The time whose traces facets are counted in, and about how many spans start in it.
@@ -222,13 +230,10 @@ class ChdbSummary:
         """Facets of some traces that have about so many spans, and how many traces these are."""
         if totals is None:
             totals = Totals(*map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0]))
-        words = {
-            "NUMBERED_SPANS": members.numbered,
-            "NEWEST_NAME": _NEWEST_NAME,
-            "COUNTS_OF_TRACES": _COUNTS,
-        }
+        words = {"NEWEST_NAME": _NEWEST_NAME, "COUNTS_OF_TRACES": _COUNTS}
         bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
-        of_columns = question.rows("facets_of_columns", bound, **words)
+        numbered = members.numbered("service, name, kind, status, res_key")
+        of_columns = question.rows("facets_of_columns", bound, **words, NUMBERED_SPANS=numbered)
         of_spans = self._of_attributes(members, bound, words, spans, question)
         rows = [one for one in of_columns if one[0] == "language"] + of_spans
         rows += [one for one in of_columns if one[0] == "resource"]
@@ -248,6 +253,7 @@ class ChdbSummary:
         some |= {"TRACE_SETS": members.chosen.sets, "MOST_VALUES": str(MOST_VALUES), "CATEGORIES": _CATEGORIES}
         keys = [(key, int(different)) for key, different, _ in question.rows("facet_keys", sample, **some)]
         words = {**words, "CATEGORIES": _CATEGORIES}
+        words["NUMBERED_SPANS"] = members.numbered("attrs.keys AS ks, attrs.values AS vs, attr_types AS ts")
         # Under all its names, of which others may have few.
         many = sorted({name for key, different in keys if different > MOST_VALUES for name in family(key)})
         values = Bound(bound)
@@ -296,7 +302,7 @@ class _Members(NamedTuple):
             HAS_FAILED=words_replaced(self.outcomes, {"SPAN_WINDOW": self.window}),
         )
 
-    @property
-    def numbered(self) -> str:
-        """Their spans, each with its trace's number, as SQL."""
-        return queries.part("numbered", MEMBERS=self.sql, SPAN_WINDOW=self.window, NUMBER_OF_TRACE=_NUMBER)
+    def numbered(self, columns: str) -> str:
+        """Columns of their spans, each with its trace's number, as SQL."""
+        words = {"SPAN_WINDOW": self.window, "NUMBER_OF_TRACE": _NUMBER, "COLUMNS_OF_SPANS": columns}
+        return f"({queries.part('numbered', MEMBERS=self.sql, **words)})"

@@ -53,6 +53,7 @@ NAMES: Final = (
     "numbered",
     "fragments_that_fail",
     "summary_bounds",
+    "rows_started",
     "summary_grid",
     "summary_totals",
     "traces_sampled",

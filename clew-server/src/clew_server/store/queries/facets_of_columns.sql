@@ -5,7 +5,7 @@ SELECT place, key, v, COUNTS_OF_TRACES FROM
   (SELECT place, numbers, arrayJoin(if(place='resource',pairs,[pair])) AS one, one.1 AS k, one.2 AS v FROM
    (SELECT if(grouping(res_key)=0,'resource','language') AS place, if(place='resource',res_key,0) AS of_resource, groupBitmapState(number) AS numbers,
     multiIf(grouping(service)=0,('service',toString(service)),grouping(name)=0,('name',toString(name)),grouping(kind)=0,('kind',toString(kind)),('status',toString(status))) AS pair
-    FROM (SELECT number, service, name, kind, status, res_key FROM NUMBERED_SPANS)
+    FROM NUMBERED_SPANS
     GROUP BY GROUPING SETS ((service),(name),(kind),(status),(res_key))) AS of_spans
    LEFT JOIN (SELECT res_key AS of_resource, groupUniqArrayArray(arrayZip(mapKeys(attrs),mapValues(attrs))) AS pairs FROM resources GROUP BY res_key) AS of_resources
     USING (of_resource))
