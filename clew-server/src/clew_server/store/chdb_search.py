@@ -385,12 +385,13 @@ class ChdbTraces(ChdbReader):
     def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
         """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
 
-        A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started more
-        than an hour after the window, the unit of the key of `spans`; else there is little after it that could be left out.
+        A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started long
+        after the window: more than an hour, the unit of the key of `spans`, and than a part of its length. Else there is little after it that
+        could be left out, and asking costs as much as reading it.
         """
         if not open_above:
             from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
-            later_ns = to_ns + _AN_HOUR_NS
+            later_ns = to_ns + max(_AN_HOUR_NS, min((to_ns - from_ns) // 4, 6 * _AN_HOUR_NS))
             if later_ns <= self._newest_known_ns or self._nearest(
                 later_ns, LAST_START_NS, ORDERS["start"], later_ns, 1, question
             ):
