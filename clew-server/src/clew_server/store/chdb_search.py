@@ -34,6 +34,7 @@ _ROWS_OF_A_TRACE: Final = 4
 _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
+_NEWEST_START_FOR_S: Final = 10.0
 STARTED: Final = (
     "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
 )
@@ -66,8 +67,8 @@ class Population(Protocol):
 class ChdbTraces(ChdbReader):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
-    _newest_known_ns = 0
-    """A start that some trace has or had, the newest that was met: saves asking whether any is as new."""
+    _newest: tuple[int, float] | None = None
+    """The newest start there was when it was last asked for, and until when that does."""
 
     def services(self) -> Names[str]:
         """See TraceSearch."""
@@ -364,8 +365,9 @@ class ChdbTraces(ChdbReader):
             width_ns = steps.width_ns(LAST_START_NS if last_ns is None else abs(last_ns - next_ns))
         return next_ns, width_ns
 
+    @staticmethod
     def _nearest(
-        self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
+        begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
     ) -> tuple[int, int | None] | None:
         """The nearest start there is on the way, None where there is none, and about that of so many traces further, None where fewer are left."""
         from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
@@ -379,7 +381,6 @@ class ChdbTraces(ChdbReader):
         count, first_ns, last_ns, nth_ns = map(int, question.rows("nearest_starts", bound, **words)[0])
         if not count:
             return None
-        self._newest_known_ns = max(self._newest_known_ns, first_ns)
         return first_ns, nth_ns or (last_ns if count == limit else None)
 
     def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
@@ -392,14 +393,20 @@ class ChdbTraces(ChdbReader):
         if not open_above:
             from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
             later_ns = to_ns + max(_AN_HOUR_NS, min((to_ns - from_ns) // 4, 6 * _AN_HOUR_NS))
-            if later_ns <= self._newest_known_ns or self._nearest(
-                later_ns, LAST_START_NS, ORDERS["start"], later_ns, 1, question
-            ):
+            if later_ns <= self._newest_start(question):
                 end_ns = self._newest_end(from_ns, to_ns, question)
                 if end_ns < LAST_START_NS:
                     window["end_ns"] = str(end_ns + 1)
                     return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
         return "FROM_HOUR(NS({from_ns:Int64}))"
+
+    def _newest_start(self, question: Question) -> int:
+        """That of all traces, as it was some seconds ago: nothing but what an answer costs may depend on it. 0 where there is none."""
+        known, now_s = self._newest, self._clock_s()
+        if known is None or known[1] < now_s:
+            found = self._nearest(FIRST_START_NS, LAST_START_NS, ORDERS["-start"], LAST_START_NS, 1, question)
+            self._newest = known = found[0] if found else 0, now_s + _NEWEST_START_FOR_S
+        return known[0]
 
     def _newest_end(self, from_ns: int, to_ns: int, question: Question) -> int:
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
