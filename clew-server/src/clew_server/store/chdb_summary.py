@@ -21,10 +21,10 @@ from clew_server.model.summary import (
 )
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
-from clew_server.store.chdb_search import STARTED, ChdbTraces, Chosen, Population, iso
+from clew_server.store.chdb_search import STARTED, ChdbTraces, Chosen, iso
 from clew_server.store.failing import EXCEPTION, FAILED_ALONE
 from clew_server.store.macros import words_replaced
-from clew_server.store.orders import bounds
+from clew_server.store.orders import LAST_START_NS, bounds
 from clew_server.store.spread import ONE_OF
 from clew_server.store.where.binding import Bound
 
@@ -73,10 +73,10 @@ class ChdbSummary:
         """See TraceSummaries."""
         question = self._traces.question()
         from_ns, to_ns = bounds(search)
+        open_above = search.to_unix_nano is None
         try:
             population = self._traces.population(search, question)
-            chosen, window = self._chosen(population, (from_ns, to_ns), search.to_unix_nano is None, question)
-            chosen = self._read(chosen, question)
+            chosen = self._read(population(from_ns, to_ns, open_above), question)
             words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
             found = [int(one) for one in question.rows("summary_bounds", chosen.bound, **words)[0]]
         except Stopped as stopped:
@@ -93,7 +93,7 @@ class ChdbSummary:
         y_ns = length_edges(shortest_ns, longest_ns)
         try:
             outcomes = self._outcomes(bool(is_unknown), question)
-            members = _Members(chosen, window, box, outcomes)
+            members = self._members(chosen, open_above, box, outcomes, question)
             grid = self._grid(members, x_ns, y_ns, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
@@ -104,10 +104,14 @@ class ChdbSummary:
             part_ns, spans = self._part(max(from_ns, oldest_ns), min(to_ns, newest_ns + 1), box, question)
             if part_ns[0] > oldest_ns or part_ns[1] <= newest_ns:
                 reason = f"facets are counted in the traces that start from {iso(part_ns[0])} to {iso(part_ns[1])}"
-                members = _Members(*self._chosen(population, part_ns, False, question), box, outcomes)
-                facets, facets_of = self._facets(members, None, spans, question)
+                members = self._members(population(*part_ns, False), False, box, outcomes, question)
+                members, totals = self._bounded(members, question)
             else:
-                facets, facets_of = self._facets(members, grid.totals, spans, question)
+                totals = grid.totals
+                if not members.window:
+                    members = members._replace(window=self._traces.spans_of(chosen.bound, open_above, question))
+            facets = self._facets(members, totals, spans, question)
+            facets_of = totals
         except Stopped as stopped:
             reason = f"{stopped}; there are no facets"
         reasons = [one for one in (reason, question.missing()) if one]
@@ -140,8 +144,9 @@ class ChdbSummary:
         question = self._traces.question()
         try:
             population = self._traces.population(search, question)
-            chosen, window = self._chosen(population, bounds(search), search.to_unix_nano is None, question)
-            members = _Members(self._read(chosen, question), window, None, self._outcomes(True, question))
+            open_above = search.to_unix_nano is None
+            chosen = self._read(population(*bounds(search), open_above), question)
+            members = self._members(chosen, open_above, None, self._outcomes(True, question), question)
             rows = question.rows("traces_sampled", members.bound | {"limit": str(limit + 1)}, MEMBERS=members.sql)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
@@ -149,12 +154,14 @@ class ChdbSummary:
         missing = question.missing()
         return Points(found, len(rows) <= limit and missing is None, missing)
 
-    def _chosen(
-        self, population: Population, time_ns: tuple[int, int], open_above: bool, question: Question
-    ) -> tuple[Chosen, str]:
-        """The traces that start in a time, and the condition that bounds their spans."""
-        chosen = population(*time_ns, open_above)
-        return chosen, self._traces.spans_of(chosen.bound, open_above, question)
+    def _members(
+        self, chosen: Chosen, open_above: bool, box: Box | None, outcomes: str, question: Question
+    ) -> _Members:
+        """The traces with what is known of each. Their spans are bounded where the search or the outcomes are about spans."""
+        window = chosen.words.get("WINDOW_OF_SPANS", "")
+        if not window and "SPAN_WINDOW" in outcomes:
+            window = self._traces.spans_of(chosen.bound, open_above, question)
+        return _Members(chosen, window, box, outcomes)
 
     @staticmethod
     def _read(chosen: Chosen, question: Question) -> Chosen:
@@ -224,12 +231,17 @@ class ChdbSummary:
             begin_ns = minute_s * _SECOND_NS
         return (max(from_ns, begin_ns), end_ns), FACET_SPANS - left
 
-    def _facets(
-        self, members: _Members, totals: Totals | None, spans: int, question: Question
-    ) -> tuple[list[Facet], Totals]:
-        """Facets of some traces that have about so many spans, and how many traces these are."""
-        if totals is None:
-            totals = Totals(*map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0]))
+    @staticmethod
+    def _bounded(members: _Members, question: Question) -> tuple[_Members, Totals]:
+        """The traces with their spans bounded, and how many they are."""
+        *counts, end_ns = map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0])
+        if not members.window:
+            members.chosen.bound["end_ns"] = str(min(end_ns, LAST_START_NS) + 1)
+            members = members._replace(window="H(NS({from_ns:Int64}),NS({end_ns:Int64}))")
+        return members, Totals(*counts)
+
+    def _facets(self, members: _Members, totals: Totals, spans: int, question: Question) -> list[Facet]:
+        """Facets of some traces that have about so many spans."""
         words = {"NEWEST_NAME": _NEWEST_NAME, "COUNTS_OF_TRACES": _COUNTS}
         bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
         numbered = members.numbered("service, name, kind, status, res_key")
@@ -242,7 +254,7 @@ class ChdbSummary:
             text = _WORDS[key][int(value)] if place == "language" and key in _WORDS else value
             found.setdefault((place, key), []).append(_counted(text, totals, int(count), int(failed), int(selected)))
         is_few = {place_key: place_key[0] == "language" or len(found[place_key]) <= MOST_VALUES for place_key in found}
-        return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
+        return [Facet(*one, values) for one, values in found.items() if is_few[one]]
 
     def _of_attributes(
         self, members: _Members, bound: dict[str, str], words: dict[str, str], spans: int, question: Question
