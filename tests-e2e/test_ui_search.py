@@ -169,6 +169,48 @@ def test_at_1024_and_390_pixels_both_answers_are_in_sight(server: Server, shop: 
         wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)  # noqa: B023
 
 
+LINES_OF_PIECES = """element => {
+  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), found = []
+  for (let text = texts.nextNode(); text !== null; text = texts.nextNode()) {
+    const range = document.createRange()
+    range.selectNodeContents(text)
+    if (text.data.trim() !== '') found.push([text.data, new Set([...range.getClientRects()].map(box => box.top)).size])
+  }
+  return found
+}"""
+
+
+def test_long_names_break_after_their_dots_and_slashes_and_added_columns_leave_both_answers_in_sight(
+    server: Server, open_page: OpenPage
+) -> None:
+    service, trace_id = fresh_name("shop") + ".production.eu-west-1.example.internal", new_trace_id()
+    name = "/shopping.carts.and.orders.v1beta1.CheckoutService/PlaceOrder"
+    order = span(trace_id, name=name, failed=True, values={"rpc.method": name, "payment.bank": "north", "user.id": 7})
+    server.export(request(service, [order]))
+    server.flush()
+    address = f"/search?q=service%3D{service}&cols=rpc.method,payment.bank,user.id"
+    page = open_page(server, address, width=390)
+    row = rows_of(page).first
+    expect(row).to_contain_text("north")
+    pieces = row.locator("td.col-root").evaluate(LINES_OF_PIECES) + row.locator("td.col-failed").evaluate(
+        LINES_OF_PIECES
+    )
+    assert [text for text, lines in pieces if lines != 1 and not re.search(r"[ -]", text.strip())] == []
+    assert {"CheckoutService/", "PlaceOrder"} < {text for text, _ in pieces}
+    wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= 390)
+    assert violations(page) == []
+    page.set_viewport_size({"width": 1440, "height": 900})
+    failed = row.get_by_role("link", name=re.compile("failed in"))
+    wait_until(lambda: (box := failed.bounding_box()) is not None and box["width"] > 100, about=failed.bounding_box)
+    assert within(failed, 1440)
+    # Of a path the end is seen: the text ends where its cell does.
+    path, cell = row.locator("td.col-root bdi").bounding_box(), row.locator("td.col-root").bounding_box()
+    assert path is not None
+    assert cell is not None
+    assert path["x"] + path["width"] <= cell["x"] + cell["width"]
+    assert violations(page) == []
+
+
 def test_back_from_a_trace_the_list_stands_where_it_was_with_the_opened_row(
     server: Server, shop: Shop, open_page: OpenPage
 ) -> None:

@@ -31,6 +31,7 @@ import { AllMatches } from '../parts/AllMatches'
 import { Facets } from '../parts/Facets'
 import { Icon } from '../parts/icons'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
+import { Breakable } from '../parts/Names'
 import { Problem } from '../parts/Problem'
 import { ResultTable } from '../parts/ResultTable'
 import { ColumnMenu, RowsMenu, SavedMenu } from '../parts/SearchMenus'
@@ -457,7 +458,10 @@ function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded |
         {words === '' ? null : (
           <>
             {' '}
-            for <b>{words}</b>
+            for{' '}
+            <b>
+              <Breakable text={words} />
+            </b>
           </>
         )}
         .
@@ -487,7 +491,10 @@ function WhatExcludes({ state, excluded }: { state: SearchState; excluded: Exclu
   return (
     <>
       <p>
-        Without <code>{condition}</code>{' '}
+        Without{' '}
+        <code>
+          <Breakable text={condition} />
+        </code>{' '}
         {without === null ? would : <Link href={searchPath({ ...state, q: without })}>{would}</Link>}.
       </p>
       {nearest === null ? null : (
@@ -500,7 +507,9 @@ function WhatExcludes({ state, excluded }: { state: SearchState; excluded: Exclu
             <>
               Did you mean{' '}
               <Link href={searchPath({ ...state, q: better.q })}>
-                <code>{better.condition}</code>
+                <code>
+                  <Breakable text={better.condition} />
+                </code>
               </Link>
               ?
             </>

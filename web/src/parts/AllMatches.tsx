@@ -259,7 +259,7 @@ function HeatTable({ heat, onSelect }: { heat: Heat; onSelect: (selection: Selec
               (y) => heat.count[x * heat.rows + y]! > 0,
             )
             const whole = selectionOf(heat, { x0: x, x1: x, y0: rows[0]!, y1: rows.at(-1)! })
-            const start = formatTime(whole.t0, zone)
+            const start = formatTime(whole.t0, zone).replace(/\.000$/, '')
             return (
               <tr key={x}>
                 <th scope="row" className="mono">

@@ -10,7 +10,8 @@ import { isScalar, sortedAttributes, valueText } from '../model/otlp'
 import { attributeKey, eventKey, withTerm } from '../model/query'
 import { CopyButton } from './CopyButton'
 import { Icon, type IconName } from './icons'
-import { Breakable, Value } from './Value'
+import { Breakable } from './Names'
+import { Value } from './Value'
 
 /** Longer values are no use in a query. */
 const LONGEST_TERM = 1000

@@ -19,6 +19,7 @@ import type { Range } from '../model/range'
 import { unquote } from '../model/scanner'
 import { AttributeKeyForm } from './AttributeKeyForm'
 import { Icon } from './icons'
+import { Breakable, CutName } from './Names'
 
 /** Values of a facet until more are asked for, and open facets. */
 const VALUES_SHOWN = 5
@@ -165,7 +166,7 @@ function FacetRow({ of, one, compared, isChosen, onChoose }: RowProps) {
           aria-label={`${unquote(of)} ${name}: ${formatPercent(share)}${against}`}
           onChange={(event) => onChoose(event.target.checked)}
         />
-        <span className="facet-name">{name}</span>
+        <CutName className="facet-name" text={name} />
         <svg className="facet-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
           <rect className="facet-share" width={share * 100} height="8" />
           {other === null ? null : (
@@ -200,7 +201,7 @@ function ChosenFacet({ facet, state, onQuery, onRemove }: ChosenProps) {
     <details className="facet" open>
       <summary>
         <span className="facet-key" title={unquote(facet)}>
-          {unquote(facet)}
+          <Breakable text={unquote(facet)} />
         </span>
       </summary>
       <ul>
@@ -213,7 +214,7 @@ function ChosenFacet({ facet, state, onQuery, onRemove }: ChosenProps) {
                 aria-label={`${unquote(facet)} ${visibleName(value, 'empty')}: ${formatCount(count)} spans`}
                 onChange={(event) => onQuery(withValue(q, facet, value, event.target.checked))}
               />
-              <span className="facet-name">{visibleName(value, 'empty')}</span>
+              <CutName className="facet-name" text={visibleName(value, 'empty')} />
               <span className="facet-count">{formatCount(count)}</span>
             </label>
           </li>

@@ -4,6 +4,7 @@ import { formatCount, plural, shortened } from '../model/format'
 import { afterMessage, contextOf, handledFailures, lateFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
+import { Breakable } from './Names'
 import { OriginStepper } from './OriginStepper'
 import { SameError } from './SameError'
 import { ServiceChip } from './ServiceChip'
@@ -55,9 +56,13 @@ function Failed(props: Props) {
         <FailedMark size={16} />
         <p className="panel-one">
           <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
-            {shortened(service || 'no service', MOST_NAME)} · {shortened(operation || 'no name', MOST_NAME)}
+            <Breakable
+              text={`${shortened(service || 'no service', MOST_NAME)} · ${shortened(operation || 'no name', MOST_NAME)}`}
+            />
           </button>{' '}
-          <span className="error-type">{type}</span>{' '}
+          <span className="error-type">
+            <Breakable text={type} />
+          </span>{' '}
           <span className="muted">{shortened(message, MOST_MESSAGE)}</span>
         </p>
         <button type="button" className="link-button" onClick={onOpen}>
@@ -91,9 +96,15 @@ function Failed(props: Props) {
       <p className="panel-headline">
         <FailedMark size={16} />
         <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
-          {shortened(service || 'no service', MOST_NAME)} · {shortened(operation || 'no name', MOST_NAME)}
+          <Breakable
+            text={`${shortened(service || 'no service', MOST_NAME)} · ${shortened(operation || 'no name', MOST_NAME)}`}
+          />
         </button>{' '}
-        {type === '' ? null : <span className="error-type">{type}</span>}
+        {type === '' ? null : (
+          <span className="error-type">
+            <Breakable text={type} />
+          </span>
+        )}
       </p>
       {message + more === '' ? null : (
         <p className="panel-message mono" title={shortened(message, MOST_MESSAGE)}>
@@ -162,10 +173,13 @@ function NotForTheCaller({
             className="panel-link"
             onClick={() => onSpans(failures.map((one) => one.span_id))}
           >
-            {shortened(first.service || 'no service', MOST_NAME)} ·{' '}
-            {shortened(first.operation || 'no name', MOST_NAME)}
+            <Breakable
+              text={`${shortened(first.service || 'no service', MOST_NAME)} · ${shortened(first.operation || 'no name', MOST_NAME)}`}
+            />
           </button>{' '}
-          <span className="error-type">{first.type}</span>{' '}
+          <span className="error-type">
+            <Breakable text={first.type} />
+          </span>{' '}
           <span className="muted">{shortened(first.message, MOST_MESSAGE)}</span>
         </p>
       )}

@@ -1,6 +1,7 @@
 /** What fails or got slower in the time, a sentence each; a click shows the traces it is about. */
 import type { RangeFinding } from '../api/types'
 import { FailedMark, Icon } from './icons'
+import { Breakable } from './Names'
 
 export function Findings({
   findings,
@@ -17,7 +18,7 @@ export function Findings({
       <span>
         {findings.map(({ kind, text, q }) => (
           <span key={kind}>
-            {text}{' '}
+            <Breakable text={text} />{' '}
             <button type="button" className="link-button" title={q} onClick={() => onShow(q)}>
               {kind === 'failing' ? 'Show the failed' : 'Show the slow'}
             </button>{' '}

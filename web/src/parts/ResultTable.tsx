@@ -1,5 +1,5 @@
 /** The traces of a search, one a row. */
-import { useRef } from 'react'
+import { useRef, type CSSProperties } from 'react'
 import { useLocation, Link } from 'wouter'
 import type { TraceAnswer, TraceSummary } from '../api/types'
 import { zoneStore } from '../app/preferences'
@@ -19,6 +19,7 @@ import {
 } from '../model/format'
 import { SORT_WORDS } from '../model/order'
 import { FailedMark, Icon, PassedOnMark } from './icons'
+import { Breakable, CutName } from './Names'
 
 interface Props {
   traces: readonly TraceSummary[]
@@ -38,7 +39,12 @@ export function ResultTable({ traces, columns, onColumns, sort, onSort, opened, 
   const table = useRef<HTMLTableElement>(null)
   const answers = useAnswers(table, traces, columns)
   return (
-    <table className="results" aria-label="Traces" ref={table}>
+    <table
+      className={columns.length > 0 ? 'results results-more' : 'results'}
+      style={{ '--more': columns.length } as CSSProperties}
+      aria-label="Traces"
+      ref={table}
+    >
       <thead>
         <tr>
           <SortHead
@@ -169,6 +175,8 @@ export function ResultRow({
   const [, navigate] = useLocation()
   const path = `/trace/${trace.trace_id}`
   const duration = Number(trace.duration_ns)
+  const name = visibleName(trace.root_name, 'no name')
+  const service = visibleName(trace.root_service, 'no service')
   return (
     // The link inside the row is what keys and screen readers use; a click anywhere is a convenience of the mouse.
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
@@ -187,10 +195,14 @@ export function ResultRow({
       <td className="col-started mono" title={isoTime(trace.start_unix_nano)}>
         {formatTime(trace.start_unix_nano, zone)}
       </td>
-      <td className="col-root">
+      <td className="col-root" title={`${name}\n${service}`}>
         <Link href={path}>
-          <b>{visibleName(trace.root_name, 'no name')}</b>{' '}
-          <span className="muted">{visibleName(trace.root_service, 'no service')}</span>
+          <b>
+            <CutName text={name} />
+          </b>{' '}
+          <span className="muted">
+            <Breakable text={service} />
+          </span>
         </Link>
         {trace.has_root ? null : (
           <span className="badge" title="The root span was not received; this is the earliest span">
@@ -213,12 +225,12 @@ export function ResultRow({
         <WhereTheTimeWent answer={answer} colour={colour} />
       </td>
       {columns.map((key) => (
-        <ValueCell key={key} values={answer?.values[key]} />
+        <ValueCell key={key} of={key} values={answer?.values[key]} />
       ))}
       <td className="col-number">{formatCount(trace.spans)}</td>
       <td
         className="col-services"
-        title={trace.services.map((service) => visibleName(service, 'no service')).join(', ')}
+        title={trace.services.map((one) => visibleName(one, 'no service')).join(', ')}
       >
         {formatCount(trace.services.length)}
       </td>
@@ -230,12 +242,12 @@ export function ResultRow({
 const MOST_IN_CELL = 3
 
 /** The values that spans of one trace have for an attribute; undefined while they are not there. */
-function ValueCell({ values }: { values: readonly string[] | undefined }) {
-  if (values === undefined) return <td className="col-own" />
+function ValueCell({ of, values }: { of: string; values: readonly string[] | undefined }) {
+  if (values === undefined) return <td className="col-own" data-key={of} />
   const shown = values.slice(0, MOST_IN_CELL).join(', ')
   return (
-    <td className="col-own mono" title={values.join('\n')}>
-      {values.length === 0 ? '–' : shown}
+    <td className="col-own mono" data-key={of} title={values.join('\n')}>
+      {values.length === 0 ? '–' : <CutName text={shown} />}
       {values.length > MOST_IN_CELL ? ', …' : ''}
     </td>
   )
@@ -257,7 +269,8 @@ function WhereItFailed({ trace, answer }: Pick<RowProps, 'trace' | 'answer'>) {
       >
         <FailedMark />
         <span className="unseen">failed in </span>
-        {service} · {operation} <span className="reason">{shortType(origin.type) || origin.message}</span>
+        <Breakable text={`${service} · ${operation}`} />{' '}
+        <span className="reason">{shortType(origin.type) || origin.message}</span>
         {more > 0 ? <span className="muted"> and {plural(more, 'more failure')}</span> : null}
       </Link>
     )

@@ -4,6 +4,7 @@ import type { Explanation, Finding, Share } from '../api/types'
 import { exactDuration, formatCount, formatDuration, formatPercent, shortened } from '../model/format'
 import { isSlow, timeRows, unseenNotes, type TimeRow } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
+import { Breakable } from './Names'
 import { ServiceChip } from './ServiceChip'
 
 const FIRST_ROWS = 3
@@ -173,7 +174,9 @@ function Notes({ notes }: { notes: readonly string[] }) {
   return (
     <ul className="panel-notes">
       {notes.map((note) => (
-        <li key={note}>{shortened(note, MOST_TEXT)}</li>
+        <li key={note}>
+          <Breakable text={shortened(note, MOST_TEXT)} />
+        </li>
       ))}
     </ul>
   )
@@ -240,8 +243,9 @@ function ShareRow({
 function ShareName({ share, onSpans }: { share: Share; onSpans: (spanIds: readonly string[]) => void }) {
   return (
     <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
-      {shortened(share.owner || 'no service', MOST_NAME)} ·{' '}
-      {shortened(share.operation || 'no name', MOST_NAME)}
+      <Breakable
+        text={`${shortened(share.owner || 'no service', MOST_NAME)} · ${shortened(share.operation || 'no name', MOST_NAME)}`}
+      />
     </button>
   )
 }
@@ -286,10 +290,10 @@ function FindingText({
             onSpans(finding.span_ids)
           }}
         >
-          {shortened(finding.text, MOST_TEXT)}
+          <Breakable text={shortened(finding.text, MOST_TEXT)} />
         </a>
       ) : (
-        shortened(finding.text, MOST_TEXT)
+        <Breakable text={shortened(finding.text, MOST_TEXT)} />
       )}
       {finding.certainty === 'certain' ? null : <span className="muted"> ({finding.certainty})</span>}
     </span>

@@ -8,6 +8,7 @@ import type { GroupSummary } from '../model/groups'
 import { kindWord, spansOf, type SpanDetails } from '../model/otlp'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
+import { Breakable } from './Names'
 import { PaneHandle, usePaneWidth } from './PaneHandle'
 import { Problem } from './Problem'
 import { ServiceChip } from './ServiceChip'
@@ -69,7 +70,9 @@ export function SpanPane(props: Props) {
           ) : model.isFailed(node) ? (
             <PassedOnMark size={16} />
           ) : null}
-          <span className="details-name">{name}</span>
+          <span className="details-name">
+            <Breakable text={name} />
+          </span>
         </h2>
         <kbd aria-hidden="true">Esc</kbd>
         <button

@@ -4,6 +4,7 @@ import type { Failure } from '../model/otlp'
 import { plural } from '../model/format'
 import { frameRuns, parseStack, shortFile, type Frame } from '../model/stack'
 import { CopyButton } from './CopyButton'
+import { Breakable } from './Names'
 import { Value } from './Value'
 
 export function StackTrace({ failure }: { failure: Failure }) {
@@ -13,7 +14,9 @@ export function StackTrace({ failure }: { failure: Failure }) {
   return (
     <section aria-label="Error">
       <div className="section-head">
-        <h3 className="error-type">{type}</h3>
+        <h3 className="error-type">
+          <Breakable text={type} />
+        </h3>
         <CopyButton compact text={raw} name="Copy the error" />
       </div>
       {message === '' && stack === '' ? null : (

@@ -15,6 +15,7 @@ import type { TraceModel } from '../model/trace'
 import { CopyButton } from './CopyButton'
 import { download } from './download'
 import { FailedMark, Icon, PassedOnMark } from './icons'
+import { Breakable } from './Names'
 import { ServiceChip } from './ServiceChip'
 import { UsualHistogram } from './UsualHistogram'
 import type { ExplanationState } from './VerdictPanels'
@@ -77,10 +78,12 @@ export function TraceHeader({ traceId, model, newest, young, explanation, colour
             <Icon name="left" size={12} />
             results
           </Link>
-          <h1 title={name.slice(0, 300)}>{name}</h1>
+          <h1 title={name.slice(0, 300)}>
+            <Breakable text={name} />
+          </h1>
           <span className="trace-service">
             <ServiceChip colour={head < 0 ? 0 : (colours[model.service[head]!] ?? 0)} />
-            {service}
+            <Breakable text={service} />
           </span>
           <Outcome outcome={outcomeOf(explanation, newest)} />
         </div>

@@ -31,16 +31,3 @@ export function Value({ text }: { text: string }) {
     </>
   )
 }
-
-/** A name of many parts that may be broken after a dot, a slash, a dash or an underscore, not in the middle of a word. */
-export function Breakable({ text }: { text: string }) {
-  const parts = text.split(/(?<=[./_:-])/)
-  return parts.map((part, index) => (
-    // The parts of one text have no other identity than their place.
-    // oxlint-disable-next-line react/no-array-index-key
-    <span key={index}>
-      {index > 0 ? <wbr /> : null}
-      {part}
-    </span>
-  ))
-}

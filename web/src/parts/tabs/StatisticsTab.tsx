@@ -2,6 +2,7 @@
 import { useMemo, useState } from 'react'
 import { exactDuration, formatCount, formatDuration, formatPercent, shortened } from '../../model/format'
 import { operationRows, type OperationRow } from '../../model/merged'
+import { Breakable } from '../Names'
 import { ServiceChip } from '../ServiceChip'
 import type { TabProps } from './types'
 
@@ -66,8 +67,10 @@ export default function StatisticsTab({ model, colours, usual, onSelect }: TabPr
                   <button type="button" className="panel-step" onClick={() => onSelect(row.first)}>
                     <ServiceChip colour={colours[row.service] ?? 0} />
                     <span>
-                      <b>{shortened(model.serviceLabel(row.first), 80)}</b>{' '}
-                      {shortened(model.spanLabel(row.first), 120)}
+                      <b>
+                        <Breakable text={shortened(model.serviceLabel(row.first), 80)} />
+                      </b>{' '}
+                      <Breakable text={shortened(model.spanLabel(row.first), 120)} />
                     </span>
                   </button>
                 </td>
