@@ -21,7 +21,7 @@ _RARE_SPANS = 5_000
 """A condition is rare that holds for so many spans of the window."""
 _SPANS_LIKE = 100_000
 """So many spans are looked at for each further condition, in the traces that are left."""
-_TRACES = 200
+_TRACES = 500
 _SPANS = 50_000
 """Of so many traces, with so many spans, the parents are read by trace: 0.4 ms each; else by time: 45 ms for a million spans of the window."""
 _HEAD_BYTES = 600
