@@ -230,11 +230,13 @@ def test_back_from_a_trace_the_list_stands_where_it_was_with_the_opened_row(
             page.get_by_role("treegrid").wait_for()
 
 
-def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(server: Server, open_page: OpenPage) -> None:
+def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
     service = fresh_name("quiet")
     page = open_page(server, f"/search?q=service%3D{service}+status%3Derror")
     nothing = page.get_by_role("region", name="No match")
-    expect(nothing).to_contain_text(f"None started in the last hour for service is {service}, failed.")
+    expect(nothing).to_contain_text(f"None started in the last hour with this: service is {service}, failed.")
     server.export(request(service, [span(name="GET /late", failed=True)]))
     server.flush()
     offer = page.get_by_role("status").filter(has_text="1 new trace")

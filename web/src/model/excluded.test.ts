@@ -59,6 +59,11 @@ test('nothing is respelled that is not spelled wrongly, or has several values', 
 test('a condition is left out where it stands alone', () => {
   const q = 'status=error and service=Shop'
   expect(withoutCondition(q, excluded(q, 'service=Shop', null))).toBe('status=error')
+  expect(withoutCondition('dur>1s not name=b', excluded('dur>1s not name=b', 'not name=b', null))).toBe(
+    'dur>1s',
+  )
+  const related = '{service=db} >> {status=error}'
+  expect(withoutCondition(related, excluded(related, related, null))).toBe('')
   const braces = '{service=Shop status=error}'
   expect(withoutCondition(braces, excluded(braces, 'service=Shop', null))).toBeNull()
   expect(withoutCondition('other', { ...excluded(q, 'service=Shop', null) })).toBeNull()

@@ -14,6 +14,7 @@ function placeOf(q: string, { condition, position }: Excluded): number | null {
 export function withoutCondition(q: string, excluded: Excluded): string | null {
   const at = placeOf(q, excluded)
   if (at === null) return null
+  if (excluded.condition === q.trim()) return ''
   const rest = withoutParts(q, ({ from, to }) => from === at && to === at + excluded.condition.length)
   return rest === q ? null : rest
 }

@@ -458,7 +458,7 @@ function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded |
         {words === '' ? null : (
           <>
             {' '}
-            for{' '}
+            with this:{' '}
             <b>
               <Breakable text={words} />
             </b>
@@ -473,10 +473,10 @@ function NoMatch({ state, excluded }: { state: SearchState; excluded: Excluded |
           <Link href={searchPath({ ...state, from: 'all', to: 'now' })}>Show all time</Link>
         </p>
       ) : null}
-      {isNarrowed && nearest.data && !last ? <p>There is none at any other time either.</p> : null}
+      {isNarrowed && nearest.data && !last ? <p>No trace matches at any other time either.</p> : null}
       {state.q === '' ? null : (
         <p>
-          <Link href={searchPath({ ...state, q: '' })}>Drop the query</Link>
+          <Link href={searchPath({ ...state, q: '' })}>Clear the query</Link>
         </p>
       )}
     </section>
@@ -494,14 +494,14 @@ function WhatExcludes({ state, excluded }: { state: SearchState; excluded: Exclu
         Without{' '}
         <code>
           <Breakable text={condition} />
-        </code>{' '}
-        {without === null ? would : <Link href={searchPath({ ...state, q: without })}>{would}</Link>}.
+        </code>
+        , {without === null ? would : <Link href={searchPath({ ...state, q: without })}>{would}</Link>}.
       </p>
       {nearest === null ? null : (
         <p>
           {better === null ? (
             <>
-              There is the {what} <code>{nearest}</code>.
+              The nearest {what} that there is: <code>{nearest}</code>.
             </>
           ) : (
             <>

@@ -35,6 +35,7 @@ class _Onset(NamedTuple):
     step: int
     calls: int
     failed: int
+    calls_before: int
     failed_before: int
 
 
@@ -52,11 +53,16 @@ def failing_finding(
     onset, worst = max(onsets, key=lambda pair: (pair[0].risen, pair[0].failed))
     share = percent_text(onset.failed / onset.calls)
     others = len(onsets) - 1
-    beside = f", and {counted(others, 'more operation')}" if others else ""
+    beside = (
+        f"; {counted(others, 'more operation')} {'fail' if others > 1 else 'fails'} more often too" if others else ""
+    )
     since = _moment(from_unix_nano + onset.step * step_ns, to_unix_nano - from_unix_nano)
-    new = ", new" if not onset.failed_before else ""
+    before = ""
+    if onset.failed_before:
+        before = f", before that {percent_text(onset.failed_before / onset.calls_before)}"
+    new = "" if onset.failed_before else ", new"
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
-    text = f"Failing since {since}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}){new}{beside}."
+    text = f"Failing since {since}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}{before}){new}{beside}."
     return RangeFinding("failing", text, worst.service, worst.operation, None)
 
 
@@ -69,7 +75,7 @@ def _onset(one: Failing, tested: int) -> _Onset | None:
         after_calls, after_failed = calls - before_calls, failed - before_failed
         risen = difference(after_failed, after_calls, before_failed, before_calls, tested=tested)
         if risen and (best is None or risen > best.risen):
-            best = _Onset(risen, step, after_calls, after_failed, before_failed)
+            best = _Onset(risen, step, after_calls, after_failed, before_calls, before_failed)
         before_calls, before_failed = before_calls + n, before_failed + bad
     return best
 

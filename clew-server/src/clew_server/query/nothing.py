@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from clew_server.model.query_tree import Braces, Node, SpanTerm, TraceTerm, all_of, conjuncts, terms
+from clew_server.model.query_tree import Braces, Node, Not, Relation, SpanTerm, TraceTerm, all_of, conjuncts, terms
 
 MOST_CONDITIONS: Final = 8
 """Conditions that are left out in turn."""
@@ -19,6 +19,9 @@ _BETWEEN: Final = re.compile(
     r"(?:[\s(){}]|(?<=[\s(){}])(?:and|or|not)(?=[\s(){}]|$)|(?<=[\s}])[<>~]+(?=[\s{]))*$", re.IGNORECASE
 )
 """What may stand between two conditions."""
+_NOT: Final = re.compile(r"(?<![^\s(){}])not[\s({]*$", re.IGNORECASE)
+"""Before a condition that is negated by a word."""
+_QUOTED: Final = re.compile(r'"(?:\\.|[^"\\])*"')
 
 
 class Excluded(NamedTuple):
@@ -53,14 +56,35 @@ def first_term(node: Node) -> SpanTerm | TraceTerm | None:
 
 
 def written_condition(q: str, node: Node, where: Node) -> tuple[str, int]:
-    """A condition as it stands in the query, and where."""
+    """A condition as it stands in the query, whole, and where."""
     own = [term.position for term in terms(node)]
+    if isinstance(node, Relation):
+        own += [braces.position for braces in (node.first, *(step for _, step in node.steps))]
     if not own:
         return q.strip(), 0
+    start = min(own)
+    if isinstance(node, Not) and (negation := _NOT.search(q[:start])):
+        start = negation.start()
     later = [term.position for term in terms(where) if term.position > max(own)]
-    text = q[min(own) : min(later)] if later else q[min(own) :]
-    text = _BETWEEN.sub("", text) or text.strip()
-    return text + ")" * (text.count("(") - text.count(")")), min(own)
+    text = q[start : min(later)] if later else q[start:]
+    end = start + len(_BETWEEN.sub("", text) or text.strip())
+    return _closed(q, start, max(end, max(own) + 1)), start
+
+
+def _closed(q: str, start: int, end: int) -> str:
+    """What stands there in the query, with the brackets behind it that close those that it opens."""
+    wanted: list[str] = []
+    for character in _QUOTED.sub("", q[start:end]):
+        if character in "({":
+            wanted.append(")" if character == "(" else "}")
+        elif wanted and character == wanted[-1]:
+            wanted.pop()
+    for bracket in reversed(wanted):
+        at = end + len(q[end:]) - len(q[end:].lstrip())
+        if not q.startswith(bracket, at):
+            break
+        end = at + 1
+    return q[start:end]
 
 
 def nearest(text: str, known: Iterable[str]) -> str | None:
