@@ -70,7 +70,7 @@ ATTRIBUTES: dict[str, list[AnyValue]] = {
     "rpc.grpc.status_code": [AnyValue(int_value=n) for n in (0, 5, 14)],
     "zone": [string("north"), string("5")],
 }
-RESOURCE = ["n", "ratio", "text", "http.method", "zone"]
+RESOURCE = ["n", "ratio", "text", "http.method", "zone", "tags", "ok"]
 KEYS = [*ATTRIBUTES, "absent"]
 
 
@@ -329,9 +329,9 @@ def span_term(row: Row, term: SpanTerm) -> bool:
     if place == "of_span":
         return some(own, term, True)
     if place == "of_resource":
-        return some(resource, term, False)
+        return some(resource, term, True)
     keys = {term.key} if term.exact else set(family(term.key))
-    return some(own, term, True) if any(key in keys for key, _ in own) else some(resource, term, False)
+    return some(own, term, True) if any(key in keys for key, _ in own) else some(resource, term, True)
 
 
 def holds(node: Node | None, rows: list[Row], row: Row | None = None) -> bool:

@@ -48,11 +48,11 @@ def own_or_of_resource(row: Row, key: str) -> set[str]:
     own = pairs(row.span.attributes)
     if any(name in family(key) for name, _ in own):
         return texts(own, key)
-    return {as_stored(value) for name, value in row.resource if name in family(key)}
+    return texts(row.resource, key)
 
 
 def as_stored(value: AnyValue) -> str:
-    """Values of resources lose their types: doubles stay as the engine writes them."""
+    """Values of events lose their types: doubles stay as the engine writes them."""
     doubles = {
         "Infinity": "inf",
         "NaN": "nan",

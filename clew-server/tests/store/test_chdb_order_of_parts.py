@@ -22,7 +22,11 @@ def live_since(opened: Any, table: str) -> list[int]:
 
 
 @pytest.mark.parametrize("spans", [1, 3_000])
-def test_a_search_never_sees_spans_before_what_else_is_told_of_them(opened: Any, spans: int) -> None:
+@pytest.mark.parametrize("started", ["as it was made", "again"])
+def test_a_search_never_sees_spans_before_what_else_is_told_of_them(opened: Any, spans: int, started: str) -> None:
+    if started == "again":
+        opened.store.close()
+        opened.store.open()
     tables = [*TABLES_OF["chunks"].tables, *TABLES_OF["search"].tables]
     for table in tables:
         opened.store._connections.write.run(f"SYSTEM STOP MERGES {table}")

@@ -108,22 +108,10 @@ def items_of(row: Row) -> set[tuple[str, str, str]]:
         "status": ["unset", "ok", "error"][span.status.code],
     }
     items = {("language", key, value) for key, value in words.items()}
-    for key, value in pairs(span.attributes):
-        if value.WhichOneof("value") in ("string_value", "bool_value", "int_value"):
-            items.add(("span", NEWEST.get(key, key), text_of(value)))
-    for key, value in row.resource:
-        text = text_of(value)
-        if value.WhichOneof("value") == "double_value":  # values of resources lose their types
-            text = {
-                "Infinity": "inf",
-                "NaN": "nan",
-                "5.0": "5",
-                "200.0": "200",
-                "1e+21": "1e21",
-                "-0.0": "-0",
-                "1e-07": "1e-7",
-            }.get(text, text)
-        items.add(("resource", NEWEST.get(key, key), text))
+    for place, attributes in (("span", pairs(span.attributes)), ("resource", row.resource)):
+        for key, value in attributes:
+            if value.WhichOneof("value") in ("string_value", "bool_value", "int_value"):
+                items.add((place, NEWEST.get(key, key), text_of(value)))
     return items
 
 

@@ -150,7 +150,8 @@ class ChdbCompletion:
 
         place = asked.place
         if place in ("attr", "of_resource") and self._is_of_resources(is_key, bound, question):
-            words["OF_RESOURCE"] = untyped("attrs")
+            types = "arrayResize(attr_types,length(mapKeys(attrs)))"
+            words["OF_RESOURCE"] = f"arrayFilter((z,k)->{is_key},arrayZip(mapValues(attrs),{types}),mapKeys(attrs))"
             words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
             words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
             return question.rows("values_with_resources", bound, **words)

@@ -242,7 +242,7 @@ class ChdbSummary:
 
     def _facets(self, members: _Members, totals: Totals, spans: int, question: Question) -> list[Facet]:
         """Facets of some traces that have about so many spans."""
-        words = {"NEWEST_NAME": _NEWEST_NAME, "COUNTS_OF_TRACES": _COUNTS}
+        words = {"NEWEST_NAME": _NEWEST_NAME, "COUNTS_OF_TRACES": _COUNTS, "CATEGORIES": _CATEGORIES}
         bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
         numbered = members.numbered("service, name, kind, status, res_key")
         of_columns = question.rows("facets_of_columns", bound, **words, NUMBERED_SPANS=numbered)
@@ -264,8 +264,7 @@ class ChdbSummary:
         some = {"SAMPLE": ONE_OF if spans > _LOOKED_AT else "1", "SPAN_WINDOW": members.window}
         some |= {"TRACE_SETS": members.chosen.sets, "MOST_VALUES": str(MOST_VALUES), "CATEGORIES": _CATEGORIES}
         keys = [(key, int(different)) for key, different, _ in question.rows("facet_keys", sample, **some)]
-        words = {**words, "CATEGORIES": _CATEGORIES}
-        words["NUMBERED_SPANS"] = members.numbered("attrs.keys AS ks, attrs.values AS vs, attr_types AS ts")
+        words = {**words, "NUMBERED_SPANS": members.numbered("attrs.keys AS ks, attrs.values AS vs, attr_types AS ts")}
         # Under all its names, of which others may have few.
         many = sorted({name for key, different in keys if different > MOST_VALUES for name in family(key)})
         values = Bound(bound)

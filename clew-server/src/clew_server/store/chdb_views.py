@@ -42,6 +42,7 @@ class View(NamedTuple):
 
 
 _VIEW: Final = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS mv_(\w+) TO (\w+) AS\s(.*)", re.DOTALL)
+_CHANGED: Final = re.compile(r"ALTER TABLE mv_(\w+) MODIFY QUERY\s(.*)", re.DOTALL)
 _SOURCE: Final = re.compile(r"\bFROM (raw_in|otlp_in|spans|red|red_svc)\b")
 
 
@@ -49,12 +50,18 @@ _SOURCE: Final = re.compile(r"\bFROM (raw_in|otlp_in|spans|red|red_svc)\b")
 def views() -> dict[str, View]:
     """The view that fills each table, by the table's name, as the newest schema step has it."""
     found: dict[str, View] = {}
+    table_of: dict[str, str] = {}
     for step in steps():
         for text in step.statements:
-            made = _VIEW.match(text)
-            if made is not None:
-                sources = set(_SOURCE.findall(made.group(3)))
-                if len(sources) != 1:
-                    raise ValueError(f"view mv_{made.group(1)} reads from {sorted(sources)}, not from one table")
-                found[made.group(2)] = View(made.group(2), sources.pop(), made.group(3))
+            if (made := _VIEW.match(text)) is not None:
+                name, table, select = made.groups()
+                table_of[name] = table
+            elif (changed := _CHANGED.match(text)) is not None:
+                name, select = changed.groups()
+            else:
+                continue
+            sources = set(_SOURCE.findall(select))
+            if len(sources) != 1:
+                raise ValueError(f"view mv_{name} reads from {sorted(sources)}, not from one table")
+            found[table_of[name]] = View(table_of[name], sources.pop(), select)
     return found

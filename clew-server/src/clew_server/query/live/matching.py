@@ -221,12 +221,12 @@ def _attributes(term: SpanTerm) -> Callable[[SeenSpan], bool]:
         of_scope = _some(term, typed=False)
         return lambda span: of_scope(span.scope[1])
     if term.place == "of_resource":
-        of_resource = _some(term, typed=False)
+        of_resource = _some(term, typed=True)
         return lambda span: of_resource(span.resource)
     own = _some(term, typed=True)
     if term.place == "of_span":
         return lambda span: own(span.attributes)
-    keys, resource = _keys(term), _some(term, typed=False)
+    keys, resource = _keys(term), _some(term, typed=True)
     return lambda span: (
         own(span.attributes) if any(key in keys for key, _ in span.attributes) else resource(span.resource)
     )

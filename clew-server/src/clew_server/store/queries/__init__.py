@@ -35,6 +35,7 @@ NAMES: Final = (
     "spans_holding",
     "is_expression",
     "lists",
+    "lists_of_resources",
     "elements_where",
     "nearest_starts",
     "newest_end",

@@ -1,4 +1,4 @@
--- How many traces have a span with each service, name, kind and status, and with each attribute of its resource, whose values have no types.
+-- How many traces have a span with each service, name, kind and status, and with each attribute of its resource that is a text, a boolean or an integer.
 -- Of each value a set of numbers of traces, so that a trace counts once, also under two names of a key. To put a span into a set is what costs: that
 -- is done by three groups of columns whose values go together, and the sets of single values are made of these.
 SELECT place, key, v, COUNTS_OF_TRACES FROM
@@ -9,7 +9,7 @@ SELECT place, key, v, COUNTS_OF_TRACES FROM
     ('language','status',toString(status)) AS other
     FROM NUMBERED_SPANS GROUP BY GROUPING SETS ((service,res_key),(name),(kind,status))) AS of_spans
    LEFT JOIN (SELECT res_key AS of_resource, arrayMap(one->('resource',one.1,one.2),arrayFilter(one->one.1 NOT IN ('service.name','process.command_args'),
-     groupUniqArrayArray(arrayZip(mapKeys(attrs),mapValues(attrs))))) AS pairs FROM resources GROUP BY res_key) AS of_resources
+     groupUniqArrayArray(arrayFilter((one,t)->t IN CATEGORIES OR t=0,arrayZip(mapKeys(attrs),mapValues(attrs)),arrayResize(attr_types,length(mapKeys(attrs))))))) AS pairs FROM resources GROUP BY res_key) AS of_resources
     USING (of_resource))
   GROUP BY place, key, v)
 ORDER BY place, traces_with DESC, v LIMIT {limit:UInt64} BY place, key LIMIT {rows:UInt64}

@@ -1,4 +1,4 @@
-"""Conditions on attributes: of the span itself by their type, of other places by their text."""
+"""Conditions on attributes: of the span itself and of its resource by their type, of other places by their text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Attributes:
         keys = [self._bound.text(key) for key in self._keys(term)]
         key = joined(" OR ", [f"k={one}" for one in keys])
         value = self._comparing.value(term, "v", "t")
-        lists = [self._bound.text(one) for one in self._lists(term, key)]
+        lists = [self._bound.text(one) for one in self._lists("lists", term, key)]
         if lists:
             value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
         some = f"arrayExists((k,v,t)->{key} AND {value},mapKeys(attrs),mapValues(attrs),attr_types)"
@@ -62,10 +62,28 @@ class Attributes:
         items = ",".join(f"concat({one},'=',{text})" for one in keys for text in [*texts, *lists])
         return f"(indexHint(hasAny(ITEMS,[{items}])) AND {some})"
 
-    def _lists(self, term: SpanTerm, key: str) -> list[str]:
+    def of_resource(self, term: SpanTerm) -> str | None:
+        """Some attribute of a row of `resources`, by its type where that is known (schema step 17); None where no resource satisfies the term."""
+        if term.op == "exists":
+            found = self.has("attrs", term)
+            return found if self._is_of_some(found) else None
+        key = self._key_condition(term)
+        value = f"if(t=0,{self._comparing.value(term, 'v', None)},{self._comparing.value(term, 'v', 't')})"
+        some = f"arrayExists((k,v,t)->{key} AND VALUE,mapKeys(attrs),mapValues(attrs),arrayResize(attr_types,length(mapKeys(attrs))))"
+        if not self._is_of_some(some.replace("VALUE", f"(t={LIST} OR {value})")):
+            return None
+        lists = [self._bound.text(one) for one in self._lists("lists_of_resources", term, key)]
+        if lists:
+            value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
+        return some.replace("VALUE", value)
+
+    def _is_of_some(self, condition: str) -> bool:
+        return bool(self._question.rows("resources_where", self._bound.values, RESOURCE_CONDITION=condition)[0][0])
+
+    def _lists(self, statement: str, term: SpanTerm, key: str) -> list[str]:
         """The lists under the term's keys some element of which satisfies the term, as they are stored."""
         parameters = {**self._bound.values, "limit": str(_MOST_LISTS + 1)}
-        stored = [text for (text,) in self._question.rows("lists", parameters, KEY_CONDITION=key)]
+        stored = [text for (text,) in self._question.rows(statement, parameters, KEY_CONDITION=key)]
         if len(stored) > _MOST_LISTS:
             raise Stopped(f"stopped at {_MOST_LISTS:,} different lists of {term.key!r}")
         owners: list[int] = []

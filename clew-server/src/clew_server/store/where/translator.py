@@ -203,14 +203,15 @@ class Translator:
             return self._attributes.some("scope_attrs", term)
         if place == "of_span":
             return self._attributes.on_span(term, positive)
-        of_resource = self._attributes.some("attrs", term)
+        resource = self._attributes.of_resource(term)
+        of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {resource})"
         if place == "of_resource":
-            return f"res_key IN (SELECT res_key FROM resources WHERE {of_resource})"
+            return of_resource if resource is not None else "0"
         on_span = self._attributes.on_span(term, positive)
-        if not self._question.rows("resources_where", self._bound.values, RESOURCE_CONDITION=of_resource)[0][0]:
+        if resource is None:
             return on_span
         absent = "" if term.op == "exists" else f"NOT {self._attributes.has('attrs', term)} AND "
-        return f"({on_span} OR ({absent}res_key IN (SELECT res_key FROM resources WHERE {of_resource})))"
+        return f"({on_span} OR ({absent}{of_resource}))"
 
     def _check_expressions(self, node: Node) -> None:
         for term in terms(node):
