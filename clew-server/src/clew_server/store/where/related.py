@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from clew_server.model.query_tree import Relation
 from clew_server.store.asking import Question
@@ -17,17 +18,20 @@ from clew_server.store.chdb_reader import RowBinary
 from clew_server.store.where.relations import holds_in
 from clew_server.store.where.translator import EVERY
 
-_RARE_SPANS = 5_000
+_RARE_SPANS: Final = 5_000
 """A condition is rare that holds for so many spans of the window."""
-_SPANS_LIKE = 100_000
+_SPANS_LIKE: Final = 100_000
 """So many spans are looked at for each further condition, in the traces that are left."""
-_TRACES = 500
-_SPANS = 50_000
-"""Of so many traces, with so many spans, the parents are read by trace: 0.4 ms each; else by time: 45 ms for a million spans of the window."""
-_HEAD_BYTES = 600
+_TRACES: Final = 500
+_SPANS: Final = 50_000
+"""Of so many traces, each with no more than its share of so many spans, the parents are read by trace: 0.4 ms each; of the others by time:
+45 ms for a million spans of the window."""
+_HEAD_BYTES: Final = 600
 """So much of a span is read to find its parent behind a trace state, which has 512 bytes at most by its specification."""
-_ID_BYTES = 8
-_STARTED = "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+_ID_BYTES: Final = 8
+_STARTED: Final = (
+    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+)
 
 Span = tuple[bytes, bytes, int]
 """Its id, its parent's, and which of the conditions hold, as bits."""
