@@ -264,12 +264,13 @@ function WhereItFailed({ trace, answer }: Pick<RowProps, 'trace' | 'answer'>) {
     return (
       <Link
         className="failed"
+        style={{ '--service-length': `${service.length}ch` } as CSSProperties}
         href={`/trace/${trace.trace_id}?span=${origin.span_id}`}
         title={[`${service} · ${operation}`, reason].filter((text) => text !== '').join('\n')}
       >
         <FailedMark />
         <span className="unseen">failed in </span>
-        <Breakable text={`${service} · ${operation}`} />{' '}
+        <CutName className="failed-service" text={service} /> · <CutName text={operation} />{' '}
         <span className="reason">{shortType(origin.type) || origin.message}</span>
         {more > 0 ? <span className="muted"> and {plural(more, 'more failure')}</span> : null}
       </Link>
