@@ -49,7 +49,9 @@ def _texts(names: list[str]) -> str:
 _NEWEST_NAME: Final = f"transform(toString(k),{_texts(list(_OLD))},{_texts(list(_OLD.values()))},toString(k))"
 _CATEGORIES: Final = "(10,16,24)"
 """Types of values that facets count: texts, booleans and integers, as the first bytes of raw values."""
-_NO_BOX: Final = Box(0, 0, 0, 0)
+_IN_BOX: Final = (
+    "(start_ns>={t0_ns:Int64} AND start_ns<{t1_ns:Int64} AND length_ns>={d0_ns:Int64} AND length_ns<{d1_ns:Int64})"
+)
 _FLAG: Final = 1 << 30
 """Numbers of traces by which facets count stand in four runs of so many: neither failed nor selected, failed, both, selected. One set
 of them then says all three counts of a value, at little more than the cost of one."""
@@ -301,7 +303,9 @@ class _Members(NamedTuple):
 
     @property
     def bound(self) -> dict[str, str]:
-        t0, t1, d0, d1 = self.box or _NO_BOX
+        if self.box is None:
+            return dict(self.chosen.bound)
+        t0, t1, d0, d1 = self.box
         return {**self.chosen.bound, "t0_ns": str(t0), "t1_ns": str(t1), "d0_ns": str(d0), "d1_ns": str(d1)}
 
     @property
@@ -310,6 +314,7 @@ class _Members(NamedTuple):
             "members",
             TRACE_SETS=self.chosen.sets,
             TRACE_CONDITIONS=self.chosen.conditions,
+            IS_SELECTED=_IN_BOX if self.box is not None else "0",
             HAS_FAILED=words_replaced(self.outcomes, {"SPAN_WINDOW": self.window}),
         )
 

@@ -3,5 +3,5 @@
 WITH reinterpretAsFixedString(id) AS trace_id, min(traces.start) AS s, greatest(0,toUnixTimestamp64Nano(max(end))-toUnixTimestamp64Nano(s)) AS d, sum(spans) AS n, sum(errors) AS e,
  groupUniqArrayArray(services) AS of_services, min(first) AS f
 SELECT trace_id, toUnixTimestamp64Nano(s) AS start_ns, toInt64(d) AS length_ns, HAS_FAILED AS has_failed, STANDS_FOR(max(traces.kept)) AS weight,
- (start_ns>={t0_ns:Int64} AND start_ns<{t1_ns:Int64} AND length_ns>={d0_ns:Int64} AND length_ns<{d1_ns:Int64}) AS is_selected
+ IS_SELECTED AS is_selected
 FROM (SELECT * EXCEPT trace_id, reinterpretAsUInt128(trace_id) AS id FROM traces WHERE TRACE_SETS) AS traces GROUP BY id HAVING TRACE_CONDITIONS
