@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clew_server.store.steps import Steps
+from clew_server.store.steps import NewestEnds, Steps
 
 S = 1_000_000_000
 
@@ -48,3 +48,13 @@ def test_only_the_first_window_is_measured_in_traces() -> None:
     assert steps.traces == 4_000
     steps.width_ns(S)
     assert steps.traces == 1
+
+
+def test_windows_that_go_back_ask_for_their_newest_end_twice() -> None:
+    asked: list[tuple[int, int]] = []
+    ends = NewestEnds(0, lambda from_ns, to_ns: asked.append((from_ns, to_ns)) or to_ns + 5)  # type: ignore[func-returns-value]
+    assert [ends.of(90, 100), ends.of(60, 90), ends.of(0, 60)] == [105, 95, 95]
+    assert asked == [(90, 100), (0, 90)]
+    # Forward, each window is asked for.
+    assert [ends.of(100, 120), ends.of(120, 180)] == [125, 185]
+    assert asked[2:] == [(100, 120), (120, 180)]

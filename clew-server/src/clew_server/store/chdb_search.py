@@ -25,7 +25,7 @@ from clew_server.store.orders import (
     written_cursor,
 )
 from clew_server.store.peers import may_name, peer_of
-from clew_server.store.steps import Steps
+from clew_server.store.steps import NewestEnds, Steps
 from clew_server.store.where.related import related_traces
 from clew_server.store.where.translator import Translator, no_relations
 
@@ -236,6 +236,7 @@ class ChdbTraces(ChdbReader):
         where = translator.where(search.where) if search.where is not None else None
         braces = [translator.conditions(relation) for relation in relations]
         again = Again(search.where)
+        ends = NewestEnds(bounds(search)[0], lambda from_ns, to_ns: self._newest_end(from_ns, to_ns, question))
 
         def within(from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None) -> Chosen:
             window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns)}
@@ -243,7 +244,7 @@ class ChdbTraces(ChdbReader):
             conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
             words = NOT_COUNTED
             if where is not None or one or least_spans is not None:
-                spans_in = self.spans_of(window, open_above or only is not None, question)
+                spans_in = self.spans_of(window, open_above or only is not None, question, ends)
                 words = {"WINDOW_OF_SPANS": spans_in, **again.replaced(window, spans_in, least_spans, question)}
                 if one:
                     found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
@@ -383,7 +384,9 @@ class ChdbTraces(ChdbReader):
             return None
         return first_ns, nth_ns or (last_ns if count == limit else None)
 
-    def spans_of(self, window: dict[str, str], open_above: bool, question: Question) -> str:
+    def spans_of(
+        self, window: dict[str, str], open_above: bool, question: Question, ends: NewestEnds | None = None
+    ) -> str:
         """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
 
         A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started long
@@ -394,7 +397,7 @@ class ChdbTraces(ChdbReader):
             from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
             later_ns = to_ns + max(_AN_HOUR_NS, min((to_ns - from_ns) // 4, 6 * _AN_HOUR_NS))
             if later_ns <= self._newest_start(question):
-                end_ns = self._newest_end(from_ns, to_ns, question)
+                end_ns = ends.of(from_ns, to_ns) if ends is not None else self._newest_end(from_ns, to_ns, question)
                 if end_ns < LAST_START_NS:
                     window["end_ns"] = str(end_ns + 1)
                     return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 _WIDER: Final = 8
@@ -61,3 +62,24 @@ class Steps:
             self._needed_ns = self._width_ns * max(1, -(-(wanted - found) * _MORE // found))
             if self._needed_ns >= max(self._width_ns * _WIDER, self._wider[0]):
                 self._needed_ns = None
+
+
+class NewestEnds:
+    """The newest ends of the traces in the windows of one search, or later times: windows that go back from one to the next ask twice at most."""
+
+    def __init__(self, begin_ns: int, ask: Callable[[int, int], int]) -> None:
+        """`ask` tells the newest end of the traces that start from one time to before the other; no window begins before `begin_ns`."""
+        self._begin_ns = begin_ns
+        self._ask = ask
+        self._first_ns: int | None = None
+        self._before: tuple[int, int] | None = None
+        """A time, and the newest end of all traces of the search before it."""
+
+    def of(self, from_ns: int, to_ns: int) -> int:
+        """An end that no trace in the window has passed."""
+        if self._first_ns is None or from_ns > self._first_ns:
+            self._first_ns = from_ns
+            return self._ask(from_ns, to_ns)
+        if self._before is None or to_ns > self._before[0]:
+            self._before = to_ns, self._ask(self._begin_ns, to_ns)
+        return self._before[1]
