@@ -196,7 +196,8 @@ export function ResultRow({
         {formatTime(trace.start_unix_nano, zone)}
       </td>
       <td className="col-root" title={`${name}\n${service}`}>
-        <Link href={path}>
+        {/* Its name is what is written in it, without the places where that may be broken. */}
+        <Link href={path} aria-label={`${name} ${service}`}>
           <b>
             <CutName text={name} />
           </b>{' '}
