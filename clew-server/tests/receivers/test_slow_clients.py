@@ -284,23 +284,26 @@ def resident_bytes() -> int:
 def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        grpc_reading, "MESSAGE_WITHIN_S", 4.0
-    )  # all but the last byte comes sooner, also on a busy machine
     server = listen()
-    before = 0
-    for turn in range(3):
+    within_s, refused, turn, before = 4.0, 0, 0, 0
+    while turn < 3:
+        monkeypatch.setattr(grpc_reading, "MESSAGE_WITHIN_S", within_s)
         calls = [CrawlingCall(server.grpc_address, 8 * MIB) for _ in range(4)]
         with ThreadPoolExecutor(len(calls)) as pool:
             answers = list(pool.map(CrawlingCall.crawl, calls))
-        for call, answer in zip(calls, answers, strict=True):
-            assert b"was not whole within" in answer
-            assert call.left == 0
+        for call in calls:
             call.close()
+        refused += len(calls)
+        if any(call.left for call in calls):  # on a busy machine all but the last byte may take longer
+            within_s *= 2
+            assert within_s <= 60
+            continue
+        assert all(b"was not whole within" in answer for answer in answers)
         if turn == 0:
             before = resident_bytes()
+        turn += 1
     assert resident_bytes() - before < 40 * MIB, "two turns of 32 MiB"
-    assert server.grpc.refused_requests == 12
+    assert server.grpc.refused_requests == refused
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
     assert len(server.logged()) == 2
