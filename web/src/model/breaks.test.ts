@@ -12,6 +12,16 @@ it('breaks a name after its marks', () => {
   expect(pieces('orders_by_customer')).toEqual(['orders_', 'by_', 'customer'])
 })
 
+it('breaks a word that is too long for a line between its humps', () => {
+  expect(pieces('a/ConvertAmountBetweenCurrencies')).toEqual([
+    'a/',
+    'Convert',
+    'Amount',
+    'Between',
+    'Currencies',
+  ])
+})
+
 it('leaves numbers, times and words whole, and loses nothing', () => {
   for (const text of ['p95 4.2 ms since 12:02', '10.0.0.1:5432', 'word', '', '/cart', '- a'])
     expect(pieces(text)).toEqual([text])
