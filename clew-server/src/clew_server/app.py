@@ -160,6 +160,7 @@ class App:
             dependencies=self._store.dependencies,
             values=self._store.values,
             completion=self._store.completion,
+            stored=self._store.writer.inserted,
             summaries=self._store.summaries,
             versions=self._store.versions,
             red=self._store.red,

@@ -39,7 +39,7 @@ class Clock:
 
 def test_keys_are_asked_for_again_only_after_some_seconds() -> None:
     store, clock = Store([]), Clock()
-    completion = RememberedCompletion(store, clock_s=clock)
+    completion = RememberedCompletion(store, lambda: 0, clock_s=clock)
     first = completion.attribute_keys(Search())
     clock.now_s += REMEMBERED_S - 0.1
     assert completion.attribute_keys(Search()) is first
@@ -50,7 +50,7 @@ def test_keys_are_asked_for_again_only_after_some_seconds() -> None:
 
 def test_a_time_that_has_moved_by_little_of_its_length_is_the_same() -> None:
     store, clock_ns = Store([]), [NOW_NS]
-    completion = RememberedCompletion(store, clock_s=Clock(), clock_ns=lambda: clock_ns[0])
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock(), clock_ns=lambda: clock_ns[0])
     completion.attribute_keys(Search(from_unix_nano=NOW_NS - HOUR_NS))
     clock_ns[0] += 400_000_000
     completion.attribute_keys(Search(from_unix_nano=clock_ns[0] - HOUR_NS))
@@ -67,7 +67,7 @@ def test_a_time_that_has_moved_by_little_of_its_length_is_the_same() -> None:
 
 def test_all_values_there_are_answer_for_every_text() -> None:
     store = Store([ValueCount("GET", 9), ValueCount("target", 8), ValueCount("Tail", 1), ValueCount("POST", 1)])
-    completion = RememberedCompletion(store, clock_s=Clock())
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock())
     assert completion.attribute_values(Search(), ValuesAsked("attr", "a", limit=2)) == Counted(
         [ValueCount("GET", 9), ValueCount("target", 8)], False, "the first 2 values"
     )
@@ -82,7 +82,7 @@ def test_all_values_there_are_answer_for_every_text() -> None:
 
 def test_of_too_many_values_each_text_is_asked_for() -> None:
     store = Store([ValueCount(f"id-{number}", 1) for number in range(3_000)])
-    completion = RememberedCompletion(store, clock_s=Clock())
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock())
     rare = ValuesAsked("attr", "a", prefix="2999")
     for _ in range(2):
         assert completion.attribute_values(Search(), rare).found == [ValueCount("id-2999", 1)]
@@ -91,10 +91,37 @@ def test_of_too_many_values_each_text_is_asked_for() -> None:
 
 def test_only_so_many_answers_are_remembered() -> None:
     store = Store([])
-    completion = RememberedCompletion(store, clock_s=Clock())
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock())
     for at in range(100):
         completion.attribute_keys(Search(limit=at + 1))
     completion.attribute_keys(Search(limit=100))
     assert len(store.asked) == 100
     completion.attribute_keys(Search(limit=1))
     assert len(store.asked) == 101
+
+
+def test_what_was_stored_since_is_suggested() -> None:
+    store, stored = Store([ValueCount("GET", 1)]), [1]
+    completion = RememberedCompletion(store, lambda: stored[0], clock_s=Clock())
+    asked = ValuesAsked("attr", "a")
+    assert completion.attribute_values(Search(), asked) == completion.attribute_values(Search(), asked)
+    store.values.append(ValueCount("PUT", 1))
+    stored[0] += 1
+    assert len(completion.attribute_values(Search(), asked).found) == 2
+    assert len(store.asked) == 2
+
+
+def test_an_answer_during_which_something_was_stored_is_not_remembered() -> None:
+    store, stored = Store([]), [1]
+    keys = store.attribute_keys
+
+    def asked_while_storing(search: Search) -> Counted[KeyCount]:
+        found = keys(search)
+        stored[0] += 1
+        return found
+
+    store.attribute_keys = asked_while_storing  # type: ignore[method-assign]
+    completion = RememberedCompletion(store, lambda: stored[0], clock_s=Clock())
+    completion.attribute_keys(Search())
+    completion.attribute_keys(Search())
+    assert len(store.asked) == 2

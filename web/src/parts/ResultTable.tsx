@@ -245,11 +245,13 @@ const MOST_IN_CELL = 3
 /** The values that spans of one trace have for an attribute; undefined while they are not there. */
 function ValueCell({ of, values }: { of: string; values: readonly string[] | undefined }) {
   if (values === undefined) return <td className="col-own" data-key={of} />
-  const shown = values.slice(0, MOST_IN_CELL).join(', ')
+  const shown = values.length === 0 ? '–' : values.slice(0, MOST_IN_CELL).join(', ')
+  const more = values.length > MOST_IN_CELL ? ', …' : ''
   return (
-    <td className="col-own mono" data-key={of} title={values.join('\n')}>
-      {values.length === 0 ? '–' : <CutName text={shown} />}
-      {values.length > MOST_IN_CELL ? ', …' : ''}
+    // Its name is what is written in it, without the places where that may be broken.
+    <td className="col-own mono" data-key={of} title={values.join('\n')} aria-label={shown + more}>
+      <CutName text={shown} />
+      {more}
     </td>
   )
 }

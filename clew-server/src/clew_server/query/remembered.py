@@ -1,4 +1,4 @@
-"""Answers of completion, remembered for the few seconds in which somebody types on, or several people do."""
+"""Answers of completion, remembered while somebody types on, or several people do, and nothing new was stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clew_server.model.search import Search
 from clew_server.store.contract import TraceCompletion
 
 REMEMBERED_S: Final = 5.0
-"""So much later than spans are found, their keys and values may be suggested."""
+"""How long what retention has deleted may still be suggested."""
 _MOST_ANSWERS: Final = 64
 _MOST_VALUES: Final = 1_000
 """Values that are asked for whatever the text is: where there are no more, they answer for every text."""
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class RememberedCompletion:
-    """A store's TraceCompletion whose answers are given again for `REMEMBERED_S`. Safe for several threads.
+    """A store's TraceCompletion whose answers are given again for `REMEMBERED_S` and until more is stored. Safe for several threads.
 
     The ends of the time move on while somebody types ("the last hour"), so two times are the same where their ends differ by less
     than about a thousandth of their length.
@@ -33,14 +33,18 @@ class RememberedCompletion:
     def __init__(
         self,
         store: TraceCompletion,
+        stored: Callable[[], int],
         *,
         clock_s: Callable[[], float] = time.monotonic,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`stored` is another number when anything was stored since."""
         self._store = store
+        self._stored = stored
         self._clock_s = clock_s
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
+        self._as_of = stored()
         self._answers: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
@@ -71,14 +75,19 @@ class RememberedCompletion:
         )
 
     def _remembered(self, key: Hashable, ask: Callable[[], T]) -> T:
+        stored = self._stored()
         with self._lock:
+            if stored != self._as_of:
+                self._as_of = stored
+                self._answers.clear()
             until_s, found = self._answers.get(key, (0.0, None))
         if found is not None and self._clock_s() < until_s:
             return found  # type: ignore[no-any-return]  # what `ask` returned for this key
         answer = ask()
         with self._lock:
-            self._answers[key] = self._clock_s() + REMEMBERED_S, answer
-            self._answers.move_to_end(key)
+            if stored == self._as_of:
+                self._answers[key] = self._clock_s() + REMEMBERED_S, answer
+                self._answers.move_to_end(key)
             while len(self._answers) > _MOST_ANSWERS:
                 self._answers.popitem(last=False)
         return answer

@@ -184,6 +184,7 @@ class QueryService:
         dependencies: TraceDependencies | None = None,
         values: TraceValues | None = None,
         completion: TraceCompletion | None = None,
+        stored: Callable[[], int] = lambda: 0,
         summaries: TraceSummaries | None = None,
         red: TraceRed | None = None,
         versions: TraceVersions | None = None,
@@ -195,7 +196,7 @@ class QueryService:
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         """`max_waiting` searches wait at most, and as many other questions. Without `usual` nothing is compared.
-        `known`: what agents have said of the numbers in their spans.
+        `known`: what agents have said of the numbers in their spans. `stored` is another number when anything was stored since.
 
         `on_failure` is told, on any thread, of every question that ends with an error that is not the asker's.
         """
@@ -206,7 +207,7 @@ class QueryService:
         self._rates = rates
         self._dependencies = dependencies
         self._values = values
-        self._completion = None if completion is None else RememberedCompletion(completion)
+        self._completion = None if completion is None else RememberedCompletion(completion, stored)
         self._summaries = summaries
         self._red = red
         self._versions = versions

@@ -61,10 +61,15 @@ class ChdbWriter:
         """Number of parts found short so far. An insert during which it grew may have written one of them."""
         self._failed_writes = 0
         """The engine's count of failed writes when it was last asked for."""
+        self._inserted = 0
         self._schema = {
             "chunks": f"{schemas[0].with_suffix('')}:Request",
             "search": f"{schemas[1].with_suffix('')}:Request",
         }
+
+    def inserted(self) -> int:
+        """How many statements have been run since the start: what questions find may change with each."""
+        return self._inserted
 
     def write(self, segment: SegmentFile, statement: Statement) -> None:
         """See TraceWriter.write."""
@@ -126,6 +131,9 @@ class ChdbWriter:
         except StoreFailed:
             self._drop_short_parts(tables, failed_before)  # what it wrote before it failed
             raise
+        finally:
+            with self._checking:
+                self._inserted += 1
         self._drop_short_parts(tables, failed_before)
         if self._dropped != dropped_before:
             raise StoreFailed("the disk did not take all of a part that was inserted; it is dropped and inserted again")
