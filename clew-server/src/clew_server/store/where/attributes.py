@@ -62,20 +62,20 @@ class Attributes:
         items = ",".join(f"concat({one},'=',{text})" for one in keys for text in [*texts, *lists])
         return f"(indexHint(hasAny(ITEMS,[{items}])) AND {some})"
 
-    def of_resource(self, term: SpanTerm) -> str | None:
-        """Some attribute of a row of `resources`, by its type where that is known (schema step 17); None where no resource satisfies the term."""
+    def of_resource(self, term: SpanTerm) -> tuple[str, bool]:
+        """Some attribute of a row of `resources`, by its type where that is known (schema step 17); and whether some resource now has one."""
         if term.op == "exists":
             found = self.has("attrs", term)
-            return found if self._is_of_some(found) else None
+            return found, self._is_of_some(found)
         key = self._key_condition(term)
         value = f"if(t=0,{self._comparing.value(term, 'v', None)},{self._comparing.value(term, 'v', 't')})"
         some = f"arrayExists((k,v,t)->{key} AND VALUE,mapKeys(attrs),mapValues(attrs),arrayResize(attr_types,length(mapKeys(attrs))))"
         if not self._is_of_some(some.replace("VALUE", f"(t={LIST} OR {value})")):
-            return None
+            return some.replace("VALUE", value), False
         lists = [self._bound.text(one) for one in self._lists("lists_of_resources", term, key)]
         if lists:
             value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
-        return some.replace("VALUE", value)
+        return some.replace("VALUE", value), True
 
     def _is_of_some(self, condition: str) -> bool:
         return bool(self._question.rows("resources_where", self._bound.values, RESOURCE_CONDITION=condition)[0][0])

@@ -203,12 +203,12 @@ class Translator:
             return self._attributes.some("scope_attrs", term)
         if place == "of_span":
             return self._attributes.on_span(term, positive)
-        resource = self._attributes.of_resource(term)
+        resource, is_there = self._attributes.of_resource(term)
         of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {resource})"
         if place == "of_resource":
-            return of_resource if resource is not None else "0"
+            return of_resource  # one may come before the statement is run
         on_span = self._attributes.on_span(term, positive)
-        if resource is None:
+        if not is_there:
             return on_span
         absent = "" if term.op == "exists" else f"NOT {self._attributes.has('attrs', term)} AND "
         return f"({on_span} OR ({absent}{of_resource}))"
