@@ -38,7 +38,7 @@ from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFoun
 from clew_server.query.language.keys import written
 from clew_server.query.late_names import search_with_late_names, with_late_names
 from clew_server.query.nothing import SPELLED, Excluded, first_term, left_out, nearest, written_condition
-from clew_server.query.remembered import RememberedCompletion
+from clew_server.query.remembered_completion import RememberedCompletion
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
 from clew_server.store.cancelling import CURRENT, Cancellation

@@ -14,6 +14,7 @@ from clew_server.store.chdb_again import NOT_COUNTED, Again, put
 from clew_server.store.chdb_count import IDS, counted
 from clew_server.store.chdb_reader import ChdbReader
 from clew_server.store.contract import Names, Page, TraceSummary
+from clew_server.store.macros import STARTED
 from clew_server.store.orders import (
     FIRST_START_NS,
     LAST_START_NS,
@@ -35,10 +36,6 @@ _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
 _NEWEST_START_FOR_S: Final = 10.0
-STARTED: Final = (
-    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
-)
-"""Traces with a row in the window: the row with the start of a trace is one of its rows."""
 _PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
 _MAX_UINT64: Final = (1 << 64) - 1
 

@@ -23,6 +23,9 @@ def _joined(below: str, masks: tuple[int, int, int]) -> str:
     return f"arrayMap(x->bitOr(bitAnd(x,{low}),bitShiftRight(bitAnd(x,{high}),{shift})),{below})"
 
 
+STARTED: Final = "STARTED"
+"""Traces with a row in the window from `from_ns` to before `to_ns`, as a condition on rows: the row with the start of a trace is one of its rows."""
+
 _QUANTILES: Final = "(0.5,0.9,0.95,0.99)"
 
 MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
@@ -47,6 +50,10 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "QT": ((), f"quantilesTDigest{_QUANTILES}"),
     "QTState": ((), f"quantilesTDigestState{_QUANTILES}"),
     "QTMergeState": ((), f"quantilesTDigestMergeState{_QUANTILES}"),
+    STARTED: (
+        (),
+        "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))",
+    ),
     "STR": (("r",), "substring(r, multiIf(length(r)<130,3, length(r)<16387,4, length(r)<2097156,5, 6))"),
     "W0": (("v",), "arrayMap(w->reinterpretAsUInt64(substring(w,2,8)),v)"),
     "W1": (("v",), _joined("W0(v)", _GROUPS_OF_7)),

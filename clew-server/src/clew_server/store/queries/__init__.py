@@ -35,7 +35,6 @@ NAMES: Final = (
     "spans_holding",
     "is_expression",
     "lists",
-    "lists_of_resources",
     "elements_where",
     "nearest_starts",
     "newest_end",

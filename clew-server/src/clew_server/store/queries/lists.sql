@@ -1,3 +1,3 @@
--- The different lists that spans have under some keys, as they are stored.
+-- The different lists that spans or resources have under some keys, as they are stored.
 SELECT DISTINCT arrayJoin(arrayFilter((v,k,t)->t=42 AND KEY_CONDITION,mapValues(attrs),mapKeys(attrs),attr_types)) AS v
-FROM spans WHERE has(attr_types,42)=1 LIMIT {limit:UInt64}
+FROM TABLE_NAME WHERE has(attr_types,42)=1 LIMIT {limit:UInt64}

@@ -3,7 +3,7 @@
 SELECT lower(hex(trace_id)), toUnixTimestamp64Nano(min(traces.start) AS s), greatest(0,toUnixTimestamp64Nano(max(end))-toUnixTimestamp64Nano(s)), sum(spans), sum(errors)
 FROM traces WHERE trace_id IN (
  SELECT trace_id FROM spans WHERE SPAN_WINDOW AND start!=FRAGMENT AND trace_id IN (
-  SELECT trace_id FROM traces WHERE trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))
+  SELECT trace_id FROM traces WHERE STARTED
   GROUP BY trace_id HAVING NUMBERS)
  GROUP BY trace_id HAVING count()!=uniqExact(cityHash64(span_id,kind,if(adjusted,0,toUnixTimestamp64Nano(start)))))
 GROUP BY trace_id LIMIT {limit:UInt64}

@@ -51,7 +51,7 @@ class Attributes:
         keys = [self._bound.text(key) for key in self._keys(term)]
         key = joined(" OR ", [f"k={one}" for one in keys])
         value = self._comparing.value(term, "v", "t")
-        lists = [self._bound.text(one) for one in self._lists("lists", term, key)]
+        lists = [self._bound.text(one) for one in self._lists("spans", term, key)]
         if lists:
             value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
         some = f"arrayExists((k,v,t)->{key} AND {value},mapKeys(attrs),mapValues(attrs),attr_types)"
@@ -72,7 +72,7 @@ class Attributes:
         some = f"arrayExists((k,v,t)->{key} AND VALUE,mapKeys(attrs),mapValues(attrs),arrayResize(attr_types,length(mapKeys(attrs))))"
         if not self._is_of_some(some.replace("VALUE", f"(t={LIST} OR {value})")):
             return some.replace("VALUE", value), False
-        lists = [self._bound.text(one) for one in self._lists("lists_of_resources", term, key)]
+        lists = [self._bound.text(one) for one in self._lists("resources", term, key)]
         if lists:
             value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
         return some.replace("VALUE", value), True
@@ -80,10 +80,10 @@ class Attributes:
     def _is_of_some(self, condition: str) -> bool:
         return bool(self._question.rows("resources_where", self._bound.values, RESOURCE_CONDITION=condition)[0][0])
 
-    def _lists(self, statement: str, term: SpanTerm, key: str) -> list[str]:
+    def _lists(self, table: str, term: SpanTerm, key: str) -> list[str]:
         """The lists under the term's keys some element of which satisfies the term, as they are stored."""
         parameters = {**self._bound.values, "limit": str(_MOST_LISTS + 1)}
-        stored = [text for (text,) in self._question.rows(statement, parameters, KEY_CONDITION=key)]
+        stored = [text for (text,) in self._question.rows("lists", parameters, TABLE_NAME=table, KEY_CONDITION=key)]
         if len(stored) > _MOST_LISTS:
             raise Stopped(f"stopped at {_MOST_LISTS:,} different lists of {term.key!r}")
         owners: list[int] = []

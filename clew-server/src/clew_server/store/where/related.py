@@ -15,6 +15,7 @@ from clew_server.model.query_tree import Relation
 from clew_server.store.asking import Question
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_reader import RowBinary
+from clew_server.store.macros import STARTED
 from clew_server.store.where.relations import holds_in
 from clew_server.store.where.translator import EVERY
 
@@ -29,9 +30,6 @@ _SPANS: Final = 50_000
 _HEAD_BYTES: Final = 600
 """So much of a span is read to find its parent behind a trace state, which has 512 bytes at most by its specification."""
 _ID_BYTES: Final = 8
-_STARTED: Final = (
-    "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
-)
 
 Span = tuple[bytes, bytes, int]
 """Its id, its parent's, and which of the conditions hold, as bits."""
@@ -84,7 +82,7 @@ class _Asked:
                 left.discard(trace_id)
                 yield trace_id, spans
         if left:
-            words = {"SPAN_WINDOW": self._spans_in, "TRACE_SETS": f"trace_id IN {IDS} AND {_STARTED}", "MASK": "0"}
+            words = {"SPAN_WINDOW": self._spans_in, "TRACE_SETS": f"trace_id IN {IDS} AND {STARTED}", "MASK": "0"}
             bound = {**self._window, "ids": _texts(left)}
             yield from _by_trace(self._question.ask("spans_of_relations", bound, "RowBinary", **words))
 
@@ -96,7 +94,7 @@ class _Asked:
             for condition in dict.fromkeys(conditions)
             if condition != EVERY
         ]
-        words = {"SPAN_WINDOW": self._spans_in, "TRACE_SETS": " AND ".join([_STARTED, *sets]), "MASK": mask}
+        words = {"SPAN_WINDOW": self._spans_in, "TRACE_SETS": " AND ".join([STARTED, *sets]), "MASK": mask}
         return _by_trace(self._question.ask("spans_of_relations", self._window, "RowBinary", **words))
 
 

@@ -152,7 +152,7 @@ class Translator:
                 "trace_id IN (SELECT trace_id FROM (SELECT trace_id, min(traces.start) AS s,"
                 " greatest(0,toUnixTimestamp64Nano(max(end))-toUnixTimestamp64Nano(s)) AS d, sum(spans) AS n, sum(errors) AS e,"
                 " groupUniqArrayArray(services) AS of_services, min(first) AS f FROM traces"
-                " WHERE trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))"
+                " WHERE STARTED"
                 f" GROUP BY trace_id HAVING {self._trace_term(node)}))"
             )
         assert isinstance(node, SpanTerm)
