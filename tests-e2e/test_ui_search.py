@@ -635,7 +635,7 @@ def test_what_fails_and_what_is_slow_is_said_with_since_when_and_the_traces_are_
     page = open_page(server, f"/search?q=service%3D{teller}")
     findings = page.locator(".findings")
     expect(findings).to_contain_text(
-        re.compile(rf"Failing since \d\d:\d\d UTC: {teller} · POST /pay, 20 of 20 calls \(100 %\), new\.")
+        re.compile(rf"Failing since (\d+ \w+ )?\d\d:\d\d: {teller} · POST /pay, 20 of 20 calls \(100 %\), new\.")
     )
     expect(findings).to_contain_text(
         re.compile(rf"Slower than usual: {teller} · GET /balance, p95 4\d\d ms, usually [\d.]+ ms \(40 calls\)\.")

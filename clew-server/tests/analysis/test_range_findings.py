@@ -24,6 +24,14 @@ def test_what_begins_to_fail_is_said_with_its_time() -> None:
     assert found == "Failing since 10:30 UTC: payment · POST bank, 1,200 of 3,000 calls (40 %), new."
 
 
+def test_the_time_it_says_is_there_as_a_number_too() -> None:
+    begin = FROM + 42_341_000_000
+    found = failing_finding([failing(*[0] * 90, *[40] * 30)], begin, begin + HOUR, MINUTE)
+    assert found is not None
+    assert found.times == (("10:30 UTC", FROM + 30 * MINUTE),)
+    assert found.times[0].text in found.text
+
+
 def test_what_failed_a_little_before_is_not_new() -> None:
     found = said(failing(*[1] * 90, *[40] * 30))
     assert found == "Failing since 10:30 UTC: payment · POST bank, 1,200 of 3,000 calls (40 %, before that 1.0 %)."

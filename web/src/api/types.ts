@@ -282,10 +282,18 @@ export interface Heatmap {
 
 export interface RangeFinding {
   kind: 'failing' | 'slower'
-  /** a sentence */
+  /** a sentence; its times are in UTC */
   text: string
+  /** the times that the text says, in their order */
+  times: SaidTime[]
   /** a query that finds the traces it is about */
   q: string
+}
+
+export interface SaidTime {
+  /** as the sentence says it, in UTC */
+  text: string
+  unix_nano: string
 }
 
 export interface EstimatedTraces {

@@ -179,7 +179,7 @@ it('says when a result is partial', async () => {
   answers['traces'] = { body: { ...PAGE, complete: false, reason: 'time was over' } }
   open('/search')
   const notice = await screen.findByRole('region', { name: 'Partial result' })
-  expect(notice.textContent).toContain('time was over')
+  expect(notice.textContent).toContain('Time was over. A shorter')
 })
 
 it('offers the nearest time with matches when there is none', async () => {

@@ -26,6 +26,7 @@ import {
   withoutTerm,
 } from '../model/query'
 import { firstOf, SORT_WORDS } from '../model/order'
+import { reasonIn } from '../model/moments'
 import { rangeInWords } from '../model/range'
 import { AllMatches } from '../parts/AllMatches'
 import { Facets } from '../parts/Facets'
@@ -142,6 +143,7 @@ function Results({
     return () => queryErrorStore.set(null)
   }, [badQuery, state.q])
 
+  const zone = useStore(zoneStore)
   const traces = data?.pages.flatMap((page) => page.traces) ?? []
   const cut = data?.pages.find((page) => !page.complete)
   const isFailed = asksForFailed(state.q)
@@ -341,8 +343,9 @@ function Results({
           <section className="notice notice-warning" aria-label="Partial result">
             <Icon name="warning" />
             <p>
-              <strong>Not all traces were searched.</strong> {cut.reason ?? 'The server gave no reason.'} A
-              shorter time range or one more condition helps.
+              <strong>Not all traces were searched.</strong>{' '}
+              {reasonIn(zone, cut.reason ?? 'The server gave no reason')}. A shorter time range or one more
+              condition helps.
             </p>
           </section>
         ) : null}

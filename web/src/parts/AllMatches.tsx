@@ -6,6 +6,7 @@ import { useStore } from '../app/store'
 import type { SearchState } from '../app/url'
 import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
 import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
+import { reasonIn } from '../model/moments'
 import { placed, versionMarks } from '../model/points'
 import { Findings } from './Findings'
 import { HeatView } from './HeatView'
@@ -148,6 +149,7 @@ export function AllMatches({
 
 function Counts({ summary }: { summary: Summary }) {
   const { matched, failed, estimated, p50_ns, p95_ns, p99_ns, complete, reason } = summary
+  const zone = useStore(zoneStore)
   return (
     <p className="counts-line">
       <strong>{plural(matched, 'trace')}</strong>
@@ -178,9 +180,9 @@ function Counts({ summary }: { summary: Summary }) {
         )}
       </span>
       {complete ? null : (
-        <span className="counts-partial" title={reason ?? undefined}>
+        <span className="counts-partial">
           <Icon name="warning" size={14} />
-          {reason ?? 'not all were counted'}
+          {reason === null ? 'Not all were counted' : reasonIn(zone, reason)}
         </span>
       )}
     </p>

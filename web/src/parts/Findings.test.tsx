@@ -9,8 +9,18 @@ it('shows the traces that a finding is about', () => {
   const { container } = render(
     <Findings
       findings={[
-        { kind: 'failing', text: 'Lately broken: till · POST bank.', q: 'service="till" status=error' },
-        { kind: 'slower', text: 'Slower than usual: till · GET rates.', q: 'service="till" dur>20ns' },
+        {
+          kind: 'failing',
+          text: 'Lately broken: till · POST bank.',
+          times: [],
+          q: 'service="till" status=error',
+        },
+        {
+          kind: 'slower',
+          text: 'Slower than usual: till · GET rates.',
+          times: [],
+          q: 'service="till" dur>20ns',
+        },
       ]}
       onShow={onShow}
     />,
@@ -22,7 +32,7 @@ it('shows the traces that a finding is about', () => {
 })
 
 it('marks nothing as failed that is only slower', () => {
-  const slower = { kind: 'slower' as const, text: 'Failover is slower than usual.', q: 'name=a' }
+  const slower = { kind: 'slower' as const, text: 'Failover is slower than usual.', times: [], q: 'name=a' }
   const { container } = render(<Findings findings={[slower]} onShow={() => undefined} />)
   expect(container.querySelector('.findings-failed')).toBeNull()
 })

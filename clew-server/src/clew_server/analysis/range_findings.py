@@ -14,17 +14,29 @@ from clew_server.model.words import counted, duration_text, name_text, percent_t
 _SLOWER: Final = 1.2
 _MANY: Final = 200
 _SECOND_NS: Final = 1_000_000_000
+_MINUTE_NS: Final = 60 * _SECOND_NS
 _DAY_NS: Final = 86_400 * _SECOND_NS
 
 
 RangeFindingKind = Literal["failing", "slower"]
 
 
+class SaidTime(NamedTuple):
+    """A time as a sentence says it, which is in UTC, and as a number."""
+
+    text: str
+    unix_nano: int
+
+
 class RangeFinding(NamedTuple):
-    """A sentence about an operation. `longer_than_ns` is its usual 95th percentile, for what is slower; None for what fails."""
+    """A sentence about an operation. `longer_than_ns` is its usual 95th percentile, for what is slower; None for what fails.
+
+    `times` are those that the sentence says, in their order: who shows it in another zone puts others in their place.
+    """
 
     kind: RangeFindingKind
     text: str
+    times: tuple[SaidTime, ...]
     service: str
     operation: str
     longer_than_ns: int | None
@@ -56,14 +68,16 @@ def failing_finding(
     beside = (
         f"; {counted(others, 'more operation')} {'fail' if others > 1 else 'fails'} more often too" if others else ""
     )
-    since = _moment(from_unix_nano + onset.step * step_ns, to_unix_nano - from_unix_nano)
+    since = _said(from_unix_nano + onset.step * step_ns, to_unix_nano - from_unix_nano)
     before = ""
     if onset.failed_before:
         before = f", before that {percent_text(onset.failed_before / onset.calls_before)}"
     new = "" if onset.failed_before else ", new"
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
-    text = f"Failing since {since}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}{before}){new}{beside}."
-    return RangeFinding("failing", text, worst.service, worst.operation, None)
+    text = (
+        f"Failing since {since.text}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}{before}){new}{beside}."
+    )
+    return RangeFinding("failing", text, (since,), worst.service, worst.operation, None)
 
 
 def _onset(one: Failing, tested: int) -> _Onset | None:
@@ -89,7 +103,7 @@ def slower_finding(found: Sequence[Beside]) -> RangeFinding | None:
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
     now, usual = duration_text(worst.lengths_ns[2]), duration_text(worst.usual_ns[2])
     text = f"Slower than usual: {name}, p95 {now}, usually {usual} ({worst.spans:,} calls)."
-    return RangeFinding("slower", text, worst.service, worst.operation, round(worst.usual_ns[2]))
+    return RangeFinding("slower", text, (), worst.service, worst.operation, round(worst.usual_ns[2]))
 
 
 def _is_slower(one: Beside) -> bool:
@@ -102,6 +116,8 @@ def _is_slower(one: Beside) -> bool:
     return half or tenth
 
 
-def _moment(unix_nano: int, range_ns: int) -> str:
+def _said(unix_nano: int, range_ns: int) -> SaidTime:
+    """The minute, as the sentence says it: a number that is more exact would be shown so."""
+    minute_ns = unix_nano // _MINUTE_NS * _MINUTE_NS
     form = "%H:%M UTC" if range_ns <= _DAY_NS else "%d %b %H:%M UTC"
-    return time.strftime(form, time.gmtime(unix_nano // _SECOND_NS))
+    return SaidTime(time.strftime(form, time.gmtime(minute_ns // _SECOND_NS)), minute_ns)

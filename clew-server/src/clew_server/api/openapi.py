@@ -247,8 +247,13 @@ _SCHEMAS: dict[str, Any] = {
     ),
     "RangeFinding": _object(
         kind={"enum": list(get_args(RangeFindingKind))},
-        text={"type": "string", "description": "a sentence"},
+        text={"type": "string", "description": "a sentence; its times are in UTC"},
+        times={**_list(_ref("SaidTime")), "description": "the times that the text says, in their order"},
         q={"type": "string", "description": "a query that finds the traces it is about"},
+    ),
+    "SaidTime": _object(
+        text={"type": "string", "description": "as the sentence says it, in UTC"},
+        unix_nano=_DECIMAL,
     ),
     "EstimatedTraces": _object(
         matched={"type": "integer"},

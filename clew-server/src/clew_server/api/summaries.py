@@ -55,7 +55,7 @@ def summary_as_json(
             "from_unix_nano": str(summary.facets_from_unix_nano),
             "to_unix_nano": str(summary.facets_to_unix_nano),
         },
-        "findings": [{"kind": one.kind, "text": one.text, "q": query_of(one)} for one in findings],
+        "findings": [_finding(one) for one in findings],
         "excluded": None if excluded is None else excluded._asdict(),
         "complete": summary.complete,
         "reason": summary.reason,
@@ -112,6 +112,11 @@ def red_as_json(red: Red) -> dict[str, Any]:
         "complete": red.complete,
         "reason": red.reason,
     }
+
+
+def _finding(finding: RangeFinding) -> dict[str, Any]:
+    times = [{"text": one.text, "unix_nano": str(one.unix_nano)} for one in finding.times]
+    return {"kind": finding.kind, "text": finding.text, "times": times, "q": query_of(finding)}
 
 
 def _estimated(totals: Totals | None, is_selected: bool) -> dict[str, Any] | None:
