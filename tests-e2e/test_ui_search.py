@@ -407,7 +407,8 @@ def test_a_search_is_saved_by_name_and_taken_to_another_browser(
     page.get_by_label("Name of this search").fill("orders")
     page.keyboard.press("Enter")
     saved = page.get_by_role("list", name="Saved searches")
-    expect(saved.get_by_role("link", name="orders")).to_be_visible()
+    shown = saved.get_by_role("link", name="orders", exact=True)
+    expect(shown).to_have_attribute("aria-current", "true")
     assert violations(page) == []
     with page.expect_download() as given:
         page.get_by_role("button", name="Export").click()
@@ -422,6 +423,19 @@ def test_a_search_is_saved_by_name_and_taken_to_another_browser(
     wait_until(lambda: other.evaluate("document.documentElement.scrollWidth") <= 390)
     other.get_by_role("button", name="Forget orders").click()
     expect(taken).to_have_count(0)
+    # What was opened says so until something is changed; Back and a reload know it too.
+    menu = page.get_by_role("button", name="Saved")
+    expect(menu).to_have_text("Saved: orders")
+    page.get_by_role("button", name="Hide one-span traces").click()
+    expect(menu).to_have_text("Saved")
+    page.reload()
+    menu.click()
+    expect(saved.get_by_text("changed")).to_be_visible()
+    expect(shown).not_to_have_attribute("aria-current", "true")
+    page.go_back()
+    expect(menu).to_have_text("Saved: orders")
+    page.reload()
+    expect(menu).to_have_text("Saved: orders")
 
 
 def test_the_rows_shown_are_given_as_csv_and_json_with_added_columns(

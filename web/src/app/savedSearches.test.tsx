@@ -1,6 +1,16 @@
 import { beforeEach, expect, it } from 'vitest'
 import { initialSearch } from './session'
-import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile } from './savedSearches'
+import {
+  entryOf,
+  forgetSearch,
+  isShown,
+  openedName,
+  savedAsFile,
+  savedPath,
+  savedStore,
+  saveSearch,
+  takeFile,
+} from './savedSearches'
 
 beforeEach(() => savedStore.set([]))
 
@@ -28,4 +38,26 @@ it('refuses another file, and leaves out of one what is no search', () => {
     ),
   ).toBe(1)
   expect(savedPath(savedStore.get()[0]!)).toBe('/search?q=b')
+})
+
+it('is shown where query, time, order and columns are the same, whatever the view', () => {
+  const slow = { ...initialSearch, q: 'dur>1s', from: 'now-3h', sort: '-dur' as const, cols: ['a', 'b'] }
+  saveSearch('slow', slow)
+  const [one] = savedStore.get()
+  expect(isShown(one!, slow)).toBe(true)
+  expect(isShown(one!, { ...slow, view: 'table', facet: ['c'] })).toBe(true)
+  for (const other of [
+    { q: 'dur>2s' },
+    { from: 'now-1h' },
+    { to: 'now-1m' },
+    { sort: 'dur' as const },
+    { cols: ['a'] },
+  ])
+    expect(isShown(one!, { ...slow, ...other })).toBe(false)
+  expect(isShown({ name: 'all', search: '' }, initialSearch)).toBe(true)
+})
+
+it('is remembered by an entry of the history, which may hold anything', () => {
+  expect(openedName(entryOf('slow'))).toBe('slow')
+  for (const entry of [null, undefined, 'slow', 3, {}, { saved: 4 }]) expect(openedName(entry)).toBeNull()
 })

@@ -58,6 +58,31 @@ export function savedPath({ search }: SavedSearch): string {
   return searchPath(readState(SEARCH_FIELDS, search).state)
 }
 
+/** What makes two searches the same to the reader; the added facets, the selection and the view are how one looks at it. */
+const ASKED = ['q', 'from', 'to', 'sort', 'cols'] as const
+
+/** Whether the saved search asks for what the page shows. */
+export function isShown({ search }: SavedSearch, state: SearchState): boolean {
+  const own = readState(SEARCH_FIELDS, search).state
+  return ASKED.every((key) => String(own[key]) === String(state[key]))
+}
+
+/** The entry of the browser's history remembers which saved search it came from, so that Back and a reload keep it. */
+interface Entry {
+  saved: string
+}
+
+/** The name that an entry of the history holds, or none. */
+export function openedName(entry: unknown): string | null {
+  const name = typeof entry === 'object' && entry !== null ? (entry as Partial<Entry>).saved : undefined
+  return typeof name === 'string' ? name : null
+}
+
+/** What an entry of the history holds for the saved search of that name. */
+export function entryOf(name: string): Entry {
+  return { saved: name }
+}
+
 /** The text of a file with all saved searches. */
 export function savedAsFile(): string {
   return `${JSON.stringify({ clew_searches: savedStore.get() }, null, 2)}\n`

@@ -98,13 +98,16 @@ afterEach(() => vi.unstubAllGlobals())
 
 it('asks for an entry of the history or not, unless that is told', () => {
   vi.stubGlobal('location', new URL('http://x/search?q=a'))
+  vi.stubGlobal('history', { state: { saved: 'a' } })
   const navigate = vi.fn()
   inSteps(navigate, '/search?q=a', undefined)
   inSteps(navigate, '/search?q=b', { state: 1 })
   inSteps(navigate, '/search?q=b', { replace: true })
+  inSteps(navigate, '/live?q=a', undefined)
   expect(navigate.mock.calls).toEqual([
-    ['/search?q=a', { replace: true }],
+    ['/search?q=a', { state: { saved: 'a' }, replace: true }],
     ['/search?q=b', { state: 1, replace: false }],
-    ['/search?q=b', { replace: true }],
+    ['/search?q=b', { state: { saved: 'a' }, replace: true }],
+    ['/live?q=a', { replace: false }],
   ])
 })

@@ -27,8 +27,10 @@ export function isStep(from: URL, to: URL): boolean {
   return choices(fields, from.search) !== choices(fields, to.search)
 }
 
-/** All ways within the app lead through here. */
+/** All ways within the app lead through here. What an entry of the history remembers goes on while the page is the same. */
 export const inSteps: AroundNavHandler = (navigate, to, options) => {
-  const replace = options?.replace ?? !isStep(new URL(location.href), new URL(to, location.href))
-  navigate(to, { ...options, replace })
+  const [from, next] = [new URL(location.href), new URL(to, location.href)]
+  const replace = options?.replace ?? !isStep(from, next)
+  const kept = from.pathname === next.pathname ? { state: history.state as unknown } : {}
+  navigate(to, { ...kept, ...options, replace })
 }

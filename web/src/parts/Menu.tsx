@@ -3,7 +3,7 @@ import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { Icon } from './icons'
 
 interface Props {
-  label: string
+  label: ReactNode
   title: string
   children: ReactNode
 }

@@ -1,10 +1,21 @@
 /** The menus above the list: saved searches, one more column, the rows as a file. */
-import { useRef, useState, type FormEvent } from 'react'
+import { useEffect, useRef, useState, type FormEvent } from 'react'
 import { Link } from 'wouter'
+import { useHistoryState } from 'wouter/use-browser-location'
 import { api } from '../api/client'
 import type { TraceSummary } from '../api/types'
 import { notify } from '../app/announce'
-import { forgetSearch, savedAsFile, savedPath, savedStore, saveSearch, takeFile } from '../app/savedSearches'
+import {
+  entryOf,
+  forgetSearch,
+  isShown,
+  openedName,
+  savedAsFile,
+  savedPath,
+  savedStore,
+  saveSearch,
+  takeFile,
+} from '../app/savedSearches'
 import { useStore } from '../app/store'
 import { useAttributeKeys } from '../app/useSuggestions'
 import { MOST_COLUMNS, type SearchState } from '../app/url'
@@ -14,10 +25,12 @@ import { unquote } from '../model/scanner'
 import { AttributeKeyForm } from './AttributeKeyForm'
 import { download } from './download'
 import { IconButton } from './IconButton'
+import { Icon } from './icons'
 import { Menu } from './Menu'
 
 export function SavedMenu({ state }: { state: SearchState }) {
   const saved = useStore(savedStore)
+  const { shown, changed } = useOpened(state)
   const [name, setName] = useState('')
   const file = useRef<HTMLInputElement>(null)
   const save = (event: FormEvent) => {
@@ -38,13 +51,26 @@ export function SavedMenu({ state }: { state: SearchState }) {
     if (file.current) file.current.value = ''
   }
   return (
-    <Menu label="Saved" title="Saved searches">
+    <Menu
+      label={
+        <>
+          Saved
+          {shown === null ? null : <span className="saved-shown">: {shown}</span>}
+        </>
+      }
+      title="Saved searches"
+    >
       <ul className="saved" aria-label="Saved searches">
         {saved.map((one) => (
           <li key={one.name}>
-            <Link href={savedPath(one)} title={new URLSearchParams(one.search).get('q') ?? ''}>
-              {one.name}
+            <Link
+              href={savedPath(one)}
+              title={new URLSearchParams(one.search).get('q') ?? ''}
+              aria-current={isShown(one, state) ? 'true' : undefined}
+            >
+              {isShown(one, state) ? <Icon name="check" size={12} /> : null} {one.name}
             </Link>
+            {one.name === changed ? <span className="muted">changed</span> : null}
             <IconButton icon="close" label={`Forget ${one.name}`} onClick={() => forgetSearch(one.name)} />
           </li>
         ))}
@@ -89,6 +115,22 @@ export function SavedMenu({ state }: { state: SearchState }) {
     </Menu>
   )
 }
+
+/** The name of the saved search that is shown, and of the one that was opened here and is no longer what is shown. */
+function useOpened(state: SearchState): { shown: string | null; changed: string | null } {
+  const saved = useStore(savedStore)
+  const opened = openedName(useHistoryState())
+  const same = saved.filter((one) => isShown(one, state)).map(({ name }) => name)
+  const shown = same.find((name) => name === opened) ?? same[0] ?? null
+  useEffect(() => {
+    if (shown !== null && shown !== opened) history.replaceState(entryOf(shown), '')
+  }, [shown, opened])
+  const isGone = opened === null || !saved.some(({ name }) => name === opened)
+  return { shown, changed: shown !== null || isGone || isShown(NOTHING, state) ? null : opened }
+}
+
+/** A search of nothing in particular, which is no change of another one. */
+const NOTHING = { name: '', search: '' }
 
 interface ColumnProps {
   state: SearchState
