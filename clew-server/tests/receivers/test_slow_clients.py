@@ -216,6 +216,7 @@ class CrawlingCall:
         self.left = length + 5 - 1
         self._start = b"\0" + length.to_bytes(4, "big")
         self._rooms = {0: 65_535, 1: 65_535}
+        self._stream_starts_with = 65_535
         self._largest = 16_384
         fields = {
             ":method": "POST", ":scheme": "http", ":path": otlp_receivers.EXPORT, ":authority": "localhost",
@@ -246,7 +247,9 @@ class CrawlingCall:
                         int.from_bytes(payload[at + 2 : at + 6], "big"),
                     )
                     if number == 4:
-                        self._rooms[1] += value - 65_535
+                        # Counted from the size before: sending more than there is room for resets the stream without words.
+                        self._rooms[1] += value - self._stream_starts_with
+                        self._stream_starts_with = value
                 self._socket.sendall(_frame(4, 1, 0, b""))
             elif kind == 6 and not flags & 1:
                 self._socket.sendall(_frame(6, 1, 0, payload))
@@ -285,7 +288,7 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = listen()
-    within_s, refused, told, turn, before = 4.0, 0, 0, 0, 0
+    within_s, refused, turn, before = 4.0, 0, 0, 0
     while turn < 3:
         monkeypatch.setattr(grpc_reading, "MESSAGE_WITHIN_S", within_s)
         calls = [CrawlingCall(server.grpc_address, 8 * MIB) for _ in range(4)]
@@ -298,13 +301,12 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
             within_s *= 2
             assert within_s <= 60
             continue
-        told += sum(b"was not whole within" in answer for answer in answers)
+        assert all(b"was not whole within" in answer for answer in answers)
         if turn == 0:
             before = resident_bytes()
         turn += 1
     assert resident_bytes() - before < 40 * MIB, "two turns of 32 MiB"
     assert server.grpc.refused_requests == refused
-    assert told >= 9, "of twelve calls: gRPC now and then resets a stream without saying why"
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
     assert len(server.logged()) == 2
