@@ -58,7 +58,6 @@ def test_the_verdict_comes_first_then_findings_times_path_and_what_is_missing() 
         "      ✖ shop · POST bank failed: TimeoutError: no answer",
         "        in time",
         "   60 % 60 ms in shop · r without a child span (likely)",
-        "        1 parent span was not received",
         "",
         "where the time went, 100 ms",
         "   60 %     60 ms  shop · SELECT  usually 1 ms",
@@ -70,6 +69,7 @@ def test_the_verdict_comes_first_then_findings_times_path_and_what_is_missing() 
         "    +80 ms     20 ms  shop · GET /cart",
         "",
         "what was not seen",
+        "  1 parent span was not received",
         "  More may follow.",
     ]
 

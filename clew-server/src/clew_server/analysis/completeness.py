@@ -1,4 +1,4 @@
-"""Notes on what is missing from a trace and so from its analysis."""
+"""Findings and notes on what is missing from a trace and so from its analysis; what a finding says, no note repeats."""
 
 from __future__ import annotations
 
@@ -24,27 +24,22 @@ def completeness(tree: Tree, usual: Usual, now_unix_nano: int) -> Completeness:
     """What is missing and what that means for the result, one sentence each."""
     trace = tree.trace
     missing_parents = len({trace.parent_ids[row] for row in _orphans(trace)})
-    arrived_unix_nano = max(trace.stored.received_unix_nano, default=0)
-    young = now_unix_nano - arrived_unix_nano < YOUNG_NS
-    return Completeness(
-        missing_parents,
-        len(trace.roots()),
-        young,
-        list(_notes(tree, usual, missing_parents, young)),
-    )
+    young = _is_young(trace, now_unix_nano)
+    return Completeness(missing_parents, len(trace.roots()), young, list(_notes(tree, usual, young)))
 
 
-def missing(evidence: Evidence) -> Iterator[Finding]:
+def missing(evidence: Evidence, now_unix_nano: int) -> Iterator[Finding]:
     """Spans that others name as their parent and that did not come; services that nearly all such traces have."""
     trace = evidence.trace
     orphans = sorted(_orphans(trace), key=lambda row: (evidence.start_ns[row], evidence.label(row)))
     if orphans:
         parents = len({trace.parent_ids[row] for row in orphans})
         what = "1 parent span was" if parents == 1 else f"{count_text(parents)} parent spans were"
+        why = "lost, sampled away or still on the way" if _is_young(trace, now_unix_nano) else "lost or sampled away"
         labels = listed(list(dict.fromkeys(map(evidence.label, orphans))))
         yield Finding(
             "missing",
-            f"{what} not received: who called {labels}, and what else ran there, cannot be seen",
+            f"{what} not received ({why}): who called {labels}, and what else ran there, cannot be seen",
             0.0,
             "certain",
             orphans,
@@ -75,13 +70,15 @@ def _orphans(trace: Trace) -> list[int]:
     return list(compress(range(len(trace)), map(MISSING.__eq__, trace.parent)))
 
 
-def _notes(tree: Tree, usual: Usual, missing_parents: int, young: bool) -> Iterator[str]:
+def _is_young(trace: Trace, now_unix_nano: int) -> bool:
+    arrived_unix_nano = max(trace.stored.received_unix_nano, default=0)
+    return now_unix_nano - arrived_unix_nano < YOUNG_NS
+
+
+def _notes(tree: Tree, usual: Usual, young: bool) -> Iterator[str]:
     trace = tree.trace
     if trace.unreadable is not None:
         yield f"Not all of the trace can be read: {trace.unreadable}."
-    if missing_parents:
-        were = "1 parent span was" if missing_parents == 1 else f"{count_text(missing_parents)} parent spans were"
-        yield f"{were} not received; {'it' if missing_parents == 1 else 'they'} may have been lost or sampled away{', or may still come' if young else ''}."
     if trace.awaited:
         what = (
             "1 event that came as a log record belongs to a span that was"

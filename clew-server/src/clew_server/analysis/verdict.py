@@ -44,7 +44,7 @@ def verdict(tree: Tree, usual: Usual, now_unix_nano: int) -> Verdict:
     word: Word = "failed" if origin else how_fast
     callers = starving(evidence)
     divided = shares(evidence, callers)
-    findings = _ordered(evidence, failed)
+    findings = _ordered(evidence, failed, now_unix_nano)
     return Verdict(
         word=word,
         summary=_summary(evidence, failed, how_fast, divided, findings, callers),
@@ -59,7 +59,7 @@ def verdict(tree: Tree, usual: Usual, now_unix_nano: int) -> Verdict:
     )
 
 
-def _ordered(evidence: Evidence, failed: Sequence[Failure]) -> list[Finding]:
+def _ordered(evidence: Evidence, failed: Sequence[Failure], now_unix_nano: int) -> list[Finding]:
     """Failures with what led to them and what failed after them, the cause first; then what took time, largest share first; then
     other failures that no caller saw."""
     found = patterns.find(evidence)
@@ -85,7 +85,7 @@ def _ordered(evidence: Evidence, failed: Sequence[Failure]) -> list[Finding]:
     handled = [failure for failure in failed if failure.role == "handled"]
     if handled:
         last.append(handled_finding(evidence, handled))
-    return [*first, *found, *last, *missing(evidence)]
+    return [*first, *found, *last, *missing(evidence, now_unix_nano)]
 
 
 def _summary(

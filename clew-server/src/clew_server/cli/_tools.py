@@ -40,7 +40,7 @@ class Tools:
     def explain(self, trace_id: str) -> str:
         """The verdict with its findings, the largest shares of the time, and what could not be seen."""
         answer = self._client.get(f"/api/v1/traces/{quoted_id(trace_id)}/explain", wants="verdict")
-        return "\n".join(_explained(answer, self._client.incomplete))
+        return "\n".join(_explained(answer))
 
     def trace(self, trace_id: str, span_ids: Sequence[str] = ()) -> str:
         """The tree with equal siblings together; with span ids, what these spans say."""
@@ -78,7 +78,7 @@ def _trace_line(trace: dict[str, Any]) -> str:
     return f"{trace['trace_id']}  {started} UTC  {duration_text(int(trace['duration_ns']))}  {failed}  {root}"
 
 
-def _explained(answer: dict[str, Any], incomplete: str | None) -> Iterator[str]:
+def _explained(answer: dict[str, Any]) -> Iterator[str]:
     yield f"{answer['verdict']}: {_cut(answer['summary'], _STACK_LENGTH)}"
     findings = answer["findings"]
     if findings:
@@ -95,10 +95,7 @@ def _explained(answer: dict[str, Any], incomplete: str | None) -> Iterator[str]:
         usual = "" if share["usual_ns"] is None else f", usually {duration_text(int(share['usual_ns']))}"
         label = clean(f"{shortened(share['owner'])} · {shortened(share['operation'])}")
         yield f"- {percent_text(share['share'])} {duration_text(int(share['critical_ns']))} {label}{usual}"
-    notes = [
-        *answer["completeness"]["notes"],
-        *([] if incomplete is None else [f"Not all of the trace is here: {incomplete}"]),
-    ]
+    notes = answer["completeness"]["notes"]
     if notes:
         yield "not seen:"
     for note in notes:

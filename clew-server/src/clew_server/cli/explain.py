@@ -31,9 +31,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _work(client: Client, arguments: argparse.Namespace) -> int:
     trace_id = quoted_id(arguments.trace_id)
     answer = client.get(f"/api/v1/traces/{trace_id}/explain", wants="verdict")
-    if client.incomplete:
-        print(f"clew explain: not all of the trace is here: {client.incomplete}", file=sys.stderr)
     if arguments.json:
+        if client.incomplete:  # one of the notes, which a program may not look at
+            print(f"clew explain: not all of the trace is here: {client.incomplete}", file=sys.stderr)
         print(json_line(answer))
     else:
         skeleton = client.get(f"/api/v1/traces/{trace_id}/skeleton", wants="span_id")
@@ -50,9 +50,10 @@ def lines(answer: dict[str, Any], skeleton: dict[str, Any], *, width: int, colou
     tint = {"failed": _RED, "slow": _YELLOW}.get(word, "")
     for line in wrapped(clean(answer["summary"]), width, first=f"{_MARKS.get(word, '✓')} ", indent="  "):
         yield f"{_BOLD}{tint}{line}{_PLAIN}" if colour else line
-    if answer["findings"]:
+    found = [finding for finding in answer["findings"] if finding["kind"] != "missing"]
+    if found:
         yield from _headline("what was found", colour)
-        for finding in answer["findings"]:
+        for finding in found:
             yield from _finding(finding, width, colour)
     yield from _headline(f"where the time went, {duration_text(int(answer['root']['duration_ns']))}", colour)
     yield from _shares(answer["shares"], width)
@@ -64,9 +65,11 @@ def lines(answer: dict[str, Any], skeleton: dict[str, Any], *, width: int, colou
     if folded:
         text = f"{counted(folded, 'short section')} of this very long path are told by the longest near them."
         yield from wrapped(text, width, first=" " * 22, indent=" " * 22)
-    if answer["completeness"]["notes"]:
+    unseen = [finding["text"] for finding in answer["findings"] if finding["kind"] == "missing"]
+    unseen += answer["completeness"]["notes"]
+    if unseen:
         yield from _headline("what was not seen", colour)
-        for note in answer["completeness"]["notes"]:
+        for note in unseen:
             yield from wrapped(clean(note), width, first="  ", indent="  ")
 
 
