@@ -6,6 +6,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,42 @@ def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute
         assert len(page.traces) == traces
     nothing = Search(where=parsed("service=nobody"), from_unix_nano=from_ns, to_unix_nano=to_ns)
     assert (red.failing(nothing, MINUTE, HOUR), red.beside(nothing)) == ([], [])
+
+
+def test_findings_of_a_query_about_kinds_count_those_only_and_so_do_their_queries(shop: Any, opened: Any) -> None:
+    red, _ = shop
+    to_ns = NOW // HOUR * HOUR - 2_000 * HOUR
+    from_ns, broke_ns = to_ns - HOUR, to_ns - 30 * MINUTE
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "desk"
+    spans = group.scope_spans.add().spans
+    for number in range(2 * 60 * 2):  # two hours, two a minute of each kind, each a trace
+        start = from_ns - HOUR + number * 30 * SECOND
+        for kind, fails in ((1, 0), (2, 1), (3, 2)):  # internal, server, client
+            span = spans.add(trace_id=(4 * number + kind + 2**64).to_bytes(16, "big"), span_id=b"desk-get", name="GET")
+            span.kind = kind  # type: ignore[assignment]
+            length = 20_000_000 * (9 if start >= from_ns and kind == 2 else 1)
+            span.start_time_unix_nano, span.end_time_unix_nano = start, start + length
+            if start >= broke_ns and number % 2 < fails:
+                span.status.code = 2  # type: ignore[assignment]
+    opened.put([request])
+
+    def found(text: str) -> tuple[str, int]:
+        search = Search(where=parsed(text), from_unix_nano=from_ns, to_unix_nano=to_ns, limit=1_000)
+        finding = failing_finding(red.failing(search, MINUTE, HOUR), from_ns, to_ns, MINUTE)
+        assert finding is not None
+        q = query_of(finding)
+        return q, len(opened.store.reader.find(replace(search, where=parsed(q))).traces)
+
+    start = 'service="desk" name="GET" '
+    assert found("service=desk") == (f"{start}status=error", 90)
+    assert found("service=desk kind=server") == (f"{start}kind=server status=error", 30)
+    assert found("service=desk kind!=server") == (f"{start}kind in (internal, client) status=error", 60)
+    assert found("(service=desk kind=client) or kind=consumer") == (f"{start}kind=client status=error", 60)
+    search = Search(where=parsed("service=desk kind=server"), from_unix_nano=from_ns, to_unix_nano=to_ns)
+    slower = slower_finding(red.beside(search))
+    assert slower is not None
+    assert query_of(slower) == f"{start}kind=server dur>20000000ns"
+    assert slower_finding(red.beside(replace(search, where=parsed("service=desk kind=client")))) is None
+    assert red.failing(replace(search, where=parsed("service=desk kind=internal")), MINUTE, HOUR) == []

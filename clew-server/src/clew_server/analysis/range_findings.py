@@ -30,6 +30,7 @@ class SaidTime(NamedTuple):
 
 class RangeFinding(NamedTuple):
     """A sentence about an operation. `longer_than_ns` is its usual 95th percentile, for what is slower; None for what fails.
+    `kinds` are those of the spans it is about, where the query asked for kinds.
 
     `times` are those that the sentence says, in their order: who shows it in another zone puts others in their place.
     """
@@ -40,6 +41,7 @@ class RangeFinding(NamedTuple):
     service: str
     operation: str
     longer_than_ns: int | None
+    kinds: tuple[int, ...] = ()
 
 
 class _Onset(NamedTuple):
@@ -77,7 +79,7 @@ def failing_finding(
     text = (
         f"Failing since {since.text}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}{before}){new}{beside}."
     )
-    return RangeFinding("failing", text, (since,), worst.service, worst.operation, None)
+    return RangeFinding("failing", text, (since,), worst.service, worst.operation, None, tuple(worst.kinds))
 
 
 def _onset(one: Failing, tested: int) -> _Onset | None:
@@ -103,7 +105,8 @@ def slower_finding(found: Sequence[Beside]) -> RangeFinding | None:
     name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
     now, usual = duration_text(worst.lengths_ns[2]), duration_text(worst.usual_ns[2])
     text = f"Slower than usual: {name}, p95 {now}, usually {usual} ({worst.spans:,} calls)."
-    return RangeFinding("slower", text, (), worst.service, worst.operation, round(worst.usual_ns[2]))
+    longer_than_ns = round(worst.usual_ns[2])
+    return RangeFinding("slower", text, (), worst.service, worst.operation, longer_than_ns, tuple(worst.kinds))
 
 
 def _is_slower(one: Beside) -> bool:

@@ -79,6 +79,8 @@ class Failing(NamedTuple):
     service: str
     operation: str
     steps: Sequence[tuple[int, int, int]]
+    kinds: Sequence[int] = ()
+    """The kinds of the spans that were counted, where the query asks for kinds; else none."""
 
 
 class Beside(NamedTuple):
@@ -90,3 +92,5 @@ class Beside(NamedTuple):
     usual_spans: int
     lengths_ns: Sequence[float]
     usual_ns: Sequence[float]
+    kinds: Sequence[int] = ()
+    """As in `Failing`."""

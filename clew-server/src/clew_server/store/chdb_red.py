@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from clew_server.errors import BadInput, Unavailable
 from clew_server.model.families import family
-from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span
+from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
 from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
-from clew_server.model.search import Search
+from clew_server.model.search import KIND_WORDS, Search
 from clew_server.model.usual import ENOUGH
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
@@ -65,9 +65,12 @@ class ChdbRed:
         bound |= {"least": str(LEAST_FAILURES), "limit": str(max(1, MOST_ROWS // steps))}
         return [
             Failing(
-                _text(service), _text(name), [(int(step), int(spans), int(failed)) for step, spans, failed in found]
+                _text(service),
+                _text(name),
+                [(int(step), int(spans), int(failed)) for step, spans, failed in found],
+                _kinds(int(bits)),
             )
-            for service, name, found in self._rows("failing_by_step", bound, condition, question)
+            for service, name, found, bits in self._rows("failing_by_step", bound, condition, question, search)
         ]
 
     def beside(self, search: Search) -> list[Beside]:
@@ -81,15 +84,19 @@ class ChdbRed:
         bound |= {"before_s": _seconds(from_ns - _HOUR_NS), "earlier_from_s": _seconds(from_ns - _DAY_NS)}
         bound |= {"earlier_to_s": _seconds(to_ns - _DAY_NS - _MINUTE_NS), "least": str(ENOUGH), "limit": str(MOST_ROWS)}
         return [
-            Beside(_text(service), _text(name), int(spans), int(usual), lengths, usual_lengths)
-            for service, name, spans, usual, lengths, usual_lengths in self._rows(
-                "lengths_beside", bound, condition, question
+            Beside(_text(service), _text(name), int(spans), int(usual), lengths, usual_lengths, _kinds(int(bits)))
+            for service, name, spans, usual, lengths, usual_lengths, bits in self._rows(
+                "lengths_beside", bound, condition, question, search
             )
         ]
 
-    def _rows(self, name: str, bound: dict[str, str], condition: str, question: Question) -> list[list[Any]]:
+    def _rows(
+        self, name: str, bound: dict[str, str], condition: str, question: Question, search: Search
+    ) -> list[list[Any]]:
+        asks_for_kinds = any(term.place == "kind" for term in terms(search.where))
+        kind_bit = "bitShiftLeft(toUInt64(1),kind)" if asks_for_kinds else "0"
         try:
-            return question.rows(name, bound, SPAN_CONDITIONS=condition)
+            return question.rows(name, bound, SPAN_CONDITIONS=condition, KIND_BIT=kind_bit)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
@@ -132,6 +139,10 @@ class ChdbRed:
         window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
         rows = question.rows("red_of_spans", bound, SPAN_WINDOW=window, SPAN_CONDITIONS=sql, **words)
         return from_ns, to_ns, rows
+
+
+def _kinds(bits: int) -> list[int]:
+    return [kind for kind in range(len(KIND_WORDS)) if bits >> kind & 1]
 
 
 def _minutes(search: Search) -> tuple[int, int]:
