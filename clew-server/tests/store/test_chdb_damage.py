@@ -18,6 +18,7 @@ from clew_server.model.usual import Operation
 from clew_server.store.connections import EngineError
 from clew_server.store.contract import TracesLike
 
+BY_START = "by_start.proj/data.bin"
 SERVICE = Search((SpanCondition("service", "=", "damaged"),), limit=1000)
 
 
@@ -52,9 +53,9 @@ class Halves:
                     opened.ask("SELECT table, path FROM system.parts WHERE active AND database=currentDatabase()")
                 )
 
-    def flip(self, table: str) -> Path:
+    def flip(self, table: str, file: str = "data.bin") -> Path:
         """Change some bits of the first half's part of the table, as a bad disk does; every block has one."""
-        path = Path(self.in_first[table]) / "data.bin"
+        path = Path(self.in_first[table]) / file
         content = bytearray(path.read_bytes())
         for at in range(20, len(content), 50):
             content[at] ^= 4
@@ -69,9 +70,10 @@ def halves(opened: Any) -> Halves:
 
 @pytest.fixture
 def mended(halves: Halves) -> Any:
-    before = {table: (Path(path) / "data.bin") for table, path in halves.in_first.items()}
+    before = [Path(path) / "data.bin" for path in halves.in_first.values()]
+    before.append(Path(halves.in_first["traces"]) / BY_START)
     kept = {}
-    for path in before.values():
+    for path in before:
         with contextlib.suppress(FileNotFoundError):  # a part that was merged is removed some time later
             kept[path] = path.read_bytes()
     yield
@@ -97,6 +99,21 @@ def test_a_search_answers_the_rest_and_names_the_damaged_part(halves: Halves, ta
     assert f"of table {table} cannot be read" in page.reason
     assert hexes(halves.second) <= {trace.trace_id for trace in page.traces}
     assert not hexes(halves.first) & {trace.trace_id for trace in page.traces}
+
+
+@pytest.mark.usefixtures("mended")
+def test_the_newest_traces_are_those_of_the_rest_where_the_order_by_start_is_damaged(halves: Halves) -> None:
+    reader = halves.opened.store.reader
+    newest = Search(limit=1000)
+    assert {one.trace_id for one in reader.find(newest).traces} == hexes([*halves.first, *halves.second, halves.both])
+    halves.flip("traces", BY_START)
+    page = reader.find(newest)
+    assert not page.complete
+    assert "of table traces cannot be read" in page.reason
+    found = {trace.trace_id for trace in page.traces}
+    assert hexes(halves.second) <= found
+    assert not hexes(halves.first) & found
+    assert reader.get(halves.first[0]), "a trace by its id does not need it"
 
 
 @pytest.mark.usefixtures("mended")

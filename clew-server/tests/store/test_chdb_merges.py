@@ -81,6 +81,7 @@ ALL = [[str(PUTS * SPANS)] * 3]
         ({"chunks": "data.bin"}, cut),
         ({"spans": "columns.txt"}, emptied),
         ({"chunks": "data.bin", "traces": "checksums.txt", "spans": "count.txt"}, emptied),
+        ({"traces": "by_start.proj/data.bin"}, cut),
     ],
 )
 def test_what_was_merged_into_a_short_part_is_back(

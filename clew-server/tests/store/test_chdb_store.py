@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -238,8 +239,13 @@ def test_what_a_failed_attempt_left_out_is_stored_and_what_it_stored_is_not_stor
     writer.ensure(segment, "chunks" if statement == "search" else "search")
 
 
-@pytest.mark.parametrize("file", ["data.bin", "primary.cidx", "columns.txt", "count.txt"])
-@pytest.mark.parametrize("table", ["chunks", "spans", "red"])
+@pytest.mark.parametrize(
+    ("table", "file"),
+    [
+        *itertools.product(["chunks", "spans", "red"], ["data.bin", "primary.cidx", "columns.txt", "count.txt"]),
+        *itertools.product(["traces"], ["by_start.proj/data.bin", "by_start.proj/columns.txt"]),
+    ],
+)
 def test_a_part_that_the_disk_did_not_take_whole_is_noticed_at_once_and_stored_again(
     opened: Any, monkeypatch: pytest.MonkeyPatch, table: str, file: str
 ) -> None:

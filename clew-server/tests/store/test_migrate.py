@@ -95,3 +95,42 @@ def test_what_alters_a_table_is_one_statement_where_the_first_of_it_was() -> Non
     joined = "ALTER TABLE a (ADD COLUMN IF NOT EXISTS y UInt8), (MODIFY SETTING s=1, t=2)"
     other = "ALTER TABLE ab (ADD COLUMN IF NOT EXISTS y UInt8)"
     assert altered_once(texts) == [texts[0], joined, other, texts[3]]
+
+
+def test_traces_from_before_they_had_an_order_by_start_are_listed_with_those_after_it(tmp_path: Path) -> None:
+    def put(run: Callable[..., bytes], first: int) -> None:
+        run(
+            "INSERT INTO traces (received, trace_id, start, end, spans, first) SELECT now(), toFixedString(hex(sipHash64(number)),16) AS id,"
+            " fromUnixTimestamp64Nano(1764400000000000000+number*1000,'UTC') AS s, s, 1, (0,s,'a','b',0)"
+            f" FROM numbers({first},1000)"
+        )
+
+    newest = "SELECT toUnixTimestamp64Nano(start)-1764400000000000000 FROM traces ORDER BY start DESC LIMIT 1500"
+    within = (
+        "SELECT count() FROM traces WHERE start>=fromUnixTimestamp64Nano(1764400000000900000,'UTC')"
+        " AND start<fromUnixTimestamp64Nano(1764400000001100000,'UTC')"
+    )
+    with engine(tmp_path / "chdb") as run:
+        one_after_the_other(run, 17)
+        put(run, 0)
+        migrate(run)
+        put(run, 1000)
+        for merged in (False, True):
+            if merged:
+                run("OPTIMIZE TABLE traces FINAL")
+            assert [int(one) for one in run(newest, None, "TSV").split()] == [n * 1000 for n in range(1999, 499, -1)]
+            assert run(within, None, "TSV") == b"200\n"
+        projections = (
+            "SELECT arrayStringConcat(projections), rows FROM system.parts WHERE table='traces' AND active ORDER BY 1"
+        )
+        assert run(projections, None, "TSV") == b"\t1000\nby_start\t1000\n", "neither is merged with the other"
+
+
+def test_a_projection_is_added_by_a_statement_of_its_own() -> None:
+    """The engine refuses it together with the setting that allows it."""
+    texts = [
+        "ALTER TABLE a MODIFY SETTING s=1",
+        "ALTER TABLE a ADD PROJECTION IF NOT EXISTS p (SELECT x ORDER BY x)",
+        "ALTER TABLE a MODIFY SETTING t=2",
+    ]
+    assert altered_once(texts) == ["ALTER TABLE a (MODIFY SETTING s=1), (MODIFY SETTING t=2)", texts[1]]

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 async def while_asked(request: Request, answer: Coroutine[Any, Any, T]) -> T:
@@ -27,6 +28,16 @@ async def while_asked(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     finally:
         asking.cancel()
         leaving.cancel()
+
+
+async def both_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Both answers, asked for at the same time. Raises what either raised first; the other is cancelled then, and both where this is."""
+    asking = asyncio.ensure_future(one), asyncio.ensure_future(other)
+    try:
+        return await asyncio.gather(*asking)
+    finally:
+        for each in asking:
+            each.cancel()
 
 
 async def _gone(request: Request) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
-from clew_server.api.leaving import while_asked
+from clew_server.api.leaving import both_of, while_asked
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.similar import or_similar
 from clew_server.api.skeleton import joined, packed_skeleton, skeleton_from_trace
@@ -243,8 +243,8 @@ class NativeApi:
         sel = _once(request, "sel")
         box = _box(sel) if sel else None
         search = self._population(request)
-        found = await while_asked(request, self._query.summary(search, box))
-        findings = await while_asked(request, self._query.findings(self._until_now(search)))
+        both = both_of(self._query.summary(search, box), self._query.findings(self._until_now(search)))
+        found, findings = await while_asked(request, both)
         excluded = None
         if not found.totals.matched:
             excluded = await while_asked(request, self._query.excluded(search, _once(request, "q") or ""))

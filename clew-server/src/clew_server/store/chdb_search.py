@@ -36,6 +36,8 @@ _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
 _NEWEST_START_FOR_S: Final = 10.0
+_BY_INDEX: Final = ("indexHint(", "EQ(")
+"""What stands in a condition that the index on attributes takes part in."""
 _PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
 _MAX_UINT64: Final = (1 << 64) - 1
 
@@ -241,7 +243,9 @@ class ChdbTraces(ChdbReader):
             conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
             words = NOT_COUNTED
             if where is not None or one or least_spans is not None:
-                spans_in = self.spans_of(window, open_above or only is not None, question, ends)
+                conditions_of_spans = one if where is None else [*one, where.sets]
+                is_indexed = any(word in text for text in conditions_of_spans for word in _BY_INDEX)
+                spans_in = self.spans_of(window, open_above or only is not None, question, ends, is_indexed)
                 words = {"WINDOW_OF_SPANS": spans_in, **again.replaced(window, spans_in, least_spans, question)}
                 if one:
                     found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
@@ -382,18 +386,24 @@ class ChdbTraces(ChdbReader):
         return first_ns, nth_ns or (last_ns if count == limit else None)
 
     def spans_of(
-        self, window: dict[str, str], open_above: bool, question: Question, ends: NewestEnds | None = None
+        self,
+        window: dict[str, str],
+        open_above: bool,
+        question: Question,
+        ends: NewestEnds | None = None,
+        is_indexed: bool = False,
     ) -> str:
         """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
 
         A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started long
         after the window: more than an hour, the unit of the key of `spans`, and than a part of its length. Else there is little after it that
-        could be left out, and asking costs as much as reading it.
+        could be left out, and asking costs as much as reading it: `is_indexed` where an index says of most spans that they are not looked for.
         """
         if not open_above:
             from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
-            later_ns = to_ns + max(_AN_HOUR_NS, min((to_ns - from_ns) // 4, 6 * _AN_HOUR_NS))
-            if later_ns <= self._newest_start(question):
+            length_ns = to_ns - from_ns
+            little_ns = length_ns if is_indexed else min(length_ns // 4, 6 * _AN_HOUR_NS)
+            if to_ns + max(_AN_HOUR_NS, little_ns) <= self._newest_start(question):
                 end_ns = ends.of(from_ns, to_ns) if ends is not None else self._newest_end(from_ns, to_ns, question)
                 if end_ns < LAST_START_NS:
                     window["end_ns"] = str(end_ns + 1)

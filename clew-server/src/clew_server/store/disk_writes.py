@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,15 +31,23 @@ def failed_writes(pool: Pool) -> int:
 
 
 def is_whole(part: Path, size_bytes: int) -> bool:
-    """Whether the files of a part are as large as the engine meant them to be. A part that is gone was merged or dropped."""
+    """Whether the files of a part, those of its projections among them, are as large as the engine meant them to be.
+
+    A part that is gone was merged or dropped.
+    """
     size = 0
+    folders = [part]
     try:
-        for name in os.listdir(part):
-            file_bytes = (part / name).stat().st_size
-            if name not in _WITHOUT_CHECKSUM:
-                size += file_bytes
-            elif not file_bytes:
-                return False
+        while folders:
+            folder = folders.pop()
+            for name in os.listdir(folder):
+                found = (folder / name).stat()
+                if stat.S_ISDIR(found.st_mode):
+                    folders.append(folder / name)
+                elif name not in _WITHOUT_CHECKSUM:
+                    size += found.st_size
+                elif not found.st_size:
+                    return False
     except FileNotFoundError:
         return True
     return size >= size_bytes
