@@ -1,5 +1,6 @@
 /** The flame graph of a trace: equal siblings as one box, as wide as the self time of it and all below it. */
-import { formatCount, formatDuration, formatPercent } from '../model/format'
+import { formatCount, formatDuration, formatPercent, shortenedName } from '../model/format'
+import { TextPainter } from './text'
 import type { MergedTree } from '../model/merged'
 import type { TraceModel } from '../model/trace'
 import { readTheme, type CanvasTheme } from './theme'
@@ -48,6 +49,7 @@ export class Flame {
   private scene: FlameScene | null = null
   private boxes: { left: Float64Array; width: Float64Array } | null = null
   private theme: CanvasTheme | null = null
+  private text: TextPainter | null = null
 
   /** `onSelect` is told the first span of the box that was clicked. */
   constructor(private onSelect: (node: number) => void) {
@@ -111,6 +113,7 @@ export class Flame {
     context.scale(scale, scale)
     context.font = `400 12px ${theme.sans}`
     context.textBaseline = 'middle'
+    const text = (this.text ??= new TextPainter(context))
     for (let entry = 0; entry < tree.count; entry++) {
       const wide = width[entry]! * across
       const top = tree.depth[entry]! * ROW_PX + 4
@@ -130,13 +133,8 @@ export class Flame {
         context.strokeRect(x + 0.5, top + 0.5, Math.max(1, wide - 2), ROW_PX - 3)
       }
       if (wide < TEXT_PX) continue
-      context.save()
-      context.beginPath()
-      context.rect(x, top, wide - 4, ROW_PX)
-      context.clip()
       context.fillStyle = theme.text
-      context.fillText(this.label(entry), x + 7, top + ROW_PX / 2 - 1)
-      context.restore()
+      text.drawName(this.label(entry), x + 7, top + ROW_PX / 2 - 1, wide - 11)
     }
   }
 
@@ -144,9 +142,9 @@ export class Flame {
     const { model, tree } = this.scene!
     const node = tree.first[entry]!
     if (model.isPlaceholder(node)) return 'parent not received'
-    const service = model.repeatsService(node) ? '' : `${model.serviceLabel(node).slice(0, 60)}  `
+    const service = model.repeatsService(node) ? '' : `${shortenedName(model.serviceLabel(node), 60)}  `
     const many = tree.spans[entry]! > 1 ? `  ×${formatCount(tree.spans[entry])}` : ''
-    return `${service}${model.spanLabel(node).slice(0, 120)}${many}`
+    return `${service}${shortenedName(model.spanLabel(node), 120)}${many}`
   }
 
   private entryAt(event: MouseEvent): number {

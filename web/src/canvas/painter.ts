@@ -194,12 +194,18 @@ export class RowPainter {
       context.fillRect(x, middle + 8, Math.max(12, Math.min(most - x, 120)), 2)
     }
     context.fillStyle = origin ? theme.errorText : theme.text
+    const name = model.spanLabel(node)
+    const nameFont = `${origin ? 600 : 400} 13px ${theme.sans}`
     if (!model.repeatsService(node)) {
+      // A long service leaves half of the room to the name.
+      context.font = nameFont
+      const room = Math.min(text.width(name), (most - x) / 2)
       context.font = `600 13px ${theme.sans}`
-      x = text.draw(`${model.serviceLabel(node)} `, x, middle, most - x)
+      const service = model.serviceLabel(node)
+      x = text.drawName(service, x, middle, most - x - room - text.width(' ')) + text.width(' ')
     }
-    context.font = `${origin ? 600 : 400} 13px ${theme.sans}`
-    text.draw(model.spanLabel(node), x, middle, most - x)
+    context.font = nameFont
+    text.drawName(name, x, middle, most - x)
   }
 
   /** Badges right of the name; returns where the leftmost begins. */

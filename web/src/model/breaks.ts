@@ -17,7 +17,37 @@ export function pieces(text: string): string[] {
   )
 }
 
-/** Whether what tells it apart from others stands at its end: `/shop.Cart/AddItem`, `/var/lib/orders.db`, and not `GET /cart`. */
-export function isPath(name: string): boolean {
-  return /^\S*\/\S*$/.test(name)
+/** The longest end of a name that stays where the name must be cut, the end of a name without marks, and the shortest name that has one. */
+const LONGEST_END = 16
+const PLAIN_END = 10
+const SHORTEST_CUT = 24
+/** A mark between words, and what follows it. */
+const MARKED_END = /(?<=\S)[./_:-]\S.*$/su
+
+/** The name in two: what loses its end where there is too little room, and the end that stays, which begins with a mark where one is near. */
+export function halves(name: string): [start: string, end: string] {
+  if (name.length < SHORTEST_CUT) return [name, '']
+  // One character more, so that it is known what stands before the mark.
+  const marked = MARKED_END.exec(name.slice(-LONGEST_END - 1))
+  if (marked !== null) return [name.slice(0, -marked[0].length), marked[0]]
+  // Blanks at the ends of the two would not be seen.
+  for (let end = PLAIN_END; end <= LONGEST_END; end++) {
+    const at = name.length - end
+    if (/^[^\s\p{Surrogate}]{2}$/u.test(name.slice(at - 1, at + 1)))
+      return [name.slice(0, at), name.slice(at)]
+  }
+  return [name, '']
+}
+
+/** The pieces of both halves. Where the name is not cut it breaks as the whole of it does: the second begins with an empty piece where that is between the two. */
+export function piecesOfHalves([start, end]: [string, string]): [start: string[], end: string[]] {
+  const found: [string[], string[]] = [[], []]
+  let left = start.length
+  for (const piece of pieces(start + end)) {
+    if (left === 0 && found[1].length === 0) found[1].push('')
+    if (left > 0) found[0].push(piece.slice(0, left))
+    if (piece.length > left) found[1].push(piece.slice(left))
+    left = Math.max(0, left - piece.length)
+  }
+  return found
 }

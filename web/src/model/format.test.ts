@@ -13,6 +13,7 @@ import {
   formatRetention,
   formatTime,
   isoTime,
+  shortenedName,
 } from './format'
 
 describe('durations', () => {
@@ -117,4 +118,10 @@ it('says how old something is', () => {
   const now = 1_795_349_071_000
   const age = (seconds: number) => formatAge(String(BigInt(now - seconds * 1000) * 1_000_000n), now)
   expect([0, 12, 37 * 60, 3 * 3600].map(age)).toEqual(['1 s', '12 s', '37 min', '3 h'])
+})
+
+it('shortens a name in its middle', () => {
+  expect(shortenedName('GET /users', 10)).toBe('GET /users')
+  expect(shortenedName('GET /api/v2/deployments/latest', 15)).toBe('GET /api…/latest')
+  expect(shortenedName('abcd', 1)).toBe('a…')
 })

@@ -223,7 +223,14 @@ export function durationBetween(fromUnixNano: string, toUnixNano: string): numbe
   return Number(BigInt(toUnixNano) - BigInt(fromUnixNano))
 }
 
-/** Text of at most so many characters; what is left out is shown as an ellipsis. */
+/** Text of at most so many characters; what is left out at its end is shown as an ellipsis. */
 export function shortened(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most)}…` : text
+}
+
+/** A name of at most so many characters, of which the middle is left out: `GET /api/v2/…/latest`. */
+export function shortenedName(name: string, most: number): string {
+  if (name.length <= most) return name
+  const end = Math.floor(most / 2)
+  return `${name.slice(0, most - end)}…${name.slice(name.length - end)}`
 }

@@ -109,7 +109,7 @@ function FacetSection({ facet, isFirst, isOpen, compared, q, onQuery }: SectionP
     <details className="facet" open={isOpen}>
       <summary>
         <span className="facet-key" title={unquote(facet.key)}>
-          {FACET_NAMES[facet.key] ?? unquote(facet.key)}
+          <Breakable text={FACET_NAMES[facet.key] ?? unquote(facet.key)} />
         </span>
         {isFirst && facet.differs ? <span className="muted facet-note">differs most</span> : null}
       </summary>

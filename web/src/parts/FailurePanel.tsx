@@ -1,6 +1,6 @@
 /** *Where it failed*: the cause with its message, what came before it, and the way it took to the root. */
 import type { Failure, Explanation } from '../api/types'
-import { formatCount, plural, shortened } from '../model/format'
+import { formatCount, plural, shortened, shortenedName } from '../model/format'
 import { afterMessage, contextOf, handledFailures, lateFailures, type Origin } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { FailedMark, Icon, PassedOnMark } from './icons'
@@ -57,7 +57,7 @@ function Failed(props: Props) {
         <p className="panel-one">
           <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
             <Breakable
-              text={`${shortened(service || 'no service', MOST_NAME)} · ${shortened(operation || 'no name', MOST_NAME)}`}
+              text={`${shortenedName(service || 'no service', MOST_NAME)} · ${shortenedName(operation || 'no name', MOST_NAME)}`}
             />
           </button>{' '}
           <span className="error-type">
@@ -97,7 +97,7 @@ function Failed(props: Props) {
         <FailedMark size={16} />
         <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
           <Breakable
-            text={`${shortened(service || 'no service', MOST_NAME)} · ${shortened(operation || 'no name', MOST_NAME)}`}
+            text={`${shortenedName(service || 'no service', MOST_NAME)} · ${shortenedName(operation || 'no name', MOST_NAME)}`}
           />
         </button>{' '}
         {type === '' ? null : (
@@ -121,7 +121,7 @@ function Failed(props: Props) {
         <p key={`${finding.kind} ${finding.text}`} className="panel-context">
           <Icon name="clock" size={14} />
           <button type="button" className="panel-link" onClick={() => onSpans(finding.span_ids)}>
-            {finding.text}
+            <Breakable text={finding.text} />
           </button>
           {finding.certainty === 'certain' ? null : <span className="muted"> {finding.certainty}</span>}
         </p>
@@ -174,7 +174,7 @@ function NotForTheCaller({
             onClick={() => onSpans(failures.map((one) => one.span_id))}
           >
             <Breakable
-              text={`${shortened(first.service || 'no service', MOST_NAME)} · ${shortened(first.operation || 'no name', MOST_NAME)}`}
+              text={`${shortenedName(first.service || 'no service', MOST_NAME)} · ${shortenedName(first.operation || 'no name', MOST_NAME)}`}
             />
           </button>{' '}
           <span className="error-type">
@@ -223,7 +223,7 @@ function Path({
           ) : null}
           <button type="button" className="panel-step" onClick={() => onSpans([model.spanId(step)])}>
             <ServiceChip colour={colours[model.service[step]!] ?? 0} />
-            {shortened(model.serviceLabel(step), MOST_NAME)}
+            {shortenedName(model.serviceLabel(step), MOST_NAME)}
           </button>
         </li>
       ))}

@@ -1,5 +1,5 @@
 /** Keeps the height of what it holds, so that nothing below moves while its content changes by itself. */
-import { useLayoutEffect, useRef, useState, type ReactNode } from 'react'
+import { useLayoutEffect, useRef, useState, type ReactNode, type RefObject } from 'react'
 
 /** The room for content that is not known yet: none, a line, or panels with several. */
 export type Room = 'none' | 'line' | 'panels'
@@ -23,6 +23,7 @@ export function HeldHeight({ isHeld, room, children }: Props) {
   const free = () => {
     if (room === 'panels' && !isFree) setFree(true)
   }
+  const isCut = useIsCut(box, room === 'panels' && !isFree)
   return (
     <div
       ref={box}
@@ -31,6 +32,29 @@ export function HeldHeight({ isHeld, room, children }: Props) {
       onClickCapture={free}
     >
       {children}
+      {isCut ? (
+        <p className="room-more">
+          <button type="button" className="button button-small" onClick={() => setFree(true)}>
+            Show all
+          </button>
+        </p>
+      ) : null}
     </div>
   )
+}
+
+/** Whether what the box holds is higher than the box. */
+function useIsCut(box: RefObject<HTMLDivElement | null>, mayBe: boolean): boolean {
+  const [isCut, setCut] = useState(false)
+  useLayoutEffect(() => {
+    const outer = box.current
+    const inner = outer?.firstElementChild
+    if (!mayBe || !outer || !inner) return undefined
+    const measure = () => setCut(inner.scrollHeight > outer.clientHeight + 2)
+    const observer = new ResizeObserver(measure)
+    observer.observe(outer)
+    observer.observe(inner)
+    return () => observer.disconnect()
+  }, [box, mayBe])
+  return mayBe && isCut
 }

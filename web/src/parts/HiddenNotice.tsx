@@ -1,5 +1,5 @@
 /** Says how many spans are hidden, by their length or by where they are, and shows them again. */
-import { formatCount, formatDuration, plural, shortened } from '../model/format'
+import { formatCount, formatDuration, plural, shortenedName } from '../model/format'
 import type { TraceModel } from '../model/trace'
 import { Icon } from './icons'
 
@@ -46,8 +46,8 @@ export function BelowNotice({
     <p className="hidden-rows" role="status">
       <Icon name="warning" size={14} />
       <span>
-        Only {shortened(model.serviceLabel(node), MOST_NAME)} · {shortened(model.spanLabel(node), MOST_NAME)}{' '}
-        and the {plural(below, 'span')} below it
+        Only {shortenedName(model.serviceLabel(node), MOST_NAME)} ·{' '}
+        {shortenedName(model.spanLabel(node), MOST_NAME)} and the {plural(below, 'span')} below it
       </span>
       <button type="button" className="link-button" onClick={onShow}>
         show all {formatCount(model.skeleton.total)}

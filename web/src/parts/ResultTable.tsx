@@ -245,13 +245,12 @@ const MOST_IN_CELL = 3
 /** The values that spans of one trace have for an attribute; undefined while they are not there. */
 function ValueCell({ of, values }: { of: string; values: readonly string[] | undefined }) {
   if (values === undefined) return <td className="col-own" data-key={of} />
-  const shown = values.length === 0 ? '–' : values.slice(0, MOST_IN_CELL).join(', ')
-  const more = values.length > MOST_IN_CELL ? ', …' : ''
+  const some = values.length === 0 ? '–' : values.slice(0, MOST_IN_CELL).join(', ')
+  const shown = values.length > MOST_IN_CELL ? `${some}, …` : some
   return (
     // Its name is what is written in it, without the places where that may be broken.
-    <td className="col-own mono" data-key={of} title={values.join('\n')} aria-label={shown + more}>
+    <td className="col-own mono" data-key={of} title={values.join('\n')} aria-label={shown}>
       <CutName text={shown} />
-      {more}
     </td>
   )
 }
@@ -263,19 +262,23 @@ function WhereItFailed({ trace, answer }: Pick<RowProps, 'trace' | 'answer'>) {
     const service = visibleName(origin.service, 'no service')
     const operation = visibleName(origin.operation, 'no name')
     const more = (answer?.origins ?? 1) - 1
+    const short = shortType(origin.type) || origin.message
+    const others = more > 0 ? `and ${plural(more, 'more failure')}` : ''
     const reason = [origin.type, origin.message].filter((text) => text !== '').join(': ')
     return (
       <Link
         className="failed"
-        style={{ '--service-length': `${service.length}ch` } as CSSProperties}
         href={`/trace/${trace.trace_id}?span=${origin.span_id}`}
+        // Its name is what is written in it, without the places where that may be cut or broken.
+        aria-label={[`failed in ${service} · ${operation}`, short, others]
+          .filter((text) => text !== '')
+          .join(' ')}
         title={[`${service} · ${operation}`, reason].filter((text) => text !== '').join('\n')}
       >
         <FailedMark />
-        <span className="unseen">failed in </span>
         <CutName className="failed-service" text={service} /> · <CutName text={operation} />{' '}
-        <span className="reason">{shortType(origin.type) || origin.message}</span>
-        {more > 0 ? <span className="muted"> and {plural(more, 'more failure')}</span> : null}
+        <span className="reason">{short}</span>
+        {others === '' ? null : <span className="muted"> {others}</span>}
       </Link>
     )
   }

@@ -1,7 +1,14 @@
 /** *Why it was slow*: the shares of the critical path, each with what was found about it and its usual length. */
 import { useState } from 'react'
 import type { Explanation, Finding, Share } from '../api/types'
-import { exactDuration, formatCount, formatDuration, formatPercent, shortened } from '../model/format'
+import {
+  exactDuration,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  shortened,
+  shortenedName,
+} from '../model/format'
 import { isSlow, timeRows, unseenNotes, type TimeRow } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
 import { Breakable } from './Names'
@@ -50,7 +57,7 @@ export function SlownessPanel(props: Props) {
                 <ServiceChip colour={colourOf(owner)} />
                 <b>{formatPercent(share)}</b>
                 <button type="button" className="panel-step" onClick={() => onSpans(spanIds)}>
-                  {shortened(owner || 'no service', MOST_NAME)}
+                  {shortenedName(owner || 'no service', MOST_NAME)}
                 </button>
               </li>
             ))}
@@ -195,7 +202,7 @@ function headline(explanation: Explanation): string {
 /** `slower than 61 % of GET /cart`; empty where there is too little to compare with, which is one of the notes. */
 function comparison({ root }: Explanation): string {
   if (root.percentile === null) return ''
-  return `slower than ${Math.floor(root.percentile)} % of ${shortened(root.operation || 'this operation', MOST_NAME)}`
+  return `slower than ${Math.floor(root.percentile)} % of ${shortenedName(root.operation || 'this operation', MOST_NAME)}`
 }
 
 function Uncertain({ explanation }: { explanation: Explanation }) {
@@ -244,7 +251,7 @@ function ShareName({ share, onSpans }: { share: Share; onSpans: (spanIds: readon
   return (
     <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
       <Breakable
-        text={`${shortened(share.owner || 'no service', MOST_NAME)} · ${shortened(share.operation || 'no name', MOST_NAME)}`}
+        text={`${shortenedName(share.owner || 'no service', MOST_NAME)} · ${shortenedName(share.operation || 'no name', MOST_NAME)}`}
       />
     </button>
   )

@@ -6,7 +6,14 @@ import { FLAG } from '../../api/flags'
 import type { SpanEvent } from '../../api/otlp'
 import { zoneStore } from '../../app/preferences'
 import { useStore } from '../../app/store'
-import { formatCount, formatDuration, formatFullTime, plural, shortened } from '../../model/format'
+import {
+  formatCount,
+  formatDuration,
+  formatFullTime,
+  plural,
+  shortened,
+  shortenedName,
+} from '../../model/format'
 import { isFromLog, sortedAttributes, spansOf, valueText } from '../../model/otlp'
 import { Problem } from '../Problem'
 import { ServiceChip } from '../ServiceChip'
@@ -96,14 +103,14 @@ export default function EventsTab({ traceId, model, colours, onSelect }: TabProp
                     <button type="button" className="panel-step" onClick={() => onSelect(node)}>
                       <ServiceChip colour={colours[model.service[node]!] ?? 0} />
                       <span>
-                        <b>{shortened(model.serviceLabel(node), 80)}</b>{' '}
-                        {shortened(model.spanLabel(node), 120)}
+                        <b>{shortenedName(model.serviceLabel(node), 80)}</b>{' '}
+                        {shortenedName(model.spanLabel(node), 120)}
                       </span>
                     </button>
                   )}
                 </td>
                 <td>
-                  {shortened(event.name || 'event', 120)}{' '}
+                  {shortenedName(event.name || 'event', 120)}{' '}
                   {isFromLog(event) ? <span className="badge">from a log</span> : null}
                 </td>
                 <td className="mono event-says">{says(event)}</td>

@@ -1,6 +1,6 @@
 /** The services of the trace from left to right in the direction of calls, and the same calls as a table. */
 import { useMemo } from 'react'
-import { exactDuration, formatCount, formatDuration, plural, shortened } from '../../model/format'
+import { exactDuration, formatCount, formatDuration, plural, shortenedName } from '../../model/format'
 import { serviceCalls, type ServiceCall, type ServiceNode } from '../../model/merged'
 import { ServiceChip } from '../ServiceChip'
 import type { TabProps } from './types'
@@ -33,7 +33,7 @@ function place(services: readonly ServiceNode[]): Placed[] {
 export default function ServicesTab({ model, colours, onSelect }: TabProps) {
   const { services, calls } = useMemo(() => serviceCalls(model), [model])
   const placed = useMemo(() => place(services), [services])
-  const nameOf = (service: number) => shortened(model.skeleton.services[service] || 'no service', 80)
+  const nameOf = (service: number) => shortenedName(model.skeleton.services[service] || 'no service', 80)
   return (
     <section className="tab-body" aria-label="Services">
       {placed.length < services.length ? (
@@ -147,7 +147,7 @@ function Graph({
               style={{ fill: `var(--service-${(colours[one.service] ?? 0) || 'other'})` }}
             />
             <text className="node-name" x="24" y="20">
-              {shortened(nameOf(one.service), 18)}
+              {shortenedName(nameOf(one.service), 18)}
             </text>
             <text className="node-facts" x="10" y="36">
               {formatCount(one.spans)} · self {formatDuration(one.self)}

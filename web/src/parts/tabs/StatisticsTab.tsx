@@ -1,6 +1,6 @@
 /** Operations of the trace with what they took, as a table. */
 import { useMemo, useState } from 'react'
-import { exactDuration, formatCount, formatDuration, formatPercent, shortened } from '../../model/format'
+import { exactDuration, formatCount, formatDuration, formatPercent, shortenedName } from '../../model/format'
 import { operationRows, type OperationRow } from '../../model/merged'
 import { Breakable } from '../Names'
 import { ServiceChip } from '../ServiceChip'
@@ -68,9 +68,9 @@ export default function StatisticsTab({ model, colours, usual, onSelect }: TabPr
                     <ServiceChip colour={colours[row.service] ?? 0} />
                     <span>
                       <b>
-                        <Breakable text={shortened(model.serviceLabel(row.first), 80)} />
+                        <Breakable text={shortenedName(model.serviceLabel(row.first), 80)} />
                       </b>{' '}
-                      <Breakable text={shortened(model.spanLabel(row.first), 120)} />
+                      <Breakable text={shortenedName(model.spanLabel(row.first), 120)} />
                     </span>
                   </button>
                 </td>
