@@ -15,11 +15,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from clew_server.analysis.brief import Brief
 from clew_server.api.skeleton import skeleton_from_trace
 from clew_server.errors import BadInput, Damaged, NotFound, Unavailable
+from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked
 from clew_server.model.otlp_read import otlp_json_pieces, otlp_pieces
 from clew_server.model.search import Search
 from clew_server.model.stored import StoredSpan, StoredSpans
 from clew_server.model.trace import Trace
 from clew_server.model.usual import ENOUGH, NOTHING, Durations, Operation, Usual, Within
+from clew_server.query import remembered_answers
 from clew_server.query.probe import Probe
 from clew_server.query.service import MAX_SPANS_OF_A_BRIEF, QueryService, Skipped, trace_id_from_text
 from clew_server.store.contract import (
@@ -310,6 +312,42 @@ def test_after_close_questions_are_refused() -> None:
             await service.services()
 
     run(body, FakeStore())
+
+
+class SampledKeys:
+    """Keys of a sample, counted as often as it is asked."""
+
+    def __init__(self) -> None:
+        self.stored = 0
+        self.counted_on: list[threading.Thread] = []
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        self.stored += 1  # something is stored all the time
+        self.counted_on.append(threading.current_thread())
+        return Counted([], False, "a sample", sampled=True)
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        raise AssertionError
+
+
+def test_close_ends_the_thread_that_counts_completion_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered_answers, "RENEWED_AFTER_S", 0.0)
+    store, keys = FakeStore(), SampledKeys()
+    service = QueryService(store, store, FakeStore(), completion=keys, stored=lambda: keys.stored)
+
+    async def body() -> None:
+        async with asyncio.timeout(60):
+            while len(keys.counted_on) < 3:
+                await service.keys(Search(), "", 10)
+
+    try:
+        asyncio.run(body())
+    finally:
+        service.close()
+    anew = keys.counted_on[1]
+    assert anew is not keys.counted_on[0]
+    anew.join(60)
+    assert not anew.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, only_first
 from clew_server.model.search import Search
-from clew_server.query.remembered_completion import REMEMBERED_S, RememberedCompletion
+from clew_server.query.remembered_answers import REMEMBERED_S
+from clew_server.query.remembered_completion import RememberedCompletion
 
 HOUR_NS = 3_600_000_000_000
 NOW_NS = 1_800_000_000_000_000_000

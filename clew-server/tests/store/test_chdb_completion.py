@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.families import family
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
+from clew_server.query.remembered_answers import RENEWED_AFTER_S
+from clew_server.query.remembered_completion import RememberedCompletion
 from clew_server.store import chdb_completion
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
@@ -222,6 +225,8 @@ def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     assert {one.value for one in found.found} == {str(n) for n in range(10)}
     keys = completion.attribute_keys(search)
     assert (keys.complete, keys.reason) == (False, found.reason)  # the same spans
+    assert keys.sampled
+    assert found.sampled
     assert {(one.place, one.key): one.spans for one in keys.found if one.key in ("tenth", "host")} == {
         ("span", "tenth"): looked_at,
         ("resource", "host"): looked_at,
@@ -229,6 +234,7 @@ def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     # Names are counted exactly however many there are.
     names = completion.attribute_values(search, ValuesAsked("name"))
     assert [one.spans for one in names.found] == [2_100] * 10
+    assert not names.sampled
 
 
 @pytest.mark.parametrize("wanted", [2_500, 10_000])
@@ -264,3 +270,40 @@ def test_of_a_query_that_many_traces_match_the_newest_are_looked_at(shop: Any, m
     newest = sorted(matching, key=start_of, reverse=True)[:3]
     rows = [row for rows in newest for row in rows if row.span.status.code == 2]
     assert {one.value: one.spans for one in found.found} == counted(rows, lambda r: {e.name for e in r.span.events})
+
+
+def put_with_key(opened: Any, service: str, key: str, spans: int, start: int) -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = service
+    scope = group.scope_spans.add()
+    for number in range(spans):
+        span = scope.spans.add(trace_id=(start + number).to_bytes(16, "big"), span_id=b"k" * 8, name="op")
+        span.start_time_unix_nano = span.end_time_unix_nano = start + number
+        span.attributes.add(key=key).value.int_value = 1
+    put_all(opened, [request])
+
+
+def test_of_many_spans_what_comes_while_somebody_types_is_suggested_without_waiting_for_the_count(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 2_000)
+    start = LONG_AGO + 10 * 3_600 * SECOND
+    search = Search(from_unix_nano=start, to_unix_nano=start + 3_600 * SECOND)
+    now_s = 0.0
+    completion = RememberedCompletion(opened.store.completion, opened.store.writer.inserted, clock_s=lambda: now_s)
+
+    def keys() -> set[str]:
+        return {one.key for one in completion.attribute_keys(search).found if one.place == "span"}
+
+    put_with_key(opened, "first", "known", 3_000, start)
+    assert completion.attribute_keys(search).sampled
+    put_with_key(opened, "second", "since", 4_096, start + SECOND)
+    assert keys() == {"known"}
+    # The clock stands still from here, so that the answer does not end with its time.
+    now_s = RENEWED_AFTER_S
+    deadline = time.monotonic() + 60
+    while keys() != {"known", "since"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    completion.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from clew_server.model.query_tree import SpanPlace, TracePlace
@@ -33,11 +33,15 @@ class ValueCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[Found]):
-    """What was found, most frequent first. `complete` false: not all spans were looked at, or not all that was found is here; `reason` says it."""
+    """What was found, most frequent first. `complete` false: not all spans were looked at, or not all that was found is here; `reason` says it.
+
+    `sampled`: of those that were asked for only some spans were looked at, because there are more of them.
+    """
 
     found: Sequence[Found]
     complete: bool
     reason: str | None
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,8 @@ def first_values(counted: Counted[ValueCount], prefix: str, limit: int) -> Count
     found = [one for one in counted.found if text in one.value.lower()]
     found.sort(key=lambda one: (not one.value.lower().startswith(text), -(one.spans or 0), one.value))
     if len(found) <= limit:
-        return Counted(found, counted.complete, counted.reason)
-    return Counted(found[:limit], False, with_reason(counted.reason, only_first(limit)))
+        return replace(counted, found=found)
+    return replace(counted, found=found[:limit], complete=False, reason=with_reason(counted.reason, only_first(limit)))
 
 
 def only_first(limit: int) -> str:

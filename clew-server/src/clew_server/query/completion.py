@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from clew_server.model.completion import Counted, KeyCount, ValueCount, with_reason
@@ -38,9 +39,9 @@ def keys_found(counted: Counted[KeyCount], prefix: str, limit: int) -> Counted[K
     matching = [one for one in found if text in one.key.lower()]
     matching.sort(key=lambda one: not one.key.lower().startswith(text))
     if len(matching) <= limit:
-        return Counted(matching, counted.complete, counted.reason)
+        return Counted(matching, counted.complete, counted.reason, counted.sampled)
     more = f"{len(matching) - limit:,} more keys match"
-    return Counted(matching[:limit], False, with_reason(counted.reason, more))
+    return Counted(matching[:limit], False, with_reason(counted.reason, more), counted.sampled)
 
 
 def words_found(place: str, counted: Counted[ValueCount], prefix: str) -> Counted[ValueCount]:
@@ -48,7 +49,7 @@ def words_found(place: str, counted: Counted[ValueCount], prefix: str) -> Counte
     spans = {one.value: one.spans for one in counted.found}
     absent = 0 if counted.complete and place not in NOT_COUNTED else None
     found = [ValueCount(word, spans.get(word, absent)) for word in WORDS[place] if prefix.lower() in word]
-    return Counted(_by_prefix(found, prefix), counted.complete, counted.reason)
+    return replace(counted, found=_by_prefix(found, prefix))
 
 
 def _by_prefix(found: Sequence[ValueCount], prefix: str) -> list[ValueCount]:

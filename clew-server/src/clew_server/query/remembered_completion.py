@@ -1,30 +1,24 @@
-"""Answers of completion, remembered while somebody types on, or several people do, and nothing new was stored."""
+"""Answers of completion, remembered while somebody types on, or several people do."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, first_values, only_first
 from clew_server.model.search import Search
+from clew_server.query.remembered_answers import RememberedAnswers
 from clew_server.store.contract import TraceCompletion
 
-REMEMBERED_S: Final = 5.0
-"""How long what retention has deleted may still be suggested."""
-_MOST_ANSWERS: Final = 64
 _MOST_VALUES: Final = 1_000
 """Values that are asked for whatever the text is: where there are no more, they answer for every text."""
 _PARTS_OF_A_TIME: Final = 1_000
 
-T = TypeVar("T")
-
 
 class RememberedCompletion:
-    """A store's TraceCompletion whose answers are given again for `REMEMBERED_S` and until more is stored. Safe for several threads.
+    """A store's TraceCompletion whose answers are given again as `RememberedAnswers` says. Safe for several threads.
 
     The ends of the time move on while somebody types ("the last hour"), so two times are the same where their ends differ by less
     than about a thousandth of their length.
@@ -40,25 +34,25 @@ class RememberedCompletion:
     ) -> None:
         """`stored` is another number when anything was stored since."""
         self._store = store
-        self._stored = stored
-        self._clock_s = clock_s
         self._clock_ns = clock_ns
-        self._lock = threading.Lock()
-        self._as_of = stored()
-        self._answers: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+        self._answers = RememberedAnswers(stored, clock_s=clock_s)
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         """See TraceCompletion."""
-        return self._remembered(("keys", self._about(search)), lambda: self._store.attribute_keys(search))
+        return self._answers.get(("keys", self._about(search)), lambda: self._store.attribute_keys(search))
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
         about = self._about(search)
         every = replace(asked, prefix="", limit=max(asked.limit, _MOST_VALUES))
-        found = self._remembered(("values", about, every), lambda: self._store.attribute_values(search, every))
+        found = self._answers.get(("values", about, every), lambda: self._store.attribute_values(search, every))
         if asked.prefix and only_first(every.limit) in (found.reason or ""):
-            return self._remembered(("values", about, asked), lambda: self._store.attribute_values(search, asked))
+            return self._answers.get(("values", about, asked), lambda: self._store.attribute_values(search, asked))
         return first_values(found, asked.prefix, asked.limit)
+
+    def close(self) -> None:
+        """Count nothing anew any more. What runs ends by itself."""
+        self._answers.close()
 
     def _about(self, search: Search) -> Hashable:
         """What is the same for searches that may share an answer."""
@@ -73,21 +67,3 @@ class RememberedCompletion:
             from_unix_nano=from_ns // step_ns * step_ns,
             to_unix_nano=None if to_ns is None else to_ns // step_ns * step_ns,
         )
-
-    def _remembered(self, key: Hashable, ask: Callable[[], T]) -> T:
-        stored = self._stored()
-        with self._lock:
-            if stored != self._as_of:
-                self._as_of = stored
-                self._answers.clear()
-            until_s, found = self._answers.get(key, (0.0, None))
-        if found is not None and self._clock_s() < until_s:
-            return found  # type: ignore[no-any-return]  # what `ask` returned for this key
-        answer = ask()
-        with self._lock:
-            if stored == self._as_of:
-                self._answers[key] = self._clock_s() + REMEMBERED_S, answer
-                self._answers.move_to_end(key)
-            while len(self._answers) > _MOST_ANSWERS:
-                self._answers.popitem(last=False)
-        return answer

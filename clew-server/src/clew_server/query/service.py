@@ -510,6 +510,8 @@ class QueryService:
         self._searches.close()
         self._lookups.close()
         self._briefs.close()
+        if self._completion is not None:
+            self._completion.close()
 
     async def _look_up(self, call: Callable[[], T], *, lane: _Lane | None = None) -> T:
         """As `_Lane.run`; the traces that it leaves in memory are released when no question needs them any more."""

@@ -67,6 +67,14 @@ class _Spans(NamedTuple):
         return {"SAMPLE": self.sample, "SPAN_WINDOW": _WINDOW, "SPAN_CONDITIONS": self.conditions}
 
 
+class _LookedAt(NamedTuple):
+    """What a statement found of spans, and the reason why these are not all that were asked for, None where they are."""
+
+    rows: list[list[Any]]
+    reason: str | None = None
+    sampled: bool = False
+
+
 _Ask = Callable[[_Spans], list[list[Any]]]
 """A statement about some spans. Its first row ends with how many these are; there is none where they are none."""
 
@@ -81,7 +89,7 @@ class ChdbCompletion:
         """See TraceCompletion."""
         question = self._traces.question()
         try:
-            rows, reason = self._of_spans(search, question, lambda spans: self._keys(spans, question))
+            rows, reason, sampled = self._of_spans(search, question, lambda spans: self._keys(spans, question))
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         counts: dict[tuple[KeyPlace, str], dict[int, int]] = {}
@@ -93,22 +101,23 @@ class ChdbCompletion:
             for (place, key), types in counts.items()
         ]
         found.sort(key=lambda one: (-one.spans, one.key))
-        return _counted(found, reason, question)
+        return _counted(found, reason, sampled, question)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
         question = self._traces.question()
         try:
             if _COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
-                rows, reason = self._of_names(search, asked, question), None
+                looked_at = _LookedAt(self._of_names(search, asked, question))
             else:
-                rows, reason = self._of_spans(search, question, lambda spans: self._values(spans, asked, question))
+                looked_at = self._of_spans(search, question, lambda spans: self._values(spans, asked, question))
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
+        rows, reason, sampled = looked_at
         found = _merged(rows, asked)
         if len(rows) > asked.limit:
             reason = with_reason(reason, only_first(asked.limit))
-        return _counted(found[: asked.limit], reason, question)
+        return _counted(found[: asked.limit], reason, sampled, question)
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
@@ -176,8 +185,8 @@ class ChdbCompletion:
         condition = f"arrayExists(k->{is_key},mapKeys(attrs))"
         return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
 
-    def _of_spans(self, search: Search, question: Question, ask: _Ask) -> tuple[list[list[Any]], str | None]:
-        """What a statement finds of spans of the search, without its first row, and of which: None where they are all that were asked for."""
+    def _of_spans(self, search: Search, question: Question, ask: _Ask) -> _LookedAt:
+        """What a statement finds of spans of the search, without its first row."""
         from_ns, to_ns = bounds(search)
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         if search.where is None:
@@ -187,12 +196,14 @@ class ChdbCompletion:
                 return int(rows[0][-1]) if rows else 0, rows[1:]
 
             rows, seen, every = spread.looked_at(LOOKED_AT, bound, question, look)
-            return rows, f"counted in {seen:,} of about {seen * every:,} spans" if every > 1 else None
+            if every == 1:
+                return _LookedAt(rows)
+            return _LookedAt(rows, f"counted in {seen:,} of about {seen * every:,} spans", sampled=True)
         traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
         if not traces:
             if reason is not None:
                 raise Stopped(reason)
-            return [], None
+            return _LookedAt([])
         bound["ids"] = "[" + ",".join(f"'{trace.trace_id}'" for trace in traces) + "]"
         bound["from_ns"] = str(min(trace.start_unix_nano for trace in traces))
         bound["to_ns"] = str(max(trace.start_unix_nano + trace.duration_ns for trace in traces) + 1)
@@ -200,7 +211,7 @@ class ChdbCompletion:
         braces = of_one_span(search.where)
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
-        return ask(_Spans("1", conditions, bound))[1:], reason
+        return _LookedAt(ask(_Spans("1", conditions, bound))[1:], reason, sampled=reason is not None)
 
 
 def _minutes(search: Search) -> dict[str, str]:
@@ -241,6 +252,6 @@ def _texts(text: str, type_: int, place: str) -> Iterable[str]:
     return [written_double(float(text))] if type_ == DOUBLE else [text]
 
 
-def _counted(found: Sequence[Any], reason: str | None, question: Question) -> Counted[Any]:
+def _counted(found: Sequence[Any], reason: str | None, sampled: bool, question: Question) -> Counted[Any]:
     reasons = [one for one in (reason, question.missing()) if one]
-    return Counted(found, not reasons, "; ".join(reasons) or None)
+    return Counted(found, not reasons, "; ".join(reasons) or None, sampled)

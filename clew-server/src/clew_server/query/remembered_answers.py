@@ -1,0 +1,105 @@
+"""Counted answers, given again for a while; those of a sample also after more was stored, while they are counted anew."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from clew_server.model.completion import Counted
+from clew_server.store.cancelling import CURRENT
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_S: Final = 5.0
+"""How long what retention has deleted may still be in an answer, and what has come since may be missing in a sample."""
+RENEWED_AFTER_S: Final = 1.0
+"""So old is a sample before it is counted anew: something is stored each second, and somebody who types asks more often."""
+_MOST_ANSWERS: Final = 64
+_MOST_RENEWED: Final = 8
+"""Answers that are counted anew or wait for it."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Answer:
+    found: Counted[Any]
+    stored: int
+    """What the count of stored things was before this was counted."""
+    begun_s: float
+    until_s: float
+    renewed_s: float
+    """When it may be counted anew, or the next try be made."""
+
+
+class RememberedAnswers:
+    """Answers by what was asked. Safe for several threads.
+
+    An answer for which everything was counted is forgotten as soon as more is stored: who has just sent his first spans sees their keys.
+    One of a sample is given on, since it was one of many possible ones, and is counted anew on a thread of its own.
+    """
+
+    def __init__(self, stored: Callable[[], int], *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """`stored` is another number when anything was stored since."""
+        self._stored = stored
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
+        self._renewing: set[Hashable] = set()
+        # The question that begins such a count does not wait for it, and does not take it along when it is cancelled.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="clew-renew", initializer=CURRENT.set, initargs=(None,))
+
+    def get(self, key: Hashable, ask: Callable[[], Counted[T]]) -> Counted[T]:
+        """What `ask` returns, or returned for this key a moment ago. Raises what `ask` raises."""
+        stored = self._stored()
+        with self._lock:
+            now_s = self._clock_s()
+            known = self._answers.get(key)
+            if known is not None and now_s < known.until_s:
+                if known.stored == stored:
+                    return known.found
+                if known.found.sampled:
+                    if now_s >= known.renewed_s and key not in self._renewing and len(self._renewing) < _MOST_RENEWED:
+                        known.renewed_s = now_s + RENEWED_AFTER_S
+                        with contextlib.suppress(RuntimeError):  # the server is stopping
+                            self._thread.submit(self._renew, key, ask)
+                            self._renewing.add(key)
+                    return known.found
+        return self._count(key, ask)
+
+    def close(self) -> None:
+        """Count nothing anew any more. What runs ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _renew(self, key: Hashable, ask: Callable[[], Counted[Any]]) -> None:
+        try:
+            self._count(key, ask)
+        except Exception as error:  # the answer that is remembered ends with its time, and who asks then is told
+            logger.debug("An answer could not be counted anew: %s", error)
+        finally:
+            with self._lock:
+                self._renewing.discard(key)
+
+    def _count(self, key: Hashable, ask: Callable[[], Counted[T]]) -> Counted[T]:
+        stored, begun_s = self._stored(), self._clock_s()
+        found = ask()
+        with self._lock:
+            now_s = self._clock_s()
+            known = self._answers.get(key)
+            if known is None or known.begun_s <= begun_s:
+                self._answers[key] = _Answer(found, stored, begun_s, now_s + REMEMBERED_S, now_s + RENEWED_AFTER_S)
+                self._answers.move_to_end(key)
+            while len(self._answers) > _MOST_ANSWERS or self._is_first_over(now_s):
+                self._answers.popitem(last=False)
+        return found
+
+    def _is_first_over(self, now_s: float) -> bool:
+        first = next(iter(self._answers.values()), None)
+        return first is not None and first.until_s <= now_s
