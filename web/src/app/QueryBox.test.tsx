@@ -123,6 +123,64 @@ it('asks again only for what the first answer cannot say, and cancels what is ov
   expect(overtaken.aborted).toBe(true)
 })
 
+it('asks for keys when it gets the focus, as the first letter does, and shows them with that', async () => {
+  isComplete = false
+  const input = open()
+  const questions = () => asked.map(({ url }) => [url.searchParams.get('prefix'), url.searchParams.get('q')])
+  expect(questions()).toEqual([])
+  fireEvent.focus(input)
+  await waitFor(() => expect(questions()).toEqual([[null, null]]))
+  expect(screen.queryByRole('option')).toBeNull()
+  expect(input.getAttribute('aria-expanded')).toBe('false')
+  fireEvent.change(input, { target: { value: 's' } })
+  await screen.findByRole('option', { name: /service\.version 12/ })
+  await waitFor(() =>
+    expect(questions()).toEqual([
+      [null, null],
+      ['s', null],
+    ]),
+  )
+  fireEvent.blur(input)
+  expect(screen.queryByRole('option')).toBeNull()
+  fireEvent.focus(input)
+  expect(questions()).toHaveLength(2)
+})
+
+it('asks for keys behind the query that stands in it', async () => {
+  rememberSearch({ ...initialSearch, q: 'status=error ' })
+  const input = open()
+  input.setSelectionRange(13, 13)
+  fireEvent.focus(input)
+  const rests = () => asked.map(({ url }) => [url.pathname, url.searchParams.get('q')])
+  await waitFor(() => expect(rests()).toEqual([['/api/v1/keys', 'status=error']]))
+  fireEvent.change(input, { target: { value: 'status=error s' } })
+  await screen.findByRole('option', { name: /service\.version 12/ })
+  expect(rests()).toHaveLength(1)
+})
+
+it('asks for no values before something is typed: each question for them with a query costs a search', async () => {
+  rememberSearch({ ...initialSearch, q: 'status=error service=' })
+  const input = open()
+  input.setSelectionRange(21, 21)
+  fireEvent.focus(input)
+  await new Promise((done) => setTimeout(done, 100))
+  expect(asked).toEqual([])
+  key('ArrowDown')
+  await screen.findByRole('option', { name: 'cart 9,000' })
+  expect(asked).toHaveLength(1)
+})
+
+it('does not ask again for what is on its way when the first letter is typed', async () => {
+  isSlow = true
+  const input = open()
+  fireEvent.focus(input)
+  await waitFor(() => expect(asked).toHaveLength(1))
+  fireEvent.change(input, { target: { value: 'h' } })
+  await new Promise((done) => setTimeout(done, 100))
+  expect(asked).toHaveLength(1)
+  expect(asked[0]!.signal.aborted).toBe(false)
+})
+
 it('asks for what occurs together with the rest of the query, and without it where the server does not take it', async () => {
   const input = open()
   fireEvent.change(input, { target: { value: 'status=error service=' } })

@@ -23,6 +23,7 @@ export function QueryBox() {
   const [text, setText] = useState(search.q)
   const [shownQuery, setShownQuery] = useState(search.q)
   const [cursor, setCursor] = useState(0)
+  const [hasFocus, setFocus] = useState(false)
   const [isOpen, setOpen] = useState(false)
   /** The suggestion that the arrow keys are on. */
   const [active, setActive] = useState(-1)
@@ -33,8 +34,11 @@ export function QueryBox() {
     setText(search.q)
   }
 
-  const typing = isOpen && traceIdFrom(text) === null ? typingAt(text, cursor) : null
-  const { found, isWaiting } = useSuggestions(typing, typing === null ? '' : contextOf(text, typing), search)
+  const place = (hasFocus || isOpen) && traceIdFrom(text) === null ? typingAt(text, cursor) : null
+  const typing = isOpen ? place : null
+  // Keys are asked for before anything is typed, so that they are there with the first letter.
+  const asked = typing ?? (place?.what === 'key' ? place : null)
+  const { found, isWaiting } = useSuggestions(asked, asked === null ? '' : contextOf(text, asked), search)
   const isListed = typing !== null && found.length > 0
   const chosen = Math.min(active, found.length - 1)
 
@@ -135,7 +139,14 @@ export function QueryBox() {
             setCursor(at)
           }}
           onScroll={(event) => setScrolled(event.currentTarget.scrollLeft)}
-          onBlur={close}
+          onFocus={() => {
+            if (wantedCursor.current === null) setCursor(input.current?.selectionStart ?? text.length)
+            setFocus(true)
+          }}
+          onBlur={() => {
+            setFocus(false)
+            close()
+          }}
           onPaste={(event) => {
             const traceId = traceIdFrom(event.clipboardData.getData('text'))
             if (traceId === null) return
