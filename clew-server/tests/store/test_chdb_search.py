@@ -311,6 +311,21 @@ def test_each_span_that_a_query_is_about_starts_in_the_time_that_spans_are_looke
     assert {one.trace_id for one in below.traces} <= set(expected)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 20, 50, 699, 1000])
+def test_the_newest_of_any_time_are_listed_however_their_rows_lie(shop: Any, limit: int) -> None:
+    """Nothing but the time is asked for, also one that begins or ends at a trace's start; traces have up to three rows, hours apart."""
+    reader, known = shop
+    chance = random.Random(limit)
+    starts = sorted({min(span.start for span in spans) for spans in known.traces.values()})
+    for _ in range(12):
+        begin, end = (chance.choice([None, chance.choice(starts) + chance.choice([0, 1])]) for _ in range(2))
+        search = Search(from_unix_nano=begin, to_unix_nano=end, limit=limit)
+        page, expected = reader.find(search), known.expected(search)
+        assert page.traces == expected[:limit]
+        assert (page.next is not None) == (len(expected) > limit)
+        assert page.complete
+
+
 @pytest.mark.parametrize("key", sorted(TEXTS))
 def test_every_value_of_an_attribute_is_found_as_text(shop: Any, key: str) -> None:
     reader, known = shop

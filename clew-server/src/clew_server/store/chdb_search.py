@@ -32,6 +32,8 @@ from clew_server.store.where.translator import Translator, no_relations
 
 _ROWS_OF_A_TRACE: Final = 4
 """Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
+_MORE_LISTED: Final = 12
+"""Traces that are listed beyond a page of the newest ones: some of them have rows that are older than those looked at."""
 _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
@@ -140,7 +142,9 @@ class ChdbTraces(ChdbReader):
         try:
             population = self.population(search, question, order.after(after) if after is not None else None)
             steps = Steps(_MORE_TO_LOOK_AT if _looks_for(search) else search.limit + 1)
-            while not steps.is_over:
+            if order.descends and after is None and not _looks_for(search) and search.span_to_unix_nano is None:
+                found, reached_ns = self._of_newest_rows(begin_ns, end_ns, order, search.limit + 1, question)
+            while not steps.is_over and len(found) <= search.limit:
                 nearest = self._next(begin_ns, end_ns, order, reached_ns, steps, question)
                 if nearest is None:
                     break
@@ -157,13 +161,26 @@ class ChdbTraces(ChdbReader):
                 steps.note(len(more), missing)
                 found += more
                 reached_ns = from_ns if order.descends else to_ns
-                if len(found) > search.limit:
-                    break
         except Stopped as stopped:
             side = "before" if order.descends else "from"
             reason = f"{stopped}; traces that start {side} {iso(reached_ns)} were not looked at"
             return found, reason, reached_ns if reached_ns != first_ns else None
         return found, None, None
+
+    def _of_newest_rows(
+        self, begin_ns: int, end_ns: int, order: Order, limit: int, question: Question
+    ) -> tuple[list[TraceSummary], int]:
+        """The newest traces by one statement, where no condition leaves any out, and the start from which on these are all.
+
+        They are fewer than `limit` where there are not more, or where too many rows are of the same traces.
+        """
+        traces, rows = limit + _MORE_LISTED, (limit + _MORE_LISTED) * _ROWS_OF_A_TRACE
+        bound = {"from_ns": str(begin_ns), "to_ns": str(end_ns), "limit": str(traces), "rows": str(rows)}
+        listed = question.rows("traces_newest", bound, ORDER_OF_TRACES=order.sql)
+        is_all = len(listed) < traces and sum(int(row[-2]) for row in listed) < rows
+        reached_ns = begin_ns if is_all else min(int(row[-1]) for row in listed) + 1
+        found = [one for one in (_summary(row[:-2]) for row in listed) if one.start_unix_nano >= reached_ns]
+        return found[:limit], reached_ns
 
     def _by_whole(
         self, search: Search, order: Order, after: tuple[int, str] | None, question: Question

@@ -54,6 +54,13 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (),
         "trace_id IN (SELECT trace_id FROM traces WHERE start>=NS({from_ns:Int64}) AND start<NS({to_ns:Int64}))",
     ),
+    # What is listed of a trace, over its rows in `traces`: also names that conditions on whole traces have.
+    "LISTED": (
+        (),
+        "lower(hex(trace_id)), toUnixTimestamp64Nano(min(traces.start) AS s),"
+        " greatest(0,toUnixTimestamp64Nano(max(end))-toUnixTimestamp64Nano(s)) AS d, sum(spans) AS n, sum(errors) AS e,"
+        " arraySort(groupUniqArrayArray(services)) AS of_services, (min(first) AS f).1, f.3, f.4",
+    ),
     "STR": (("r",), "substring(r, multiIf(length(r)<130,3, length(r)<16387,4, length(r)<2097156,5, 6))"),
     "W0": (("v",), "arrayMap(w->reinterpretAsUInt64(substring(w,2,8)),v)"),
     "W1": (("v",), _joined("W0(v)", _GROUPS_OF_7)),

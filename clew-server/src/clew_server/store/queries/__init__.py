@@ -27,6 +27,7 @@ NAMES: Final = (
     "origins_by_id",
     "traces_listed",
     "traces_again",
+    "traces_newest",
     "traces_ordered",
     "resources_where",
     "spans_of_relations",
