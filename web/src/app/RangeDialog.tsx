@@ -35,6 +35,8 @@ export default function RangeDialog({ range, onChoose, onClose }: Props) {
   const [problem, setProblem] = useState<string | null>(null)
   useEffect(() => {
     if (dialog.current && !dialog.current.open) dialog.current.showModal()
+    // And not the button that closes it, which stands first.
+    dialog.current?.querySelector<HTMLElement>('input:checked')?.focus()
   }, [])
 
   const submit = (event: FormEvent) => {
@@ -131,7 +133,7 @@ export default function RangeDialog({ range, onChoose, onClose }: Props) {
               setRelative(false)
             }}
           />
-          Until now, and it goes on
+          Until now, with what comes later too
         </label>
         {problem === null ? null : (
           <p className="field-problem" role="alert">

@@ -58,7 +58,7 @@ export function Shell({ children }: { children: ReactNode }) {
 
   return (
     <>
-      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>
+      <button type="button" className="button skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
       </button>
       <header className="top-bar" data-page={onSearch ? 'search' : 'other'}>

@@ -157,7 +157,7 @@ function Running({ tail, state, onShow }: RunningProps) {
       {isRefused ? (
         <section className="blank" aria-label="Query problem">
           <h2>The query is not understood</h2>
-          <p>What is wrong stands below it. The help (?) has the syntax.</p>
+          <p>What is wrong is written below the query. The help (?) has the syntax.</p>
         </section>
       ) : (
         <>

@@ -205,6 +205,10 @@ function Results({
     <div className="search-columns">
       {matches.data && hasMatches && badQuery === null ? (
         <aside className={isFaceted ? 'facets facets-open' : 'facets'} aria-label="Facets">
+          {/* They are many for who goes through them by keys. */}
+          <button type="button" className="button skip" onClick={() => page.current?.focus()}>
+            Skip the facets
+          </button>
           <button type="button" className="button facets-close" onClick={() => setFaceted(false)}>
             Close
           </button>
@@ -218,7 +222,7 @@ function Results({
       ) : (
         <div className="facets" aria-hidden="true" />
       )}
-      <div className="search-page" aria-busy={isFetching} ref={page}>
+      <div className="search-page" aria-busy={isFetching} ref={page} tabIndex={-1}>
         <h1 className="unseen">Search</h1>
         {hasMatches && badQuery === null && error === null ? (
           <AllMatches
@@ -336,7 +340,7 @@ function Results({
         {badQuery ? (
           <section className="blank" aria-label="Query problem">
             <h2>The query is not understood</h2>
-            <p>What is wrong stands below it. The help (?) has the syntax.</p>
+            <p>What is wrong is written below the query. The help (?) has the syntax.</p>
           </section>
         ) : null}
         {cut ? (

@@ -170,7 +170,7 @@ function FacetRow({ of, one, compared, isChosen, onChoose }: RowProps) {
         <svg className="facet-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
           <rect className="facet-share" width={share * 100} height="8" />
           {other === null ? null : (
-            <rect className="facet-other" x={Math.min(96, other * 100)} width="4" height="8" />
+            <rect className="facet-other" x={Math.min(98.8, other * 100)} width="1.2" height="8" />
           )}
         </svg>
         <span className="facet-percent">{formatPercent(share)}</span>

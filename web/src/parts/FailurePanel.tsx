@@ -55,11 +55,7 @@ function Failed(props: Props) {
       <section className="panel panel-line panel-failed" aria-label="Where it failed">
         <FailedMark size={16} />
         <p className="panel-one">
-          <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
-            <Breakable
-              text={`${shortenedName(service || 'no service', MOST_NAME)} · ${shortenedName(operation || 'no name', MOST_NAME)}`}
-            />
-          </button>{' '}
+          <OperationButton service={service} operation={operation} onClick={() => onSpans([spanId])} />{' '}
           <span className="error-type">
             <Breakable text={type} />
           </span>{' '}
@@ -95,11 +91,7 @@ function Failed(props: Props) {
       </div>
       <p className="panel-headline">
         <FailedMark size={16} />
-        <button type="button" className="panel-link" onClick={() => onSpans([spanId])}>
-          <Breakable
-            text={`${shortenedName(service || 'no service', MOST_NAME)} · ${shortenedName(operation || 'no name', MOST_NAME)}`}
-          />
-        </button>{' '}
+        <OperationButton service={service} operation={operation} onClick={() => onSpans([spanId])} />{' '}
         {type === '' ? null : (
           <span className="error-type">
             <Breakable text={type} />
@@ -168,15 +160,11 @@ function NotForTheCaller({
       </h2>
       {first === undefined ? null : (
         <p>
-          <button
-            type="button"
-            className="panel-link"
+          <OperationButton
+            service={first.service}
+            operation={first.operation}
             onClick={() => onSpans(failures.map((one) => one.span_id))}
-          >
-            <Breakable
-              text={`${shortenedName(first.service || 'no service', MOST_NAME)} · ${shortenedName(first.operation || 'no name', MOST_NAME)}`}
-            />
-          </button>{' '}
+          />{' '}
           <span className="error-type">
             <Breakable text={first.type} />
           </span>{' '}
@@ -184,6 +172,24 @@ function NotForTheCaller({
         </p>
       )}
     </section>
+  )
+}
+
+function OperationButton({
+  service,
+  operation,
+  onClick,
+}: {
+  service: string
+  operation: string
+  onClick: () => void
+}) {
+  const text = `${shortenedName(service || 'no service', MOST_NAME)} · ${shortenedName(operation || 'no name', MOST_NAME)}`
+  return (
+    // Its name is what is written in it, without the places where that may be broken.
+    <button type="button" className="panel-link" onClick={onClick} aria-label={text}>
+      <Breakable text={text} />
+    </button>
   )
 }
 

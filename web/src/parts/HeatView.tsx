@@ -1,5 +1,5 @@
 /** The heatmap of all matches: a box is drawn with the mouse or with the keys, and named with what can be done with it. */
-import { useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, type CSSProperties } from 'react'
 import { announce } from '../app/announce'
 import { themeStore, zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
@@ -76,6 +76,8 @@ export function HeatView({
   })
 
   const counted = box && (selected ?? { matched: sumOf(heat, box).count, failed: sumOf(heat, box).failed })
+  const words =
+    counted === null ? '' : `${plural(counted.matched, 'trace')}${formatCount(counted.failed)} failed`
   const at = box && size.width > 0 ? pixelsOf(plotOf(size.width, size.height), heat, box) : null
   return (
     <div className="heat">
@@ -99,7 +101,7 @@ export function HeatView({
           className="heat-label"
           role="group"
           aria-label="Selection"
-          style={at === null ? undefined : placeOf(at, size)}
+          style={at === null ? undefined : placeOf(at, size, LABEL_REST + LETTER * words.length)}
         >
           <strong>{plural(counted.matched, 'trace')}</strong>
           {counted.failed === 0 ? null : (
@@ -124,17 +126,24 @@ export function HeatView({
 }
 
 const LABEL_HIGH = 36
-const LABEL_WIDE = 330
+/** What the label takes beside its words, and each of their letters. */
+const LABEL_REST = 150
+const LETTER = 7.5
 
-/** Below the box where there is room, else above it, else over its top edge; within the chart. */
+/** Below the box where there is room, else above it, else over its top edge; within the chart, and ending with the box at its right. */
 function placeOf(
-  { left, top, height }: { left: number; top: number; width: number; height: number },
+  { left, top, width, height }: { left: number; top: number; width: number; height: number },
   size: { width: number; height: number },
-): { left: number; top: number } {
+  wide: number,
+): CSSProperties {
   const below = top + height + 8
   const above = top - LABEL_HIGH - 8
   const room = below + LABEL_HIGH <= size.height ? below : above >= 0 ? above : top + 8
-  return { left: Math.max(4, Math.min(left + 12, size.width - LABEL_WIDE)), top: room }
+  if (left + 12 + wide <= size.width) return { left: left + 12, top: room }
+  const end = left + width
+  return end >= wide
+    ? { right: Math.max(4, size.width - end), top: room }
+    : { left: Math.max(4, size.width - wide), top: room }
 }
 
 /** `12:04:00.000 to 12:05:00.000, 100 ms to 1 s: 12 traces, 3 failed`. */

@@ -204,7 +204,7 @@ export function ResultRow({
           <span className="muted">
             <Breakable text={service} />
           </span>
-        </Link>
+        </Link>{' '}
         {trace.has_root ? null : (
           <span className="badge" title="The root span was not received; this is the earliest span">
             no root
@@ -273,12 +273,12 @@ function WhereItFailed({ trace, answer }: Pick<RowProps, 'trace' | 'answer'>) {
         aria-label={[`failed in ${service} · ${operation}`, short, others]
           .filter((text) => text !== '')
           .join(' ')}
-        title={[`${service} · ${operation}`, reason].filter((text) => text !== '').join('\n')}
+        title={[`${service} · ${operation}`, reason, others].filter((text) => text !== '').join('\n')}
       >
         <FailedMark />
         <CutName className="failed-service" text={service} /> · <CutName text={operation} />{' '}
         <span className="reason">{short}</span>
-        {others === '' ? null : <span className="muted"> {others}</span>}
+        {others === '' ? null : <span className="muted others"> +{formatCount(more)}</span>}
       </Link>
     )
   }

@@ -52,12 +52,7 @@ export function SavedMenu({ state }: { state: SearchState }) {
   }
   return (
     <Menu
-      label={
-        <>
-          Saved
-          {shown === null ? null : <span className="saved-shown">: {shown}</span>}
-        </>
-      }
+      label={shown === null ? 'Saved' : <span className="saved-shown">Saved: {shown}</span>}
       title="Saved searches"
     >
       <ul className="saved" aria-label="Saved searches">

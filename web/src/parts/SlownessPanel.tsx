@@ -11,7 +11,7 @@ import {
 } from '../model/format'
 import { isSlow, timeRows, unseenNotes, type TimeRow } from '../model/explanation'
 import type { TraceModel } from '../model/trace'
-import { Breakable } from './Names'
+import { Breakable, CutName } from './Names'
 import { ServiceChip } from './ServiceChip'
 
 const FIRST_ROWS = 3
@@ -88,7 +88,7 @@ export function SlownessPanel(props: Props) {
           {row === undefined ? null : (
             <>
               <ServiceChip colour={colourOf(row.share.owner)} /> <b>{formatPercent(row.share.share)}</b>{' '}
-              <ShareName share={row.share} onSpans={onSpans} />
+              <ShareName share={row.share} onSpans={onSpans} isOneLine />
             </>
           )}
           {(row?.findings.length ? row.findings : others).map((finding) => (
@@ -247,12 +247,20 @@ function ShareRow({
   )
 }
 
-function ShareName({ share, onSpans }: { share: Share; onSpans: (spanIds: readonly string[]) => void }) {
+function ShareName({
+  share,
+  onSpans,
+  isOneLine = false,
+}: {
+  share: Share
+  onSpans: (spanIds: readonly string[]) => void
+  isOneLine?: boolean
+}) {
+  const text = `${shortenedName(share.owner || 'no service', MOST_NAME)} · ${shortenedName(share.operation || 'no name', MOST_NAME)}`
   return (
-    <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)}>
-      <Breakable
-        text={`${shortenedName(share.owner || 'no service', MOST_NAME)} · ${shortenedName(share.operation || 'no name', MOST_NAME)}`}
-      />
+    // Its name is what is written in it, without the places where that may be broken.
+    <button type="button" className="panel-link" onClick={() => onSpans(share.span_ids)} aria-label={text}>
+      {isOneLine ? <CutName text={text} /> : <Breakable text={text} />}
     </button>
   )
 }
@@ -290,6 +298,7 @@ function FindingText({
         // A link and no button: its text breaks into lines with the text around it.
         <a
           className="panel-proof"
+          aria-label={shortened(finding.text, MOST_TEXT)}
           href={`${location.pathname}?span=${finding.span_ids[0]}`}
           onClick={(event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return
