@@ -63,8 +63,8 @@ class Asked:
         self.answers = RememberedAnswers(lambda: self.store.stored, clock_s=self.clock)
         self._before = threading.enumerate()
 
-    def ask(self, key: str = "keys") -> int:
-        return self.answers.get(key, self.store.count).found[0]
+    def ask(self, key: str = "keys", *more: str) -> int:
+        return self.answers.get([key, *more], self.store.count).found[0]
 
     def later(self, seconds: float) -> None:
         """More is stored, and time goes by."""
@@ -122,7 +122,7 @@ def test_what_is_asked_for_again_and_again_is_never_counted_while_one_waits(aske
 
     for stored in range(2, 12):
         asked.later(RENEWED_AFTER_S)
-        until(lambda now=stored: asked.answers.get("keys", count).found[0] == now)  # type: ignore[misc]
+        until(lambda now=stored: asked.answers.get(["keys"], count).found[0] == now)  # type: ignore[misc]
     assert 10 * RENEWED_AFTER_S > REMEMBERED_S
     assert len(threads) == 10
     assert here not in threads
@@ -144,7 +144,7 @@ def test_a_sample_during_whose_count_something_was_stored_is_remembered(asked: A
         asked.store.stored += 1
         return found
 
-    assert [asked.answers.get("keys", while_storing).found[0] for _ in range(2)] == [1, 1]
+    assert [asked.answers.get(["keys"], while_storing).found[0] for _ in range(2)] == [1, 1]
     assert asked.store.begun == [1]
 
 
@@ -201,6 +201,29 @@ def test_an_answer_is_counted_anew_once_at_a_time_however_long_that_takes(asked:
     assert len(asked.store.begun) == 4
 
 
+def test_a_sample_of_something_much_like_it_is_given_while_its_own_is_counted(asked: Asked) -> None:
+    assert asked.ask("from 12:00:00", "an hour") == 1
+    asked.later(RENEWED_AFTER_S / 2)
+    assert asked.ask("from 12:00:04", "an hour") == 1
+    assert asked.ask("from 12:00:04") == 2
+    asked.store.may_end.clear()
+    asked.later(RENEWED_AFTER_S)
+    assert [asked.ask(f"from 12:00:0{at}", "an hour") for at in (8, 8, 9)] == [1, 1, 1]
+    asked.store.may_end.set()
+    until(lambda: asked.ask("from 12:00:09", "an hour") == 3)
+    asked.close()
+    assert asked.ask("from 12:00:08") == 3
+    assert asked.store.begun == [1, 2, 3]
+
+
+def test_where_everything_was_counted_it_is_the_answer_to_the_same_question_only() -> None:
+    asked = Asked(sampled=False)
+    assert asked.ask("from 12:00:00", "an hour") == 1
+    assert asked.ask("from 12:00:00", "an hour") == 1
+    assert asked.ask("from 12:00:04", "an hour") == 1
+    assert asked.store.begun == [1, 1]
+
+
 class Found(list[int]):
     """A list that says when it is gone."""
 
@@ -208,7 +231,7 @@ class Found(list[int]):
 def test_an_answer_whose_time_is_over_is_kept_until_the_next_one_at_most(asked: Asked) -> None:
     found = Found([1])
     gone = weakref.ref(found)
-    asked.answers.get("keys", lambda found=found: Counted(found, True, None))  # type: ignore[misc]
+    asked.answers.get(["keys"], lambda found=found: Counted(found, True, None))  # type: ignore[misc]
     del found
     asked.clock.now_s += REMEMBERED_S - 0.1
     asked.ask("another")
@@ -225,7 +248,7 @@ def test_a_count_that_began_earlier_does_not_replace_a_later_one(asked: Asked) -
     slow.start()
     until(lambda: asked.store.begun)
     asked.later(0.1)
-    assert asked.answers.get("keys", lambda: Counted([2], False, "a sample", True)).found == [2]
+    assert asked.answers.get(["keys"], lambda: Counted([2], False, "a sample", True)).found == [2]
     asked.store.may_end.set()
     slow.join()
     assert asked.ask() == 2

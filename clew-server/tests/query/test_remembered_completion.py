@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
 
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, only_first
 from clew_server.model.search import Search
@@ -16,13 +19,14 @@ NOW_NS = 1_800_000_000_000_000_000
 class Store:
     """A store with these values, the most frequent first; it counts how often it is asked."""
 
-    def __init__(self, values: Sequence[ValueCount]) -> None:
+    def __init__(self, values: Sequence[ValueCount], *, sampled: bool = False) -> None:
         self.values = list(values)
+        self.sampled = sampled
         self.asked: list[object] = []
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         self.asked.append(search)
-        return Counted([KeyCount("span", f"key{len(self.asked)}", "text", 1)], True, None)
+        return Counted([KeyCount("span", f"key{len(self.asked)}", "text", 1)], not self.sampled, None, self.sampled)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         self.asked.append(asked)
@@ -64,6 +68,41 @@ def test_a_time_that_has_moved_by_little_of_its_length_is_the_same() -> None:
     ):
         completion.attribute_keys(other)
     assert len(store.asked) == 5
+
+
+@pytest.mark.parametrize("length_ns", [HOUR_NS // 60, HOUR_NS // 4, HOUR_NS, 24 * HOUR_NS])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_sample_of_the_last_hour_is_given_while_the_hour_moves_on_and_one_of_a_fixed_time_is_not(
+    length_ns: int, is_open: bool
+) -> None:
+    store, clock, clock_ns = Store([], sampled=True), Clock(), [NOW_NS]
+    completion = RememberedCompletion(store, lambda: 0, clock_s=clock, clock_ns=lambda: clock_ns[0])
+
+    def last() -> Search:
+        # The time that is asked for ends a little before the clock is read here.
+        ends_ns = clock_ns[0] - 3_000_000
+        return Search(from_unix_nano=ends_ns - length_ns, to_unix_nano=None if is_open else ends_ns)
+
+    first = completion.attribute_keys(last())
+    for _ in range(30):
+        clock_ns[0] += 150_000_000
+        clock.now_s += 0.02  # never so old that it is counted anew
+        assert completion.attribute_keys(last()) is first
+    assert len(store.asked) == 1
+    for ago in (length_ns, 2 * length_ns):
+        completion.attribute_keys(Search(from_unix_nano=NOW_NS - ago - length_ns, to_unix_nano=NOW_NS - ago))
+    completion.attribute_keys(replace(last(), from_unix_nano=clock_ns[0] - length_ns * 11 // 10))
+    assert len(store.asked) == 4
+    completion.close()
+
+
+def test_a_whole_count_of_the_last_minute_is_not_that_of_the_minute_four_seconds_later() -> None:
+    store, clock_ns = Store([]), [NOW_NS]
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock(), clock_ns=lambda: clock_ns[0])
+    for seconds in range(0, 5, 4):
+        clock_ns[0] = NOW_NS + seconds * 1_000_000_000
+        completion.attribute_keys(Search(from_unix_nano=clock_ns[0] - HOUR_NS // 60, to_unix_nano=clock_ns[0]))
+    assert len(store.asked) == 2
 
 
 def test_all_values_there_are_answer_for_every_text() -> None:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -52,50 +52,64 @@ class RememberedAnswers:
         self._clock_s = clock_s
         self._lock = threading.Lock()
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
-        self._renewing: set[Hashable] = set()
+        self._renewing: list[Sequence[Hashable]] = []
         # The question that begins such a count does not wait for it, and does not take it along when it is cancelled.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clew-renew", initializer=CURRENT.set, initargs=(None,))
 
-    def get(self, key: Hashable, ask: Callable[[], Counted[T]]) -> Counted[T]:
-        """What `ask` returns, or returned for this key a moment ago. Raises what `ask` raises."""
+    def get(self, keys: Sequence[Hashable], ask: Callable[[], Counted[T]]) -> Counted[T]:
+        """What `ask` returns, or returned a moment ago. Raises what `ask` raises.
+
+        The first key says what is asked. A sample will do that was counted for something so much like it that it has one of the others.
+        """
         stored = self._stored()
         with self._lock:
             now_s = self._clock_s()
-            known = self._answers.get(key)
-            if known is not None and now_s < known.until_s:
-                if known.stored == stored:
+            known = self._known(keys, now_s)
+            if known is not None:
+                if known.stored == stored and known is self._answers.get(keys[0]):
                     return known.found
                 if known.found.sampled:
-                    if now_s >= known.renewed_s and key not in self._renewing and len(self._renewing) < _MOST_RENEWED:
+                    if now_s >= known.renewed_s and self._may_renew(keys):
                         known.renewed_s = now_s + RENEWED_AFTER_S
                         with contextlib.suppress(RuntimeError):  # the server is stopping
-                            self._thread.submit(self._renew, key, ask)
-                            self._renewing.add(key)
+                            self._thread.submit(self._renew, keys, ask)
+                            self._renewing.append(keys)
                     return known.found
-        return self._count(key, ask)
+        return self._count(keys, ask)
 
     def close(self) -> None:
         """Count nothing anew any more. What runs ends by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _renew(self, key: Hashable, ask: Callable[[], Counted[Any]]) -> None:
+    def _known(self, keys: Sequence[Hashable], now_s: float) -> _Answer | None:
+        """The answer for the first of the keys that has one, which may be of something else."""
+        found = (self._answers.get(key) for key in keys)
+        return next((one for one in found if one is not None and now_s < one.until_s), None)
+
+    def _may_renew(self, keys: Sequence[Hashable]) -> bool:
+        are_others = all(set(keys).isdisjoint(one) for one in self._renewing)
+        return are_others and len(self._renewing) < _MOST_RENEWED
+
+    def _renew(self, keys: Sequence[Hashable], ask: Callable[[], Counted[Any]]) -> None:
         try:
-            self._count(key, ask)
+            self._count(keys, ask)
         except Exception as error:  # the answer that is remembered ends with its time, and who asks then is told
             logger.debug("An answer could not be counted anew: %s", error)
         finally:
             with self._lock:
-                self._renewing.discard(key)
+                self._renewing.remove(keys)
 
-    def _count(self, key: Hashable, ask: Callable[[], Counted[T]]) -> Counted[T]:
+    def _count(self, keys: Sequence[Hashable], ask: Callable[[], Counted[T]]) -> Counted[T]:
         stored, begun_s = self._stored(), self._clock_s()
         found = ask()
         with self._lock:
             now_s = self._clock_s()
-            known = self._answers.get(key)
-            if known is None or known.begun_s <= begun_s:
-                self._answers[key] = _Answer(found, stored, begun_s, now_s + REMEMBERED_S, now_s + RENEWED_AFTER_S)
-                self._answers.move_to_end(key)
+            answer = _Answer(found, stored, begun_s, now_s + REMEMBERED_S, now_s + RENEWED_AFTER_S)
+            for key in keys:
+                known = self._answers.get(key)
+                if known is None or known.begun_s <= begun_s:
+                    self._answers[key] = answer
+                    self._answers.move_to_end(key)
             while len(self._answers) > _MOST_ANSWERS or self._is_first_over(now_s):
                 self._answers.popitem(last=False)
         return found

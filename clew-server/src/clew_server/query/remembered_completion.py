@@ -21,7 +21,7 @@ class RememberedCompletion:
     """A store's TraceCompletion whose answers are given again as `RememberedAnswers` says. Safe for several threads.
 
     The ends of the time move on while somebody types ("the last hour"), so two times are the same where their ends differ by less
-    than about a thousandth of their length.
+    than about a thousandth of their length. A sample of a time that ends now is one for any that does and is about as long.
     """
 
     def __init__(
@@ -39,31 +39,39 @@ class RememberedCompletion:
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         """See TraceCompletion."""
-        return self._answers.get(("keys", self._about(search)), lambda: self._store.attribute_keys(search))
+        keys = [("keys", about) for about in self._about(search)]
+        return self._answers.get(keys, lambda: self._store.attribute_keys(search))
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
-        about = self._about(search)
         every = replace(asked, prefix="", limit=max(asked.limit, _MOST_VALUES))
-        found = self._answers.get(("values", about, every), lambda: self._store.attribute_values(search, every))
+        found = self._values(search, every)
         if asked.prefix and only_first(every.limit) in (found.reason or ""):
-            return self._answers.get(("values", about, asked), lambda: self._store.attribute_values(search, asked))
+            return self._values(search, asked)
         return first_values(found, asked.prefix, asked.limit)
 
     def close(self) -> None:
         """Count nothing anew any more. What runs ends by itself."""
         self._answers.close()
 
-    def _about(self, search: Search) -> Hashable:
-        """What is the same for searches that may share an answer."""
+    def _values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        keys = [("values", about, asked) for about in self._about(search)]
+        return self._answers.get(keys, lambda: self._store.attribute_values(search, asked))
+
+    def _about(self, search: Search) -> list[Hashable]:
+        """What is the same for searches that may share an answer; then what is the same for those that may share a sample."""
         from_ns, to_ns = search.from_unix_nano, search.to_unix_nano
         if from_ns is None:
-            return search
-        step_ns = max(1, ((self._clock_ns() if to_ns is None else to_ns) - from_ns) // _PARTS_OF_A_TIME)
+            return [search]
+        now_ns = self._clock_ns()
+        lasts_ns = (now_ns if to_ns is None else to_ns) - from_ns
+        step_ns = max(1, lasts_ns // _PARTS_OF_A_TIME)
         # The length itself varies by a little where the ends do.
         step_ns = 1 << step_ns.bit_length()
-        return replace(
-            search,
-            from_unix_nano=from_ns // step_ns * step_ns,
-            to_unix_nano=None if to_ns is None else to_ns // step_ns * step_ns,
-        )
+        begins = from_ns // step_ns * step_ns
+        ends = None if to_ns is None else to_ns // step_ns * step_ns
+        whole = replace(search, from_unix_nano=begins, to_unix_nano=ends)
+        if to_ns is not None and abs(now_ns - to_ns) >= step_ns:
+            return [whole]
+        length = (lasts_ns + step_ns // 2) // step_ns, step_ns
+        return [whole, (replace(search, from_unix_nano=None, to_unix_nano=None), length)]
