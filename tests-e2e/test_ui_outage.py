@@ -115,6 +115,8 @@ def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_i
     page = open_page(own, f"/search?q=service%3D{order.shop}", loads_may_fail=True)
     listed = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
     listed.wait_for()
+    # The page of a trace is loaded a while after the list.
+    page.wait_for_function("performance.getEntriesByType('resource').some(one => one.name.includes('/TracePage'))")
     problem = page.get_by_role("region", name="Server problem")
     own.kill()
     try:

@@ -2,6 +2,7 @@
 import { useMemo } from 'react'
 import { exactDuration, formatCount, formatDuration, plural, shortenedName } from '../../model/format'
 import { serviceCalls, type ServiceCall, type ServiceNode } from '../../model/merged'
+import { Breakable } from '../Names'
 import { ServiceChip } from '../ServiceChip'
 import type { TabProps } from './types'
 
@@ -63,12 +64,12 @@ export default function ServicesTab({ model, colours, onSelect }: TabProps) {
             {calls.map((call) => (
               <tr key={`${call.from} ${call.to}`}>
                 <td>
-                  <ServiceChip colour={colours[call.from] ?? 0} /> {nameOf(call.from)}
+                  <ServiceChip colour={colours[call.from] ?? 0} /> <Breakable text={nameOf(call.from)} />
                 </td>
                 <td>
                   <button type="button" className="panel-step" onClick={() => onSelect(call.first)}>
                     <ServiceChip colour={colours[call.to] ?? 0} />
-                    {nameOf(call.to)}
+                    <Breakable text={nameOf(call.to)} />
                   </button>
                 </td>
                 <td className="number">{formatCount(call.calls)}</td>
@@ -147,7 +148,7 @@ function Graph({
               style={{ fill: `var(--service-${(colours[one.service] ?? 0) || 'other'})` }}
             />
             <text className="node-name" x="24" y="20">
-              {shortenedName(nameOf(one.service), 18)}
+              {shortenedName(nameOf(one.service), 15)}
             </text>
             <text className="node-facts" x="10" y="36">
               {formatCount(one.spans)} · self {formatDuration(one.self)}
