@@ -43,10 +43,11 @@ def share_of_core(pid: int, seconds: float) -> float:
     return (cpu_s(pid) - before) / (time.monotonic() - began)
 
 
-def timed_ms(call: Callable[[], object], repeat: int) -> list[float]:
-    """Wall time of each call."""
+def timed_ms(call: Callable[[], object], repeat: int, pause_s: float = 0.0) -> list[float]:
+    """Wall time of each call, with a pause before each."""
     taken = []
     for _ in range(repeat):
+        time.sleep(pause_s)
         began = time.perf_counter()
         call()
         taken.append((time.perf_counter() - began) * 1000)
