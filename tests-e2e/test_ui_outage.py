@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from harness.answers import wait_until
 from harness.pages import OpenPage, row
 from harness.server import Server, free_port
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
@@ -25,6 +26,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("outage") / "data", ports=(free_port(), 0, 0)).start()
     yield running
     running.close()
+
+
+def loads_the_page_of_a_trace(page: Page) -> None:
+    """Wait for what Search loads a while after its list."""
+    loaded = "performance.getEntriesByType('resource').some(one => one.name.includes('/TracePage'))"
+    wait_until(lambda: page.evaluate(loaded))
 
 
 class Order:
@@ -115,13 +122,16 @@ def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_i
     page = open_page(own, f"/search?q=service%3D{order.shop}", loads_may_fail=True)
     listed = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
     listed.wait_for()
-    # The page of a trace is loaded a while after the list.
-    page.wait_for_function("performance.getEntriesByType('resource').some(one => one.name.includes('/TracePage'))")
+    loads_the_page_of_a_trace(page)
     problem = page.get_by_role("region", name="Server problem")
     own.kill()
     try:
         page.keyboard.press("r")
         expect(problem.first).to_contain_text("The server does not answer.")
+        expect(listed).to_be_visible()
+        # A part of the UI that cannot be loaded takes nothing else with it, and is loaded when it is asked for again.
+        page.get_by_label("Time range").select_option("Other times…")
+        expect(page.locator(".toast")).to_have_text("The server does not answer.", timeout=30_000)
         expect(listed).to_be_visible()
         listed.click()
         page.wait_for_url(f"**{order.path}*")
@@ -133,6 +143,8 @@ def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_i
     page.go_back()
     expect(listed).to_be_visible()
     expect(problem).to_have_count(0)
+    page.get_by_label("Time range").select_option("Other times…")
+    expect(page.get_by_role("dialog", name="Time range")).to_be_visible()
 
 
 def test_a_slow_trace_is_waited_for_with_a_clock_and_cancel_stops_both(
@@ -141,6 +153,7 @@ def test_a_slow_trace_is_waited_for_with_a_clock_and_cancel_stops_both(
     page = open_page(own, f"/search?q=service%3D{order.shop}")
     link = page.get_by_role("table", name="Traces").get_by_role("link", name="POST /pay")
     link.wait_for()
+    loads_the_page_of_a_trace(page)
     with standing_still(own):
         with page.expect_event("requestfailed", lambda one: one.url.endswith("/skeleton")):
             link.click()

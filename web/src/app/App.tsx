@@ -1,12 +1,11 @@
 /** Routes: each page is its own part with its own error boundary. */
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
-import { lazy, Suspense } from 'react'
 import { Redirect, Route, Router, Switch, useLocation } from 'wouter'
 import { ApiError } from '../api/client'
 import { NotFoundPage } from '../pages/NotFoundPage'
 import { SearchPage } from '../pages/SearchPage'
 import { ErrorBoundary } from './ErrorBoundary'
-import { loadLivePage, loadTracePage } from './parts'
+import { Part, livePage, tracePage, uploadPage } from './Part'
 import { Shell } from './Shell'
 import { inSteps } from './steps'
 import { TokenPrompt } from './TokenPrompt'
@@ -26,10 +25,6 @@ export function createQueryClient(): QueryClient {
   })
 }
 
-const TracePage = lazy(loadTracePage)
-const LivePage = lazy(loadLivePage)
-const UploadPage = lazy(() => import('../pages/UploadPage'))
-
 const basePath = new URL(document.baseURI).pathname.replace(/\/[^/]*$/, '')
 
 function Pages() {
@@ -40,24 +35,16 @@ function Pages() {
         <Route path="/">{() => <Redirect to={`/search${location.search}`} replace />}</Route>
         <Route path="/search" component={SearchPage} />
         <Route path="/live">
-          <Suspense fallback={null}>
-            <LivePage />
-          </Suspense>
+          <Part part={livePage} props={{}} />
         </Route>
         <Route path="/t/:traceId">
           {({ traceId }) => <Redirect to={`/trace/${traceId}${location.search}`} replace />}
         </Route>
         <Route path="/trace">
-          <Suspense fallback={null}>
-            <UploadPage />
-          </Suspense>
+          <Part part={uploadPage} props={{}} />
         </Route>
         <Route path="/trace/:traceId">
-          {({ traceId }) => (
-            <Suspense fallback={null}>
-              <TracePage key={traceId} traceId={traceId} />
-            </Suspense>
-          )}
+          {({ traceId }) => <Part key={traceId} part={tracePage} props={{ traceId }} />}
         </Route>
         <Route component={NotFoundPage} />
       </Switch>

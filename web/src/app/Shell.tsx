@@ -1,14 +1,16 @@
 /** The top bar of every page: where you are, the query, the time, and how it looks. */
-import { useQueryClient } from '@tanstack/react-query'
-import { lazy, Suspense, useState, type ReactNode } from 'react'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useState, type ComponentProps, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
 import { RANGES, fixedRange, rangeLabel, shiftedRange, type Range } from '../model/range'
 import { zoneName } from '../model/format'
 import { Icon, Logo } from '../parts/icons'
+import { problemTitle } from '../parts/Problem'
 import { Select } from '../parts/Select'
 import { TroubleNotice } from '../parts/TroubleNotice'
-import { LiveRegion, Toast } from './announce'
+import { LiveRegion, Toast, notify } from './announce'
 import { copyLink } from './link'
+import { partQuery } from './Part'
 import { useRecovery } from './recovery'
 import { CommandDialog } from './CommandDialog'
 import { HelpDialog } from './HelpDialog'
@@ -20,7 +22,8 @@ import { useStore } from './store'
 
 const RANGE_ID = 'time-range'
 
-const RangeDialog = lazy(() => import('./RangeDialog'))
+const rangeDialog = { name: 'range', load: async () => (await import('./RangeDialog')).default }
+type RangeDialogProps = ComponentProps<Awaited<ReturnType<typeof rangeDialog.load>>>
 
 export function Shell({ children }: { children: ReactNode }) {
   const [path, navigate] = useLocation()
@@ -163,10 +166,20 @@ function RangeSelect({
         }}
       />
       {isChoosing ? (
-        <Suspense fallback={null}>
-          <RangeDialog range={range} onChoose={onChange} onClose={() => setChoosing(false)} />
-        </Suspense>
+        <RangeDialog range={range} onChoose={onChange} onClose={() => setChoosing(false)} />
       ) : null}
     </>
   )
+}
+
+/** The dialog once it is loaded. The bar has no room for what is wrong, so that is a note, and nothing opens. */
+function RangeDialog(props: RangeDialogProps) {
+  const { data, error } = useQuery(partQuery(rangeDialog))
+  const { onClose } = props
+  useEffect(() => {
+    if (data !== undefined || error === null) return
+    notify(problemTitle(error))
+    onClose()
+  }, [data, error, onClose])
+  return data === undefined ? null : <data.Part {...props} />
 }

@@ -1,11 +1,11 @@
 /** Search: which traces match, newest first; before the first span, how to send one. */
-import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { ApiError, api } from '../api/client'
 import type { Excluded, Status, TraceSummary, Version } from '../api/types'
 import { announce, useReady } from '../app/announce'
-import { loadTracePage } from '../app/parts'
+import { partQuery, tracePage } from '../app/Part'
 import { zoneStore } from '../app/preferences'
 import { queryErrorStore } from '../app/queryError'
 import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
@@ -153,12 +153,13 @@ function Results({
     if (isSettled) announce(`${plural(traces.length, 'trace')} shown`)
   }, [isSettled, traces.length])
 
+  const queries = useQueryClient()
   useEffect(() => {
     if (!isSettled) return
     // After the answers about the rows have been asked for.
-    const timer = setTimeout(() => void loadTracePage().catch(() => {}), TRACE_PAGE_AFTER_MS)
+    const timer = setTimeout(() => void queries.prefetchQuery(partQuery(tracePage)), TRACE_PAGE_AFTER_MS)
     return () => clearTimeout(timer)
-  }, [isSettled])
+  }, [isSettled, queries])
 
   // The page first, all matches after it.
   const matches = useQuery({

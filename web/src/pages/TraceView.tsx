@@ -1,10 +1,18 @@
 /** The trace page with its data: state from the address, keys, and the parts side by side. */
-import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
+import { useEffect, useMemo, useRef, useState } from 'react'
 import type { Skeleton } from '../api/types'
 import { announce } from '../app/announce'
 import { ErrorBoundary } from '../app/ErrorBoundary'
+import { Part, type LoadedPart } from '../app/Part'
 import { useShortcuts, type Shortcuts } from '../app/shortcuts'
-import { colourKey, TRACE_FIELDS, type TimeWindow, type TraceState, type Unfolding } from '../app/url'
+import {
+  colourKey,
+  TRACE_FIELDS,
+  type TimeWindow,
+  type TraceState,
+  type TraceTab,
+  type Unfolding,
+} from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { around, clampWindow, panned, zoomed } from '../canvas/scale'
 import { clockShiftText, firstSpan, handledFailures, originsIn, UsualValues } from '../model/explanation'
@@ -23,6 +31,7 @@ import { BelowNotice, HiddenNotice } from '../parts/HiddenNotice'
 import { IgnoredNotice } from '../parts/IgnoredNotice'
 import { SpanPane } from '../parts/SpanPane'
 import { TintLegend } from '../parts/TintLegend'
+import type { TabProps } from '../parts/tabs/types'
 import { TraceHeader } from '../parts/TraceHeader'
 import { TraceToolbar } from '../parts/TraceToolbar'
 import { VerdictPanels, type ExplanationState } from '../parts/VerdictPanels'
@@ -33,11 +42,11 @@ import { useValues } from './useValues'
 const URL_REST_MS = 200
 
 /** What the trace can be shown as beside the waterfall; each part is loaded when it is first shown. */
-const TABS = {
-  flame: lazy(() => import('../parts/tabs/FlameTab')),
-  stats: lazy(() => import('../parts/tabs/StatisticsTab')),
-  events: lazy(() => import('../parts/tabs/EventsTab')),
-  services: lazy(() => import('../parts/tabs/ServicesTab')),
+const TABS: Record<Exclude<TraceTab, ''>, LoadedPart<TabProps>> = {
+  flame: { name: 'flame', load: async () => (await import('../parts/tabs/FlameTab')).default },
+  stats: { name: 'stats', load: async () => (await import('../parts/tabs/StatisticsTab')).default },
+  events: { name: 'events', load: async () => (await import('../parts/tabs/EventsTab')).default },
+  services: { name: 'services', load: async () => (await import('../parts/tabs/ServicesTab')).default },
 }
 
 /** Whether arrows and Enter belong to the control that has the focus, and not to the rows. */
@@ -294,8 +303,6 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
     return true
   }
 
-  const Tab = TABS[tab === '' ? 'flame' : tab]
-
   const shortcuts: Shortcuts = {
     ArrowDown: (event) => (isForControl(event) ? false : step(1)),
     ArrowUp: (event) => (isForControl(event) ? false : step(-1)),
@@ -458,16 +465,12 @@ export function TraceView({ traceId, skeleton, newest, young, explanation, onSho
           </ErrorBoundary>
         ) : (
           <ErrorBoundary name="This tab" resetKey={tab}>
-            <Suspense fallback={<p className="tab-body muted">Loading…</p>}>
-              <Tab
-                traceId={traceId}
-                model={model}
-                colours={colours}
-                usual={usual}
-                selected={selected}
-                onSelect={select}
-              />
-            </Suspense>
+            <Part
+              key={tab}
+              part={TABS[tab]}
+              props={{ traceId, model, colours, usual, selected, onSelect: select }}
+              meanwhile={<p className="tab-body muted">Loading…</p>}
+            />
           </ErrorBoundary>
         )}
         {isOpen ? (

@@ -4,9 +4,14 @@ import { ApiError } from '../api/client'
 import { announce } from '../app/announce'
 import { Icon } from './icons'
 
+/** What went wrong, in a sentence. */
+export function problemTitle(error: Error): string {
+  return error instanceof ApiError && error.status === 0 ? 'The server does not answer.' : error.message
+}
+
 export function Problem({ error, onRetry }: { error: Error; onRetry: () => void }) {
   const api = error instanceof ApiError ? error : null
-  const title = api?.status === 0 ? 'The server does not answer.' : error.message
+  const title = problemTitle(error)
   useEffect(() => announce(title), [title])
   const details = [
     api && api.status > 0 ? `status ${api.status}` : '',
