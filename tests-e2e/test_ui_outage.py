@@ -30,8 +30,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def loads_the_page_of_a_trace(page: Page) -> None:
     """Wait for what Search loads a while after its list."""
-    loaded = "performance.getEntriesByType('resource').some(one => one.name.includes('/TracePage'))"
-    wait_until(lambda: page.evaluate(loaded))
+    loaded = "performance.getEntriesByType('resource').filter(one => /[/]Trace(Page|View)-/.test(one.name)).length"
+    wait_until(lambda: page.evaluate(loaded) == 2)
 
 
 class Order:
