@@ -36,7 +36,8 @@ interface Props {
 export function Facets({ summary, state, onQuery, onFacets }: Props) {
   const { q, facet: own } = state
   const { facets, facets_of: of, selected } = summary
-  const isSelected = selected !== null
+  // An empty selection is not compared with anything: all its shares would be 0.
+  const isSelected = selected !== null && of.selected > 0
   const shared = sharedFacets(facets, {
     matched: of.matched,
     failed: of.failed,

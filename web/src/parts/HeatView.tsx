@@ -110,9 +110,11 @@ export function HeatView({
               {formatCount(counted.failed)} failed
             </span>
           )}
-          <button type="button" className="button button-small" onClick={onZoom}>
-            Zoom in
-          </button>
+          {counted.matched === 0 ? null : (
+            <button type="button" className="button button-small" onClick={onZoom}>
+              Zoom in
+            </button>
+          )}
           <IconButton
             icon="close"
             label="Clear the selection"
