@@ -57,8 +57,10 @@ class Chosen(NamedTuple):
 class Population(Protocol):
     """The traces of a search by windows."""
 
-    def __call__(self, from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, /) -> Chosen:
-        """Those that start in the window, of which `open_above` says that its end was not given.
+    def __call__(
+        self, from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, *, few: bool = False
+    ) -> Chosen:
+        """Those that start in the window, of which `open_above` says that its end was not given, and `few` that these are not many.
 
         Traces with `least_spans` are counted exactly for an order by spans, which needs them in the words of `Chosen`.
         """
@@ -145,6 +147,7 @@ class ChdbTraces(ChdbReader):
             if order.descends and after is None and not _looks_for(search) and search.span_to_unix_nano is None:
                 found, reached_ns = self._of_newest_rows(begin_ns, end_ns, order, search.limit + 1, question)
             while not steps.is_over and len(found) <= search.limit:
+                few = steps.is_first
                 nearest = self._next(begin_ns, end_ns, order, reached_ns, steps, question)
                 if nearest is None:
                     break
@@ -155,7 +158,7 @@ class ChdbTraces(ChdbReader):
                     from_ns, to_ns = begin_ns if is_last else max(begin_ns, next_ns - width_ns), reached_ns
                 else:
                     from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns + 1)
-                chosen = population(from_ns, to_ns, open_above and order.descends)
+                chosen = population(from_ns, to_ns, open_above and order.descends, few=few)
                 missing = search.limit + 1 - len(found)
                 more = self._listed(chosen, order.sql, missing, question)
                 steps.note(len(more), missing)
@@ -254,7 +257,9 @@ class ChdbTraces(ChdbReader):
         again = Again(search.where)
         ends = NewestEnds(bounds(search)[0], lambda from_ns, to_ns: self._newest_end(from_ns, to_ns, question))
 
-        def within(from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None) -> Chosen:
+        def within(
+            from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, *, few: bool = False
+        ) -> Chosen:
             window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns)}
             sets: list[str] = []
             conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
@@ -263,6 +268,9 @@ class ChdbTraces(ChdbReader):
                 conditions_of_spans = one if where is None else [*one, where.sets]
                 is_indexed = any(word in text for text in conditions_of_spans for word in _BY_INDEX)
                 spans_in = self.spans_of(window, open_above or only is not None, question, ends, is_indexed)
+                if few and not open_above:
+                    # Spans after the window may be of any later trace: to list all of these costs more than to leave them out.
+                    spans_in += f" AND {STARTED}"
                 words = {"WINDOW_OF_SPANS": spans_in, **again.replaced(window, spans_in, least_spans, question)}
                 if one:
                     found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
