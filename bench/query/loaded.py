@@ -56,16 +56,18 @@ def main() -> None:
     options.add_argument("--spans", type=int, default=200_000)
     options.add_argument("--repeat", type=int, default=21, help="times each question is asked")
     options.add_argument("--share", type=float, default=0.5, help="of the rate that filling reached, while it is asked")
+    options.add_argument(
+        "--no-duckdb", action="store_true", help="ask the server only, and do not compare what it answers"
+    )
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
         server = Server(Path(folder) / "data", options=["--max-disk", "50GB", "--max-backlog", "2GB"]).start()
         try:
-            duck = Duck(Path(folder) / "spans.duckdb")
+            duck = None if chosen.no_duckdb else Duck(Path(folder) / "spans.duckdb")
             now_ns = time.time_ns()
             known, rate = fill(server, duck, chosen.spans, now_ns - DAY_NS, now_ns)
             questions = asked(server, duck, known, now_ns - DAY_NS - NS_PER_S, now_ns + 600 * NS_PER_S)
-            for one in questions:
-                assert one.same(one.ours(), one.theirs()), one.name
+            compare(questions, duck)
             at_rest = [ask(one, server, chosen.repeat) for one in questions]
             with Stream(server.otlp_http, int(rate * chosen.share), now_ns + 3_600 * NS_PER_S) as stream:
                 time.sleep(10)
@@ -74,24 +76,33 @@ def main() -> None:
                 used = (measure.cpu_s(server.pid) - before) / (time.monotonic() - began)
                 load = f"{load} to {measure.load()}"
             sent = stream.sent
-            with Stream(server.otlp_http, int(rate * chosen.share), now_ns + 7_200 * NS_PER_S):
-                time.sleep(10)
-                theirs = [ask_duck(one, chosen.repeat) for one in questions]
-                for one in questions:
-                    assert one.same(one.ours(), one.theirs()), one.name
+            theirs: list[Taken | None] = [None] * len(questions)
+            if duck is not None:
+                with Stream(server.otlp_http, int(rate * chosen.share), now_ns + 7_200 * NS_PER_S):
+                    time.sleep(10)
+                    theirs = [ask_duck(one, chosen.repeat) for one in questions]
+                    compare(questions, duck)
             report(questions, at_rest, list(zip(ours, theirs, strict=True)))
             print(
                 f"while the server was asked {sent['spans'] / sent['seconds']:,.0f} spans/s came in (wanted {rate * chosen.share:,.0f}), {sent['refused']} × 503,"
                 f" the sender {sent['late_s']:.1f} s late at most, with {sent['cpu_s'] / sent['seconds']:.0%} of a core; the server used {used:.0%}"
             )
             print(f"peak memory of the server {measure.peak_rss_bytes(server.pid) >> 20:,} MiB (1,536); load {load}")
-            duck.close()
+            if duck is not None:
+                duck.close()
             assert server.stop() == 0
         finally:
             server.kill()
 
 
-def fill(server: Server, duck: Duck, spans: int, first_ns: int, last_ns: int) -> tuple[list[shop.Known], float]:
+def compare(questions: list[Asked], duck: Duck | None) -> None:
+    """Raises AssertionError where DuckDB, if there is one, answers anything else."""
+    for one in questions:
+        found = one.ours()
+        assert duck is None or one.same(found, one.theirs()), one.name
+
+
+def fill(server: Server, duck: Duck | None, spans: int, first_ns: int, last_ns: int) -> tuple[list[shop.Known], float]:
     """A day of traces, in both; some of them, and how many spans a second the server took."""
     known: list[shop.Known] = []
     taken_s, pieces = 0.0, -(-spans // PIECE)
@@ -103,17 +114,18 @@ def fill(server: Server, duck: Duck, spans: int, first_ns: int, last_ns: int) ->
             seed=7 + number,
         )
         taken_s += stand.fill(server, made, senders=2, settle=False).searchable_s
-        duck.fill(made)
+        if duck is not None:
+            duck.fill(made)
         known += made.known[:: max(1, pieces // 4)]
     measure.wait_quiet(server.pid, timeout_s=600)
     rate = spans / taken_s
     print(
-        f"{duck.spans:,} spans within a day; filled with {rate:,.0f} spans/s, until they could be found; load {measure.load()}"
+        f"{spans:,} spans within a day; filled with {rate:,.0f} spans/s, until they could be found; load {measure.load()}"
     )
     return known, rate
 
 
-def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_ns: int) -> list[Asked]:
+def asked(server: Server, duck: Duck | None, known: list[shop.Known], from_ns: int, to_ns: int) -> list[Asked]:
     http = httpx.Client(base_url=server.http, timeout=60)
     within = {"from": str(from_ns), "to": str(to_ns)}
     turn = [0]
@@ -135,7 +147,11 @@ def asked(server: Server, duck: Duck, known: list[shop.Known], from_ns: int, to_
         return get
 
     def theirs(text: str, *values: object) -> Callable[[], list[Any]]:
-        return lambda: duck.connection.execute(text, values).fetchall()
+        def get() -> list[Any]:
+            assert duck is not None
+            return duck.connection.execute(text, values).fetchall()
+
+        return get
 
     def same_traces(found: Any, rows: list[Any]) -> bool:
         listed, wanted = [trace["trace_id"] for trace in found["traces"]], [row[0].hex() for row in rows]
@@ -280,7 +296,7 @@ def ask_duck(one: Asked, repeat: int) -> Taken:
     return Taken(wall, (time.process_time() - before) * 1000 / repeat, 0)
 
 
-def report(questions: list[Asked], at_rest: list[Taken], rows: list[tuple[Taken, Taken]]) -> None:
+def report(questions: list[Asked], at_rest: list[Taken], rows: list[tuple[Taken, Taken | None]]) -> None:
     print(
         f"| {'ms':50} | at rest p50 | p95 | CPU | taking in p50 | p95 | budget | | DuckDB p50 | p95 | CPU |\n{'|---' * 11}|"
     )
@@ -291,7 +307,11 @@ def report(questions: list[Asked], at_rest: list[Taken], rows: list[tuple[Taken,
         print(
             f"| {one.name:50} | {measure.median(rest.wall):,.0f} | {measure.percentile(rest.wall, 95):,.0f} | {rest.cpu:,.0f}"
             f" | {measure.median(ours.wall):,.0f} | {p95:,.0f} | {one.budget_ms:,} | {kept}{stopped}"
-            f" | {measure.median(theirs.wall):,.0f} | {measure.percentile(theirs.wall, 95):,.0f} | {theirs.cpu:,.0f} |"
+            + (
+                " | | | |"
+                if theirs is None
+                else f" | {measure.median(theirs.wall):,.0f} | {measure.percentile(theirs.wall, 95):,.0f} | {theirs.cpu:,.0f} |"
+            )
         )
 
 
