@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -87,7 +88,8 @@ class Service:
 def serving(kind: str, provider: TracerProvider) -> Iterator[int]:
     """The port of a service of this kind."""
     if kind == "wsgi":
-        wsgi = waitress.create_server(wsgi_application(provider), host="127.0.0.1", port=0)
+        channels: dict[int, Any] = {}
+        wsgi = waitress.create_server(wsgi_application(provider), map=channels, host="127.0.0.1", port=0)
         closing = threading.Event()
 
         def run() -> None:
@@ -105,6 +107,8 @@ def serving(kind: str, provider: TracerProvider) -> Iterator[int]:
         wsgi.close()
         # Its loop looks every second whether there is anything left to serve.
         runner.join(20)
+        # On a busy machine it ends before it has seen that clients have gone, and leaves their connections open.
+        waitress.wasyncore.close_all(channels)
         return
     asgi = Server(uvicorn.Config(application(provider), port=0, log_level="warning"))
     runner = threading.Thread(target=asgi.run, daemon=True)
