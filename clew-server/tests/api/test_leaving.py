@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from clew_server.api.leaving import while_asked
+from clew_server.api.leaving import both_of, while_asked
 
 
 def request_of(messages: list[str], leaves: asyncio.Event) -> Request:
@@ -61,6 +61,50 @@ def test_what_is_computed_for_an_asker_that_has_gone_is_cancelled() -> None:
         leaves.set()
         with pytest.raises(HTTPException):
             await asked
+        await cancelled.wait()
+
+    asyncio.run(body())
+
+
+def test_two_answers_are_computed_at_the_same_time() -> None:
+    async def body() -> None:
+        began = asyncio.Event()
+
+        async def one() -> int:
+            await began.wait()
+            return 1
+
+        async def other() -> str:
+            began.set()
+            return "b"
+
+        assert await both_of(one(), other()) == (1, "b")
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_of_two_answers_none_is_computed_on_when_one_fails_or_the_asker_has_gone(leaves: bool) -> None:
+    async def body() -> None:
+        began, cancelled, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def waits() -> None:
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        async def fails() -> None:
+            await began.wait()
+            if leaves:
+                gone.set()
+                await asyncio.Event().wait()
+            raise KeyError("no")
+
+        with pytest.raises(HTTPException if leaves else KeyError):
+            await while_asked(request_of(["http.request"], gone), both_of(waits(), fails()))
         await cancelled.wait()
 
     asyncio.run(body())

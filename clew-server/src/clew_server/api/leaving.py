@@ -1,4 +1,4 @@
-"""Askers that go away before they have their answer."""
+"""What is asked for while its asker may go away: then it is cancelled, and all that was asked for with it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ async def both_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) ->
     """Both answers, asked for at the same time. Raises what either raised first; the other is cancelled then, and both where this is."""
     asking = asyncio.ensure_future(one), asyncio.ensure_future(other)
     try:
-        return await asyncio.gather(*asking)
+        first, second = await asyncio.gather(*asking)
+        return first, second
     finally:
         for each in asking:
             each.cancel()

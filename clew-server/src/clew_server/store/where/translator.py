@@ -12,6 +12,7 @@ from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.store.asking import Question
 from clew_server.store.chdb_again import ERRORS_AGAIN, NOT_COUNTED, SPANS_AGAIN, put
 from clew_server.store.connections import EngineError
+from clew_server.store.macros import STARTED
 from clew_server.store.where.attributes import Attributes
 from clew_server.store.where.binding import Bound, joined, like
 from clew_server.store.where.comparing import Comparing, expression
@@ -152,7 +153,7 @@ class Translator:
                 "trace_id IN (SELECT trace_id FROM (SELECT trace_id, min(traces.start) AS s,"
                 " greatest(0,toUnixTimestamp64Nano(max(end))-toUnixTimestamp64Nano(s)) AS d, sum(spans) AS n, sum(errors) AS e,"
                 " groupUniqArrayArray(services) AS of_services, min(first) AS f FROM traces"
-                " WHERE STARTED"
+                f" WHERE {STARTED}"
                 f" GROUP BY trace_id HAVING {self._trace_term(node)}))"
             )
         assert isinstance(node, SpanTerm)
