@@ -1,4 +1,4 @@
-"""The nearest spelling of a value, where the most frequent ones of the time are others."""
+"""The nearest spelling of a value or a key, where the most frequent ones of the time are others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no pat
 from evaluator import NOW, parsed
 
 
-def put(opened: Any, name: str, routes: list[str]) -> None:
+def put(opened: Any, name: str, routes: list[str], key: str = "http.route") -> None:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()
     group.resource.attributes.add(key="service.name").value.string_value = name
@@ -27,16 +27,19 @@ def put(opened: Any, name: str, routes: list[str]) -> None:
     for number, route in enumerate(routes):
         trace_id = name.encode().ljust(15, b"\0") + bytes([number])
         span = scope.spans.add(trace_id=trace_id, span_id=b"s" * 8, name="op", start_time_unix_nano=NOW + number)
-        span.attributes.add(key="http.route").value.string_value = route
+        span.attributes.add(key=key).value.string_value = route
     opened.put([request])
 
 
-def test_it_is_found_among_the_values_that_occur_with_the_rest_of_the_query_and_then_among_all(
+def test_it_is_found_among_those_that_occur_with_the_rest_of_the_query_and_then_among_all(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_MAX_NAMES", 3)
     put(opened, "many", ["/a", "/b", "/cart"] * 2)
     put(opened, "few", ["/pay"])
+    put(opened, "till", ["/x"], key="pay.routes")
+    put(opened, "desk", ["/x"], key="pay.route")
+    put(opened, "dock", ["/x"], key="ship.weight")
     store = opened.store
     asked = QueryService(
         store.reader, store.reader, store.reader, completion=store.completion, summaries=store.summaries
@@ -50,5 +53,7 @@ def test_it_is_found_among_the_values_that_occur_with_the_rest_of_the_query_and_
         assert excluded("service=few http.route=/cat") == Excluded("http.route=/cat", 12, 1, "/cart", "value")
         # Spelled as it is there: nothing is like it.
         assert excluded("service=few http.route=/a") == Excluded("service=few", 0, 2, None, None)
+        assert excluded("service=till pay.rout=/x") == Excluded("pay.rout=/x", 13, 1, "pay.routes", "key")
+        assert excluded("service=few ship.weigth=/x") == Excluded("ship.weigth=/x", 12, 1, "ship.weight", "key")
     finally:
         asked.close()

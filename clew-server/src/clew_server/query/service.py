@@ -533,15 +533,16 @@ def _spelled(
 ) -> tuple[str | None, Literal["value", "key"] | None]:
     """The value or the key that is spelled most like the one of a condition.
 
-    Values that occur with the `rest` of the query come first: what holds of all the time is a sample, and the most frequent of it.
+    Those that occur with the `rest` of the query come first: what holds of all the time is a sample, and the most frequent of it.
     """
     term = first_term(condition)
     if not isinstance(term, SpanTerm) or term.place not in SPELLED or term.op not in ("=", "has"):
         return None, None
     time_only = replace(search, where=None)
     places: tuple[SpanPlace, ...] = ("service", "name") if term.place == "names" else (term.place,)
+    populations = (time_only,) if rest is None else (replace(search, where=rest), time_only)
     known: list[str] = []
-    for population in (time_only,) if rest is None else (replace(search, where=rest), time_only):
+    for population in populations:
         known = [
             one.value
             for place in places
@@ -553,9 +554,11 @@ def _spelled(
             return found, "value"
     if known or not term.key:
         return None, None
-    keys = (written(one.key) for one in store.attribute_keys(time_only).found if one.place in ("span", "resource"))
-    found = nearest(term.key, [key for key in keys if key is not None])
-    return found, "key" if found is not None else None
+    for population in populations:
+        keys = (written(one.key) for one in store.attribute_keys(population).found if one.place in ("span", "resource"))
+        if (found := nearest(term.key, [key for key in keys if key is not None])) is not None:
+            return found, "key"
+    return None, None
 
 
 def trace_id_from_text(text: str) -> bytes:
