@@ -30,6 +30,7 @@ from clew_server.store.definitions import Definitions
 from clew_server.store.deletions import Deletions
 from clew_server.store.disk_writes import failed_writes, taken_whole
 from clew_server.store.migrate import migrate, write_format_schemas
+from clew_server.store.priorities import let_merges_give_way
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class ChdbStore:
         except StoreUnusable:
             connections.close()
             raise
+        let_merges_give_way()
         self._connections = connections
         tables = Tables(connections.read)
         using = (connections.write, connections.read, connections.probe)

@@ -20,6 +20,7 @@ from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
 from clew_server.store.disk_writes import drop_short_parts, failed_writes
+from clew_server.store.priorities import nicer
 
 _DATA_CODES: Final = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 444, 467, 637}
@@ -126,6 +127,7 @@ class ChdbWriter:
                     SEGMENT=quoted(str(segment.path.resolve())),
                     FORMAT_SCHEMA=quoted(self._schema[statement]),
                     PROOF=str(proof_of(segment.token)),
+                    NICER=str(nicer()),
                 )
             )
         except StoreFailed:
