@@ -305,6 +305,11 @@ def test_a_query_is_written_with_the_keyboard_from_suggestions(
     for key in ("Tab", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     expect(box).to_have_value(f"service={shop.service} status=")
+    # What is taken is undone and done again as if it had been typed.
+    page.keyboard.press("Control+z")
+    expect(box).to_have_value(f"service={shop.service} status")
+    page.keyboard.press("Control+Shift+z")
+    expect(box).to_have_value(f"service={shop.service} status=")
     page.keyboard.type("er")
     page.keyboard.press("Tab")
     page.keyboard.type("db.namespa")

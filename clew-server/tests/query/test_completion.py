@@ -40,11 +40,16 @@ def test_attributes_are_named_so_that_a_query_finds_them() -> None:
 
 def test_keys_of_the_language_come_first_and_those_that_begin_with_the_prefix_before_those_that_hold_it() -> None:
     found = [one.key for one in keys_found(COUNTED, "Se", 100).found]
-    assert found == ["service", "trace.services", "trace.root.service", '"service"']
+    assert found == ["service", '"service"', "trace.services", "trace.root.service"]
     cut = keys_found(COUNTED, "", 3)
     assert [one.key for one in cut.found] == ["service", "name", "operation"]
     assert not cut.complete
     assert "more keys match" in str(cut.reason)
+
+
+@pytest.mark.parametrize("prefix", ['a "b', '"a \\"b', '"A'])
+def test_a_key_is_found_by_its_name_and_by_how_a_query_writes_it(prefix: str) -> None:
+    assert [one.key for one in keys_found(COUNTED, prefix, 100).found] == ['"a \\"b\\""']
 
 
 def test_words_are_all_there_with_their_counts() -> None:

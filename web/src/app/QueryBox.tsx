@@ -59,12 +59,16 @@ export function QueryBox() {
   }
   const take = (suggestion: Suggestion) => {
     if (typing === null) return
-    const next = taken(text, typing, suggestion)
-    setText(next.text)
-    setCursor(next.cursor)
-    wantedCursor.current = next.cursor
+    const { from, to, inserted } = taken(text, typing, suggestion)
     setActive(-1)
     input.current?.focus()
+    input.current?.setSelectionRange(from, to)
+    // Written as if it were typed it can be undone; a text that is set makes the browser forget what was typed.
+    // oxlint-disable-next-line typescript/no-deprecated
+    if (document.execCommand?.('insertText', false, inserted)) return
+    setText(text.slice(0, from) + inserted + text.slice(to))
+    setCursor(from + inserted.length)
+    wantedCursor.current = from + inserted.length
   }
 
   const run = (event: FormEvent) => {

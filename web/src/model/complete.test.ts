@@ -67,8 +67,9 @@ it('writes what is taken, quoted where it must be, and begins the next condition
   const take = (text: string, label: string, values: Counted[] = []) => {
     const typing = at(text)!
     const found = suggestions(typing, ATTRIBUTES, values).find((one) => one.label === label)!
-    const made = taken(text.replace('|', ''), typing, found)
-    return `${made.text.slice(0, made.cursor)}|${made.text.slice(made.cursor)}`
+    const { from, to, inserted } = taken(text.replace('|', ''), typing, found)
+    const written = text.replace('|', '')
+    return `${written.slice(0, from)}${inserted}|${written.slice(to)}`
   }
   expect(take('ser|', 'service')).toBe('service|')
   expect(take('service|', '=')).toBe('service=|')
@@ -82,6 +83,48 @@ it('writes what is taken, quoted where it must be, and begins the next condition
   )
   expect(take('{service=c|}', 'cart', [{ text: 'cart', count: 1 }])).toBe('{service=cart|}')
   expect(take('kind in (s|', 'server')).toBe('kind in (server|')
+  expect(take('exact(rou|', 'http.route')).toBe('exact(http.route)|')
+  expect(take('exact(rou|)=x', 'http.route')).toBe('exact(http.route|)=x')
+  expect(take('exact("a k|', '"a key"')).toBe('exact("a key")|')
+  expect(take('exact("a key")|', '!=')).toBe('exact("a key")!=|')
+  expect(take('"a key"|', '=')).toBe('"a key"=|')
+})
+
+it('suggests what makes a query only: one operator a key, attributes in exact( ), the trace beside braces', () => {
+  const odd = [...ATTRIBUTES, { text: '"name"', count: 1 }, { text: '"two\\nlines"', count: 1 }]
+  const attributes = [...odd, { text: 'event.route', count: 1 }]
+  const labels = (text: string) => suggestions(at(text)!, attributes, []).map(({ label }) => label)
+  expect(labels('"a key"|').slice(0, 3)).toEqual(['=', '!=', '>'])
+  // In quotes it is an attribute, which takes more operators than the key of the language.
+  expect(labels('"name"|')).toContain('>')
+  expect(labels('name|')).not.toContain('>')
+  expect(labels('"nobody"|')).toEqual([])
+  expect(labels('"a key|')).toEqual(['"a key"'])
+  expect(labels('"service|')).not.toContain('=')
+  for (const text of ['name|=x', 'name| =x', '"a key"|=x', 'name| in (a)', 'name| exists'])
+    expect(labels(text), text).not.toContain('=')
+  for (const text of ['exact(name)|=x', 'a="x"|']) expect(at(text), text).toBeNull()
+  expect(labels('{a=1} > {name|} > {b=1}')).toContain('=')
+  expect(labels('exact(|')).toEqual(['http.route', '"a key"', '"name"', '"two\\nlines"'])
+  expect(labels('exact(http.route|')).toEqual(['http.route'])
+  expect(labels('exact(http.route)|')).toContain('exists')
+  expect(labels('exact(http.route)!|')).toEqual(['!=', '!~'])
+  expect(labels('{a=1} |').every((label) => label.startsWith('trace.'))).toBe(true)
+  expect(labels('| {a=1}').every((label) => label.startsWith('trace.'))).toBe(true)
+  expect(labels('{a=1} name|').filter((label) => label === 'name' || label === '=')).toEqual([])
+  expect(labels('{a=1 nam|}')).toContain('name')
+})
+
+it('finds a key by what it is called, not by how its quotes are written', () => {
+  const attributes = [
+    { text: '"say \\"hi\\""', count: 1 },
+    { text: '"two\\nlines"', count: 1 },
+    { text: 'has.two', count: 9 },
+  ]
+  const labels = (text: string) => suggestions(at(text)!, attributes, []).map(({ label }) => label)
+  expect(labels('"say \\"h|')).toEqual(['"say \\"hi\\""'])
+  expect(labels('"two\\nl|')).toEqual(['"two\\nlines"'])
+  expect(labels('two|')).toEqual(['"two\\nlines"', 'has.two'])
 })
 
 it('asks the server for values of attributes and names only', () => {

@@ -13,6 +13,14 @@ export interface Typing {
   key: string
   /** The operator before a value. */
   operator: string
+  /** Of a key: its quotes, which make it an attribute's. */
+  quotes: 'none' | 'open' | 'closed'
+  /** Of a key: whether it stands in `exact( )`, where there are attributes only. */
+  isExact: boolean
+  /** Of a key: whether an operator follows already. */
+  isCompared: boolean
+  /** Whether braces are written and this is not in them: only conditions on the trace may stand there. */
+  isBesideBraces: boolean
 }
 
 export interface Suggestion {
@@ -32,6 +40,9 @@ const TEXT = ['=', '!=', '=~', '!~', 'in'] as const
 const NUMBER = ['>', '>=', '<', '<=', '=', '!='] as const
 const WORD = ['=', '!=', 'in'] as const
 const BOOLEAN = ['=', '!='] as const
+
+/** Attributes of one place; `exact( )` knows those of a span and of its resource, without it. */
+const OF_A_PLACE = /^(?:event|link|scope|resource|span)\./
 
 interface KeyOfLanguage {
   operators: readonly string[]
@@ -97,37 +108,78 @@ export function typingAt(text: string, cursor: number): Typing | null {
   const at = tokens.findIndex(({ from, to, isClosed }) => from < cursor && (cursor <= to || !isClosed))
   const current = tokens[at]
   const isText = current !== undefined && (current.kind === 'word' || current.kind === 'quoted')
-  // A closed quoted text that the cursor has left is complete.
-  if (current?.kind === 'quoted' && current.isClosed && cursor === current.to) return null
+  // A closed quoted value that the cursor has left is complete.
+  const isLeft = current?.kind === 'quoted' && current.isClosed && cursor === current.to
+  if (isLeft && current.isValue) return null
   const before = at < 0 ? tokens.filter(({ to }) => to <= cursor) : tokens.slice(0, isText ? at : at + 1)
-  const typed = isText ? typedOf(text, current, cursor) : ''
-  const place = { from: isText ? current.from : cursor, to: isText ? current.to : cursor, typed }
+  const after = tokens.filter(({ from }) => from >= cursor)
   const last = before.at(-1)
+  const isExact = opensExact(before)
+  const [next, then] = isExact && after[0]?.text === ')' ? after.slice(1) : after
+  const typing = {
+    from: isText ? current.from : cursor,
+    to: isText ? current.to : cursor,
+    typed: isText ? typedOf(text, current, cursor) : '',
+    key: '',
+    operator: '',
+    quotes: quotesOf(current),
+    isExact,
+    // Before braces it is a relation.
+    isCompared: (next?.kind === 'operator' && then?.text !== '{') || isWord(next, 'in', 'exists'),
+    isBesideBraces: isBesideBraces(tokens, before),
+  }
   const list = listKey(before)
   if (list !== null) {
     if (last?.text !== '(' && last?.text !== ',') return null
-    return { what: 'value', ...place, key: list, operator: 'in' }
+    return { ...typing, what: 'value', key: list, operator: 'in' }
   }
-  if (last?.kind === 'other' && last.to === cursor && isKeyToken(before.at(-2))) {
-    return {
-      what: 'operator',
-      from: last.from,
-      to: cursor,
-      typed: last.text,
-      key: before.at(-2)!.text,
-      operator: '',
+  if (last?.to === cursor && !isText) {
+    const isBegun = last.kind === 'other'
+    const ends = isBegun ? before.slice(0, -1) : before
+    const exact = exactKey(text, ends)
+    const key = exact ?? (isBegun && isKeyToken(ends.at(-1)) ? ends.at(-1)!.text : null)
+    if (key !== null) {
+      if (typing.isCompared) return null
+      const typed = isBegun ? { from: last.from, typed: last.text } : {}
+      return { ...typing, what: 'operator', ...typed, key }
     }
   }
   if (last?.kind === 'operator') {
     const key = before.at(-2)
-    const exact = before.at(-5)
-    if (key?.text === ')' && isWord(exact, 'exact'))
-      return { what: 'value', ...place, key: text.slice(exact!.from, key.to), operator: last.text }
+    const exact = exactKey(text, before.slice(0, -1))
+    if (exact !== null) return { ...typing, what: 'value', key: exact, operator: last.text }
     if (!isKeyToken(key)) return null
-    return { what: 'value', ...place, key: written(text, key), operator: last.text }
+    return { ...typing, what: 'value', key: written(text, key), operator: last.text }
   }
   if (isWord(last, 'in')) return null
-  return { what: 'key', ...place, key: '', operator: '' }
+  return { ...typing, what: 'key' }
+}
+
+/** Whether the tokens end where the key of `exact( )` is to be. */
+function opensExact(tokens: readonly Token[]): boolean {
+  return (
+    tokens.at(-1)?.text === '(' && isWord(tokens.at(-2), 'exact') && tokens.at(-2)!.to === tokens.at(-1)!.from
+  )
+}
+
+/** The `exact(key)` that the tokens end with, as it is written; null where they end with something else. */
+function exactKey(text: string, tokens: readonly Token[]): string | null {
+  const end = tokens.at(-1)
+  if (end?.text !== ')' || end.kind !== 'bracket' || !opensExact(tokens.slice(0, -2))) return null
+  return text.slice(tokens.at(-4)!.from, end.to)
+}
+
+function quotesOf(token: Token | undefined): Typing['quotes'] {
+  if (token?.kind !== 'quoted') return 'none'
+  return token.isClosed ? 'closed' : 'open'
+}
+
+function isBrace({ kind, text }: Token): boolean {
+  return kind === 'bracket' && (text === '{' || text === '}')
+}
+
+function isBesideBraces(tokens: readonly Token[], before: readonly Token[]): boolean {
+  return tokens.some(isBrace) && before.findLast(isBrace)?.text !== '{'
 }
 
 function written(text: string, token: Token): string {
@@ -153,13 +205,12 @@ export interface Counted {
 }
 
 /** Better matches first: those that begin with what is typed, then those that hold it. Within each, as they came. */
-function matching<T extends Counted>(all: readonly T[], typed: string): T[] {
+function matching<T extends Counted>(all: readonly T[], typed: string, textOf: (one: T) => string): T[] {
   const wanted = typed.toLowerCase()
-  const begin = all.filter(({ text }) => text.toLowerCase().startsWith(wanted))
-  const hold = all.filter(
-    ({ text }) => !text.toLowerCase().startsWith(wanted) && text.toLowerCase().includes(wanted),
-  )
-  return [...begin, ...hold]
+  const placed = all.map((one) => ({ one, place: textOf(one).toLowerCase().indexOf(wanted) }))
+  const begin = placed.filter(({ place }) => place === 0)
+  const hold = placed.filter(({ place }) => place > 0)
+  return [...begin, ...hold].map(({ one }) => one)
 }
 
 /**
@@ -175,14 +226,27 @@ export function suggestions(
   if (typing.what === 'operator') return operatorSuggestions(typing.key, typing.typed)
   const ofLanguage = Object.keys(KEYS).map((text) => ({ text, count: null }))
   const known = new Set(ofLanguage.map(({ text }) => text))
-  const all = [...ofLanguage, ...attributes.filter(({ text }) => !known.has(text))]
-  const keys = matching(all, typing.typed).map(({ text, count }): Suggestion => {
+  const ofAttributes = attributes.filter(({ text }) => !known.has(text))
+  const all = typing.isExact
+    ? ofAttributes.filter(({ text }) => !OF_A_PLACE.test(text))
+    : typing.isBesideBraces
+      ? ofLanguage.filter(({ text }) => text.startsWith('trace.'))
+      : [...ofLanguage, ...ofAttributes]
+  const keys = matching(all, typing.typed, ({ text }) => unquote(text)).map(({ text, count }): Suggestion => {
     const own = keyOf(text)
     return { what: 'key', label: text, insert: text, count, note: own?.note ?? '' }
   })
-  const isWhole = typing.typed !== '' && all.some(({ text }) => text === typing.typed)
+  // Behind quotes that are open nothing but their text can be written.
+  if (typing.typed === '' || typing.quotes === 'open' || typing.isExact || typing.isCompared) return keys
+  const isQuoted = typing.quotes === 'closed'
+  // In quotes it is an attribute, also where it is called as a key of the language.
+  const isWhole = isQuoted
+    ? ofAttributes.some(({ text }) => unquote(text) === typing.typed) && !typing.isBesideBraces
+    : all.some(({ text }) => text === typing.typed)
   if (!isWhole) return keys
-  return [...operatorSuggestions(typing.typed, ''), ...keys.filter(({ label }) => label !== typing.typed)]
+  const key = isQuoted ? attributeKey(typing.typed) : typing.typed
+  const others = keys.filter(({ label }) => (isQuoted ? unquote(label) : label) !== typing.typed)
+  return [...operatorSuggestions(key, ''), ...others]
 }
 
 function operatorSuggestions(key: string, typed: string): Suggestion[] {
@@ -202,7 +266,7 @@ function valueSuggestions({ key, typed, operator }: Typing, values: readonly Cou
   if (operator === '=~' || operator === '!~') return []
   const own = keyOf(key)
   const all = own?.values?.map((text) => ({ text, count: null })) ?? values
-  return matching(all, typed).map(({ text, count }) => ({
+  return matching(all, typed, ({ text }) => text).map(({ text, count }) => ({
     what: 'value',
     label: text,
     insert: quoted(text),
@@ -211,17 +275,19 @@ function valueSuggestions({ key, typed, operator }: Typing, values: readonly Cou
   }))
 }
 
-/** The text with the suggestion taken, and where the cursor then stands. */
-export function taken(
-  text: string,
-  typing: Typing,
-  { what, insert }: Suggestion,
-): { text: string; cursor: number } {
+/** What is written where a suggestion is taken: the part of the text that gives way, and what comes instead. */
+export interface Taken {
+  from: number
+  to: number
+  inserted: string
+}
+
+export function taken(text: string, typing: Typing, { what, insert }: Suggestion): Taken {
   const isBesideKey = what === 'operator' && typing.what === 'key'
   const from = isBesideKey ? typing.to : typing.from
   const after = text.slice(typing.to)
+  const isClosing = what === 'key' && typing.isExact && !/^\s*\)/.test(after)
   // After a whole condition the next one begins.
   const isEnd = what === 'value' && typing.operator !== 'in' && !/^[\s)}]/.test(after)
-  const middle = `${insert}${isEnd ? ' ' : ''}`
-  return { text: text.slice(0, from) + middle + after, cursor: from + middle.length }
+  return { from, to: typing.to, inserted: `${insert}${isClosing ? ')' : ''}${isEnd ? ' ' : ''}` }
 }

@@ -28,6 +28,11 @@ it.each([
   ['a|a exists dur>1s', 'dur>1s'],
   ['dur>1s exact(http.method)=G|', 'dur>1s'],
   ['"a key"=x|  b=2', 'b=2'],
+  ['"a key"|  b=2', 'b=2'],
+  ['b=2 exact(ke|', 'b=2'],
+  ['b=2 exact(ke|)=x dur>1s', 'b=2 dur>1s'],
+  ['b=2 exact(key)|', 'b=2'],
+  ['b=2 exact(key)!|', 'b=2'],
 ])('what stands beside a condition goes with it: %s', (marked, wanted) => {
   expect(rest(marked)).toBe(wanted)
 })

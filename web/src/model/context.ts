@@ -23,12 +23,18 @@ function conditionAt(text: string, { what, from, to, operator }: Typing): { from
   const before = tokens.filter((token) => token.to <= from)
   const after = tokens.filter((token) => token.from >= to)
   let first: Token | undefined
-  if (what === 'operator') first = before.at(-1)
+  // `exact` and its bracket belong to the key.
+  const isExact = before.at(-1)?.text === '(' && isWord(before.at(-2), 'exact')
+  if (what === 'operator') first = before.at(-1)?.text === ')' ? before.at(-4) : before.at(-1)
   else if (what === 'value' && operator === 'in') first = before[before.findLastIndex(isOpening) - 2]
   else if (what === 'value') first = before.at(-2)?.text === ')' ? before.at(-5) : before.at(-2)
   let end = to
   const take = () => {
     end = after.shift()!.to
+  }
+  if (what === 'key' && isExact) {
+    first = before.at(-2)
+    if (after[0]?.text === ')') take()
   }
   if (what === 'key' && after[0]?.kind === 'operator' && after[1]?.text !== '{') take()
   if (what === 'key' && isWord(after[0], 'exists')) take()

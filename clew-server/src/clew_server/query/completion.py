@@ -27,17 +27,22 @@ class KeyFound(NamedTuple):
 
 
 def keys_found(counted: Counted[KeyCount], prefix: str, limit: int) -> Counted[KeyFound]:
-    """The language's keys, then attributes, most frequent first, that hold `prefix` in any case; those that begin with it come first."""
-    found = [KeyFound(name, type_, None) for name, type_ in keys.of_the_language()]
+    """The language's keys, then attributes, most frequent first, that hold `prefix` in any case; those that begin with it come first.
+
+    A key is found by its name as it is, and as a query writes it: with quotes and escapes.
+    """
+    found = [(name, KeyFound(name, type_, None)) for name, type_ in keys.of_the_language()]
     on_spans = {one.key for one in counted.found if one.place == "span"}
     for one in counted.found:
         before = "resource." if one.place == "resource" and one.key in on_spans else _PREFIX[one.place]
         key = keys.written(one.key, before)
         if key is not None:
-            found.append(KeyFound(key, one.type, one.spans))
+            # A prefix of its place is written without quotes around the key.
+            found.append((key if before else one.key, KeyFound(key, one.type, one.spans)))
     text = prefix.lower()
-    matching = [one for one in found if text in one.key.lower()]
-    matching.sort(key=lambda one: not one.key.lower().startswith(text))
+    found = [(name, one) for name, one in found if text in name.lower() or text in one.key.lower()]
+    found.sort(key=lambda pair: not any(way.lower().startswith(text) for way in (pair[0], pair[1].key)))
+    matching = [one for _, one in found]
     if len(matching) <= limit:
         return Counted(matching, counted.complete, counted.reason, counted.sampled)
     more = f"{len(matching) - limit:,} more keys match"
