@@ -1,6 +1,7 @@
 /** State of a page in its address, as a React hook. */
 import { useCallback, useMemo } from 'react'
-import { useLocation, useSearch } from 'wouter'
+import { useLocation } from 'wouter'
+import { useSearch } from 'wouter/use-browser-location'
 import { readState, writeState, type AnyFields, type StateOf } from './url'
 
 export interface UrlState<F extends AnyFields> {
@@ -11,6 +12,7 @@ export interface UrlState<F extends AnyFields> {
 }
 
 export function useUrlState<F extends AnyFields>(fields: F): UrlState<F> {
+  // As it stands in the address: the router's own hook decodes it once, so that a `%41` in a value became an `A`.
   const search = useSearch()
   const [path, navigate] = useLocation()
   const read = useMemo(() => readState(fields, search), [fields, search])
