@@ -168,6 +168,37 @@ def test_keys_are_counted_by_span_in_each_place(shop: Any, text: str) -> None:
     assert (types["n"], types["text"], types["ok"], types["tags"]) == ("number", "text", "boolean", "list")
 
 
+def test_of_very_many_sets_of_keys_those_of_most_spans_are_counted_and_that_is_said(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completion, _ = shop
+    search = Search(from_unix_nano=0, to_unix_nano=2 * NOW)
+    every = completion.attribute_keys(search)
+    assert (every.complete, every.reason) == (True, None)
+    monkeypatch.setattr(chdb_completion, "_MOST_FORMS", 5)
+    some = completion.attribute_keys(search)
+    assert (some.complete, some.reason) == (False, "keys are those of the 5 sets of keys that most spans have")
+    assert 0 < sum(one.spans for one in some.found) < sum(one.spans for one in every.found)
+    monkeypatch.undo()
+    monkeypatch.setattr(chdb_completion, "_MAX_KEYS", 3)
+    first = completion.attribute_keys(search)
+    assert (first.complete, list(first.found)) == (False, list(every.found[:3]))
+    assert "3" in first.reason
+
+
+def test_keys_of_more_resources_than_are_remembered_are_counted_all_the_same(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completion, _ = shop
+    search = Search(from_unix_nano=0, to_unix_nano=2 * NOW)
+    every = completion.attribute_keys(search)
+    assert any(one.place == "resource" for one in every.found)
+    monkeypatch.setattr(chdb_completion, "_MOST_REMEMBERED", 1)
+    for _ in range(2):
+        completion._keys_of_resource = dict(list(completion._keys_of_resource.items())[:1])
+        assert completion.attribute_keys(search) == every
+
+
 def test_the_time_of_the_search_bounds_what_is_counted(shop: Any) -> None:
     completion, known = shop
     nothing = completion.attribute_values(Search(from_unix_nano=NOW + 10**6 * SECOND), ValuesAsked("attr", "n"))

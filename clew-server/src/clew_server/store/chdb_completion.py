@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +24,11 @@ from clew_server.model.families import family
 from clew_server.model.query_tree import Braces, is_of_names, of_one_span
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double, written_text
-from clew_server.store import spread
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import bounds
+from clew_server.store.spread import Sample, Spread
 from clew_server.store.where.attributes import elements
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.comparing import DOUBLE, LIST
@@ -38,6 +39,10 @@ LOOKED_AT: Final = 16_384
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
 _MAX_KEYS: Final = 10_000
+_MOST_FORMS: Final = 40_000
+"""Sets of keys that spans have together: more than as many spans as are looked at where there is no query."""
+_MOST_REMEMBERED: Final = 20_000
+"""Resources whose keys are remembered."""
 _SECOND_NS: Final = 1_000_000_000
 _MINUTE_S: Final = 60
 _IN_RED: Final = ("service", "name", "kind")
@@ -75,8 +80,15 @@ class _LookedAt(NamedTuple):
     sampled: bool = False
 
 
-_Ask = Callable[[_Spans], list[list[Any]]]
-"""A statement about some spans. Its first row ends with how many these are; there is none where they are none."""
+class _Seen(NamedTuple):
+    """What a statement says of some spans: how many they are, and its other rows."""
+
+    spans: int
+    rows: list[list[Any]]
+
+
+_Ask = Callable[[_Spans], _Seen]
+"""A statement about some spans."""
 
 
 class ChdbCompletion:
@@ -84,24 +96,24 @@ class ChdbCompletion:
 
     def __init__(self, traces: ChdbTraces) -> None:
         self._traces = traces
+        self._spread = Spread()
+        self._keys_of_resource: dict[int, list[str]] = {}
+        """By the hash of all that a resource says: what is known of one stays so."""
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         """See TraceCompletion."""
         question = self._traces.question()
         try:
-            rows, reason, sampled = self._of_spans(search, question, lambda spans: self._keys(spans, question))
+            forms, reason, sampled = self._of_spans(search, question, lambda spans: self._forms(spans, question))
+            keys_of_resource = self._of_resources({int(form[5]) for form in forms}, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        counts: dict[tuple[KeyPlace, str], dict[int, int]] = {}
-        for place, key, type_, spans in rows:
-            types = counts.setdefault((place, key), {})
-            types[int(type_)] = types.get(int(type_), 0) + int(spans)
-        found = [
-            KeyCount(place, key, _TYPES.get(max(types, key=lambda one: types[one]), "any"), sum(types.values()))
-            for (place, key), types in counts.items()
-        ]
-        found.sort(key=lambda one: (-one.spans, one.key))
-        return _counted(found, reason, sampled, question)
+        found = _keys_of_forms(forms, keys_of_resource)
+        if len(forms) == _MOST_FORMS:
+            reason = with_reason(reason, f"keys are those of the {_MOST_FORMS:,} sets of keys that most spans have")
+        if len(found) > _MAX_KEYS:
+            reason = with_reason(reason, only_first(_MAX_KEYS))
+        return _counted(found[:_MAX_KEYS], reason, sampled, question)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
@@ -136,10 +148,21 @@ class ChdbCompletion:
         )
 
     @staticmethod
-    def _keys(spans: _Spans, question: Question) -> list[list[Any]]:
-        return question.rows("keys_of_spans", {**spans.bound, "limit": str(_MAX_KEYS)}, **spans.words)
+    def _forms(spans: _Spans, question: Question) -> _Seen:
+        rows = question.rows("keys_of_spans", {**spans.bound, "limit": str(_MOST_FORMS)}, **spans.words)
+        return _Seen(sum(int(row[-1]) for row in rows), rows)
 
-    def _values(self, spans: _Spans, asked: ValuesAsked, question: Question) -> list[list[Any]]:
+    def _of_resources(self, resources: set[int], question: Question) -> Mapping[int, Sequence[str]]:
+        """The keys of these resources; those that are not known lack."""
+        known = self._keys_of_resource
+        if unknown := resources - known.keys():
+            listed = "[" + ",".join(map(str, sorted(unknown))) + "]"
+            found = {int(one): keys for one, keys in question.rows("keys_of_resources", {"resources": listed})}
+            known = {**known, **found}  # a new one: others may be reading that
+            self._keys_of_resource = known if len(known) <= _MOST_REMEMBERED else found
+        return known
+
+    def _values(self, spans: _Spans, asked: ValuesAsked, question: Question) -> _Seen:
         bound = {
             **spans.bound,
             "limit": str(asked.limit + 2),
@@ -163,13 +186,13 @@ class ChdbCompletion:
             words["OF_RESOURCE"] = f"arrayFilter((z,k)->{is_key},arrayZip(mapValues(attrs),{types}),mapKeys(attrs))"
             words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
             words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
-            return question.rows("values_with_resources", bound, **words)
+            return _seen(question.rows("values_with_resources", bound, **words))
         if place in _COLUMNS:
             words["VALUES_OF_SPAN"] = texts(f"[toString({_COLUMNS[place]})]")
         elif place in ("attr", "of_span"):
             words["VALUES_OF_SPAN"] = typed
         elif place == "of_resource":
-            return []
+            return _Seen(0, [])
         elif place == "of_scope":
             words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),{untyped('scope_attrs')})"
         elif place == "event":
@@ -177,7 +200,7 @@ class ChdbCompletion:
         else:
             maps = "event_attrs" if place == "event_attr" else "link_attrs"
             words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),arrayFlatten(arrayMap(m->{untyped('m')},{maps})))"
-        return question.rows("values_of_spans", bound, **words)
+        return _seen(question.rows("values_of_spans", bound, **words))
 
     @staticmethod
     def _is_of_resources(is_key: str, bound: dict[str, str], question: Question) -> bool:
@@ -186,16 +209,15 @@ class ChdbCompletion:
         return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
 
     def _of_spans(self, search: Search, question: Question, ask: _Ask) -> _LookedAt:
-        """What a statement finds of spans of the search, without its first row."""
+        """What a statement finds of spans of the search."""
         from_ns, to_ns = bounds(search)
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         if search.where is None:
 
-            def look(sample: spread.Sample) -> tuple[int, list[list[Any]]]:
-                rows = ask(_Spans(sample.condition, "1", {**bound, **sample.bound}))
-                return int(rows[0][-1]) if rows else 0, rows[1:]
+            def look(sample: Sample) -> tuple[int, list[list[Any]]]:
+                return ask(_Spans(sample.condition, "1", {**bound, **sample.bound}))
 
-            rows, seen, every = spread.looked_at(LOOKED_AT, bound, question, look)
+            rows, seen, every = self._spread.looked_at(LOOKED_AT, bound, question, look)
             if every == 1:
                 return _LookedAt(rows)
             return _LookedAt(rows, f"counted in {seen:,} of about {seen * every:,} spans", sampled=True)
@@ -211,7 +233,39 @@ class ChdbCompletion:
         braces = of_one_span(search.where)
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
-        return _LookedAt(ask(_Spans("1", conditions, bound))[1:], reason, sampled=reason is not None)
+        return _LookedAt(ask(_Spans("1", conditions, bound)).rows, reason, sampled=reason is not None)
+
+
+def _seen(rows: list[list[Any]]) -> _Seen:
+    """Of rows of which the first ends with the number of spans; there is none where they are none."""
+    return _Seen(int(rows[0][-1]) if rows else 0, rows[1:])
+
+
+def _keys_of_forms(forms: Sequence[Sequence[Any]], keys_of_resource: Mapping[int, Sequence[str]]) -> list[KeyCount]:
+    """How many spans have each key in each place, those of most spans first. A form: keys of the span with their types, of events, links,
+    scope, the resource, and how many spans have it."""
+    counts: dict[tuple[KeyPlace, str], Counter[int]] = {}
+    for own, types, of_events, of_links, of_scope, resource, spans in forms:
+        first: dict[str, int] = {}
+        for key, type_ in zip(own, types, strict=False):
+            first.setdefault(key, int(type_))
+        of_resource = keys_of_resource.get(int(resource), ())
+        for key, type_ in first.items():
+            counts.setdefault(("span", key), Counter())[type_] += int(spans)
+        places: tuple[tuple[KeyPlace, Sequence[str]], ...] = (
+            ("event", of_events),
+            ("link", of_links),
+            ("scope", of_scope),
+            ("resource", of_resource),
+        )
+        for place, keys in places:
+            for key in set(keys):
+                counts.setdefault((place, key), Counter())[0] += int(spans)
+    found = [
+        KeyCount(place, key, _TYPES.get(max(types, key=lambda one: types[one]), "any"), types.total())
+        for (place, key), types in counts.items()
+    ]
+    return sorted(found, key=lambda one: (-one.spans, one.key, one.place))
 
 
 def _minutes(search: Search) -> dict[str, str]:

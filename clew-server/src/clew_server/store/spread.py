@@ -7,6 +7,7 @@ look at the same spans.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
@@ -26,6 +27,10 @@ _LISTED: Final = f"{_OF_BLOCK} IN range({{first:UInt64}},{{blocks:UInt64}},{{eve
 """The same, whose blocks the engine finds by their numbers."""
 _NONE_SEEN: Final = 32
 """How many times as many spans are looked at where none was seen."""
+REMEMBERED_S: Final = 5.0
+_BY_FAR: Final = 8
+"""So many times as many spans as are looked at: then some more of them change nothing."""
+_MOST_REMEMBERED: Final = 16
 _HOUR_S: Final = 3_600
 _HOUR_NS: Final = 3_600_000_000_000
 
@@ -40,29 +45,60 @@ class Sample(NamedTuple):
 _ALL: Final = Sample("1", {})
 
 
-def looked_at(
-    wanted: int, bound: dict[str, str], question: Question, look: Callable[[Sample], tuple[int, Found]]
-) -> tuple[Found, int, int]:
-    """What `look` says of about so many of the spans of a time, how many these were, and of how many one was taken: 1 where these are all.
+class _Rows(NamedTuple):
+    """Rows of `spans`: all, and at most so many that start in some hours."""
 
-    The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
+    all: int
+    of_the_hours: int
+
+
+class Spread:
+    """Chooses spans. Safe for several threads.
+
+    What the hours hold is remembered for a moment where by far not all of it is looked at: one who completes a query asks several questions
+    about a time, and what is stored meanwhile is a small part of that.
     """
-    hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
-    rows, of_the_hours = _rows_of_hours(hours, question)
-    every = -(-of_the_hours // wanted)
-    while every > 1:
-        blocks = -(-rows // _BLOCK)
-        numbers = {"every": str(every), "first": str(every // 2), "blocks": str(blocks)}
-        seen, found = look(Sample(_LISTED if blocks <= every * _MOST_BLOCKS else ONE_OF, numbers))
-        if seen * 2 >= wanted:
-            return found, seen, every
-        # The time begins or ends within an hour that has more spans than it.
-        every = seen * every // wanted if seen else every // _NONE_SEEN
-    seen, found = look(_ALL)
-    return found, seen, 1
+
+    def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._remembered: dict[tuple[str, ...], tuple[float, _Rows]] = {}
+        """By the hours, until when."""
+
+    def looked_at(
+        self, wanted: int, bound: dict[str, str], question: Question, look: Callable[[Sample], tuple[int, Found]]
+    ) -> tuple[Found, int, int]:
+        """What `look` says of about so many of the spans of a time, how many these were, and of how many one was taken: 1 where these are all.
+
+        The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
+        """
+        hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
+        rows = self._rows(hours, question, wanted)
+        every = -(-rows.of_the_hours // wanted)
+        while every > 1:
+            blocks = -(-rows.all // _BLOCK)
+            numbers = {"every": str(every), "first": str(every // 2), "blocks": str(blocks)}
+            seen, found = look(Sample(_LISTED if blocks <= every * _MOST_BLOCKS else ONE_OF, numbers))
+            if seen * 2 >= wanted:
+                return found, seen, every
+            # The time begins or ends within an hour that has more spans than it.
+            every = seen * every // wanted if seen else every // _NONE_SEEN
+        seen, found = look(_ALL)
+        return found, seen, 1
+
+    def _rows(self, hours: dict[str, str], question: Question, wanted: int) -> _Rows:
+        now_s, about = self._clock_s(), tuple(hours.values())
+        until_s, rows = self._remembered.get(about, (now_s, None))
+        if rows is not None and now_s < until_s:
+            return rows
+        rows = _rows_of_hours(hours, question)
+        others = {key: one for key, one in list(self._remembered.items()) if now_s < one[0]}
+        if rows.of_the_hours >= wanted * _BY_FAR and len(others) < _MOST_REMEMBERED:
+            others[about] = now_s + REMEMBERED_S, rows
+        self._remembered = others
+        return rows
 
 
-def _rows_of_hours(hours: dict[str, str], question: Question) -> tuple[int, int]:
+def _rows_of_hours(hours: dict[str, str], question: Question) -> _Rows:
     """What the keys in memory say. Those of a damaged part are left out by its name, since they are no rows of `spans` to the engine."""
     while True:
         damaged = [part for table, part in question.damaged if table == "spans"]
@@ -73,4 +109,4 @@ def _rows_of_hours(hours: dict[str, str], question: Question) -> tuple[int, int]
             if len(damaged) == len([part for table, part in question.damaged if table == "spans"]):
                 raise
         else:
-            return int(rows), int(of_the_hours)
+            return _Rows(int(rows), int(of_the_hours))

@@ -64,6 +64,7 @@ NAMES: Final = (
     "facets_of_spans",
     "names_counted",
     "keys_of_spans",
+    "keys_of_resources",
     "rows_of_hours",
     "values_of_spans",
     "values_with_resources",
