@@ -9,9 +9,14 @@ import logging
 import os
 import sys
 import time
+from typing import Final
 
 from clew.cli import Command
 from clew_server.config import Config, ConfigurationProblems, add_options, load, text_from_bytes, text_from_seconds
+
+_SWITCH_AFTER_S: Final = 0.0005
+"""How long a thread that computes keeps the interpreter while another wants it. Python's own 5 ms are waited for several times for one answer while
+others decode what comes in."""
 
 USAGE, PORT_TAKEN, FOLDER_IN_USE, FOLDER_UNUSABLE, STORE_CANNOT_RUN = 2, 3, 4, 5, 6
 
@@ -72,6 +77,7 @@ def _serve(config: Config) -> int:
         f"data in {config.data_dir}, kept for {text_from_seconds(config.retention_s)}, at most {text_from_bytes(config.max_disk_bytes)}",
         flush=True,
     )
+    sys.setswitchinterval(_SWITCH_AFTER_S)
     try:
         asyncio.run(app.serve(config))
     except PortTaken as error:
