@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -119,3 +120,23 @@ def length_edges(shortest_ns: int, longest_ns: int) -> list[int]:
     ratio = last / first
     edges = {round(first * ratio ** (number / ROWS)) for number in range(1, ROWS)}
     return sorted({shortest_ns, last, *(edge for edge in edges if shortest_ns < edge < last)})
+
+
+_STEPS_OF_AN_OCTAVE: Final = 12
+FINE_LENGTHS: Final = (
+    0,
+    *sorted({round(2 ** (number / _STEPS_OF_AN_OCTAVE)) for number in range(63 * _STEPS_OF_AN_OCTAVE)}),
+)
+"""Lower edges of steps of equal ratio that hold all lengths there can be: lengths can be counted by them before it is known which there are."""
+
+
+def shown_edges(counted: Sequence[int], shortest_ns: int, longest_ns: int) -> list[int] | None:
+    """Edges as of `length_edges`, but of those that lengths were counted by, so that what was counted can be summed.
+
+    All but the outermost steps are of equally many of the counted ones. None where these are too coarse.
+    """
+    inside = counted[bisect_right(counted, shortest_ns) : bisect_right(counted, longest_ns)]
+    every = -(-(len(inside) + 1) // ROWS)
+    edges = [shortest_ns, *inside[every - 1 :: every], longest_ns + 1]
+    wanted = length_edges(shortest_ns, longest_ns)
+    return edges if 2 * (len(edges) - 1) >= len(wanted) - 1 else None

@@ -435,6 +435,19 @@ class ChdbTraces(ChdbReader):
                     return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
         return "FROM_HOUR(NS({from_ns:Int64}))"
 
+    def ends(self, search: Search, question: Question) -> tuple[int, int]:
+        """A time about in which all traces of a search start: what it names, else when those that there are start.
+
+        Nothing but what an answer costs may depend on it. Raises as `Question.rows`.
+        """
+        from_ns, to_ns = bounds(search)
+        if search.to_unix_nano is None:
+            to_ns = max(from_ns, self._newest_start(question)) + 1
+        if search.from_unix_nano is None:
+            found = self._nearest(from_ns, to_ns, ORDERS["start"], from_ns, 1, question)
+            from_ns = found[0] if found is not None else to_ns - 1
+        return from_ns, to_ns
+
     def _newest_start(self, question: Question) -> int:
         """That of all traces, as it was some seconds ago: nothing but what an answer costs may depend on it. 0 where there is none."""
         known, now_s = self._newest, self._clock_s()

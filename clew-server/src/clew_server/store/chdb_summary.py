@@ -9,6 +9,7 @@ from clew_server.model.families import FAMILIES, family
 from clew_server.model.points import Point, Points
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.summary import (
+    FINE_LENGTHS,
     Box,
     Facet,
     FacetPlace,
@@ -26,6 +27,7 @@ from clew_server.store.failing import EXCEPTION, FAILED_ALONE
 from clew_server.store.macros import STARTED, words_replaced
 from clew_server.store.orders import LAST_START_NS, bounds
 from clew_server.store.spread import ONE_OF
+from clew_server.store.summary_grid import Counted, Edges
 from clew_server.store.where.binding import Bound
 
 FACET_SPANS: Final = 200_000
@@ -37,6 +39,8 @@ _MAX_KEYS: Final = 200
 _MOST_PAIRS: Final = 50_000
 _LOOKED_AT: Final = 16_384
 """Spans that are looked at first, for keys with so many values that they are no facets: what they take is saved."""
+_ROWS_SEEN: Final = 4_096
+"""Rows of `traces` that tell whether most of them start in a time."""
 _SECOND_NS: Final = 1_000_000_000
 _WORDS: Final = {"kind": KIND_WORDS, "status": STATUS_WORDS}
 _OLD: Final = {name: family[0] for family in FAMILIES for name in family[1:]}
@@ -68,6 +72,9 @@ _COUNTS: Final = f"bitmapCardinality(traces) AS traces_with,{_counted_from(_FLAG
 class ChdbSummary:
     """The store's TraceSummaries. Safe for several threads."""
 
+    _is_unknown = False
+    """Whether some of the traces counted last do not say themselves whether they failed: nothing but what an answer costs may depend on it."""
+
     def __init__(self, traces: ChdbTraces) -> None:
         self._traces = traces
 
@@ -79,26 +86,15 @@ class ChdbSummary:
         try:
             population = self._traces.population(search, question)
             chosen = self._read(population(from_ns, to_ns, open_above), question)
-            words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
-            found = [int(one) for one in question.rows("summary_bounds", chosen.bound, **words)[0]]
+            counted, heatmap, outcomes = self._counted(chosen, search, box, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-        count, oldest_ns, newest_ns, shortest_ns, longest_ns, is_unknown = found
         nothing = Totals(0, 0, 0, 0)
-        if not count:
+        if not counted.matched:
             missing = question.missing()
-            return Summary(nothing, [], Heatmap([], [], []), [], nothing, from_ns, to_ns, missing is None, missing)
-        x_ns = time_edges(
-            oldest_ns if search.from_unix_nano is None else from_ns,
-            newest_ns + 1 if search.to_unix_nano is None else to_ns,
-        )
-        y_ns = length_edges(shortest_ns, longest_ns)
-        try:
-            outcomes = self._outcomes(bool(is_unknown), question)
-            members = self._members(chosen, open_above, box, outcomes, question)
-            grid = self._grid(members, x_ns, y_ns, question)
-        except Stopped as stopped:
-            raise Unavailable(f"The store did not answer: {stopped}") from stopped
+            return Summary(nothing, [], heatmap, [], nothing, from_ns, to_ns, missing is None, missing)
+        oldest_ns, newest_ns = counted.oldest_ns, counted.newest_ns
+        members = self._members(chosen, open_above, box, outcomes, question)
         part_ns, reason = (from_ns, to_ns), None
         facets: list[Facet] = []
         facets_of = nothing
@@ -109,7 +105,7 @@ class ChdbSummary:
                 members = self._members(population(*part_ns, False), False, box, outcomes, question)
                 members, totals = self._bounded(members, question)
             else:
-                totals = grid.totals
+                totals = counted.totals
                 if not members.window:
                     members = members._replace(window=self._traces.spans_of(chosen.bound, open_above, question))
             facets = self._facets(members, totals, spans, question)
@@ -118,16 +114,16 @@ class ChdbSummary:
             reason = f"{stopped}; there are no facets"
         reasons = [one for one in (reason, question.missing()) if one]
         return Summary(
-            totals=grid.totals,
-            lengths_ns=grid.lengths_ns,
-            heatmap=grid.heatmap,
+            totals=counted.totals,
+            lengths_ns=counted.lengths_ns[1:-1],
+            heatmap=heatmap,
             facets=facets,
             facets_of=facets_of,
             facets_from_unix_nano=part_ns[0],
             facets_to_unix_nano=part_ns[1],
             complete=not reasons,
             reason="; ".join(reasons) or None,
-            estimated=grid.estimated,
+            estimated=counted.estimated,
         )
 
     def matched(self, search: Search) -> int:
@@ -137,7 +133,7 @@ class ChdbSummary:
             population = self._traces.population(search, question)
             chosen = population(*bounds(search), search.to_unix_nano is None)
             words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions}
-            return int(question.rows("summary_bounds", chosen.bound, **words)[0][0])
+            return int(question.rows("traces_matched", chosen.bound, **words)[0][0])
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
@@ -173,7 +169,7 @@ class ChdbSummary:
         """
         if STARTED not in chosen.sets:
             return chosen
-        started, rows = map(int, question.rows("rows_started", chosen.bound)[0])
+        started, rows = map(int, question.rows("rows_started", {**chosen.bound, "wanted": str(_ROWS_SEEN)})[0])
         return chosen._replace(sets=chosen.sets.replace(STARTED, "1")) if started * 2 >= rows else chosen
 
     @staticmethod
@@ -191,24 +187,35 @@ class ChdbSummary:
             known.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {in_spans})")
         return f"({' OR '.join(known)})"
 
-    def _grid(self, members: _Members, x_ns: list[int], y_ns: list[int], question: Question) -> _Grid:
-        """Totals, percentiles of lengths, and the cells of the heatmap."""
-        bound = members.bound | {"x0_ns": str(x_ns[0]), "step_ns": str(x_ns[1] - x_ns[0])}
-        bound["y_ns"] = "[" + ",".join(map(str, y_ns[:-1])) + "]"
-        rows_of = {edge: row for row, edge in enumerate(y_ns)}
-        ((*counts, lengths, some_sampled, n, n_failed, n_selected, n_both, found),) = question.rows(
-            "summary_grid", bound, MEMBERS=members.sql
-        )
-        totals = Totals(*map(int, counts))
-        lengths_ns = [int(one) for one in lengths] if totals.matched else []
-        estimated = Totals(int(n), int(n_failed), int(n_selected), int(n_both)) if int(some_sampled) else None
-        cells = sorted(
-            ((int(x), rows_of[int(y)], int(count), int(failed)), (int(n), int(n_failed)))
-            for x, y, count, failed, n, n_failed in found
-        )
-        of_cells = [one for _, one in cells] if estimated is not None else ()
-        heatmap = Heatmap(x_ns, y_ns, [cell for cell, _ in cells], of_cells)
-        return _Grid(totals, lengths_ns, heatmap, estimated)
+    def _counted(
+        self, chosen: Chosen, search: Search, box: Box | None, question: Question
+    ) -> tuple[Counted, Heatmap, str]:
+        """Figures of all traces, their heatmap, and whether a trace holds a failed span, as SQL.
+
+        Traces are counted before it is known which there are: by columns of the time in which some may be, and by lengths of which those
+        to show are chosen. Where that does not do, they are counted again, now by what is known of them.
+        """
+        open_above = search.to_unix_nano is None
+        edges = Edges(time_edges(*self._traces.ends(search, question)), FINE_LENGTHS)
+        outcomes = self._outcomes(self._is_unknown, question)
+        is_looked_at = self._is_unknown
+        while True:
+            members = self._members(chosen, open_above, box, outcomes, question)
+            found = Counted.of(question.rows("summary_grid", members.bound | edges.bound, MEMBERS=members.sql)[0])
+            if not found.matched:
+                return found, Heatmap([], [], []), outcomes
+            self._is_unknown = found.is_unknown
+            from_ns, to_ns = bounds(search)
+            x_ns = found.columns(
+                None if search.from_unix_nano is None else from_ns, None if search.to_unix_nano is None else to_ns
+            )
+            heatmap = found.heatmap(edges, x_ns)
+            if heatmap is not None and (is_looked_at or not found.is_unknown):
+                return found, heatmap, outcomes
+            if heatmap is None:
+                edges = Edges(x_ns, length_edges(found.lengths_ns[0], found.lengths_ns[-1])[:-1])
+            if found.is_unknown and not is_looked_at:
+                outcomes, is_looked_at = self._outcomes(True, question), True
 
     def _part(self, from_ns: int, to_ns: int, box: Box | None, question: Question) -> tuple[tuple[int, int], int]:
         """The time whose traces facets are counted in, and about how many spans start in it.
@@ -284,13 +291,6 @@ class ChdbSummary:
 def _counted(value: str, of: Totals, traces: int, failed: int, selected: int) -> FacetValue:
     """A value's figures. Spans that arrived after the totals were asked for may have made them larger than those."""
     return FacetValue(value, min(traces, of.matched), min(failed, of.failed), min(selected, of.selected))
-
-
-class _Grid(NamedTuple):
-    totals: Totals
-    lengths_ns: list[int]
-    heatmap: Heatmap
-    estimated: Totals | None
 
 
 class _Members(NamedTuple):

@@ -53,7 +53,7 @@ NAMES: Final = (
     "members",
     "numbered",
     "fragments_that_fail",
-    "summary_bounds",
+    "traces_matched",
     "rows_started",
     "summary_grid",
     "summary_totals",

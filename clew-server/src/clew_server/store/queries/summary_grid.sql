@@ -1,10 +1,12 @@
--- Of all traces: counts, percentiles of lengths and estimates; and the cells of the heatmap: column, lower edge of the row, traces, those that
--- failed, and of how many these tell. The lengths are collected by cell and ordered once.
-SELECT sum(n), sum(n_failed), sum(n_selected), sum(n_both), quantilesExactMerge(0.5,0.95,0.99)(lengths), max(is_sampled),
- round(sum(w)), round(sum(w_failed)), round(sum(w_selected)), round(sum(w_both)), groupArray((x,y,n,n_failed,round(w),round(w_failed)))
-FROM (SELECT x, y, count() AS n, countIf(has_failed) AS n_failed, countIf(is_selected) AS n_selected, countIf(is_selected AND has_failed) AS n_both,
- quantilesExactState(0.5,0.95,0.99)(length_ns) AS lengths, max(weight!=1) AS is_sampled,
- sum(weight) AS w, sumIf(weight,has_failed) AS w_failed, sumIf(weight,is_selected) AS w_selected, sumIf(weight,is_selected AND has_failed) AS w_both
- FROM (SELECT intDiv(start_ns-{x0_ns:Int64},{step_ns:Int64}) AS x, roundDown(length_ns,{y_ns:Array(Int64)}) AS y, length_ns, has_failed, is_selected, weight
+-- Of all traces: counts, estimates, percentiles of lengths with the shortest and the longest, the oldest and newest start, whether of some it is not
+-- known by themselves if they failed, whether some are sampled. And the cells of the heatmap, a list of each figure: column, lower edge of the row, traces,
+-- those that failed, and of how many these tell, where some are sampled. A cell that lies partly in the box is listed twice. The lengths are collected by
+-- cell and ordered once. What is grouped by is of few bytes, and what is selected is one of it instead of figures of its own: both cost less.
+SELECT sum(n), sum(n_failed), sumIf(n,is_selected), sumIf(n_failed,is_selected), round(sum(w)), round(sum(w_failed)), round(sumIf(w,is_selected)), round(sumIf(w_failed,is_selected)),
+ quantilesExactMerge(0,0.5,0.95,0.99,1)(lengths), min(oldest), max(newest), max(some_unknown), max(some_sampled) AS is_estimated,
+ groupArray(x), groupArray(y), groupArray(n), groupArray(n_failed), if(is_estimated,groupArray(w),[]), if(is_estimated,groupArray(w_failed),[])
+FROM (SELECT x, y, is_selected, count() AS n, countIf(has_failed) AS n_failed, sum(weight) AS w, sumIf(weight,has_failed) AS w_failed,
+ quantilesExactState(0,0.5,0.95,0.99,1)(length_ns) AS lengths, min(start_ns) AS oldest, max(start_ns) AS newest, max(is_unknown) AS some_unknown, max(weight!=1) AS some_sampled
+ FROM (SELECT toUInt16(intDiv(start_ns-{x0_ns:Int64},{step_ns:Int64})) AS x, roundDown(length_ns,{y_ns:Array(Int64)}) AS y, start_ns, length_ns, has_failed, is_unknown, is_selected, weight
   FROM (MEMBERS))
- GROUP BY x, y)
+ GROUP BY x, y, is_selected)
