@@ -11,6 +11,7 @@ export interface AnyValue {
 }
 
 export interface KeyValue {
+  /** The JSON leaves out an empty one; `spansOf` brings it back. */
   key: string
   value?: AnyValue
 }

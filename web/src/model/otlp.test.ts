@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import type { AnyValue, TracesData } from '../api/otlp'
 import { failureOf, kindWord, sortedAttributes, spansOf, valueText, webAddress } from './otlp'
 
 it('writes every kind of value as text', () => {
@@ -13,6 +14,20 @@ it('writes every kind of value as text', () => {
   ])
   expect(JSON.parse(valueText({ kvlistValue: { values: [{ key: 'k', value: {} }] } }))).toEqual({ k: null })
   expect(valueText(undefined)).toBe('')
+})
+
+it('brings back the empty keys that the JSON leaves out', () => {
+  const text = `{"resourceSpans":[{"resource":{"attributes":[{"value":{"intValue":"1"}}]},"scopeSpans":[{"spans":[{"attributes":[{"key":"a"},{}],
+    "events":[{"attributes":[{}]}],"links":[{"attributes":[{}]}]},{}],"scope":{"attributes":[{}]}}]}]}`
+  const [first, second] = spansOf(JSON.parse(text) as TracesData)
+  expect(first?.resource).toEqual([{ key: '', value: { intValue: '1' } }])
+  expect(first?.scope.attributes).toEqual([{ key: '' }])
+  expect(first?.span.attributes).toEqual([{ key: 'a' }, { key: '' }])
+  expect(first?.span.events).toEqual([{ attributes: [{ key: '' }] }])
+  expect(first?.span.links).toEqual([{ attributes: [{ key: '' }] }])
+  expect(second?.span).toEqual({})
+  const map = JSON.parse('{"kvlistValue":{"values":[{"value":{"stringValue":"v"}}]}}') as AnyValue
+  expect(valueText(map)).toBe('{\n  "": "v"\n}')
 })
 
 it('takes the last exception, else the status', () => {

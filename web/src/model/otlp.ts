@@ -9,21 +9,34 @@ export interface SpanDetails {
   scope: { name: string; version: string; attributes: KeyValue[] }
 }
 
-/** All spans of an answer, each with its resource and scope. */
+/** All spans of an answer, each with its resource and scope; all attributes with their keys. */
 export function spansOf(data: TracesData): SpanDetails[] {
   return (data.resourceSpans ?? []).flatMap((resource) =>
     (resource.scopeSpans ?? []).flatMap((scoped) =>
       (scoped.spans ?? []).map((span) => ({
-        span,
-        resource: resource.resource?.attributes ?? [],
+        span: {
+          ...keyed(span),
+          ...(span.events && { events: span.events.map(keyed) }),
+          ...(span.links && { links: span.links.map(keyed) }),
+        },
+        resource: keyed(resource.resource ?? {}).attributes ?? [],
         scope: {
           name: scoped.scope?.name ?? '',
           version: scoped.scope?.version ?? '',
-          attributes: scoped.scope?.attributes ?? [],
+          attributes: keyed(scoped.scope ?? {}).attributes ?? [],
         },
       })),
     ),
   )
+}
+
+/** The same with a key in each attribute: OTLP's JSON leaves out a key that is empty. */
+function keyed<T extends { attributes?: KeyValue[] }>(one: T): T {
+  if (one.attributes?.every(({ key }: Partial<KeyValue>) => key !== undefined) ?? true) return one
+  return {
+    ...one,
+    attributes: one.attributes?.map((item) => ({ ...item, key: item.key ?? '' })),
+  }
 }
 
 /** A plain JavaScript value; integers stay exact as text where a number could not hold them. */
@@ -40,7 +53,7 @@ export function plainValue(value: AnyValue | undefined): unknown {
   if (value.arrayValue !== undefined) return (value.arrayValue.values ?? []).map(plainValue)
   if (value.kvlistValue !== undefined) {
     return Object.fromEntries(
-      (value.kvlistValue.values ?? []).map((item) => [item.key, plainValue(item.value)]),
+      (value.kvlistValue.values ?? []).map((item) => [item.key ?? '', plainValue(item.value)]),
     )
   }
   return null

@@ -6,6 +6,7 @@ import { refusedStore, searchPath, searchStore, usableSearch } from '../app/sess
 import { useStore } from '../app/store'
 import { isColourKey, MOST_COLUMNS, TRACE_FIELDS, type SearchState } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
+import { visibleName } from '../model/format'
 import { isScalar, sortedAttributes, valueText } from '../model/otlp'
 import { attributeKey, eventKey, withTerm } from '../model/query'
 import { CopyButton } from './CopyButton'
@@ -35,39 +36,40 @@ export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) 
     <dl className="attributes">
       {[...pinned, ...others].slice(0, Math.max(most, pinned.length)).map(({ key, value }, index) => {
         const text = valueText(value)
+        const name = visibleName(key, 'empty key')
         const isPinned = pins.includes(key)
         const written = of === 'span' ? attributeKey(key) : of === 'event' ? eventKey(key) : null
         const isTerm = written !== null && isScalar(value) && text !== '' && text.length <= LONGEST_TERM
         return (
           <div key={`${key} ${index}`}>
             <dt title={key}>
-              <Breakable text={key} />
+              <Breakable text={name} />
             </dt>
             <dd>
               <Value text={text} />
               <span className="value-actions">
-                <CopyButton compact text={text} name={`Copy the value of ${key}`} />
+                <CopyButton compact text={text} name={`Copy the value of ${name}`} />
                 {isTerm ? (
                   <>
                     <SearchLink
                       icon="plus"
                       to={{ ...search, q: withTerm(search.q, written, text) }}
-                      label={`Search for this value of ${key}`}
+                      label={`Search for this value of ${name}`}
                       title="Search for it: adds the condition to the query on Search"
                     />
                     <SearchLink
                       icon="minus"
                       to={{ ...search, q: withTerm(search.q, written, text, '!=') }}
-                      label={`Exclude this value of ${key}`}
+                      label={`Exclude this value of ${name}`}
                       title="Exclude it: the query on Search then wants another value, or none"
                     />
                   </>
                 ) : null}
-                {of !== 'span' || key.length > LONGEST_COLUMN ? null : (
+                {of !== 'span' || key === '' || key.length > LONGEST_COLUMN ? null : (
                   <SearchLink
                     icon="column"
                     to={{ ...search, cols: [...new Set([...search.cols, key])].slice(-MOST_COLUMNS) }}
-                    label={`Show ${key} as a column of Search`}
+                    label={`Show ${name} as a column of Search`}
                     title="Show as a column of Search"
                   />
                 )}
@@ -76,7 +78,7 @@ export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) 
                     type="button"
                     className="icon-button icon-button-small"
                     aria-pressed={trace.state.colour === `attr:${key}`}
-                    aria-label={`Colour the rows by ${key}`}
+                    aria-label={`Colour the rows by ${name}`}
                     title="Colour the rows of the trace by its values"
                     onClick={() =>
                       trace.change({ colour: trace.state.colour === `attr:${key}` ? '' : `attr:${key}` })
@@ -89,7 +91,7 @@ export function Attributes({ attributes, most = Infinity, of = 'span' }: Props) 
                   type="button"
                   className="icon-button icon-button-small"
                   aria-pressed={isPinned}
-                  aria-label={`Pin ${key}`}
+                  aria-label={`Pin ${name}`}
                   title={isPinned ? 'No longer first' : 'Show first in every span'}
                   onClick={() => togglePin(key)}
                 >

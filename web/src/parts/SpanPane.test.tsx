@@ -93,6 +93,15 @@ it('folds a value of megabytes and shows all of it when asked', async () => {
   expect(pane.textContent!.length).toBeLessThan(50_000)
 })
 
+it('shows an attribute whose key is empty, which the JSON leaves out, with what can be done with it', async () => {
+  span.attributes = [...attributes({ a: 'b' }), JSON.parse('{"value":{"stringValue":"v"}}') as KeyValue]
+  const { pane } = await open()
+  expect(within(pane).getByTitle('').textContent).toBe('empty key')
+  const link = within(pane).getByRole('link', { name: 'Search for this value of empty key' })
+  expect(new URL((link as HTMLAnchorElement).href).searchParams.get('q')).toContain('""=v')
+  expect(within(pane).queryByRole('link', { name: 'Show empty key as a column of Search' })).toBeNull()
+})
+
 it('indents JSON and copies it as it came', async () => {
   span.attributes = attributes({ body: '{"a":[1]}' })
   const { pane } = await open()
