@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import io
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from clew_server.cli._conditions import query_text
 from clew_server.cli._rows import CsvRows, line_of
 from clew_server.cli._text import width_of
+from clew_server.cli.search import command
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,30 @@ def test_csv_has_the_columns_that_the_search_page_gives() -> None:
     out = io.StringIO()
     CsvRows(out, ["=key", "b"])
     assert out.getvalue().strip().split(",") == [*re.findall(r"'(\w+)'", found[1]), "'=key", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("a,b", ["a", "b"]),
+        ("a, ,b ", ["a", "b"]),
+        ('"x,y", b', ["x,y", "b"]),
+        ('q"k', ['q"k']),
+        ("", []),
+    ],
+)
+def test_columns_are_keys_with_commas_between(text: str, keys: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert parser.parse_args(["--columns", text]).columns == keys
+
+
+def test_columns_over_several_lines_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--columns", "a\nb"])
+    assert "not keys with commas between" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [None, 10, 60, 90])

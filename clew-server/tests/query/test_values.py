@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -30,10 +30,22 @@ def trace(*spans: dict[str, Any], zone: str = "") -> Trace:
             end_time_unix_nano=T0 + 100,
         )
         for key, value in attributes.items():
-            kept = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
-            span.attributes.append(KeyValue(key=key, value=kept))
+            span.attributes.append(KeyValue(key=key, value=_kept(value)))
         stored.append(StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), T0))
     return trace_from_spans(stored)
+
+
+def _kept(value: Any) -> AnyValue:
+    if isinstance(value, list):
+        return AnyValue(array_value=ArrayValue(values=[_kept(one) for one in value]))
+    if isinstance(value, dict):
+        pairs = [KeyValue(key=key, value=_kept(one)) for key, one in value.items()]
+        return AnyValue(kvlist_value=KeyValueList(values=pairs))
+    if isinstance(value, bytes):
+        return AnyValue(bytes_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    return AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
 
 
 def test_each_value_is_given_once_in_the_order_of_the_rows_numbers_as_text() -> None:
@@ -45,6 +57,21 @@ def test_each_value_is_given_once_in_the_order_of_the_rows_numbers_as_text() -> 
 def test_a_span_without_the_attribute_has_that_of_its_resource() -> None:
     assert values(trace({"zone": "a"}, {}, {}, zone="b"), "zone") == ["a", "b"]
     assert values(trace({"zone": "a"}, zone="b"), "zone") == ["a"]
+
+
+def test_lists_are_their_elements_maps_are_json_and_numbers_as_a_query_writes_them() -> None:
+    one = trace({"v": ["a", 1, {"x": 1.5}]}, {"v": []}, {"v": "a"}, {"v": ["é", ""]})
+    assert values(one, "v") == ["a", "1", '{"x": 1.5}', "é"]
+    assert values(trace({"v": [str(n) for n in range(50)]}), "v") == [str(n) for n in range(MOST_VALUES)]
+    assert values(trace({"v": {"x": [b"\0\xff"]}}), "v") == ['{"x": ["AP8="]}']
+    assert values(trace({"v": 1e21}, {"v": 2.0}, {"v": b"\0"}), "v") == ["1e+21", "2.0", "AA=="]
+    assert values(trace({"v": []}, zone="b"), "v") == []
+    assert values(trace({"zone": []}, zone="b"), "zone") == ["b"]
+
+
+def test_a_span_with_a_list_is_in_one_group() -> None:
+    one = trace({"v": ["a", "b"]}, {"v": ["a", "b"]}, {"v": "a"}, {"v": []}, {"v": {}})
+    assert groups(one, "v") == Groups([Group('["a", "b"]', [0, 1]), Group("a", [2])], 0, 2)
 
 
 def test_of_many_values_the_first_are_given() -> None:

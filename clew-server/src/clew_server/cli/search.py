@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from typing import Any
 
@@ -57,7 +58,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _keys(text: str) -> list[str]:
-    return [key for key in (one.strip() for one in text.split(",")) if key]
+    """The keys of a list as of a line of CSV: one with a comma stands in quotes."""
+    try:
+        found = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"not keys with commas between: {error}") from error
+    return [key for key in (one.strip() for one in found) if key]
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:

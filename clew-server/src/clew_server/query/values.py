@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.model.attributes import text_in_span, text_of
+from clew_server.model.attributes import find, plain, text_in_span
+from clew_server.model.text import written_text
 from clew_server.model.trace import Trace
 
 MOST_VALUES: Final = 4
@@ -37,51 +41,71 @@ class Groups(NamedTuple):
 
 
 def values(trace: Trace, key: str) -> list[str]:
-    """The first different values of an attribute, in row order, as text: each span's own, else its resource's. Empty ones are left out."""
+    """The first different values of an attribute, in row order, as text: each span's own, else its resource's. Empty ones are left out.
+
+    A list gives its elements, each of which a query finds.
+    """
     found: dict[str, None] = {}
-    for text in _texts(trace, key):
-        if text:
+    for texts in _of_rows(trace, key, _elements):
+        for text in texts:
             found[text] = None
             if len(found) == MOST_VALUES:
-                break
+                return list(found)
     return list(found)
 
 
 def groups(trace: Trace, key: str) -> Groups:
     """The spans by the value they have for an attribute, as text: their own, else their resource's. An empty one is none."""
     rows_of: dict[str, list[int]] = {}
-    for row, text in enumerate(_texts(trace, key)):
-        rows_of.setdefault(text, []).append(row)
+    for row, texts in enumerate(_of_rows(trace, key, _whole)):
+        rows_of.setdefault("".join(texts), []).append(row)
     without = len(rows_of.pop("", ()))
     ranked = sorted(rows_of, key=lambda text: (-len(rows_of[text]), text))
     other = sum(len(rows_of[text]) for text in ranked[MOST_GROUPS:])
     return Groups([Group(text, rows_of[text]) for text in ranked[:MOST_GROUPS]], other, without)
 
 
-def _texts(trace: Trace, key: str) -> Iterator[str]:
-    """The value that each row has, empty where it has none."""
+_Texts = tuple[str, ...]
+_Read = Callable[[AnyValue], _Texts]
+"""The texts that are shown of a value; none where it is empty."""
+
+
+def _whole(value: AnyValue) -> _Texts:
+    """One text: of a list and of a map their JSON."""
+    if value.WhichOneof("value") in ("array_value", "kvlist_value"):
+        inner = value.array_value.values or value.kvlist_value.values
+        return (json.dumps(plain(value, _in_json), ensure_ascii=False),) if inner else ()
+    return (text,) if (text := written_text(value)) else ()
+
+
+def _in_json(value: AnyValue) -> float | str:
+    number = value.double_value if value.WhichOneof("value") == "double_value" else math.nan
+    return number if math.isfinite(number) else written_text(value)
+
+
+def _elements(value: AnyValue) -> _Texts:
+    if value.WhichOneof("value") != "array_value":
+        return _whole(value)
+    return tuple(text for one in value.array_value.values for text in _whole(one))
+
+
+def _of_rows(trace: Trace, key: str, read: _Read) -> Iterator[_Texts]:
+    """What each row has."""
     stored = trace.stored
-    shared: dict[int, str] = {}
+    shared: dict[int, _Texts] = {}
     for raw, origin in zip(stored.raw, stored.origin, strict=True):
         text = text_in_span(raw, key)
-        if text is None:
-            text = _parsed(raw, key)
-        if not text:
+        texts = (text,) if text else () if text == "" else _parsed(Span, raw, key, read)
+        if not texts:
             if origin not in shared:
-                shared[origin] = _of_resource(stored.origins[origin].resource, key)
-            text = shared[origin]
-        yield text
+                shared[origin] = _parsed(Resource, stored.origins[origin].resource, key, read)
+            texts = shared[origin]
+        yield texts
 
 
-def _parsed(raw: bytes, key: str) -> str:
+def _parsed(kind: type[Span] | type[Resource], raw: bytes, key: str, read: _Read) -> _Texts:
     try:
-        return text_of(Span.FromString(raw).attributes, key)
+        value = find(kind.FromString(raw).attributes, key)
     except DecodeError:
-        return ""
-
-
-def _of_resource(resource: bytes, key: str) -> str:
-    try:
-        return text_of(Resource.FromString(resource).attributes, key)
-    except DecodeError:
-        return ""
+        return ()
+    return () if value is None else read(value)
