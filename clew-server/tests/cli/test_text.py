@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clew_server.cli._text import clean, time_text
+from clew_server.cli._text import clean, fitted, pointed_at, time_text, width_of
 from clew_server.model.words import count_text, counted, duration_text, listed, percent_text, times_text
 
 
@@ -52,3 +52,36 @@ def test_numbers_in_sentences_read_as_in_the_ui() -> None:
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     assert duration_text(-1_500_000) == "−1.50 ms"
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("日本", 4),
+        ("e\u0301", 1),
+        ("\u0e17\u0e35\u0e48", 1),  # Thai: a consonant with two marks above it
+        ("\u0645\u06cc\u200c\u062e", 3),  # Persian, with a joiner that is not seen
+        ("\u2764\ufe0f", 1),
+    ],
+)
+def test_marks_and_joiners_take_no_column(text: str, width: int) -> None:
+    assert clean(text) == text
+    assert width_of(text) == width
+    assert width_of(fitted(text, 9)) == 9
+
+
+def test_any_space_is_one_and_what_hides_text_is_shown() -> None:
+    assert clean("a\u00a0b\u3000c\u202ed\u200be") == "a b c\ufffdd\ufffde"
+
+
+@pytest.mark.parametrize("width", [None, 200, 40, 10])
+@pytest.mark.parametrize("text", ['service="日本 wide" dur>5', "ｗｉｄｅ\tdur>5\nb=1", "x" * 5000, "日" * 300])
+def test_the_mark_stands_under_its_character(text: str, width: int | None) -> None:
+    for position in {0, 1, text.find("5"), len(text) // 2, len(text) - 1, len(text)} - {-1}:
+        line, mark = pointed_at(text, position, width).split("\n")
+        assert mark.strip() == "^"
+        assert width is None or width_of(line) <= max(width, 23)
+        shown = next((at for at in range(len(line) + 1) if width_of(line[:at]) == mark.index("^")), None)
+        assert shown is not None
+        if position < len(text) and line[shown:] not in ("", "…"):
+            assert line[shown] == clean(text[position].replace("\t", " ").replace("\n", " "))

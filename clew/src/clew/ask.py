@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -94,14 +94,25 @@ def answer(request: Request, timeout_s: float) -> tuple[Any, dict[str, str]]:
         return parsed, {name.lower(): value for name, value in response.headers.items()}
 
 
-def refusal(error: HTTPError) -> tuple[str, str] | None:
-    """(code, message) of a clew server's error; None if the response is not from a clew server."""
+class Refusal(NamedTuple):
+    """What a clew server says of a request that it refuses."""
+
+    code: str
+    message: str
+    position: int | None
+    """The character of a query that it is about."""
+
+
+def refusal(error: HTTPError) -> Refusal | None:
+    """What a clew server's error says; None if the response is not from a clew server."""
     try:
         found = json.loads(error.read(_MAX_ERROR_BYTES))["error"]
-        code, message = found["code"], found["message"]
-    except (*FAILURES, KeyError, TypeError, RecursionError):
+        code, message, position = found["code"], found["message"], found.get("position")
+    except (*FAILURES, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return (code, message) if isinstance(code, str) and isinstance(message, str) else None
+    if not isinstance(code, str) or not isinstance(message, str):
+        return None
+    return Refusal(code, message, position if isinstance(position, int) else None)
 
 
 def reason(error: BaseException) -> str:

@@ -14,14 +14,15 @@ from typing import Any
 
 from clew import ask
 from clew.ask import DEFAULT_SERVER
-from clew.terminal import typed
+from clew.terminal import columns, typed
+from clew_server.cli._text import pointed_at
 
 _TIMEOUT_S = 30.0
 FOUND, NOT_FOUND, USAGE, NOT_REACHABLE = 0, 1, 2, 7
 
 
 class CommandFailed(Exception):
-    """Ends the command with `code` and one sentence on stderr."""
+    """Ends the command with `code` and one sentence on stderr, of a query with the place below it."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -117,15 +118,18 @@ class Client:
 
     def _refused(self, error: urllib.error.HTTPError) -> CommandFailed:
         ours = ask.refusal(error)
-        message = ours[1] if ours is not None else ask.reason(error)
+        message = ours.message if ours is not None else ask.reason(error)
         if error.code in (401, 403):
             return CommandFailed(USAGE, f"{message}: --token-file FILE" if error.code == 401 else message)
-        if ours is not None and ours[0] == "damaged":
+        if ours is not None and ours.code == "damaged":
             return CommandFailed(NOT_REACHABLE, message)
         if error.code >= 500:
             return CommandFailed(NOT_REACHABLE, f"{self.server} cannot answer now: {message}")
         if ours is None:
             return self._no_clew(message)
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(error.url or "").query)
+        if ours.code == "bad_query" and ours.position is not None and "q" in asked:
+            message += "\n" + pointed_at(asked["q"][0], ours.position, columns())
         return CommandFailed(NOT_FOUND if error.code == 404 else USAGE, message)
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import datetime
 import unicodedata
 from collections.abc import Iterator
+from typing import Final
+
+_INDENT: Final = "  "
+_JOINERS: Final = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+_BLANKS: Final = str.maketrans("\n\r\t", "   ")
 
 
 def time_text(unix_nano: int) -> str:
@@ -28,8 +33,15 @@ def iso_time(unix_nano: int) -> str:
 
 
 def clean(text: str) -> str:
-    """Replace control characters in names from outside, which could move the cursor or hide text."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    """Replace control characters in names from outside, which could move the cursor or hide text; one for each."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    # Scripts and emoji need the joiners, which have no width; a space is one, however wide.
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return " " if unicodedata.category(character) == "Zs" else "\N{REPLACEMENT CHARACTER}"
 
 
 def width_of(text: str) -> int:
@@ -37,9 +49,13 @@ def width_of(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        0 if _has_no_width(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
+
+
+def _has_no_width(character: str) -> bool:
+    return character in _JOINERS or unicodedata.category(character) in ("Mn", "Me")
 
 
 def fitted(text: str, width: int) -> str:
@@ -50,6 +66,21 @@ def fitted(text: str, width: int) -> str:
         text += "…"
         taken = width_of(text)
     return text + " " * (width - taken)
+
+
+def pointed_at(text: str, position: int, width: int | None) -> str:
+    """The text in one line, and below it a mark under this character; of a long text what is around it, in so many columns."""
+    line = clean(text.translate(_BLANKS))
+    before, after = line[:position], line[position:]
+    room = None if width is None else max(width - len(_INDENT) - 1, 20)
+    if room is not None and width_of(before) > room * 2 // 3:
+        while width_of(before) > room // 2:
+            before = before[1:]
+        before = f"…{before}"
+    taken = width_of(before)
+    if room is not None and taken + width_of(after) > room:
+        after = fitted(after, room - taken).rstrip()
+    return f"{_INDENT}{before}{after}\n{_INDENT}{' ' * taken}^"
 
 
 def wrapped(text: str, width: int, *, first: str = "", indent: str = "") -> Iterator[str]:
