@@ -208,19 +208,24 @@ def test_nothing_that_matches_is_an_answer(shop: Any) -> None:
     assert (summary.totals, summary.complete, list(summary.facets)) == (Totals(0, 0, 0, 0), True, [])
 
 
+@pytest.mark.parametrize("text", ["", "service=cart"])
+@pytest.mark.parametrize("share", [None, 0.5, 2.0])
 def test_facets_of_too_many_spans_are_counted_in_a_part_of_the_time_that_is_said(
-    shop: Any, monkeypatch: pytest.MonkeyPatch
+    shop: Any, monkeypatch: pytest.MonkeyPatch, text: str, share: float | None
 ) -> None:
     summaries, known = shop
     monkeypatch.setattr(chdb_summary, "FACET_SPANS", 60)
-    summary = summaries.summary(Search(), None)
-    check(summary, known.traces, None)
+    traces = matching(known, text)
+    first, *_, last = sorted(map(start_of, traces.values()))
+    box = None if share is None else Box(first, first + round((last - first) * share), 2, 1 << 62)
+    summary = summaries.summary(Search(where=parsed(text)), box)
+    check(summary, traces, box)
     assert not summary.complete
     assert summary.reason.startswith("facets are counted in the traces that start from ")
-    part = matching(known, "", summary.facets_from_unix_nano, summary.facets_to_unix_nano)
-    assert 0 < len(part) < len(known.traces)
-    assert summary.facets_of == totals_of(part, None)
-    assert counted(summary) == facets_of(part, None)
+    part = matching(known, text, summary.facets_from_unix_nano, summary.facets_to_unix_nano)
+    assert 0 < len(part) < len(traces)
+    assert summary.facets_of == totals_of(part, box)
+    assert counted(summary) == facets_of(part, box)
 
 
 def test_a_key_with_many_values_is_no_facet(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

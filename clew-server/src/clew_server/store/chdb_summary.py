@@ -66,6 +66,7 @@ def _counted_from(first: int, end: int) -> str:
     return f"bitmapCardinality(bitmapSubsetInRange(traces,toUInt32({first}),toUInt32({end})))"
 
 
+_FAILED_AND_SELECTED: Final = _counted_from(2 * _FLAG, 3 * _FLAG)
 _COUNTS: Final = f"bitmapCardinality(traces) AS traces_with,{_counted_from(_FLAG, 3 * _FLAG)},{_counted_from(2 * _FLAG, 4 * _FLAG - 1)}"
 
 
@@ -96,20 +97,19 @@ class ChdbSummary:
         oldest_ns, newest_ns = counted.oldest_ns, counted.newest_ns
         members = self._members(chosen, open_above, box, outcomes, question)
         part_ns, reason = (from_ns, to_ns), None
-        facets: list[Facet] = []
-        facets_of = nothing
+        facets, facets_of = list[Facet](), nothing
         try:
             part_ns, spans = self._part(max(from_ns, oldest_ns), min(to_ns, newest_ns + 1), box, question)
             if part_ns[0] > oldest_ns or part_ns[1] <= newest_ns:
                 reason = f"facets are counted in the traces that start from {iso(part_ns[0])} to {iso(part_ns[1])}"
                 members = self._members(population(*part_ns, False), False, box, outcomes, question)
-                members, totals = self._bounded(members, question)
+                # Spans of the newest traces end with those of all; what others have after that is not read.
+                members = members.until(counted.end_ns) if part_ns[1] > newest_ns else self._bounded(members, question)
+                facets, facets_of = self._facets(members, None, spans, question)
             else:
-                totals = counted.totals
                 if not members.window:
                     members = members._replace(window=self._traces.spans_of(chosen.bound, open_above, question))
-            facets = self._facets(members, totals, spans, question)
-            facets_of = totals
+                facets, facets_of = self._facets(members, counted.totals, spans, question)
         except Stopped as stopped:
             reason = f"{stopped}; there are no facets"
         reasons = [one for one in (reason, question.missing()) if one]
@@ -241,29 +241,33 @@ class ChdbSummary:
         return (max(from_ns, begin_ns), end_ns), FACET_SPANS - left
 
     @staticmethod
-    def _bounded(members: _Members, question: Question) -> tuple[_Members, Totals]:
-        """The traces with their spans bounded, and how many they are."""
-        *counts, end_ns = map(int, question.rows("summary_totals", members.bound, MEMBERS=members.sql)[0])
-        if not members.window:
-            members.chosen.bound["end_ns"] = str(min(end_ns, LAST_START_NS) + 1)
-            members = members._replace(window="H(NS({from_ns:Int64}),NS({end_ns:Int64}))")
-        return members, Totals(*counts)
+    def _bounded(members: _Members, question: Question) -> _Members:
+        """The traces with their spans bounded."""
+        if members.window:
+            return members
+        return members.until(int(question.rows("newest_end_of", members.bound, MEMBERS=members.sql)[0][0]))
 
-    def _facets(self, members: _Members, totals: Totals, spans: int, question: Question) -> list[Facet]:
-        """Facets of some traces that have about so many spans."""
+    def _facets(
+        self, members: _Members, totals: Totals | None, spans: int, question: Question
+    ) -> tuple[list[Facet], Totals]:
+        """Facets of some traces that have about so many spans, and how many traces these are, where that is not known."""
         words = {"NEWEST_NAME": _NEWEST_NAME, "COUNTS_OF_TRACES": _COUNTS, "CATEGORIES": _CATEGORIES}
         bound = members.bound | {"limit": str(MOST_VALUES + 1), "rows": str(_MOST_PAIRS)}
         numbered = members.numbered("service, name, kind, status, res_key")
-        of_columns = question.rows("facets_of_columns", bound, **words, NUMBERED_SPANS=numbered)
+        of_columns = question.rows(
+            "facets_of_columns", bound, **words, NUMBERED_SPANS=numbered, FAILED_AND_SELECTED=_FAILED_AND_SELECTED
+        )
+        if totals is None:
+            totals = next((Totals(*map(int, one[3:])) for one in of_columns if one[0] == "all"), Totals(0, 0, 0, 0))
         of_spans = self._of_attributes(members, bound, words, spans, question)
         rows = [one for one in of_columns if one[0] == "language"] + of_spans
         rows += [one for one in of_columns if one[0] == "resource"]
         found: dict[tuple[FacetPlace, str], list[FacetValue]] = {}
-        for place, key, value, count, failed, selected in rows:
+        for place, key, value, count, failed, selected, *_ in rows:
             text = _WORDS[key][int(value)] if place == "language" and key in _WORDS else value
             found.setdefault((place, key), []).append(_counted(text, totals, int(count), int(failed), int(selected)))
         is_few = {place_key: place_key[0] == "language" or len(found[place_key]) <= MOST_VALUES for place_key in found}
-        return [Facet(*one, values) for one, values in found.items() if is_few[one]]
+        return [Facet(*one, values) for one, values in found.items() if is_few[one]], totals
 
     def _of_attributes(
         self, members: _Members, bound: dict[str, str], words: dict[str, str], spans: int, question: Question
@@ -307,6 +311,15 @@ class _Members(NamedTuple):
             return dict(self.chosen.bound)
         t0, t1, d0, d1 = self.box
         return {**self.chosen.bound, "t0_ns": str(t0), "t1_ns": str(t1), "d0_ns": str(d0), "d1_ns": str(d1)}
+
+    def until(self, end_ns: int) -> _Members:
+        """The same, whose spans are bounded by the newest end of one, where nothing else bounds them."""
+        if self.window:
+            return self
+        bound = {**self.chosen.bound, "end_ns": str(min(end_ns, LAST_START_NS) + 1)}
+        return self._replace(
+            chosen=self.chosen._replace(bound=bound), window="H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
+        )
 
     @property
     def sql(self) -> str:

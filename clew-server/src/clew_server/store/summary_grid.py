@@ -37,6 +37,7 @@ class Counted(NamedTuple):
     lengths_ns: Sequence[int]
     oldest_ns: int
     newest_ns: int
+    end_ns: int
     is_unknown: bool
     is_estimated: bool
     cells: Sequence[Sequence[Any]]
@@ -46,7 +47,7 @@ class Counted(NamedTuple):
         """From what the engine sent."""
         figures, (lengths, *others), cells = row[:8], row[8:13], row[13:]
         matched, failed, selected, both, *estimates = map(int, figures)
-        oldest, newest, is_unknown, is_estimated = map(int, others)
+        oldest, newest, end, of_some = map(int, others)
         estimated = estimates[0], estimates[1], estimates[2], estimates[3]
         lengths_ns = [int(length) for length in lengths]
         return Counted(
@@ -58,8 +59,9 @@ class Counted(NamedTuple):
             lengths_ns,
             oldest,
             newest,
-            bool(is_unknown),
-            bool(is_estimated),
+            end,
+            bool(of_some & 1),
+            bool(of_some & 2),
             cells,
         )
 

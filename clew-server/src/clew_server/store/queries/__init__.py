@@ -56,7 +56,7 @@ NAMES: Final = (
     "traces_matched",
     "rows_started",
     "summary_grid",
-    "summary_totals",
+    "newest_end_of",
     "traces_sampled",
     "versions",
     "facet_keys",
