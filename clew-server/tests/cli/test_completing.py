@@ -9,6 +9,9 @@ import pytest
 
 from clew_server.cli import _completing, search
 from clew_server.cli._client import USAGE, Client, CommandFailed
+from clew_server.cli._conditions import query_text
+from clew_server.model.query_tree import Braces, SpanTerm
+from clew_server.query.language.parser import parse
 
 Asked = list[tuple[str, dict[str, str]]]
 
@@ -79,3 +82,42 @@ def test_what_the_server_takes_for_no_query_is_left_out(asked: Asked) -> None:
 def test_the_time_is_that_of_the_command_line(asked: Asked, words: str, time: dict[str, str]) -> None:
     completed(f"{words}service=ca")
     assert {name: value for name, value in asked[0][1].items() if name in ("from", "to")} == time
+
+
+@pytest.mark.parametrize(
+    ("value", "begun", "word"),
+    [
+        ("GET", "", "GET"),
+        ("GET /cart/{id}", "GET", "GET /cart/{id}"),
+        ("/cart/{id}", "", '"/cart/{id}"'),
+        ("/cart/{id}", '"/ca', '"/cart/{id}"'),
+        ('say "hi"', "", '"say \\"hi\\""'),
+        ('say "hi"', '"say \\"h', '"say \\"hi\\""'),
+        ('say "hi"', "sa", None),
+        ("two\nlines", "", '"two\\nlines"'),
+        ("\r", "", '"\\u000d"'),
+        ("back\\slash here", "", "back\\slash here"),
+        ("back\\slash", "", '"back\\\\slash"'),
+        ("a*b", "", '"a*b"'),
+        ("and", "", '"and"'),
+        ("~x", "", '"~x"'),
+        ("", "", '""'),
+        ("a=b", "", "a=b"),
+    ],
+)
+@pytest.mark.parametrize("key", ["odd", '"a \\"key\\""'])
+def test_a_value_that_is_suggested_is_that_value(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: str, begun: str, word: str | None
+) -> None:
+    monkeypatch.setattr(Client, "get", lambda *_, wants: {wants: [{"value": value}]})
+    parser = argparse.ArgumentParser()
+    search.command.add_arguments(parser)
+    found = _completing.complete_query(f"{key}={begun}", parser.parse_args([]))
+    if word is None:
+        assert found == []
+        return
+    assert found == [f"{key}={word}"]
+    node = parse(query_text(found), lambda _: 0)
+    assert isinstance(node, Braces)
+    assert isinstance(node.inside, SpanTerm)
+    assert [(one.text, one.pieces) for one in node.inside.values] == [(value, ())]

@@ -20,6 +20,8 @@ from clew_server.cli.search import command
         (["service=cart status=error"], "service=cart status=error"),
         (["name=GET /cart", "kind=server"], 'name="GET /cart" kind=server'),
         (['name="GET /cart"'], 'name="GET /cart"'),
+        (['"a key"!=GET /cart'], '"a key"!="GET /cart"'),
+        (["path=c:\\new files"], 'path="c:\\\\new files"'),
     ],
 )
 def test_quotes_that_the_shell_took_are_given_back(words: list[str], text: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from clew_server.cli._client import USAGE, Client, CommandFailed
 from clew_server.cli._conditions import query_text
+from clew_server.model.quoting import bare, in_quotes
 
 _CONDITION: Final = re.compile(
-    r"(?P<before>[({!]*)(?P<key>[^\s=<>!~(){}\"]+)(?P<op>!?=|!?~|>=?|<=?)(?P<value>.*)", re.DOTALL
+    r'(?P<before>[({!]*)(?P<key>"(?:[^"\\]|\\.)*"|[^\s=<>!~(){}"]+)(?P<op>!?=|!?~|>=?|<=?)(?P<value>.*)', re.DOTALL
 )
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"?')
 _CLOSING: Final = {"(": ")", "{": "}"}
@@ -48,8 +49,20 @@ def _words(client: Client, prefix: str, given: list[tuple[str, str]]) -> list[st
     if condition is None:
         bare = prefix.lstrip("({!")
         return [f"{prefix.removesuffix(bare)}{key}=" for key in _keys(client, bare, given)]
-    start = prefix.removesuffix(condition["value"])
-    return [f"{start}{value}" for value in _values(client, condition["key"], condition["value"].strip('"'), given)]
+    written = condition["value"]
+    start = prefix.removesuffix(written)
+    typed = re.sub(r'\\(["\\])', r"\1", written[1:]) if written.startswith('"') else written
+    values = [_as_written(value, written) for value in _values(client, condition["key"], typed, given)]
+    return [f"{start}{value}" for value in values if value.startswith(written)]
+
+
+def _as_written(value: str, begun: str) -> str:
+    """The value as it must stand in the command to be this one, once the shell has taken its own quotes off."""
+    if begun.startswith('"'):
+        return in_quotes(value)
+    # A shell takes a newline behind a backslash for nothing at all.
+    is_quoted_later = value.isprintable() and query_text([f"a={value}"]) == f"a={in_quotes(value)}"
+    return bare(value) or (value if is_quoted_later else in_quotes(value))
 
 
 def _rest(words: list[str]) -> str:

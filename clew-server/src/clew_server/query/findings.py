@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clew_server.analysis.range_findings import RangeFinding
+from clew_server.model.quoting import in_quotes
 from clew_server.model.search import KIND_WORDS
-from clew_server.query.language.keys import in_quotes
 
 
 def query_of(finding: RangeFinding) -> str:

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from clew_server.errors import BadInput
 from clew_server.model.query_tree import SpanPlace, TracePlace
-from clew_server.query.language.scanner import KEY, WORDS, Scanner, bad_query
+from clew_server.model.quoting import WORDS, in_quotes
+from clew_server.query.language.scanner import KEY, Scanner, bad_query
 
 
 class Key(NamedTuple):
@@ -126,12 +127,6 @@ def written(key: str, prefix: str = "") -> str | None:
     if bare and resolved(key, False, False, 0) == Key("attr", name=key):
         return key
     return in_quotes(key)
-
-
-def in_quotes(text: str) -> str:
-    """A text as a query writes it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
 
 
 def from_text(text: str, parameter: str = "key") -> Key:

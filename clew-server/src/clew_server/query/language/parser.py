@@ -23,9 +23,10 @@ from clew_server.model.query_tree import (
     all_of,
     hoisted,
 )
+from clew_server.model.quoting import WORDS
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.query.language import keys, values
-from clew_server.query.language.scanner import WORDS, Scanner, Token, bad_query
+from clew_server.query.language.scanner import Scanner, Token, bad_query
 
 MAX_CONDITIONS: Final = 64
 MAX_BRACES: Final = 8

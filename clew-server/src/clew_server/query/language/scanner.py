@@ -9,8 +9,6 @@ from clew_server.errors import BadInput
 
 MAX_CHARACTERS: Final = 4_096
 
-WORDS: Final = ("and", "or", "not", "exists", "in")
-"""Words of the language, in any case; in quotes they are values."""
 _OPERATORS: Final = re.compile(r">>|>=|<=|!=|!~|=~|[=<>~]")
 KEY: Final = re.compile(r'[^\s"(){},=<>!~]+')
 _VALUE: Final = re.compile(r'(?:\\.|[^\s"(){},])+', re.DOTALL)
