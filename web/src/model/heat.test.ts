@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { boxBetween, boxOf, densest, heatOf, heatStep, selectionOf, sumOf } from './heat'
+import { boxBetween, boxOf, densest, heatOf, heatStep, selectionOf, sumOf, withLengths } from './heat'
 
 const T0 = 1795349071207000001n
 const heat = heatOf({
@@ -52,4 +52,29 @@ it('has the strongest colour for the most traces, and the same for a single one 
   expect(heatStep(600, 600)).toBe(7)
   expect(heatStep(1, 1)).toBe(7)
   expect(boxBetween({ x: 3, y: 1 }, { x: 1, y: 2 })).toEqual({ x0: 1, x1: 3, y0: 1, y1: 2 })
+})
+
+it('asks for the lengths of a selection in place of the wider ones that were asked for', () => {
+  const of = (d0: string, d1: string) => ({ t0: '0', t1: '1', d0, d1 })
+  const once = withLengths('service=cart', of('10', '900'))
+  expect(once).toBe('service=cart trace.duration>=10ns trace.duration<900ns')
+  expect(withLengths(once, of('20', '900'))).toBe('service=cart trace.duration>=20ns trace.duration<900ns')
+  expect(withLengths(withLengths('{a=1} > {b=1}', of('1', '9')), of('2', '3'))).toBe(
+    '{a=1} > {b=1} trace.duration>=2ns trace.duration<3ns',
+  )
+  expect(withLengths(withLengths('a=1 or b=1', of('1', '9')), of('2', '3'))).toBe(
+    '(a=1 or b=1) trace.duration>=2ns trace.duration<3ns',
+  )
+  // Narrower ones, and what is another question, stay.
+  for (const q of [
+    'trace.duration>=30ns',
+    'trace.duration<800ns',
+    'trace.duration!=5ns',
+    'trace.duration>1ms',
+    'dur>=1ns',
+    'not trace.duration>=1ns',
+    '"trace.duration">=1ns',
+    'trace.duration>20ns',
+  ])
+    expect(withLengths(q, of('20', '900'))).toContain(q)
 })

@@ -1,5 +1,7 @@
 /** The heatmap of a search: its cells, and which of them a selection covers. */
 import type { Heatmap } from '../api/types'
+import { withoutParts, withPart } from './query'
+import type { Part } from './scanner'
 
 /** Traces that start within a time and take within a length; from each first end on, before the second. Nanoseconds in decimal. */
 export interface Selection {
@@ -135,7 +137,23 @@ export function densest(heat: Heat): { x: number; y: number } | null {
   return heat.most === 0 ? null : { x: Math.floor(at / heat.rows), y: at % heat.rows }
 }
 
-/** Conditions for the selection's lengths, as the query language writes them. */
-export function lengthConditions({ d0, d1 }: Selection): string {
-  return `trace.duration>=${d0}ns trace.duration<${d1}ns`
+/**
+ * The query for the lengths of a selection. Conditions on the length that it narrows are not kept beside it: who zooms in again
+ * and again would end with a query of nothing else.
+ */
+export function withLengths(q: string, { d0, d1 }: Selection): string {
+  const rest = withoutParts(q, (part) => isImplied(part, BigInt(d0), BigInt(d1)))
+  return withPart(rest, `trace.duration>=${d0}ns trace.duration<${d1}ns`, true)
+}
+
+/** Whether the part asks for no more than that the length is in `d0 ≤ length < d1`. */
+function isImplied({ term, isNegated }: Part, d0: bigint, d1: bigint): boolean {
+  if (term === null || isNegated || term.key !== 'trace.duration' || term.isQuoted || term.isExact)
+    return false
+  const ns = /^(\d{1,19})ns$/.exec(term.values[0] ?? '')?.[1]
+  if (ns === undefined) return false
+  const length = BigInt(ns)
+  if (term.operator === '>=') return length <= d0
+  if (term.operator === '>') return length < d0
+  return (term.operator === '<' || term.operator === '<=') && length >= d1
 }

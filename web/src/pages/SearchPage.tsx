@@ -15,12 +15,11 @@ import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { respelled, withoutCondition } from '../model/excluded'
 import { formatAgo, isoTime, plural } from '../model/format'
-import { lengthConditions, type Selection } from '../model/heat'
+import { withLengths, type Selection } from '../model/heat'
 import {
   asksForFailed,
   hidesSingles,
   queryInWords,
-  withPart,
   withSinglesHidden,
   withTerm,
   withoutTerm,
@@ -409,7 +408,7 @@ function Results({
 
 /** The query for the traces of a selection. */
 function selectedQuery({ q }: SearchState, sel: Selection): { q: string; from: string; to: string } {
-  return { q: withPart(q, lengthConditions(sel), true), from: isoTime(sel.t0), to: isoTime(sel.t1) }
+  return { q: withLengths(q, sel), from: isoTime(sel.t0), to: isoTime(sel.t1) }
 }
 
 /** Asks now and then whether newer traces match, and offers them: the rows do not move by themselves. */
