@@ -340,6 +340,10 @@ def test_the_list_is_sorted_by_each_column_that_can_be(server: Server, open_page
         expect(page.locator(".results .col-root b")).to_have_text(names, timeout=30_000)
 
     listed("c", "b", "a")
+    # Beside a short name there is room for the service.
+    assert page.locator(".results .col-root .muted").evaluate_all(
+        "all => all.every(one => one.scrollWidth <= one.clientWidth)"
+    )
     for column, order, names in (
         ("Duration", "descending", "acb"),
         ("Duration", "ascending", "bca"),

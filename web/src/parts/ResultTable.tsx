@@ -201,7 +201,7 @@ export function ResultRow({
           <b>
             <CutName text={name} />
           </b>{' '}
-          <span className="muted">
+          <span className="muted" style={{ '--letters': `${service.length}ch` } as CSSProperties}>
             <Breakable text={service} />
           </span>
         </Link>{' '}
