@@ -414,6 +414,7 @@ def test_every_statement_is_understood_by_the_engine(opened: Any, name: str) -> 
         "SEGMENT": "'x'",
         "FORMAT_SCHEMA": "'y:Request'",
         "TOKEN": "'t'",
+        "NICER": "10",
         "DIRECTION": "DESC",
         "NEAREST": "-1",
         "FURTHEST": "1",
