@@ -172,7 +172,7 @@ function Running({ tail, state, onShow }: RunningProps) {
             onScroll={(event) => setScrolled(event.currentTarget.scrollTop > 0)}
           >
             {items.length === 0 ? (
-              <Nothing tail={tail} state={state} />
+              <Nothing tail={tail} state={state} waiting={waiting} />
             ) : (
               <Rows items={items} tail={tail} state={state} />
             )}
@@ -255,9 +255,18 @@ function Skipped({ counts, sinceMs }: { counts: TailCounts; sinceMs: number }) {
   )
 }
 
-function Nothing({ tail, state }: { tail: Tail; state: LiveState }) {
+/** `waiting`: how many traces have arrived that are not shown, since it is paused. */
+function Nothing({ tail, state, waiting }: { tail: Tail; state: LiveState; waiting: number }) {
   useStore(zoneStore)
   if (tail.phase !== 'live') return null
+  if (waiting > 0) {
+    return (
+      <section className="blank" aria-label="Nothing yet">
+        <h2>Paused</h2>
+        <p>What arrives is shown once it goes on.</p>
+      </section>
+    )
+  }
   return (
     <section className="blank" aria-label="Nothing yet">
       <h2>Waiting for traces</h2>
