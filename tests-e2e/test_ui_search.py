@@ -459,7 +459,7 @@ def test_the_rows_shown_are_given_as_csv_and_json_with_added_columns(
             page.get_by_role("button", name=form).click()
         files[form] = tmp_path / form
         given.value.save_as(files[form])
-    rows = list(csv.DictReader(files["CSV"].read_text().splitlines()))
+    rows = list(csv.DictReader(files["CSV"].read_text("utf-8-sig").splitlines()))
     assert len(rows) == shown == len(json.loads(files["JSON"].read_text()))
     failed = next(row for row in rows if row["trace_id"] == shop.failed)
     assert failed["failed_type"] == "sqlite3.OperationalError"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clew_server.cli._conditions import query_text
-from clew_server.cli._rows import CsvRows, line_of
+from clew_server.cli._rows import CsvRows, line_of, values_text
 from clew_server.cli._text import width_of
 from clew_server.cli.search import command
 
@@ -35,6 +35,12 @@ def test_csv_has_the_columns_that_the_search_page_gives() -> None:
     out = io.StringIO()
     CsvRows(out, ["=key", "b"])
     assert out.getvalue().strip().split(",") == [*re.findall(r"'(\w+)'", found[1]), "'=key", "b"]
+
+
+def test_of_many_values_it_is_said_that_there_are_more() -> None:
+    assert values_text(["1", "2", "3", "4"], "; ") == "1; 2; 3; …"
+    assert values_text(["1", "2", "3"], ", ") == "1, 2, 3"
+    assert values_text([], ", ") == ""
 
 
 @pytest.mark.parametrize(

@@ -234,3 +234,12 @@ export function shortenedName(name: string, most: number): string {
   const end = Math.floor(most / 2)
   return `${name.slice(0, most - end)}…${name.slice(name.length - end)}`
 }
+
+/** Of one attribute so many values are written. The server gives one more where there are more, which is said. */
+const MOST_VALUES = 3
+
+/** Values of one attribute with a sign between them. */
+export function valuesText(values: readonly string[], between: string): string {
+  const some = values.slice(0, MOST_VALUES)
+  return (values.length > MOST_VALUES ? [...some, '…'] : some).join(between)
+}

@@ -27,13 +27,14 @@ const answer: TraceAnswer = {
   handled: 0,
   shares: [{ owner: 'db', share: 0.81 }],
   other: 0.19,
-  values: { bank: ['north', 'south'], delta: ['-1.5'] },
+  values: { bank: ['north', 'south'], delta: ['-1.5'], many: ['1', '2', '3', '4'] },
   skipped: null,
 }
 
 /** Rows of a CSV text, read by its own rules. */
 function read(text: string): string[][] {
-  const cells = [...text.matchAll(/("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n)/g)]
+  expect(text[0]).toBe('\ufeff')
+  const cells = [...text.slice(1).matchAll(/("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n)/g)]
   const rows: string[][] = [[]]
   for (const [, raw, end] of cells) {
     rows.at(-1)!.push(raw!.startsWith('"') ? raw!.slice(1, -1).replaceAll('""', '"') : raw!)
@@ -43,7 +44,7 @@ function read(text: string): string[][] {
 }
 
 it('writes rows that a spreadsheet reads back, and runs none of what spans say', () => {
-  const [head, row] = read(rowsAsCsv([{ trace, answer }], ['bank', 'delta']))
+  const [head, row] = read(rowsAsCsv([{ trace, answer }], ['bank', 'delta', 'many']))
   const cellOf = (name: string) => row![head!.indexOf(name)]
   expect(head!.length).toBe(row!.length)
   expect(cellOf('root_service')).toBe('gate, "way"')
@@ -52,6 +53,8 @@ it('writes rows that a spreadsheet reads back, and runs none of what spans say',
   expect(cellOf('started')).toBe('2026-11-22T12:04:31.207000001Z')
   expect(cellOf('bank')).toBe('north; south')
   expect(cellOf('delta')).toBe('-1.5')
+  // That there are more than are written is said.
+  expect(cellOf('many')).toBe('1; 2; 3; …')
   expect(cellOf('time_share')).toBe('0.8100')
 })
 

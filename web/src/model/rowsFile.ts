@@ -1,6 +1,6 @@
 /** The listed traces as a file: CSV for a spreadsheet, JSON for a program. */
 import type { TraceAnswer, TraceSummary } from '../api/types'
-import { isoTime } from './format'
+import { isoTime, valuesText } from './format'
 
 export interface ListedTrace {
   trace: TraceSummary
@@ -43,6 +43,7 @@ const HEAD = [
   'time_share',
 ]
 
+/** With a mark of its encoding in front: without it a spreadsheet takes names in other scripts for something else. */
 export function rowsAsCsv(rows: readonly ListedTrace[], columns: readonly string[]): string {
   const lines = rows.map(({ trace, answer }) => [
     trace.trace_id,
@@ -59,9 +60,10 @@ export function rowsAsCsv(rows: readonly ListedTrace[], columns: readonly string
     answer?.origin?.message ?? '',
     answer?.shares[0]?.owner ?? '',
     answer?.shares[0]?.share.toFixed(4) ?? '',
-    ...columns.map((key) => (answer?.values[key] ?? []).join('; ')),
+    ...columns.map((key) => valuesText(answer?.values[key] ?? [], '; ')),
   ])
-  return [[...HEAD, ...columns], ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n') + '\r\n'
+  const text = [[...HEAD, ...columns], ...lines].map((cells) => cells.map(cell).join(',')).join('\r\n')
+  return `\ufeff${text}\r\n`
 }
 
 /** A cell in quotes where it must be. A text that a spreadsheet would run as a formula gets an apostrophe: spans say what they like. */

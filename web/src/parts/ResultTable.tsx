@@ -14,6 +14,7 @@ import {
   formatTime,
   isoTime,
   plural,
+  valuesText,
   visibleName,
   zoneName,
 } from '../model/format'
@@ -239,14 +240,10 @@ export function ResultRow({
   )
 }
 
-/** So many values of one attribute stand in a cell; that there are more is said. */
-const MOST_IN_CELL = 3
-
 /** The values that spans of one trace have for an attribute; undefined while they are not there. */
 function ValueCell({ of, values }: { of: string; values: readonly string[] | undefined }) {
   if (values === undefined) return <td className="col-own" data-key={of} />
-  const some = values.length === 0 ? '–' : values.slice(0, MOST_IN_CELL).join(', ')
-  const shown = values.length > MOST_IN_CELL ? `${some}, …` : some
+  const shown = values.length === 0 ? '–' : valuesText(values, ', ')
   return (
     // Its name is what is written in it, without the places where that may be broken.
     <td className="col-own mono" data-key={of} title={values.join('\n')} aria-label={shown}>

@@ -13,6 +13,7 @@ from clew_server.model.words import duration_text
 
 _AT_ONCE: Final = 50
 """Traces that the server tells about in one answer."""
+_MOST_VALUES: Final = 3
 _HEAD: Final = (
     "trace_id",
     "started",
@@ -68,6 +69,11 @@ def described(client: Client, traces: Sequence[dict[str, Any]], columns: Sequenc
             }
 
 
+def values_text(values: Sequence[str], between: str) -> str:
+    """Values of one attribute; the server gives one more than are written where there are more, which is said."""
+    return between.join([*values[:_MOST_VALUES], *(["…"] if len(values) > _MOST_VALUES else [])])
+
+
 class CsvRows:
     """Writes described traces as CSV (RFC 4180), the head first.
 
@@ -94,7 +100,7 @@ class CsvRows:
             *(origin.get(part) or "" for part in ("service", "operation", "type", "message")),
             share["owner"] if share else "",
             f"{share['share']:.4f}" if share else "",
-            *("; ".join(trace["values"][key]) for key in self._columns),
+            *(values_text(trace["values"][key], "; ") for key in self._columns),
         ]
         self._writer.writerow(map(_safe, cells))
 

@@ -12,7 +12,7 @@ from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._completing import complete_key, complete_query, completed_by
 from clew_server.cli._conditions import query_text
-from clew_server.cli._rows import CsvRows, cut, described, line_of
+from clew_server.cli._rows import CsvRows, cut, described, line_of, values_text
 from clew_server.cli._text import clean
 from clew_server.model.search import SORTS
 
@@ -97,7 +97,7 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
                     json_line(trace) if arguments.json else line_of(trace, trace["errors"], _root_missing(trace), width)
                 )
                 for key in () if arguments.json else arguments.columns:
-                    print(cut(f"    {clean(key)}: {clean(', '.join(trace['values'][key]) or '-')}", width))
+                    print(cut(f"    {clean(key)}: {clean(values_text(trace['values'][key], ', ') or '-')}", width))
         printed += len(page["traces"])
         left -= len(page["traces"])
         if not page["complete"]:
