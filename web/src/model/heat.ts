@@ -157,3 +157,13 @@ function isImplied({ term, isNegated }: Part, d0: bigint, d1: bigint): boolean {
   if (term.operator === '>') return length < d0
   return (term.operator === '<' || term.operator === '<=') && length >= d1
 }
+
+/** Clocks of senders, of the server and of the reader may differ by so much. */
+const AHEAD_MS = 300_000
+
+/** A time after now at which traces start still; null where none starts later than clocks may differ. */
+export function aheadOf({ times, columns }: Heat, nowMs = Date.now()): bigint | null {
+  // The last column is that of the newest start.
+  const last = columns > 0 ? times[columns - 1]! : 0n
+  return last > BigInt(nowMs + AHEAD_MS) * 1_000_000n ? last : null
+}

@@ -8,6 +8,7 @@ import { formatCount, formatDuration, formatPercent, formatTime, plural } from '
 import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
 import { reasonIn } from '../model/moments'
 import { placed, versionMarks } from '../model/points'
+import { AheadNotice } from './AheadNotice'
 import { Findings } from './Findings'
 import { HeatView } from './HeatView'
 import { FailedMark, Icon } from './icons'
@@ -115,6 +116,7 @@ export function AllMatches({
           </button>
         </span>
       </div>
+      {problem === null && heat !== null && !isOld ? <AheadNotice heat={heat} state={state} /> : null}
       {problem === null ? null : (
         <div className="heat heat-problem">
           <p>The matches could not be counted: {problem.message}</p>
