@@ -303,6 +303,25 @@ def test_of_a_query_that_many_traces_match_the_newest_are_looked_at(shop: Any, m
     assert {one.value: one.spans for one in found.found} == counted(rows, lambda r: {e.name for e in r.span.events})
 
 
+def test_values_that_a_sample_misses_are_those_of_the_newest_spans_that_have_them(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 2_000)
+    start = LONG_AGO + 20 * 3_600 * SECOND
+    search = Search(from_unix_nano=start, to_unix_nano=start + 3_600 * SECOND)
+    put_with_key(opened, "busy", "usual", 9_000, start)
+    put_with_key(opened, "a-rare", "seldom", 1, start + SECOND)
+    completion = opened.store.completion
+    assert "seldom" not in {one.key for one in completion.attribute_keys(search).found}
+    found = completion.attribute_values(search, ValuesAsked("attr", "seldom"))
+    assert [(one.value, one.spans) for one in found.found] == [("1", 1)]
+    assert (found.complete, found.reason, found.sampled) == (True, None, False)
+    nobody = completion.attribute_values(search, ValuesAsked("attr", "nobody has it"))
+    assert (list(nobody.found), nobody.complete) == ([], True)
+    usual = completion.attribute_values(search, ValuesAsked("attr", "usual"))
+    assert usual.sampled
+
+
 def put_with_key(opened: Any, service: str, key: str, spans: int, start: int) -> None:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()

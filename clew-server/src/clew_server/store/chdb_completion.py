@@ -21,7 +21,7 @@ from clew_server.model.completion import (
     with_reason,
 )
 from clew_server.model.families import family
-from clew_server.model.query_tree import Braces, is_of_names, of_one_span
+from clew_server.model.query_tree import Braces, SpanTerm, is_of_names, of_one_span
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double, written_text
 from clew_server.store.asking import Question, Stopped
@@ -47,6 +47,17 @@ _SECOND_NS: Final = 1_000_000_000
 _MINUTE_S: Final = 60
 _IN_RED: Final = ("service", "name", "kind")
 _TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
+_MAY_BE_RARE: Final = (
+    "attr",
+    "of_span",
+    "of_resource",
+    "of_scope",
+    "event_attr",
+    "link_attr",
+    "event",
+    "scope",
+    "status_message",
+)
 _WINDOW: Final = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
 _COLUMNS: Final = {
     "service": "service",
@@ -122,7 +133,7 @@ class ChdbCompletion:
             if _COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
                 looked_at = _LookedAt(self._of_names(search, asked, question))
             else:
-                looked_at = self._of_spans(search, question, lambda spans: self._values(spans, asked, question))
+                looked_at = self._of_values(search, asked, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         rows, reason, sampled = looked_at
@@ -130,6 +141,20 @@ class ChdbCompletion:
         if len(rows) > asked.limit:
             reason = with_reason(reason, only_first(asked.limit))
         return _counted(found[: asked.limit], reason, sampled, question)
+
+    def _of_values(self, search: Search, asked: ValuesAsked, question: Question) -> _LookedAt:
+        def ask(spans: _Spans) -> _Seen:
+            return self._values(spans, asked, question)
+
+        looked_at = self._of_spans(search, question, ask)
+        if looked_at.rows or not looked_at.sampled or search.where is not None or asked.place not in _MAY_BE_RARE:
+            return looked_at
+        # A sample misses what few spans have: the newest that have it are searched for.
+        has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
+        try:
+            return self._of_spans(replace(search, where=has_it), question, ask)
+        except Stopped:
+            return looked_at
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
