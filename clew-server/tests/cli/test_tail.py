@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 from typing import Any, cast
 
 import pytest
@@ -161,3 +162,18 @@ def test_failed_lines_are_red_on_a_terminal_only(
     printed([], ("trace", TRACE), ("trace", FAILED))
     plain, red = capsys.readouterr().out.splitlines()
     assert (plain.startswith("4bf9"), red.startswith("\x1b[31m4bf9"), red.endswith("\x1b[0m")) == (True, True, True)
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_it_ends_where_nobody_reads_any_more(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    parser = argparse.ArgumentParser()
+    tail.command.add_arguments(parser)
+    client = Answering(*[[("open", OPEN), ("trace", TRACE)]] * 3)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        with pytest.raises(BrokenPipeError):
+            tail._work(cast("Client", client), parser.parse_args(words))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    assert client.last_event_ids == [""], "it has not connected again"

@@ -59,6 +59,21 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
         return FOUND
 
 
+class _CannotPrint(Exception):
+    """The output takes no more, which is no fault of the connection."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _put(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        raise _CannotPrint(error) from error
+
+
 class _Tail:
     def __init__(self, client: Client, arguments: argparse.Namespace) -> None:
         try:
@@ -95,6 +110,8 @@ class _Tail:
                     if self._print_all(answer, away_s):
                         return FOUND
                 why = "the server ended it"
+            except _CannotPrint as failed:
+                raise failed.error from None
             except CommandFailed as error:
                 if not self._was_connected or error.code != NOT_REACHABLE:
                     raise
@@ -139,10 +156,10 @@ class _Tail:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         if self._is_json:
-            print(json_line(trace), flush=True)
+            _put(json_line(trace))
         elif before is None or (failed and not before):
             line = _line(trace, columns())
-            print(f"{_RED}{line}{_PLAIN}" if failed and has_colours() else line, flush=True)
+            _put(f"{_RED}{line}{_PLAIN}" if failed and has_colours() else line)
         return before is None
 
     def _say_skipped(self, counts: dict[str, int]) -> None:
