@@ -210,3 +210,17 @@ it('puts the caret of an error below its character, whatever stands before it', 
     expect(within(problem).getByText(/at character 3/)).toBeTruthy()
   })
 })
+
+it('opens a trace whose id is pasted alone, and takes an id that is pasted into a query as a value', () => {
+  const id = '550e8400-e29b-41d4-a716-446655440000'
+  const input = open()
+  const paste = () => fireEvent.paste(input, { clipboardData: { getData: () => id } })
+  fireEvent.change(input, { target: { value: 'user.id=' } })
+  input.setSelectionRange(8, 8)
+  // What is not prevented the browser inserts.
+  expect(paste()).toBe(true)
+  expect(location.pathname).toBe('/search')
+  input.setSelectionRange(0, 8)
+  expect(paste()).toBe(false)
+  expect(location.pathname).toBe(`/trace/${id.replaceAll('-', '')}`)
+})

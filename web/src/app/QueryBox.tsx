@@ -152,8 +152,11 @@ export function QueryBox() {
             close()
           }}
           onPaste={(event) => {
+            const { value, selectionStart, selectionEnd } = event.currentTarget
+            const left = value.slice(0, selectionStart ?? 0) + value.slice(selectionEnd ?? 0)
             const traceId = traceIdFrom(event.clipboardData.getData('text'))
-            if (traceId === null) return
+            // Into a query it is pasted as a value: other ids look the same.
+            if (traceId === null || left.trim() !== '') return
             event.preventDefault()
             input.current?.blur()
             navigate(`/trace/${traceId}`)
