@@ -70,6 +70,7 @@ ATTRIBUTES: dict[str, list[AnyValue]] = {
     "rpc.grpc.status_code": [AnyValue(int_value=n) for n in (0, 5, 14)],
     "zone": [string("north"), string("5")],
 }
+VALUES = [value for values in ATTRIBUTES.values() for value in values]
 RESOURCE = ["n", "ratio", "text", "http.method", "zone", "tags", "ok"]
 KEYS = [*ATTRIBUTES, "absent"]
 
@@ -115,7 +116,7 @@ def made(chance: random.Random, count: int) -> tuple[Known, list[ExportTraceServ
                 scope_spans.resource.attributes.add(key=key).value.CopyFrom(value)
             scope = scope_spans.scope_spans.add()
             scope.scope.name = chance.choice(["", "lib", "other lib"])
-            scope_attributes = [("zone", string("north"))] if chance.random() < 0.2 else []
+            scope_attributes = [("zone", chance.choice(VALUES))] if chance.random() < 0.2 else []
             for key, value in scope_attributes:
                 scope.scope.attributes.add(key=key).value.CopyFrom(value)
             start = begin + (chance.choice([0, 1, SECOND, 4_000 * SECOND]) if at else 0)
@@ -135,9 +136,10 @@ def made(chance: random.Random, count: int) -> tuple[Known, list[ExportTraceServ
                 for value in chance.sample(ATTRIBUTES[key], min(len(ATTRIBUTES[key]), chance.choice([1, 1, 1, 2]))):
                     span.attributes.add(key=key).value.CopyFrom(value)
             logs: list[Span.Event] = []
-            for _ in range(chance.choice([0, 0, 0, 1])):
+            for _ in range(chance.choice([0, 0, 0, 1, 2])):
                 event = Span.Event(name=chance.choice(["exception", "retry", "db"]))
-                event.attributes.add(key="k").value.CopyFrom(chance.choice([*ATTRIBUTES["n"], *ATTRIBUTES["text"]]))
+                for key in chance.choice([["k"], ["k"], ["k", "other"], ["other", "k", "k"]]):
+                    event.attributes.add(key=key).value.CopyFrom(chance.choice(VALUES))
                 if chance.random() < 0.5:
                     span.events.append(event)
                     continue
@@ -161,7 +163,8 @@ def made(chance: random.Random, count: int) -> tuple[Known, list[ExportTraceServ
                 link = span.links.add(
                     trace_id=bytes.fromhex(chance.choice(sorted(traces))), span_id=chance.randbytes(8)
                 )
-                link.attributes.add(key="k").value.string_value = "linked"
+                for _ in range(chance.randrange(3)):
+                    link.attributes.add(key="k").value.CopyFrom(chance.choice(VALUES))
             chance.choice(requests).resource_spans.add().CopyFrom(scope_spans)
             rows.append(Row(span, service, resource, scope.scope.name, scope_attributes, logs))
         traces[trace_id.hex()] = rows
@@ -193,7 +196,7 @@ def elements(value: AnyValue) -> list[AnyValue]:
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def number_of(value: AnyValue, typed: bool) -> Decimal | float | None:
+def number_of(value: AnyValue) -> Decimal | float | None:
     """For comparisons by order."""
     which = value.WhichOneof("value")
     if which == "int_value":
@@ -224,9 +227,9 @@ def text_matches(text: str, op: str, values: tuple[Value, ...]) -> bool:
     )
 
 
-def value_matches(value: AnyValue, term: SpanTerm, typed: bool) -> bool:
+def value_matches(value: AnyValue, term: SpanTerm) -> bool:
     if term.op in (">", ">=", "<", "<="):
-        number, limit = number_of(value, typed), term.values[0].number
+        number, limit = number_of(value), term.values[0].number
         if number is None or limit is None or limit.is_nan() or number != number:
             return False
         return ordered(number, term.op, limit)
@@ -245,25 +248,15 @@ def value_matches(value: AnyValue, term: SpanTerm, typed: bool) -> bool:
                 return True
             if not one.number.is_nan() and repr(float(one.number)) == repr(value.double_value):
                 return True
-        untyped_text = which == "string_value" and not typed and NUMBER.fullmatch(value.string_value)
-        if untyped_text and one.number.is_finite() and float(value.string_value) == float(one.number):
-            return True
-        if (
-            not typed
-            and which == "int_value"
-            and one.number.is_finite()
-            and float(value.int_value) == float(one.number)
-        ):
-            return True
     return False
 
 
-def some(attributes: list[tuple[str, AnyValue]], term: SpanTerm, typed: bool) -> bool:
+def some(attributes: list[tuple[str, AnyValue]], term: SpanTerm) -> bool:
     keys = {term.key} if term.exact else set(family(term.key))
     found = [value for key, value in attributes if key in keys]
     if term.op == "exists":
         return bool(found)
-    return any(value_matches(one, term, typed) for value in found for one in (elements(value) if typed else [value]))
+    return any(value_matches(one, term) for value in found for one in elements(value))
 
 
 def pairs(attributes: Any) -> list[tuple[str, AnyValue]]:
@@ -317,21 +310,21 @@ def span_term(row: Row, term: SpanTerm) -> bool:
     if place == "event":
         return any(op == "exists" or text_matches(event.name, op, values) for event in events)
     if place == "event_attr":
-        return any(some(pairs(event.attributes), term, False) for event in events)
+        return any(some(pairs(event.attributes), term) for event in events)
     if place == "link_trace":
         return any(op == "exists" or text_matches(link.trace_id.hex(), op, values) for link in span.links)
     if place == "link_attr":
-        return any(some(pairs(link.attributes), term, False) for link in span.links)
+        return any(some(pairs(link.attributes), term) for link in span.links)
     if place == "of_scope":
-        return some(row.scope_attributes, term, False)
+        return some(row.scope_attributes, term)
     own = pairs(span.attributes)
     resource = [*row.resource, *([("service.name", string(row.service))] if row.service else [])]
     if place == "of_span":
-        return some(own, term, True)
+        return some(own, term)
     if place == "of_resource":
-        return some(resource, term, True)
+        return some(resource, term)
     keys = {term.key} if term.exact else set(family(term.key))
-    return some(own, term, True) if any(key in keys for key, _ in own) else some(resource, term, True)
+    return some(own, term) if any(key in keys for key, _ in own) else some(resource, term)
 
 
 def holds(node: Node | None, rows: list[Row], row: Row | None = None) -> bool:

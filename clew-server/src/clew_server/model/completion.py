@@ -10,7 +10,7 @@ from clew_server.model.query_tree import SpanPlace, TracePlace
 
 KeyPlace = Literal["span", "resource", "event", "link", "scope"]
 KeyType = Literal["text", "number", "boolean", "list", "bytes", "any"]
-"""Of the values that most spans have under a key; `any` where the store does not keep types."""
+"""Of the values that most spans have under a key; `any` of keys beside the span's own, whose types are not counted."""
 
 Found = TypeVar("Found")
 

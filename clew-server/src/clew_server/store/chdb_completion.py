@@ -29,7 +29,7 @@ from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import bounds
 from clew_server.store.spread import Sample, Spread
-from clew_server.store.where.attributes import elements
+from clew_server.store.where.attributes import OF_EVENTS, OF_LINKS, OF_SCOPE, Place, elements
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.comparing import DOUBLE, LIST
 from clew_server.store.where.translator import Translator, no_relations
@@ -199,16 +199,21 @@ class ChdbCompletion:
         words["VALUE_CONDITIONS"], words["BEGINS"] = _matching(asked, "v", bound)
         words["VALUE_CONDITIONS"] = f"(t={LIST} OR {words['VALUE_CONDITIONS']})"
 
-        def untyped(attributes: str) -> str:
-            return f"arrayFilter((v,k)->{is_key},mapValues({attributes}),mapKeys({attributes}))"
+        def of_map(attributes: str, types: str) -> str:
+            """Values of a map with their types, 0 where a row has none."""
+            typed = f"arrayZip(mapValues({attributes}),arrayResize({types},length(mapKeys({attributes}))))"
+            return f"arrayFilter((z,k)->{is_key},{typed},mapKeys({attributes}))"
+
+        def of_maps(beside: Place) -> str:
+            types = f"arrayResize({beside.types},length({beside.maps}))"
+            return f"arrayFlatten(arrayMap((m,ts)->{of_map('m', 'ts')},{beside.maps},{types}))"
 
         def texts(array: str) -> str:
             return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
 
         place = asked.place
         if place in ("attr", "of_resource") and self._is_of_resources(is_key, bound, question):
-            types = "arrayResize(attr_types,length(mapKeys(attrs)))"
-            words["OF_RESOURCE"] = f"arrayFilter((z,k)->{is_key},arrayZip(mapValues(attrs),{types}),mapKeys(attrs))"
+            words["OF_RESOURCE"] = of_map("attrs", "attr_types")
             words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
             words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
             return _seen(question.rows("values_with_resources", bound, **words))
@@ -218,13 +223,12 @@ class ChdbCompletion:
             words["VALUES_OF_SPAN"] = typed
         elif place == "of_resource":
             return _Seen(0, [])
-        elif place == "of_scope":
-            words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),{untyped('scope_attrs')})"
         elif place == "event":
             words["VALUES_OF_SPAN"] = texts("event_names")
         else:
-            maps = "event_attrs" if place == "event_attr" else "link_attrs"
-            words["VALUES_OF_SPAN"] = f"arrayMap(v->(v,toUInt8(0)),arrayFlatten(arrayMap(m->{untyped('m')},{maps})))"
+            words["VALUES_OF_SPAN"] = of_maps(
+                OF_SCOPE if place == "of_scope" else OF_EVENTS if place == "event_attr" else OF_LINKS
+            )
         return _seen(question.rows("values_of_spans", bound, **words))
 
     @staticmethod

@@ -45,12 +45,8 @@ def number_test(term: SpanTerm | TraceTerm) -> Callable[[int], bool]:
     return lambda number: compare(number, limit)
 
 
-def value_test(term: SpanTerm, typed: bool) -> Callable[[AnyValue], bool]:
-    """The condition on the value of an attribute. Raises BadInput as `text_test`.
-
-    `typed`: of a span itself, where a text and a number are different; elsewhere the store has lost the types, and a text that is
-    a number counts as one here too.
-    """
+def value_test(term: SpanTerm) -> Callable[[AnyValue], bool]:
+    """The condition on the value of an attribute. Raises BadInput as `text_test`."""
     if term.op in _ORDER:
         return _ordered(_ORDER[term.op], term.values[0].number)
     of_text = text_test(term)
@@ -62,19 +58,15 @@ def value_test(term: SpanTerm, typed: bool) -> Callable[[AnyValue], bool]:
     whole = {int(one) for one in numbers if one.is_finite() and one == one.to_integral_value()}
     # By what is written, so that NaN is found and 0.0 is not -0.0.
     doubles = {repr(float(one)) for one in numbers}
-    floats = {float(one) for one in numbers if one.is_finite()}
 
     def test(value: AnyValue) -> bool:
         if of_text(written_text(value)):
             return True
         kind = value.WhichOneof("value")
         if kind == "int_value":
-            return value.int_value in whole or (not typed and float(value.int_value) in floats)
+            return value.int_value in whole
         if kind == "double_value":
             return repr(value.double_value) in doubles
-        if kind == "string_value" and not typed:
-            text = value.string_value
-            return _NUMBER.fullmatch(text) is not None and float(text) in floats
         return False
 
     return test

@@ -201,10 +201,10 @@ def _ids(term: SpanTerm) -> Callable[[SeenSpan], bool]:
 def _parts(term: SpanTerm) -> Callable[[SeenSpan], bool]:
     """Of events and links, of which some one must match."""
     if term.place == "event_attr":
-        some = _some(term, typed=False)
+        some = _some(term)
         return lambda span: any(some(pairs(event.attributes)) for event in span.span.events)
     if term.place == "link_attr":
-        some = _some(term, typed=False)
+        some = _some(term)
         return lambda span: any(some(pairs(link.attributes)) for link in span.span.links)
     if term.op == "exists":
         if term.place == "event":
@@ -218,28 +218,26 @@ def _parts(term: SpanTerm) -> Callable[[SeenSpan], bool]:
 
 def _attributes(term: SpanTerm) -> Callable[[SeenSpan], bool]:
     if term.place == "of_scope":
-        of_scope = _some(term, typed=False)
+        of_scope = _some(term)
         return lambda span: of_scope(span.scope[1])
     if term.place == "of_resource":
-        of_resource = _some(term, typed=True)
+        of_resource = _some(term)
         return lambda span: of_resource(span.resource)
-    own = _some(term, typed=True)
+    own = _some(term)
     if term.place == "of_span":
         return lambda span: own(span.attributes)
-    keys, resource = _keys(term), _some(term, typed=True)
+    keys, resource = _keys(term), _some(term)
     return lambda span: (
         own(span.attributes) if any(key in keys for key, _ in span.attributes) else resource(span.resource)
     )
 
 
-def _some(term: SpanTerm, *, typed: bool) -> _Some:
-    """Whether some attribute has the key and a value that matches."""
+def _some(term: SpanTerm) -> _Some:
+    """Whether some attribute has the key and a value that matches; of a list some element."""
     keys = _keys(term)
     if term.op == "exists":
         return lambda attributes: any(key in keys for key, _ in attributes)
-    test = value_test(term, typed)
-    if not typed:
-        return lambda attributes: any(key in keys and test(value) for key, value in attributes)
+    test = value_test(term)
     return lambda attributes: any(
         key in keys and any(test(one) for one in elements(value)) for key, value in attributes
     )

@@ -1,3 +1,3 @@
--- The different lists that spans or resources have under some keys, as they are stored.
-SELECT DISTINCT arrayJoin(arrayFilter((v,k,t)->t=42 AND KEY_CONDITION,mapValues(attrs),mapKeys(attrs),attr_types)) AS v
-FROM TABLE_NAME WHERE has(attr_types,42)=1 LIMIT {limit:UInt64}
+-- The different lists that spans or resources have under some keys, as they are stored. VALUES_OF_ROW, KEYS_OF_ROW, TYPES_OF_ROW: arrays beside each other; HAS_LIST: whether a row has a list.
+SELECT DISTINCT arrayJoin(arrayFilter((v,k,t)->t=42 AND KEY_CONDITION,VALUES_OF_ROW,KEYS_OF_ROW,TYPES_OF_ROW)) AS v
+FROM TABLE_NAME WHERE HAS_LIST=1 LIMIT {limit:UInt64}

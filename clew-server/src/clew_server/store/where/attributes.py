@@ -1,10 +1,10 @@
-"""Conditions on attributes: of the span itself and of its resource by their type, of other places by their text."""
+"""Conditions on attributes, of spans and of what is beside them: by the types of their values, by their texts where the store has no types of old rows."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import ArrayValue
@@ -17,6 +17,41 @@ from clew_server.store.where.comparing import LIST, Comparing
 
 _MOST_LISTS: Final = 5_000
 """Different lists under the keys of one condition that are looked at."""
+
+
+class Place(NamedTuple):
+    """Attributes of spans that stand in maps beside their own, as columns of `spans`."""
+
+    maps: str
+    """An array of maps."""
+    types: str
+    """An array of the types of each map's values; without some in rows from before schema step 20."""
+
+
+OF_SCOPE: Final = Place("[scope_attrs]", "arraySlice(types_beside,1,1)")
+OF_EVENTS: Final = Place("event_attrs", "arraySlice(types_beside,2,length(event_attrs))")
+OF_LINKS: Final = Place("link_attrs", "arraySlice(types_beside,2+length(event_attrs))")
+_HAS_LIST: Final = "has(arrayFlatten(types_beside),42)"
+"""Whether a span has a list in one of these places: what the index of schema step 20 is of."""
+
+
+class _Lists(NamedTuple):
+    """Where lists may be: the arrays of a row of a table, and whether it has a list, as SQL."""
+
+    table: str
+    values: str
+    keys: str
+    types: str
+    has_list: str = "has(attr_types,42)"
+
+
+_OWN: Final = _Lists("spans", "mapValues(attrs)", "mapKeys(attrs)", "attr_types")
+_OF_RESOURCE: Final = _OWN._replace(table="resources")
+
+
+def _beside(place: Place) -> _Lists:
+    values, keys = (f"arrayFlatten(arrayMap(m->{one}(m),{place.maps}))" for one in ("mapValues", "mapKeys"))
+    return _Lists("spans", values, keys, f"arrayFlatten({place.types})", _HAS_LIST)
 
 
 class Attributes:
@@ -37,12 +72,23 @@ class Attributes:
         """Whether a map has the key, with whatever value."""
         return f"arrayExists(k->{self._key_condition(term)},mapKeys({attributes}))"
 
-    def some(self, attributes: str, term: SpanTerm) -> str:
-        """Some attribute of a map whose values have lost their types: a text that is a number counts as one."""
+    def some(self, place: Place, term: SpanTerm) -> str:
+        """Some attribute of one of the maps in that place, by its type where that is known."""
         if term.op == "exists":
-            return self.has(attributes, term)
-        key, value = self._key_condition(term), self._comparing.value(term, "v", None)
-        return f"arrayExists((k,v)->{key} AND {value},mapKeys({attributes}),mapValues({attributes}))"
+            return f"arrayExists(m->{self.has('m', term)},{place.maps})"
+        some = self._some_of_map(term, "m", "ts", self._lists(_beside(place), term, self._key_condition(term)))
+        types = f"arrayResize({place.types},length({place.maps}))"
+        return f"arrayExists((m,ts)->{some},{place.maps},{types})"
+
+    def _some_of_map(self, term: SpanTerm, attributes: str, types: str, lists: list[str] | None) -> str:
+        """Some attribute of a map whose rows may be without types. `lists`: those that satisfy the term; None: every list does."""
+        value = f"if(t=0,{self._comparing.value(term, 'v', None)},{self._comparing.value(term, 'v', 't')})"
+        if lists is None:
+            value = f"(t={LIST} OR {value})"
+        elif lists:
+            value = f"if(t={LIST},v IN ({','.join(map(self._bound.text, lists))}),{value})"
+        of_map = f"mapKeys({attributes}),mapValues({attributes}),arrayResize({types},length(mapKeys({attributes})))"
+        return f"arrayExists((k,v,t)->{self._key_condition(term)} AND {value},{of_map})"
 
     def on_span(self, term: SpanTerm, positive: bool) -> str:
         """Some attribute of the span itself, by its type; of a list some element."""
@@ -51,7 +97,7 @@ class Attributes:
         keys = [self._bound.text(key) for key in self._keys(term)]
         key = joined(" OR ", [f"k={one}" for one in keys])
         value = self._comparing.value(term, "v", "t")
-        lists = [self._bound.text(one) for one in self._lists("spans", term, key)]
+        lists = [self._bound.text(one) for one in self._lists(_OWN, term, key)]
         if lists:
             value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
         some = f"arrayExists((k,v,t)->{key} AND {value},mapKeys(attrs),mapValues(attrs),attr_types)"
@@ -67,23 +113,20 @@ class Attributes:
         if term.op == "exists":
             found = self.has("attrs", term)
             return found, self._is_of_some(found)
-        key = self._key_condition(term)
-        value = f"if(t=0,{self._comparing.value(term, 'v', None)},{self._comparing.value(term, 'v', 't')})"
-        some = f"arrayExists((k,v,t)->{key} AND VALUE,mapKeys(attrs),mapValues(attrs),arrayResize(attr_types,length(mapKeys(attrs))))"
-        if not self._is_of_some(some.replace("VALUE", f"(t={LIST} OR {value})")):
-            return some.replace("VALUE", value), False
-        lists = [self._bound.text(one) for one in self._lists("resources", term, key)]
-        if lists:
-            value = f"if(t={LIST},v IN ({','.join(lists)}),{value})"
-        return some.replace("VALUE", value), True
+        if not self._is_of_some(self._some_of_map(term, "attrs", "attr_types", None)):
+            return self._some_of_map(term, "attrs", "attr_types", []), False
+        lists = self._lists(_OF_RESOURCE, term, self._key_condition(term))
+        return self._some_of_map(term, "attrs", "attr_types", lists), True
 
     def _is_of_some(self, condition: str) -> bool:
         return bool(self._question.rows("resources_where", self._bound.values, RESOURCE_CONDITION=condition)[0][0])
 
-    def _lists(self, table: str, term: SpanTerm, key: str) -> list[str]:
+    def _lists(self, of: _Lists, term: SpanTerm, key: str) -> list[str]:
         """The lists under the term's keys some element of which satisfies the term, as they are stored."""
         parameters = {**self._bound.values, "limit": str(_MOST_LISTS + 1)}
-        stored = [text for (text,) in self._question.rows("lists", parameters, TABLE_NAME=table, KEY_CONDITION=key)]
+        words = {"VALUES_OF_ROW": of.values, "KEYS_OF_ROW": of.keys, "TYPES_OF_ROW": of.types, "HAS_LIST": of.has_list}
+        rows = self._question.rows("lists", parameters, TABLE_NAME=of.table, KEY_CONDITION=key, **words)
+        stored = [text for (text,) in rows]
         if len(stored) > _MOST_LISTS:
             raise Stopped(f"stopped at {_MOST_LISTS:,} different lists of {term.key!r}")
         owners: list[int] = []

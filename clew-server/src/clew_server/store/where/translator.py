@@ -13,7 +13,7 @@ from clew_server.store.asking import Question
 from clew_server.store.chdb_again import ERRORS_AGAIN, NOT_COUNTED, SPANS_AGAIN, put
 from clew_server.store.connections import EngineError
 from clew_server.store.macros import STARTED
-from clew_server.store.where.attributes import Attributes
+from clew_server.store.where.attributes import OF_EVENTS, OF_LINKS, OF_SCOPE, Attributes
 from clew_server.store.where.binding import Bound, joined, like
 from clew_server.store.where.comparing import Comparing, expression
 from clew_server.store.where.failed import FAILED, of_events
@@ -194,14 +194,14 @@ class Translator:
             one = "1" if term.op == "exists" else self._comparing.texts("x", term)
             return of_events(f"arrayExists(x->{one},event_names)")
         if place == "event_attr":
-            return of_events(f"arrayExists(m->{self._attributes.some('m', term)},event_attrs)")
+            return of_events(self._attributes.some(OF_EVENTS, term))
         if place == "link_trace":
             one = "1" if term.op == "exists" else self._comparing.span_or_trace_id("x", 16, term.values)
             return f"arrayExists(x->{one},link_traces)"
         if place == "link_attr":
-            return f"arrayExists(m->{self._attributes.some('m', term)},link_attrs)"
+            return self._attributes.some(OF_LINKS, term)
         if place == "of_scope":
-            return self._attributes.some("scope_attrs", term)
+            return self._attributes.some(OF_SCOPE, term)
         if place == "of_span":
             return self._attributes.on_span(term, positive)
         resource, is_there = self._attributes.of_resource(term)
