@@ -1,7 +1,7 @@
 /** A time range of one's own: a calendar for each end, or so long until now, which stays relative. */
 import { useEffect, useRef, useState, type FormEvent } from 'react'
 import { zoneName } from '../model/format'
-import { fromInput, rangeProblem, timeMs, toInput, type Range } from '../model/range'
+import { chosenEnd, rangeProblem, timeMs, toInput, type Range } from '../model/range'
 import { Icon } from '../parts/icons'
 import { zoneStore } from './preferences'
 import { useStore } from './store'
@@ -22,11 +22,14 @@ interface Props {
 export default function RangeDialog({ range, onChoose, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const zone = useStore(zoneStore)
-  // The times as they are when the dialog opens; ends that are not touched stay as they are written in the address.
-  const [nowMs] = useState(() => Date.now())
-  const toMs = timeMs(range.to, nowMs) ?? nowMs
-  const [from, setFrom] = useState(() => toInput(timeMs(range.from, nowMs) ?? toMs - HOUR_MS, zone))
-  const [to, setTo] = useState(() => toInput(toMs, zone))
+  // The times as they are when the dialog opens.
+  const [shown] = useState(() => {
+    const nowMs = Date.now()
+    const toMs = timeMs(range.to, nowMs) ?? nowMs
+    return { from: toInput(timeMs(range.from, nowMs) ?? toMs - HOUR_MS, zone), to: toInput(toMs, zone) }
+  })
+  const [from, setFrom] = useState(shown.from)
+  const [to, setTo] = useState(shown.to)
   const [isUntilNow, setUntilNow] = useState(range.to === 'now')
   const relative = /^now-(\d+)([mhd])$/.exec(range.from)
   const [amount, setAmount] = useState(relative?.[1] ?? '1')
@@ -41,7 +44,10 @@ export default function RangeDialog({ range, onChoose, onClose }: Props) {
 
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    const ends = { from: fromInput(from, zone), to: isUntilNow ? 'now' : fromInput(to, zone) }
+    const ends = {
+      from: chosenEnd(from, shown.from, range.from, zone),
+      to: isUntilNow ? 'now' : chosenEnd(to, shown.to, range.to, zone),
+    }
     const chosen = isRelative ? { from: `now-${amount}${unit}`, to: 'now' } : ends
     if (chosen.from === null || chosen.to === null) return setProblem('A time is missing.')
     const asked = { from: chosen.from, to: chosen.to }

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import {
+  chosenEnd,
   fixedRange,
   fromInput,
   isTime,
@@ -91,6 +92,16 @@ it('writes a time for a calendar and reads it back, in either zone', () => {
   }
   expect(fromInput('', 'utc')).toBeNull()
   expect(fromInput('2026-11-22T12:04', 'utc')).toBe('2026-11-22T12:04:00.000Z')
+})
+
+it('leaves an end that is not touched as it was written, with its fractions', () => {
+  const written = '2026-11-22T12:04:31.207000001Z'
+  const shown = toInput(Date.parse(written), 'utc')
+  expect(chosenEnd(shown, shown, written, 'utc')).toBe(written)
+  expect(chosenEnd('2026-11-22T12:04:32', shown, written, 'utc')).toBe('2026-11-22T12:04:32.000Z')
+  expect(chosenEnd('', shown, written, 'utc')).toBeNull()
+  // A relative one is shown as a time, and taken as that time.
+  expect(chosenEnd(shown, shown, 'now-1h', 'utc')).toBe('2026-11-22T12:04:31.000Z')
 })
 
 it('refuses a range that ends before it begins', () => {

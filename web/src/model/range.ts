@@ -130,6 +130,14 @@ export function fromInput(text: string, zone: Zone): string | null {
   return text === '' || Number.isNaN(ms) ? null : new Date(ms).toISOString()
 }
 
+/**
+ * The end that a reader chose in such an input, which showed `shown` of the end as it was written. One that is not touched stays as it
+ * was: the input has whole seconds only, and in the hour that a change of clocks repeats it cannot say which.
+ */
+export function chosenEnd(text: string, shown: string, written: string, zone: Zone): string | null {
+  return text === shown && isFixed(written) ? written : fromInput(text, zone)
+}
+
 /** What is wrong with a range that a reader chose; null for one that holds some time. */
 export function rangeProblem(range: Range, nowMs: number): string | null {
   const from = timeMs(range.from, nowMs)
