@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clew_server.store.contract import StoreFailed
-from clew_server.store.priorities import STEP
+from clew_server.store.priorities import STEP, Priorities, may_take_back
 
 from .conftest import StoreUnderTest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
 TASKS = Path("/proc/self/task")
+may_be_nicer = pytest.mark.skipif(not may_take_back(), reason="without CAP_SYS_NICE nothing is done")
 
 
 def merging_threads() -> set[str]:
@@ -33,52 +35,101 @@ def nice_values() -> dict[str, int]:
     return found
 
 
-def may_take_it_back() -> bool:
-    """Whether a thread of this process that made itself nicer may be as it was again (CAP_SYS_NICE)."""
-    answers: list[bool] = []
-
-    def ask() -> None:
-        before = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, 0, before + 1)
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, before)
-        except PermissionError:
-            answers.append(False)
-        else:
-            answers.append(True)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    return answers[0]
-
-
-def test_the_threads_that_merge_are_nicer_than_all_others_once_a_store_is_open(opened: StoreUnderTest) -> None:
+def nicer() -> set[str]:
+    """Threads that are nicer than this one, those that merge aside."""
     ours = os.getpriority(os.PRIO_PROCESS, 0)
+    return {thread for thread, value in nice_values().items() if value > ours} - merging_threads()
+
+
+@pytest.fixture
+def started_by_a_nice_one() -> Iterator[str]:
+    """A thread that is as nice as a merge, since one started it."""
+    ready, may_end, ids = threading.Event(), threading.Event(), list[str]()
+
+    def run() -> None:
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + STEP)
+        ids.append(str(threading.get_native_id()))
+        ready.set()
+        may_end.wait(60)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(60)
+    yield ids[0]
+    may_end.set()
+    thread.join()
+
+
+@may_be_nicer
+def test_the_threads_that_merge_are_nicer_than_all_others_once_a_store_is_open(opened: StoreUnderTest) -> None:
     values = nice_values()
     merging = merging_threads()
     assert merging, "the engine calls its threads something else now: see priorities.py"
-    assert {values[thread] for thread in merging} == {min(19, ours + STEP)}
+    assert {values[thread] for thread in merging} == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + STEP)}
 
 
-def test_an_insert_is_nicer_where_that_can_be_taken_back_and_no_thread_stays_so(opened: StoreUnderTest) -> None:
-    merging = merging_threads()
-    ours = os.getpriority(os.PRIO_PROCESS, 0)
-
-    def nicer() -> set[str]:
-        return {thread for thread, value in nice_values().items() if value > ours} - merging
-
+@may_be_nicer
+def test_an_insert_is_nicer_while_it_lasts(opened: StoreUnderTest) -> None:
     before = nicer()
+    seen = False
     for _ in range(50):
-        seen = False
         insert = threading.Thread(target=lambda: opened.put_spans(2_000))
         insert.start()
         while insert.is_alive():
             seen = seen or bool(nicer() - before)
-        if seen or not may_take_it_back():
+        if seen:
             break
-    assert seen == may_take_it_back()
-    bad = opened.segment([b"\xff\xff\xff"])
+    assert seen
+    assert not nicer() - before
+
+
+@may_be_nicer
+def test_after_an_insert_and_one_that_fails_no_other_thread_is_nicer(
+    opened: StoreUnderTest, started_by_a_nice_one: str
+) -> None:
+    assert started_by_a_nice_one in nicer()
+    opened.put_spans(1)
+    assert not nicer()
     with pytest.raises(StoreFailed):
-        opened.store.writer.write(bad, "search")
-    assert nicer() <= before
+        opened.store.writer.write(opened.segment([b"\xff\xff\xff"]), "search")
+    assert not nicer()
+    assert {value for thread, value in nice_values().items() if thread in merging_threads()} != {
+        os.getpriority(os.PRIO_PROCESS, 0)
+    }
+
+
+@may_be_nicer
+def test_while_another_insert_lasts_no_thread_is_touched(started_by_a_nice_one: str) -> None:
+    priorities = Priorities(allowed=True)
+    with priorities.inserting():
+        with priorities.inserting():
+            pass
+        assert started_by_a_nice_one in nicer()
+    assert started_by_a_nice_one not in nicer()
+
+
+def test_without_the_capability_nothing_is_done(opened: StoreUnderTest, started_by_a_nice_one: str) -> None:
+    before = nice_values()
+    priorities = Priorities(allowed=False)
+    assert priorities.nicer == os.getpriority(os.PRIO_PROCESS, 0)
+    priorities.let_merges_give_way()
+    with priorities.inserting():
+        pass
+    after = nice_values()
+    assert {thread: after[thread] for thread in before if thread in after} == {
+        thread: value for thread, value in before.items() if thread in after
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Name:\tclew\nCapEff:\t0000000000800000\n", True),
+        ("Name:\tclew\nCapEff:\t00000000a80425fb\n", False),  # what Docker leaves to root
+        ("Name:\tclew\n", False),
+    ],
+)
+def test_the_capability_is_read_from_what_the_system_says(tmp_path: Path, status: str, expected: bool) -> None:
+    (tmp_path / "status").write_text(status)
+    assert may_take_back(tmp_path / "status") is expected
+    assert may_take_back(tmp_path / "absent") is False

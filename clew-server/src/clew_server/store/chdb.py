@@ -30,7 +30,7 @@ from clew_server.store.definitions import Definitions
 from clew_server.store.deletions import Deletions
 from clew_server.store.disk_writes import failed_writes, taken_whole
 from clew_server.store.migrate import migrate, write_format_schemas
-from clew_server.store.priorities import let_merges_give_way
+from clew_server.store.priorities import Priorities
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ class ChdbStore:
         except StoreUnusable:
             connections.close()
             raise
-        let_merges_give_way()
+        priorities = Priorities()
+        priorities.let_merges_give_way()
         self._connections = connections
         tables = Tables(connections.read)
         using = (connections.write, connections.read, connections.probe)
@@ -114,7 +115,7 @@ class ChdbStore:
             merges.drop_replaced()
         except (StoreFailed, Unavailable) as error:
             logger.warning("parts that the engine set aside could not be looked at: %s", first_line(error))
-        self.writer = ChdbWriter(connections.write, schemas, tables, merges)
+        self.writer = ChdbWriter(connections.write, schemas, tables, merges, priorities)
         self.reader = ChdbTraces(connections.read, tables=tables)
         self.usual = ChdbUsual(connections.read, tables)
         self.rates = ChdbRates(connections.read, tables)

@@ -20,7 +20,7 @@ from clew_server.store.chdb_views import TABLES_OF
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import SegmentFile, SegmentRefused, Statement, StoreFailed
 from clew_server.store.disk_writes import drop_short_parts, failed_writes
-from clew_server.store.priorities import nicer
+from clew_server.store.priorities import Priorities
 
 _DATA_CODES: Final = frozenset(
     {6, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 131, 190, 321, 349, 407, 441, 444, 467, 637}
@@ -52,8 +52,11 @@ def proof_of(token: str) -> int:
 class ChdbWriter:
     """The store's TraceWriter. Safe for several threads; as many statements at once as there are connections."""
 
-    def __init__(self, pool: Pool, schemas: tuple[Path, Path], tables: Tables, merges: Merges) -> None:
+    def __init__(
+        self, pool: Pool, schemas: tuple[Path, Path], tables: Tables, merges: Merges, priorities: Priorities
+    ) -> None:
         self._pool = pool
+        self._priorities = priorities
         self._tables = tables
         self._merges = merges
         self._repair = Repair(pool)
@@ -127,7 +130,7 @@ class ChdbWriter:
                     SEGMENT=quoted(str(segment.path.resolve())),
                     FORMAT_SCHEMA=quoted(self._schema[statement]),
                     PROOF=str(proof_of(segment.token)),
-                    NICER=str(nicer()),
+                    NICER=str(self._priorities.nicer),
                 )
             )
         except StoreFailed:
@@ -156,7 +159,8 @@ class ChdbWriter:
 
     def _run(self, sql: str) -> None:
         try:
-            self._pool.run(sql)
+            with self._priorities.inserting():
+                self._pool.run(sql)
         except EngineError as error:
             if error.code in _DATA_CODES:
                 raise SegmentRefused(str(error), certain=True) from error
