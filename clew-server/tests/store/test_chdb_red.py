@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from clew_server.analysis.range_findings import failing_finding, slower_finding
 from clew_server.model.query_tree import SpanTerm
@@ -187,3 +188,37 @@ def test_findings_of_a_query_about_kinds_count_those_only_and_so_do_their_querie
     assert query_of(slower) == f"{start}kind=server dur>20000000ns"
     assert slower_finding(red.beside(replace(search, where=parsed("service=desk kind=client")))) is None
     assert red.failing(replace(search, where=parsed("service=desk kind=internal")), MINUTE, HOUR) == []
+
+
+def test_lists_and_maps_that_spans_are_counted_by_are_json(opened: Any) -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "lists"
+    scope = group.scope_spans.add()
+
+    def add(number: int) -> AnyValue:
+        span = scope.spans.add(trace_id=(77_000 + number).to_bytes(16, "big"), span_id=b"l" * 8, name="op")
+        span.start_time_unix_nano = span.end_time_unix_nano = FROM + MINUTE
+        return span.attributes.add(key="of").value
+
+    for number in range(2):
+        for text in ("a", "é"):
+            add(number).array_value.values.add(string_value=text)
+    both = add(2).array_value
+    both.values.add(int_value=1)
+    both.values.add(double_value=1.5)
+    add(3).kvlist_value.values.add(key="k").value.bool_value = True
+    add(4).array_value.SetInParent()
+    for number, text in enumerate(("CgMKAWE=", "\x01not of a list", "plain")):
+        add(5 + number).string_value = text
+    put_all(opened, [request])
+    found = opened.store.red.red(asked("service=lists", SpanTerm("of_span", "exists", key="of"), MINUTE))
+    assert {one.value: one.whole.spans for one in found.series} == {
+        '["a"]': 2,
+        '["é"]': 2,
+        "[1, 1.5]": 1,
+        '{"k": true}': 1,
+        "CgMKAWE=": 1,
+        "\x01not of a list": 1,
+        "plain": 1,
+    }

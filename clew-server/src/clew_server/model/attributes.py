@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from clew.otlp.encode import varint
-from clew_server.model.text import value_text
+from clew_server.model.text import value_text, written_text
 
 
 def find(attributes: Iterable[KeyValue], key: str) -> AnyValue | None:
@@ -33,6 +35,16 @@ def plain(value: AnyValue, leaf: Callable[[AnyValue], Any]) -> Any:
     if kind in ("string_value", "bool_value", "int_value"):
         return getattr(value, kind)
     return None if kind is None else leaf(value)
+
+
+def json_text(value: AnyValue) -> str:
+    """A list or a map as JSON in one line."""
+    return json.dumps(plain(value, _in_json), ensure_ascii=False)
+
+
+def _in_json(value: AnyValue) -> float | str:
+    number = value.double_value if value.WhichOneof("value") == "double_value" else math.nan
+    return number if math.isfinite(number) else written_text(value)
 
 
 def text_in_span(raw: bytes, key: str) -> str | None:

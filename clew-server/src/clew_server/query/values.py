@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -12,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from clew_server.model.attributes import find, plain, text_in_span
+from clew_server.model.attributes import find, json_text, text_in_span
 from clew_server.model.text import written_text
 from clew_server.model.trace import Trace
 
@@ -74,13 +72,8 @@ def _whole(value: AnyValue) -> _Texts:
     """One text: of a list and of a map their JSON."""
     if value.WhichOneof("value") in ("array_value", "kvlist_value"):
         inner = value.array_value.values or value.kvlist_value.values
-        return (json.dumps(plain(value, _in_json), ensure_ascii=False),) if inner else ()
+        return (json_text(value),) if inner else ()
     return (text,) if (text := written_text(value)) else ()
-
-
-def _in_json(value: AnyValue) -> float | str:
-    number = value.double_value if value.WhichOneof("value") == "double_value" else math.nan
-    return number if math.isfinite(number) else written_text(value)
 
 
 def _elements(value: AnyValue) -> _Texts:

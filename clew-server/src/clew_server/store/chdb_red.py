@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
 from clew_server.errors import BadInput, Unavailable
+from clew_server.model.attributes import json_text
 from clew_server.model.families import family
 from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
 from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
@@ -16,12 +21,17 @@ from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import FIRST_START_NS, bounds
 from clew_server.store.where.binding import Bound
+from clew_server.store.where.comparing import LIST
 from clew_server.store.where.translator import Translator, no_relations
 
 _MINUTE_NS: Final = 60_000_000_000
 _SECOND_NS: Final = 1_000_000_000
 _HOUR_NS: Final = 60 * _MINUTE_NS
 _DAY_NS: Final = 24 * _HOUR_NS
+_MAP: Final = 50
+"""The type of an attribute that is a map, as `LIST`."""
+_LIST_MARK: Final = "\x01"
+_MAP_MARK: Final = "\x02"
 MOST_ROWS: Final = 100_000
 LEAST_FAILURES: Final = 10
 """An operation with fewer in a time is not looked at: so few may be chance."""
@@ -165,14 +175,17 @@ def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
     keys = [Bound(bound).text(key) for key in ((by.key,) if by.exact else family(by.key))]
     is_key = f"k IN ({','.join(keys)})"
     own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
-    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": own, "IS_NAMED": "b!=''"}
+    type_ = f"arrayFirst((t,k)->{is_key},attr_types,mapKeys(attrs))"
+    # Lists and maps are marked, since they are kept as the base64 of their protobuf, which could be a text too.
+    marked = f"concat(transform({type_},[{LIST},{_MAP}],['\\x01','\\x02'],''),{own})"
+    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": marked, "IS_NAMED": "b NOT IN ('','\\x01','\\x02')"}
 
 
 def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeries]:
     whole: dict[tuple[str, str], RedFigures] = {}
     points: dict[tuple[str, str], list[tuple[int, RedFigures]]] = {}
     for service, value, step, spans, failed, _, p50, p95, p99, estimated, estimated_failed in rows:
-        key = (_text(service), _text(value))
+        key = (_text(service), _value(value))
         levels = [round(float(level)) for level in (p50, p95, p99)]
         counts = int(spans), int(failed)
         figures = RedFigures(*counts, levels[0], levels[1], levels[2], int(estimated), int(estimated_failed))
@@ -186,3 +199,16 @@ def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeri
 
 def _text(hexes: str) -> str:
     return bytes.fromhex(hexes).decode("utf-8", "replace")
+
+
+def _value(hexes: str) -> str:
+    """The value that spans are counted by; of a list and a map the JSON."""
+    text = _text(hexes)
+    try:
+        if text.startswith(_LIST_MARK):
+            return json_text(AnyValue(array_value=ArrayValue.FromString(base64.b64decode(text[1:], validate=True))))
+        if text.startswith(_MAP_MARK):
+            return json_text(AnyValue(kvlist_value=KeyValueList.FromString(base64.b64decode(text[1:], validate=True))))
+    except (ValueError, DecodeError):
+        pass  # a text that begins like a mark
+    return text
