@@ -52,11 +52,20 @@ export function timeTicks(fromMs: number, toMs: number, most: number, zone: Zone
   const length = toMs - fromMs
   if (!(length > 0)) return []
   const step = STEPS_MS.find((one) => length / one <= most) ?? length
-  // Round in the zone: midnight of the reader, not that of UTC. One offset for the whole axis.
-  const offset = zone === 'utc' ? 0 : -new Date(fromMs).getTimezoneOffset() * MIN
+  // Round in the zone: midnight of the reader, not that of UTC, also behind a change of clocks.
+  const offsetAt = (ms: number) => (zone === 'utc' ? 0 : -new Date(ms).getTimezoneOffset() * MIN)
   const ticks: AxisTick[] = []
-  for (let at = Math.ceil((fromMs + offset) / step) * step - offset; at <= toMs; at += step) {
-    ticks.push({ at: (at - fromMs) / length, label: timeLabel(at + offset, step) })
+  let last = -Infinity
+  for (
+    let at = Math.ceil((fromMs + offsetAt(fromMs)) / step) * step - offsetAt(fromMs);
+    at <= toMs;
+    at += step
+  ) {
+    const wall = at + offsetAt(at)
+    at += Math.round(wall / step) * step - wall
+    if (at <= last || at > toMs) continue
+    last = at
+    ticks.push({ at: (at - fromMs) / length, label: timeLabel(at + offsetAt(at), step) })
   }
   return ticks
 }

@@ -1,7 +1,10 @@
-import { expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
+
 import { heatOf } from '../model/heat'
 import { lengthTicks, timeTicks } from './axes'
 import { cellAt, pixelsOf, plotOf } from './heat'
+
+afterEach(() => vi.restoreAllMocks())
 
 const heat = heatOf({
   x_unix_nano: Array.from({ length: 121 }, (_, at) => String(at)),
@@ -32,6 +35,31 @@ it('writes round times of the day', () => {
   expect(timeTicks(noon, noon + 30 * 86_400_000, 8, 'utc')[0]?.label).toBe('11-26')
   expect(timeTicks(noon, noon, 8, 'utc')).toEqual([])
 })
+
+it.each([
+  // New York: an hour twice on 1 November 2026, and one left out on 8 March.
+  [Date.UTC(2026, 10, 1, 6), [240, 300], 4, ['00:00', '06:00', '12:00', '18:00']],
+  [Date.UTC(2026, 10, 1, 6), [240, 300], 13, ['00:00', '02:00', '04:00', '06:00', '08:00']],
+  [Date.UTC(2026, 2, 8, 7), [300, 240], 4, ['00:00', '06:00', '12:00', '18:00']],
+  [Date.UTC(2026, 2, 8, 7), [300, 240], 24, ['00:00', '01:00', '03:00', '04:00']],
+])(
+  'writes round times of the day behind a change of clocks too: %s %s',
+  (change, [before, after], most, first) => {
+    vi.spyOn(Date.prototype, 'getTimezoneOffset').mockImplementation(function (this: Date) {
+      return this.getTime() < change ? before! : after!
+    })
+    const midnight = Math.floor(change / 86_400_000) * 86_400_000 + before! * 60_000
+    const ticks = timeTicks(midnight, midnight + 23 * 3_600_000, most, 'local')
+    expect(ticks.map(({ label }) => label).slice(0, first.length)).toEqual(first)
+    for (const { at, label } of ticks) {
+      const ms = midnight + at * 23 * 3_600_000
+      const wall = new Date(Math.round(ms) - (ms < change ? before! : after!) * 60_000)
+      expect(label).toBe(wall.toISOString().slice(11, 16))
+    }
+    const days = timeTicks(midnight - 86_400_000, midnight + 3 * 86_400_000, 5, 'local')
+    expect(new Set(days.map(({ label }) => label)).size).toBe(days.length)
+  },
+)
 
 it('writes round lengths, fewer where there is less room', () => {
   const labels = lengthTicks(3e6, 3e9, 8).map(({ label }) => label)
