@@ -81,7 +81,6 @@ ALL = [[str(PUTS * SPANS)] * 3]
         ({"chunks": "data.bin"}, cut),
         ({"spans": "columns.txt"}, emptied),
         ({"chunks": "data.bin", "traces": "checksums.txt", "spans": "count.txt"}, emptied),
-        ({"traces": "by_start.proj/data.bin"}, cut),
     ],
 )
 def test_what_was_merged_into_a_short_part_is_back(
@@ -96,6 +95,24 @@ def test_what_was_merged_into_a_short_part_is_back(
     assert caplog.text.count(f"the {PUTS} parts it was made of are back") == len(short)
     assert counts(merged) == ALL
     assert merged.store.maintenance.statistics().damaged_parts == 0, "nothing is lost"
+    merged.put_spans(SPANS)
+    assert counts(merged) == [[str((PUTS + 1) * SPANS)] * 3]
+    caplog.clear()
+    assert mended.mend() == []
+    assert not caplog.text
+
+
+def test_a_part_of_which_a_projection_is_short_is_read_without_it(
+    merged: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut(folder_of(merged, "traces") / "by_start.proj" / "data.bin")
+    mended = after_a_failed_write(merged)
+    assert mended.mend() == []
+    assert caplog.text.count("of table traces is short of bytes") == 1
+    assert "in a projection only" in caplog.text
+    assert counts(merged) == ALL
+    assert merged.ask("SELECT sum(spans) FROM traces WHERE start>toDateTime(0)") == [[str(PUTS * SPANS)]]
+    assert len(merged.ask("SELECT hex(trace_id) FROM traces ORDER BY start DESC LIMIT 1000")) == PUTS * SPANS
     merged.put_spans(SPANS)
     assert counts(merged) == [[str((PUTS + 1) * SPANS)] * 3]
     caplog.clear()
