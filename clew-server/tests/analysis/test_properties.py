@@ -24,7 +24,7 @@ from clew_server.analysis.patterns.timeout import limit_of_ns, timeout
 from clew_server.analysis.tree import Tree, resolution_ns, tree_of
 from clew_server.analysis.verdict import verdict
 from clew_server.model.stored import StoredSpan
-from clew_server.model.trace import CLIENT, FAILED, SERVER, trace_from_spans
+from clew_server.model.trace import CLIENT, CONSUMER, FAILED, SERVER, trace_from_spans
 from clew_server.model.usual import NOTHING
 
 
@@ -233,6 +233,14 @@ def answers(spans: list[StoredSpan]) -> dict[str, Any]:
         "starts": dict(zip(names, tree.start_ns, strict=True)),
         "verdict": said(tree, names),
     }
+
+
+def test_of_two_consumers_that_ran_meanwhile_for_as_long_ids_decide_nothing() -> None:
+    some = [Drawn(-1, 0, 5, 0, 0, 0, False, False), Drawn(0, 0, 0, 0, 0, 0, False, False)]
+    some += [Drawn(1, 0, 5, CONSUMER, 0, 0, False, False)] * 2
+    one, other = (answers(spans_of(some, ids, MS)) for ids in ([1, 2, 3, 4], [1, 2, 4, 3]))
+    assert "for which it may have waited" in str(one["verdict"])
+    assert one == other
 
 
 @settings(max_examples=150, deadline=None)

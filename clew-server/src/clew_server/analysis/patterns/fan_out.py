@@ -22,7 +22,7 @@ def fan_out_straggler(evidence: Evidence) -> Iterator[Finding]:
         for rows in _overlapping(evidence, list(filter(evidence.is_timed, siblings))):
             if len(rows) < _FEWEST:
                 continue
-            last = max(rows, key=lambda row: (evidence.end_ns[row], evidence.length_ns(row)))
+            last = max(rows, key=lambda row: (evidence.end_ns[row], evidence.length_ns(row), evidence.label(row)))
             median_ns = median(map(evidence.length_ns, rows))
             if evidence.length_ns(last) > 0 and evidence.length_ns(last) >= _TIMES * median_ns:
                 yield _finding(evidence, parent, rows, last, round(median_ns))

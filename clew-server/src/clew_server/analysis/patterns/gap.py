@@ -115,7 +115,7 @@ def _consumers(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> list
         and evidence.is_timed(one)
         and min(ends[one], end_ns) > max(starts[one], start_ns)
     ]
-    return sorted(found, key=lambda one: max(starts[one], start_ns) - min(ends[one], end_ns))
+    return sorted(found, key=lambda one: (max(starts[one], start_ns) - min(ends[one], end_ns), evidence.label(one)))
 
 
 def _meanwhile(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> dict[str, int]:
@@ -130,7 +130,7 @@ def _meanwhile(evidence: Evidence, row: int, start_ns: int, end_ns: int) -> dict
         spent[evidence.label(one)] = spent.get(evidence.label(one), 0) + last_ns - first_ns
     if covered_ns * 2 < end_ns - start_ns:
         return {}
-    return dict(sorted(spent.items(), key=lambda pair: -pair[1]))
+    return dict(sorted(spent.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _failed(evidence: Evidence, before: int | None, after: int | None) -> bool:

@@ -43,13 +43,18 @@ def late_start(evidence: Evidence) -> Iterator[Finding]:
         if not failed and evidence.critical_below_ns(row) == 0:
             continue
         first = late.get(parent)
-        if first is None or (failed and not trace.flags[first] & FAILED):
+        if first is None or _order(evidence, row) < _order(evidence, first):
             late[parent] = row
-    longest = sorted(late.items(), key=lambda pair: evidence.start_ns[pair[0]] - evidence.start_ns[pair[1]])
+    longest = sorted(late.items(), key=lambda pair: (starts[pair[0]] - starts[pair[1]], evidence.label(pair[1])))
     for parent, row in longest[:_MOST]:
         finding = finding_about(evidence, row, parent)
         if finding is not None:
             yield finding
+
+
+def _order(evidence: Evidence, row: int) -> tuple[bool, int, str]:
+    """Failed ones first, then as they started; where those are equal ids must not decide."""
+    return not evidence.trace.flags[row] & FAILED, evidence.start_ns[row], evidence.label(row)
 
 
 def is_late(evidence: Evidence, row: int, parent: int) -> bool:

@@ -56,7 +56,7 @@ def _linked_producer(evidence: Evidence, row: int, producers: dict[bytes, int]) 
     if not trace.flags[row] & LINKS:
         return -1
     linked = [producers[link.span_id] for link in trace.span(row).links if link.span_id in producers]
-    return min(linked, key=evidence.end_ns.__getitem__, default=-1)
+    return min(linked, key=lambda one: (evidence.end_ns[one], evidence.label(one)), default=-1)
 
 
 def _enqueued_ns(evidence: Evidence, row: int) -> int:
