@@ -22,6 +22,16 @@ def request_of(messages: list[str], leaves: asyncio.Event) -> Request:
     return Request({"type": "http", "method": "GET", "path": "/", "headers": []}, receive)
 
 
+async def never(began: asyncio.Event, cancelled: asyncio.Event) -> None:
+    """An answer that is computed until it is cancelled; says when it began and when it was."""
+    began.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+
+
 def test_an_answer_is_given_to_an_asker_that_waits() -> None:
     async def body() -> None:
         async def answer() -> int:
@@ -48,15 +58,7 @@ def test_what_is_computed_for_an_asker_that_has_gone_is_cancelled() -> None:
     async def body() -> None:
         leaves, began, cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def answer() -> None:
-            began.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.set()
-                raise
-
-        asked = asyncio.ensure_future(while_asked(request_of(["http.request"], leaves), answer()))
+        asked = asyncio.ensure_future(while_asked(request_of(["http.request"], leaves), never(began, cancelled)))
         await began.wait()
         leaves.set()
         with pytest.raises(HTTPException):
@@ -88,14 +90,6 @@ def test_of_two_answers_none_is_computed_on_when_one_fails_or_the_asker_has_gone
     async def body() -> None:
         began, cancelled, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def waits() -> None:
-            began.set()
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.set()
-                raise
-
         async def fails() -> None:
             await began.wait()
             if leaves:
@@ -104,7 +98,7 @@ def test_of_two_answers_none_is_computed_on_when_one_fails_or_the_asker_has_gone
             raise KeyError("no")
 
         with pytest.raises(HTTPException if leaves else KeyError):
-            await while_asked(request_of(["http.request"], gone), both_of(waits(), fails()))
+            await while_asked(request_of(["http.request"], gone), both_of(never(began, cancelled), fails()))
         await cancelled.wait()
 
     asyncio.run(body())

@@ -29,7 +29,7 @@ from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import bounds
 from clew_server.store.spread import Sample, Spread
-from clew_server.store.where.attributes import OF_EVENTS, OF_LINKS, OF_SCOPE, Place, elements
+from clew_server.store.where.attributes import OF_EVENTS, OF_LINKS, OF_SCOPE, elements, types_of
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.comparing import DOUBLE, LIST
 from clew_server.store.where.translator import Translator, no_relations
@@ -200,13 +200,9 @@ class ChdbCompletion:
         words["VALUE_CONDITIONS"] = f"(t={LIST} OR {words['VALUE_CONDITIONS']})"
 
         def of_map(attributes: str, types: str) -> str:
-            """Values of a map with their types, 0 where a row has none."""
-            typed = f"arrayZip(mapValues({attributes}),arrayResize({types},length(mapKeys({attributes}))))"
+            """Values of a map with their types."""
+            typed = f"arrayZip(mapValues({attributes}),{types_of(attributes, types)})"
             return f"arrayFilter((z,k)->{is_key},{typed},mapKeys({attributes}))"
-
-        def of_maps(beside: Place) -> str:
-            types = f"arrayResize({beside.types},length({beside.maps}))"
-            return f"arrayFlatten(arrayMap((m,ts)->{of_map('m', 'ts')},{beside.maps},{types}))"
 
         def texts(array: str) -> str:
             return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
@@ -226,9 +222,9 @@ class ChdbCompletion:
         elif place == "event":
             words["VALUES_OF_SPAN"] = texts("event_names")
         else:
-            words["VALUES_OF_SPAN"] = of_maps(
-                OF_SCOPE if place == "of_scope" else OF_EVENTS if place == "event_attr" else OF_LINKS
-            )
+            beside = {"of_scope": OF_SCOPE, "event_attr": OF_EVENTS, "link_attr": OF_LINKS}[place]
+            of_each = f"arrayMap((m,ts)->{of_map('m', 'ts')},{beside.maps},{beside.types})"
+            words["VALUES_OF_SPAN"] = f"arrayFlatten({of_each})"
         return _seen(question.rows("values_of_spans", bound, **words))
 
     @staticmethod

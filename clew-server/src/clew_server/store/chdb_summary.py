@@ -73,11 +73,10 @@ _COUNTS: Final = f"bitmapCardinality(traces) AS traces_with,{_counted_from(_FLAG
 class ChdbSummary:
     """The store's TraceSummaries. Safe for several threads."""
 
-    _is_unknown = False
-    """Whether some of the traces counted last do not say themselves whether they failed: nothing but what an answer costs may depend on it."""
-
     def __init__(self, traces: ChdbTraces) -> None:
         self._traces = traces
+        self._is_unknown = False
+        """Whether some of the traces counted last do not say themselves whether they failed: nothing but what an answer costs may depend on it."""
 
     def summary(self, search: Search, box: Box | None) -> Summary:
         """See TraceSummaries."""

@@ -20,19 +20,27 @@ _MOST_LISTS: Final = 5_000
 
 
 class Place(NamedTuple):
-    """Attributes of spans that stand in maps beside their own, as columns of `spans`."""
+    """Attributes of spans that stand in maps beside their own, as columns of `spans`: an array of maps, and one of the types of each map's values."""
 
     maps: str
-    """An array of maps."""
     types: str
-    """An array of the types of each map's values; without some in rows from before schema step 20."""
 
 
-OF_SCOPE: Final = Place("[scope_attrs]", "arraySlice(types_beside,1,1)")
-OF_EVENTS: Final = Place("event_attrs", "arraySlice(types_beside,2,length(event_attrs))")
-OF_LINKS: Final = Place("link_attrs", "arraySlice(types_beside,2+length(event_attrs))")
+def _place(maps: str, types: str) -> Place:
+    """With an empty list of types for each map of a row from before schema step 20, which has none."""
+    return Place(maps, f"arrayResize({types},length({maps}))")
+
+
+OF_SCOPE: Final = _place("[scope_attrs]", "arraySlice(types_beside,1,1)")
+OF_EVENTS: Final = _place("event_attrs", "arraySlice(types_beside,2,length(event_attrs))")
+OF_LINKS: Final = _place("link_attrs", "arraySlice(types_beside,2+length(event_attrs))")
 _HAS_LIST: Final = "has(arrayFlatten(types_beside),42)"
 """Whether a span has a list in one of these places: what the index of schema step 20 is of."""
+
+
+def types_of(attributes: str, types: str) -> str:
+    """The types of a map's values beside them, 0 for each where a row has none."""
+    return f"arrayResize({types},length(mapKeys({attributes})))"
 
 
 class _Lists(NamedTuple):
@@ -77,8 +85,7 @@ class Attributes:
         if term.op == "exists":
             return f"arrayExists(m->{self.has('m', term)},{place.maps})"
         some = self._some_of_map(term, "m", "ts", self._lists(_beside(place), term, self._key_condition(term)))
-        types = f"arrayResize({place.types},length({place.maps}))"
-        return f"arrayExists((m,ts)->{some},{place.maps},{types})"
+        return f"arrayExists((m,ts)->{some},{place.maps},{place.types})"
 
     def _some_of_map(self, term: SpanTerm, attributes: str, types: str, lists: list[str] | None) -> str:
         """Some attribute of a map whose rows may be without types. `lists`: those that satisfy the term; None: every list does."""
@@ -87,7 +94,7 @@ class Attributes:
             value = f"(t={LIST} OR {value})"
         elif lists:
             value = f"if(t={LIST},v IN ({','.join(map(self._bound.text, lists))}),{value})"
-        of_map = f"mapKeys({attributes}),mapValues({attributes}),arrayResize({types},length(mapKeys({attributes})))"
+        of_map = f"mapKeys({attributes}),mapValues({attributes}),{types_of(attributes, types)}"
         return f"arrayExists((k,v,t)->{self._key_condition(term)} AND {value},{of_map})"
 
     def on_span(self, term: SpanTerm, positive: bool) -> str:

@@ -1,4 +1,4 @@
-"""Attributes of scopes, events and links are compared by their types, and by their texts where rows from before schema step 20 have none."""
+"""Attributes of resources, scopes, events and links are compared by their types, by their texts where rows from before schema steps 17 and 20 have none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ VALUES = {
     "text": AnyValue(string_value="5"),
     "list": AnyValue(array_value=ArrayValue(values=[AnyValue(string_value="a"), AnyValue(int_value=5)])),
 }
-PLACES: dict[str, SpanPlace] = {"scope": "of_scope", "event": "event_attr", "link": "link_attr"}
+PLACES: dict[str, SpanPlace] = {
+    "resource": "of_resource",
+    "scope": "of_scope",
+    "event": "event_attr",
+    "link": "link_attr",
+}
+KEYS = [*((place, f"{place}.n") for place in PLACES), ("resource", "n")]
+"""Keys by the place in which they find something; one without a place finds what resources have."""
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +40,15 @@ def traces(opened: Any) -> dict[str, str]:
         for name, value in VALUES.items():
             trace_id = os.urandom(16)
             found[trace_id.hex()] = f"{place} {name}"
-            scope = request.resource_spans.add().scope_spans.add()
+            group = request.resource_spans.add()
+            scope = group.scope_spans.add()
             span = scope.spans.add(
                 trace_id=trace_id, span_id=os.urandom(8), name="n", start_time_unix_nano=time.time_ns()
             )
             span.events.add(name="nothing in it")
             span.links.add(trace_id=os.urandom(16), span_id=os.urandom(8))
-            of: Any = scope.scope
-            if place != "scope":
+            of: Any = {"resource": group.resource, "scope": scope.scope}.get(place)
+            if of is None:
                 of = span.events.add() if place == "event" else span.links.add()
             of.attributes.add(key="before").value.string_value = "5"
             of.attributes.add(key="n").value.CopyFrom(value)
@@ -53,7 +61,7 @@ def found(opened: Any, traces: dict[str, str], place: str, q: str) -> set[str]:
     return {one.removeprefix(f"{place} ") for one in listed if one.startswith(place)}
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "key"), KEYS)
 @pytest.mark.parametrize(
     ("condition", "names"),
     [
@@ -68,13 +76,13 @@ def found(opened: Any, traces: dict[str, str], place: str, q: str) -> set[str]:
         ("=b", set()),
     ],
 )
-def test_by_type(opened: Any, traces: dict[str, str], place: str, condition: str, names: set[str]) -> None:
-    assert found(opened, traces, place, f"{place}.n{condition}") == names
+def test_by_type(opened: Any, traces: dict[str, str], place: str, key: str, condition: str, names: set[str]) -> None:
+    assert found(opened, traces, place, key + condition) == names
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_none_may_be_equal_for_not_equal(opened: Any, traces: dict[str, str], place: str) -> None:
-    assert found(opened, traces, place, f"{place}.n!=a") == {"integer", "double", "text"}
+@pytest.mark.parametrize(("place", "key"), KEYS)
+def test_none_may_be_equal_for_not_equal(opened: Any, traces: dict[str, str], place: str, key: str) -> None:
+    assert found(opened, traces, place, f"{key}!=a") == {"integer", "double", "text"}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -90,9 +98,10 @@ def test_lists_are_found_by_an_index(opened: Any, traces: dict[str, str]) -> Non
 
 
 def test_rows_without_types_are_compared_by_their_texts(opened: Any, traces: dict[str, str]) -> None:
-    opened.store._connections.write.run("ALTER TABLE spans UPDATE types_beside=[] WHERE 1 SETTINGS mutations_sync=2")
-    for place in PLACES:
-        assert found(opened, traces, place, f'{place}.n="5"') == {"integer", "double", "text"}
-        assert found(opened, traces, place, f"{place}.n=5.0") == {"integer", "double", "text"}
-        assert found(opened, traces, place, f"{place}.n=a") == set()
-        assert found(opened, traces, place, f"{place}.n exists") == set(VALUES)
+    for sql in ("resources UPDATE attr_types=[]", "spans UPDATE types_beside=[]"):
+        opened.store._connections.write.run(f"ALTER TABLE {sql} WHERE 1 SETTINGS mutations_sync=2")
+    for place, key in KEYS:
+        assert found(opened, traces, place, f'{key}="5"') == {"integer", "double", "text"}
+        assert found(opened, traces, place, f"{key}=5.0") == {"integer", "double", "text"}
+        assert found(opened, traces, place, f"{key}=a") == set()
+        assert found(opened, traces, place, f"{key} exists") == set(VALUES)
