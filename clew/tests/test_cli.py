@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -21,7 +22,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     if arguments.number == 0:
         raise KeyboardInterrupt
-    print("number", arguments.number)
+    if arguments.number < 0:
+        raise FileNotFoundError(2, "No such file", "a file")
+    for _ in range(arguments.number):
+        print("number", arguments.number)
     return int(arguments.number)
 
 
@@ -65,7 +69,7 @@ def test_without_a_command_help_is_shown_and_usage_returned(capsys: pytest.Captu
 @pytest.mark.usefixtures("plugins")
 def test_a_command_of_another_distribution_runs_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["count", "--number", "5"]) == 5
-    assert capsys.readouterr().out == "number 5\n"
+    assert capsys.readouterr().out == "number 5\n" * 5
     assert cli.main(["count", "--number", "five"]) == 2
     assert cli.main(["count", "--help"]) == 0
     assert "Count something." in capsys.readouterr().out
@@ -84,6 +88,52 @@ def test_a_broken_command_gives_one_sentence(capsys: pytest.CaptureFixture[str],
 def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["count", "--number", "0"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+_PRINTING = [
+    ([], "clew"), (["--help"], "clew"), (["version"], "clew version"), (["doctor", "--help"], "clew doctor"),
+    (["run", "--help"], "clew run"), (["count"], "clew count"), (["count", "--number", "10000"], "clew count"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(("words", "name"), _PRINTING)
+def test_a_full_disk_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], name: str
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(words) == 2
+    assert capsys.readouterr().err == f"{name}: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize("words", [words for words, _ in _PRINTING])
+def test_a_closed_pipe_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        assert cli.main(words) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("plugins")
+def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert cli.main(["count"]) == 1
+    assert cli.main(["nothing"]) == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+@pytest.mark.usefixtures("plugins")
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output() -> None:
+    with pytest.raises(FileNotFoundError):
+        cli.main(["count", "--number", "-1"])
 
 
 @pytest.mark.parametrize("name", ["serve", "demo", "search", "show"])

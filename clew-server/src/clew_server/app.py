@@ -80,7 +80,7 @@ _STOP_WITHIN_S = 9.0
 
 
 class CannotSayReady(Exception):
-    """The file of --ready-file cannot be written."""
+    """The file of --ready-file, or stdout, cannot be written."""
 
 
 class App:
@@ -512,7 +512,10 @@ async def serve(config: Config) -> None:
     async with App(config) as app:
         if config.ready_file is not None:
             write_ready_file(config.ready_file, app, config)
-        print(f"clew ready {app.addresses['http']}", flush=True)
+        try:
+            print(f"clew ready {app.addresses['http']}", flush=True)
+        except OSError as error:
+            raise CannotSayReady(f"the output cannot be written: {error.strerror or error}") from error
         await stop.wait()
         _log.info("stopping")
         # The last resort against a handler or an engine that hangs: everything acknowledged is in the log already.

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -38,25 +38,50 @@ class Command(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 usage, 130 interrupted, or the command's own."""
+    """Run one command; returns the exit code: 0 done, 2 usage or an output that cannot be written, 130 interrupted, or the command's own."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "_ARGCOMPLETE" in os.environ:
         _complete()
+    is_program = False  # from there on streams, and how it ends, are the program's
     try:
-        return _main(words)
+        chosen = _chosen(words)
+        if isinstance(chosen, int):
+            code = chosen
+        else:
+            command, parsed = chosen
+            is_program = command.name == "run"
+            code = command.run(parsed)
+        if not is_program:
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has closed the pipe. Drop what is still buffered, or it fails again at exit.
-        sys.stdout = None
-        return OK
+    except OSError as error:
+        from clew import terminal
+
+        if is_program or not terminal.is_of_output(error):
+            raise
+        terminal.drop_output()
+        # A reader that has closed the pipe (`head`, a pager) has what it wants.
+        if isinstance(error, BrokenPipeError):
+            return OK
+        name = "".join(f" {word}" for word in words[:1] if not word.startswith("-"))
+        print(f"clew{name}: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return USAGE
 
 
-def _main(words: list[str]) -> int:
+class _Parser(ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Argparse's own leaves out what cannot be written, and exits with 0."""
+        print(self.format_help(), end="", file=file or sys.stdout)
+
+
+def _chosen(words: list[str]) -> int | tuple[Command, Namespace]:
+    """The command to run, with its arguments; the exit code where there is nothing to run."""
     name = words[0] if words else "--help"
     # No entry points are looked up for `run`, since the program would pay for what is imported here.
     plugins = {} if name == "run" else _plugins()
-    if name != "run":  # its streams are the program's
+    if name != "run":
         from clew import terminal
 
         terminal.prepare()
@@ -77,13 +102,13 @@ def _main(words: list[str]) -> int:
         if name.startswith("-"):
             return _fail(f"no option {name!r} here; see clew --help")
         return _fail(f"no command {name!r}; see clew --help")
-    parser = ArgumentParser(prog=f"clew {command.name}", description=_sentence(command.help))
+    parser = _Parser(prog=f"clew {command.name}", description=_sentence(command.help))
     command.add_arguments(parser)
     try:
         parsed = parser.parse_args(_values_joined(parser, words[1:]))
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else USAGE
-    return command.run(parsed)
+    return command, parsed
 
 
 def _values_joined(parser: ArgumentParser, words: list[str]) -> list[str]:

@@ -28,12 +28,30 @@ def _shown_plainly(error: UnicodeError) -> tuple[str, int]:
 
 
 def prepare() -> None:
-    """Let stdout and stderr print any text, whatever their encoding: what it does not have is shown plainly."""
+    """Let stdout and stderr print any text, whatever their encoding: what it does not have is shown plainly.
+
+    One that is closed (`>&-`) takes everything, and shows nothing.
+    """
     codecs.register_error(_HANDLER, _shown_plainly)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  as long as the process
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors=_HANDLER)
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether an error that a command left to its caller is one of stdout: those of files have names, those of sockets classes."""
+    return type(error) in (OSError, BrokenPipeError) and error.filename is None
+
+
+def drop_output() -> None:
+    """Give up what is still to be written to stdout, or writing it would fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def json_line(value: Any) -> str:

@@ -151,18 +151,9 @@ def quoted_id(text: str) -> str:
 
 
 def run_reading(name: str, work: Any, arguments: argparse.Namespace) -> int:
-    """Run `work(client, arguments) -> exit code`; failures become one sentence, a closed pipe is no failure."""
+    """Run `work(client, arguments) -> exit code`; failures become one sentence."""
     try:
-        code = int(work(Client(arguments), arguments))
-        sys.stdout.flush()
-        return code
+        return int(work(Client(arguments), arguments))
     except CommandFailed as error:
         print(f"clew {name}: {error}", file=sys.stderr)
         return error.code
-    except OSError as error:
-        # Requests and files end as CommandFailed: this is the output. What is still to be written would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return FOUND
-        print(f"clew {name}: the output cannot be written: {error.strerror or error}", file=sys.stderr)
-        return USAGE
