@@ -323,11 +323,19 @@ def test_a_query_is_written_with_the_keyboard_from_suggestions(
     expect(rows_of(page)).to_have_count(2, timeout=30_000)
 
 
-def test_the_list_is_sorted_by_each_column_that_can_be(server: Server, open_page: OpenPage) -> None:
+def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, tmp_path: Path) -> None:
     service, now = fresh_name("sorted"), time.time_ns() - 60_000 * MS
-    for name, start_ms, duration_ms, more in (("a", 0, 30, 0), ("b", 10, 10, 2), ("c", 20, 20, 1)):
+    for name, start_ms, duration_ms, more, size in (("a", 0, 30, 0, 9), ("b", 10, 10, 2, 100), ("c", 20, 20, 1, None)):
         trace_id, start = new_trace_id(), now + start_ms * MS
-        root = span(trace_id, name=name, start_unix_nano=start, duration_ns=duration_ms * MS)
+        values = {} if size is None else {"payment.size": size}
+        root = span(
+            trace_id,
+            name=name,
+            start_unix_nano=start,
+            duration_ns=duration_ms * MS,
+            failed=name == "b",
+            values=values,
+        )
         below = [
             span(trace_id, parent_id=root.span_id, name="below", start_unix_nano=start, duration_ns=MS)
             for _ in range(more)
@@ -363,6 +371,40 @@ def test_the_list_is_sorted_by_each_column_that_can_be(server: Server, open_page
     expect(page).to_have_url(re.compile("sort=-spans"))
     page.reload()
     listed("b", "c", "a")
+    # What the server has no order for is an order of the rows shown.
+    page.goto(f"{server.http}/search?q=service%3D{service}&cols=payment.size")
+    for button, order, names in (
+        ("payment.size", "ascending", "abc"),
+        ("payment.size", "descending", "bac"),
+        ("payment.size", None, "cba"),
+        ("Root operation", "ascending", "abc"),
+        ("Where it failed", "ascending", "bca"),
+    ):
+        head = page.get_by_role("columnheader").filter(has=page.get_by_role("button", name=button, exact=True))
+        head.get_by_role("button", name=button, exact=True).press("Enter")
+        listed(*names)
+        if order is None:
+            expect(page.locator("th[aria-sort=descending]")).to_contain_text("Started")
+        else:
+            expect(page.locator("th[aria-sort]")).to_have_count(1)
+            expect(head).to_have_attribute("aria-sort", order)
+    assert violations(page) == []
+    for _ in range(3):
+        page.go_back()
+    listed("b", "a", "c")
+    page.reload()
+    listed("b", "a", "c")
+    expect(page.locator(".toolbar-title")).to_contain_text("3 traces ordered by payment.size, highest first")
+    page.get_by_role("button", name="Rows", exact=True).click()
+    with page.expect_download(timeout=60_000) as given:
+        page.get_by_role("button", name="CSV").click()
+    given.value.save_as(tmp_path / "rows.csv")
+    rows = csv.DictReader((tmp_path / "rows.csv").read_text("utf-8-sig").splitlines())
+    assert [row["payment.size"] for row in rows] == ["100", "9", ""]
+    # Without its column there is no order by it.
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Remove the column payment.size").click()
+    listed("c", "b", "a")
 
 
 def test_a_column_is_added_from_the_attributes_that_there_are(server: Server, shop: Shop, open_page: OpenPage) -> None:

@@ -59,7 +59,7 @@ export function savedPath({ search }: SavedSearch): string {
 }
 
 /** What makes two searches the same to the reader; the added facets, the selection and the view are how one looks at it. */
-const ASKED = ['q', 'from', 'to', 'sort', 'cols'] as const
+const ASKED = ['q', 'from', 'to', 'sort', 'order', 'cols'] as const
 
 /** Whether the saved search asks for what the page shows. */
 export function isShown({ search }: SavedSearch, state: SearchState): boolean {

@@ -21,6 +21,7 @@ const searched: SearchState = {
   from: 'now-15m',
   to: '2026-11-22T10:00:00.000Z',
   sort: '-dur',
+  order: '-services',
   cols: ['http.route'],
   facet: ['host.name'],
   sel: { t0: '1', t1: '2', d0: '0', d1: '9' },

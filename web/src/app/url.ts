@@ -37,6 +37,11 @@ function choice<T extends string>(initial: T, ...others: T[]): Field<T> {
 export const SORTS = ['-start', 'start', '-dur', 'dur', '-spans'] as const
 export type Sort = (typeof SORTS)[number]
 
+/** A column that only the rows which are shown can be ordered by: the server has no order for it. */
+export type RowColumn = 'name' | 'service' | 'failed' | 'time' | 'services' | `attr:${string}`
+/** How the rows that are shown are ordered; empty as the server lists them, with a minus the other way round. */
+export type RowOrder = '' | RowColumn | `-${RowColumn}`
+
 /** As many as the server answers at once. */
 export const MOST_COLUMNS = 10
 
@@ -60,6 +65,13 @@ export const SEARCH_FIELDS = {
   ),
   to: field<string>(DEFAULT_RANGE.to, (value) => (isTime(value) ? value : undefined), String),
   sort: choice<Sort>(...SORTS),
+  /** How the rows that are shown are ordered; those of an attribute are its column's. */
+  order: field<RowOrder>(
+    '',
+    (value) =>
+      /^-?(name|service|failed|time|services|attr:.+)$/s.test(value) ? (value as RowOrder) : undefined,
+    String,
+  ),
   /** Keys of attributes that are shown as columns. */
   cols: keys,
   /** Facets that were added, as a query writes their keys. */

@@ -7,11 +7,15 @@ import { Answers } from './answers'
 /** Rows that scroll past are not asked for. */
 const RESTS_AFTER_MS = 100
 
-/** `table` holds a row with `data-trace-id` for each of the traces; `columns` are keys of attributes that are asked for with it. */
+/**
+ * `table` holds a row with `data-trace-id` for each of the traces; `columns` are keys of attributes that are asked for
+ * with it. With `isAll` the other rows are asked for too, after those in view.
+ */
 export function useAnswers(
   table: RefObject<HTMLElement | null>,
   traces: readonly TraceSummary[],
   columns: readonly string[],
+  isAll: boolean,
 ): Answers {
   const [, redraw] = useReducer((count: number) => count + 1, 0)
   const asked = JSON.stringify(columns)
@@ -32,7 +36,8 @@ export function useAnswers(
       }
       clearTimeout(timer)
       timer = setTimeout(() => {
-        answers.want(traces.filter((trace) => visible.has(trace.trace_id)))
+        const inView = traces.filter((trace) => visible.has(trace.trace_id))
+        answers.want(isAll ? [...new Set([...inView, ...traces])] : inView)
       }, RESTS_AFTER_MS)
     })
     for (const row of table.current?.querySelectorAll('[data-trace-id]') ?? []) observer.observe(row)
@@ -40,6 +45,6 @@ export function useAnswers(
       clearTimeout(timer)
       observer.disconnect()
     }
-  }, [answers, table, traces])
+  }, [answers, table, traces, isAll])
   return answers
 }

@@ -1,6 +1,6 @@
 /** Search: which traces match, newest first; before the first span, how to send one. */
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
-import { useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { ApiError, api } from '../api/client'
 import type { Excluded, Status, TraceSummary, Version } from '../api/types'
@@ -11,7 +11,7 @@ import { queryErrorStore } from '../app/queryError'
 import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
 import { useShortcuts } from '../app/shortcuts'
 import { useStore } from '../app/store'
-import { SEARCH_FIELDS, SORTS, type SearchState, type Sort } from '../app/url'
+import { SEARCH_FIELDS, SORTS, type RowColumn, type RowOrder, type SearchState, type Sort } from '../app/url'
 import { useUrlState } from '../app/useUrlState'
 import { respelled, withoutCondition } from '../model/excluded'
 import { formatAgo, isoTime, plural } from '../model/format'
@@ -25,6 +25,7 @@ import {
   withoutTerm,
 } from '../model/query'
 import { firstOf, SORT_WORDS } from '../model/order'
+import { attributeOf, columnOf, orderInWords, ordersOf } from '../model/rowOrder'
 import { reasonIn } from '../model/moments'
 import { rangeInWords } from '../model/range'
 import { AllMatches } from '../parts/AllMatches'
@@ -53,7 +54,8 @@ function hasStoredNothing(status: Status): boolean {
 }
 
 export function SearchPage() {
-  const { state, ignored, change } = useUrlState(SEARCH_FIELDS)
+  const { state: asked, ignored, change } = useUrlState(SEARCH_FIELDS)
+  const { state, unknown } = useMemo(() => withKnownOrder(asked), [asked])
   const { q } = state
   useEffect(() => rememberSearch(state), [state])
   useEffect(() => {
@@ -85,16 +87,24 @@ export function SearchPage() {
   if (isEmpty === null && status.error === null) return <Skeleton />
   return (
     <>
-      <IgnoredNotice ignored={ignored} />
+      <IgnoredNotice ignored={[...ignored, ...unknown]} />
       <Results
         state={state}
         onQuery={(query) => change({ q: query })}
-        onColumns={(cols) => change({ cols })}
-        onSort={(sort) => change({ sort })}
+        onColumns={(cols) => change({ cols, order: withKnownOrder({ ...state, cols }).state.order })}
+        onSort={(sort) => change({ sort, order: '' })}
         onChange={change}
       />
     </>
   )
+}
+
+/** The state without an order by an attribute that is no column, and what was left out of it. */
+function withKnownOrder(state: SearchState): { state: SearchState; unknown: string[] } {
+  const key = attributeOf(columnOf(state.order))
+  return key === null || state.cols.includes(key)
+    ? { state, unknown: [] }
+    : { state: { ...state, order: '' }, unknown: [`order=${state.order}`] }
 }
 
 /** Whether this was ever so while the page was shown. */
@@ -117,7 +127,7 @@ function Results({
   onSort: (sort: Sort) => void
   onChange: (patch: Partial<SearchState>) => void
 }) {
-  const { q, from, to, sort, sel } = state
+  const { q, from, to, sort, order, sel } = state
   // What is listed: of the matches those that are selected.
   const listed = sel === null ? { q, from, to } : selectedQuery(state, sel)
   const results = useInfiniteQuery({
@@ -273,8 +283,23 @@ function Results({
             ) : (
               <>
                 <strong>{data === undefined ? 'Traces' : plural(traces.length, 'trace')}</strong>{' '}
-                <span className="muted">{traces.length > 1 ? `${SORT_WORDS[sort]} first` : ''}</span>
+                <span className="muted">
+                  {traces.length > 1 && order === '' ? `${SORT_WORDS[sort]} first` : ''}
+                </span>
               </>
+            )}
+            {order === '' || traces.length === 0 ? null : (
+              <span className="row-order muted">
+                ordered by <b title={orderInWords(order)}>{orderInWords(order)}</b>{' '}
+                <button
+                  type="button"
+                  className="link-button"
+                  title="Rows as they were listed"
+                  onClick={() => onChange({ order: '' })}
+                >
+                  Undo the order
+                </button>
+              </span>
             )}
           </p>
           <Segments
@@ -303,7 +328,7 @@ function Results({
           </button>
           <SavedMenu state={state} />
           <ColumnMenu state={state} onColumns={onColumns} />
-          <RowsMenu traces={traces} columns={state.cols} />
+          <RowsMenu traces={traces} columns={state.cols} order={order} />
           <Link href="/trace?upload" className="button">
             <Icon name="share" size={14} />
             Open a file
@@ -320,9 +345,11 @@ function Results({
           <span className="phone-only">
             <Select
               label="Order"
-              value={sort}
-              options={SORTS.map((one) => ({ value: one, label: `${SORT_WORDS[one]} first` }))}
-              onChange={(one) => onSort(one as Sort)}
+              value={order === '' ? sort : order}
+              options={ordersToChoose(state.cols)}
+              onChange={(one) =>
+                SORTS.includes(one as Sort) ? onSort(one as Sort) : onChange({ order: one as RowOrder })
+              }
             />
           </span>
         </div>
@@ -361,11 +388,13 @@ function Results({
         {data !== undefined && traces.length > 0 && !badQuery ? (
           <div className={isPlaceholderData ? 'dimmed' : undefined}>
             <ResultTable
-              traces={traces}
+              pages={data.pages}
               columns={state.cols}
               onColumns={onColumns}
               sort={sort}
               onSort={onSort}
+              order={order}
+              onOrder={(one) => onChange({ order: one })}
               opened={opened?.search === address ? opened.traceId : ''}
               onOpen={(traceId) =>
                 openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
@@ -404,6 +433,17 @@ function Results({
       </div>
     </div>
   )
+}
+
+/** What a phone, which shows no heads of columns, offers: the server's orders, and those of the rows that are shown. */
+function ordersToChoose(columns: readonly string[]): { value: string; label: string }[] {
+  const own = ['name', 'service', 'failed', 'time', 'services', ...columns.map((key) => `attr:${key}`)]
+  return [
+    ...SORTS.map((one) => ({ value: one, label: `${SORT_WORDS[one]} first` })),
+    ...own
+      .flatMap((column) => ordersOf(column as RowColumn))
+      .map((one) => ({ value: one, label: `these rows by ${orderInWords(one)}` })),
+  ]
 }
 
 /** The query for the traces of a selection. */

@@ -1,9 +1,10 @@
 /** The traces of a search, one a row. */
-import { useRef, type CSSProperties } from 'react'
+import { useEffect, useMemo, useRef, type CSSProperties, type ReactNode } from 'react'
 import { useLocation, Link } from 'wouter'
-import type { TraceAnswer, TraceSummary } from '../api/types'
+import type { Page, TraceAnswer, TraceSummary } from '../api/types'
+import { announce } from '../app/announce'
 import { zoneStore } from '../app/preferences'
-import type { Sort } from '../app/url'
+import type { RowColumn, RowOrder, Sort } from '../app/url'
 import { useStore } from '../app/store'
 import { useAnswers } from '../app/useAnswers'
 import {
@@ -19,26 +20,61 @@ import {
   zoneName,
 } from '../model/format'
 import { SORT_WORDS } from '../model/order'
+import {
+  attributeOf,
+  directionInWords,
+  needsAnswers,
+  orderInWords,
+  orderedRows,
+  ordersOf,
+} from '../model/rowOrder'
 import { FailedMark, Icon, PassedOnMark } from './icons'
 import { Breakable, CutName } from './Names'
 
 interface Props {
-  traces: readonly TraceSummary[]
+  /** The traces as the server lists them, page by page. */
+  pages: readonly Page[]
   /** Keys of attributes. */
   columns: readonly string[]
   onColumns: (columns: readonly string[]) => void
   sort: Sort
   onSort: (sort: Sort) => void
+  /** How the rows that are shown are ordered. */
+  order: RowOrder
+  onOrder: (order: RowOrder) => void
   /** The trace that was opened from here last; empty for none. */
   opened: string
   onOpen: (traceId: string) => void
 }
 
-export function ResultTable({ traces, columns, onColumns, sort, onSort, opened, onOpen }: Props) {
+export function ResultTable({
+  pages,
+  columns,
+  onColumns,
+  sort,
+  onSort,
+  order,
+  onOrder,
+  opened,
+  onOpen,
+}: Props) {
+  const traces = useMemo(() => pages.flatMap((page) => page.traces), [pages])
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
   const table = useRef<HTMLTableElement>(null)
-  const answers = useAnswers(table, traces, columns)
+  const answers = useAnswers(table, traces, columns, needsAnswers(order))
+  const { rows, waiting } = orderedRows(
+    pages.map((page) => page.traces),
+    order,
+    (trace) => answers.get(trace),
+  )
+  const isOrdered = order !== '' && waiting === 0
+  useEffect(() => {
+    if (isOrdered) announce(`${plural(rows.length, 'row')} ordered by ${orderInWords(order)}`)
+  }, [isOrdered, order, rows.length])
+  // While the rows have an order of their own, the heads of the server's orders say none.
+  const listSort = order === '' ? sort : null
+  const own = { order, onOrder, count: rows.length, waiting }
   return (
     <table
       className={columns.length > 0 ? 'results results-more' : 'results'}
@@ -51,49 +87,45 @@ export function ResultTable({ traces, columns, onColumns, sort, onSort, opened, 
           <SortHead
             className="col-started"
             orders={['-start', 'start']}
-            sort={sort}
+            sort={listSort}
             onSort={onSort}
             note={zoneName(zone)}
           >
             Started
           </SortHead>
-          <th scope="col" className="col-root">
-            Root operation
-          </th>
-          <SortHead className="col-duration" orders={['-dur', 'dur']} sort={sort} onSort={onSort}>
+          <RowsHead
+            className="col-root"
+            columns={[
+              ['name', 'Root operation'],
+              ['service', 'Service'],
+            ]}
+            {...own}
+          />
+          <SortHead className="col-duration" orders={['-dur', 'dur']} sort={listSort} onSort={onSort}>
             Duration
           </SortHead>
-          <th scope="col" className="col-failed">
-            Where it failed
-          </th>
-          <th scope="col" className="col-time">
-            Where the time went
-          </th>
+          <RowsHead className="col-failed" columns={[['failed', 'Where it failed']]} {...own} />
+          <RowsHead className="col-time" columns={[['time', 'Where the time went']]} {...own} />
           {columns.map((key) => (
-            <th key={key} scope="col" className="col-own" title={key}>
-              <span className="own-head">
-                <span className="own-key">{key}</span>
-                <button
-                  type="button"
-                  className="icon-button icon-button-small"
-                  aria-label={`Remove the column ${key}`}
-                  onClick={() => onColumns(columns.filter((one) => one !== key))}
-                >
-                  <Icon name="close" size={12} />
-                </button>
-              </span>
-            </th>
+            <RowsHead key={key} className="col-own" columns={[[`attr:${key}`, key]]} {...own}>
+              <button
+                type="button"
+                className="icon-button icon-button-small"
+                aria-label={`Remove the column ${key}`}
+                onClick={() => onColumns(columns.filter((one) => one !== key))}
+              >
+                <Icon name="close" size={12} />
+              </button>
+            </RowsHead>
           ))}
-          <SortHead className="col-number" orders={['-spans']} sort={sort} onSort={onSort}>
+          <SortHead className="col-number" orders={['-spans']} sort={listSort} onSort={onSort}>
             Spans
           </SortHead>
-          <th scope="col" className="col-services">
-            Services
-          </th>
+          <RowsHead className="col-services" columns={[['services', 'Services']]} {...own} />
         </tr>
       </thead>
       <tbody>
-        {traces.map((trace) => (
+        {rows.map((trace) => (
           <ResultRow
             key={trace.trace_id}
             trace={trace}
@@ -114,7 +146,8 @@ interface SortHeadProps {
   className: string
   /** The orders that the column has; a click takes the first, another click the next. */
   orders: readonly Sort[]
-  sort: Sort
+  /** Null where the list has another order. */
+  sort: Sort | null
   onSort: (sort: Sort) => void
   /** What the column says beside its name to those who hear the page. */
   note?: string
@@ -123,8 +156,8 @@ interface SortHeadProps {
 
 /** A column head that sorts. The order is said by `aria-sort`, and by an arrow. */
 function SortHead({ className, orders, sort, onSort, note = '', children }: SortHeadProps) {
-  const at = orders.indexOf(sort)
-  const isDescending = sort.startsWith('-')
+  const at = sort === null ? -1 : orders.indexOf(sort)
+  const isDescending = sort?.startsWith('-') ?? false
   const next = at < 0 ? orders[0]! : (orders[at + 1] ?? (orders.length > 1 ? orders[0]! : '-start'))
   return (
     <th
@@ -144,6 +177,64 @@ function SortHead({ className, orders, sort, onSort, note = '', children }: Sort
           {at < 0 ? null : <Icon name={isDescending ? 'down' : 'up'} size={12} />}
         </span>
       </button>
+    </th>
+  )
+}
+
+interface RowsHeadProps {
+  className: string
+  /** What the column shows that rows can be ordered by, with its name. */
+  columns: readonly (readonly [RowColumn, string])[]
+  order: RowOrder
+  onOrder: (order: RowOrder) => void
+  /** How many rows are shown, and how many of them have to be read before all are ordered. */
+  count: number
+  waiting: number
+  children?: ReactNode
+}
+
+/** A column head that orders the rows which are shown: the server has no order for it. A third click takes it back. */
+function RowsHead({ className, columns, order, onOrder, count, waiting, children }: RowsHeadProps) {
+  const isDescending = order.startsWith('-')
+  const isMine = columns.some(([column]) => ordersOf(column).includes(order))
+  return (
+    <th
+      scope="col"
+      className={className}
+      aria-sort={isMine ? (isDescending ? 'descending' : 'ascending') : undefined}
+    >
+      <span className="rows-head">
+        {columns.map(([column, name]) => {
+          const orders = ordersOf(column)
+          const at = orders.indexOf(order)
+          const next = at < 0 ? orders[0] : at === 0 ? orders[1] : ''
+          const does =
+            next === ''
+              ? 'Rows as they were listed'
+              : `Orders the ${plural(count, 'row')} shown: ${directionInWords(next)}`
+          const key = attributeOf(column)
+          return (
+            <button
+              key={column}
+              type="button"
+              className="sort-head"
+              aria-pressed={columns.length > 1 ? at >= 0 : undefined}
+              title={key === null ? does : `${key}\n${does}`}
+              onClick={() => onOrder(next)}
+            >
+              <span className="sort-name">{name}</span>
+              <span className="sort-mark">
+                {at < 0 ? null : waiting > 0 ? (
+                  <span title={`${count - waiting} of ${plural(count, 'row')} read`}>…</span>
+                ) : (
+                  <Icon name={isDescending ? 'down' : 'up'} size={12} />
+                )}
+              </span>
+            </button>
+          )
+        })}
+        {children}
+      </span>
     </th>
   )
 }

@@ -18,8 +18,9 @@ import {
 } from '../app/savedSearches'
 import { useStore } from '../app/store'
 import { useAttributeKeys } from '../app/useSuggestions'
-import { MOST_COLUMNS, type SearchState } from '../app/url'
+import { MOST_COLUMNS, type RowOrder, type SearchState } from '../app/url'
 import { plural } from '../model/format'
+import { inOrder } from '../model/rowOrder'
 import { rowsAsCsv, rowsAsJson, type ListedTrace } from '../model/rowsFile'
 import { unquote } from '../model/scanner'
 import { AttributeKeyForm } from './AttributeKeyForm'
@@ -193,18 +194,27 @@ async function listed(traces: readonly TraceSummary[], columns: readonly string[
   return rows
 }
 
+function inShownOrder(rows: readonly ListedTrace[], order: RowOrder): readonly ListedTrace[] {
+  const byTrace = new Map(rows.map((row) => [row.trace, row]))
+  const traces = rows.map(({ trace }) => trace)
+  return inOrder(traces, order, (trace) => byTrace.get(trace)?.answer).map((trace) => byTrace.get(trace)!)
+}
+
 export function RowsMenu({
   traces,
   columns,
+  order,
 }: {
   traces: readonly TraceSummary[]
   columns: readonly string[]
+  /** The file has the rows as the list shows them. */
+  order: RowOrder
 }) {
   const [isBusy, setBusy] = useState(false)
   const give = async (form: 'csv' | 'json') => {
     setBusy(true)
     try {
-      const rows = await listed(traces, columns)
+      const rows = inShownOrder(await listed(traces, columns), order)
       const text = form === 'csv' ? rowsAsCsv(rows, columns) : rowsAsJson(rows, columns)
       const type = form === 'csv' ? 'text/csv' : 'application/json'
       download(`traces.${form}`, new Blob([text], { type: `${type};charset=utf-8` }))
