@@ -100,6 +100,10 @@ it('takes the first suggestion on Tab where it adds something, and else lets the
   expect(key('Tab')).toBe(false)
   expect(input.value).toBe('service=cart ')
   expect(key('Tab')).toBe(true)
+  // Behind a key an operator is due: `in`, not the key `id`.
+  fireEvent.change(input, { target: { value: 'kind i' } })
+  expect(key('Tab')).toBe(false)
+  expect(input.value).toBe('kind in (')
 })
 
 it('asks again only for what the first answer cannot say, and cancels what is overtaken', async () => {

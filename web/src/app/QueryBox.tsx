@@ -104,7 +104,8 @@ export function QueryBox() {
     if (!isListed) return false
     // Tab takes the first one where that adds something to what is typed; else it moves on.
     const first = found[0]!
-    const isNew = typing.typed !== '' && first.what === typing.what && first.label !== typing.typed
+    const isOfTyped = first.what === typing.what || first.isApart === true
+    const isNew = typing.typed !== '' && isOfTyped && first.label !== typing.typed
     const suggestion = found[chosen] ?? (key === 'Tab' && isNew ? first : undefined)
     if (suggestion === undefined || shiftKey || (key !== 'Enter' && key !== 'Tab')) return false
     take(suggestion)

@@ -53,6 +53,13 @@ it('goes on with the operators that the key takes, and with its values', () => {
     suggestions(at(text)!, ATTRIBUTES, values).map(({ label }) => label)
   expect(labels('dur|').slice(0, 6)).toEqual(['>', '>=', '<', '<=', '=', '!='])
   expect(labels('failed!|')).toEqual(['!='])
+  // Behind a key and a blank an operator is due; what is no key is a text to search for.
+  expect(labels('kind |').slice(0, 4)).toEqual(['=', '!=', 'in', 'service'])
+  expect(labels('kind i|').slice(0, 2)).toEqual(['in', 'id'])
+  expect(labels('http.route e|')[0]).toBe('exists')
+  expect(labels('exact(http.route) e|')[0]).toBe('exists')
+  expect(labels('service=kind i|')[0]).toBe('id')
+  expect(labels('pay i|')[0]).toBe('id')
   expect(labels('status=|')).toEqual(['error', 'ok', 'unset'])
   expect(
     labels('service=b|', [
@@ -76,6 +83,8 @@ it('writes what is taken, quoted where it must be, and begins the next condition
   expect(take('http.route|', 'in')).toBe('http.route in (|')
   expect(take('http.route|', 'exists')).toBe('http.route exists |')
   expect(take('dur!|', '!=')).toBe('dur!=|')
+  expect(take('root=true kind  i|', 'in')).toBe('root=true kind in (|')
+  expect(take('kind |', '=')).toBe('kind=|')
   expect(take('http.route=|', '/a b', [{ text: '/a b', count: 1 }])).toBe('http.route="/a b" |')
   expect(take('http.route="/a|', '/a b', [{ text: '/a b', count: 1 }])).toBe('http.route="/a b" |')
   expect(take('service=ca|rt status=error', 'card', [{ text: 'card', count: 1 }])).toBe(

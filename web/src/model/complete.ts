@@ -17,6 +17,8 @@ export interface Typing {
   quotes: 'none' | 'open' | 'closed'
   /** Of a key: whether it stands in `exact( )`, where there are attributes only. */
   isExact: boolean
+  /** Of a key: what stands alone before it and is compared by what is typed where it is a key, and where that ends; null for none. */
+  alone: { key: string; to: number } | null
   /** Of a key: whether an operator follows already. */
   isCompared: boolean
   /** Whether braces are written and this is not in them: only conditions on the trace may stand there. */
@@ -33,6 +35,8 @@ export interface Suggestion {
   count: number | null
   /** A few words beside it; empty for none. */
   note: string
+  /** An operator of the key before, from which blanks part it. */
+  isApart?: true
 }
 
 const ATTRIBUTE = ['=', '!=', '>', '>=', '<', '<=', '=~', '!~', 'in', 'exists'] as const
@@ -123,6 +127,7 @@ export function typingAt(text: string, cursor: number): Typing | null {
     key: '',
     operator: '',
     quotes: quotesOf(current),
+    alone: null,
     isExact,
     // Before braces it is a relation.
     isCompared: (next?.kind === 'operator' && then?.text !== '{') || isWord(next, 'in', 'exists'),
@@ -152,7 +157,15 @@ export function typingAt(text: string, cursor: number): Typing | null {
     return { ...typing, what: 'value', key: written(text, key), operator: last.text }
   }
   if (isWord(last, 'in')) return null
-  return { ...typing, what: 'key' }
+  return { ...typing, what: 'key', alone: aloneBefore(text, before, typing.from) }
+}
+
+/** What the tokens end with, where that may be a key that nothing is compared with yet. */
+function aloneBefore(text: string, before: readonly Token[], from: number): Typing['alone'] {
+  const last = before.at(-1)
+  if (last === undefined || last.to === from) return null
+  const key = exactKey(text, before) ?? (isKeyToken(last) ? written(text, last) : null)
+  return key === null ? null : { key, to: last.to }
 }
 
 /** Whether the tokens end where the key of `exact( )` is to be. */
@@ -232,10 +245,13 @@ export function suggestions(
     : typing.isBesideBraces
       ? ofLanguage.filter(({ text }) => text.startsWith('trace.'))
       : [...ofLanguage, ...ofAttributes]
-  const keys = matching(all, typing.typed, ({ text }) => unquote(text)).map(({ text, count }): Suggestion => {
-    const own = keyOf(text)
-    return { what: 'key', label: text, insert: text, count, note: own?.note ?? '' }
-  })
+  const named = matching(all, typing.typed, ({ text }) => unquote(text)).map(
+    ({ text, count }): Suggestion => {
+      const own = keyOf(text)
+      return { what: 'key', label: text, insert: text, count, note: own?.note ?? '' }
+    },
+  )
+  const keys = [...operatorsApart(typing, attributes), ...named]
   // Behind quotes that are open nothing but their text can be written.
   if (typing.typed === '' || typing.quotes === 'open' || typing.isExact || typing.isCompared) return keys
   const isQuoted = typing.quotes === 'closed'
@@ -247,6 +263,18 @@ export function suggestions(
   const key = isQuoted ? attributeKey(typing.typed) : typing.typed
   const others = keys.filter(({ label }) => (isQuoted ? unquote(label) : label) !== typing.typed)
   return [...operatorSuggestions(key, ''), ...others]
+}
+
+/** Behind a key and blanks an operator is due, though the key may be meant as a text to search for. */
+function operatorsApart(
+  { alone, typed, quotes, isCompared }: Typing,
+  attributes: readonly Counted[],
+): Suggestion[] {
+  if (alone === null || quotes !== 'none' || isCompared) return []
+  const { key } = alone
+  const isKey =
+    keyOf(key) !== undefined || key.startsWith('exact(') || attributes.some(({ text }) => text === key)
+  return isKey ? operatorSuggestions(key, typed).map((one) => ({ ...one, isApart: true })) : []
 }
 
 function operatorSuggestions(key: string, typed: string): Suggestion[] {
@@ -282,9 +310,9 @@ export interface Taken {
   inserted: string
 }
 
-export function taken(text: string, typing: Typing, { what, insert }: Suggestion): Taken {
+export function taken(text: string, typing: Typing, { what, insert, isApart }: Suggestion): Taken {
   const isBesideKey = what === 'operator' && typing.what === 'key'
-  const from = isBesideKey ? typing.to : typing.from
+  const from = isApart && typing.alone ? typing.alone.to : isBesideKey ? typing.to : typing.from
   const after = text.slice(typing.to)
   const isClosing = what === 'key' && typing.isExact && !/^\s*\)/.test(after)
   // After a whole condition the next one begins.
