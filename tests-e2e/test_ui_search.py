@@ -186,9 +186,10 @@ def test_long_names_break_after_their_dots_and_slashes_and_added_columns_leave_b
     service, trace_id = fresh_name("shop") + ".production.eu-west-1.example.internal", new_trace_id()
     name = "/shopping.carts.and.orders.v1beta1.CheckoutService/PlaceOrder"
     order = span(trace_id, name=name, failed=True, values={"rpc.method": name, "payment.bank": "north", "user.id": 7})
-    server.export(request(service, [order]))
+    old = span(name="GET /old", start_unix_nano=time.time_ns() - 366 * 86_400_000 * MS)
+    server.export(request(service, [order, old]))
     server.flush()
-    address = f"/search?q=service%3D{service}&cols=rpc.method,payment.bank,user.id"
+    address = f"/search?q=service%3D{service}&from=all&cols=rpc.method,payment.bank,user.id"
     page = open_page(server, address, width=390)
     row = rows_of(page).first
     expect(row).to_contain_text("north")
@@ -199,15 +200,25 @@ def test_long_names_break_after_their_dots_and_slashes_and_added_columns_leave_b
     assert {"CheckoutService", "PlaceOrder"} < {text for text, _ in pieces}
     wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= 390)
     assert violations(page) == []
-    page.set_viewport_size({"width": 1440, "height": 900})
     failed = row.locator("td.col-failed")
-    wait_until(lambda: (box := failed.bounding_box()) is not None and box["width"] > 100, about=failed.bounding_box)
-    assert within(failed, 1440)
+    for width in (1280, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        wait_until(lambda: (box := failed.bounding_box()) is not None and box["width"] > 180, about=failed.bounding_box)
+        assert within(failed, width)
     # A name loses its middle: its end is seen, and the service after it.
     cell = row.locator("td.col-root").bounding_box()
     assert cell is not None
     for part in ("bdi", "a > .muted"):
         assert within(row.locator(f"td.col-root {part}"), cell["x"] + cell["width"])
+    # A time of another year is there to its end, and no letter is cut in half where a name loses its middle.
+    started = page.locator("td.col-started").last
+    expect(started).to_have_text(re.compile(r"^\d+ \w+ \d{4} [\d:.]+$"))
+    assert started.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    ends = page.locator(".cut-end").evaluate_all(
+        "all => all.map(one => [one.scrollWidth > one.clientWidth, getComputedStyle(one).maskImage !== 'none'])"
+    )
+    assert any(is_cut for is_cut, _ in ends)
+    assert all(is_cut == is_faint for is_cut, is_faint in ends)
     assert violations(page) == []
 
 

@@ -21,8 +21,9 @@ def wait_ready(page: Page) -> None:
 
 
 # Old content is pale while what replaces it is fetched, which on a busy machine takes long: no colour is what it is for then.
-AT_REST = """() => document.querySelector('.dimmed') === null
-  && document.getAnimations().every((one) => one.playState === 'finished' || one.playState === 'idle')"""
+# What is animated by scrolling never ends and moves by itself never.
+AT_REST = """() => document.querySelector('.dimmed') === null && document.getAnimations().every((one) =>
+  one.timeline !== document.timeline || one.playState === 'finished' || one.playState === 'idle')"""
 
 
 def violations(page: Page) -> list[str]:

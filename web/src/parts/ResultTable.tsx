@@ -47,6 +47,9 @@ interface Props {
   onOpen: (traceId: string) => void
 }
 
+/** Characters of `22 Nov 12:04:31.207`, for which the column of the start has room. */
+const TIME_WITHOUT_YEAR = 19
+
 export function ResultTable({
   pages,
   columns,
@@ -68,6 +71,7 @@ export function ResultTable({
     order,
     (trace) => answers.get(trace),
   )
+  const isDated = traces.some((trace) => formatTime(trace.start_unix_nano, zone).length > TIME_WITHOUT_YEAR)
   const isOrdered = order !== '' && waiting === 0
   useEffect(() => {
     if (isOrdered) announce(`${plural(rows.length, 'row')} ordered by ${orderInWords(order)}`)
@@ -77,7 +81,7 @@ export function ResultTable({
   const own = { order, onOrder, count: rows.length, waiting }
   return (
     <table
-      className={columns.length > 0 ? 'results results-more' : 'results'}
+      className={`results ${columns.length > 0 ? 'results-more' : ''} ${isDated ? 'results-dated' : ''}`}
       style={{ '--more': columns.length } as CSSProperties}
       aria-label="Traces"
       ref={table}
