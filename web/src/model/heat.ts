@@ -159,7 +159,7 @@ function isImplied({ term, isNegated }: Part, d0: bigint, d1: bigint): boolean {
 }
 
 /** Clocks of senders, of the server and of the reader may differ by so much. */
-const AHEAD_MS = 300_000
+export const AHEAD_MS = 300_000
 
 /** A time after now at which traces start still; null where none starts later than clocks may differ. */
 export function aheadOf({ times, columns }: Heat, nowMs = Date.now()): bigint | null {

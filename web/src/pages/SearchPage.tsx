@@ -5,6 +5,7 @@ import { Link, useLocation } from 'wouter'
 import { ApiError, api } from '../api/client'
 import type { Excluded, Status, TraceSummary, Version } from '../api/types'
 import { announce, useReady } from '../app/announce'
+import { askMatches } from '../app/matches'
 import { partQuery, tracePage } from '../app/Part'
 import { zoneStore } from '../app/preferences'
 import { queryErrorStore } from '../app/queryError'
@@ -175,7 +176,7 @@ function Results({
     queryKey: ['summary', { q, from, to, sel }],
     queryFn: async ({ signal }) => ({
       of: `${from} ${to} ${q}`,
-      summary: await api.summary({ q, from, to }, sel, signal),
+      ...(await askMatches({ q, from, to }, sel, api.summary, signal)),
     }),
     enabled: isSettled && badQuery === null,
     placeholderData: keepPreviousData,
@@ -237,6 +238,7 @@ function Results({
         {hasMatches && badQuery === null && error === null ? (
           <AllMatches
             summary={matches.data?.summary}
+            ahead={matches.data?.ahead ?? null}
             problem={matches.error}
             isOld={matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`}
             isCounting={matches.isFetching}

@@ -1,6 +1,7 @@
 /** All matches at a glance, above the list: what stands out, how many there are, when and how long, as a heatmap or as a table. */
 import { useMemo } from 'react'
 import type { Points, Summary, Version } from '../api/types'
+import type { Ahead } from '../app/matches'
 import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
 import type { SearchState } from '../app/url'
@@ -18,6 +19,7 @@ import { Counting } from './SlowNotice'
 interface Props {
   /** Undefined while it is being counted. */
   summary: Summary | undefined
+  ahead: Ahead | null
   /** Why there is none; null while there is no reason. */
   problem: Error | null
   /** Whether it belongs to the query before this one. */
@@ -44,6 +46,7 @@ interface Props {
 
 export function AllMatches({
   summary,
+  ahead,
   problem,
   isOld,
   isCounting,
@@ -116,7 +119,7 @@ export function AllMatches({
           </button>
         </span>
       </div>
-      {problem === null && heat !== null && !isOld ? <AheadNotice heat={heat} state={state} /> : null}
+      {problem === null && ahead !== null && !isOld ? <AheadNotice ahead={ahead} state={state} /> : null}
       {problem === null ? null : (
         <div className="heat heat-problem">
           <p>The matches could not be counted: {problem.message}</p>
