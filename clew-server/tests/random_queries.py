@@ -23,7 +23,11 @@ def any_value(chance: random.Random) -> str:
     texts = [text_of(one) for values in ATTRIBUTES.values() for value in values for one in elements(value)]
     numbers = ["5", "5.0", "200.0", "1e+21", "1e21", "NaN", "Infinity", "-5", "9223372036854775807", "0", "0.5", "500"]
     return chance.choice(
-        [quoted(chance.choice(texts)), chance.choice(numbers), chance.choice(["G*", "*", "*0*", "*5", "a", "north"])]
+        [
+            quoted(chance.choice(texts)),
+            chance.choice(numbers),
+            chance.choice(["G*", "*", "*0*", "*5", "a", "north", "N*", "-I*", "*e+*", "*.0"]),
+        ]
     )
 
 
@@ -64,7 +68,9 @@ def condition(chance: random.Random, trace_id: str) -> str:
             lambda: f"{attribute} in ({any_value(chance)}, {any_value(chance)})",
             lambda: f"{attribute}{chance.choice(['>', '>=', '<', '<='])}{chance.choice(limits)}",
             lambda: f"{attribute}{chance.choice(['>', '>=', '<', '<='])}{chance.choice(limits)}",
-            lambda: f"{attribute} =~ {quoted(chance.choice(['^G', '5', 'b+$', 'a.b']))}",
+            lambda: (
+                f"{attribute} =~ {quoted(chance.choice(['^G', '5', 'b+$', 'a.b', '^NaN$', 'nf', '[.]0$', '^1e.']))}"
+            ),
             lambda: chance.choice(["cart", "CART", '"get /p"', "pay", "g*y"]),
             lambda: f"trace.duration{chance.choice(['>', '<=', '='])}{chance.choice(['0ns', '1s', '3s', '1h'])}",
             lambda: (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import time
 from typing import Any
 
@@ -12,7 +14,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 
 from clew_server.api.skeleton import columns_of
 from clew_server.model.search import Search, SpanCondition
+from clew_server.model.text import written_double
 from clew_server.model.trace import trace_from_spans
+from clew_server.store.macros import expand
 
 VALUES = {
     "text": AnyValue(string_value="süd \u2028 \x85 \N{GRINNING FACE}"),
@@ -86,3 +90,28 @@ def test_bytes_of_the_engine_that_are_no_text_are_read_with_replacement_characte
     monkeypatch.setattr("clew_server.store.queries.statement", lambda name, **words: sql)
     ((value,),) = opened.store.reader.question().rows("any", {})
     assert "\N{REPLACEMENT CHARACTER}" in str(value)
+
+
+def test_doubles_are_compared_as_json_writes_them(opened: Any) -> None:
+    chance = random.Random(7)
+    edges = [
+        0.0,
+        1e16,
+        9999999999999998.0,
+        1.5e20,
+        1e21,
+        1e22,
+        1e-4,
+        9.9e-5,
+        1.25e-6,
+        1e-6,
+        9e-7,
+        5e-324,
+        1.7e308,
+        100.0,
+    ]
+    drawn = [chance.uniform(1, 10) * 10.0 ** chance.randint(-9, 24) for _ in range(1000)]
+    drawn += [float(chance.randint(1, 99)) * 10.0 ** chance.randint(-9, 22) for _ in range(1000)]
+    doubles = [sign * one for one in [*edges, math.inf, *drawn] for sign in (1, -1)]
+    asked = expand(f"SELECT WRITTEN(t) FROM (SELECT toString(arrayJoin({[*doubles, math.nan]})) AS t)")
+    assert [text for (text,) in opened.ask(asked)] == [*map(written_double, doubles), "NaN"]

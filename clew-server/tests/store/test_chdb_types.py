@@ -73,6 +73,8 @@ def found(opened: Any, traces: dict[str, str], place: str, q: str) -> set[str]:
         (">4", {"integer", "double", "text", "list"}),
         (' in (a, "5.0")', {"double", "list"}),
         (" exists", {"integer", "double", "text", "list"}),
+        ("=5.*", {"double"}),
+        ("=~[.]0$", {"double"}),
         ("=b", set()),
     ],
 )

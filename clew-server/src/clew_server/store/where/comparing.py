@@ -31,7 +31,7 @@ class Comparing:
         if term.op in ("=", "in"):
             return joined(" OR ", [self._equal(value, text, kind) for value in term.values])
         if term.op == "=~":
-            return self._matches(text, term.values[0])
+            return self._matches(_written(text, kind), term.values[0])
         assert term.op in (">", ">=", "<", "<=")
         number = term.values[0].number
         assert number is not None
@@ -51,7 +51,7 @@ class Comparing:
 
     def _equal(self, value: Value, text: str, kind: str | None) -> str:
         if value.pieces:
-            return f"{text} LIKE {self._bound.text(like(value.pieces))}"
+            return f"{_written(text, kind)} LIKE {self._bound.text(like(value.pieces))}"
         same = f"{text}={self._bound.text(value.text)}"
         spelled = _double_of_json(value.text)
         if kind is not None:
@@ -132,6 +132,11 @@ class Comparing:
 def expression(text: str) -> str:
     """RE2's expression as the engine takes it, which lets a dot stand for the end of a line, where RE2 by itself does not."""
     return f"(?-s){text}"
+
+
+def _written(text: str, kind: str | None) -> str:
+    """SQL of a value's text as OTLP's JSON writes it, which for doubles is not as the engine does."""
+    return text if kind is None else f"if({kind}={DOUBLE},WRITTEN({text}),{text})"
 
 
 def _is_whole(number: Decimal) -> bool:
