@@ -12,6 +12,7 @@ MAX_CHARACTERS: Final = 4_096
 _OPERATORS: Final = re.compile(r">>|>=|<=|!=|!~|=~|[=<>~]")
 KEY: Final = re.compile(r'[^\s"(){},=<>!~]+')
 _VALUE: Final = re.compile(r'(?:\\.|[^\s"(){},])+', re.DOTALL)
+_CODE: Final = re.compile(r"u(?:([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|([0-9a-fA-F]{4}))")
 _ESCAPES: Final = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 
 
@@ -91,9 +92,14 @@ def _quoted(text: str, start: int) -> Token:
         if character == "\\":
             at += 1
             escaped = text[at : at + 1]
-            if escaped == "u" and re.fullmatch(r"[0-9a-fA-F]{4}", text[at + 1 : at + 5]):
-                character = chr(int(text[at + 1 : at + 5], 16))
-                at += 4
+            if (hexadecimal := _CODE.match(text, at)) is not None:
+                # A pair of surrogates is one character, as in JSON.
+                codes = bytes.fromhex("".join(filter(None, hexadecimal.groups())))
+                try:
+                    character = codes.decode("utf-16-be")
+                except UnicodeDecodeError:
+                    raise bad_query("Half a surrogate pair is no character.", at - 1) from None
+                at = hexadecimal.end() - 1
             elif escaped in _ESCAPES and escaped:
                 character = _ESCAPES[escaped]
             else:
