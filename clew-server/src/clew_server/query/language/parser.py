@@ -176,12 +176,14 @@ class _Parser:
         if after.kind != "operator" and not after.is_word("exists") and not after.is_word("in"):
             if exact:
                 raise bad_query("A comparison is missing after exact( ).", after.position)
+            self._apart(after, f"after {token.text!r}; quote a text that has special characters")
             return self._kept(SpanTerm("names", "has", (values.plain(token),), position=start.position))
         key = keys.resolved(token.text, token.kind == "quoted", exact, start.position)
         self._scanner.take()
         if after.is_word("exists"):
             if key.place not in keys.MAY_BE_ABSENT:
                 raise bad_query(f"{token.text!r} is always there.", after.position)
+            self._apart(self._scanner.peek(), "after exists")
             return self._term(key, "exists", (), start)
         op = after.text.lower()
         if op not in keys.comparisons(key.place):
@@ -190,16 +192,19 @@ class _Parser:
                 after.position,
             )
         if op == "in":
-            return self._term(key, "in", self._list(key), start)
+            found = self._list(key)
+            self._apart(self._scanner.peek(), "after the list")
+            return self._term(key, "in", found, start)
         value = self._value(key, op, self._scanner.take_value())
-        if not self._scanner.is_at_blank() and self._scanner.peek().text not in (")", "}"):
-            raise bad_query(
-                "A space is missing after the value; quote one that has special characters.",
-                self._scanner.peek().position,
-            )
+        self._apart(self._scanner.peek(), "after the value; quote one that has special characters")
         if op in ("!=", "!~"):
             return Not(self._term(key, "=" if op == "!=" else "=~", (value,), start))
         return self._term(key, cast(Op, op), (value,), start)
+
+    def _apart(self, following: Token, place: str) -> None:
+        """Raise BadInput where a condition begins before the one before it has ended: `span."a key"=5` would be two."""
+        if not self._scanner.is_at_blank() and not (following.kind == "bracket" and following.text in ")}"):
+            raise bad_query(f"A space is missing {place}.", following.position)
 
     def _term(self, key: keys.Key, op: Op, found: tuple[Value, ...], start: Token) -> Node:
         if key.of_trace:
