@@ -90,6 +90,7 @@ def test_a_head_at_its_limits_is_taken(connect: Callable[[], socket.socket]) -> 
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 101 + b"\r\n", id="too many"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 33_000 + b"\r\n\r\n", id="one too long"),
         pytest.param(b"GET /" + b"y" * 33_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="the path too long"),
+        pytest.param(b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="the path over 64 KiB"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 400_000, id="one without an end"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: yyyy\r\n" * 100_000, id="many without an end"),
     ],

@@ -111,6 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
         app = self.app
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             self.app = _answer_431
+            self.url = self.url[:MAX_HEAD_BYTES]  # from 64 KiB on httptools takes an address for none
         try:
             super().on_headers_complete()
         finally:
