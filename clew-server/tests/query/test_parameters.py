@@ -83,6 +83,8 @@ def test_absent_and_empty_parameters_ask_nothing() -> None:
         ("1969-12-31T23:59:59.999999999Z", 0),
         ("1795435440000000001", 1_795_435_440_000_000_001),
         ("0", 0),
+        ("3000-01-01T00:00:00Z", (1 << 63) - 1),
+        ("9" * 30, (1 << 63) - 1),
         ("now-2d", NOW - 172_800 * 1_000 * MS),
     ],
 )
@@ -114,6 +116,15 @@ def test_a_wrong_parameter_is_named(name: str, value: str) -> None:
     with pytest.raises(BadInput, match=name.rstrip("_")) as refused:
         search_from_parameters(**{name: value}, now_unix_nano=NOW)  # type: ignore[arg-type]
     assert refused.value.code == "bad_parameter"
+
+
+def test_a_time_that_ends_before_it_begins_is_refused_and_an_empty_one_is_not() -> None:
+    with pytest.raises(BadInput, match=r"^from='now-1h': is after to='now-2h'") as refused:
+        search_from_parameters(from_="now-1h", to="now-2h", now_unix_nano=NOW)
+    assert refused.value.code == "bad_parameter"
+    assert (
+        search_from_parameters(from_="now-1h", to="now-1h", now_unix_nano=NOW).to_unix_nano == NOW - 3_600 * 1_000 * MS
+    )
 
 
 @pytest.mark.parametrize("pair", ["no colon", ":value", ""])

@@ -5,12 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from clew_server.errors import BadInput, Damaged, NotFound, TooLarge, Unavailable
+
+
+def parameters(request: Request) -> QueryParams:
+    """The parameters of the address. Raises BadInput where they are no UTF-8: for what is not, `query_params` has U+FFFD, which is another text."""
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput("the parameters are not UTF-8, escaped with %", code="bad_parameter") from None
+    return request.query_params
 
 
 def error_response(

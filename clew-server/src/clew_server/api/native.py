@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
 from clew_server.api.explain import Explanation, explanation
 from clew_server.api.forms import accepts_gzip, gzipped, preferred
+from clew_server.api.http import parameters
 from clew_server.api.leaving import both_of, while_asked
 from clew_server.api.openapi import DOCUMENT
 from clew_server.api.similar import or_similar
@@ -29,7 +30,7 @@ from clew_server.model.query_tree import SpanTerm
 from clew_server.model.red import MOST_POINTS, RedAsked, usual_step_ns
 from clew_server.model.search import KIND_WORDS, Search
 from clew_server.model.summary import Box
-from clew_server.model.times import bad_parameter, time_from_text
+from clew_server.model.times import bad_parameter, range_from_texts, time_from_text
 from clew_server.model.trace import Trace
 from clew_server.model.usual import Operation, Usual
 from clew_server.query.find import find
@@ -189,7 +190,7 @@ class NativeApi:
             status=given["status"],
             min_duration_ms=given["min_duration_ms"],
             max_duration_ms=given["max_duration_ms"],
-            attr=request.query_params.getlist("attr"),
+            attr=parameters(request).getlist("attr"),
             from_=given["from"],
             to=given["to"],
             limit=given["limit"],
@@ -275,8 +276,8 @@ class NativeApi:
     def _range(self, request: Request) -> tuple[int, int]:
         """`from` and `to` in nanoseconds: all there is, where they are not given."""
         now = self._clock_ns()
-        from_ns = time_from_text("from", _once(request, "from") or "0", now)
-        return from_ns, time_from_text("to", _once(request, "to") or "now", now)
+        from_ns, to_ns = range_from_texts(_once(request, "from"), _once(request, "to"), now)
+        return from_ns or 0, now if to_ns is None else to_ns
 
     def _until_now(self, search: Search) -> Search:
         return search if search.to_unix_nano is not None else replace(search, to_unix_nano=self._clock_ns())
@@ -392,7 +393,7 @@ class NativeApi:
 
 def _once(request: Request, name: str) -> str | None:
     """The parameter's value, None without one. Raises BadInput where it came twice: which one is meant?"""
-    values = request.query_params.getlist(name)
+    values = parameters(request).getlist(name)
     if len(values) > 1:
         raise BadInput(f"{name} came {len(values)} times and can be given once", code="repeated_parameter")
     return values[0] if values else None
@@ -400,7 +401,7 @@ def _once(request: Request, name: str) -> str | None:
 
 def _refuse_unknown(request: Request, known: frozenset[str], what: str) -> None:
     """Raise BadInput where a parameter is not one of `known`."""
-    unknown = sorted(set(request.query_params) - known)
+    unknown = sorted(set(parameters(request)) - known)
     if unknown:
         raise BadInput(f"{unknown[0][:80]!r} is not a parameter of {what}", code="unknown_parameter")
 

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from clew_server.analysis.brief import brief
 from clew_server.api.briefs import NO_ANSWER, brief_as_json, cut
+from clew_server.api.http import parameters
 from clew_server.errors import BadInput
 from clew_server.model.times import bad_parameter, time_from_text
 from clew_server.query.language.parser import parse
@@ -168,7 +169,7 @@ def _answer(seen: SeenTrace) -> dict[str, Any]:
 def _given(request: Request) -> dict[str, str]:
     """The parameters. Raises BadInput for one that is unknown, and for one that came twice."""
     given: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in parameters(request).multi_items():
         if name not in _PARAMETERS:
             raise BadInput(f"{name[:80]!r} is not a parameter of a live tail", code="unknown_parameter")
         if name in given:

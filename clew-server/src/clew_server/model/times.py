@@ -39,7 +39,17 @@ def time_from_text(name: str, text: str, now_unix_nano: int) -> int:
         wants = "wants now-15m, a time with its zone as in 2026-11-23T12:04:00Z, or ns since 1970"
         raise bad_parameter(name, text, wants) from None
     fraction_ns = int(fraction.group(2)[:9].ljust(9, "0")) if fraction is not None else 0
-    return max(0, (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000 + fraction_ns)
+    ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000 + fraction_ns
+    return min(max(0, ns), MAX_NS)
+
+
+def range_from_texts(from_: str | None, to: str | None, now_unix_nano: int) -> tuple[int | None, int | None]:
+    """The parameters `from` and `to` as `time_from_text`, None for one that is absent or empty. Raises BadInput where `from` is after `to`, too."""
+    from_ns = time_from_text("from", from_, now_unix_nano) if from_ else None
+    to_ns = time_from_text("to", to, now_unix_nano) if to else None
+    if from_ns is not None and to_ns is not None and from_ns > to_ns:
+        raise bad_parameter("from", from_ or "", f"is after to={(to or '')[:60]!r}; a time begins before it ends")
+    return from_ns, to_ns
 
 
 def bad_parameter(name: str, value: str, wants: str) -> BadInput:

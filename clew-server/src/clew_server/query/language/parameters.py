@@ -9,7 +9,7 @@ from typing import Final, cast
 from clew_server.model.lengths import MAX_NS
 from clew_server.model.query_tree import Braces, Node, SpanTerm, TraceTerm, Value, all_of, conjuncts
 from clew_server.model.search import SORTS, STATUS_WORDS, Search, Sort
-from clew_server.model.times import bad_parameter, time_from_text
+from clew_server.model.times import bad_parameter, range_from_texts, time_from_text
 from clew_server.query.language.parser import parse
 from clew_server.query.language.values import number
 
@@ -62,10 +62,11 @@ def search_from_parameters(
         trace.append(TraceTerm("duration", "<=", (Value(max_duration_ms, Decimal(longest_ns)),)))
     if sort and sort not in SORTS:
         raise bad_parameter("sort", sort, f"wants one of {', '.join(SORTS)}")
+    from_unix_nano, to_unix_nano = range_from_texts(from_, to, now_unix_nano)
     return Search(
         where=_joined(where, span, trace),
-        from_unix_nano=time_from_text("from", from_, now_unix_nano) if from_ else None,
-        to_unix_nano=time_from_text("to", to, now_unix_nano) if to else None,
+        from_unix_nano=from_unix_nano,
+        to_unix_nano=to_unix_nano,
         limit=limit_from_text(limit),
         cursor=cursor or None,
         sort=cast(Sort, sort or "-start"),
