@@ -40,6 +40,8 @@ def everything() -> tuple[Span, StoredSpan]:
     span.attributes.add(key="payment.bank").value.string_value = "Zürich ÄG"
     span.attributes.add(key="retries").value.int_value = 4711
     span.attributes.add(key="share").value.double_value = 0.125
+    span.attributes.add(key="most").value.double_value = float("inf")
+    span.attributes.add(key="count").value.double_value = 3e16
     span.attributes.add(key="cached").value.bool_value = True
     span.attributes.add(key="ids").value.array_value.values.add().string_value = "sku-99"
     span.attributes.add(key="map").value.kvlist_value.values.add(key="inner").value.string_value = "Deep"
@@ -51,7 +53,7 @@ def everything() -> tuple[Span, StoredSpan]:
 
 @pytest.mark.parametrize(
     "text",
-    ["payment.BANK", "zürich", "äg", "471", "0.125", "true", "SKU-99", "inner", "deep", "exception", "no such table", "batched", "IT broke", "north-7"],
+    ["payment.BANK", "zürich", "äg", "471", "0.125", "Infinity", "3e+16", "30000000000000000", "true", "SKU-99", "inner", "deep", "exception", "no such table", "batched", "IT broke", "north-7"],
 )  # fmt: skip
 def test_a_text_is_found_wherever_it_stands_in_a_span(text: str) -> None:
     assert find(trace_of(stored(1), everything(), stored(3)), text).rows == [1]

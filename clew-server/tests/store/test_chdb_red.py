@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections import defaultdict
@@ -190,7 +191,7 @@ def test_findings_of_a_query_about_kinds_count_those_only_and_so_do_their_querie
     assert red.failing(replace(search, where=parsed("service=desk kind=internal")), MINUTE, HOUR) == []
 
 
-def test_lists_and_maps_that_spans_are_counted_by_are_json(opened: Any) -> None:
+def test_values_that_spans_are_counted_by_are_as_json_writes_them(opened: Any) -> None:
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add()
     group.resource.attributes.add(key="service.name").value.string_value = "lists"
@@ -211,6 +212,10 @@ def test_lists_and_maps_that_spans_are_counted_by_are_json(opened: Any) -> None:
     add(4).array_value.SetInParent()
     for number, text in enumerate(("CgMKAWE=", "\x01not of a list", "plain")):
         add(5 + number).string_value = text
+    add(8).double_value = 200.0
+    add(9).string_value = "200.0"
+    add(10).int_value = 200
+    add(11).double_value = math.nan
     put_all(opened, [request])
     found = opened.store.red.red(asked("service=lists", SpanTerm("of_span", "exists", key="of"), MINUTE))
     assert {one.value: one.whole.spans for one in found.series} == {
@@ -221,4 +226,7 @@ def test_lists_and_maps_that_spans_are_counted_by_are_json(opened: Any) -> None:
         "CgMKAWE=": 1,
         "\x01not of a list": 1,
         "plain": 1,
+        "200.0": 2,
+        "200": 1,
+        "NaN": 1,
     }

@@ -12,7 +12,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.errors import BadInput
-from clew_server.model.text import value_text
+from clew_server.model.text import value_text, written_text
 from clew_server.model.trace import Trace
 
 MOST_FOUND: Final = 10_000
@@ -21,7 +21,7 @@ LONGEST_TEXT: Final = 200
 
 # Texts that may be part of a number, or of true and false, which are not text in the bytes of a span.
 _NUMBER: Final = re.compile(r"[0-9.e+\-]+")
-_WORDS: Final = ("true", "false", "-inf", "nan")
+_WORDS: Final = ("true", "false", "-infinity", "nan")
 
 
 class Found(NamedTuple):
@@ -94,4 +94,6 @@ def _in_value(value: AnyValue, wanted: str) -> bool:
         return any(_in_value(one, wanted) for one in value.array_value.values)
     if kind == "kvlist_value":
         return _in_attributes(value.kvlist_value.values, wanted)
+    if kind == "double_value":  # `1e+16` in queries and as JSON, `10000000000000000` on the page
+        return wanted in f"{value_text(value)} {written_text(value)}".casefold()
     return kind != "bytes_value" and wanted in value_text(value).casefold()
