@@ -16,7 +16,7 @@ from clew_server.api.skeleton import columns_of
 from clew_server.model.search import Search, SpanCondition
 from clew_server.model.text import written_double
 from clew_server.model.trace import trace_from_spans
-from clew_server.store.macros import expand
+from clew_server.store.where.comparing import double_written
 
 VALUES = {
     "text": AnyValue(string_value="süd \u2028 \x85 \N{GRINNING FACE}"),
@@ -113,5 +113,5 @@ def test_doubles_are_compared_as_json_writes_them(opened: Any) -> None:
     drawn = [chance.uniform(1, 10) * 10.0 ** chance.randint(-9, 24) for _ in range(1000)]
     drawn += [float(chance.randint(1, 99)) * 10.0 ** chance.randint(-9, 22) for _ in range(1000)]
     doubles = [sign * one for one in [*edges, math.inf, *drawn] for sign in (1, -1)]
-    asked = expand(f"SELECT WRITTEN(t) FROM (SELECT toString(arrayJoin({[*doubles, math.nan]})) AS t)")
+    asked = f"SELECT {double_written('t')} FROM (SELECT toString(arrayJoin({[*doubles, math.nan]})) AS t)"
     assert [text for (text,) in opened.ask(asked)] == [*map(written_double, doubles), "NaN"]

@@ -21,7 +21,7 @@ from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import FIRST_START_NS, bounds
 from clew_server.store.where.binding import Bound
-from clew_server.store.where.comparing import DOUBLE, LIST
+from clew_server.store.where.comparing import DOUBLE, LIST, double_written
 from clew_server.store.where.translator import Translator, no_relations
 
 _MINUTE_NS: Final = 60_000_000_000
@@ -177,7 +177,7 @@ def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
     own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
     type_ = f"arrayFirst((t,k)->{is_key},attr_types,mapKeys(attrs))"
     # Lists and maps are marked, since they are kept as the base64 of their protobuf, which could be a text too.
-    text = f"if({type_}={DOUBLE},WRITTEN({own}),{own})"
+    text = f"if({type_}={DOUBLE},{double_written(own)},{own})"
     marked = f"concat(transform({type_},[{LIST},{_MAP}],['\\x01','\\x02'],''),{text})"
     return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": marked, "IS_NAMED": "b NOT IN ('','\\x01','\\x02')"}
 

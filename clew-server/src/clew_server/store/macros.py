@@ -80,22 +80,6 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         r" startsWith(w,'\x21'),toString(reinterpretAsFloat64(substring(w,2,8))),"
         r" startsWith(w,'\x10'),if(w='\x10\x01','true','false'), base64Encode(if(startsWith(w,'\x0a'),'',STR(w)))), v, WORDS(v))",
     ),
-    # A double as OTLP's JSON writes it, which is what queries are about, from the text that `TEXTS` makes: `200.0`, `1e+21`, `NaN`, and
-    # with an exponent below 1e-4 and from 1e16 on, where the engine begins at 1e-6 and 1e21.
-    "WRITTEN": (
-        ("t",),
-        "multiIf(t='nan','NaN', endsWith(t,'inf'),replaceOne(t,'inf','Infinity'), position(t,'e')>0,"
-        r"replaceRegexpOne(replaceRegexpOne(t,'e([0-9])','e+\\1'),'([+-])([0-9])$','\\10\\2'),"
-        " SIZE(t)>=1e16 OR (SIZE(t)<1e-4 AND SIZE(t)>0),concat(if(startsWith(t,'-'),'-',''),substring(DIGITS(t),1,1),"
-        "if(length(DIGITS(t))>1,'.',''),substring(DIGITS(t),2),if(SIZE(t)<1,'e-','e+'),leftPad(toString(POWER(t)),2,'0')),"
-        " position(t,'.')>0,t, concat(t,'.0'))",
-    ),
-    "SIZE": (("t",), "abs(toFloat64OrZero(t))"),
-    "DIGITS": (("t",), "trimBoth(replaceOne(trimLeft(t,'-'),'.',''),'0')"),
-    "POWER": (
-        ("t",),
-        "if(SIZE(t)<1,length(trimLeft(t,'-'))-length(trimLeft(t,'-.0'))-1,length(trimLeft(t,'-'))-1)",
-    ),
     "SVC": (("k", "v"), "arrayElement(TEXTS(arrayFilter((w,n)->n='service.name',v,k)),1)"),
     "MAP": (("k", "v"), "CAST((k,TEXTS(v)),'Map(LowCardinality(String),String)')"),
     # A map of each list of attributes: with one use for all of a row's lists, the text of values is analysed once a view.

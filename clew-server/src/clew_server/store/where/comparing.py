@@ -136,7 +136,30 @@ def expression(text: str) -> str:
 
 def _written(text: str, kind: str | None) -> str:
     """SQL of a value's text as OTLP's JSON writes it, which for doubles is not as the engine does."""
-    return text if kind is None else f"if({kind}={DOUBLE},WRITTEN({text}),{text})"
+    return text if kind is None else f"if({kind}={DOUBLE},{double_written(text)},{text})"
+
+
+def double_written(text: str) -> str:
+    """SQL of a double as OTLP's JSON writes it, which is what queries are about, from the text that the store has.
+
+    `200.0`, `1e+21`, `NaN`, and with an exponent below 1e-4 and from 1e16 on, where the engine begins at 1e-6 and 1e21.
+    """
+    size, unsigned = f"abs(toFloat64OrZero({text}))", f"trimLeft({text},'-')"
+    digits = f"trimBoth(replaceOne({unsigned},'.',''),'0')"
+    mantissa = f"substring({digits},1,1),if(length({digits})>1,'.',''),substring({digits},2)"
+    power = f"if({size}<1,length({unsigned})-length(trimLeft({text},'-.0')),length({unsigned}))-1"
+    made = (
+        f"concat(if(startsWith({text},'-'),'-',''),{mantissa},if({size}<1,'e-','e+'),leftPad(toString({power}),2,'0'))"
+    )
+    with_sign = f"replaceRegexpOne({text},'e([0-9])','e+\\\\1')"
+    cases = [
+        (f"{text}='nan'", "'NaN'"),
+        (f"endsWith({text},'inf')", f"replaceOne({text},'inf','Infinity')"),
+        (f"position({text},'e')>0", f"replaceRegexpOne({with_sign},'([+-])([0-9])$','\\\\10\\\\2')"),
+        (f"{size}>=1e16 OR ({size}<1e-4 AND {size}>0)", made),
+        (f"position({text},'.')>0", text),
+    ]
+    return f"multiIf({','.join(f'{when},{then}' for when, then in cases)},concat({text},'.0'))"
 
 
 def _is_whole(number: Decimal) -> bool:
