@@ -10,9 +10,13 @@ const PAIR_MS = 1000
 let firstStroke = ''
 let firstStrokeAt = 0
 
+/** In these nothing is typed, nor chosen by letters or arrows. */
+const NOT_WRITTEN_IN = /^(button|checkbox|file|reset|submit)$/
+
 function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false
-  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
+  if (target instanceof HTMLInputElement) return !NOT_WRITTEN_IN.test(target.type)
+  return target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName)
 }
 
 /** The handler a key event asks for, if any. */

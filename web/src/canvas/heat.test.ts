@@ -2,7 +2,7 @@ import { afterEach, expect, it, vi } from 'vitest'
 
 import { heatOf } from '../model/heat'
 import { lengthTicks, timeTicks } from './axes'
-import { cellAt, pixelsOf, plotOf } from './heat'
+import { cellAt, markLabels, pixelsOf, plotOf } from './heat'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -14,7 +14,7 @@ const heat = heatOf({
 })
 
 it('finds the cell under every point of its own rectangle', () => {
-  const plot = plotOf(1200, 320)
+  const plot = plotOf(1200, 320, [])
   for (const [x, y] of [
     [0, 0],
     [119, 39],
@@ -25,6 +25,20 @@ it('finds the cell under every point of its own rectangle', () => {
   }
   expect(cellAt(plot, heat, -50, 9999)).toEqual({ x: 0, y: 0 })
   expect(cellAt(plot, heat, 9999, -50)).toEqual({ x: 119, y: 39 })
+})
+
+it('writes the versions above the cells, beside each other where there is room', () => {
+  const plot = plotOf(1200, 320, [])
+  const at = (...places: number[]) => places.map((place) => ({ at: place, label: 'payment 2.4.1' }))
+  expect(plotOf(1200, 320, at(0.1, 0.5)).top).toBe(plot.top + 14)
+  expect(plotOf(1200, 320, at(0.1, 0.11, 0.5))).toEqual({
+    ...plot,
+    top: plot.top + 28,
+    height: plot.height - 28,
+  })
+  const labels = markLabels(plot.left, plot.width, at(0.1, 0.11, 0.12, 0.13, 0.99))
+  expect(labels.map((label) => label?.lane)).toEqual([0, 1, 2, undefined, 0])
+  expect(labels[4]!.left + labels[4]!.width).toBeLessThanOrEqual(plot.left + plot.width)
 })
 
 it('writes round times of the day', () => {

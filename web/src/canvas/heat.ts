@@ -18,6 +18,8 @@ const POINT_PX = 2
 const NEAR_PX = 8
 const MARK_ROWS = 3
 const MARK_PX = 14
+/** A letter of a label, which is made narrower where it is wider. */
+const MARK_LETTER_PX = 6.5
 const NS_PER_MS = 1_000_000n
 
 export interface HeatScene {
@@ -45,14 +47,42 @@ export interface Plot {
   height: number
 }
 
-export function plotOf(width: number, height: number): Plot {
+/** The labels of the marks stand above the cells, which they would hide. */
+export function plotOf(width: number, height: number, marks: readonly VersionMark[]): Plot {
   const left = width < 720 ? 52 : 72
-  return {
-    left,
-    top: TOP_PX,
-    width: Math.max(1, width - left - RIGHT_PX),
-    height: Math.max(1, height - TOP_PX - GAP_PX - FAILED_PX - TIMES_PX),
-  }
+  const wide = Math.max(1, width - left - RIGHT_PX)
+  const lanes = markLabels(left, wide, marks).reduce(
+    (most, label) => Math.max(most, (label?.lane ?? -1) + 1),
+    0,
+  )
+  const top = TOP_PX + lanes * MARK_PX
+  return { left, top, width: wide, height: Math.max(1, height - top - GAP_PX - FAILED_PX - TIMES_PX) }
+}
+
+export interface MarkLabel {
+  left: number
+  width: number
+  /** From the top. */
+  lane: number
+}
+
+/** Where the label of each mark stands; null where there is no room for it. */
+export function markLabels(left: number, width: number, marks: readonly VersionMark[]): (MarkLabel | null)[] {
+  const free = Array.from({ length: MARK_ROWS }, () => -Infinity)
+  return marks.map(({ at, label }) => {
+    const x = markX(left, width, at)
+    const wide = Math.ceil(label.length * MARK_LETTER_PX) + 8
+    // On the left of the line where the right edge is too near.
+    const start = x + wide > left + width ? x - wide : x + 1
+    const lane = free.findIndex((end) => end <= start)
+    if (lane < 0 || start < left) return null
+    free[lane] = start + wide
+    return { left: start, width: wide, lane }
+  })
+}
+
+function markX(left: number, width: number, at: number): number {
+  return Math.round(left + at * width) + 0.5
 }
 
 /** The cell at a point, the nearest one where the point is beside the plot. */
@@ -130,7 +160,7 @@ export class HeatCanvas {
   }
 
   private plot(): Plot {
-    return plotOf(this.host?.clientWidth ?? 0, this.host?.clientHeight ?? 0)
+    return plotOf(this.host?.clientWidth ?? 0, this.host?.clientHeight ?? 0, this.scene?.marks ?? [])
   }
 
   private paint(): void {
@@ -210,7 +240,9 @@ export class HeatCanvas {
       for (let at = 0; at < points.ids.length; at++) {
         if (points.failed[at] !== failed) continue
         const x = plot.left + points.x[at]! * plot.width
-        const y = plot.top + (1 - points.y[at]!) * plot.height
+        // Wholly within the plot, on whose edge the longest one lies.
+        const within = (1 - points.y[at]!) * plot.height
+        const y = plot.top + Math.min(plot.height - radius, Math.max(radius, within))
         context.fillRect(x - radius, y - radius, radius * 2, radius * 2)
       }
     }
@@ -224,34 +256,26 @@ export class HeatCanvas {
     theme: CanvasTheme,
     plot: Plot,
   ): void {
-    const free = Array.from({ length: MARK_ROWS }, () => -Infinity)
     context.font = `400 11px ${theme.sans}`
     context.textAlign = 'left'
     context.textBaseline = 'middle'
-    for (const { at, label } of marks) {
-      const x = Math.round(plot.left + at * plot.width) + 0.5
+    const labels = markLabels(plot.left, plot.width, marks)
+    marks.forEach(({ at, label: text }, number) => {
+      const label = labels[number]
+      const top = TOP_PX + (label?.lane ?? 0) * MARK_PX
+      const x = markX(plot.left, plot.width, at)
       context.strokeStyle = theme.text
       context.lineWidth = 1
       context.setLineDash([1, 3])
       context.beginPath()
-      context.moveTo(x, plot.top)
+      context.moveTo(x, label ? top : plot.top)
       context.lineTo(x, plot.top + plot.height + GAP_PX + FAILED_PX)
       context.stroke()
       context.setLineDash([])
-      const wide = context.measureText(label).width + 8
-      // On the left of the line where the right edge is too near.
-      const left = x + wide > plot.left + plot.width ? x - wide : x + 1
-      const row = free.findIndex((end) => end <= left)
-      if (row < 0 || left < plot.left) continue
-      free[row] = left + wide
-      const top = plot.top + row * MARK_PX
-      context.globalAlpha = 0.85
-      context.fillStyle = theme.surface
-      context.fillRect(left, top, wide - 2, MARK_PX)
-      context.globalAlpha = 1
+      if (!label) return
       context.fillStyle = theme.text
-      context.fillText(label, left + 3, top + MARK_PX / 2)
-    }
+      context.fillText(text, label.left + 3, top + MARK_PX / 2 - 1, label.width - 6)
+    })
   }
 
   private paintFailed(context: CanvasRenderingContext2D, heat: Heat, theme: CanvasTheme, plot: Plot): void {

@@ -17,3 +17,10 @@ export function firstOf(sort: Sort, count: number): string {
     ? `The ${plural(count, 'trace')} with most spans`
     : `The ${SORT_WORDS[sort]} ${plural(count, 'trace')}`
 }
+
+/** The same beside the number of all: `newest 50 shown`. */
+export function shownOf(sort: Sort, count: number): string {
+  return sort === '-spans'
+    ? `${plural(count, 'trace')} with most spans shown`
+    : `${SORT_WORDS[sort]} ${count} shown`
+}

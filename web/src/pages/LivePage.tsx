@@ -119,7 +119,8 @@ function Running({ tail, state, onShow }: RunningProps) {
   }
   useShortcuts({
     ' ': (event) => {
-      if (event.target instanceof Element && event.target.closest('button, a, summary') !== null) return false
+      if (event.target instanceof Element && event.target.closest('button, a, summary, input') !== null)
+        return false
       toggle()
       return undefined
     },

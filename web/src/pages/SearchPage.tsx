@@ -25,7 +25,7 @@ import {
   withTerm,
   withoutTerm,
 } from '../model/query'
-import { firstOf, SORT_WORDS } from '../model/order'
+import { firstOf, shownOf, SORT_WORDS } from '../model/order'
 import { attributeOf, columnOf, orderInWords, ordersOf } from '../model/rowOrder'
 import { reasonIn } from '../model/moments'
 import { rangeInWords } from '../model/range'
@@ -274,6 +274,7 @@ function Results({
                     : 'Traces'}{' '}
                   in the selection
                 </strong>{' '}
+                {results.hasNextPage ? <span className="muted">{shownOf(sort, traces.length)} </span> : null}
                 <button type="button" className="link-button" onClick={() => select(null)}>
                   Clear
                 </button>

@@ -90,7 +90,7 @@ export function AllMatches({
         <span className="counts-end">
           {state.view === 'points' && pointsProblem !== null ? (
             <span className="points-legend">No single traces: {pointsProblem.message}</span>
-          ) : single === null ? (
+          ) : isTable ? null : single === null ? (
             <HeatLegend heat={heat} />
           ) : (
             <PointsLegend points={points!} summary={summary} />

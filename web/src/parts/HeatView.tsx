@@ -78,7 +78,7 @@ export function HeatView({
   const counted = box && (selected ?? { matched: sumOf(heat, box).count, failed: sumOf(heat, box).failed })
   const words =
     counted === null ? '' : `${plural(counted.matched, 'trace')}${formatCount(counted.failed)} failed`
-  const at = box && size.width > 0 ? pixelsOf(plotOf(size.width, size.height), heat, box) : null
+  const at = box && size.width > 0 ? pixelsOf(plotOf(size.width, size.height, marks), heat, box) : null
   return (
     <div className="heat">
       {/* The canvas takes keys as a whole: no role of a single control describes it. */}

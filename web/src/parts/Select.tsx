@@ -20,6 +20,10 @@ export function Select({ label, value, options, onChange, icon, id }: Props) {
         value={value}
         className={icon ? 'with-icon' : undefined}
         onChange={(event) => onChange(event.target.value)}
+        // Letters choose in it; after Escape they are shortcuts again.
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') event.currentTarget.blur()
+        }}
       >
         {options.map((option) => (
           <option key={option.value} value={option.value}>
