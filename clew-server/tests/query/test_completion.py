@@ -55,9 +55,9 @@ def test_a_key_is_found_by_its_name_and_by_how_a_query_writes_it(prefix: str) ->
 def test_words_are_all_there_with_their_counts() -> None:
     counted = Counted([ValueCount("error", 2), ValueCount("ok", 5)], True, None)
     assert list(words_found("status", counted, "").found) == [("ok", 5), ("error", 2), ("unset", 0)]
-    sampled = Counted([ValueCount("server", 2)], False, "a sample")
-    assert list(words_found("kind", sampled, "ser").found) == [("server", 2)]
-    assert list(words_found("failed", sampled, "t").found) == [("true", None)]
+    of_many = Counted([ValueCount("server", 2)], False, "a sample")
+    assert list(words_found("kind", of_many, "ser").found) == [("server", 2)]
+    assert list(words_found("failed", of_many, "t").found) == [("true", None)]
 
 
 @pytest.mark.parametrize(

@@ -324,7 +324,7 @@ class SampledKeys:
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         self.stored += 1  # something is stored all the time
         self.counted_on.append(threading.current_thread())
-        return Counted([], False, "a sample", sampled=True)
+        return Counted([], False, "a sample", of_many=True)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         raise AssertionError

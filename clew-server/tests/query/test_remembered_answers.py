@@ -33,9 +33,9 @@ class Clock:
 class Store:
     """What is stored, and a count of it that may be held up, or fail."""
 
-    def __init__(self, *, sampled: bool = True) -> None:
+    def __init__(self, *, of_many: bool = True) -> None:
         self.stored = 1
-        self.sampled = sampled
+        self.of_many = of_many
         self.begun: list[int] = []
         self.ended = 0
         self.may_end = threading.Event()
@@ -51,14 +51,14 @@ class Store:
         self.ended += 1
         if self.failure is not None:
             raise self.failure
-        return Counted([seen], False, "a sample", self.sampled)
+        return Counted([seen], False, "a sample", self.of_many)
 
 
 class Asked:
     """A store, a clock, and what is remembered of the one by the other."""
 
-    def __init__(self, *, sampled: bool = True) -> None:
-        self.store = Store(sampled=sampled)
+    def __init__(self, *, of_many: bool = True) -> None:
+        self.store = Store(of_many=of_many)
         self.clock = Clock()
         self.answers = RememberedAnswers(lambda: self.store.stored, clock_s=self.clock)
         self._before = threading.enumerate()
@@ -129,7 +129,7 @@ def test_what_is_asked_for_again_and_again_is_never_counted_while_one_waits(aske
 
 
 def test_where_everything_was_counted_it_is_counted_again_as_soon_as_more_is_stored() -> None:
-    asked = Asked(sampled=False)
+    asked = Asked(of_many=False)
     assert [asked.ask(), asked.ask()] == [1, 1]
     asked.later(0)
     assert [asked.ask(), asked.ask()] == [2, 2]
@@ -217,7 +217,7 @@ def test_a_sample_of_something_much_like_it_is_given_while_its_own_is_counted(as
 
 
 def test_where_everything_was_counted_it_is_the_answer_to_the_same_question_only() -> None:
-    asked = Asked(sampled=False)
+    asked = Asked(of_many=False)
     assert asked.ask("from 12:00:00", "an hour") == 1
     assert asked.ask("from 12:00:00", "an hour") == 1
     assert asked.ask("from 12:00:04", "an hour") == 1

@@ -19,14 +19,14 @@ NOW_NS = 1_800_000_000_000_000_000
 class Store:
     """A store with these values, the most frequent first; it counts how often it is asked."""
 
-    def __init__(self, values: Sequence[ValueCount], *, sampled: bool = False) -> None:
+    def __init__(self, values: Sequence[ValueCount], *, of_many: bool = False) -> None:
         self.values = list(values)
-        self.sampled = sampled
+        self.of_many = of_many
         self.asked: list[object] = []
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         self.asked.append(search)
-        return Counted([KeyCount("span", f"key{len(self.asked)}", "text", 1)], not self.sampled, None, self.sampled)
+        return Counted([KeyCount("span", f"key{len(self.asked)}", "text", 1)], not self.of_many, None, self.of_many)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         self.asked.append(asked)
@@ -75,7 +75,7 @@ def test_a_time_that_has_moved_by_little_of_its_length_is_the_same() -> None:
 def test_a_sample_of_the_last_hour_is_given_while_the_hour_moves_on_and_one_of_a_fixed_time_is_not(
     length_ns: int, is_open: bool
 ) -> None:
-    store, clock, clock_ns = Store([], sampled=True), Clock(), [NOW_NS]
+    store, clock, clock_ns = Store([], of_many=True), Clock(), [NOW_NS]
     completion = RememberedCompletion(store, lambda: 0, clock_s=clock, clock_ns=lambda: clock_ns[0])
 
     def last() -> Search:

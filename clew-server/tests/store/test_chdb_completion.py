@@ -19,7 +19,7 @@ from clew_server.model.families import family
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.query.remembered_answers import RENEWED_AFTER_S
 from clew_server.query.remembered_completion import RememberedCompletion
-from clew_server.store import chdb_completion
+from clew_server.store import chdb_completion, key_sets
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
 from evaluator import NOW, SECOND, Known, Row, elements, holds, made, pairs, parsed, put_all, start_of, text_of
@@ -135,11 +135,24 @@ def test_values_of_events_links_and_scopes_are_counted(shop: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "service=cart"])
-def test_keys_are_counted_by_span_in_each_place(shop: Any, text: str) -> None:
+QUARTER = 900 * SECOND
+
+
+@pytest.mark.parametrize("looked_at", [None, 1], ids=["few", "many"])
+@pytest.mark.parametrize("text", ["", "service=cart", "service!=cart", "service=~^[cC]", "service=nobody"])
+def test_keys_are_counted_by_span_in_each_place(
+    shop: Any, text: str, looked_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few spans by looking at them, of many by what was counted when they were stored."""
     completion, known = shop
-    found = completion.attribute_keys(Search(where=parsed(text)))
+    if looked_at is not None:
+        monkeypatch.setattr(chdb_completion, "LOOKED_AT", looked_at)
+        monkeypatch.setattr(completion, "_of_spans", None)  # none is looked at
+    starts = [start_of(rows) for rows in known.traces.values()]
+    search = Search(from_unix_nano=min(starts) // QUARTER * QUARTER, to_unix_nano=2 * NOW, where=parsed(text))
+    found = completion.attribute_keys(search)
     assert found.complete, found.reason
+    assert found.of_many == (looked_at is not None)
     rows = rows_of(known, text)
     expected: Counter[tuple[str, str]] = Counter()
     for row in rows:
@@ -150,8 +163,9 @@ def test_keys_are_counted_by_span_in_each_place(shop: Any, text: str) -> None:
         expected.update({("scope", k) for k, _ in row.scope_attributes})
         expected.update({("span", k) for k, _ in pairs(row.span.attributes)})
     assert {(one.place, one.key): one.spans for one in found.found} == expected
-    types = {one.key: one.type for one in found.found if one.place == "span"}
-    assert (types["n"], types["text"], types["ok"], types["tags"]) == ("number", "text", "boolean", "list")
+    if text != "service=nobody":
+        types = {one.key: one.type for one in found.found if one.place == "span"}
+        assert (types["n"], types["text"], types["ok"], types["tags"]) == ("number", "text", "boolean", "list")
 
 
 def test_of_very_many_sets_of_keys_those_of_most_spans_are_counted_and_that_is_said(
@@ -161,7 +175,7 @@ def test_of_very_many_sets_of_keys_those_of_most_spans_are_counted_and_that_is_s
     search = Search(from_unix_nano=0, to_unix_nano=2 * NOW)
     every = completion.attribute_keys(search)
     assert (every.complete, every.reason) == (True, None)
-    monkeypatch.setattr(chdb_completion, "_MOST_FORMS", 5)
+    monkeypatch.setattr(key_sets, "MOST_SETS", 5)
     some = completion.attribute_keys(search)
     assert (some.complete, some.reason) == (False, "keys are those of the 5 sets of keys that most spans have")
     assert 0 < sum(one.spans for one in some.found) < sum(one.spans for one in every.found)
@@ -227,6 +241,10 @@ def many(shop: Any, opened: Any) -> list[tuple[int, int]]:
     return spans
 
 
+def of_tenth_and_host(keys: Any) -> dict[tuple[str, str], int]:
+    return {(one.place, one.key): one.spans for one in keys.found if one.key in ("tenth", "host")}
+
+
 def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     shop: Any, many: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,18 +258,19 @@ def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     assert found.reason.startswith(f"counted in {looked_at:,} of about ")
     assert 15_000 <= int(found.reason.split()[-2].replace(",", "")) <= 27_000
     assert {one.value for one in found.found} == {str(n) for n in range(10)}
+    assert found.of_many
+    # Keys of such a time are counted exactly, too, where they were counted when the spans were stored.
+    keys = completion.attribute_keys(search)
+    assert (keys.complete, keys.of_many) == (True, True)
+    assert of_tenth_and_host(keys) == {("span", "tenth"): 21_000, ("resource", "host"): 21_000}
+    monkeypatch.setattr(chdb_completion, "_MOST_ROWS", 0)
     keys = completion.attribute_keys(search)
     assert (keys.complete, keys.reason) == (False, found.reason)  # the same spans
-    assert keys.sampled
-    assert found.sampled
-    assert {(one.place, one.key): one.spans for one in keys.found if one.key in ("tenth", "host")} == {
-        ("span", "tenth"): looked_at,
-        ("resource", "host"): looked_at,
-    }
+    assert of_tenth_and_host(keys) == {("span", "tenth"): looked_at, ("resource", "host"): looked_at}
     # Names are counted exactly however many there are.
     names = completion.attribute_values(search, ValuesAsked("name"))
     assert [one.spans for one in names.found] == [2_100] * 10
-    assert not names.sampled
+    assert not names.of_many
 
 
 @pytest.mark.parametrize("wanted", [2_500, 10_000])
@@ -289,23 +308,50 @@ def test_of_a_query_that_many_traces_match_the_newest_are_looked_at(shop: Any, m
     assert {one.value: one.spans for one in found.found} == counted(rows, lambda r: {e.name for e in r.span.events})
 
 
-def test_values_that_a_sample_misses_are_those_of_the_newest_spans_that_have_them(
+@pytest.fixture(scope="module")
+def with_a_rare_key(opened: Any) -> Search:
+    start = LONG_AGO + 20 * 3_600 * SECOND
+    put_with_key(opened, "busy", "usual", 9_000, start)
+    put_with_key(opened, "a-rare", "seldom", 1, start + SECOND)
+    return Search(from_unix_nano=start, to_unix_nano=start + 3_600 * SECOND)
+
+
+@pytest.mark.parametrize("are_counted", [True, False])
+def test_values_that_a_sample_misses_are_found(
+    opened: Any, with_a_rare_key: Search, are_counted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the services whose spans have the key; where these are not known, in the newest spans that have it."""
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 2_000)
+    if not are_counted:
+        monkeypatch.setattr(chdb_completion, "_MOST_ROWS", 0)
+    completion = opened.store.completion
+    assert ("seldom" in {one.key for one in completion.attribute_keys(with_a_rare_key).found}) == are_counted
+    for place in ("attr", "of_span"):
+        found = completion.attribute_values(with_a_rare_key, ValuesAsked(place, "seldom"))
+        assert [(one.value, one.spans) for one in found.found] == [("1", 1)]
+        assert (found.complete, found.reason, found.of_many) == (True, None, are_counted)
+        nobody = completion.attribute_values(with_a_rare_key, ValuesAsked(place, "nobody has it"))
+        assert (list(nobody.found), nobody.complete) == ([], True)
+    usual = completion.attribute_values(with_a_rare_key, ValuesAsked("attr", "usual"))
+    assert usual.of_many
+    assert usual.reason.startswith("counted in ")
+
+
+def test_of_a_key_that_few_spans_have_the_services_that_have_it_are_looked_at(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chdb_completion, "LOOKED_AT", 2_000)
-    start = LONG_AGO + 20 * 3_600 * SECOND
+    start = LONG_AGO + 30 * 3_600 * SECOND
+    put_with_key(opened, "busy", "usual", 40_000, start)
+    put_with_key(opened, "some", "few", 3_000, start + SECOND)
     search = Search(from_unix_nano=start, to_unix_nano=start + 3_600 * SECOND)
-    put_with_key(opened, "busy", "usual", 9_000, start)
-    put_with_key(opened, "a-rare", "seldom", 1, start + SECOND)
     completion = opened.store.completion
-    assert "seldom" not in {one.key for one in completion.attribute_keys(search).found}
-    found = completion.attribute_values(search, ValuesAsked("attr", "seldom"))
-    assert [(one.value, one.spans) for one in found.found] == [("1", 1)]
-    assert (found.complete, found.reason, found.sampled) == (True, None, False)
-    nobody = completion.attribute_values(search, ValuesAsked("attr", "nobody has it"))
-    assert (list(nobody.found), nobody.complete) == ([], True)
-    usual = completion.attribute_values(search, ValuesAsked("attr", "usual"))
-    assert usual.sampled
+    found = completion.attribute_values(search, ValuesAsked("attr", "few"))
+    (one,) = found.found
+    assert 1_000 <= one.spans <= 3_000
+    assert found.reason is None or found.reason.endswith(" spans of the services that have it")
+    assert found.complete == (one.spans == 3_000)
+    assert found.of_many
 
 
 def put_with_key(opened: Any, service: str, key: str, spans: int, start: int) -> None:
@@ -333,7 +379,7 @@ def test_of_many_spans_what_comes_while_somebody_types_is_suggested_without_wait
         return {one.key for one in completion.attribute_keys(search).found if one.place == "span"}
 
     put_with_key(opened, "first", "known", 3_000, start)
-    assert completion.attribute_keys(search).sampled
+    assert completion.attribute_keys(search).of_many
     put_with_key(opened, "second", "since", 4_096, start + SECOND)
     assert keys() == {"known"}
     # The clock stands still from here, so that the answer does not end with its time.

@@ -15,10 +15,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.search import Search, SpanCondition
 from clew_server.model.usual import Operation
+from clew_server.store import chdb_completion
 from clew_server.store.connections import EngineError
 from clew_server.store.contract import TracesLike
 
 BY_START = "by_start.proj/data.bin"
+KEY_SETS = "key_sets.proj/data.bin"
 SERVICE = Search((SpanCondition("service", "=", "damaged"),), limit=1000)
 
 
@@ -71,7 +73,7 @@ def halves(opened: Any) -> Halves:
 @pytest.fixture
 def mended(halves: Halves) -> Any:
     before = [Path(path) / "data.bin" for path in halves.in_first.values()]
-    before.append(Path(halves.in_first["traces"]) / BY_START)
+    before += [Path(halves.in_first["traces"]) / BY_START, Path(halves.in_first["spans"]) / KEY_SETS]
     kept = {}
     for path in before:
         with contextlib.suppress(FileNotFoundError):  # a part that was merged is removed some time later
@@ -135,6 +137,22 @@ def test_completion_offers_what_the_rest_has_and_names_the_damaged_part(halves: 
     finally:
         path.write_bytes(content)
         run("SYSTEM UNLOAD PRIMARY KEY spans")
+
+
+@pytest.mark.usefixtures("mended")
+def test_completion_looks_at_the_spans_of_the_rest_where_their_counted_keys_are_damaged(
+    halves: Halves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 100)
+    completion = halves.opened.store.completion
+    keys = completion.attribute_keys(Search())
+    assert (keys.complete, [one.spans for one in keys.found]) == (True, [602])
+    halves.flip("spans", KEY_SETS)
+    keys = completion.attribute_keys(Search())
+    assert "of table spans cannot be read" in keys.reason
+    assert [(one.key, one.spans) for one in keys.found] == [("service.name", 301)]
+    question = halves.opened.store.reader.question()
+    assert completion._services_with(Search(), ValuesAsked("attr", "nobody has it"), question) is None
 
 
 @pytest.mark.usefixtures("mended")

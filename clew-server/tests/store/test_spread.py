@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from clew_server.store.spread import REMEMBERED_S, Sample, Spread
+from clew_server.store.spread import ONE_OF, REMEMBERED_S, Sample, Spread, _one_of
 
 HOUR_NS = 3_600_000_000_000
 BOUND = {"from_ns": str(HOUR_NS), "to_ns": str(2 * HOUR_NS)}
@@ -20,7 +21,7 @@ class Keys:
 
     def rows(self, name: str, parameters: dict[str, str], **words: str) -> list[list[Any]]:
         self.asked += 1
-        return [[self.number, self.number]]
+        return [[self.number, self.number, 0, 1]]
 
 
 def looked_at(spread: Spread, keys: Keys, bound: dict[str, str] = BOUND) -> tuple[int, int]:
@@ -69,3 +70,39 @@ def test_where_rows_were_dropped_meanwhile_more_of_the_rest_are_looked_at() -> N
     assert keys.asked == 1
     assert seen >= 50
     assert every < 50
+
+
+def test_blocks_are_not_in_step_with_hours_that_are_equally_long() -> None:
+    """Of 24 hours of 25 blocks, with services in the same order in each: each tenth of an hour has its share."""
+    hours, of_an_hour = 24, 25
+    keys = Keys(hours * of_an_hour * 1_024)
+    chosen: list[int] = []
+
+    def look(sample: Sample) -> tuple[int, None]:
+        chosen.extend(int(number) for number in sample.bound["chosen"][1:-1].split(","))
+        return wanted, None
+
+    wanted = keys.number // of_an_hour
+    Spread().looked_at(wanted, BOUND, keys, look)  # type: ignore[arg-type]  # it has what is used
+    assert len(chosen) == hours
+    assert [number // of_an_hour for number in chosen] == list(range(hours))
+    places = sorted(number % of_an_hour for number in chosen)
+    assert places[0] < 3
+    assert places[-1] > 21
+    assert max(after - before for before, after in itertools.pairwise(places)) <= 3
+
+
+def test_which_block_of_a_run_is_taken_is_the_same_in_the_engine(opened: Any) -> None:
+    """Where blocks are too many to be listed, each row of the time is asked for its own."""
+    rows, every = 3_000_000, 7
+    block = "intDiv(number,1024)"
+    condition = ONE_OF.replace("intDiv(_part_starting_offset+_part_offset,1024)", block).replace(
+        "{every:UInt64}", f"toUInt64({every})"
+    )
+    found = [
+        int(one)
+        for (one,) in opened.ask(f"SELECT DISTINCT {block} AS b FROM numbers({rows}) WHERE {condition} ORDER BY b")
+    ]
+    listed = [int(one) for one in _one_of(every, rows).bound["chosen"][1:-1].split(",")]
+    assert found == [one for one in listed if one <= rows // 1_024]
+    assert len(found) > 400

@@ -35,13 +35,13 @@ class ValueCount(NamedTuple):
 class Counted(Generic[Found]):
     """What was found, most frequent first. `complete` false: not all spans were looked at, or not all that was found is here; `reason` says it.
 
-    `sampled`: of those that were asked for only some spans were looked at, because there are more of them.
+    `of_many`: there are so many spans that a few more change little; some of them were looked at, or their keys were counted as they came.
     """
 
     found: Sequence[Found]
     complete: bool
     reason: str | None
-    sampled: bool = False
+    of_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)

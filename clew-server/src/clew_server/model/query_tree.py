@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
@@ -185,10 +185,8 @@ def of_one_span(node: Node | None) -> Braces | None:
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Braces) else None
 
 
-def is_of_names(node: Node | None) -> bool:
-    """Whether a query is about the service, the operation and the kind of one span only, by which spans are counted by the minute."""
+def is_of_names(node: Node | None, places: Sequence[SpanPlace] = ("service", "name", "kind", "names")) -> bool:
+    """Whether a query is only about what one span is counted by: by the minute its service, operation and kind."""
     if node is None:
         return True
-    return isinstance(node, Braces) and all(
-        isinstance(term, SpanTerm) and term.place in ("service", "name", "kind", "names") for term in terms(node)
-    )
+    return isinstance(node, Braces) and all(isinstance(term, SpanTerm) and term.place in places for term in terms(node))

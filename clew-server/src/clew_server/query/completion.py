@@ -44,9 +44,9 @@ def keys_found(counted: Counted[KeyCount], prefix: str, limit: int) -> Counted[K
     found.sort(key=lambda pair: not any(way.lower().startswith(text) for way in (pair[0], pair[1].key)))
     matching = [one for _, one in found]
     if len(matching) <= limit:
-        return Counted(matching, counted.complete, counted.reason, counted.sampled)
+        return Counted(matching, counted.complete, counted.reason, counted.of_many)
     more = f"{len(matching) - limit:,} more keys match"
-    return Counted(matching[:limit], False, with_reason(counted.reason, more), counted.sampled)
+    return Counted(matching[:limit], False, with_reason(counted.reason, more), counted.of_many)
 
 
 def words_found(place: str, counted: Counted[ValueCount], prefix: str) -> Counted[ValueCount]:

@@ -18,9 +18,9 @@ from clew_server.store.cancelling import CURRENT
 logger = logging.getLogger(__name__)
 
 REMEMBERED_S: Final = 5.0
-"""How long what retention has deleted may still be in an answer, and what has come since may be missing in a sample."""
+"""How long what retention has deleted may still be in an answer, and what has come since may be missing in one about many spans."""
 RENEWED_AFTER_S: Final = 1.0
-"""So old is a sample before it is counted anew: something is stored each second, and somebody who types asks more often."""
+"""So old is an answer about many spans before it is counted anew: something is stored each second, and somebody who types asks more often."""
 _MOST_ANSWERS: Final = 64
 _MOST_RENEWED: Final = 8
 """Answers that are counted anew or wait for it."""
@@ -42,8 +42,8 @@ class _Answer:
 class RememberedAnswers:
     """Answers by what was asked. Safe for several threads.
 
-    An answer for which everything was counted is forgotten as soon as more is stored: who has just sent his first spans sees their keys.
-    One of a sample is given on, since it was one of many possible ones, and is counted anew on a thread of its own.
+    An answer about few spans is forgotten as soon as more is stored: who has just sent his first spans sees their keys.
+    One of many spans is given on, since a few more change little, and is counted anew on a thread of its own.
     """
 
     def __init__(self, stored: Callable[[], int], *, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class RememberedAnswers:
     def get(self, keys: Sequence[Hashable], ask: Callable[[], Counted[T]]) -> Counted[T]:
         """What `ask` returns, or returned a moment ago. Raises what `ask` raises.
 
-        The first key says what is asked. A sample will do that was counted for something so much like it that it has one of the others.
+        The first key says what is asked. An answer about many spans will do that was counted for something so much like it that it has one of the others.
         """
         stored = self._stored()
         with self._lock:
@@ -68,7 +68,7 @@ class RememberedAnswers:
             if known is not None:
                 if known.stored == stored and known is self._answers.get(keys[0]):
                     return known.found
-                if known.found.sampled:
+                if known.found.of_many:
                     if now_s >= known.renewed_s and self._may_renew(keys):
                         known.renewed_s = now_s + RENEWED_AFTER_S
                         with contextlib.suppress(RuntimeError):  # the server is stopping

@@ -84,6 +84,7 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "MAP": (("k", "v"), "CAST((k,TEXTS(v)),'Map(LowCardinality(String),String)')"),
     # A map of each list of attributes: with one use for all of a row's lists, the text of values is analysed once a view.
     "MAPS": (("lists",), "arrayMap(a->MAP(a.key,a.value),lists)"),
+    "KEYS_OF_EACH": (("maps",), "arrayDistinct(arrayFlatten(arrayMap(m->mapKeys(m),maps)))"),
     "ITEMS": ((), "arrayMap((k,v)->concat(k,'=',v),mapKeys(attrs),mapValues(attrs))"),
     # Both bounds of the sort key's hour and of the start: either alone does not use the key.
     "FROM_HOUR": (("a",), "(toStartOfHour(start)>=toStartOfHour(a) AND start>=a)"),

@@ -1,7 +1,8 @@
 """Some of the spans of a time, spread evenly over the store's rows, chosen without looking at the others.
 
-Rows are counted through all parts of the table, and blocks of them are taken at equal distances. They are sorted by hour, service and
-operation, so each of these gives about its share. Merges and new parts leave the place of a row as it is, so that the statements of one question
+Rows are counted through all parts of the table, and of so many blocks of them one is taken. They are sorted by hour, service and
+operation, so each of these gives about its share. Not always the same one of so many: hours are about equally long, and so would have the
+same services chosen, and others never. Merges and new parts leave the place of a row as it is, so that the statements of one question
 look at the same spans.
 """
 
@@ -21,9 +22,16 @@ _BLOCK: Final = 1_024
 _MOST_BLOCKS: Final = 4_096
 """Blocks that are listed; of more, each row of the time is asked for its block."""
 _OF_BLOCK: Final = f"intDiv(_part_starting_offset+_part_offset,{_BLOCK})"
-ONE_OF: Final = f"{_OF_BLOCK}%{{every:UInt64}}=0"
+
+
+_GOLDEN: Final = 2_654_435_769
+"""Its multiples by 2^32, less whole numbers, lie evenly between 0 and 1, and in step with nothing: it is the golden ratio."""
+ONE_OF: Final = (
+    f"{_OF_BLOCK}%{{every:UInt64}}="
+    f"bitShiftRight(bitAnd((intDiv({_OF_BLOCK},{{every:UInt64}})+1)*{_GOLDEN},4294967295)*{{every:UInt64}},32)"
+)
 """One of so many blocks; asks each row of the time."""
-_LISTED: Final = f"{_OF_BLOCK} IN range({{first:UInt64}},{{blocks:UInt64}},{{every:UInt64}})"
+_LISTED: Final = f"{_OF_BLOCK} IN {{chosen:Array(UInt64)}}"
 """The same, whose blocks the engine finds by their numbers."""
 _NONE_SEEN: Final = 32
 """How many times as many spans are looked at where none was seen."""
@@ -45,11 +53,17 @@ class Sample(NamedTuple):
 _ALL: Final = Sample("1", {})
 
 
-class _Rows(NamedTuple):
-    """Rows of `spans`: all, and at most so many that start in some hours."""
+class Rows(NamedTuple):
+    """Rows of `spans` about some hours."""
 
     all: int
+    """In the whole table."""
     of_the_hours: int
+    """At most so many start in these hours."""
+    not_counted: int
+    """Of the latter those in parts whose keys are not counted (schema step 21)."""
+    key_sets: int
+    """Rows in which the keys of the others are counted, about."""
 
 
 class Spread:
@@ -61,7 +75,7 @@ class Spread:
 
     def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
-        self._remembered: dict[tuple[str, ...], tuple[float, _Rows]] = {}
+        self._remembered: dict[tuple[str, ...], tuple[float, Rows]] = {}
         """By the hours, until when."""
 
     def looked_at(
@@ -71,13 +85,10 @@ class Spread:
 
         The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
         """
-        hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
-        rows = self._rows(hours, question, wanted)
+        rows = self.rows(wanted, bound, question)
         every = -(-rows.of_the_hours // wanted)
         while every > 1:
-            blocks = -(-rows.all // _BLOCK)
-            numbers = {"every": str(every), "first": str(every // 2), "blocks": str(blocks)}
-            seen, found = look(Sample(_LISTED if blocks <= every * _MOST_BLOCKS else ONE_OF, numbers))
+            seen, found = look(_one_of(every, rows.all))
             if seen * 2 >= wanted:
                 return found, seen, every
             # The time begins or ends within an hour that has more spans than it.
@@ -85,7 +96,9 @@ class Spread:
         seen, found = look(_ALL)
         return found, seen, 1
 
-    def _rows(self, hours: dict[str, str], question: Question, wanted: int) -> _Rows:
+    def rows(self, wanted: int, bound: dict[str, str], question: Question) -> Rows:
+        """What the hours of a time hold of which so many spans are wanted. Raises as `Question.rows`."""
+        hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
         now_s, about = self._clock_s(), tuple(hours.values())
         until_s, rows = self._remembered.get(about, (now_s, None))
         if rows is not None and now_s < until_s:
@@ -98,15 +111,24 @@ class Spread:
         return rows
 
 
-def _rows_of_hours(hours: dict[str, str], question: Question) -> _Rows:
+def _one_of(every: int, rows: int) -> Sample:
+    """One of so many blocks of these rows."""
+    runs = -(-rows // (_BLOCK * every))
+    if runs > _MOST_BLOCKS:
+        return Sample(ONE_OF, {"every": str(every)})
+    chosen = (run * every + (((run + 1) * _GOLDEN & 0xFFFFFFFF) * every >> 32) for run in range(runs))
+    return Sample(_LISTED, {"every": str(every), "chosen": f"[{','.join(map(str, chosen))}]"})
+
+
+def _rows_of_hours(hours: dict[str, str], question: Question) -> Rows:
     """What the keys in memory say. Those of a damaged part are left out by its name, since they are no rows of `spans` to the engine."""
     while True:
         damaged = [part for table, part in question.damaged if table == "spans"]
         names = ",".join(f"'{part}'" for part in ["", *damaged])
         try:
-            rows, of_the_hours = question.rows("rows_of_hours", hours, IS_READ=f"part_name NOT IN ({names})")[0]
+            rows = question.rows("rows_of_hours", hours, IS_READ=f"part_name NOT IN ({names})")[0]
         except EngineError:
             if len(damaged) == len([part for table, part in question.damaged if table == "spans"]):
                 raise
         else:
-            return _Rows(int(rows), int(of_the_hours))
+            return Rows(*map(int, rows))

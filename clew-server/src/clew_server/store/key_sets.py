@@ -1,0 +1,107 @@
+"""Which keys spans have, by the sets of keys that spans have together: there are few of these, however many spans.
+
+They are read from spans, or from what was counted of them by the quarter of an hour when they were stored (schema step 21).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from clew_server.model.completion import KeyCount, KeyPlace, KeyType
+from clew_server.store.asking import Question
+from clew_server.store.where.binding import Bound
+
+MOST_SETS: Final = 40_000
+"""Sets that are read, those of most spans: more than as many spans as are looked at where there is no query. And resources likewise."""
+_QUARTER_S: Final = 900
+_SECOND_NS: Final = 1_000_000_000
+_TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
+
+
+_COLUMN: Final[dict[KeyPlace, str]] = {
+    "span": "`mapKeys(attrs)`",
+    "event": "`arrayDistinct(arrayFlatten(arrayMap(lambda(tuple(m), mapKeys(m)), event_attrs)))`",
+    "link": "`arrayDistinct(arrayFlatten(arrayMap(lambda(tuple(m), mapKeys(m)), link_attrs)))`",
+    "scope": "`mapKeys(scope_attrs)`",
+}
+"""Where the keys of a place were counted."""
+
+
+class KeySets(NamedTuple):
+    """Sets of keys with how many spans have each, and how many spans each resource sent."""
+
+    sets: Sequence[Sequence[Any]]
+    """Keys of the span, the types of their values, keys of its events, its links, its scope; how many spans."""
+    spans_of_resource: Mapping[int, int]
+    """By the hash of all that the resource says."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why these are not all, None where they are."""
+        if max(len(self.sets), len(self.spans_of_resource)) < MOST_SETS:
+            return None
+        return f"keys are those of the {MOST_SETS:,} sets of keys that most spans have"
+
+
+def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Question) -> tuple[int, KeySets]:
+    """Of the spans for which the conditions `words` hold, and how many these are. Raises as `Question.rows`."""
+    rows = question.rows("keys_of_spans", {**bound, "limit": str(MOST_SETS)}, **words)
+    spans_of_resource: Counter[int] = Counter()
+    for *_, resource, spans in rows:
+        spans_of_resource[int(resource)] += int(spans)
+    sets = [[*keys, spans] for *keys, _, spans in rows]
+    return spans_of_resource.total(), KeySets(sets, spans_of_resource)
+
+
+class Quarters:
+    """What was counted of spans by the quarter of an hour, in those that hold a time."""
+
+    def __init__(self, from_ns: int, to_ns: int, question: Question) -> None:
+        self._question = question
+        self._bound = {
+            "from_s": str(from_ns // _SECOND_NS // _QUARTER_S * _QUARTER_S),
+            "to_s": str((to_ns - 1) // _SECOND_NS),
+        }
+
+    def key_sets(self, condition: str, bound: Mapping[str, str]) -> KeySets:
+        """Of spans of some services: `condition` on `service` with its parameters, 1 for all. Raises as `Question.rows`."""
+        bound = {**bound, **self._bound, "limit": str(MOST_SETS)}
+        sets = self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition)
+        resources = self._question.rows("resource_counts", bound, SERVICE_CONDITIONS=condition)
+        return KeySets(sets, {int(resource): int(spans) for resource, spans in resources})
+
+    def services(self, place: KeyPlace, keys: Sequence[str], limit: int) -> list[str]:
+        """Those with spans that have one of the keys there, `limit` at most, those of most such spans first. Not for keys of resources."""
+        bound = {**self._bound, "limit": str(limit)}
+        listed = f"[{','.join(map(Bound(bound).text, keys))}]"
+        rows = self._question.rows("services_with_keys", bound, KEYS=_COLUMN[place], LISTED=listed)
+        return [service for service, _ in rows]
+
+
+def counted(found: KeySets, keys_of_resource: Mapping[int, Sequence[str]]) -> list[KeyCount]:
+    """How many spans have each key in each place, those of most spans first. Resources whose keys are not known lack."""
+    counts: dict[tuple[KeyPlace, str], Counter[int]] = {}
+    for own, types, of_events, of_links, of_scope, spans in found.sets:
+        first: dict[str, int] = {}
+        for key, type_ in zip(own, types, strict=False):
+            first.setdefault(key, int(type_))
+        for key, type_ in first.items():
+            counts.setdefault(("span", key), Counter())[type_] += int(spans)
+        places: tuple[tuple[KeyPlace, Sequence[str]], ...] = (
+            ("event", of_events),
+            ("link", of_links),
+            ("scope", of_scope),
+        )
+        for place, beside in places:
+            for key in set(beside):
+                counts.setdefault((place, key), Counter())[0] += int(spans)
+    for resource, spans in found.spans_of_resource.items():
+        for key in set(keys_of_resource.get(resource, ())):
+            counts.setdefault(("resource", key), Counter())[0] += spans
+    keys = [
+        KeyCount(place, key, _TYPES.get(max(types, key=lambda one: types[one]), "any"), types.total())
+        for (place, key), types in counts.items()
+    ]
+    return sorted(keys, key=lambda one: (-one.spans, one.key, one.place))

@@ -1,0 +1,94 @@
+"""Keys of very many spans, which are counted when spans are stored: none is missing, however few spans have it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from clew_server.model.search import Search
+from clew_server.store import chdb_completion
+from clew_server.store.migrate import steps
+
+SECOND = 1_000_000_000
+HOUR = 3_600 * SECOND
+DAY = 1_764_374_400 * SECOND  # a midnight
+
+
+def put(opened: Any, spans: list[tuple[int, str, str, tuple[str, ...]]]) -> None:
+    """Start, service, operation, keys of attributes."""
+    request = ExportTraceServiceRequest()
+    scopes: dict[str, Any] = {}
+    for number, (start, service, name, keys) in enumerate(spans):
+        if service not in scopes:
+            group = request.resource_spans.add()
+            group.resource.attributes.add(key="service.name").value.string_value = service
+            group.resource.attributes.add(key=f"of.{service}").value.string_value = "r"
+            scopes[service] = group.scope_spans.add()
+        trace_id = (start + number).to_bytes(16, "big")
+        span = scopes[service].spans.add(trace_id=trace_id, span_id=b"k" * 8, name=name)
+        span.start_time_unix_nano = span.end_time_unix_nano = start
+        for key in keys:
+            span.attributes.add(key=key).value.int_value = 1
+    opened.put([request])
+
+
+def test_no_key_is_missing_of_many_services_whose_operations_have_keys_of_their_own(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 4_096)
+    chance = random.Random(5)
+    services = range(40)
+    drawn = chance.choices(services, [1 / (one + 1) for one in services], k=30_000)
+    spans = []
+    for service in drawn:
+        name = f"op {chance.randrange(4)}"
+        start = DAY + chance.randrange(24 * HOUR)
+        spans.append((start, f"s{service}", name, ("peer", f"s{service}.key", f"s{service}.{name}")))
+    for begin in range(0, len(spans), 10_000):
+        put(opened, spans[begin : begin + 10_000])
+    completion = opened.store.completion
+
+    def found(from_ns: int, to_ns: int) -> dict[tuple[str, str], int]:
+        keys = completion.attribute_keys(Search(from_unix_nano=from_ns, to_unix_nano=to_ns))
+        assert (keys.complete, keys.of_many) == (True, True), keys.reason
+        return {(one.place, one.key): one.spans for one in keys.found}
+
+    def counted(from_ns: int, to_ns: int) -> dict[tuple[str, str], int]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for start, service, _, keys in spans:
+            if from_ns <= start < to_ns:
+                counts.update([("span", key) for key in keys])
+                counts.update([("resource", "service.name"), ("resource", f"of.{service}")])
+        return dict(counts)
+
+    assert len(counted(DAY, DAY + 24 * HOUR)) > 200
+    assert found(DAY, DAY + 24 * HOUR) == counted(DAY, DAY + 24 * HOUR)
+    quarter = HOUR // 4
+    assert found(DAY + 5 * HOUR + 1, DAY + 15 * HOUR + 1) == counted(DAY + 5 * HOUR, DAY + 15 * HOUR + quarter)
+    assert found(DAY + 5 * HOUR - 1, DAY + 15 * HOUR) == counted(DAY + 5 * HOUR - quarter, DAY + 15 * HOUR)
+
+
+def test_of_a_time_with_spans_from_before_keys_were_counted_some_spans_are_looked_at(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 1_000)
+    begin = DAY + 100 * HOUR
+    run = opened.store._connections.write.run
+    (step,) = [one for one in steps() if one.name == "sets_of_keys"]
+    for name in re.findall(r"ADD PROJECTION IF NOT EXISTS (\w+)", " ".join(step.statements)):
+        run(f"ALTER TABLE spans DROP PROJECTION {name}")
+    put(opened, [(begin + at, "old", "op", ("before",)) for at in range(2_000)])
+    for text in step.statements:
+        run(text)
+    put(opened, [(begin + HOUR + at, "new", "op", ("after",)) for at in range(2_000)])
+    completion = opened.store.completion
+    both = completion.attribute_keys(Search(from_unix_nano=begin, to_unix_nano=begin + 2 * HOUR))
+    assert both.reason.startswith("counted in ")
+    after = completion.attribute_keys(Search(from_unix_nano=begin + HOUR, to_unix_nano=begin + 2 * HOUR))
+    assert (after.complete, after.of_many) == (True, True)
+    assert {one.key: one.spans for one in after.found} == {"after": 2_000, "service.name": 2_000, "of.new": 2_000}
