@@ -32,6 +32,40 @@ def test_the_time_it_says_is_there_as_a_number_too() -> None:
     assert found.times[0].text in found.text
 
 
+def test_what_is_over_is_said_with_both_times() -> None:
+    found = failing_finding([failing(*[0] * 70, *[60] * 10, *[0] * 40)], FROM, FROM + HOUR, MINUTE)
+    assert found is not None
+    assert found.text == "Failed from 10:10 UTC to 10:20 UTC: payment · POST bank, 600 of 1,000 calls (60 %), new."
+    assert found.times == (("10:10 UTC", FROM + 10 * MINUTE), ("10:20 UTC", FROM + 20 * MINUTE))
+
+
+def test_what_still_fails_comes_before_what_is_over() -> None:
+    over = failing(*[0] * 70, *[60] * 10, *[0] * 40, name="over")
+    still = failing(*[0] * 90, *[20] * 30)
+    assert said(over, still) == "Failing since 10:30 UTC: payment · POST bank, 600 of 3,000 calls (20 %), new."
+    assert said(over, failing(*[1] * 70, *[60] * 10, *[1] * 40)) == (
+        "Failed from 10:10 UTC to 10:20 UTC: payment · over, 600 of 1,000 calls (60 %), new; 1 more operation failed more often too."
+    )
+
+
+def test_what_was_over_before_the_range_is_not_said_and_does_not_hide_what_came_after() -> None:
+    assert said(failing(*[0] * 20, *[60] * 10, *[0] * 85, *[1] * 5)) is None
+    again = said(failing(*[0] * 20, *[60] * 10, *[0] * 75, *[30] * 15))
+    assert again == "Failing since 10:45 UTC: payment · POST bank, 450 of 1,500 calls (30 %, before that 5.7 %)."
+
+
+def test_what_fails_less_than_at_first_still_fails() -> None:
+    found = said(failing(*[0] * 70, *[60] * 10, *[20] * 40))
+    assert found == "Failing since 10:10 UTC: payment · POST bank, 1,400 of 5,000 calls (28 %), new."
+
+
+def test_chance_does_not_move_the_time() -> None:
+    before, after = [0, 0, 1, 0, 0, 2, 0, 0, 0, 0] * 10, [6, 12, 7, 11, 8, 10, 9, 13, 11, 12] * 2
+    found = said(failing(*before, *after, calls=24))
+    assert found is not None
+    assert found.startswith("Failing since 10:40 UTC")
+
+
 def test_what_failed_a_little_before_is_not_new() -> None:
     found = said(failing(*[1] * 90, *[40] * 30))
     assert found == "Failing since 10:30 UTC: payment · POST bank, 1,200 of 3,000 calls (40 %, before that 1.0 %)."

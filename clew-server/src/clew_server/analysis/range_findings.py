@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from math import log
 from typing import Final, Literal, NamedTuple
 
 from clew_server.analysis.difference import difference
@@ -44,13 +45,18 @@ class RangeFinding(NamedTuple):
     kinds: tuple[int, ...] = ()
 
 
-class _Onset(NamedTuple):
+Steps = Sequence[tuple[int, int, int]]
+"""Number, calls and failures of each step with calls, in their order."""
+
+
+class _Failures(NamedTuple):
+    """A time in which more failed than before it."""
+
     risen: float
-    step: int
-    calls: int
-    failed: int
-    calls_before: int
-    failed_before: int
+    steps: Steps
+    before: Steps
+    over_at: int | None
+    """The step from which on it is over; None where it still fails."""
 
 
 def failing_finding(
@@ -58,42 +64,91 @@ def failing_finding(
 ) -> RangeFinding | None:
     """What fails more than before, from when on, and whether it failed before at all; None where nothing does, or it may be chance.
 
-    Of several operations the one whose share of failures rose most: those that call it fail less often.
+    What still fails comes before what is over. Of several operations the one whose share of failures rose most: those that call it fail
+    less often.
     """
     tested = sum(len(one.steps) for one in found)
-    onsets = [(onset, one) for one in found if (onset := _onset(one, tested)) is not None]
-    if not onsets:
+    all_failures = [(failures, one) for one in found if (failures := _failures(one.steps, tested)) is not None]
+    still = [pair for pair in all_failures if pair[0].over_at is None]
+    failing = still or all_failures
+    if not failing:
         return None
-    onset, worst = max(onsets, key=lambda pair: (pair[0].risen, pair[0].failed))
-    share = percent_text(onset.failed / onset.calls)
-    others = len(onsets) - 1
-    beside = (
-        f"; {counted(others, 'more operation')} {'fail' if others > 1 else 'fails'} more often too" if others else ""
-    )
-    since = _said(from_unix_nano + onset.step * step_ns, to_unix_nano - from_unix_nano)
-    before = ""
-    if onset.failed_before:
-        before = f", before that {percent_text(onset.failed_before / onset.calls_before)}"
-    new = "" if onset.failed_before else ", new"
-    name = f"{name_text(worst.service)} · {name_text(worst.operation)}"
+    failures, worst = max(failing, key=lambda pair: (pair[0].risen, _sum(pair[0].steps)[1]))
+    calls, failed = _sum(failures.steps)
+    calls_before, failed_before = _sum(failures.before)
+    others = len(failing) - 1
+    verb = "failed" if not still else "fail" if others > 1 else "fails"
+    beside = f"; {counted(others, 'more operation')} {verb} more often too" if others else ""
+    begin, end = failures.steps[0][0], failures.over_at
+    times = [
+        _said(from_unix_nano + step * step_ns, to_unix_nano - from_unix_nano)
+        for step in ([begin] if end is None else [begin, end])
+    ]
+    when = " to ".join(said.text for said in times)
+    before = f", before that {percent_text(failed_before / calls_before)}" if failed_before else ""
+    new = "" if failed_before else ", new"
     text = (
-        f"Failing since {since.text}: {name}, {onset.failed:,} of {onset.calls:,} calls ({share}{before}){new}{beside}."
+        f"{'Failing since' if end is None else 'Failed from'} {when}: {name_text(worst.service)} · {name_text(worst.operation)},"
+        f" {failed:,} of {calls:,} calls ({percent_text(failed / calls)}{before}){new}{beside}."
     )
-    return RangeFinding("failing", text, (since,), worst.service, worst.operation, None, tuple(worst.kinds))
+    return RangeFinding("failing", text, tuple(times), worst.service, worst.operation, None, tuple(worst.kinds))
 
 
-def _onset(one: Failing, tested: int) -> _Onset | None:
-    """The step from which on most more fail than before it."""
-    calls, failed = sum(n for _, n, _ in one.steps), sum(bad for _, _, bad in one.steps)
-    best: _Onset | None = None
-    before_calls = before_failed = 0
-    for step, n, bad in one.steps:
-        after_calls, after_failed = calls - before_calls, failed - before_failed
-        risen = difference(after_failed, after_calls, before_failed, before_calls, tested=tested)
-        if risen and (best is None or risen > best.risen):
-            best = _Onset(risen, step, after_calls, after_failed, before_calls, before_failed)
-        before_calls, before_failed = before_calls + n, before_failed + bad
-    return best
+def _failures(steps: Steps, tested: int) -> _Failures | None:
+    """The last time of an operation in which more failed than before; None where there is none, or it was over before the range."""
+    found: _Failures | None = None
+    rest, usual = steps, steps
+    while (begin := _change(rest, tested, rises=True)) is not None:
+        end = _change(rest[begin:], tested, rises=False)
+        if end is not None:
+            # What came after it is in no comparison any more.
+            begin = _change(rest[: begin + end], tested, rises=True) or begin
+            end = _change(rest[begin:], tested, rises=False)
+        over = len(rest) if end is None else begin + end
+        risen = _risen(rest[begin:over], rest[:begin], tested)
+        before = steps[: len(steps) - len(rest) + begin]
+        found = _Failures(risen, rest[begin:over], before, None if end is None else rest[over][0])
+        if end is None:
+            return found
+        usual, rest = rest[:begin], rest[over:]
+    if found is None or found.over_at is None:
+        return found
+    if _risen(rest, usual, tested):  # less often than at first, but more than before
+        return found._replace(steps=[*found.steps, *rest], over_at=None)
+    return found if found.over_at > 0 else None
+
+
+def _change(steps: Steps, tested: int, *, rises: bool) -> int | None:
+    """Where the share of failures changes, by significance: the place that explains the failures best; None where it does not."""
+    calls, failed = _sum(steps)
+    best: tuple[float, int] | None = None
+    n = bad = 0
+    for at, (_, more, more_bad) in enumerate(steps):
+        before, after = (bad, n), (failed - bad, calls - n)
+        (high, of_high), (low, of_low) = (after, before) if rises else (before, after)
+        if difference(high, of_high, low, of_low, tested=tested):
+            likely = _likelihood(*before) + _likelihood(*after)
+            if best is None or likely > best[0]:
+                best = likely, at
+        n, bad = n + more, bad + more_bad
+    return None if best is None else best[1]
+
+
+def _likelihood(failed: int, calls: int) -> float:
+    """The logarithm of how likely so many failures are by their own share."""
+    if not 0 < failed < calls:
+        return 0.0
+    return failed * log(failed / calls) + (calls - failed) * log(1 - failed / calls)
+
+
+def _risen(steps: Steps, before: Steps, tested: int) -> float:
+    (calls, failed), (calls_before, failed_before) = _sum(steps), _sum(before)
+    return difference(failed, calls, failed_before, calls_before, tested=tested)
+
+
+def _sum(steps: Steps) -> tuple[int, int]:
+    """All calls, and those that failed."""
+    return sum(n for _, n, _ in steps), sum(bad for _, _, bad in steps)
 
 
 def slower_finding(found: Sequence[Beside]) -> RangeFinding | None:
