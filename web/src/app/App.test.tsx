@@ -325,6 +325,17 @@ it('stops a slow request and its clock, and offers to ask again, on Search and f
     await waitFor(() => expect(screen.queryAllByText('POST /pay').length).toBeGreaterThan(0), {
       timeout: 10_000,
     })
+    if (path === '/search') {
+      // What was listed before stays, and is not said to be the answer.
+      answers['traces'] = 'slow'
+      const box = screen.getByRole('combobox', { name: 'Query or trace id' })
+      fireEvent.change(box, { target: { value: 'service=other' } })
+      fireEvent.submit(box)
+      await waitFor(() => expect(document.querySelector('.toolbar-title')?.textContent).toBe('Traces'))
+      fireEvent.click(await screen.findByRole('button', { name: 'Cancel' }, { timeout: 10_000 }))
+      await screen.findByRole('region', { name: 'Stopped' })
+      expect(screen.queryAllByText('POST /pay').length).toBeGreaterThan(0)
+    }
     cleanup()
     answers[`traces/${TRACE_ID}/skeleton`] = 'slow'
   }

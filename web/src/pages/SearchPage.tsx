@@ -13,6 +13,7 @@ import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/se
 import { useShortcuts } from '../app/shortcuts'
 import { useStore } from '../app/store'
 import { SEARCH_FIELDS, SORTS, type RowColumn, type RowOrder, type SearchState, type Sort } from '../app/url'
+import { useLastError } from '../app/useLastError'
 import { useUrlState } from '../app/useUrlState'
 import { respelled, withoutCondition } from '../model/excluded'
 import { formatAgo, isoTime, plural } from '../model/format'
@@ -139,7 +140,11 @@ function Results({
     getNextPageParam: (last) => last.next,
     placeholderData: keepPreviousData,
   })
-  const { data, error, isFetching, isPlaceholderData } = results
+  const { data, isFetching, isPlaceholderData } = results
+  const asking = JSON.stringify([listed, sort])
+  // A refetch that fails leaves the data, and says so.
+  const isAnswered = results.isSuccess && !isPlaceholderData
+  const error = useLastError(asking, results.error, isAnswered)
   const badQuery = error instanceof ApiError && error.status === 400 ? error : null
 
   useEffect(() => {
@@ -181,6 +186,13 @@ function Results({
     enabled: isSettled && badQuery === null,
     placeholderData: keepPreviousData,
   })
+  const countError = useLastError(
+    JSON.stringify([q, from, to, sel]),
+    matches.error,
+    matches.isSuccess && !matches.isPlaceholderData,
+  )
+  // What is counted still belongs to the question before.
+  const isOld = matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`
   const isCounted = isSettled && badQuery === null
   const points = useQuery({
     queryKey: ['points', { q, from, to }],
@@ -215,7 +227,10 @@ function Results({
   return (
     <div className="search-columns">
       {matches.data && hasMatches && badQuery === null ? (
-        <aside className={isFaceted ? 'facets facets-open' : 'facets'} aria-label="Facets">
+        <aside
+          className={`facets ${isFaceted ? 'facets-open' : ''} ${isOld ? 'dimmed' : ''}`}
+          aria-label="Facets"
+        >
           {/* They are many for who goes through them by keys. */}
           <button type="button" className="button skip" onClick={() => page.current?.focus()}>
             Skip the facets
@@ -239,13 +254,13 @@ function Results({
           <AllMatches
             summary={matches.data?.summary}
             ahead={matches.data?.ahead ?? null}
-            problem={matches.error}
-            isOld={matches.data !== undefined && matches.data.of !== `${from} ${to} ${q}`}
+            problem={countError}
+            isOld={isOld}
             isCounting={matches.isFetching}
             isStopped={
               isCounted &&
               !matches.isFetching &&
-              matches.error === null &&
+              countError === null &&
               (matches.data === undefined || matches.isPlaceholderData)
             }
             isSelectionCounted={!matches.isPlaceholderData}
@@ -279,6 +294,9 @@ function Results({
                   Clear
                 </button>
               </>
+            ) : isPlaceholderData ? (
+              // What is listed still belongs to the question before.
+              <strong>Traces</strong>
             ) : results.hasNextPage ? (
               <>
                 <strong>{firstOf(sort, traces.length)}</strong> <span className="muted">there are more</span>
@@ -384,10 +402,10 @@ function Results({
           </section>
         ) : null}
         <SlowNotice active={isFetching && !results.isFetchingNextPage} queryKey={['traces']} />
-        {data === undefined && !isFetching && error === null ? (
+        {(data === undefined || isPlaceholderData) && !isFetching && error === null ? (
           <Stopped onAgain={() => void results.refetch()} />
         ) : null}
-        {data === undefined && isFetching ? <SkeletonRows /> : null}
+        {data === undefined && isFetching && error === null ? <SkeletonRows /> : null}
         {data !== undefined && traces.length > 0 && !badQuery ? (
           <div className={isPlaceholderData ? 'dimmed' : undefined}>
             <ResultTable
