@@ -350,6 +350,42 @@ def test_close_ends_the_thread_that_counts_completion_anew(monkeypatch: pytest.M
     assert not anew.is_alive()
 
 
+class KnownKeys(FakeStore):
+    """Keys of all spans or of a sample, as completion has them, and those of the first two million, as `TraceValues.keys` has."""
+
+    def __init__(self, *, complete: bool) -> None:
+        super().__init__()
+        self.complete = complete
+
+    def attribute_keys(self, search: Search) -> Counted[KeyCount]:
+        found: list[KeyCount] = [
+            KeyCount("span", "b", "text", 9),
+            KeyCount("resource", "a", "any", 9),
+            KeyCount("link", "c", "any", 9),
+        ]
+        return Counted(found, self.complete, None if self.complete else "a sample", of_many=True)
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        raise AssertionError
+
+    def keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
+        return Names([("span", "of the first")], None)
+
+
+@pytest.mark.parametrize(
+    ("complete", "expected"), [(True, [("resource", "a"), ("span", "b")]), (False, [("span", "of the first")])]
+)
+def test_keys_by_place_are_those_of_all_spans_where_they_are_counted(
+    complete: bool, expected: list[tuple[str, str]]
+) -> None:
+    store: Any = KnownKeys(complete=complete)
+    service = QueryService(store, store, FakeStore(), completion=store, values=store)
+    try:
+        assert asyncio.run(service.attribute_keys(0, 1)).found == expected
+    finally:
+        service.close()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

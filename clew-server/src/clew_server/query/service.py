@@ -430,9 +430,20 @@ class QueryService:
         return await self._searches.run(lambda: asked.dependencies(from_unix_nano, to_unix_nano))
 
     async def attribute_keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
-        """See TraceValues."""
-        values = self._known_values()
-        return await self._searches.run(lambda: values.keys(from_unix_nano, to_unix_nano))
+        """See TraceValues.keys; those of all spans, where they are counted. Raises Unavailable, StoreFailed."""
+        values, completion = self._known_values(), self._known_completion()
+        search = Search(from_unix_nano=from_unix_nano, to_unix_nano=to_unix_nano)
+
+        def keys() -> Names[tuple[str, str]]:
+            counted = completion.attribute_keys(search)
+            if not counted.complete:
+                return values.keys(from_unix_nano, to_unix_nano)
+            return Names(
+                sorted((one.place, one.key) for one in counted.found if one.place in ("span", "resource", "event")),
+                None,
+            )
+
+        return await self._searches.run(keys)
 
     async def attribute_values(
         self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
