@@ -8,7 +8,8 @@ import pytest
 
 from clew_server.model.query_tree import Node
 from clew_server.query.language.parser import parse
-from clew_server.query.nothing import left_out, nearest, written_condition
+from clew_server.query.nothing import left_out, written_condition
+from clew_server.query.spelling import nearest
 
 
 def parsed(text: str) -> Node | None:

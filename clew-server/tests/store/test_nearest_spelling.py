@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from clew_server.model.search import Search
-from clew_server.query import service
+from clew_server.query import spelling
 from clew_server.query.nothing import Excluded
 from clew_server.query.service import QueryService
 
@@ -34,7 +34,7 @@ def put(opened: Any, name: str, routes: list[str], key: str = "http.route") -> N
 def test_it_is_found_among_those_that_occur_with_the_rest_of_the_query_and_then_among_all(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_MAX_NAMES", 3)
+    monkeypatch.setattr(spelling, "MOST_NAMES", 3)
     put(opened, "many", ["/a", "/b", "/cart"] * 2)
     put(opened, "few", ["/pay"])
     put(opened, "till", ["/x"], key="pay.routes")
@@ -55,5 +55,39 @@ def test_it_is_found_among_those_that_occur_with_the_rest_of_the_query_and_then_
         assert excluded("service=few http.route=/a") == Excluded("service=few", 0, 2, None, None)
         assert excluded("service=till pay.rout=/x") == Excluded("pay.rout=/x", 13, 1, "pay.routes", "key")
         assert excluded("service=few ship.weigth=/x") == Excluded("ship.weigth=/x", 12, 1, "ship.weight", "key")
+    finally:
+        asked.close()
+
+
+def test_each_place_and_each_term_of_a_condition_is_looked_at(opened: Any) -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "Spelled"
+    scope = group.scope_spans.add()
+    scope.scope.attributes.add(key="zone of it").value.string_value = "north"
+    span = scope.spans.add(trace_id=b"spelled".ljust(16), span_id=b"s" * 8, name="op", start_time_unix_nano=NOW)
+    span.attributes.add(key="two words").value.string_value = "v"
+    span.events.add(name="retry").attributes.add(key="retry.reason").value.string_value = "timeout"
+    span.links.add(trace_id=b"l" * 16, span_id=b"l" * 8).attributes.add(key="why").value.string_value = "batch"
+    opened.put([request])
+    store = opened.store
+    asked = QueryService(
+        store.reader, store.reader, store.reader, completion=store.completion, summaries=store.summaries
+    )
+
+    def nearest(q: str) -> tuple[str | None, str | None]:
+        found = asyncio.run(asked.excluded(Search(where=parsed(q)), q))
+        assert found is not None
+        return found.nearest, found.nearest_is
+
+    try:
+        assert nearest("event.retry.reason=timeuot") == ("timeout", "value")
+        assert nearest("link.why=bach") == ("batch", "value")
+        assert nearest("event.retry.raeson=timeout") == ("event.retry.reason", "key")
+        assert nearest("span.two.words=v") == (None, None)  # no query can ask for it so
+        assert nearest('"two wrds"=v') == ('"two words"', "key")
+        assert nearest("trace.root.service=Speled") == ("Spelled", "value")
+        assert nearest("service in (Nowhere, Speled)") == ("Spelled", "value")
+        assert nearest("{service=Spelled} > {service=Speled}") == ("Spelled", "value")
     finally:
         asked.close()

@@ -38,6 +38,8 @@ test.each([
   ],
   ['pament', 'pament', 'payment', 'value', 'payment', 'payment'],
   ['http.rout=/pay', 'http.rout=/pay', 'http.route', 'key', 'http.route=/pay', 'http.route=/pay'],
+  ['event.typ=x', 'event.typ=x', 'event.type', 'key', 'event.type=x', 'event.type=x'],
+  ['"two wrds"=v', '"two wrds"=v', '"two words"', 'key', '"two words"=v', '"two words"=v'],
   [
     'exact(http.rout) = "/a b"',
     'exact(http.rout) = "/a b"',

@@ -1,6 +1,6 @@
 /** Where nothing matches: the query without the condition that excludes most traces, or with the spelling that there is. */
 import type { Excluded } from '../api/types'
-import { attributeKey, quoted, withoutParts } from './query'
+import { quoted, withoutParts } from './query'
 import { tokensOf, type Token } from './scanner'
 
 /** Where the condition begins in `q`; null where it does not stand there as the server read it. */
@@ -25,7 +25,7 @@ function replacement(condition: string, { nearest, nearest_is: what }: Excluded)
   const tokens = tokensOf(condition)
   const words = tokens.filter((token) => !token.isValue && ['word', 'quoted'].includes(token.kind))
   const key = words.find(({ text, kind }) => kind === 'quoted' || !/^(?:not|exact)$/i.test(text))
-  if (what === 'key') return key ? [key, attributeKey(nearest)] : null
+  if (what === 'key') return key ? [key, nearest] : null // as a query writes it
   const values = tokens.filter((token) => token.isValue)
   const value = values.length === 0 && words.length === 1 ? key : values.length === 1 ? values[0] : undefined
   return value ? [value, quoted(nearest)] : null

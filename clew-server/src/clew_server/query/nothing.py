@@ -1,20 +1,15 @@
-"""Why nothing matches: the condition without which most would, and the nearest spelling that exists. Pure."""
+"""Why nothing matches: the condition without which most would. Pure."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from clew_server.model.query_tree import Braces, Node, Not, Relation, SpanTerm, TraceTerm, all_of, conjuncts, terms
+from clew_server.model.query_tree import Braces, Node, Not, Relation, all_of, conjuncts, terms
 
 MOST_CONDITIONS: Final = 8
 """Conditions that are left out in turn."""
-SPELLED: Final = ("names", "service", "name", "scope", "status_message", "event", "attr", "of_span", "of_resource")
-"""Places whose values are texts that can be misspelled."""
-_ALIKE: Final = 0.6
 _BETWEEN: Final = re.compile(
     r"(?:[\s(){}]|(?<=[\s(){}])(?:and|or|not)(?=[\s(){}]|$)|(?<=[\s}])[<>~]+(?=[\s{]))*$", re.IGNORECASE
 )
@@ -50,11 +45,6 @@ def left_out(where: Node) -> list[tuple[Node, Node | None]]:
     return found[:MOST_CONDITIONS]
 
 
-def first_term(node: Node) -> SpanTerm | TraceTerm | None:
-    """The first condition in it."""
-    return next(iter(terms(node)), None)
-
-
 def written_condition(q: str, node: Node, where: Node) -> tuple[str, int]:
     """A condition as it stands in the query, whole, and where."""
     own = [term.position for term in terms(node)]
@@ -85,16 +75,3 @@ def _closed(q: str, start: int, end: int) -> str:
             break
         end = at + 1
     return q[start:end]
-
-
-def nearest(text: str, known: Iterable[str]) -> str | None:
-    """The known text that is spelled most like this one, in any case; None where none is, or where it is there itself."""
-    by_lower: dict[str, str] = {}
-    for one in known:
-        if one == text:
-            return None
-        by_lower.setdefault(one.lower(), one)
-    if text.lower() in by_lower:
-        return by_lower[text.lower()]
-    found = difflib.get_close_matches(text.lower(), list(by_lower), n=1, cutoff=_ALIKE)
-    return by_lower[found[0]] if found else None

@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from clew_server.analysis.brief import Brief, brief
 from clew_server.analysis.range_findings import RangeFinding, failing_finding, slower_finding
@@ -25,7 +25,7 @@ from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.pinpoint import late
 from clew_server.model.points import MOST_POINTS, MOST_VERSIONS, Points, Versions, newer_versions
-from clew_server.model.query_tree import Braces, Node, SpanPlace, SpanTerm, is_of_names
+from clew_server.model.query_tree import Braces, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Red, RedAsked, usual_step_ns
 from clew_server.model.search import Search
@@ -35,10 +35,10 @@ from clew_server.model.summary import Box, Summary
 from clew_server.model.trace import Trace
 from clew_server.model.usual import NOTHING, Durations, Operation, Usual
 from clew_server.query.completion import NOT_COUNTED, NOT_LISTED, WORDS, KeyFound, keys_found, words_found
-from clew_server.query.language.keys import written
 from clew_server.query.late_names import search_with_late_names, with_late_names
-from clew_server.query.nothing import SPELLED, Excluded, first_term, left_out, nearest, written_condition
+from clew_server.query.nothing import Excluded, left_out, written_condition
 from clew_server.query.remembered_completion import RememberedCompletion
+from clew_server.query.spelling import spelled
 from clew_server.query.traces import KEPT_FOR_S, Traces
 from clew_server.query.usual import usual_for
 from clew_server.store.cancelling import CURRENT, Cancellation
@@ -344,8 +344,8 @@ class QueryService:
             most = max(counts)
             condition, rest = tried[counts.index(most)]
             text, position = written_condition(q, condition, where)
-            spelled, what = (None, None) if completion is None else _spelled(condition, rest, search, completion)
-            return Excluded(text, position, most, spelled, what)
+            there, what = (None, None) if completion is None else spelled(condition, rest, search, completion)
+            return Excluded(text, position, most, there, what)
 
         return await self._searches.run(ask)
 
@@ -537,39 +537,6 @@ class QueryService:
         self._traces.forget_unused()
         if self._traces.size_bytes:
             self._sweep = asyncio.get_running_loop().call_later(KEPT_FOR_S, self._forget_unused)
-
-
-def _spelled(
-    condition: Node, rest: Node | None, search: Search, store: TraceCompletion
-) -> tuple[str | None, Literal["value", "key"] | None]:
-    """The value or the key that is spelled most like the one of a condition.
-
-    Those that occur with the `rest` of the query come first: what holds of all the time is a sample, and the most frequent of it.
-    """
-    term = first_term(condition)
-    if not isinstance(term, SpanTerm) or term.place not in SPELLED or term.op not in ("=", "has"):
-        return None, None
-    time_only = replace(search, where=None)
-    places: tuple[SpanPlace, ...] = ("service", "name") if term.place == "names" else (term.place,)
-    populations = (time_only,) if rest is None else (replace(search, where=rest), time_only)
-    known: list[str] = []
-    for population in populations:
-        known = [
-            one.value
-            for place in places
-            for one in store.attribute_values(
-                population, ValuesAsked(place, term.key, term.exact, limit=_MAX_NAMES)
-            ).found
-        ]
-        if (found := nearest(term.values[0].text, known)) is not None:
-            return found, "value"
-    if known or not term.key:
-        return None, None
-    for population in populations:
-        keys = (written(one.key) for one in store.attribute_keys(population).found if one.place in ("span", "resource"))
-        if (found := nearest(term.key, [key for key in keys if key is not None])) is not None:
-            return found, "key"
-    return None, None
 
 
 def trace_id_from_text(text: str) -> bytes:
