@@ -99,7 +99,7 @@ class ChdbCompletion:
         if sets.reason is not None:
             reason = with_reason(reason, sets.reason)
         if len(found) > _MAX_KEYS:
-            reason = with_reason(reason, only_first(_MAX_KEYS))
+            reason = with_reason(reason, f"the first {_MAX_KEYS:,} keys")
         return _counted(found[:_MAX_KEYS], reason, of_many, question)
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
