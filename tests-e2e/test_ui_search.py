@@ -795,3 +795,9 @@ def test_on_a_phone_the_table_and_the_facets_are_behind_buttons(server: Server, 
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("complementary", name="Facets")).to_be_hidden()
+    # Of a query that is longer than its box the part is in sight that is not understood.
+    refused = f"/search?q=service%3D{bank} and (status=error or name=POST or dur>5"
+    page = open_page(server, refused, width=360, loads_may_fail=True)
+    box = page.get_by_role("combobox", name=QUERY_BOX)
+    expect(page.locator("#query-problem")).to_contain_text("is not a length of time")
+    wait_until(lambda: box.evaluate("box => box.scrollLeft + box.clientWidth >= box.scrollWidth - 8"))

@@ -33,7 +33,14 @@ beforeEach(() => {
     if (isSlow)
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     const keys = [{ key: 'service.version', type: 'text', count: 12 }]
-    return new Response(JSON.stringify({ keys, values, complete: isComplete, reason: null }))
+    return new Response(
+      JSON.stringify({
+        keys,
+        values,
+        complete: isComplete,
+        reason: isComplete ? null : 'looked at the newest 100 spans',
+      }),
+    )
   })
 })
 
@@ -138,6 +145,8 @@ it('asks for keys when it gets the focus, as the first letter does, and shows th
   expect(input.getAttribute('aria-expanded')).toBe('false')
   fireEvent.change(input, { target: { value: 's' } })
   await screen.findByRole('option', { name: /service\.version 12/ })
+  // Numbers of some spans only say so.
+  expect(screen.getByText('Looked at the newest 100 spans')).toBeTruthy()
   await waitFor(() =>
     expect(questions()).toEqual([
       [null, null],

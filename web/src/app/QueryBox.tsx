@@ -1,11 +1,13 @@
 /** The query box of the top bar: completes keys, operators and values, and shows what the server finds wrong below its character. */
-import { useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
 import { useLocation } from 'wouter'
 import { taken, typingAt, type Suggestion } from '../model/complete'
 import { contextOf } from '../model/context'
 import { formatCount } from '../model/format'
+import { reasonIn } from '../model/moments'
 import { traceIdFrom } from '../model/query'
 import { Icon } from '../parts/icons'
+import { zoneStore } from './preferences'
 import { queryErrorStore, type QueryError } from './queryError'
 import { livePath, rememberSearch, searchPath, searchStore } from './session'
 import { useStore } from './store'
@@ -14,11 +16,13 @@ import { useSuggestions } from './useSuggestions'
 
 export const QUERY_ID = 'query'
 const LIST_ID = 'query-suggestions'
+const COUNTED_ID = 'query-counted'
 
 export function QueryBox() {
   const [path, navigate] = useLocation()
   const search = useStore(searchStore)
   const problem = useStore(queryErrorStore)
+  const zone = useStore(zoneStore)
   const input = useRef<HTMLInputElement>(null)
   const [text, setText] = useState(search.q)
   const [shownQuery, setShownQuery] = useState(search.q)
@@ -38,7 +42,11 @@ export function QueryBox() {
   const typing = isOpen ? place : null
   // Keys are asked for before anything is typed, so that they are there with the first letter.
   const asked = typing ?? (place?.what === 'key' ? place : null)
-  const { found, isWaiting } = useSuggestions(asked, asked === null ? '' : contextOf(text, asked), search)
+  const { found, reason, isWaiting } = useSuggestions(
+    asked,
+    asked === null ? '' : contextOf(text, asked),
+    search,
+  )
   const isListed = typing !== null && found.length > 0
   const chosen = Math.min(active, found.length - 1)
 
@@ -47,6 +55,11 @@ export function QueryBox() {
     input.current?.setSelectionRange(wantedCursor.current, wantedCursor.current)
     wantedCursor.current = null
   })
+
+  const shown = problem !== null && problem.q === text.trim() ? problem : null
+  useEffect(() => {
+    if (shown !== null && input.current) scrollTo(input.current, shown.position)
+  }, [shown])
 
   const open = () => {
     setCursor(input.current?.selectionStart ?? text.length)
@@ -112,7 +125,6 @@ export function QueryBox() {
     return true
   }
 
-  const shown = problem !== null && problem.q === text.trim() ? problem : null
   return (
     <search className="query">
       <form onSubmit={run}>
@@ -173,37 +185,51 @@ export function QueryBox() {
           Search
         </button>
       </form>
-      <div
-        id={LIST_ID}
-        role="listbox"
-        aria-label="Suggestions"
-        aria-busy={isWaiting}
-        className="suggestions"
-        hidden={!isListed}
-      >
-        {isListed
-          ? found.map((one, at) => (
-              // The keys of the box take a suggestion; a click is a convenience of the mouse.
-              // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
-              <div
-                key={`${one.what} ${one.label}`}
-                id={`${LIST_ID}-${at}`}
-                ref={at === chosen ? show : null}
-                role="option"
-                tabIndex={-1}
-                aria-selected={at === chosen}
-                // The box keeps the focus.
-                onPointerDown={(event) => event.preventDefault()}
-                onClick={() => take(one)}
-              >
-                <span className="mono">{one.label}</span> <span className="muted">{noteOf(one)}</span>
-              </div>
-            ))
-          : null}
+      <div className="suggestions" hidden={!isListed}>
+        <div
+          id={LIST_ID}
+          role="listbox"
+          aria-label="Suggestions"
+          aria-describedby={reason === null ? undefined : COUNTED_ID}
+          aria-busy={isWaiting}
+        >
+          {isListed
+            ? found.map((one, at) => (
+                // The keys of the box take a suggestion; a click is a convenience of the mouse.
+                // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
+                <div
+                  key={`${one.what} ${one.label}`}
+                  id={`${LIST_ID}-${at}`}
+                  ref={at === chosen ? show : null}
+                  role="option"
+                  tabIndex={-1}
+                  aria-selected={at === chosen}
+                  // The box keeps the focus.
+                  onPointerDown={(event) => event.preventDefault()}
+                  onClick={() => take(one)}
+                >
+                  <span className="mono">{one.label}</span> <span className="muted">{noteOf(one)}</span>
+                </div>
+              ))
+            : null}
+        </div>
+        {reason === null ? null : (
+          <p id={COUNTED_ID} className="suggestions-counted">
+            {reasonIn(zone, reason)}
+          </p>
+        )}
       </div>
       {shown ? <Problem problem={shown} text={text} scrolled={scrolled} /> : null}
     </search>
   )
+}
+
+/** Scrolls a text that is longer than its box to a character of it, unless that is in sight. All of them are equally wide. */
+function scrollTo(input: HTMLInputElement, position: number | null): void {
+  const { clientWidth, scrollWidth, scrollLeft } = input
+  if (position === null || scrollWidth <= clientWidth) return
+  const at = (position / Math.max(1, input.value.length)) * scrollWidth
+  if (at < scrollLeft || at > scrollLeft + clientWidth - 24) input.scrollLeft = at - clientWidth / 2
 }
 
 const show = (element: HTMLElement | null) => element?.scrollIntoView?.({ block: 'nearest' })

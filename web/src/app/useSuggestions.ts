@@ -13,6 +13,8 @@ const MOST_SHOWN = 50
 interface Answer {
   found: Counted[]
   complete: boolean
+  /** Of what only some was counted; null where all was. */
+  reason: string | null
 }
 
 interface Asked {
@@ -27,11 +29,11 @@ interface Asked {
 
 async function ask({ what, key, range, q }: Asked, prefix: string, signal: AbortSignal): Promise<Answer> {
   if (what === 'keys') {
-    const { keys, complete } = await api.keys({ ...range, prefix, q }, signal)
-    return { found: keys.map((one) => ({ text: one.key, count: one.count })), complete }
+    const { keys, complete, reason } = await api.keys({ ...range, prefix, q }, signal)
+    return { found: keys.map((one) => ({ text: one.key, count: one.count })), complete, reason }
   }
-  const { values, complete } = await api.valuesOf({ ...range, key, prefix, q }, signal)
-  return { found: values.map((one) => ({ text: one.value, count: one.count })), complete }
+  const { values, complete, reason } = await api.valuesOf({ ...range, key, prefix, q }, signal)
+  return { found: values.map((one) => ({ text: one.value, count: one.count })), complete, reason }
 }
 
 /** As `ask`; where the rest of the query is no query yet, without it. */
@@ -45,7 +47,7 @@ async function asked(asking: Asked, prefix: string, signal: AbortSignal): Promis
 }
 
 /** The most frequent, and once more is typed than they can answer, those with the text. A request that is overtaken is cancelled. */
-function useCounted(asking: Asked): { found: Counted[]; isWaiting: boolean } {
+function useCounted(asking: Asked): { found: Counted[]; reason: string | null; isWaiting: boolean } {
   const { what, key, range, q, typed, isEnabled } = asking
   const isSettled = useSettled(`${key} ${typed}`)
   // The rest of a query changes with each key that moves the cursor in it, and costs the server a search.
@@ -60,8 +62,10 @@ function useCounted(asking: Asked): { found: Counted[]; isWaiting: boolean } {
   const first = useQuery(options('', isEnabled && isRestSettled))
   const needsMore = isEnabled && typed !== '' && first.data?.complete === false
   const more = useQuery(options(typed, needsMore && isSettled))
+  const answer = (needsMore ? more.data : undefined) ?? first.data
   return {
-    found: (needsMore ? more.data : undefined)?.found ?? first.data?.found ?? [],
+    found: answer?.found ?? [],
+    reason: answer?.reason ?? null,
     isWaiting: isEnabled && (first.isFetching || more.isFetching),
   }
 }
@@ -81,17 +85,22 @@ export function useAttributeKeys(range: Range): Counted[] {
   return useCounted({ what: 'keys', key: '', typed: '', range, q: '', isEnabled: true }).found
 }
 
-/** `typing` is null while nothing is to be suggested; `q`: the rest of the query (`contextOf`). */
+/**
+ * `typing` is null while nothing is to be suggested; `q`: the rest of the query (`contextOf`). `reason`: of what only some
+ * was counted for the numbers that are shown, or null.
+ */
 export function useSuggestions(
   typing: Typing | null,
   q: string,
   { from, to }: Range,
-): { found: Suggestion[]; isWaiting: boolean } {
+): { found: Suggestion[]; reason: string | null; isWaiting: boolean } {
   const range = { from, to }
   const typed = typing?.typed ?? ''
   const keys = useCounted({ what: 'keys', key: '', typed, range, q, isEnabled: typing?.what === 'key' })
   const isValue = typing?.what === 'value' && hasValues(typing.key) && !typing.operator.endsWith('~')
   const values = useCounted({ what: 'values', key: typing?.key ?? '', typed, range, q, isEnabled: isValue })
   const found = typing === null ? [] : suggestions(typing, keys.found, values.found).slice(0, MOST_SHOWN)
-  return { found, isWaiting: keys.isWaiting || values.isWaiting }
+  const isCounted = found.some(({ count }) => count !== null)
+  const reason = isCounted ? (isValue ? values.reason : keys.reason) : null
+  return { found, reason, isWaiting: keys.isWaiting || values.isWaiting }
 }
