@@ -298,3 +298,28 @@ def test_nothing_is_counted_anew_once_it_is_closed(asked: Asked) -> None:
     assert asked.store.begun == [1, 1, 2]
     asked.clock.now_s += REMEMBERED_S
     assert asked.ask("values") == 3
+
+
+def test_an_answer_that_took_long_is_counted_anew_after_many_times_as_long() -> None:
+    clock, stored = Clock(), 0
+    answers = RememberedAnswers(lambda: stored, clock_s=clock)
+    counted: list[float] = []
+
+    def count() -> Counted[float]:
+        counted.append(clock.now_s)
+        clock.now_s += 0.5
+        return Counted([clock.now_s], False, "a sample", of_many=True)
+
+    try:
+        first = answers.get(["k"], count)
+        for _ in range(9):
+            stored += 1
+            clock.now_s += 1
+            assert answers.get(["k"], count) is first
+        assert len(counted) == 1
+        stored += 1
+        clock.now_s += 1.1
+        assert answers.get(["k"], count) is first
+        until(lambda: len(counted) == 2 and answers.get(["k"], count) is not first)
+    finally:
+        answers.close()

@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, only_first
+from clew_server.model.completion import (
+    Counted,
+    KeyCount,
+    ValueCount,
+    ValuesAsked,
+    first_values,
+    only_first,
+    with_reason,
+)
 from clew_server.model.search import Search
 from clew_server.query.remembered_answers import REMEMBERED_S
 from clew_server.query.remembered_completion import RememberedCompletion
@@ -33,6 +41,34 @@ class Store:
         found = [one for one in self.values if asked.prefix in one.value]
         cut = len(found) > asked.limit
         return Counted(found[: asked.limit], not cut, only_first(asked.limit) if cut else None)
+
+
+class Sampled(Store):
+    """Its sample has every hundredth of its values, or every fifth where it is asked to be thorough."""
+
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        found = replace(super().attribute_values(search, asked), found=self.values[:: 5 if asked.thorough else 100])
+        found = first_values(found, asked.prefix, asked.limit)
+        return replace(found, complete=False, reason=with_reason(found.reason, "a sample"), of_many=True)
+
+
+def test_where_a_sample_has_few_values_for_what_was_typed_more_spans_are_looked_at_once() -> None:
+    store = Sampled([ValueCount(f"/{number:03}", 1) for number in range(1_000)])
+    completion = RememberedCompletion(store, lambda: 0, clock_s=Clock())
+
+    def typed(prefix: str, limit: int = 20) -> list[str]:
+        return [
+            one.value
+            for one in completion.attribute_values(Search(), ValuesAsked("attr", "k", prefix=prefix, limit=limit)).found
+        ]
+
+    assert typed("") == typed("/") == [f"/{number:03}" for number in range(0, 1_000, 100)]
+    assert typed("/3", limit=1) == ["/300"]
+    assert [one.thorough for one in store.asked] == [False]
+    assert typed("/32") == ["/320", "/325"]
+    assert typed("/325") == ["/325"]
+    assert typed("/326") == []
+    assert [one.thorough for one in store.asked] == [False, True]
 
 
 class Clock:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from clew_server.model.completion import ValuesAsked
 from clew_server.model.search import Search
+from clew_server.query.remembered_completion import RememberedCompletion
 from clew_server.store import chdb_completion
 from clew_server.store.migrate import steps
 
@@ -92,3 +94,32 @@ def test_of_a_time_with_spans_from_before_keys_were_counted_some_spans_are_looke
     after = completion.attribute_keys(Search(from_unix_nano=begin + HOUR, to_unix_nano=begin + 2 * HOUR))
     assert (after.complete, after.of_many) == (True, True)
     assert {one.key: one.spans for one in after.found} == {"after": 2_000, "service.name": 2_000, "of.new": 2_000}
+
+
+def test_a_value_that_a_sample_misses_is_found_once_it_is_typed(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chdb_completion, "LOOKED_AT", 1_024)
+    begin, routes = DAY + 200 * HOUR, 100
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "routes"
+    scope = group.scope_spans.add()
+    for number in range(14_000):
+        route = number % routes
+        span = scope.spans.add(trace_id=(begin + number).to_bytes(16, "big"), span_id=b"k" * 8, name=f"GET {route:02}")
+        span.start_time_unix_nano = span.end_time_unix_nano = begin + number
+        span.attributes.add(key="http.route").value.string_value = f"/{route:02}"
+    opened.put([request])
+    completion = RememberedCompletion(opened.store.completion, opened.store.writer.inserted)
+    search = Search(from_unix_nano=begin, to_unix_nano=begin + HOUR)
+
+    def found(prefix: str) -> set[str]:
+        return {
+            one.value
+            for one in completion.attribute_values(search, ValuesAsked("attr", "http.route", prefix=prefix)).found
+        }
+
+    try:
+        assert len(found("")) < 20
+        assert all(found(f"/{route:02}") == {f"/{route:02}"} for route in range(routes))
+    finally:
+        completion.close()

@@ -46,13 +46,17 @@ class Counted(Generic[Found]):
 
 @dataclass(frozen=True, slots=True)
 class ValuesAsked:
-    """Values of one place (of one key, where the place has attributes) that hold `prefix` anywhere, in any case; those that begin with it first."""
+    """Values of one place (of one key, where the place has attributes) that hold `prefix` anywhere, in any case; those that begin with it first.
+
+    `thorough`: of many spans as many more are looked at as there is time for while somebody waits.
+    """
 
     place: SpanPlace | TracePlace
     key: str = ""
     exact: bool = False
     prefix: str = ""
     limit: int = 20
+    thorough: bool = False
 
 
 def first_values(counted: Counted[ValueCount], prefix: str, limit: int) -> Counted[ValueCount]:

@@ -18,9 +18,11 @@ from clew_server.store.cancelling import CURRENT
 logger = logging.getLogger(__name__)
 
 REMEMBERED_S: Final = 5.0
-"""How long what retention has deleted may still be in an answer, and what has come since may be missing in one about many spans."""
+"""How long, at least, what retention has deleted may still be in an answer, and what has come since may be missing in one about many spans."""
 RENEWED_AFTER_S: Final = 1.0
 """So old is an answer about many spans before it is counted anew: something is stored each second, and somebody who types asks more often."""
+_TIMES_AS_LONG: Final = 20
+"""So many times as long as it took to count lasts an answer before it is counted anew: else one that took long would be counted all the time."""
 _MOST_ANSWERS: Final = 64
 _MOST_RENEWED: Final = 8
 """Answers that are counted anew or wait for it."""
@@ -104,7 +106,8 @@ class RememberedAnswers:
         found = ask()
         with self._lock:
             now_s = self._clock_s()
-            answer = _Answer(found, stored, begun_s, now_s + REMEMBERED_S, now_s + RENEWED_AFTER_S)
+            renewed_s = now_s + max(RENEWED_AFTER_S, (now_s - begun_s) * _TIMES_AS_LONG)
+            answer = _Answer(found, stored, begun_s, max(now_s + REMEMBERED_S, renewed_s + RENEWED_AFTER_S), renewed_s)
             for key in keys:
                 known = self._answers.get(key)
                 if known is None or known.begun_s <= begun_s:

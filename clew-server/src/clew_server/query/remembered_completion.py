@@ -14,6 +14,8 @@ from clew_server.store.contract import TraceCompletion
 
 _MOST_VALUES: Final = 1_000
 """Values that are asked for whatever the text is: where there are no more, they answer for every text."""
+_FEW: Final = 5
+"""Of fewer values somebody who types expects that they are all."""
 _PARTS_OF_A_TIME: Final = 1_000
 
 
@@ -43,7 +45,13 @@ class RememberedCompletion:
         return self._answers.get(keys, lambda: self._store.attribute_keys(search))
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
-        """See TraceCompletion."""
+        """See TraceCompletion. Where a sample has few values for what was typed, many more spans are looked at."""
+        found = self._values_with_prefix(search, asked)
+        if asked.prefix and found.of_many and not found.complete and len(found.found) < min(_FEW, asked.limit):
+            return self._values_with_prefix(search, replace(asked, thorough=True))
+        return found
+
+    def _values_with_prefix(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         every = replace(asked, prefix="", limit=max(asked.limit, _MOST_VALUES))
         found = self._values(search, every)
         if asked.prefix and only_first(every.limit) in (found.reason or ""):

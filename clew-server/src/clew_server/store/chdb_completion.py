@@ -38,6 +38,8 @@ LOOKED_AT: Final = 16_384
 """Spans that are looked at where there is no query."""
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
+_THOROUGH: Final = 16
+"""So many times as many spans, or traces, are looked at for values that are to be found thoroughly: 0.1 to 0.2 s of CPU for spans (docs/benchmarks.md)."""
 _ENOUGH: Final = LOOKED_AT // 16
 """Of so many spans values are shown as a sample has them; of fewer the services that have the key are looked at."""
 _MOST_SERVICES: Final = 100
@@ -123,7 +125,8 @@ class ChdbCompletion:
             return values_of_spans.read(spans, asked, question)
 
         nothing: Values = []
-        looked_at = self._of_spans(search, question, ask, nothing)
+        times = _THOROUGH if asked.thorough else 1
+        looked_at = self._of_spans(search, question, ask, nothing, times=times)
         if not looked_at.of_many or search.where is not None or asked.place not in _MAY_BE_RARE:
             return looked_at
         # A sample misses what few spans have.
@@ -132,7 +135,7 @@ class ChdbCompletion:
         services = self._services_with(search, asked, question)
         if services is not None:
             return (
-                self._of_spans(search, question, ask, nothing, services)
+                self._of_spans(search, question, ask, nothing, services, times)
                 if services
                 else _LookedAt(nothing, of_many=True)
             )
@@ -140,7 +143,7 @@ class ChdbCompletion:
             return looked_at
         has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
         try:
-            return self._of_spans(replace(search, where=has_it), question, ask, nothing)
+            return self._of_spans(replace(search, where=has_it), question, ask, nothing, times=times)
         except Stopped:
             return looked_at
 
@@ -215,10 +218,11 @@ class ChdbCompletion:
         ask: Callable[[Spans], tuple[int, Found]],
         nothing: Found,
         services: Sequence[str] = (),
+        times: int = 1,
     ) -> _LookedAt[Found]:
         """What a statement finds of spans of the search, `nothing` where there are none. `ask` says how many spans it saw, too.
 
-        `services`: without a query, those whose spans are looked at; none: all of them.
+        `services`: without a query, those whose spans are looked at; none: all of them. `times` as many spans, or traces, as usual are looked at.
         """
         from_ns, to_ns = bounds(search)
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
@@ -228,12 +232,12 @@ class ChdbCompletion:
             def look(sample: Sample) -> tuple[int, Found]:
                 return ask(Spans(sample.condition, of_services, {**bound, **sample.bound}))
 
-            found, seen, every = self._spread.looked_at(LOOKED_AT, bound, question, look)
+            found, seen, every = self._spread.looked_at(LOOKED_AT * times, bound, question, look)
             if every == 1:
                 return _LookedAt(found, of_many=bool(services))
             of_which = " of the services that have it" if services else ""
             return _LookedAt(found, f"counted in {seen:,} of about {seen * every:,} spans{of_which}", of_many=True)
-        traces, reason = self._traces.newest(replace(search, limit=NEWEST), question)
+        traces, reason = self._traces.newest(replace(search, limit=NEWEST * times), question)
         if not traces:
             if reason is not None:
                 raise Stopped(reason)
