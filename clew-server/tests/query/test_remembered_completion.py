@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from clew_server.errors import Unavailable
 from clew_server.model.completion import (
     Counted,
     KeyCount,
@@ -69,6 +70,19 @@ def test_where_a_sample_has_few_values_for_what_was_typed_more_spans_are_looked_
     assert typed("/325") == ["/325"]
     assert typed("/326") == []
     assert [one.thorough for one in store.asked] == [False, True]
+
+
+class Slow(Sampled):
+    def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
+        if asked.thorough:
+            raise Unavailable("The store did not answer: stopped after 2 s")
+        return super().attribute_values(search, asked)
+
+
+def test_where_more_spans_take_too_long_the_values_of_the_sample_are_given() -> None:
+    completion = RememberedCompletion(Slow([ValueCount("/1", 1)]), lambda: 0, clock_s=Clock())
+    found = completion.attribute_values(Search(), ValuesAsked("attr", "k", prefix="/1"))
+    assert ([one.value for one in found.found], found.complete) == (["/1"], False)
 
 
 class Clock:

@@ -58,8 +58,10 @@ class RememberedAnswers:
         # The question that begins such a count does not wait for it, and does not take it along when it is cancelled.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clew-renew", initializer=CURRENT.set, initargs=(None,))
 
-    def get(self, keys: Sequence[Hashable], ask: Callable[[], Counted[T]]) -> Counted[T]:
-        """What `ask` returns, or returned a moment ago. Raises what `ask` raises.
+    def get(
+        self, keys: Sequence[Hashable], ask: Callable[[], Counted[T]], anew: Callable[[], Counted[T]] | None = None
+    ) -> Counted[T]:
+        """What `ask` returns, or returned a moment ago, or `anew` did, which nobody waits for; None: the same. Raises what `ask` raises.
 
         The first key says what is asked. An answer about many spans will do that was counted for something so much like it that it has one of the others.
         """
@@ -74,7 +76,7 @@ class RememberedAnswers:
                     if now_s >= known.renewed_s and self._may_renew(keys):
                         known.renewed_s = now_s + RENEWED_AFTER_S
                         with contextlib.suppress(RuntimeError):  # the server is stopping
-                            self._thread.submit(self._renew, keys, ask)
+                            self._thread.submit(self._renew, keys, anew or ask)
                             self._renewing.append(keys)
                     return known.found
         return self._count(keys, ask)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Final
 
+from clew_server.errors import Unavailable
 from clew_server.model.completion import Counted, KeyCount, ValueCount, ValuesAsked, first_values, only_first
 from clew_server.model.search import Search
 from clew_server.query.remembered_answers import RememberedAnswers
@@ -48,7 +50,8 @@ class RememberedCompletion:
         """See TraceCompletion. Where a sample has few values for what was typed, many more spans are looked at."""
         found = self._values_with_prefix(search, asked)
         if asked.prefix and found.of_many and not found.complete and len(found.found) < min(_FEW, asked.limit):
-            return self._values_with_prefix(search, replace(asked, thorough=True))
+            with contextlib.suppress(Unavailable):  # it takes too long
+                return self._values_with_prefix(search, replace(asked, thorough=True))
         return found
 
     def _values_with_prefix(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
@@ -64,7 +67,13 @@ class RememberedCompletion:
 
     def _values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         keys = [("values", about, asked) for about in self._about(search)]
-        return self._answers.get(keys, lambda: self._store.attribute_values(search, asked))
+        # Whoever is still typing a second later has the values of more spans.
+        thorough = replace(asked, thorough=True)
+        return self._answers.get(
+            keys,
+            lambda: self._store.attribute_values(search, asked),
+            lambda: self._store.attribute_values(search, thorough),
+        )
 
     def _about(self, search: Search) -> list[Hashable]:
         """What is the same for searches that may share an answer; then what is the same for those that may share a sample."""

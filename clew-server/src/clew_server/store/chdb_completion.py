@@ -38,8 +38,11 @@ LOOKED_AT: Final = 16_384
 """Spans that are looked at where there is no query."""
 NEWEST: Final = 100
 """Traces whose spans are looked at where there is one."""
-_THOROUGH: Final = 16
-"""So many times as many spans, or traces, are looked at for values that are to be found thoroughly: 0.1 to 0.2 s of CPU for spans (docs/benchmarks.md)."""
+THOROUGHLY: Final = 262_144
+"""Spans that are looked at for values that are to be found thoroughly: 0.1 to 0.2 s of CPU (docs/benchmarks.md)."""
+_NEWEST_THOROUGHLY: Final = 1_000
+_THOROUGH_S: Final = 2.0
+"""Somebody waits for it who has been told some values already."""
 _ENOUGH: Final = LOOKED_AT // 16
 """Of so many spans values are shown as a sample has them; of fewer the services that have the key are looked at."""
 _MOST_SERVICES: Final = 100
@@ -106,7 +109,7 @@ class ChdbCompletion:
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
-        question = self._traces.question()
+        question = self._traces.question(_THOROUGH_S) if asked.thorough else self._traces.question()
         try:
             if values_of_spans.COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
                 looked_at = _LookedAt(self._of_names(search, asked, question))
@@ -125,8 +128,7 @@ class ChdbCompletion:
             return values_of_spans.read(spans, asked, question)
 
         nothing: Values = []
-        times = _THOROUGH if asked.thorough else 1
-        looked_at = self._of_spans(search, question, ask, nothing, times=times)
+        looked_at = self._of_spans(search, question, ask, nothing, thorough=asked.thorough)
         if not looked_at.of_many or search.where is not None or asked.place not in _MAY_BE_RARE:
             return looked_at
         # A sample misses what few spans have.
@@ -135,7 +137,7 @@ class ChdbCompletion:
         services = self._services_with(search, asked, question)
         if services is not None:
             return (
-                self._of_spans(search, question, ask, nothing, services, times)
+                self._of_spans(search, question, ask, nothing, services, thorough=asked.thorough)
                 if services
                 else _LookedAt(nothing, of_many=True)
             )
@@ -143,7 +145,7 @@ class ChdbCompletion:
             return looked_at
         has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
         try:
-            return self._of_spans(replace(search, where=has_it), question, ask, nothing, times=times)
+            return self._of_spans(replace(search, where=has_it), question, ask, nothing, thorough=asked.thorough)
         except Stopped:
             return looked_at
 
@@ -218,11 +220,12 @@ class ChdbCompletion:
         ask: Callable[[Spans], tuple[int, Found]],
         nothing: Found,
         services: Sequence[str] = (),
-        times: int = 1,
+        *,
+        thorough: bool = False,
     ) -> _LookedAt[Found]:
         """What a statement finds of spans of the search, `nothing` where there are none. `ask` says how many spans it saw, too.
 
-        `services`: without a query, those whose spans are looked at; none: all of them. `times` as many spans, or traces, as usual are looked at.
+        `services`: without a query, those whose spans are looked at; none: all of them.
         """
         from_ns, to_ns = bounds(search)
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
@@ -232,12 +235,14 @@ class ChdbCompletion:
             def look(sample: Sample) -> tuple[int, Found]:
                 return ask(Spans(sample.condition, of_services, {**bound, **sample.bound}))
 
-            found, seen, every = self._spread.looked_at(LOOKED_AT * times, bound, question, look)
+            found, seen, every = self._spread.looked_at(THOROUGHLY if thorough else LOOKED_AT, bound, question, look)
             if every == 1:
-                return _LookedAt(found, of_many=bool(services))
+                return _LookedAt(found, of_many=thorough or bool(services))
             of_which = " of the services that have it" if services else ""
             return _LookedAt(found, f"counted in {seen:,} of about {seen * every:,} spans{of_which}", of_many=True)
-        traces, reason = self._traces.newest(replace(search, limit=NEWEST * times), question)
+        traces, reason = self._traces.newest(
+            replace(search, limit=_NEWEST_THOROUGHLY if thorough else NEWEST), question
+        )
         if not traces:
             if reason is not None:
                 raise Stopped(reason)
@@ -249,7 +254,7 @@ class ChdbCompletion:
         braces = of_one_span(search.where)
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
-        return _LookedAt(ask(Spans("1", conditions, bound))[1], reason, of_many=reason is not None)
+        return _LookedAt(ask(Spans("1", conditions, bound))[1], reason, of_many=thorough or reason is not None)
 
 
 def _are_counted(rows: Rows) -> bool:
