@@ -239,7 +239,7 @@ class App:
             middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)],
         )
         guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open)
-        self._stack.push_async_callback(await serve_http(guarded, listener))
+        self._stack.push_async_callback(await serve_http(guarded, listener, asks_whether_left=True))
 
     async def _start_jaeger_grpc(self, port: int) -> str:
         """Open Jaeger's API over gRPC; its address. Raises PortTaken."""
@@ -256,7 +256,7 @@ class App:
         tempo = TempoApi(self._query, clock_ns=time.time_ns, not_ready=self.not_ready)
         api = Starlette(routes=tempo.routes(), middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)])
         guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=tempo.is_open)
-        self._stack.push_async_callback(await serve_http(guarded, listener))
+        self._stack.push_async_callback(await serve_http(guarded, listener, asks_whether_left=True))
 
     async def _start_receivers(self, health: HealthApi) -> None:
         others: dict[str, AsgiApp] = {

@@ -216,3 +216,68 @@ def test_a_stranger_does_not_fill_the_log(
             connection.sendall(b"no http at all\r\n\r\n")
             assert answer_of(connection).startswith(b"HTTP/1.1 400")
     assert len([record for record in caplog.records if "Invalid HTTP" in record.getMessage()]) <= 1
+
+
+class Slow:
+    """Answers when it is told to; says when it was asked, and that its asker has gone."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_answer, self.gone = threading.Event(), threading.Event(), threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        leaving = asyncio.ensure_future(receive())
+        self.asked.set()
+        while not self.may_answer.is_set():
+            if leaving.done():
+                self.gone.set()
+                return
+            await asyncio.sleep(0.005)
+        leaving.cancel()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[Slow, Callable[[], socket.socket]]]:
+    app = Slow()
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = HttpServer(app, asks_whether_left=True)
+    thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])))
+    thread.start()
+    wait_until(lambda: running.started)
+    yield app, lambda: socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=20)
+    app.may_answer.set()
+    running.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_request_is_ended_whose_client_has_closed_its_connection(
+    slow: tuple[Slow, Callable[[], socket.socket]],
+) -> None:
+    app, connect = slow
+    with connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert app.asked.wait(20)
+    assert app.gone.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("version", "begin"), [("1.1", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"), ("1.0", b"HTTP/1.1 200")]
+)
+def test_one_that_has_closed_its_half_only_has_its_answer(
+    slow: tuple[Slow, Callable[[], socket.socket]], version: str, begin: bytes
+) -> None:
+    app, connect = slow
+    with connect() as connection:
+        connection.sendall(f"GET / HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+        assert app.asked.wait(20)
+        connection.shutdown(socket.SHUT_WR)
+        if version == "1.1":
+            assert connection.recv(25, socket.MSG_WAITALL | socket.MSG_PEEK) == begin[:25]
+        app.may_answer.set()
+        answer = answer_of(connection)
+    assert answer.startswith(begin), answer
+    assert b"late" in answer
+    assert not app.gone.is_set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,9 @@ SEND_PAUSE_S = 30.0
 _MARGIN_S = 5.0
 """After the time to keep a connection uvicorn closes those that had a request; so much later, those that never had one are closed here."""
 
+_ANSWERED_WITHIN_S = 0.05
+"""When it is looked for the first time whether an interim answer was refused; each second after that."""
+
 # In chunks of one byte each byte of the body costs five bytes on the wire.
 _CHUNK_OVERHEAD = 16
 
@@ -41,6 +45,8 @@ class HttpProtocol(HttpToolsProtocol):
     transport: asyncio.Transport
     flow: FlowControl
     repair: Callable[[bytes], bytes] | None = None
+    """As `HttpServer` says."""
+    asks_whether_left = False
     """As `HttpServer` says."""
     http2: Relays | None = None
     """Takes a connection that turns out to be HTTP/2; None once it is known that it is not."""
@@ -62,6 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
         self._begun = b""
+        self._was_asked = False
 
     # What arrives
 
@@ -140,7 +147,27 @@ class HttpProtocol(HttpToolsProtocol):
         if self._in_message or not owed or all(cycle.response_complete for cycle in owed):
             return False
         self.cycle.keep_alive = False  # the newest: the connection ends behind its answer
+        if self.asks_whether_left:
+            self._ask_whether_left()
         return True
+
+    def _ask_whether_left(self) -> None:
+        """Send an interim answer: a client that closed its half reads over it, and the system of one that has gone refuses it.
+
+        Without it the two look alike until the answer is sent, which is computed in vain for one that has gone.
+        """
+        cycle = self.cycle
+        if self.pipeline or cycle.response_started or cycle.scope["http_version"] != "1.1":
+            return
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._was_asked = True
+        self.loop.call_later(_ANSWERED_WITHIN_S, self._end_if_left)
+
+    def _end_if_left(self) -> None:
+        if not self.transport.is_closing() and self.transport.get_extra_info("socket").getsockopt(
+            socket.SOL_SOCKET, socket.SO_ERROR
+        ):
+            self.transport.abort()
 
     # What does not
 
@@ -164,6 +191,8 @@ class HttpProtocol(HttpToolsProtocol):
         elif now_s - self._unsent_since_s > SEND_PAUSE_S:
             self.transport.abort()
             return
+        if self._was_asked:
+            self._end_if_left()
         if self.transport.is_closing():
             return
         if self._in_head:

@@ -27,6 +27,8 @@ class HttpServer(uvicorn.Server):
     `connections`: how many may be open at once; beyond it, those at rest for longest give way, else a new one gets a 503.
     `repair`: what the first bytes of a request are turned into before they are read, for clients that do not write HTTP.
     `http2`: takes connections that begin as HTTP/2's do; they count as connections too.
+    `asks_whether_left`: a client that closes its half while its answer is computed is asked by `100 Continue` whether it is still there;
+    its request is ended where it is not.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class HttpServer(uvicorn.Server):
         keep_alive_s: float = KEEP_ALIVE_S,
         repair: Callable[[bytes], bytes] | None = None,
         http2: Relays | None = None,
+        asks_whether_left: bool = False,
     ) -> None:
         self._connections = connections
         self._repair = repair
         self._http2 = http2
+        self._asks_whether_left = asks_whether_left
         self._leaving = 0
         self._should_exit = False
         self._ending = asyncio.Event()
@@ -84,6 +88,7 @@ class HttpServer(uvicorn.Server):
             protocol = HttpProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
             protocol.repair = self._repair
             protocol.http2 = self._http2
+            protocol.asks_whether_left = self._asks_whether_left
             return protocol
 
         acceptors = [Acceptor(listener, make_protocol, has_room=self._has_room) for listener in sockets or ()]
@@ -161,9 +166,17 @@ async def serve(
     keep_alive_s: float = KEEP_ALIVE_S,
     repair: Callable[[bytes], bytes] | None = None,
     http2: Relays | None = None,
+    asks_whether_left: bool = False,
 ) -> Callable[[], Awaitable[None]]:
-    """Serve `app` on a listening socket; return, when it accepts connections, the function that stops it."""
-    server = HttpServer(app, connections=connections, keep_alive_s=keep_alive_s, repair=repair, http2=http2)
+    """Serve `app` on a listening socket, as `HttpServer` says; return, when it accepts connections, the function that stops it."""
+    server = HttpServer(
+        app,
+        connections=connections,
+        keep_alive_s=keep_alive_s,
+        repair=repair,
+        http2=http2,
+        asks_whether_left=asks_whether_left,
+    )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():
