@@ -213,6 +213,47 @@ def test_when_too_many_wait_the_next_is_refused_and_later_ones_are_answered() ->
     run(body, store, search_threads=1, max_waiting=2)
 
 
+class FakeTotals:
+    """Summaries that wait until they may answer; how many were asked for at once."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.lock = threading.Lock()
+        self.running = self.most = 0
+
+    def summary(self, search: Search, box: object) -> str:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.may_answer.wait(30)
+        with self.lock:
+            self.running -= 1
+        return "counted"
+
+
+@pytest.mark.parametrize("leaving", [0, 5])
+def test_totals_that_wait_hold_up_no_search(leaving: int) -> None:
+    store, totals = FakeStore(), FakeTotals()
+    service = QueryService(store, store, FakeStore(), summaries=cast(Any, totals), search_threads=3, max_waiting=20)
+
+    async def body() -> None:
+        waiting = [asyncio.ensure_future(service.summary(Search(), None)) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert (await service.search(Search())).complete
+        for one in waiting[:leaving]:
+            one.cancel()
+        totals.may_answer.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert found[leaving:] == ["counted"] * (20 - leaving)
+        assert totals.most == 2
+
+    try:
+        asyncio.run(body())
+    finally:
+        totals.may_answer.set()
+        service.close()
+
+
 def test_searches_that_wait_hold_up_no_trace_by_its_id_and_no_list_of_services() -> None:
     store = FakeStore(stored(b"one-----"))
     store.may_answer.clear()

@@ -122,17 +122,41 @@ class _Lane:
         self._cancelling = ThreadPoolExecutor(1, thread_name_prefix=f"clew-{name}-cancel")
         self._on_failure = on_failure
         self._most = threads + max_waiting
+        self._totals = asyncio.Semaphore(max(1, threads - 1))
         self._lock = threading.Lock()
         self.running = 0
         self.refused = 0
 
+    async def run_totals(self, call: Callable[[], T]) -> T:
+        """As `run`, for a question about all matches: one thread is left for others, which would wait behind many such ones for long."""
+        self._begin(waits=False)
+        try:
+            await self._totals.acquire()
+        except asyncio.CancelledError:
+            self._done()
+            raise
+        loop = asyncio.get_running_loop()
+
+        def free(_: Future[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._totals.release)
+
+        return await self._on_thread(call, free)
+
     async def run(self, call: Callable[[], T], *, waits: bool = False) -> T:
         """What the call returns. Raises Unavailable when too many wait; not with `waits`, for an answer that has begun."""
+        self._begin(waits=waits)
+        return await self._on_thread(call)
+
+    def _begin(self, *, waits: bool) -> None:
         with self._lock:
             if self.running >= self._most and not waits:
                 self.refused += 1
                 raise Unavailable("Too many questions are waiting.")
             self.running += 1
+
+    async def _on_thread(self, call: Callable[[], T], free: Callable[[Future[T]], None] = lambda _: None) -> T:
+        """`free` is called when the thread is, or when none is needed any more."""
         try:
             cancellation = Cancellation()
             context = contextvars.copy_context()
@@ -140,7 +164,9 @@ class _Lane:
             future = self._pool.submit(context.run, call)
         except RuntimeError:
             self._done()
+            free(Future())
             raise Unavailable("The server is stopping.") from None
+        future.add_done_callback(free)
         # Counted until the thread is free again, also when the asker went away meanwhile.
         future.add_done_callback(self._ended)
         try:
@@ -325,7 +351,7 @@ class QueryService:
         store = self._summaries
         if store is None:
             raise Unavailable("This server has no store that counts traces.")
-        return await self._searches.run(lambda: store.summary(self._named(search), box))
+        return await self._searches.run_totals(lambda: store.summary(self._named(search), box))
 
     async def excluded(self, search: Search, q: str) -> Excluded | None:
         """Of a search that finds nothing, the condition without which most traces match; None where none does without one.
@@ -347,7 +373,7 @@ class QueryService:
             there, what = (None, None) if completion is None else spelled(condition, rest, search, completion)
             return Excluded(text, position, most, there, what)
 
-        return await self._searches.run(ask)
+        return await self._searches.run_totals(ask)
 
     async def findings(self, search: Search) -> list[RangeFinding]:
         """What is wrong in the search's time, two findings at most. Of a query about more than names, nothing is said.
@@ -364,14 +390,14 @@ class QueryService:
             found = (failing_finding(failing, from_ns, to_ns, step_ns), slower_finding(store.beside(search)))
             return [one for one in found if one is not None]
 
-        return await self._searches.run(ask)
+        return await self._searches.run_totals(ask)
 
     async def points(self, search: Search) -> Points:
         """Single traces that match, up to `MOST_POINTS`. Raises BadInput, Unavailable, StoreFailed."""
         store = self._summaries
         if store is None:
             raise Unavailable("This server has no store that counts traces.")
-        return await self._searches.run(lambda: store.points(self._named(search), MOST_POINTS))
+        return await self._searches.run_totals(lambda: store.points(self._named(search), MOST_POINTS))
 
     async def versions(self, from_unix_nano: int, to_unix_nano: int) -> Versions:
         """Versions of services first seen in a time, of services that had others in the day before it, or earlier in it.
@@ -381,7 +407,7 @@ class QueryService:
         store = self._versions
         if store is None:
             raise Unavailable("This server has no store that knows versions of services.")
-        seen = await self._searches.run(lambda: store.versions(from_unix_nano - _DAY_NS, to_unix_nano))
+        seen = await self._searches.run_totals(lambda: store.versions(from_unix_nano - _DAY_NS, to_unix_nano))
         found = newer_versions(seen.found, from_unix_nano)
         complete = len(found) <= MOST_VERSIONS and seen.missing is None
         return Versions(found[-MOST_VERSIONS:], complete, seen.missing)
@@ -391,7 +417,7 @@ class QueryService:
         store = self._red
         if store is None:
             raise Unavailable("This server has no store that counts calls.")
-        return await self._searches.run(lambda: store.red(replace(asked, search=self._named(asked.search))))
+        return await self._searches.run_totals(lambda: store.red(replace(asked, search=self._named(asked.search))))
 
     async def keys(self, search: Search, prefix: str, limit: int) -> Counted[KeyFound]:
         """Keys that a query may ask for: see `query.completion.keys_found`. Raises BadInput, Unavailable, StoreFailed."""
@@ -420,14 +446,14 @@ class QueryService:
         store = self._rates
         if store is None:
             raise Unavailable("This server has no store that counts calls.")
-        return await self._searches.run(lambda: store.rates(asked))
+        return await self._searches.run_totals(lambda: store.rates(asked))
 
     async def dependencies(self, from_unix_nano: int, to_unix_nano: int) -> Dependencies:
         """Which services called which in the time from one to before the other. Raises Unavailable, StoreFailed."""
         asked = self._dependencies
         if asked is None:
             raise Unavailable("This server has no store that knows which services call which.")
-        return await self._searches.run(lambda: asked.dependencies(from_unix_nano, to_unix_nano))
+        return await self._searches.run_totals(lambda: asked.dependencies(from_unix_nano, to_unix_nano))
 
     async def attribute_keys(self, from_unix_nano: int, to_unix_nano: int) -> Names[tuple[str, str]]:
         """See TraceValues.keys; those of all spans, where they are counted. Raises Unavailable, StoreFailed."""
