@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from clew_server.model.completion import ValuesAsked
 from clew_server.model.search import Search
 from clew_server.query.remembered_completion import RememberedCompletion
-from clew_server.store import chdb_completion
+from clew_server.store import chdb_completion, key_sets
 from clew_server.store.migrate import steps
 
 SECOND = 1_000_000_000
@@ -73,6 +73,26 @@ def test_no_key_is_missing_of_many_services_whose_operations_have_keys_of_their_
     quarter = HOUR // 4
     assert found(DAY + 5 * HOUR + 1, DAY + 15 * HOUR + 1) == counted(DAY + 5 * HOUR, DAY + 15 * HOUR + quarter)
     assert found(DAY + 5 * HOUR - 1, DAY + 15 * HOUR) == counted(DAY + 5 * HOUR - quarter, DAY + 15 * HOUR)
+
+    # Where they were counted in very many rows, those of some quarters are read, at other times of each hour.
+    monkeypatch.setattr(key_sets, "_MOST_ROWS", 3_000)
+    some = completion.attribute_keys(Search(from_unix_nano=DAY, to_unix_nano=DAY + 24 * HOUR))
+    (every,) = re.findall(r"counted in one of (\d+) quarters of an hour", some.reason)
+    assert int(every) in (5, 7)
+    chosen = [number for number in range(DAY // quarter, DAY // quarter + 96) if number % int(every) == 0]
+    assert {number % 4 for number in chosen} == {0, 1, 2, 3}
+    assert {(one.place, one.key) for one in some.found} == set().union(
+        *(counted(number * quarter, (number + 1) * quarter) for number in chosen)
+    )
+    short = completion.attribute_keys(Search(from_unix_nano=DAY, to_unix_nano=DAY + 6 * HOUR))
+    assert re.match(r"counted in [\d,]+ of about ", short.reason)
+
+
+@pytest.mark.parametrize("rows", range(1, 60))
+def test_quarters_that_are_read_meet_each_time_of_the_day(rows: int) -> None:
+    every = key_sets._in_step_with_no_day(rows)
+    assert rows <= every < rows + 4
+    assert {number % 96 for number in range(0, 96 * every, every)} == set(range(96))
 
 
 def test_of_a_time_with_spans_from_before_keys_were_counted_some_spans_are_looked_at(

@@ -27,7 +27,7 @@ from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.connections import EngineError
 from clew_server.store.key_sets import KeySets, Quarters
 from clew_server.store.orders import bounds
-from clew_server.store.spread import Rows, Sample, Spread
+from clew_server.store.spread import Sample, Spread
 from clew_server.store.values_of_spans import Spans, Values
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.translator import Translator, no_relations
@@ -47,8 +47,6 @@ _ENOUGH: Final = LOOKED_AT // 16
 """Of so many spans values are shown as a sample has them; of fewer the services that have the key are looked at."""
 _MOST_SERVICES: Final = 100
 _MAX_KEYS: Final = 10_000
-_MOST_ROWS: Final = 200_000
-"""Rows in which keys are counted: to read more of them takes longer than to look at some spans."""
 _MOST_REMEMBERED: Final = 20_000
 """Resources whose keys are remembered."""
 _SECOND_NS: Final = 1_000_000_000
@@ -129,7 +127,7 @@ class ChdbCompletion:
 
         nothing: Values = []
         looked_at = self._of_spans(search, question, ask, nothing, thorough=asked.thorough)
-        if not looked_at.of_many or search.where is not None or asked.place not in _MAY_BE_RARE:
+        if looked_at.reason is None or search.where is not None or asked.place not in _MAY_BE_RARE:
             return looked_at
         # A sample misses what few spans have.
         if sum(int(spans) for *_, spans in looked_at.found) >= _ENOUGH:
@@ -154,18 +152,20 @@ class ChdbCompletion:
         place = _KEYS_OF.get(asked.place)
         from_ns, to_ns = bounds(search)
         rows = self._spread.rows(LOOKED_AT, {"from_ns": str(from_ns), "to_ns": str(to_ns)}, question)
+        quarters = None if rows.not_counted else Quarters.of(from_ns, to_ns, rows.key_sets, question)
         keys = (asked.key,) if asked.exact else family(asked.key)
         if (
             place is None
-            or not _are_counted(rows)
+            or quarters is None
             or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question))
         ):
             return None
         try:
-            services = Quarters(from_ns, to_ns, question).services(place, keys, _MOST_SERVICES + 1)
+            services = quarters.services(place, keys, _MOST_SERVICES + 1)
         except EngineError:  # a file of what was counted is damaged
             return None
-        return services if len(services) <= _MOST_SERVICES else None
+        # Where only some quarters were read, others may have it.
+        return None if len(services) > _MOST_SERVICES or (quarters.reason and not services) else services
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
@@ -190,13 +190,15 @@ class ChdbCompletion:
             bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
             rows = self._spread.rows(LOOKED_AT, bound, question)
             hours = (to_ns - 1) // _HOUR_NS - from_ns // _HOUR_NS + 1
-            if rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS and _are_counted(rows):
+            if rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS:
                 where = search.where
                 of_services = (
                     Translator(question, bound, no_relations).of_braces(where) if isinstance(where, Braces) else "1"
                 )
+                quarters = None if rows.not_counted else Quarters.of(from_ns, to_ns, rows.key_sets, question)
                 with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
-                    return _LookedAt(Quarters(from_ns, to_ns, question).key_sets(of_services, bound), of_many=True)
+                    if quarters is not None:
+                        return _LookedAt(quarters.key_sets(of_services, bound), quarters.reason, of_many=True)
 
         def ask(spans: Spans) -> tuple[int, KeySets]:
             return key_sets.of_spans(spans.bound, spans.words, question)
@@ -255,11 +257,6 @@ class ChdbCompletion:
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
         return _LookedAt(ask(Spans("1", conditions, bound))[1], reason, of_many=thorough or reason is not None)
-
-
-def _are_counted(rows: Rows) -> bool:
-    """Whether the keys of all these spans were counted, in few enough rows."""
-    return not rows.not_counted and rows.key_sets <= _MOST_ROWS
 
 
 def _minutes(search: Search) -> dict[str, str]:

@@ -15,6 +15,10 @@ from clew_server.store.where.binding import Bound
 
 MOST_SETS: Final = 40_000
 """Sets that are read, those of most spans: more than as many spans as are looked at where there is no query. And resources likewise."""
+_MOST_ROWS: Final = 200_000
+"""Rows in which they were counted that are read, about; of more, those of some quarters."""
+_LEAST_QUARTERS: Final = 8
+"""So many are read at least where some are."""
 _QUARTER_S: Final = 900
 _SECOND_NS: Final = 1_000_000_000
 _TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
@@ -56,14 +60,29 @@ def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Quest
 
 
 class Quarters:
-    """What was counted of spans by the quarter of an hour, in those that hold a time."""
+    """What was counted of spans by the quarter of an hour, in those that hold a time; in some of these where that is very much."""
 
-    def __init__(self, from_ns: int, to_ns: int, question: Question) -> None:
+    def __init__(self, from_ns: int, to_ns: int, every: int, question: Question) -> None:
+        """One of `every` quarters is read."""
         self._question = question
+        self._every = every
         self._bound = {
             "from_s": str(from_ns // _SECOND_NS // _QUARTER_S * _QUARTER_S),
             "to_s": str((to_ns - 1) // _SECOND_NS),
+            "every": str(every),
         }
+
+    @classmethod
+    def of(cls, from_ns: int, to_ns: int, rows: int, question: Question) -> Quarters | None:
+        """Of a time in which it was counted in about so many rows. None where these are many for so short a time."""
+        every = _in_step_with_no_day(-(-rows // _MOST_ROWS))
+        are_enough = every == 1 or to_ns - from_ns >= every * _LEAST_QUARTERS * _QUARTER_S * _SECOND_NS
+        return cls(from_ns, to_ns, every, question) if are_enough else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why this is not all, None where it is."""
+        return None if self._every == 1 else f"counted in one of {self._every} quarters of an hour"
 
     def key_sets(self, condition: str, bound: Mapping[str, str]) -> KeySets:
         """Of spans of some services: `condition` on `service` with its parameters, 1 for all. Raises as `Question.rows`."""
@@ -78,6 +97,14 @@ class Quarters:
         listed = f"[{','.join(map(Bound(bound).text, keys))}]"
         rows = self._question.rows("services_with_keys", bound, KEYS=_COLUMN[place], LISTED=listed)
         return [service for service, _ in rows]
+
+
+def _in_step_with_no_day(every: int) -> int:
+    """At least so many, and such that one of so many quarters is at another time of each hour and day: what runs once a day is met."""
+    every = max(1, every)
+    while every % 2 == 0 or every % 3 == 0:
+        every += 1
+    return every
 
 
 def counted(found: KeySets, keys_of_resource: Mapping[int, Sequence[str]]) -> list[KeyCount]:
