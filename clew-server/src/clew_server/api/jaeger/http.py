@@ -15,6 +15,7 @@ from clew_server.api.jaeger.calls import call_counts
 from clew_server.api.jaeger.ids import jaeger_id, trace_id_from_jaeger
 from clew_server.api.jaeger.searches import search_from_api, truth, whole_number
 from clew_server.api.jaeger.traces import trace_pieces
+from clew_server.api.leaving import while_asked
 from clew_server.api.uploads import UploadApi
 from clew_server.errors import BadInput
 from clew_server.model.search import KIND_WORDS
@@ -94,7 +95,7 @@ class JaegerApi:
             ids = list(dict.fromkeys(map(trace_id_from_jaeger, given)))
             return await self._stream(request, ids, reason=None)
         search = search_from_api({name: parameters.getlist(name) for name in parameters}, self._clock_ns())
-        page = await self._query.search(search.search())
+        page = await while_asked(request, self._query.search(search.search()))
         # That there are more than the limit is nothing to tell: Jaeger does not.
         return await self._stream(request, [trace.trace_id for trace in page.traces], reason=page.reason)
 
@@ -133,7 +134,9 @@ class JaegerApi:
         end = whole_number("endTs", parameters["endTs"]) if parameters.get("endTs") else self._clock_ns() // _MS
         lookback = whole_number("lookback", parameters["lookback"]) if parameters.get("lookback") else _DAY_MS
         to_ns = min(max(0, end) * _MS, _MAX_INT64)
-        found, reason = await self._query.dependencies(max(0, to_ns - max(0, lookback) * _MS), to_ns)
+        found, reason = await while_asked(
+            request, self._query.dependencies(max(0, to_ns - max(0, lookback) * _MS), to_ns)
+        )
         data = [
             {"parent": caller, "child": callee, "callCount": calls}
             for caller, callee, calls in call_counts(found, parameters.get("service", ""))

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from clew_server.api.jaeger.answers import JSON
 from clew_server.api.jaeger.http import answers_in_structure, structured
 from clew_server.api.jaeger.searches import truth, whole_number
+from clew_server.api.leaving import while_asked
 from clew_server.errors import BadInput
 from clew_server.model.rates import RatePoint, RatesAsked
 from clew_server.model.search import KIND_WORDS
@@ -89,7 +90,7 @@ class JaegerMetricsApi:
 
     async def _answer(self, request: Request, kind: _Kind, level: float | None) -> Response:
         asked = _asked(request, level, self._clock_ns())
-        found, missing = await self._query.rates(asked)
+        found, missing = await while_asked(request, self._query.rates(asked))
         series: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for point in found:
             stamp = f"{datetime.fromtimestamp(point.at_unix_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

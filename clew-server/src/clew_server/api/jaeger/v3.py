@@ -15,6 +15,7 @@ from clew_server.api.jaeger.calls import call_counts
 from clew_server.api.jaeger.ids import trace_id_from_jaeger
 from clew_server.api.jaeger.searches import search_from_v3, truth
 from clew_server.api.jaeger.summaries import Summary, service_counts
+from clew_server.api.leaving import while_asked
 from clew_server.errors import BadInput, Damaged, NotFound
 from clew_server.model.otlp_read import resource_spans_json_pieces
 from clew_server.model.search import KIND_WORDS
@@ -123,7 +124,7 @@ class JaegerApiV3:
         parameters = request.query_params
         truth("query.rawTraces", parameters.get("query.rawTraces") or parameters.get("query.raw_traces") or "")
         search = search_from_v3({name: parameters.getlist(name) for name in parameters}, self._clock_ns())
-        return await self._query.search(search.search())
+        return await while_asked(request, self._query.search(search.search()))
 
     async def _stream(self, request: Request, trace_ids: list[str], *, may_lack: bool) -> Response:
         return await stream_traces(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from clew_server import __version__
 from clew_server.api.forms import preferred
 from clew_server.api.jaeger.answers import message_of, status_of
+from clew_server.api.leaving import while_asked
 from clew_server.api.tempo import traces
 from clew_server.api.tempo.attributes import INTRINSICS, Attribute, attribute_of
 from clew_server.api.tempo.metrics import answer as range_answer
@@ -139,9 +140,11 @@ class TempoApi:
     @_answers_errors
     async def search(self, request: Request) -> Response:
         asked = search_from_parameters(request.query_params)
-        page = await self._query.search(asked.search)
+        page = await while_asked(request, self._query.search(asked.search))
         small = [one for one in page.traces if one.spans <= MAX_SPANS_MATCHED]
-        found = await self._query.holding(list(filters(asked.query.spansets)), small, asked.search)
+        found = await while_asked(
+            request, self._query.holding(list(filters(asked.query.spansets)), small, asked.search)
+        )
         listed = [await self._listed(one, asked, found.get(one.trace_id)) for one in page.traces]
         metrics: dict[str, Any] = {"inspectedTraces": len(listed)}
         body: dict[str, Any] = {"traces": listed, "metrics": metrics}
@@ -229,7 +232,7 @@ class TempoApi:
     @_answers_errors
     async def query_range(self, request: Request) -> Response:
         asked = range_from_parameters(request.query_params, self._clock_ns())
-        series = await self._query.series(asked.asked)
+        series = await while_asked(request, self._query.series(asked.asked))
         body = range_answer(asked, series)
         if series.missing is not None:
             body |= {"status": "PARTIAL", "message": series.missing}

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from clew_server import __version__
 from clew_server.api.forms import Gzip
+from clew_server.api.leaving import while_asked
 from clew_server.api.zipkin.searches import DEFAULT_LIMIT, LOOKBACK_MS, search_from_parameters, window_from_parameters
 from clew_server.api.zipkin.spans import trace_pieces, zipkin_id
 from clew_server.errors import BadInput, Damaged, NotFound, TooLarge, Unavailable
@@ -94,7 +95,7 @@ class ZipkinApi:
 
     async def traces(self, request: Request) -> Response:
         parameters = _once_each(request)
-        page = await self._query.search(search_from_parameters(parameters, self._clock_ns()))
+        page = await while_asked(request, self._query.search(search_from_parameters(parameters, self._clock_ns())))
         return await self._list([trace.trace_id for trace in page.traces], page.reason)
 
     async def trace(self, request: Request) -> Response:
@@ -118,7 +119,7 @@ class ZipkinApi:
 
     async def dependencies(self, request: Request) -> Response:
         window = window_from_parameters(_once_each(request), self._clock_ns(), wants_end=True)
-        found, reason = await self._query.dependencies(*window)
+        found, reason = await while_asked(request, self._query.dependencies(*window))
         # Zipkin knows one link between two services, whatever its kind.
         links: dict[tuple[str, str], list[int]] = {}
         for one in found:
