@@ -95,6 +95,8 @@ def test_the_pointer_stops_the_list_and_filters_are_part_of_the_address(
     expect(rows_of(page)).to_have_count(3)
     expect(page.get_by_text("traces/s")).to_be_visible()
     assert no_wider_than_the_window(page)
+    expect(page.get_by_role("combobox", name="Time zone")).to_be_visible()
+    expect(rows_of(page).first.locator(".col-number")).to_be_visible()
     if width == 1440:
         rows_of(page).nth(1).hover()
         expect(page.get_by_text("Paused, pointer on the list")).to_be_visible()

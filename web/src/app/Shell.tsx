@@ -64,7 +64,7 @@ export function Shell({ children }: { children: ReactNode }) {
       <button type="button" className="button skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to the content
       </button>
-      <header className="top-bar" data-page={onSearch ? 'search' : 'other'}>
+      <header className="top-bar" data-page={onSearch ? 'search' : onLive ? 'live' : 'other'}>
         <Link href="/search" className="home" aria-label="clew, to Search">
           <Logo />
           <span>clew</span>

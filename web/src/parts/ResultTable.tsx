@@ -324,12 +324,16 @@ export function ResultRow({
       {columns.map((key) => (
         <ValueCell key={key} of={key} values={answer?.values[key]} />
       ))}
-      <td className="col-number">{formatCount(trace.spans)}</td>
+      <td className="col-number">
+        {formatCount(trace.spans)}
+        <span className="phone-only"> {trace.spans === 1 ? 'span' : 'spans'}</span>
+      </td>
       <td
         className="col-services"
         title={trace.services.map((one) => visibleName(one, 'no service')).join(', ')}
       >
         {formatCount(trace.services.length)}
+        <span className="phone-only"> {trace.services.length === 1 ? 'service' : 'services'}</span>
       </td>
     </tr>
   )
