@@ -159,14 +159,17 @@ def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: 
     assert total == len(set().union(*asked)), "a trace was asked for twice"
 
 
-def test_at_1024_and_390_pixels_both_answers_are_in_sight(server: Server, shop: Shop, open_page: OpenPage) -> None:
-    for width in (1024, 390):
+def test_on_narrow_windows_both_answers_are_in_sight_and_the_query_has_room(
+    server: Server, shop: Shop, open_page: OpenPage
+) -> None:
+    for width in (1024, 720, 390):
         page = open_page(server, f"/search?q=service%3D{shop.service}", width=width)
         first = rows_of(page).first
         expect(first).to_contain_text("OperationalError", timeout=30_000)
         for part in (first.get_by_text("82 %", exact=True), first.get_by_role("link", name=re.compile("failed in"))):
             wait_until(lambda: within(part, width), about=part.bounding_box)  # noqa: B023
         wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)  # noqa: B023
+        assert page.get_by_role("combobox", name=QUERY_BOX).evaluate("box => box.clientWidth") > 240
 
 
 LINES_OF_PIECES = """element => {
@@ -639,7 +642,7 @@ def test_every_choice_is_a_state_that_reload_keeps_and_back_and_forward_go_throu
         (click("button", "Show as table"), by_time),
         (
             lambda: by_time.get_by_role("button", name="Select").first.click(),
-            page.get_by_text("in the selection").first,
+            by_time.get_by_role("button", name="Select", pressed=True),
         ),
         (click("button", "Failed"), page.get_by_role("button", name="Failed", pressed=True)),
     ]

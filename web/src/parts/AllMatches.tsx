@@ -6,7 +6,7 @@ import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
 import type { SearchState } from '../app/url'
 import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
-import { columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
+import { boxOf, columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
 import { reasonIn } from '../model/moments'
 import { placed, versionMarks } from '../model/points'
 import { AheadNotice } from './AheadNotice'
@@ -133,7 +133,7 @@ export function AllMatches({
       )}
       {problem === null && summary && heat && heat.columns > 0 ? (
         isTable ? (
-          <HeatTable heat={heat} onSelect={on.onSelect} />
+          <HeatTable heat={heat} selection={state.sel} onSelect={on.onSelect} />
         ) : (
           <HeatView
             heat={heat}
@@ -237,8 +237,17 @@ function HeatLegend({ heat }: { heat: Heat | null }) {
 }
 
 /** The same by time, for those who do not see the heatmap. */
-function HeatTable({ heat, onSelect }: { heat: Heat; onSelect: (selection: Selection) => void }) {
+function HeatTable({
+  heat,
+  selection,
+  onSelect,
+}: {
+  heat: Heat
+  selection: Selection | null
+  onSelect: (selection: Selection) => void
+}) {
   const zone = useStore(zoneStore)
+  const box = selection && boxOf(heat, selection)
   const columns = Array.from({ length: heat.columns }, (_, x) => x).filter(
     (x) => columnSum(heat, x).count > 0,
   )
@@ -267,8 +276,9 @@ function HeatTable({ heat, onSelect }: { heat: Heat; onSelect: (selection: Selec
             )
             const whole = selectionOf(heat, { x0: x, x1: x, y0: rows[0]!, y1: rows.at(-1)! })
             const start = formatTime(whole.t0, zone).replace(/\.000$/, '')
+            const isSelected = box !== null && x >= box.x0 && x <= box.x1
             return (
-              <tr key={x}>
+              <tr key={x} className={isSelected ? 'selected' : undefined}>
                 <th scope="row" className="mono">
                   {start}
                 </th>
@@ -277,7 +287,12 @@ function HeatTable({ heat, onSelect }: { heat: Heat; onSelect: (selection: Selec
                 <td>{formatDuration(Number(whole.d0))}</td>
                 <td>{formatDuration(Number(whole.d1))}</td>
                 <td>
-                  <button type="button" className="link-button" onClick={() => onSelect(whole)}>
+                  <button
+                    type="button"
+                    className="link-button"
+                    aria-pressed={isSelected}
+                    onClick={() => onSelect(whole)}
+                  >
                     Select<span className="unseen"> {start}</span>
                   </button>
                 </td>
