@@ -45,7 +45,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _work(client: Client, arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("mcp") is None:
         raise CommandFailed(USAGE, _WITHOUT)
-    make_server(Tools(client)).run("stdio")
+    try:
+        make_server(Tools(client)).run("stdio")
+    except BaseExceptionGroup as group:
+        # A task of the library writes the answers; that the output cannot be written is said by the command as by every other.
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, OSError):
+            raise error from None
+        raise
     return FOUND
 
 
