@@ -241,10 +241,9 @@ def many(shop: Any, opened: Any) -> list[tuple[int, int]]:
     return spans
 
 
-def without_counted_keys(completion: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def without_counted_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a version before schema step 21 stored spans of the time."""
-    rows = completion._spread.rows
-    monkeypatch.setattr(completion._spread, "rows", lambda *asked: rows(*asked)._replace(not_counted=1))
+    monkeypatch.setattr(key_sets.Quarters, "of", lambda *_: None)
 
 
 def of_tenth_and_host(keys: Any) -> dict[tuple[str, str], int]:
@@ -269,7 +268,7 @@ def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     keys = completion.attribute_keys(search)
     assert (keys.complete, keys.of_many) == (True, True)
     assert of_tenth_and_host(keys) == {("span", "tenth"): 21_000, ("resource", "host"): 21_000}
-    without_counted_keys(completion, monkeypatch)
+    without_counted_keys(monkeypatch)
     keys = completion.attribute_keys(search)
     assert (keys.complete, keys.reason) == (False, found.reason)  # the same spans
     assert of_tenth_and_host(keys) == {("span", "tenth"): looked_at, ("resource", "host"): looked_at}
@@ -330,7 +329,7 @@ def test_values_that_a_sample_misses_are_found(
     monkeypatch.setattr(chdb_completion, "LOOKED_AT", 2_000)
     completion = opened.store.completion
     if not are_counted:
-        without_counted_keys(completion, monkeypatch)
+        without_counted_keys(monkeypatch)
     assert ("seldom" in {one.key for one in completion.attribute_keys(with_a_rare_key).found}) == are_counted
     for place in ("attr", "of_span"):
         found = completion.attribute_values(with_a_rare_key, ValuesAsked(place, "seldom"))

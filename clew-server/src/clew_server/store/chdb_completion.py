@@ -152,13 +152,11 @@ class ChdbCompletion:
         place = _KEYS_OF.get(asked.place)
         from_ns, to_ns = bounds(search)
         rows = self._spread.rows(LOOKED_AT, {"from_ns": str(from_ns), "to_ns": str(to_ns)}, question)
-        quarters = None if rows.not_counted else Quarters.of(from_ns, to_ns, rows.key_sets, question)
         keys = (asked.key,) if asked.exact else family(asked.key)
-        if (
-            place is None
-            or quarters is None
-            or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question))
-        ):
+        if place is None or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question)):
+            return None
+        quarters = Quarters.of(from_ns, to_ns, rows, question)
+        if quarters is None:
             return None
         try:
             services = quarters.services(place, keys, _MOST_SERVICES + 1)
@@ -195,7 +193,7 @@ class ChdbCompletion:
                 of_services = (
                     Translator(question, bound, no_relations).of_braces(where) if isinstance(where, Braces) else "1"
                 )
-                quarters = None if rows.not_counted else Quarters.of(from_ns, to_ns, rows.key_sets, question)
+                quarters = Quarters.of(from_ns, to_ns, rows, question)
                 with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
                     if quarters is not None:
                         return _LookedAt(quarters.key_sets(of_services, bound), quarters.reason, of_many=True)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from clew_server.model.completion import KeyCount, KeyPlace, KeyType
 from clew_server.store.asking import Question
+from clew_server.store.spread import Rows
 from clew_server.store.where.binding import Bound
 
 MOST_SETS: Final = 40_000
@@ -73,9 +74,15 @@ class Quarters:
         }
 
     @classmethod
-    def of(cls, from_ns: int, to_ns: int, rows: int, question: Question) -> Quarters | None:
-        """Of a time in which it was counted in about so many rows. None where these are many for so short a time."""
-        every = _in_step_with_no_day(-(-rows // _MOST_ROWS))
+    def of(cls, from_ns: int, to_ns: int, spans: Rows, question: Question) -> Quarters | None:
+        """Of a time with these spans. None where some of them were not counted, or in very many rows for so short a time. Raises as `Question.rows`."""
+        counted_parts = {part: int(rows) for part, rows in question.rows("counted_parts", {})}
+        rows = 0.0
+        for part, (all_, of_the_hours) in spans.by_part.items():
+            if of_the_hours and part not in counted_parts:
+                return None
+            rows += counted_parts.get(part, 0) * of_the_hours / all_
+        every = _in_step_with_no_day(-(-int(rows) // _MOST_ROWS))
         are_enough = every == 1 or to_ns - from_ns >= every * _LEAST_QUARTERS * _QUARTER_S * _SECOND_NS
         return cls(from_ns, to_ns, every, question) if are_enough else None
 

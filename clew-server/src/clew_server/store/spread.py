@@ -9,7 +9,7 @@ look at the same spans.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from clew_server.store.asking import Question
@@ -56,14 +56,18 @@ _ALL: Final = Sample("1", {})
 class Rows(NamedTuple):
     """Rows of `spans` about some hours."""
 
-    all: int
-    """In the whole table."""
-    of_the_hours: int
-    """At most so many start in these hours."""
-    not_counted: int
-    """Of the latter those in parts whose keys are not counted (schema step 21)."""
-    key_sets: int
-    """Rows in which the keys of the others are counted, about."""
+    by_part: Mapping[str, tuple[int, int]]
+    """By the name of each part: all of its rows, and how many of them at most start in these hours."""
+
+    @property
+    def all(self) -> int:
+        """In the whole table."""
+        return sum(all_ for all_, _ in self.by_part.values())
+
+    @property
+    def of_the_hours(self) -> int:
+        """At most so many start in these hours."""
+        return sum(of_the_hours for _, of_the_hours in self.by_part.values())
 
 
 class Spread:
@@ -126,9 +130,9 @@ def _rows_of_hours(hours: dict[str, str], question: Question) -> Rows:
         damaged = [part for table, part in question.damaged if table == "spans"]
         names = ",".join(f"'{part}'" for part in ["", *damaged])
         try:
-            rows = question.rows("rows_of_hours", hours, IS_READ=f"part_name NOT IN ({names})")[0]
+            rows = question.rows("rows_of_hours", hours, IS_READ=f"part_name NOT IN ({names})")
         except EngineError:
             if len(damaged) == len([part for table, part in question.damaged if table == "spans"]):
                 raise
         else:
-            return Rows(*map(int, rows))
+            return Rows({part: (int(all_), int(of_the_hours)) for part, all_, of_the_hours in rows})

@@ -65,6 +65,7 @@ NAMES: Final = (
     "names_counted",
     "keys_of_spans",
     "keys_of_resources",
+    "counted_parts",
     "key_sets",
     "resource_counts",
     "services_with_keys",
