@@ -77,22 +77,32 @@ function timeLabel(shiftedMs: number, step: number): string {
   return step >= S ? iso.slice(11, 19) : iso.slice(17, 23)
 }
 
-/** Ticks of a logarithmic axis of lengths in nanoseconds: 1, 3 and 10 of each power of ten, or the powers alone where these are many. */
-export function lengthTicks(fromNs: number, toNs: number, most: number): AxisTick[] {
+export interface LengthTick {
+  ns: number
+  label: string
+}
+
+/**
+ * Ticks of a logarithmic axis of lengths in nanoseconds: 1, 3 and 10 of each power of ten, or the powers alone where these
+ * are many; both ends where there are fewer than two.
+ */
+export function lengthTicks(fromNs: number, toNs: number, most: number): LengthTick[] {
   const low = Math.log10(Math.max(1, fromNs))
   const high = Math.log10(Math.max(1, toNs))
   if (!(high > low)) return []
   const powers = Math.floor(high) - Math.ceil(low) + 1
   const factors = powers * 2 <= most ? [1, 3] : [1]
   const stride = Math.max(1, Math.ceil(powers / most))
-  const ticks: AxisTick[] = []
+  const ticks: LengthTick[] = []
   for (let power = Math.floor(low); power <= high; power += stride) {
     for (const factor of factors) {
-      const at = (Math.log10(factor) + power - low) / (high - low)
-      if (at >= 0 && at <= 1) ticks.push({ at, label: lengthLabel(factor * 10 ** power) })
+      const ns = factor * 10 ** power
+      if (ns >= fromNs && ns <= toNs) ticks.push({ ns, label: lengthLabel(ns) })
     }
   }
-  return ticks
+  if (ticks.length > 1) return ticks
+  const ends = [fromNs, toNs].map((ns) => ({ ns, label: formatDuration(ns) }))
+  return ends[0]!.label === ends[1]!.label ? ends.slice(0, 1) : ends
 }
 
 /** `1,000 s`, not `16 m 40 s`: as short and as round as the others. */

@@ -80,4 +80,7 @@ it('writes round lengths, fewer where there is less room', () => {
   expect(labels).toEqual(['3 ms', '10 ms', '30 ms', '100 ms', '300 ms', '1 s', '3 s'])
   expect(lengthTicks(1e9, 1e12, 5).map(({ label }) => label)).toEqual(['1 s', '10 s', '100 s', '1,000 s'])
   expect(lengthTicks(1e3, 1e12, 5).length).toBeLessThanOrEqual(5)
+  // Between two round ones the ends are written.
+  expect(lengthTicks(110e6, 250e6, 8).map(({ label }) => label)).toEqual(['110 ms', '250 ms'])
+  expect(lengthTicks(110e6, 110e6 + 1, 8).map(({ label }) => label)).toEqual(['110 ms'])
 })

@@ -1,6 +1,15 @@
 /** The heatmap of a search on a canvas: cells over time and length, failures per column below, a box that is drawn by mouse or keys. */
 import type { Zone } from '../model/format'
-import { boxBetween, columnSum, densest, heatStep, HEAT_STEPS, type Box, type Heat } from '../model/heat'
+import {
+  boxBetween,
+  columnSum,
+  densest,
+  heatStep,
+  heightOf,
+  HEAT_STEPS,
+  type Box,
+  type Heat,
+} from '../model/heat'
 import { nearestPoint, pointInWords, type PlacedPoints, type VersionMark } from '../model/points'
 import { lengthTicks, timeTicks } from './axes'
 import { readTheme, type CanvasTheme } from './theme'
@@ -305,7 +314,8 @@ export class HeatCanvas {
     context.textAlign = 'right'
     const bottom = plot.top + plot.height
     const [shortest, longest] = [Number(heat.lengths[0]), Number(heat.lengths.at(-1))]
-    for (const { at, label } of lengthTicks(shortest, longest, plot.height / 32)) {
+    for (const { ns, label } of lengthTicks(shortest, longest, plot.height / 32)) {
+      const at = ns >= longest ? 1 : heightOf(heat, BigInt(Math.round(ns)))
       context.fillText(label, plot.left - 8, bottom - at * plot.height)
     }
     context.fillText('failed', plot.left - 8, bottom + GAP_PX + FAILED_PX - 8)

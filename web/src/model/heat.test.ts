@@ -1,5 +1,16 @@
 import { expect, it } from 'vitest'
-import { boxBetween, boxOf, densest, heatOf, heatStep, selectionOf, sumOf, withLengths } from './heat'
+import {
+  boxBetween,
+  boxOf,
+  densest,
+  heatOf,
+  heatStep,
+  placeIn,
+  selectionOf,
+  sumOf,
+  withLengths,
+  withRoom,
+} from './heat'
 
 const T0 = 1795349071207000001n
 const heat = heatOf({
@@ -77,4 +88,25 @@ it('asks for the lengths of a selection in place of the wider ones that were ask
     'trace.duration>20ns',
   ])
     expect(withLengths(q, of('20', '900'))).toContain(q)
+})
+
+it('has rows beside those of traces that are all equally long, which count nothing', () => {
+  const one = {
+    x_unix_nano: ['0', '10'],
+    y_ns: ['2300000000', '2300000001'],
+    cells: [[0, 0, 7, 1]],
+    estimated: [],
+  }
+  const roomy = heatOf(withRoom(one))
+  expect(roomy.rows).toBeGreaterThan(8)
+  expect(sumOf(roomy, { x0: 0, x1: 0, y0: 0, y1: roomy.rows - 1 })).toEqual({ count: 7, failed: 1 })
+  const place = placeIn(roomy, 5n, 2300000000n)!
+  expect(roomy.count[Math.floor(place.y * roomy.rows)]).toBe(7)
+  expect(roomy.lengths).toEqual([...new Set(roomy.lengths)].toSorted((a, b) => (a < b ? -1 : 1)))
+  // Lengths of zero have nothing below them.
+  const none = heatOf(withRoom({ ...one, y_ns: ['0', '1'] }))
+  expect(none.lengths[0]).toBe(0n)
+  expect(none.count[0]).toBe(7)
+  const many = { ...one, y_ns: Array.from({ length: 41 }, (_, at) => String(at + 1)) }
+  expect(withRoom(many)).toBe(many)
 })

@@ -101,15 +101,43 @@ function covered(edges: readonly bigint[], from: bigint, to: bigint): [number, n
 
 /** Where a trace lies, each from 0 to 1: its start in the time, its length in the rows, which are equally high; null beside them. */
 export function placeIn(heat: Heat, start: bigint, length: bigint): { x: number; y: number } | null {
-  const { times, lengths, rows } = heat
+  const { times, lengths } = heat
   const [from, to, shortest, longest] = [times[0], times.at(-1), lengths[0], lengths.at(-1)]
   if (from === undefined || to === undefined || shortest === undefined || longest === undefined) return null
   if (start < from || start >= to || length < shortest || length >= longest) return null
+  return { x: Number(start - from) / Number(to - from), y: heightOf(heat, length) }
+}
+
+/** How high a length that is within the rows lies, from 0 to 1. */
+export function heightOf({ lengths, rows }: Heat, length: bigint): number {
   let row = 0
   while (row < rows - 1 && lengths[row + 1]! <= length) row++
-  const [low, high] = [Math.log(Math.max(1, Number(lengths[row]))), Math.log(Number(lengths[row + 1]))]
-  const within = high > low ? (Math.log(Math.max(1, Number(length))) - low) / (high - low) : 0
-  return { x: Number(start - from) / Number(to - from), y: (row + within) / rows }
+  const [low, high] = [lengths[row]!, lengths[row + 1]!].map((ns) => Math.log(Math.max(1, Number(ns))))
+  const within = high! > low! ? (Math.log(Math.max(1, Number(length))) - low!) / (high! - low!) : 0
+  return (row + within) / rows
+}
+
+/** So many rows there are at least: of traces that are all equally long one would be as high as the chart, and have no scale. */
+const FEWEST_ROWS = 9
+
+/** The heatmap with empty rows below and above, where it has few. */
+export function withRoom(heatmap: Heatmap): Heatmap {
+  const edges = heatmap.y_ns.map(BigInt)
+  const rows = edges.length - 1
+  if (rows < 1 || rows >= FEWEST_ROWS) return heatmap
+  const more = Math.ceil((FEWEST_ROWS - rows) / 2)
+  let below = 0
+  // Down to a nanosecond, below which there is nothing.
+  while (below < more && edges[0]! > 1n) {
+    edges.unshift((edges[0]! * 2n) / 3n)
+    below += 1
+  }
+  for (let above = 0; above < more; above++) edges.push((edges.at(-1)! * 3n) / 2n + 1n)
+  return {
+    ...heatmap,
+    y_ns: edges.map(String),
+    cells: heatmap.cells.map(([x = 0, y = 0, ...counts]) => [x, y + below, ...counts]),
+  }
 }
 
 /** The rectangle between two cells, in whatever order. */

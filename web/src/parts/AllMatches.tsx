@@ -6,7 +6,7 @@ import { zoneStore } from '../app/preferences'
 import { useStore } from '../app/store'
 import type { SearchState } from '../app/url'
 import { formatCount, formatDuration, formatPercent, formatTime, plural } from '../model/format'
-import { boxOf, columnSum, heatOf, selectionOf, type Heat, type Selection } from '../model/heat'
+import { boxOf, columnSum, heatOf, selectionOf, withRoom, type Heat, type Selection } from '../model/heat'
 import { reasonIn } from '../model/moments'
 import { placed, versionMarks } from '../model/points'
 import { AheadNotice } from './AheadNotice'
@@ -59,7 +59,7 @@ export function AllMatches({
   ...on
 }: Props) {
   const { onView, onFacets } = on
-  const heat = useMemo(() => (summary ? heatOf(summary.heatmap) : null), [summary])
+  const heat = useMemo(() => (summary ? heatOf(withRoom(summary.heatmap)) : null), [summary])
   const isTable = state.view === 'table'
   const single = useMemo(
     () => (state.view === 'points' && points && heat ? placed(points, heat) : null),
