@@ -402,6 +402,10 @@ def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, 
         else:
             expect(page.locator("th[aria-sort]")).to_have_count(1)
             expect(head).to_have_attribute("aria-sort", order)
+    # Of the links of a row it is seen which has the focus.
+    for link in rows_of(page).first.get_by_role("link").all():
+        link.focus()
+        expect(link).to_have_css("outline-style", "solid")
     assert violations(page) == []
     for _ in range(3):
         page.go_back()
