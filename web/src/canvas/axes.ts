@@ -47,13 +47,27 @@ const STEPS_MS = [
   365 * DAY,
 ]
 
-/** At most `most` ticks between two times in milliseconds. */
-export function timeTicks(fromMs: number, toMs: number, most: number, zone: Zone): AxisTick[] {
+/** At most `most` ticks between two times in milliseconds: times of the day, the day itself at its midnight, with the year where it is not this one. */
+export function timeTicks(
+  fromMs: number,
+  toMs: number,
+  most: number,
+  zone: Zone,
+  nowMs = Date.now(),
+): AxisTick[] {
   const length = toMs - fromMs
   if (!(length > 0)) return []
   const step = STEPS_MS.find((one) => length / one <= most) ?? length
   // Round in the zone: midnight of the reader, not that of UTC, also behind a change of clocks.
   const offsetAt = (ms: number) => (zone === 'utc' ? 0 : -new Date(ms).getTimezoneOffset() * MIN)
+  const days = [fromMs, toMs - 1, nowMs].map((ms) => new Date(ms + offsetAt(ms)).toISOString().slice(0, 10))
+  const isOneDay = days[0] === days[1]
+  const isThisYear = new Set(days.map((day) => day.slice(0, 4))).size === 1
+  const labelOf = (wallMs: number) => {
+    const iso = new Date(wallMs).toISOString()
+    const isDay = step >= DAY || (!isOneDay && step >= MIN && iso.slice(11, 16) === '00:00')
+    return isDay ? iso.slice(isThisYear ? 5 : 0, 10) : timeLabel(iso, step)
+  }
   const ticks: AxisTick[] = []
   let last = -Infinity
   for (
@@ -65,14 +79,12 @@ export function timeTicks(fromMs: number, toMs: number, most: number, zone: Zone
     at += Math.round(wall / step) * step - wall
     if (at <= last || at > toMs) continue
     last = at
-    ticks.push({ at: (at - fromMs) / length, label: timeLabel(at + offsetAt(at), step) })
+    ticks.push({ at: (at - fromMs) / length, label: labelOf(at + offsetAt(at)) })
   }
   return ticks
 }
 
-function timeLabel(shiftedMs: number, step: number): string {
-  const iso = new Date(shiftedMs).toISOString()
-  if (step >= DAY) return iso.slice(5, 10)
+function timeLabel(iso: string, step: number): string {
   if (step >= MIN) return iso.slice(11, 16)
   return step >= S ? iso.slice(11, 19) : iso.slice(17, 23)
 }

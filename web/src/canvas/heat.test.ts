@@ -46,7 +46,13 @@ it('writes round times of the day', () => {
   const labels = timeTicks(noon, noon + 3_600_000, 8, 'utc').map(({ label }) => label)
   expect(labels).toEqual(['12:10', '12:20', '12:30', '12:40', '12:50', '13:00'])
   expect(timeTicks(noon, noon + 40_000, 8, 'utc')[0]?.label).toBe('12:03:00')
-  expect(timeTicks(noon, noon + 30 * 86_400_000, 8, 'utc')[0]?.label).toBe('11-26')
+  const days = (length: number, nowMs: number) =>
+    timeTicks(noon, noon + length * 86_400_000, 8, 'utc', nowMs).map(({ label }) => label)
+  expect(days(30, noon)[0]).toBe('11-26')
+  // The day at its midnight, and the year where it is not this one, or more than one.
+  expect(days(1, noon)).toEqual(['15:00', '18:00', '21:00', '11-23', '03:00', '06:00', '09:00', '12:00'])
+  expect(days(30, noon + 365 * 86_400_000)[0]).toBe('2026-11-26')
+  expect(days(800, noon).slice(0, 2)).toEqual(['2026-12-18', '2027-12-18'])
   expect(timeTicks(noon, noon, 8, 'utc')).toEqual([])
 })
 
