@@ -3,6 +3,8 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { api } from '../api/client'
 import type { Summary } from '../api/types'
+import { zoneStore } from '../app/preferences'
+import { useStore } from '../app/store'
 import { MOST_COLUMNS, type SearchState } from '../app/url'
 import { useAttributeKeys } from '../app/useSuggestions'
 import {
@@ -14,6 +16,7 @@ import {
   type SharedFacet,
 } from '../model/facets'
 import { formatCount, formatPercent, plural, visibleName } from '../model/format'
+import { reasonIn } from '../model/moments'
 import { attributeKey } from '../model/query'
 import type { Range } from '../model/range'
 import { unquote } from '../model/scanner'
@@ -24,6 +27,8 @@ import { Breakable, CutName } from './Names'
 /** Values of a facet until more are asked for, and open facets. */
 const VALUES_SHOWN = 5
 const OPEN_AT_FIRST = 6
+/** Of a facet that was added. */
+const MOST_VALUES = 20
 
 interface Props {
   summary: Summary
@@ -43,6 +48,7 @@ export function Facets({ summary, state, onQuery, onFacets }: Props) {
     failed: of.failed,
     selected: isSelected ? of.selected : null,
   })
+  const leaveOut = (key: string) => onFacets(own.filter((one) => one !== key))
   const compared = isSelected ? 'all others' : of.failed > 0 ? 'failed' : null
   return (
     <>
@@ -62,21 +68,19 @@ export function Facets({ summary, state, onQuery, onFacets }: Props) {
           key={facet.key}
           facet={facet}
           isFirst={at === 0}
-          isOpen={at < OPEN_AT_FIRST || chosenValues(q, facet.key).length > 0}
+          isOpen={at < OPEN_AT_FIRST || own.includes(facet.key) || chosenValues(q, facet.key).length > 0}
           compared={compared}
           q={q}
           onQuery={onQuery}
+          onRemove={own.includes(facet.key) ? () => leaveOut(facet.key) : null}
         />
       ))}
-      {own.map((key) => (
-        <ChosenFacet
-          key={key}
-          facet={key}
-          state={state}
-          onQuery={onQuery}
-          onRemove={() => onFacets(own.filter((one) => one !== key))}
-        />
-      ))}
+      {/* What the matches are compared by anyway stands there once. */}
+      {own
+        .filter((key) => !shared.some((facet) => facet.key === key))
+        .map((key) => (
+          <ChosenFacet key={key} facet={key} state={state} onQuery={onQuery} onRemove={() => leaveOut(key)} />
+        ))}
       <AnyAttribute
         range={state}
         onAdd={(key) => onFacets([...new Set([...own, key])].slice(-MOST_COLUMNS))}
@@ -92,9 +96,11 @@ interface SectionProps {
   compared: string | null
   q: string
   onQuery: (q: string) => void
+  /** Of one that was added. */
+  onRemove: (() => void) | null
 }
 
-function FacetSection({ facet, isFirst, isOpen, compared, q, onQuery }: SectionProps) {
+function FacetSection({ facet, isFirst, isOpen, compared, q, onQuery, onRemove }: SectionProps) {
   const [isWhole, setWhole] = useState(false)
   const chosen = chosenValues(q, facet.key)
   // What is chosen stands there, also where no match has it any more.
@@ -134,7 +140,17 @@ function FacetSection({ facet, isFirst, isOpen, compared, q, onQuery }: SectionP
       {facet.more > 0 && hidden === 0 ? (
         <p className="muted facet-more">and {plural(facet.more, 'other value')}</p>
       ) : null}
+      {onRemove === null ? null : <LeaveOut facet={facet.key} onRemove={onRemove} />}
     </details>
+  )
+}
+
+function LeaveOut({ facet, onRemove }: { facet: string; onRemove: () => void }) {
+  return (
+    <button type="button" className="link-button facet-more" onClick={onRemove}>
+      Leave out
+      <span className="unseen"> {unquote(facet)}</span>
+    </button>
   )
 }
 
@@ -190,6 +206,7 @@ interface ChosenProps {
 /** A facet of the reader's own: its values with the number of spans that have them. */
 function ChosenFacet({ facet, state, onQuery, onRemove }: ChosenProps) {
   const { q, from, to } = state
+  const zone = useStore(zoneStore)
   const values = useQuery({
     queryKey: ['facet', facet, { q, from, to }],
     queryFn: ({ signal }) => api.valuesOf({ key: facet, from, to, q, prefix: '' }, signal),
@@ -206,26 +223,29 @@ function ChosenFacet({ facet, state, onQuery, onRemove }: ChosenProps) {
         </span>
       </summary>
       <ul>
-        {[...found, ...missing.map((value) => ({ value, count: 0 }))].slice(0, 20).map(({ value, count }) => (
-          <li key={value}>
-            <label className="facet-value" title={value}>
-              <input
-                type="checkbox"
-                checked={chosen.includes(value)}
-                aria-label={`${unquote(facet)} ${visibleName(value, 'empty')}: ${formatCount(count)} spans`}
-                onChange={(event) => onQuery(withValue(q, facet, value, event.target.checked))}
-              />
-              <CutName className="facet-name" text={visibleName(value, 'empty')} />
-              <span className="facet-count">{formatCount(count)}</span>
-            </label>
-          </li>
-        ))}
+        {[...found, ...missing.map((value) => ({ value, count: 0 }))]
+          .slice(0, MOST_VALUES)
+          .map(({ value, count }) => (
+            <li key={value}>
+              <label className="facet-value" title={value}>
+                <input
+                  type="checkbox"
+                  checked={chosen.includes(value)}
+                  aria-label={`${unquote(facet)} ${visibleName(value, 'empty')}: ${formatCount(count)} spans`}
+                  onChange={(event) => onQuery(withValue(q, facet, value, event.target.checked))}
+                />
+                <CutName className="facet-name" text={visibleName(value, 'empty')} />
+                <span className="facet-count">{formatCount(count)}</span>
+              </label>
+            </li>
+          ))}
       </ul>
       {values.data && found.length === 0 ? <p className="muted facet-more">No span has it.</p> : null}
-      <button type="button" className="link-button facet-more" onClick={onRemove}>
-        Leave out
-        <span className="unseen"> {unquote(facet)}</span>
-      </button>
+      {found.length > MOST_VALUES ? (
+        <p className="muted facet-more">The {MOST_VALUES} most frequent</p>
+      ) : null}
+      {values.data?.reason ? <p className="muted facet-more">{reasonIn(zone, values.data.reason)}</p> : null}
+      <LeaveOut facet={facet} onRemove={onRemove} />
     </details>
   )
 }
