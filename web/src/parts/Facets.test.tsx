@@ -48,7 +48,7 @@ it('has a facet once that is added and is there anyway, and says of what an adde
   const reason = 'looked at the newest 100 traces that match'
   vi.stubGlobal('fetch', () => Promise.resolve(Response.json({ values, complete: false, reason })))
   const onFacets = show(0, ['payment.bank', 'cache.hit'])
-  expect(screen.getAllByText('payment.bank')).toHaveLength(1)
+  expect(document.querySelectorAll('.facet-key[title="payment.bank"]')).toHaveLength(1)
   await screen.findByRole('checkbox', { name: 'cache.hit true: 7 spans' })
   expect(screen.getByText('Looked at the newest 100 traces that match')).toBeTruthy()
   fireEvent.click(screen.getByRole('button', { name: 'Leave out payment.bank' }))
