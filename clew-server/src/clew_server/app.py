@@ -76,6 +76,8 @@ _A_FAILED_QUERY_IS_SAID_FOR_S = 900.0
 _BACKLOG_OF_CAP = 2
 """The log holds at most this part of --max-disk, so that what waits to be stored never pushes out all that is stored."""
 _FIGURES_FOR_S = 1.0
+_QUESTION_BYTES = 64 << 10
+"""Of the head of a question: 4,096 characters of a query may have 48 KiB in an address."""
 _STOP_WITHIN_S = 9.0
 
 
@@ -239,7 +241,9 @@ class App:
             middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)],
         )
         guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=ui.is_open)
-        self._stack.push_async_callback(await serve_http(guarded, listener, asks_whether_left=True))
+        self._stack.push_async_callback(
+            await serve_http(guarded, listener, asks_whether_left=True, head_bytes=_QUESTION_BYTES)
+        )
 
     async def _start_jaeger_grpc(self, port: int) -> str:
         """Open Jaeger's API over gRPC; its address. Raises PortTaken."""
@@ -256,7 +260,9 @@ class App:
         tempo = TempoApi(self._query, clock_ns=time.time_ns, not_ready=self.not_ready)
         api = Starlette(routes=tempo.routes(), middleware=[Middleware(Gzip, minimum_size=2048, compresslevel=3)])
         guarded = Guard(api, token=self._config.token, loopback=self._config.is_loopback, is_open=tempo.is_open)
-        self._stack.push_async_callback(await serve_http(guarded, listener, asks_whether_left=True))
+        self._stack.push_async_callback(
+            await serve_http(guarded, listener, asks_whether_left=True, head_bytes=_QUESTION_BYTES)
+        )
 
     async def _start_receivers(self, health: HealthApi) -> None:
         others: dict[str, AsgiApp] = {

@@ -35,10 +35,10 @@ async def echo_length(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """The port of a running server."""
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a running server, with the options of the test's parameter."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = HttpServer(echo_length)
+    running = HttpServer(echo_length, **getattr(request, "param", {}))
     thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])))
     thread.start()
     wait_until(lambda: running.started)
@@ -108,6 +108,14 @@ def test_a_head_beyond_its_limits_is_431_and_the_connection_ends(
         assert not answer or answer.startswith(b"HTTP/1.1 431"), answer[:100]
         assert answer or len(head) > 100_000
     assert is_alive(connect)
+
+
+@pytest.mark.parametrize("port", [{"head_bytes": 64 << 10}], indirect=True)
+@pytest.mark.parametrize(("size", "status"), [(50_000, b"200"), (65_400, b"200"), (66_000, b"431")])
+def test_a_server_may_take_longer_addresses(connect: Callable[[], socket.socket], size: int, status: bytes) -> None:
+    with connect() as connection:
+        connection.sendall(b"GET /?" + b"q" * size + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 " + status)
 
 
 def test_200_mib_of_headers_are_not_kept(connect: Callable[[], socket.socket]) -> None:

@@ -125,6 +125,8 @@ class Client:
             return CommandFailed(NOT_REACHABLE, message)
         if error.code >= 500:
             return CommandFailed(NOT_REACHABLE, f"{self.server} cannot answer now: {message}")
+        if ours is None and error.code in (414, 431):
+            return CommandFailed(USAGE, f"the query is too long for an address ({message})")
         if ours is None:
             return self._no_clew(message)
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(error.url or "").query)

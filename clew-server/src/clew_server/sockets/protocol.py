@@ -45,9 +45,9 @@ class HttpProtocol(HttpToolsProtocol):
     transport: asyncio.Transport
     flow: FlowControl
     repair: Callable[[bytes], bytes] | None = None
-    """As `HttpServer` says."""
+    head_bytes = MAX_HEAD_BYTES
     asks_whether_left = False
-    """As `HttpServer` says."""
+    """As `HttpServer` says, all three."""
     http2: Relays | None = None
     """Takes a connection that turns out to be HTTP/2; None once it is known that it is not."""
 
@@ -87,8 +87,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._messages == counted:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large", _TOO_MUCH_HEAD)
+            if self._head_bytes > self.head_bytes:
+                self._refuse(b"431 Request Header Fields Too Large", _too_much_head(self.head_bytes))
 
     def _without_http2(self, data: bytes, relays: Relays) -> bytes:
         """The first bytes of a connection, once there are so many that they are known to be a request of HTTP/1.1."""
@@ -116,8 +116,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._step_since_s, self._step_from_bytes = self._now_s(), 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         app = self.app
-        if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-            self.app = _answer_431
+        if size > self.head_bytes or len(self.headers) > MAX_HEADERS:
+            self.app = _Answer431(_too_much_head(self.head_bytes))
             self.url = self.url[:MAX_HEAD_BYTES]  # from 64 KiB on httptools takes an address for none
         try:
             super().on_headers_complete()
@@ -226,17 +226,24 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-_TOO_MUCH_HEAD = (
-    f"the request line and its headers hold at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers".encode()
-)
 _HEAD_TOO_SLOW = f"the head of the request was not whole within {HEAD_WITHIN_S:.0f} s".encode()
 
 
-async def _answer_431(scope: Any, receive: Any, send: Any) -> None:
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(_TOO_MUCH_HEAD)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 431, "headers": headers})
-    await send({"type": "http.response.body", "body": _TOO_MUCH_HEAD})
+def _too_much_head(head_bytes: int) -> bytes:
+    return f"the request line and its headers hold at most {head_bytes} bytes and {MAX_HEADERS} headers".encode()
+
+
+class _Answer431:
+    """An application that refuses what it is asked."""
+
+    def __init__(self, sentence: bytes) -> None:
+        self._sentence = sentence
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(self._sentence)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 431, "headers": headers})
+        await send({"type": "http.response.body", "body": self._sentence})

@@ -14,7 +14,7 @@ import uvicorn
 
 from clew_server.sockets.accept import Acceptor
 from clew_server.sockets.http2 import Relays
-from clew_server.sockets.protocol import KEEP_ALIVE_S, HttpProtocol
+from clew_server.sockets.protocol import KEEP_ALIVE_S, MAX_HEAD_BYTES, HttpProtocol
 
 _SWEEP_EVERY_S = 1.0
 _SAME_LINE_EVERY_S = 10.0
@@ -29,6 +29,7 @@ class HttpServer(uvicorn.Server):
     `http2`: takes connections that begin as HTTP/2's do; they count as connections too.
     `asks_whether_left`: a client that closes its half while its answer is computed is asked by `100 Continue` whether it is still there;
     its request is ended where it is not.
+    `head_bytes`: how much a request line and its headers may have, 64 KiB at most.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class HttpServer(uvicorn.Server):
         repair: Callable[[bytes], bytes] | None = None,
         http2: Relays | None = None,
         asks_whether_left: bool = False,
+        head_bytes: int = MAX_HEAD_BYTES,
     ) -> None:
         self._connections = connections
         self._repair = repair
         self._http2 = http2
         self._asks_whether_left = asks_whether_left
+        self._head_bytes = head_bytes
         self._leaving = 0
         self._should_exit = False
         self._ending = asyncio.Event()
@@ -89,6 +92,7 @@ class HttpServer(uvicorn.Server):
             protocol.repair = self._repair
             protocol.http2 = self._http2
             protocol.asks_whether_left = self._asks_whether_left
+            protocol.head_bytes = self._head_bytes
             return protocol
 
         acceptors = [Acceptor(listener, make_protocol, has_room=self._has_room) for listener in sockets or ()]
@@ -167,6 +171,7 @@ async def serve(
     repair: Callable[[bytes], bytes] | None = None,
     http2: Relays | None = None,
     asks_whether_left: bool = False,
+    head_bytes: int = MAX_HEAD_BYTES,
 ) -> Callable[[], Awaitable[None]]:
     """Serve `app` on a listening socket, as `HttpServer` says; return, when it accepts connections, the function that stops it."""
     server = HttpServer(
@@ -176,6 +181,7 @@ async def serve(
         repair=repair,
         http2=http2,
         asks_whether_left=asks_whether_left,
+        head_bytes=head_bytes,
     )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
