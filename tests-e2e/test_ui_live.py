@@ -183,6 +183,7 @@ def test_a_server_that_goes_away_and_comes_back_leaves_a_gap_in_the_list(
     assert running.stop() == 0
     expect(page.locator("strong").get_by_text("Connection lost")).to_be_visible()
     expect(page.get_by_role("region", name="Server problem")).to_be_visible()
+    expect(page.locator(".live-rates")).to_contain_text("–")
     expect(rows_of(page)).to_have_count(1)
     running.start()
     expect(page.get_by_text("came back by itself")).to_be_visible(timeout=60_000)

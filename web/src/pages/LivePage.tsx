@@ -127,7 +127,8 @@ function Running({ tail, state, onShow }: RunningProps) {
   })
 
   const waiting = list.waitingTraces
-  const { rates } = tail.rates
+  // Without a connection it is not known how much comes.
+  const rates = phase === 'live' ? tail.rates.rates : null
   const items = isPaused ? list.items : list.items.slice(0, ROWS_WHILE_LIVE)
   return (
     <>
