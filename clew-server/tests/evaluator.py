@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import random
 import re
 import time
@@ -244,9 +245,14 @@ def value_matches(value: AnyValue, term: SpanTerm) -> bool:
         if which == "int_value" and one.number.is_finite() and one.number == value.int_value:
             return True
         if which == "double_value":
-            if one.number.is_nan() and value.double_value != value.double_value:
-                return True
-            if not one.number.is_nan() and repr(float(one.number)) == repr(value.double_value):
+            double = value.double_value
+            if one.number.is_nan():
+                if double != double:
+                    return True
+            elif math.isinf(double) or not double:
+                if one.number == Decimal(double):
+                    return True
+            elif float(one.number) == double:
                 return True
     return False
 

@@ -21,7 +21,23 @@ def quoted(text: str) -> str:
 
 def any_value(chance: random.Random) -> str:
     texts = [text_of(one) for values in ATTRIBUTES.values() for value in values for one in elements(value)]
-    numbers = ["5", "5.0", "200.0", "1e+21", "1e21", "NaN", "Infinity", "-5", "9223372036854775807", "0", "0.5", "500"]
+    numbers = [
+        "5",
+        "5.0",
+        "200.0",
+        "1e+21",
+        "1e21",
+        "NaN",
+        "Infinity",
+        "-5",
+        "9223372036854775807",
+        "0",
+        "-0.0",
+        "0.5",
+        "500",
+        "1e400",
+        "1e-400",
+    ]
     return chance.choice(
         [
             quoted(chance.choice(texts)),

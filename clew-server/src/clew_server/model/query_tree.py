@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,6 +54,16 @@ class Value:
     """Of a pattern: the texts between its stars, at least two."""
     position: int = 0
     """Of its first character in the query."""
+
+    @property
+    def doubles(self) -> tuple[float, ...]:
+        """The doubles that are this number: both zeros for zero, none for one that is too large or too small."""
+        if self.number is None:
+            return ()
+        double = float(self.number)
+        if self.number.is_finite() and (math.isinf(double) or (not double and self.number)):
+            return ()
+        return (double,) if double else (0.0, -0.0)
 
 
 @dataclass(frozen=True, slots=True)

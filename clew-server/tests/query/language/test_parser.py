@@ -147,6 +147,23 @@ def test_a_value_is_a_text_a_number_or_a_pattern(text: str, value: Value) -> Non
     assert (found.text, found.number, found.pieces) == (value.text, value.number, value.pieces)
 
 
+@pytest.mark.parametrize(
+    ("text", "doubles"),
+    [
+        ("5", ["5.0"]),
+        ("0", ["0.0", "-0.0"]),
+        ("-0.0", ["0.0", "-0.0"]),
+        ("-Infinity", ["-inf"]),
+        ("NaN", ["nan"]),
+        ("1e400", []),
+        ("1e-400", []),
+        ('"5"', []),
+    ],
+)
+def test_a_number_is_a_double_where_there_is_one_and_zero_is_two(text: str, doubles: list[str]) -> None:
+    assert [repr(double) for double in only(f"a={text}").values[0].doubles] == doubles
+
+
 def test_a_value_that_is_no_number_may_still_be_one_of_json() -> None:
     assert only("a=Infinity").values[0].number == Decimal("Infinity")
     (nan,) = only("a=NaN").values

@@ -52,12 +52,12 @@ def value_test(term: SpanTerm) -> Callable[[AnyValue], bool]:
     of_text = text_test(term)
     if term.op not in ("=", "in"):
         return lambda value: of_text(written_text(value))
-    numbers = [value.number for value in term.values if value.number is not None and not value.pieces]
+    values = [value for value in term.values if value.number is not None and not value.pieces]
+    numbers = [value.number for value in values if value.number is not None]
     if not numbers:
         return lambda value: of_text(written_text(value))
     whole = {int(one) for one in numbers if one.is_finite() and one == one.to_integral_value()}
-    # By what is written, so that NaN is found and 0.0 is not -0.0.
-    doubles = {repr(float(one)) for one in numbers}
+    doubles = {repr(double) for value in values for double in value.doubles}  # as texts, so that NaN is found
 
     def test(value: AnyValue) -> bool:
         if of_text(written_text(value)):

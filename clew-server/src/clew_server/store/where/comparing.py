@@ -71,11 +71,11 @@ class Comparing:
                     f"(match({text},{_NUMBER}) AND toFloat64OrNull({text})={self._bound.double(float(number))})"
                 )
             else:
-                equal.append(f"{text}=toString({self._bound.double(float(number))})")
+                equal += [f"{text}=toString({self._bound.double(double)})" for double in value.doubles]
         else:
             if _is_whole(number):
                 equal.append(f"({kind}={INT} AND {text}={self._bound.text(str(int(number)))})")
-            equal.append(f"({kind}={DOUBLE} AND {text}=toString({self._bound.double(float(number))}))")
+            equal += [f"({kind}={DOUBLE} AND {text}=toString({self._bound.double(one)}))" for one in value.doubles]
         return joined(" OR ", equal)
 
     def _matches(self, text: str, value: Value) -> str:
@@ -88,8 +88,9 @@ class Comparing:
         texts: list[str] = []
         for value in term.values:
             texts.append(self._bound.text(value.text))
-            doubles = {_double_of_json(value.text), None if value.number is None else float(value.number)} - {None}
-            texts += [f"toString({self._bound.double(double)})" for double in doubles if double is not None]
+            spelled = _double_of_json(value.text)
+            doubles = [*value.doubles, *([] if spelled is None else [spelled])]
+            texts += [f"toString({self._bound.double(double)})" for double in doubles]
             if value.number is not None and _is_whole(value.number):
                 texts.append(self._bound.text(str(int(value.number))))
         return texts
