@@ -170,6 +170,7 @@ def test_on_narrow_windows_both_answers_are_in_sight_and_the_query_has_room(
             wait_until(lambda: within(part, width), about=part.bounding_box)  # noqa: B023
         wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)  # noqa: B023
         assert page.get_by_role("combobox", name=QUERY_BOX).evaluate("box => box.clientWidth") > 240
+        assert first.locator("td.col-failed").evaluate("cell => cell.clientWidth") > 100
 
 
 LINES_OF_PIECES = """element => {

@@ -47,8 +47,11 @@ interface Props {
   onOpen: (traceId: string) => void
 }
 
-/** Characters of `22 Nov 12:04:31.207`, for which the column of the start has room. */
-const TIME_WITHOUT_YEAR = 19
+/** What the column of the start has room for: `12:04:31.207`, `22 Nov 12:04:31.207`, else with the year. */
+const STARTS = [
+  { letters: 12, name: 'results-today' },
+  { letters: 19, name: '' },
+]
 
 export function ResultTable({
   pages,
@@ -71,7 +74,8 @@ export function ResultTable({
     order,
     (trace) => answers.get(trace),
   )
-  const isDated = traces.some((trace) => formatTime(trace.start_unix_nano, zone).length > TIME_WITHOUT_YEAR)
+  const times = traces.map((trace) => formatTime(trace.start_unix_nano, zone).length)
+  const dates = STARTS.find(({ letters }) => Math.max(...times) <= letters)?.name ?? 'results-dated'
   const isOrdered = order !== '' && waiting === 0
   useEffect(() => {
     if (isOrdered) announce(`${plural(rows.length, 'row')} ordered by ${orderInWords(order)}`)
@@ -81,7 +85,7 @@ export function ResultTable({
   const own = { order, onOrder, count: rows.length, waiting }
   return (
     <table
-      className={`results ${columns.length > 0 ? 'results-more' : ''} ${isDated ? 'results-dated' : ''}`}
+      className={`results ${columns.length > 0 ? 'results-more' : ''} ${dates}`}
       style={{ '--more': columns.length } as CSSProperties}
       aria-label="Traces"
       ref={table}
