@@ -230,3 +230,33 @@ def test_values_that_spans_are_counted_by_are_as_json_writes_them(opened: Any) -
         "200": 1,
         "NaN": 1,
     }
+
+
+def test_spans_without_the_attribute_are_counted_by_that_of_their_resource(opened: Any) -> None:
+    request = ExportTraceServiceRequest()
+    for number, version in enumerate((1.0, "1.0", "2", None)):
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = "versions"
+        if isinstance(version, float):
+            group.resource.attributes.add(key="of").value.double_value = version
+        elif version is not None:
+            group.resource.attributes.add(key="of").value.string_value = version
+        group.resource.attributes.add(key="deployment.environment").value.array_value.values.add(string_value="prod")
+        for own in (None, "own"):
+            span = group.scope_spans.add().spans.add(
+                trace_id=(78_000 + number).to_bytes(16, "big"), span_id=(own or "none").encode().ljust(8), name="op"
+            )
+            span.start_time_unix_nano = span.end_time_unix_nano = FROM + MINUTE
+            if own is not None:
+                span.attributes.add(key="of").value.string_value = own
+    put_all(opened, [request])
+
+    def by(place: Any, key: str) -> dict[str, int]:
+        found = opened.store.red.red(asked("service=versions", SpanTerm(place, "exists", key=key), MINUTE))
+        return {one.value: one.whole.spans for one in found.series}
+
+    assert by("attr", "of") == {"own": 4, "1.0": 2, "2": 1}
+    assert by("of_resource", "of") == {"1.0": 4, "2": 2}
+    assert by("of_span", "of") == {"own": 4}
+    assert by("attr", "deployment.environment.name") == {'["prod"]': 8}
+    assert by("of_resource", "nowhere") == by("attr", "nowhere") == {}

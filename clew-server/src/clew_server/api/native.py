@@ -443,9 +443,9 @@ def _by(text: str) -> SpanTerm | str:
     if text in ("service", "operation", "name"):
         return "operation" if text == "name" else text
     key = key_from_text(text, "by")
-    if key.place not in ("attr", "of_span"):
-        raise BadInput("by: wants service, operation, or an attribute of spans", code="bad_parameter")
-    return SpanTerm("of_span", "exists", key=key.name, exact=key.exact)
+    if key.place not in ("attr", "of_span", "of_resource"):
+        raise BadInput("by: wants service, operation, or an attribute of spans or resources", code="bad_parameter")
+    return SpanTerm(key.place, "exists", key=key.name, exact=key.exact)
 
 
 def _step(text: str | None, range_ns: int) -> int:

@@ -22,7 +22,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="from_", default="now-1h", metavar="TIME", help="default: now-1h")
     parser.add_argument("--to", metavar="TIME", help="likewise, exclusive; default: now")
     parser.add_argument(
-        "--by", default="operation", metavar="KEY", help="operation (the default), service, or an attribute of spans"
+        "--by",
+        default="operation",
+        metavar="KEY",
+        help="operation (the default), service, or an attribute as in a query",
     )
     add_server_arguments(parser)
 

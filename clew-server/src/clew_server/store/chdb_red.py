@@ -15,6 +15,7 @@ from clew_server.model.families import family
 from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
 from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
 from clew_server.model.search import KIND_WORDS, Search
+from clew_server.model.text import written_double
 from clew_server.model.usual import ENOUGH
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
@@ -32,6 +33,8 @@ _MAP: Final = 50
 """The type of an attribute that is a map, as `LIST`."""
 _LIST_MARK: Final = "\x01"
 _MAP_MARK: Final = "\x02"
+_MARKS: Final = {LIST: _LIST_MARK, _MAP: _MAP_MARK}
+"""What stands before lists and maps by their types, since they are kept as the base64 of their protobuf, which could be a text too."""
 MOST_ROWS: Final = 100_000
 LEAST_FAILURES: Final = 10
 """An operation with fewer in a time is not looked at: so few may be chance."""
@@ -122,7 +125,7 @@ class ChdbRed:
         condition = self._condition(asked.search, bound, question)
         bound |= {"from_s": str(from_ns // _SECOND_NS), "to_s": str(to_ns // _SECOND_NS - 1)}
         bound |= {"step_s": str(asked.step_ns // _SECOND_NS), "limit": str(MOST_ROWS + 1)}
-        words = _labels(asked, bound)
+        words = _labels(asked, bound, question)
         return from_ns, to_ns, question.rows("red_of_minutes", bound, SPAN_CONDITIONS=condition, **words)
 
     def _of_spans(self, asked: RedAsked, question: Question) -> tuple[int, int, list[list[Any]]]:
@@ -144,7 +147,7 @@ class ChdbRed:
                 bound[f"of_traces_{name}"] = value
             conditions.append(f"trace_id IN ({inner})")
         bound |= {"step_ns": str(asked.step_ns), "limit": str(MOST_ROWS + 1)}
-        words = _labels(asked, bound)
+        words = _labels(asked, bound, question)
         sql = " AND ".join(conditions) or "1"
         window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
         rows = question.rows("red_of_spans", bound, SPAN_WINDOW=window, SPAN_CONDITIONS=sql, **words)
@@ -165,7 +168,7 @@ def _seconds(time_ns: int) -> str:
     return str(time_ns // _SECOND_NS)
 
 
-def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
+def _labels(asked: RedAsked, bound: dict[str, str], question: Question) -> dict[str, str]:
     """What spans are counted by, as columns: a service beside it, and the value; and whether it is there."""
     if isinstance(asked.by, str):
         column = {"service": "service", "operation": "name"}[asked.by]
@@ -176,10 +179,32 @@ def _labels(asked: RedAsked, bound: dict[str, str]) -> dict[str, str]:
     is_key = f"k IN ({','.join(keys)})"
     own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
     type_ = f"arrayFirst((t,k)->{is_key},attr_types,mapKeys(attrs))"
-    # Lists and maps are marked, since they are kept as the base64 of their protobuf, which could be a text too.
     text = f"if({type_}={DOUBLE},{double_written(own)},{own})"
-    marked = f"concat(transform({type_},[{LIST},{_MAP}],['\\x01','\\x02'],''),{text})"
-    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": marked, "IS_NAMED": "b NOT IN ('','\\x01','\\x02')"}
+    label = f"concat(transform({type_},{list(_MARKS)},{list(_MARKS.values())},''),{text})"
+    if by.place != "of_span":
+        of_resource = _of_resources(keys, bound, question)
+        label = (
+            of_resource
+            if by.place == "of_resource"
+            else f"if(hasAny(mapKeys(attrs),[{','.join(keys)}]),{label},{of_resource})"
+        )
+    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": label, "IS_NAMED": f"b NOT IN {('', *_MARKS.values())}"}
+
+
+def _of_resources(keys: Sequence[str], bound: dict[str, str], question: Question) -> str:
+    """SQL of the value that a span's resource has under one of the keys, marked as those of spans are; the empty text where it has none."""
+    rows = question.rows("resource_labels", {**bound}, IS_KEY=f"k IN ({','.join(keys)})")
+    if not rows:
+        return "''"
+    labels: list[str] = []
+    for _, hexes, type_ in rows:
+        text = _text(hexes)
+        if int(type_) == DOUBLE:
+            text = written_double(float(text))
+        labels.append((_MARKS.get(int(type_), "") + text).encode().hex())
+    bound["resources"] = f"[{','.join(str(int(key)) for key, _, _ in rows)}]"
+    bound["labels"] = "[" + ",".join(f"'{label}'" for label in labels) + "]"
+    return "transform(res_key,{resources:Array(UInt64)},arrayMap(x->unhex(x),{labels:Array(String)}),'')"
 
 
 def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeries]:

@@ -47,6 +47,7 @@ NAMES: Final = (
     "names",
     "red_of_minutes",
     "red_of_spans",
+    "resource_labels",
     "traces_chosen",
     "failing_by_step",
     "lengths_beside",
