@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from clew_server.analysis.range_findings import failing_finding, slower_finding
 from clew_server.model.query_tree import SpanTerm
 from clew_server.model.red import Red, RedAsked
-from clew_server.model.search import Search
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.query.findings import query_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # importlib mode adds no path
@@ -260,3 +260,15 @@ def test_spans_without_the_attribute_are_counted_by_that_of_their_resource(opene
     assert by("of_span", "of") == {"own": 4}
     assert by("attr", "deployment.environment.name") == {'["prod"]': 8}
     assert by("of_resource", "nowhere") == by("attr", "nowhere") == {}
+
+
+def test_spans_are_counted_by_kind_status_and_scope(shop: Any) -> None:
+    red, known = shop
+    rows = [row for rows in known.traces.values() for row in rows if row.service == "cart"]
+    for place, of in (
+        ("kind", lambda row: KIND_WORDS[row.span.kind]),
+        ("status", lambda row: STATUS_WORDS[row.span.status.code]),
+        ("scope", lambda row: row.scope or None),
+    ):
+        found = counted(red.red(asked("service=cart", SpanTerm(cast(Any, place), "exists"), MINUTE)))
+        assert found == by_hand(rows, of, MINUTE) != {}

@@ -443,8 +443,9 @@ def _by(text: str) -> SpanTerm | str:
     if text in ("service", "operation", "name"):
         return "operation" if text == "name" else text
     key = key_from_text(text, "by")
-    if key.place not in ("attr", "of_span", "of_resource"):
-        raise BadInput("by: wants service, operation, or an attribute of spans or resources", code="bad_parameter")
+    if key.place not in ("attr", "of_span", "of_resource", "kind", "status", "scope"):
+        wants = "by: wants service, operation, kind, status, scope, or an attribute of spans or resources"
+        raise BadInput(wants, code="bad_parameter")
     return SpanTerm(key.place, "exists", key=key.name, exact=key.exact)
 
 

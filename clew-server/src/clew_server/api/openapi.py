@@ -531,7 +531,7 @@ DOCUMENT: dict[str, Any] = {
                 "summary": "Rate, failures and durations of calls over time",
                 "parameters": [
                     *_POPULATION,
-                    _query("by", "service, operation, or an attribute as a query writes it", default="service"),
+                    _query("by", "service, operation, kind, status, scope, or an attribute as a query writes it", default="service"),
                     _query("step", "as 60s; without it about 60 steps"),
                 ],
                 "responses": _answers(_ref("Red")),

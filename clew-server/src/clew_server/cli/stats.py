@@ -25,7 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--by",
         default="operation",
         metavar="KEY",
-        help="operation (the default), service, or an attribute as in a query",
+        help="operation (the default), service, kind, status, scope, or an attribute as in a query",
     )
     add_server_arguments(parser)
 

@@ -20,7 +20,7 @@ _WANTED_POINTS: Final = 60
 class RedAsked:
     """Of spans that start in the search's time, both ends of which are given.
 
-    `by`: `service`, `operation` (service and name), or an attribute, whose place, key and `exact` count.
+    `by`: `service`, `operation` (service and name), or a kind, a status, a scope or an attribute, whose place, key and `exact` count.
     """
 
     search: Search

@@ -14,7 +14,7 @@ from clew_server.model.attributes import json_text
 from clew_server.model.families import family
 from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
 from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
-from clew_server.model.search import KIND_WORDS, Search
+from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double
 from clew_server.model.usual import ENOUGH
 from clew_server.store import queries
@@ -35,6 +35,12 @@ _LIST_MARK: Final = "\x01"
 _MAP_MARK: Final = "\x02"
 _MARKS: Final = {LIST: _LIST_MARK, _MAP: _MAP_MARK}
 """What stands before lists and maps by their types, since they are kept as the base64 of their protobuf, which could be a text too."""
+_COLUMNS: Final[dict[str, str]] = {
+    "kind": f"transform(kind,{list(range(len(KIND_WORDS)))},{list(KIND_WORDS)},'')",
+    "status": f"transform(status,{list(range(len(STATUS_WORDS)))},{list(STATUS_WORDS)},'')",
+    "scope": "toString(scope)",
+}
+"""What spans may be counted by that is no attribute, as SQL."""
 MOST_ROWS: Final = 100_000
 LEAST_FAILURES: Final = 10
 """An operation with fewer in a time is not looked at: so few may be chance."""
@@ -175,6 +181,8 @@ def _labels(asked: RedAsked, bound: dict[str, str], question: Question) -> dict[
         beside = "toString(service)" if asked.by == "operation" else "''"
         return {"SERVICE_OR_NONE": beside, "VALUE_OF_SPAN": f"toString({column})", "IS_NAMED": "1"}
     by: SpanTerm = asked.by
+    if by.place in _COLUMNS:
+        return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": _COLUMNS[by.place], "IS_NAMED": "b!=''"}
     keys = [Bound(bound).text(key) for key in ((by.key,) if by.exact else family(by.key))]
     is_key = f"k IN ({','.join(keys)})"
     own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
