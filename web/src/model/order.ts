@@ -24,3 +24,9 @@ export function shownOf(sort: Sort, count: number): string {
     ? `${plural(count, 'trace')} with most spans shown`
     : `${SORT_WORDS[sort]} ${count} shown`
 }
+
+/** Each trace once, where it is first: one whose spans come in meanwhile moves in the order, and may be on two pages. */
+export function onceEach<T extends { trace_id: string }>(traces: readonly T[]): T[] {
+  const seen = new Set<string>()
+  return traces.filter(({ trace_id }) => !seen.has(trace_id) && seen.add(trace_id))
+}

@@ -26,7 +26,7 @@ import {
   withTerm,
   withoutTerm,
 } from '../model/query'
-import { firstOf, shownOf, SORT_WORDS } from '../model/order'
+import { firstOf, onceEach, shownOf, SORT_WORDS } from '../model/order'
 import { attributeOf, columnOf, orderInWords, ordersOf } from '../model/rowOrder'
 import { reasonIn } from '../model/moments'
 import { rangeInWords } from '../model/range'
@@ -159,7 +159,7 @@ function Results({
   }, [badQuery, state.q])
 
   const zone = useStore(zoneStore)
-  const traces = data?.pages.flatMap((page) => page.traces) ?? []
+  const traces = onceEach(data?.pages.flatMap((page) => page.traces) ?? [])
   const cut = data?.pages.find((page) => !page.complete)
   const isFailed = asksForFailed(state.q)
   const isSettled = !isPlaceholderData && data !== undefined

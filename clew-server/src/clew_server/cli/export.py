@@ -28,6 +28,7 @@ from clew_server.cli._client import (
     run_reading,
 )
 from clew_server.cli._conditions import query_text
+from clew_server.cli._pages import pages
 from clew_server.errors import BadInput
 from clew_server.model.words import count_text
 
@@ -97,19 +98,9 @@ def _trace_ids(client: Client, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _matching(client: Client, q: str, from_: str, to: str, limit: int) -> Iterator[str]:
-    cursor: str | None = None
-    left = limit if limit > 0 else sys.maxsize
-    while left > 0:
-        given = [("q", q), ("from", from_), ("to", to), ("limit", str(min(left, _PAGE))), ("cursor", cursor)]
-        page = client.get("/api/v1/traces", [(name, value) for name, value in given if value], wants="traces")
-        for trace in page["traces"]:
-            yield trace["trace_id"]
-        left -= len(page["traces"])
-        if not page["complete"]:
-            print(f"clew export: not everything is here: {page['reason']}", file=sys.stderr)
-        cursor = page["next"]
-        if cursor is None:
-            return
+    given = [("q", q), ("from", from_), ("to", to)]
+    for traces, _ in pages(client, given, limit=limit, of=_PAGE, name="export"):
+        yield from (trace["trace_id"] for trace in traces)
 
 
 class _Export:

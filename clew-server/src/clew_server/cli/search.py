@@ -12,6 +12,7 @@ from clew.terminal import columns, json_line, typed
 from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFailed, add_server_arguments, run_reading
 from clew_server.cli._completing import complete_key, complete_query, completed_by
 from clew_server.cli._conditions import query_text
+from clew_server.cli._pages import pages
 from clew_server.cli._rows import CsvRows, cut, described, line_of, values_text
 from clew_server.cli._text import clean
 from clew_server.model.search import SORTS
@@ -75,20 +76,10 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
         raise CommandFailed(USAGE, "--csv and --json: choose one of them")
     rows = CsvRows(sys.stdout, arguments.columns) if arguments.csv else None
     width = columns()
-    left = arguments.limit if arguments.limit > 0 else sys.maxsize
-    cursor: str | None = None
-    printed = 0
-    while left > 0:
-        given = [
-            ("q", q),
-            ("from", from_),
-            ("to", to),
-            ("limit", str(min(left, _PAGE))),
-            ("cursor", cursor),
-            ("sort", arguments.sort),
-        ]
-        page = client.get("/api/v1/traces", [(name, value) for name, value in given if value], wants="traces")
-        traces = page["traces"]
+    given = [("q", q), ("from", from_), ("to", to), ("sort", arguments.sort)]
+    printed, are_more = 0, False
+    for page in pages(client, given, limit=arguments.limit, of=_PAGE, name="search"):
+        traces, are_more = page
         for trace in described(client, traces, arguments.columns) if rows or arguments.columns else traces:
             if rows is not None:
                 rows.write(trace)
@@ -98,14 +89,8 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
                 )
                 for key in () if arguments.json else arguments.columns:
                     print(cut(f"    {clean(key)}: {clean(values_text(trace['values'][key], ', ') or '-')}", width))
-        printed += len(page["traces"])
-        left -= len(page["traces"])
-        if not page["complete"]:
-            print(f"clew search: not everything is here: {page['reason']}", file=sys.stderr)
-        cursor = page["next"]
-        if cursor is None:
-            break
-    if printed and cursor is not None and not arguments.json and rows is None:
+        printed += len(traces)
+    if printed and are_more and not arguments.json and rows is None:
         print("there are more: --limit 0 prints all", file=sys.stderr)
     if not printed:
         print(f"clew search: no trace matches{_excluding(client, q, from_, to)}", file=sys.stderr)
