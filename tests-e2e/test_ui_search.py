@@ -388,7 +388,7 @@ def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, 
     listed("b", "c", "a")
     # What the server has no order for is an order of the rows shown.
     page.goto(f"{server.http}/search?q=service%3D{service}&cols=payment.size")
-    for button, order, names in (
+    for button, way, names in (
         ("payment.size", "ascending", "abc"),
         ("payment.size", "descending", "bac"),
         ("payment.size", None, "cba"),
@@ -398,11 +398,11 @@ def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, 
         head = page.get_by_role("columnheader").filter(has=page.get_by_role("button", name=button, exact=True))
         head.get_by_role("button", name=button, exact=True).press("Enter")
         listed(*names)
-        if order is None:
+        if way is None:
             expect(page.locator("th[aria-sort=descending]")).to_contain_text("Started")
         else:
             expect(page.locator("th[aria-sort]")).to_have_count(1)
-            expect(head).to_have_attribute("aria-sort", order)
+            expect(head).to_have_attribute("aria-sort", way)
     # Of the links of a row it is seen which has the focus.
     for link in rows_of(page).first.get_by_role("link").all():
         link.focus()
