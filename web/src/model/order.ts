@@ -25,8 +25,8 @@ export function shownOf(sort: Sort, count: number): string {
     : `${SORT_WORDS[sort]} ${count} shown`
 }
 
-/** Each trace once, where it is first: one whose spans come in meanwhile moves in the order, and may be on two pages. */
-export function onceEach<T extends { trace_id: string }>(traces: readonly T[]): T[] {
+/** The pages with each trace once, where it is first: one whose spans come in meanwhile moves in the order, and may be on two pages. */
+export function onceEach<T extends { trace_id: string }>(pages: readonly (readonly T[])[]): T[][] {
   const seen = new Set<string>()
-  return traces.filter(({ trace_id }) => !seen.has(trace_id) && seen.add(trace_id))
+  return pages.map((page) => page.filter(({ trace_id }) => !seen.has(trace_id) && seen.add(trace_id)))
 }

@@ -159,7 +159,8 @@ function Results({
   }, [badQuery, state.q])
 
   const zone = useStore(zoneStore)
-  const traces = onceEach(data?.pages.flatMap((page) => page.traces) ?? [])
+  const pages = useMemo(() => onceEach(data?.pages.map((page) => page.traces) ?? []), [data])
+  const traces = pages.flat()
   const cut = data?.pages.find((page) => !page.complete)
   const isFailed = asksForFailed(state.q)
   const isSettled = !isPlaceholderData && data !== undefined
@@ -409,7 +410,7 @@ function Results({
         {data !== undefined && traces.length > 0 && !badQuery ? (
           <div className={isPlaceholderData ? 'dimmed' : undefined}>
             <ResultTable
-              pages={data.pages}
+              pages={pages}
               columns={state.cols}
               onColumns={onColumns}
               sort={sort}

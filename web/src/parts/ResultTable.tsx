@@ -1,7 +1,7 @@
 /** The traces of a search, one a row. */
 import { useEffect, useMemo, useRef, type CSSProperties, type ReactNode } from 'react'
 import { useLocation, Link } from 'wouter'
-import type { Page, TraceAnswer, TraceSummary } from '../api/types'
+import type { TraceAnswer, TraceSummary } from '../api/types'
 import { announce } from '../app/announce'
 import { zoneStore } from '../app/preferences'
 import type { RowColumn, RowOrder, Sort } from '../app/url'
@@ -33,7 +33,7 @@ import { Breakable, CutName } from './Names'
 
 interface Props {
   /** The traces as the server lists them, page by page. */
-  pages: readonly Page[]
+  pages: readonly (readonly TraceSummary[])[]
   /** Keys of attributes. */
   columns: readonly string[]
   onColumns: (columns: readonly string[]) => void
@@ -64,16 +64,12 @@ export function ResultTable({
   opened,
   onOpen,
 }: Props) {
-  const traces = useMemo(() => pages.flatMap((page) => page.traces), [pages])
+  const traces = useMemo(() => pages.flat(), [pages])
   const zone = useStore(zoneStore)
   const longest = traces.reduce((most, trace) => Math.max(most, Number(trace.duration_ns)), 1)
   const table = useRef<HTMLTableElement>(null)
   const answers = useAnswers(table, traces, columns, needsAnswers(order))
-  const { rows, waiting } = orderedRows(
-    pages.map((page) => page.traces),
-    order,
-    (trace) => answers.get(trace),
-  )
+  const { rows, waiting } = orderedRows(pages, order, (trace) => answers.get(trace))
   const times = traces.map((trace) => formatTime(trace.start_unix_nano, zone).length)
   const dates = STARTS.find(({ letters }) => Math.max(...times) <= letters)?.name ?? 'results-dated'
   const isOrdered = order !== '' && waiting === 0
