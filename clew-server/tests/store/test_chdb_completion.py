@@ -162,7 +162,13 @@ def test_keys_are_counted_by_span_in_each_place(
         expected.update({("link", k) for e in row.span.links for k, _ in pairs(e.attributes)})
         expected.update({("scope", k) for k, _ in row.scope_attributes})
         expected.update({("span", k) for k, _ in pairs(row.span.attributes)})
-    assert {(one.place, one.key): one.spans for one in found.found} == expected
+    counts = {(one.place, one.key): one.spans for one in found.found}
+    if looked_at is not None:
+        # Of spans with the same keys from resources with different ones it is not known how many come from which.
+        about = {key: spans for key, spans in counts.items() if key[0] == "resource"}
+        assert all(abs(spans - expected[key]) <= max(2, expected[key] / 10) for key, spans in about.items())
+        counts |= {key: expected[key] for key in about}
+    assert counts == expected
     if text != "service=nobody":
         types = {one.key: one.type for one in found.found if one.place == "span"}
         assert (types["n"], types["text"], types["ok"], types["tags"]) == ("number", "text", "boolean", "list")

@@ -95,7 +95,7 @@ class ChdbCompletion:
         question = self._traces.question()
         try:
             sets, reason, of_many = self._key_sets(search, question)
-            keys_of_resource = self._of_resources(set(sets.spans_of_resource), question)
+            keys_of_resource = self._of_resources(sets.resources, question)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         found = key_sets.counted(sets, keys_of_resource)
@@ -199,9 +199,10 @@ class ChdbCompletion:
                         return _LookedAt(quarters.key_sets(of_services, bound), quarters.reason, of_many=True)
 
         def ask(spans: Spans) -> tuple[int, KeySets]:
-            return key_sets.of_spans(spans.bound, spans.words, question)
+            found = key_sets.of_spans(spans.bound, spans.words, question)
+            return found.spans, found
 
-        return self._of_spans(search, question, ask, KeySets([], {}))
+        return self._of_spans(search, question, ask, KeySets([]))
 
     def _of_resources(self, resources: set[int], question: Question) -> Mapping[int, Sequence[str]]:
         """The keys of these resources; those that are not known lack."""

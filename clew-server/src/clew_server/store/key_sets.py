@@ -35,29 +35,34 @@ _COLUMN: Final[dict[KeyPlace, str]] = {
 
 
 class KeySets(NamedTuple):
-    """Sets of keys with how many spans have each, and how many spans each resource sent."""
+    """Sets of keys with how many spans have each."""
 
     sets: Sequence[Sequence[Any]]
-    """Keys of the span, the types of their values, keys of its events, its links, its scope; how many spans."""
-    spans_of_resource: Mapping[int, int]
-    """By the hash of all that the resource says."""
+    """Keys of the span, the types of their values, keys of its events, its links, its scope; hashes of the resources; how many spans."""
+
+    @property
+    def spans(self) -> int:
+        """How many spans have these sets."""
+        return sum(int(row[-1]) for row in self.sets)
+
+    @property
+    def resources(self) -> set[int]:
+        """Hashes of all that resources of the spans say."""
+        return {int(resource) for row in self.sets for resource in row[-2]}
 
     @property
     def reason(self) -> str | None:
         """Why these are not all, None where they are."""
-        if max(len(self.sets), len(self.spans_of_resource)) < MOST_SETS:
-            return None
-        return f"keys are those of the {MOST_SETS:,} sets of keys that most spans have"
+        return (
+            None
+            if len(self.sets) < MOST_SETS
+            else f"keys are those of the {MOST_SETS:,} sets of keys that most spans have"
+        )
 
 
-def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Question) -> tuple[int, KeySets]:
-    """Of the spans for which the conditions `words` hold, and how many these are. Raises as `Question.rows`."""
-    rows = question.rows("keys_of_spans", {**bound, "limit": str(MOST_SETS)}, **words)
-    spans_of_resource: Counter[int] = Counter()
-    for *_, resource, spans in rows:
-        spans_of_resource[int(resource)] += int(spans)
-    sets = [[*keys, spans] for *keys, _, spans in rows]
-    return spans_of_resource.total(), KeySets(sets, spans_of_resource)
+def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Question) -> KeySets:
+    """Of the spans for which the conditions `words` hold. Raises as `Question.rows`."""
+    return KeySets(question.rows("keys_of_spans", {**bound, "limit": str(MOST_SETS)}, **words))
 
 
 class Quarters:
@@ -94,9 +99,7 @@ class Quarters:
     def key_sets(self, condition: str, bound: Mapping[str, str]) -> KeySets:
         """Of spans of some services: `condition` on `service` with its parameters, 1 for all. Raises as `Question.rows`."""
         bound = {**bound, **self._bound, "limit": str(MOST_SETS)}
-        sets = self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition)
-        resources = self._question.rows("resource_counts", bound, SERVICE_CONDITIONS=condition)
-        return KeySets(sets, {int(resource): int(spans) for resource, spans in resources})
+        return KeySets(self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition))
 
     def services(self, place: KeyPlace, keys: Sequence[str], limit: int) -> list[str]:
         """Those with spans that have one of the keys there, `limit` at most, those of most such spans first. Not for keys of resources."""
@@ -115,9 +118,12 @@ def _in_step_with_no_day(every: int) -> int:
 
 
 def counted(found: KeySets, keys_of_resource: Mapping[int, Sequence[str]]) -> list[KeyCount]:
-    """How many spans have each key in each place, those of most spans first. Resources whose keys are not known lack."""
+    """How many spans have each key in each place, those of most spans first. Resources whose keys are not known lack.
+
+    Of a set whose spans come from resources with different keys it is not known how many come from which: each counts alike.
+    """
     counts: dict[tuple[KeyPlace, str], Counter[int]] = {}
-    for own, types, of_events, of_links, of_scope, spans in found.sets:
+    for own, types, of_events, of_links, of_scope, resources, spans in found.sets:
         first: dict[str, int] = {}
         for key, type_ in zip(own, types, strict=False):
             first.setdefault(key, int(type_))
@@ -131,9 +137,9 @@ def counted(found: KeySets, keys_of_resource: Mapping[int, Sequence[str]]) -> li
         for place, beside in places:
             for key in set(beside):
                 counts.setdefault((place, key), Counter())[0] += int(spans)
-    for resource, spans in found.spans_of_resource.items():
-        for key in set(keys_of_resource.get(resource, ())):
-            counts.setdefault(("resource", key), Counter())[0] += spans
+        with_key = Counter(key for resource in resources for key in set(keys_of_resource.get(int(resource), ())))
+        for key, some in with_key.items():
+            counts.setdefault(("resource", key), Counter())[0] += -(-int(spans) * some // len(resources))
     keys = [
         KeyCount(place, key, _TYPES.get(max(types, key=lambda one: types[one]), "any"), types.total())
         for (place, key), types in counts.items()

@@ -68,7 +68,6 @@ NAMES: Final = (
     "keys_of_resources",
     "counted_parts",
     "key_sets",
-    "resource_counts",
     "services_with_keys",
     "rows_of_hours",
     "values_of_spans",

@@ -1,7 +1,7 @@
 -- Which keys spans have, counted by the quarter of an hour, so that completion knows all of them without looking at spans: a sample misses what only
--- some operations have. Spans have few sets of keys, and few resources send them. Projections are parts of the part, as in step 18; parts from before
--- have none, and where one of them has spans of the time, a sample is looked at as before.
+-- some operations have. Spans have few sets of keys, and few resources send them: 256 of these at most are kept for a set. A projection is a part of the
+-- part, as in step 18; one alone, since each costs every question in each part. Parts from before have none, and where one of them has spans of the time,
+-- a sample is looked at as before.
 ALTER TABLE spans ADD PROJECTION IF NOT EXISTS key_sets (SELECT toStartOfFifteenMinutes(start), service, mapKeys(attrs), attr_types,
- KEYS_OF_EACH(event_attrs), KEYS_OF_EACH(link_attrs), mapKeys(scope_attrs), count() GROUP BY toStartOfFifteenMinutes(start), service, mapKeys(attrs), attr_types,
- KEYS_OF_EACH(event_attrs), KEYS_OF_EACH(link_attrs), mapKeys(scope_attrs));
-ALTER TABLE spans ADD PROJECTION IF NOT EXISTS resource_counts (SELECT toStartOfFifteenMinutes(start), service, res_key, count() GROUP BY toStartOfFifteenMinutes(start), service, res_key);
+ KEYS_OF_EACH(event_attrs), KEYS_OF_EACH(link_attrs), mapKeys(scope_attrs), count(), groupUniqArray(256)(res_key)
+ GROUP BY toStartOfFifteenMinutes(start), service, mapKeys(attrs), attr_types, KEYS_OF_EACH(event_attrs), KEYS_OF_EACH(link_attrs), mapKeys(scope_attrs));
