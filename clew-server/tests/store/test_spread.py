@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from clew_server.store.spread import ONE_OF, REMEMBERED_S, Sample, Spread, _one_of
+from clew_server.store.spread import ONE_OF, REMEMBERED_S, Rows, Sample, Spread, _one_of
 
 HOUR_NS = 3_600_000_000_000
 BOUND = {"from_ns": str(HOUR_NS), "to_ns": str(2 * HOUR_NS)}
@@ -62,14 +62,42 @@ def test_each_time_has_rows_of_its_own_and_only_some_times_are_remembered() -> N
     assert len(spread._remembered) == 16
 
 
-def test_where_rows_were_dropped_meanwhile_more_of_the_rest_are_looked_at() -> None:
+def test_where_rows_were_dropped_meanwhile_it_is_asked_again_how_many_they_are() -> None:
     spread, keys = Spread(clock_s=lambda: 50.0), Keys(100_000)
     assert looked_at(spread, keys) == (100, 1_000)
     keys.number = 2_000
-    seen, every = looked_at(spread, keys)
-    assert keys.asked == 1
-    assert seen >= 50
-    assert every < 50
+    assert looked_at(spread, keys) == (100, 20)
+    assert keys.asked == 2
+
+
+def test_only_parts_in_which_blocks_are_taken_are_looked_into() -> None:
+    parts = {"20260102_5_9_1": 700_000, "20260101_10_10_0": 3_000, "20260101_2_8_1": 500_000, "20260101_9_9_0": 900}
+    rows = Rows({part: (all_, all_) for part, all_ in parts.items()})
+    sample = _one_of(200, rows)
+    chosen = [int(number) for number in sample.bound["chosen"][1:-1].split(",")]
+    first, expected = 0, set()
+    for part in ("20260101_2_8_1", "20260101_9_9_0", "20260101_10_10_0", "20260102_5_9_1"):  # as the engine has them
+        if any(number * 1_024 < first + parts[part] and (number + 1) * 1_024 > first for number in chosen):
+            expected.add(part)
+        first += parts[part]
+    assert {one.strip("'") for one in sample.bound["parts"][1:-1].split(",")} == expected != set(parts)
+    other_hours = Rows({part: (all_, all_ if part.startswith("20260102") else 0) for part, all_ in parts.items()})
+    assert _one_of(200, other_hours).bound == sample.bound | {"parts": "['20260102_5_9_1']"}
+
+
+def test_the_parts_of_blocks_are_those_that_the_engine_finds_them_in(opened: Any) -> None:
+    for day in range(3):
+        for _ in range(3):
+            opened.put_spans(1_500, arrival_unix_nano=(1_764_374_400 + day * 86_400) * 1_000_000_000)
+    by_part = {
+        part: (int(rows), int(rows)) for part, rows in opened.ask("SELECT _part, count() FROM spans GROUP BY _part")
+    }
+    sample = _one_of(3, Rows(by_part))
+    numbers = sample.bound["chosen"][1:-1]
+    found = opened.ask(
+        f"SELECT DISTINCT _part FROM spans WHERE intDiv(_part_starting_offset+_part_offset,1024) IN ({numbers})"
+    )
+    assert {part for (part,) in found} == {one.strip("'") for one in sample.bound["parts"][1:-1].split(",")}
 
 
 def test_blocks_are_not_in_step_with_hours_that_are_equally_long() -> None:
@@ -103,6 +131,8 @@ def test_which_block_of_a_run_is_taken_is_the_same_in_the_engine(opened: Any) ->
         int(one)
         for (one,) in opened.ask(f"SELECT DISTINCT {block} AS b FROM numbers({rows}) WHERE {condition} ORDER BY b")
     ]
-    listed = [int(one) for one in _one_of(every, rows).bound["chosen"][1:-1].split(",")]
+    listed = [
+        int(one) for one in _one_of(every, Rows({"20260101_1_1_0": (rows, rows)})).bound["chosen"][1:-1].split(",")
+    ]
     assert found == [one for one in listed if one <= rows // 1_024]
     assert len(found) > 400

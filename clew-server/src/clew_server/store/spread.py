@@ -31,8 +31,8 @@ ONE_OF: Final = (
     f"bitShiftRight(bitAnd((intDiv({_OF_BLOCK},{{every:UInt64}})+1)*{_GOLDEN},4294967295)*{{every:UInt64}},32)"
 )
 """One of so many blocks; asks each row of the time."""
-_LISTED: Final = f"{_OF_BLOCK} IN {{chosen:Array(UInt64)}}"
-"""The same, whose blocks the engine finds by their numbers."""
+_LISTED: Final = f"_part IN {{parts:Array(String)}} AND {_OF_BLOCK} IN {{chosen:Array(UInt64)}}"
+"""The same, whose blocks the engine finds by their numbers. To look for them in a part that has none takes a third of a millisecond."""
 _NONE_SEEN: Final = 32
 """How many times as many spans are looked at where none was seen."""
 REMEMBERED_S: Final = 5.0
@@ -89,12 +89,15 @@ class Spread:
 
         The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
         """
-        rows = self.rows(wanted, bound, question)
+        rows, is_new = self._known(wanted, bound, question)
         every = -(-rows.of_the_hours // wanted)
         while every > 1:
-            seen, found = look(_one_of(every, rows.all))
+            seen, found = look(_one_of(every, rows))
             if seen * 2 >= wanted:
                 return found, seen, every
+            if not is_new:  # parts may have been merged since
+                self._remembered = {}
+                return self.looked_at(wanted, bound, question, look)
             # The time begins or ends within an hour that has more spans than it.
             every = seen * every // wanted if seen else every // _NONE_SEEN
         seen, found = look(_ALL)
@@ -102,26 +105,48 @@ class Spread:
 
     def rows(self, wanted: int, bound: dict[str, str], question: Question) -> Rows:
         """What the hours of a time hold of which so many spans are wanted. Raises as `Question.rows`."""
+        return self._known(wanted, bound, question)[0]
+
+    def _known(self, wanted: int, bound: dict[str, str], question: Question) -> tuple[Rows, bool]:
+        """The same, and whether it was asked for now."""
         hours = {name: str(int(bound[f"{name}_ns"]) // _HOUR_NS * _HOUR_S) for name in ("from", "to")}
         now_s, about = self._clock_s(), tuple(hours.values())
         until_s, rows = self._remembered.get(about, (now_s, None))
         if rows is not None and now_s < until_s:
-            return rows
+            return rows, False
         rows = _rows_of_hours(hours, question)
         others = {key: one for key, one in list(self._remembered.items()) if now_s < one[0]}
         if rows.of_the_hours >= wanted * _BY_FAR and len(others) < _MOST_REMEMBERED:
             others[about] = now_s + REMEMBERED_S, rows
         self._remembered = others
-        return rows
+        return rows, True
 
 
-def _one_of(every: int, rows: int) -> Sample:
+def _one_of(every: int, rows: Rows) -> Sample:
     """One of so many blocks of these rows."""
-    runs = -(-rows // (_BLOCK * every))
+    runs = -(-rows.all // (_BLOCK * every))
     if runs > _MOST_BLOCKS:
         return Sample(ONE_OF, {"every": str(every)})
-    chosen = (run * every + (((run + 1) * _GOLDEN & 0xFFFFFFFF) * every >> 32) for run in range(runs))
-    return Sample(_LISTED, {"every": str(every), "chosen": f"[{','.join(map(str, chosen))}]"})
+    chosen = [run * every + (((run + 1) * _GOLDEN & 0xFFFFFFFF) * every >> 32) for run in range(runs)]
+    parts: list[str] = []
+    first = at = 0
+    for part in sorted(rows.by_part, key=_place):
+        all_, of_the_hours = rows.by_part[part]
+        # Blocks are of all rows in their order: one may begin in one part and end in the next.
+        while at < runs and (chosen[at] + 1) * _BLOCK <= first:
+            at += 1
+        if of_the_hours and at < runs and chosen[at] * _BLOCK < first + all_:
+            parts.append(part)
+        first += all_
+    numbers = ",".join(map(str, chosen))
+    listed = ",".join(f"'{part}'" for part in parts)
+    return Sample(_LISTED, {"every": str(every), "chosen": f"[{numbers}]", "parts": f"[{listed}]"})
+
+
+def _place(part: str) -> tuple[str, list[int]]:
+    """By which the engine orders parts: `partition_first_last_level`, of blocks that were inserted, and of changes at its end."""
+    partition, *numbers = part.split("_")
+    return partition, [int(number) for number in numbers]
 
 
 def _rows_of_hours(hours: dict[str, str], question: Question) -> Rows:
