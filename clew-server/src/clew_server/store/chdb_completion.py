@@ -92,7 +92,7 @@ class ChdbCompletion:
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         """See TraceCompletion."""
-        question = self._traces.question()
+        question = self._question(search)
         try:
             sets, reason, of_many = self._key_sets(search, question)
             keys_of_resource = self._of_resources(sets.resources, question)
@@ -107,7 +107,7 @@ class ChdbCompletion:
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
-        question = self._traces.question(_THOROUGH_S) if asked.thorough else self._traces.question()
+        question = self._traces.question(_THOROUGH_S) if asked.thorough else self._question(search)
         try:
             if values_of_spans.COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
                 looked_at = _LookedAt(self._of_names(search, asked, question))
@@ -120,6 +120,10 @@ class ChdbCompletion:
         if len(rows) > asked.limit:
             reason = with_reason(reason, only_first(asked.limit))
         return _counted(found[: asked.limit], reason, of_many, question)
+
+    def _question(self, search: Search) -> Question:
+        """Without a query all statements are small: at rest they take no longer on one thread, and while spans come in a second one waits for a processor."""
+        return self._traces.question(threads=1 if search.where is None else 2)
 
     def _of_values(self, search: Search, asked: ValuesAsked, question: Question) -> _LookedAt[Values]:
         def ask(spans: Spans) -> tuple[int, Values]:
