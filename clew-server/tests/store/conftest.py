@@ -81,6 +81,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]
     # Answers may take as long as a busy machine needs: what is asked is whether they are right. What stops them has tests of its own.
     reader: Any = under_test.store.reader
     question = reader.question
-    reader.question = lambda seconds=0.0, **more: question(max(300.0, seconds), **more)
+    reader.question = lambda seconds=0.0: question(max(300.0, seconds))
     yield under_test
     under_test.store.close()

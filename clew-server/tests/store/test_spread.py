@@ -21,7 +21,7 @@ class Keys:
 
     def rows(self, name: str, parameters: dict[str, str], **words: str) -> list[list[Any]]:
         self.asked += 1
-        return [["part", self.number, self.number, []], ["", 1, 0, ["host"]]]
+        return [["part", self.number, self.number]]
 
 
 def looked_at(spread: Spread, keys: Keys, bound: dict[str, str] = BOUND) -> tuple[int, int]:

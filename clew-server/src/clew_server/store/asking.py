@@ -27,14 +27,14 @@ _MAX_DAMAGED: Final = 64
 _PART: Final = re.compile(r"/store/[0-9a-f]{3}/([0-9a-f-]{36})/(\w+)/")
 
 
-def rails(seconds: float, threads: int = 2) -> str:
+def rails(seconds: float) -> str:
     """What is appended to every question. readonly=1 also blocks file() and url().
 
     The time is rounded down to eighths of a second, which a binary fraction holds exactly; one at least. The engine applies the settings
     twice, and the second time, read-only, it refuses a value that it has rounded itself: 4.039 and a few more in a hundred.
     """
     exact_s = max(1, int(seconds * 8)) / 8
-    return f" SETTINGS max_threads={threads}, max_execution_time={exact_s}, max_memory_usage=1500000000, readonly=1"
+    return f" SETTINGS max_threads=2, max_execution_time={exact_s}, max_memory_usage=1500000000, readonly=1"
 
 
 GUARD_RAILS: Final = rails(MAX_EXECUTION_S)
@@ -82,7 +82,7 @@ class Tables:
 class Question:
     """Some statements for one answer. Not for several threads.
 
-    `threads`: of the engine for each statement. `damaged` is what had to be left out: (table, part) → the engine's words.
+    `damaged` is what had to be left out: (table, part) → the engine's words.
     """
 
     def __init__(
@@ -91,14 +91,12 @@ class Question:
         tables: Tables,
         *,
         seconds: float = MAX_EXECUTION_S,
-        threads: int = 2,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._tables = tables
         self._clock_s = clock_s
         self._seconds = seconds
-        self._threads = threads
         self._deadline_s = clock_s() + seconds
         self._cancellation = CURRENT.get()
         self._mark = new_mark()
@@ -112,7 +110,7 @@ class Question:
             if left_s <= 0:
                 raise Stopped(f"stopped after {self._seconds:.0f} s")
             try:
-                return self._run(sql + rails(left_s, self._threads) + self._left_out(), parameters, output)
+                return self._run(sql + rails(left_s) + self._left_out(), parameters, output)
             except EngineError as error:
                 if error.code in LIMIT_CODES:
                     raise Stopped(

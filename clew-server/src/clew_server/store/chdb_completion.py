@@ -27,7 +27,7 @@ from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.connections import EngineError
 from clew_server.store.key_sets import KeySets, Quarters
 from clew_server.store.orders import bounds
-from clew_server.store.spread import Rows, Sample, Spread
+from clew_server.store.spread import Sample, Spread
 from clew_server.store.values_of_spans import Spans, Values
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.translator import Translator, no_relations
@@ -92,7 +92,7 @@ class ChdbCompletion:
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
         """See TraceCompletion."""
-        question = self._question(search)
+        question = self._traces.question()
         try:
             sets, reason, of_many = self._key_sets(search, question)
             keys_of_resource = self._of_resources(sets.resources, question)
@@ -107,7 +107,7 @@ class ChdbCompletion:
 
     def attribute_values(self, search: Search, asked: ValuesAsked) -> Counted[ValueCount]:
         """See TraceCompletion."""
-        question = self._traces.question(_THOROUGH_S) if asked.thorough else self._question(search)
+        question = self._traces.question(_THOROUGH_S) if asked.thorough else self._traces.question()
         try:
             if values_of_spans.COLUMNS.get(asked.place) in _IN_RED and is_of_names(search.where):
                 looked_at = _LookedAt(self._of_names(search, asked, question))
@@ -121,19 +121,12 @@ class ChdbCompletion:
             reason = with_reason(reason, only_first(asked.limit))
         return _counted(found[: asked.limit], reason, of_many, question)
 
-    def _question(self, search: Search) -> Question:
-        """Without a query all statements are small: at rest they take no longer on one thread, and while spans come in a second one waits for a processor."""
-        return self._traces.question(threads=1 if search.where is None else 2)
-
     def _of_values(self, search: Search, asked: ValuesAsked, question: Question) -> _LookedAt[Values]:
-        rows = self._rows(search, question) if search.where is None else None
-        keys_of_resources = None if rows is None else rows.keys_of_resources
-
         def ask(spans: Spans) -> tuple[int, Values]:
-            return values_of_spans.read(spans, asked, question, keys_of_resources)
+            return values_of_spans.read(spans, asked, question)
 
         nothing: Values = []
-        looked_at = self._of_spans(search, question, ask, nothing, rows=rows, thorough=asked.thorough)
+        looked_at = self._of_spans(search, question, ask, nothing, thorough=asked.thorough)
         if looked_at.reason is None or search.where is not None or asked.place not in _MAY_BE_RARE:
             return looked_at
         # A sample misses what few spans have.
@@ -158,11 +151,9 @@ class ChdbCompletion:
         """The services whose spans have a key there. None where that was not counted, there are very many, or a resource has it."""
         place = _KEYS_OF.get(asked.place)
         from_ns, to_ns = bounds(search)
-        rows = self._rows(search, question)
+        rows = self._spread.rows(LOOKED_AT, {"from_ns": str(from_ns), "to_ns": str(to_ns)}, question)
         keys = (asked.key,) if asked.exact else family(asked.key)
-        if place is None or (
-            asked.place == "attr" and values_of_spans.is_of_resources(keys, question, rows.keys_of_resources)
-        ):
+        if place is None or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question)):
             return None
         quarters = Quarters.of(from_ns, to_ns, rows, question)
         if quarters is None:
@@ -173,10 +164,6 @@ class ChdbCompletion:
             return None
         # Where only some quarters were read, others may have it.
         return None if len(services) > _MOST_SERVICES or (quarters.reason and not services) else services
-
-    def _rows(self, search: Search, question: Question) -> Rows:
-        from_ns, to_ns = bounds(search)
-        return self._spread.rows(LOOKED_AT, {"from_ns": str(from_ns), "to_ns": str(to_ns)}, question)
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
@@ -196,11 +183,10 @@ class ChdbCompletion:
 
     def _key_sets(self, search: Search, question: Question) -> _LookedAt[KeySets]:
         """The sets of keys of the search's spans: of many spans those that were counted when they were stored, where they were."""
-        rows = None
         if is_of_names(search.where, ("service",)):
             from_ns, to_ns = bounds(search)
             bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-            rows = self._rows(search, question)
+            rows = self._spread.rows(LOOKED_AT, bound, question)
             hours = (to_ns - 1) // _HOUR_NS - from_ns // _HOUR_NS + 1
             if rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS:
                 where = search.where
@@ -216,7 +202,7 @@ class ChdbCompletion:
             found = key_sets.of_spans(spans.bound, spans.words, question)
             return found.spans, found
 
-        return self._of_spans(search, question, ask, KeySets([]), rows=rows)
+        return self._of_spans(search, question, ask, KeySets([]))
 
     def _of_resources(self, resources: set[int], question: Question) -> Mapping[int, Sequence[str]]:
         """The keys of these resources; those that are not known lack."""
@@ -236,7 +222,6 @@ class ChdbCompletion:
         nothing: Found,
         services: Sequence[str] = (),
         *,
-        rows: Rows | None = None,
         thorough: bool = False,
     ) -> _LookedAt[Found]:
         """What a statement finds of spans of the search, `nothing` where there are none. `ask` says how many spans it saw, too.
@@ -251,8 +236,7 @@ class ChdbCompletion:
             def look(sample: Sample) -> tuple[int, Found]:
                 return ask(Spans(sample.condition, of_services, {**bound, **sample.bound}))
 
-            wanted = THOROUGHLY if thorough else LOOKED_AT
-            found, seen, every = self._spread.looked_at(wanted, bound, question, look, rows)
+            found, seen, every = self._spread.looked_at(THOROUGHLY if thorough else LOOKED_AT, bound, question, look)
             if every == 1:
                 return _LookedAt(found, of_many=thorough or bool(services))
             of_which = " of the services that have it" if services else ""

@@ -117,9 +117,9 @@ class ChdbReader:
         self._tables = tables or Tables(pool)
         self._origins = _Remembered()
 
-    def question(self, seconds: float = MAX_EXECUTION_S, *, threads: int = 2) -> Question:
+    def question(self, seconds: float = MAX_EXECUTION_S) -> Question:
         """The statements of one answer, to be given within so many seconds."""
-        return Question(self._pool, self._tables, seconds=seconds, threads=threads, clock_s=self._clock_s)
+        return Question(self._pool, self._tables, seconds=seconds, clock_s=self._clock_s)
 
     def get(self, trace_id: bytes) -> list[StoredSpan]:
         """Every span of the trace that can be read. Raises StoreFailed, Unavailable."""

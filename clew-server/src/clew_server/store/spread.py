@@ -39,8 +39,6 @@ REMEMBERED_S: Final = 5.0
 _BY_FAR: Final = 8
 """So many times as many spans as are looked at: then some more of them change nothing."""
 _MOST_REMEMBERED: Final = 16
-_MOST_RESOURCES: Final = 10_000
-"""Resources whose keys are read with what hours hold."""
 _HOUR_S: Final = 3_600
 _HOUR_NS: Final = 3_600_000_000_000
 
@@ -60,8 +58,6 @@ class Rows(NamedTuple):
 
     by_part: Mapping[str, tuple[int, int]]
     """By the name of each part: all of its rows, and how many of them at most start in these hours."""
-    keys_of_resources: frozenset[str] | None = None
-    """All that resources have; None where there are very many resources."""
 
     @property
     def all(self) -> int:
@@ -87,21 +83,13 @@ class Spread:
         """By the hours, until when."""
 
     def looked_at(
-        self,
-        wanted: int,
-        bound: dict[str, str],
-        question: Question,
-        look: Callable[[Sample], tuple[int, Found]],
-        rows: Rows | None = None,
+        self, wanted: int, bound: dict[str, str], question: Question, look: Callable[[Sample], tuple[int, Found]]
     ) -> tuple[Found, int, int]:
         """What `look` says of about so many of the spans of a time, how many these were, and of how many one was taken: 1 where these are all.
 
-        The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. `rows`: where these are known.
-        Raises as `Question.rows`.
+        The time is from the parameter `from_ns` to before `to_ns`. `look` is told which spans, and says how many it saw. Raises as `Question.rows`.
         """
-        is_new = False
-        if rows is None:
-            rows, is_new = self._known(wanted, bound, question)
+        rows, is_new = self._known(wanted, bound, question)
         every = -(-rows.of_the_hours // wanted)
         while every > 1:
             seen, found = look(_one_of(every, rows))
@@ -167,15 +155,9 @@ def _rows_of_hours(hours: dict[str, str], question: Question) -> Rows:
         damaged = [part for table, part in question.damaged if table == "spans"]
         names = ",".join(f"'{part}'" for part in ["", *damaged])
         try:
-            rows = question.rows(
-                "rows_of_hours", {**hours, "resources": str(_MOST_RESOURCES)}, IS_READ=f"part_name NOT IN ({names})"
-            )
+            rows = question.rows("rows_of_hours", hours, IS_READ=f"part_name NOT IN ({names})")
         except EngineError:
             if len(damaged) == len([part for table, part in question.damaged if table == "spans"]):
                 raise
         else:
-            by_part = {part: (int(all_), int(of_the_hours)) for part, all_, of_the_hours, _ in rows if part}
-            keys = next(
-                (frozenset(keys) for part, number, _, keys in rows if not part and int(number) < _MOST_RESOURCES), None
-            )
-            return Rows(by_part, keys)
+            return Rows({part: (int(all_), int(of_the_hours)) for part, all_, of_the_hours in rows})

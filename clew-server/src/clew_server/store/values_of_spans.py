@@ -46,13 +46,8 @@ class Spans(NamedTuple):
         return {"SAMPLE": self.sample, "SPAN_WINDOW": _WINDOW, "SPAN_CONDITIONS": self.conditions}
 
 
-def read(
-    spans: Spans, asked: ValuesAsked, question: Question, keys_of_resources: frozenset[str] | None = None
-) -> tuple[int, Values]:
-    """How many these spans are, and the values that they have. Raises as `Question.rows`.
-
-    `keys_of_resources`: all that there are, where they are known.
-    """
+def read(spans: Spans, asked: ValuesAsked, question: Question) -> tuple[int, Values]:
+    """How many these spans are, and the values that they have. Raises as `Question.rows`."""
     # The first row is none of them, and one more says that there are more.
     bound = {**spans.bound, "limit": str(asked.limit + 2)}
     names = (asked.key,) if asked.exact else family(asked.key)
@@ -72,7 +67,7 @@ def read(
         return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
 
     place = asked.place
-    if place in ("attr", "of_resource") and is_of_resources(names, question, keys_of_resources):
+    if place in ("attr", "of_resource") and is_of_resources(names, question):
         words["OF_RESOURCE"] = of_map("attrs", "attr_types")
         words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
         words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
@@ -92,10 +87,8 @@ def read(
     return _seen(question.rows("values_of_spans", bound, **words))
 
 
-def is_of_resources(keys: Sequence[str], question: Question, keys_of_resources: frozenset[str] | None = None) -> bool:
+def is_of_resources(keys: Sequence[str], question: Question) -> bool:
     """Whether a resource has one of the keys. Most keys are of spans only, whose values are counted in half the time. Raises as `Question.rows`."""
-    if keys_of_resources is not None:
-        return not keys_of_resources.isdisjoint(keys)
     bound: dict[str, str] = {}
     condition = f"arrayExists(k->k IN ({','.join(map(Bound(bound).text, keys))}),mapKeys(attrs))"
     return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
