@@ -62,7 +62,7 @@ class FakeStore:
         return self.known
 
     def find(self, search: Search) -> Page:
-        self.may_answer.wait(30)
+        self.may_answer.wait(60)
         return Page([], None)
 
     def services(self) -> Names[str]:
@@ -217,7 +217,7 @@ class FakeTotals:
     """Summaries that wait until they may answer; how many were asked for at once."""
 
     def __init__(self) -> None:
-        self.may_answer = threading.Event()
+        self.may_answer, self.are_two = threading.Event(), threading.Event()
         self.lock = threading.Lock()
         self.running = self.most = 0
 
@@ -225,7 +225,9 @@ class FakeTotals:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        self.may_answer.wait(30)
+            if self.running == 2:
+                self.are_two.set()
+        self.may_answer.wait(60)
         with self.lock:
             self.running -= 1
         return "counted"
@@ -238,7 +240,7 @@ def test_totals_that_wait_hold_up_no_search(leaving: int) -> None:
 
     async def body() -> None:
         waiting = [asyncio.ensure_future(service.summary(Search(), None)) for _ in range(20)]
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(totals.are_two.wait, 60)
         assert (await service.search(Search())).complete
         for one in waiting[:leaving]:
             one.cancel()

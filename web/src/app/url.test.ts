@@ -113,17 +113,7 @@ it('keeps keys it does not know', () => {
 
 it('names bad values and goes on with the default', () => {
   expect(readState(SEARCH_FIELDS, '?from=yesterday&q=a')).toEqual({
-    state: {
-      q: 'a',
-      from: 'now-1h',
-      to: 'now',
-      sort: '-start',
-      order: '',
-      cols: [],
-      facet: [],
-      sel: null,
-      view: 'heat',
-    },
+    state: { ...searches[0]!, q: 'a' },
     ignored: ['from=yesterday'],
   })
   expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)

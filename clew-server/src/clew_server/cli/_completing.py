@@ -47,8 +47,8 @@ def complete_query(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> li
 def _words(client: Client, prefix: str, given: list[tuple[str, str]]) -> list[str]:
     condition = _CONDITION.fullmatch(prefix)
     if condition is None:
-        bare = prefix.lstrip("({!")
-        return [f"{prefix.removesuffix(bare)}{key}=" for key in _keys(client, bare, given)]
+        begun = prefix.lstrip("({!")
+        return [f"{prefix.removesuffix(begun)}{key}=" for key in _keys(client, begun, given)]
     written = condition["value"]
     start = prefix.removesuffix(written)
     typed = re.sub(r'\\(["\\])', r"\1", written[1:]) if written.startswith('"') else written

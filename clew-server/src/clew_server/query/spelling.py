@@ -18,7 +18,7 @@ MOST_NAMES: Final = 1_000
 _MOST_TERMS: Final = 4
 """So many terms of a condition are looked at: a relation or an `or` may have many."""
 _ALIKE: Final = 0.6
-KEY_PLACES: Final[Mapping[str, tuple[tuple[KeyPlace, ...], str]]] = {
+_KEY_PLACES: Final[Mapping[str, tuple[tuple[KeyPlace, ...], str]]] = {
     "attr": (("span", "resource"), ""),
     "of_span": (("span",), "span."),
     "of_resource": (("resource",), "resource."),
@@ -27,8 +27,8 @@ KEY_PLACES: Final[Mapping[str, tuple[tuple[KeyPlace, ...], str]]] = {
     "link_attr": (("link",), "link."),
 }
 """Where the keys of an attribute are, and what a query writes before them."""
-SPELLED: Final = frozenset(
-    {"names", "service", "name", "scope", "status_message", "event", "root_service", "root_name", *KEY_PLACES}
+_SPELLED: Final = frozenset(
+    {"names", "service", "name", "scope", "status_message", "event", "root_service", "root_name", *_KEY_PLACES}
 )
 """Places whose values are texts that can be misspelled."""
 
@@ -42,7 +42,7 @@ def spelled(
     """
     time_only = replace(search, where=None)
     populations = (time_only,) if rest is None else (replace(search, where=rest), time_only)
-    asked = [term for term in terms(condition) if term.place in SPELLED and term.op in ("=", "in", "has")]
+    asked = [term for term in terms(condition) if term.place in _SPELLED and term.op in ("=", "in", "has")]
     for term in asked[:_MOST_TERMS]:
         found = _respelled(term, populations, store)
         if found[0] is not None:
@@ -67,7 +67,7 @@ def _respelled(
                 return found, "value"
     if known or not key:
         return None, None
-    of_places, prefix = KEY_PLACES[term.place]
+    of_places, prefix = _KEY_PLACES[term.place]
     for population in populations:
         keys = [one.key for one in store.attribute_keys(population).found if one.place in of_places]
         if (found := nearest(key, keys)) is not None and (text := written(found, prefix)) is not None:

@@ -27,7 +27,7 @@ from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.connections import EngineError
 from clew_server.store.key_sets import KeySets, Quarters
 from clew_server.store.orders import bounds
-from clew_server.store.spread import Sample, Spread
+from clew_server.store.spread import Rows, Sample, Spread
 from clew_server.store.values_of_spans import Spans, Values
 from clew_server.store.where.binding import Bound
 from clew_server.store.where.translator import Translator, no_relations
@@ -132,17 +132,15 @@ class ChdbCompletion:
         # A sample misses what few spans have.
         if sum(int(spans) for *_, spans in looked_at.found) >= _ENOUGH:
             return looked_at
-        services = self._services_with(search, asked, question)
-        if services is not None:
-            return (
-                self._of_spans(search, question, ask, nothing, services, thorough=asked.thorough)
-                if services
-                else _LookedAt(nothing, of_many=True)
-            )
-        if looked_at.found:
-            return looked_at
-        has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
         try:
+            services = self._services_with(search, asked, question)
+            if services:
+                return self._of_spans(search, question, ask, nothing, services, thorough=asked.thorough)
+            if services is not None:
+                return _LookedAt(looked_at.found, of_many=True)
+            if looked_at.found:
+                return looked_at
+            has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
             return self._of_spans(replace(search, where=has_it), question, ask, nothing, thorough=asked.thorough)
         except Stopped:
             return looked_at
@@ -150,12 +148,10 @@ class ChdbCompletion:
     def _services_with(self, search: Search, asked: ValuesAsked, question: Question) -> list[str] | None:
         """The services whose spans have a key there. None where that was not counted, there are very many, or a resource has it."""
         place = _KEYS_OF.get(asked.place)
-        from_ns, to_ns = bounds(search)
-        rows = self._spread.rows(LOOKED_AT, {"from_ns": str(from_ns), "to_ns": str(to_ns)}, question)
         keys = (asked.key,) if asked.exact else family(asked.key)
         if place is None or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question)):
             return None
-        quarters = Quarters.of(from_ns, to_ns, rows, question)
+        quarters = Quarters.of(*bounds(search), self._rows(search, question), question)
         if quarters is None:
             return None
         try:
@@ -164,6 +160,9 @@ class ChdbCompletion:
             return None
         # Where only some quarters were read, others may have it.
         return None if len(services) > _MOST_SERVICES or (quarters.reason and not services) else services
+
+    def _rows(self, search: Search, question: Question) -> Rows:
+        return self._spread.rows(LOOKED_AT, _window(search), question)
 
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
@@ -183,26 +182,32 @@ class ChdbCompletion:
 
     def _key_sets(self, search: Search, question: Question) -> _LookedAt[KeySets]:
         """The sets of keys of the search's spans: of many spans those that were counted when they were stored, where they were."""
-        if is_of_names(search.where, ("service",)):
-            from_ns, to_ns = bounds(search)
-            bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-            rows = self._spread.rows(LOOKED_AT, bound, question)
-            hours = (to_ns - 1) // _HOUR_NS - from_ns // _HOUR_NS + 1
-            if rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS:
-                where = search.where
-                of_services = (
-                    Translator(question, bound, no_relations).of_braces(where) if isinstance(where, Braces) else "1"
-                )
-                quarters = Quarters.of(from_ns, to_ns, rows, question)
-                with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
-                    if quarters is not None:
-                        return _LookedAt(quarters.key_sets(of_services, bound), quarters.reason, of_many=True)
+        quarters = self._quarters(search, question)
+        if quarters is not None:
+            bound: dict[str, str] = {}
+            of_services = "1"
+            if isinstance(search.where, Braces):
+                of_services = Translator(question, bound, no_relations).of_braces(search.where)
+            with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
+                sets = quarters.key_sets(of_services, bound)
+                if sets is not None:
+                    return _LookedAt(sets, quarters.reason, of_many=True)
 
         def ask(spans: Spans) -> tuple[int, KeySets]:
             found = key_sets.of_spans(spans.bound, spans.words, question)
             return found.spans, found
 
         return self._of_spans(search, question, ask, KeySets([]))
+
+    def _quarters(self, search: Search, question: Question) -> Quarters | None:
+        """What was counted of the keys of all or some services, where the time has so many spans that a sample would be looked at."""
+        if not is_of_names(search.where, ("service",)):
+            return None
+        from_ns, to_ns = bounds(search)
+        rows = self._rows(search, question)
+        hours = (to_ns - 1) // _HOUR_NS - from_ns // _HOUR_NS + 1
+        are_many = rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS
+        return Quarters.of(from_ns, to_ns, rows, question) if are_many else None
 
     def _of_resources(self, resources: set[int], question: Question) -> Mapping[int, Sequence[str]]:
         """The keys of these resources; those that are not known lack."""
@@ -228,8 +233,7 @@ class ChdbCompletion:
 
         `services`: without a query, those whose spans are looked at; none: all of them.
         """
-        from_ns, to_ns = bounds(search)
-        bound = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
+        bound = _window(search)
         if search.where is None:
             of_services = f"service IN ({','.join(map(Bound(bound).text, services))})" if services else "1"
 
@@ -256,6 +260,12 @@ class ChdbCompletion:
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
         return _LookedAt(ask(Spans("1", conditions, bound))[1], reason, of_many=thorough or reason is not None)
+
+
+def _window(search: Search) -> dict[str, str]:
+    """The time of a search as parameters."""
+    from_ns, to_ns = bounds(search)
+    return {"from_ns": str(from_ns), "to_ns": str(to_ns)}
 
 
 def _minutes(search: Search) -> dict[str, str]:

@@ -15,16 +15,15 @@ from clew_server.store.spread import Rows
 from clew_server.store.where.binding import Bound
 
 MOST_SETS: Final = 40_000
-"""Sets that are read, those of most spans: more than as many spans as are looked at where there is no query. And resources likewise."""
+"""Sets that are read, those of most spans: more than as many spans as are looked at where there is no query."""
 _MOST_ROWS: Final = 200_000
 """Rows in which they were counted that are read, about; of more, those of some quarters."""
 _LEAST_QUARTERS: Final = 8
 """So many are read at least where some are."""
+_LESS: Final = 4
 _QUARTER_S: Final = 900
 _SECOND_NS: Final = 1_000_000_000
 _TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
-
-
 _COLUMN: Final[dict[KeyPlace, str]] = {
     "span": "`mapKeys(attrs)`",
     "event": "`arrayDistinct(arrayFlatten(arrayMap(lambda(tuple(m), mapKeys(m)), event_attrs)))`",
@@ -53,11 +52,9 @@ class KeySets(NamedTuple):
     @property
     def reason(self) -> str | None:
         """Why these are not all, None where they are."""
-        return (
-            None
-            if len(self.sets) < MOST_SETS
-            else f"keys are those of the {MOST_SETS:,} sets of keys that most spans have"
-        )
+        if len(self.sets) < MOST_SETS:
+            return None
+        return f"keys are those of the {MOST_SETS:,} sets of keys that most spans have"
 
 
 def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Question) -> KeySets:
@@ -68,10 +65,11 @@ def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Quest
 class Quarters:
     """What was counted of spans by the quarter of an hour, in those that hold a time; in some of these where that is very much."""
 
-    def __init__(self, from_ns: int, to_ns: int, every: int, question: Question) -> None:
-        """One of `every` quarters is read."""
+    def __init__(self, from_ns: int, to_ns: int, every: int, spans: int, question: Question) -> None:
+        """One of `every` quarters is read. `spans`: at most so many are in the hours of the time."""
         self._question = question
         self._every = every
+        self._spans = spans
         self._bound = {
             "from_s": str(from_ns // _SECOND_NS // _QUARTER_S * _QUARTER_S),
             "to_s": str((to_ns - 1) // _SECOND_NS),
@@ -89,17 +87,23 @@ class Quarters:
             rows += counted_parts.get(part, 0) * of_the_hours / all_
         every = _in_step_with_no_day(-(-int(rows) // _MOST_ROWS))
         are_enough = every == 1 or to_ns - from_ns >= every * _LEAST_QUARTERS * _QUARTER_S * _SECOND_NS
-        return cls(from_ns, to_ns, every, question) if are_enough else None
+        return cls(from_ns, to_ns, every, spans.of_the_hours, question) if are_enough else None
 
     @property
     def reason(self) -> str | None:
         """Why this is not all, None where it is."""
         return None if self._every == 1 else f"counted in one of {self._every} quarters of an hour"
 
-    def key_sets(self, condition: str, bound: Mapping[str, str]) -> KeySets:
-        """Of spans of some services: `condition` on `service` with its parameters, 1 for all. Raises as `Question.rows`."""
+    def key_sets(self, condition: str, bound: Mapping[str, str]) -> KeySets | None:
+        """Of spans of some services: `condition` on `service` with its parameters, 1 for all. Raises as `Question.rows`.
+
+        None where the quarters that are read have far less than their share: most spans came in a few of the others.
+        """
         bound = {**bound, **self._bound, "limit": str(MOST_SETS)}
-        return KeySets(self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition))
+        columns = {f"KEYS_OF_{place.upper()}": column for place, column in _COLUMN.items()}
+        found = KeySets(self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition, **columns))
+        share = self._spans // self._every if condition == "1" else 1
+        return None if self._every > 1 and found.spans * _LESS < share else found
 
     def services(self, place: KeyPlace, keys: Sequence[str], limit: int) -> list[str]:
         """Those with spans that have one of the keys there, `limit` at most, those of most such spans first. Not for keys of resources."""

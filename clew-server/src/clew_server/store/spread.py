@@ -22,8 +22,6 @@ _BLOCK: Final = 1_024
 _MOST_BLOCKS: Final = 4_096
 """Blocks that are listed; of more, each row of the time is asked for its block."""
 _OF_BLOCK: Final = f"intDiv(_part_starting_offset+_part_offset,{_BLOCK})"
-
-
 _GOLDEN: Final = 2_654_435_769
 """Its multiples by 2^32, less whole numbers, lie evenly between 0 and 1, and in step with nothing: it is the golden ratio."""
 ONE_OF: Final = (
