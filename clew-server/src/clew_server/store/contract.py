@@ -268,9 +268,9 @@ class TraceValues(Protocol):
 class TraceCompletion(Protocol):
     """What a query may ask for. Blocking; all raise BadInput for an expression that is none, StoreFailed, Unavailable.
 
-    Spans that start in the search's time are looked at: all of them where they are few, else some that are spread over it. Of a
-    search with a query, the spans of the newest traces that match, and where the query is about one span those it holds for.
-    A span that came in two requests counts twice.
+    Spans that start in the search's time are looked at: all of them where they are few, else some that are spread over it; of keys,
+    what was counted of all when they were stored. Of a search with a query, the spans of the newest traces that match, and where the
+    query is about one span those it holds for. A span that came in two requests counts twice.
     """
 
     def attribute_keys(self, search: Search) -> Counted[KeyCount]:
