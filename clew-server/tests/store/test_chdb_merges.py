@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from clew_server.model.search import Search
 from clew_server.store.chdb_merges import Merges, Part, newest_replaced
 from clew_server.store.contract import StoreFailed
 
@@ -102,17 +103,22 @@ def test_what_was_merged_into_a_short_part_is_back(
     assert not caplog.text
 
 
+@pytest.mark.parametrize(("table", "projection"), [("traces", "by_start"), ("spans", "key_sets")])
 def test_a_part_of_which_a_projection_is_short_is_read_without_it(
-    merged: Any, caplog: pytest.LogCaptureFixture
+    merged: Any, caplog: pytest.LogCaptureFixture, table: str, projection: str
 ) -> None:
-    cut(folder_of(merged, "traces") / "by_start.proj" / "data.bin")
+    cut(folder_of(merged, table) / f"{projection}.proj" / "data.bin")
     mended = after_a_failed_write(merged)
+    told: list[str] = []
+    mended._mended = lambda table, _: told.append(table)
     assert mended.mend() == []
-    assert caplog.text.count("of table traces is short of bytes") == 1
+    assert told == [table], "what a question met there is no damage any more"
+    assert caplog.text.count(f"of table {table} is short of bytes") == 1
     assert "in a projection only" in caplog.text
     assert counts(merged) == ALL
     assert merged.ask("SELECT sum(spans) FROM traces WHERE start>toDateTime(0)") == [[str(PUTS * SPANS)]]
     assert len(merged.ask("SELECT hex(trace_id) FROM traces ORDER BY start DESC LIMIT 1000")) == PUTS * SPANS
+    assert [one.spans for one in merged.store.completion.attribute_keys(Search()).found] == [PUTS * SPANS]
     merged.put_spans(SPANS)
     assert counts(merged) == [[str((PUTS + 1) * SPANS)] * 3]
     caplog.clear()

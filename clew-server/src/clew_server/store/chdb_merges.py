@@ -84,7 +84,7 @@ class Merges:
     ) -> None:
         """`control` runs the statements, also those that need the pools `using` the tables to be idle.
 
-        `mended` is told the table and the name of each part that was replaced by what it was made of.
+        `mended` is told the table and the name of each part that was replaced by what it was made of, or is read without a projection.
         """
         self._mended = mended
         self._deletions = deletions
@@ -231,12 +231,12 @@ class Merges:
                 # The engine keeps a part of which only a projection is short, and reads it without that until it merges it.
                 self._whole.add(part[:2])
                 logger.error("%s, in a projection only; the part is read without it", _is_short(part))
-                continue
-            for source in sources:
-                if not any(one[:2] == source[:2] or one.replaces(source) for one in live):
-                    raise StoreFailed(f"part {source.name} of table {table} could not be put back")
-            logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
-            self._drop_set_aside(part)
+            else:
+                for source in sources:
+                    if not any(one[:2] == source[:2] or one.replaces(source) for one in live):
+                        raise StoreFailed(f"part {source.name} of table {table} could not be put back")
+                logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
+                self._drop_set_aside(part)
             if self._mended is not None:
                 self._mended(table, part.name)
 
