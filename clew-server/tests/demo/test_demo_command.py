@@ -83,9 +83,8 @@ def test_it_prints_a_failed_and_a_slow_trace_that_are_stored_and_stops_on_ctrl_c
         pids = children(process)
         assert len(pids) == 4
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert rest.strip() == "stopped"
+        rest, _ = process.communicate(timeout=120)
+        assert (process.returncode, rest) == (0, "stopped\n")
         wait_until_gone(pids)
     assert (tmp_path / "data" / "VERSION").exists()
 
@@ -93,7 +92,7 @@ def test_it_prints_a_failed_and_a_slow_trace_that_are_stored_and_stops_on_ctrl_c
 def test_it_ends_by_itself_after_its_duration() -> None:
     with demo("--no-open", "--duration=4", "--seed=3", *FREE_PORTS) as process:
         read_traces(process)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=120)
         assert (process.returncode, rest) == (0, "")
 
 
@@ -172,7 +171,7 @@ def test_the_receiver_of_another_machine_is_reached_at_that_machine(address: str
 def test_a_server_that_cannot_start_is_named_with_its_own_exit_code(tmp_path: Path) -> None:
     (tmp_path / "VERSION").write_text("999\n")
     with demo("--no-open", f"--data-dir={tmp_path}", *FREE_PORTS) as process:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
     assert process.returncode == 5
     assert "clew demo: server ended with exit code 5:\n" in said
     assert "Traceback" not in said

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 STOP_TIMEOUT_S = 10
 LOG_LINES_SHOWN = 5
+STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""Signals whose handler may raise, as that of Ctrl+C does."""
 
 
 class ChildEnded(Exception):
@@ -23,12 +28,16 @@ class ChildEnded(Exception):
 
 
 class Children:
-    """Child processes with their output in files of `folder`. Leaving the `with` block stops them, the latest first."""
+    """Child processes with their output in files of `folder`. Leaving the `with` block stops them, the latest first.
+
+    `killed` names those that did not end when they were told to. All methods are for the main thread.
+    """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder = folder
         self._environ = dict(environ)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.killed: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -36,8 +45,14 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in reversed(list(self._running)):
-            self.stop(name)
+        """Stops them all within 20 s: the first one, which the others send to, has 10 s for itself, the others have 10 s together."""
+        with _signals_held():
+            first, *others = self._running or ("",)
+            deadline_s = time.monotonic() + STOP_TIMEOUT_S
+            for name in reversed(others):
+                self._stop(name, max(0.0, deadline_s - time.monotonic()))
+            if first:
+                self._stop(first, STOP_TIMEOUT_S)
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Starts the module's `main` with these arguments, in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
@@ -55,7 +70,7 @@ class Children:
     def check(self, *names: str) -> None:
         """Raises ChildEnded if one of `names` (all, without names) has ended."""
         for name in names or tuple(self._running):
-            exit_code = self._running[name].poll()
+            exit_code = self._exit_code(name)
             if exit_code is not None:
                 lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
                 raise ChildEnded(name, exit_code, "\n".join(lines[-LOG_LINES_SHOWN:]))
@@ -65,17 +80,37 @@ class Children:
         return tuple(self._running)
 
     def has_ended(self, name: str) -> bool:
-        return self._running[name].poll() is not None
+        return self._exit_code(name) is not None
 
-    def stop(self, name: str) -> None:
-        """Sends the child SIGTERM, after 10 s SIGKILL. Returns when it has ended."""
+    def _exit_code(self, name: str) -> int | None:
+        with _signals_held():
+            return self._running[name].poll()
+
+    def _stop(self, name: str, timeout_s: float) -> None:
+        """Sends the child SIGTERM, after `timeout_s` SIGKILL. Returns when it has ended."""
         process = self._running.pop(name)
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(timeout_s)
         except subprocess.TimeoutExpired:
+            self.killed.append(name)
             process.kill()
             process.wait()
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """The signals of STOPPING come before or after the block, not within it.
+
+    A handler that raises within Popen.poll can leave Popen's lock taken (Python 3.11 to 3.14: the lock is acquired before
+    the `try` that releases it); then no later call learns that the child has ended, and wait() never returns.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,11 +3,12 @@ look are stored and beyond."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def run(plan: Plan, *, say: Callable[[str], None], found: Callable[[Found], None
     start_unix_ns = time.time_ns()
     with tempfile.TemporaryDirectory(prefix="clew-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with Children(folder, _environ(plan)) as children:
+        children = Children(folder, _environ(plan))
+        with _told_of_killed(children, say), children:
             server_url = _start(plan, folder, children)
             say(f"user on http://127.0.0.1:{plan.user_port} asks message on 127.0.0.1:{plan.message_port}, {RATE_PER_S} requests a second")  # fmt: skip
             say(f"clew on {server_url}")
@@ -82,6 +84,15 @@ def run(plan: Plan, *, say: Callable[[str], None], found: Callable[[Found], None
             while not children.has_ended("load"):
                 _check(children)
                 time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def _told_of_killed(children: Children, say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for name in children.killed:
+            say(f"{name} did not stop in time and was killed")
 
 
 def _environ(plan: Plan) -> dict[str, str]:

@@ -1,0 +1,77 @@
+"""Children of the demo: signals that raise while they are looked at, children that do not end when they are told to."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from clew_server.demo import children as module
+from clew_server.demo.children import Children
+
+SLEEPER = "import signal\ndef main():\n    print('ready', flush=True)\n    signal.pause()\n"
+STUBBORN = SLEEPER.replace("    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print")
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Children:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    return Children(tmp_path, os.environ | {"PYTHONPATH": str(tmp_path)})
+
+
+@pytest.fixture
+def _alarm_raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SIGALRM is one more signal whose handler raises: a timer sends it, so that it comes anywhere."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "STOPPING", module.STOPPING | {signal.SIGALRM})
+    before = signal.signal(signal.SIGALRM, stop)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+def wait_until_ready(folder: Path, *names: str) -> None:
+    deadline_s = time.monotonic() + 60
+    while not all((folder / f"{name}.log").read_bytes() for name in names):
+        assert time.monotonic() < deadline_s, f"not ready: {names}"
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("_alarm_raises")
+def test_a_signal_that_raises_while_a_child_is_looked_at_hides_no_end_of_it(children: Children, tmp_path: Path) -> None:
+    children.start("sleeper", "sleeper")
+    wait_until_ready(tmp_path, "sleeper")
+    after = random.Random(1)
+    for _ in range(2000):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            signal.setitimer(signal.ITIMER_REAL, after.uniform(1e-6, 5e-5))
+            while not children.has_ended("sleeper"):
+                pass
+    os.kill(children._running["sleeper"].pid, signal.SIGKILL)
+    deadline_s = time.monotonic() + 60
+    while not children.has_ended("sleeper"):
+        assert time.monotonic() < deadline_s, "it has ended, and nothing says so"
+        time.sleep(0.01)
+
+
+def test_a_child_that_does_not_end_is_killed_and_named(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STOP_TIMEOUT_S", 1)
+    with children:
+        for name in ("server", "stuck", "service"):
+            children.start(name, "stubborn" if name == "stuck" else "sleeper")
+        wait_until_ready(tmp_path, "server", "stuck", "service")
+        stuck = children._running["stuck"]
+    assert "stuck" in children.killed
+    assert children.names() == ()
+    assert stuck.returncode == -signal.SIGKILL
