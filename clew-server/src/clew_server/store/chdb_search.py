@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence, Set
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from clew_server.errors import Unavailable
 from clew_server.model.query_tree import Braces, Relation, has_braces
 from clew_server.model.search import EVENT_NAME_KEYS, KIND_WORDS, STATUS_WORDS, Search, SpanCondition
-from clew_server.store.asking import Question, Stopped
+from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_again import NOT_COUNTED, Again, put
 from clew_server.store.chdb_count import IDS, counted
 from clew_server.store.chdb_reader import ChdbReader
+from clew_server.store.connections import Pool
 from clew_server.store.contract import Names, Page, TraceSummary
+from clew_server.store.listings import NOTHING, Listing, Listings
 from clew_server.store.macros import STARTED
 from clew_server.store.orders import (
     FIRST_START_NS,
     LAST_START_NS,
     ORDERS,
     Condition,
+    Cursor,
     Order,
     bounds,
     read_cursor,
@@ -42,6 +45,10 @@ _BY_INDEX: Final = ("indexHint(", "EQ(")
 """What stands in a condition that the index on attributes takes part in."""
 _PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
 _MAX_UINT64: Final = (1 << 64) - 1
+_STORED_WITHIN_S: Final = 60
+"""So long after it came a span is stored, or later where the store has no room: then a trace that moved up because of it may lack."""
+_CAME_SINCE: Final = "trace_id IN (SELECT trace_id FROM traces WHERE received>=toDateTime({since_s:UInt32},'UTC'))"
+One = TypeVar("One")
 
 
 class Chosen(NamedTuple):
@@ -70,6 +77,12 @@ class Population(Protocol):
 class ChdbTraces(ChdbReader):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
+    def __init__(
+        self, pool: Pool, *, tables: Tables | None = None, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(pool, tables=tables, clock_s=clock_s)
+        self._listings = Listings()
+
     _newest: tuple[int, float] | None = None
     """The newest start there was when it was last asked for, and until when that does."""
 
@@ -96,38 +109,93 @@ class ChdbTraces(ChdbReader):
         When a guard rail stops it, the page has what was found, `complete` is false, and `next` goes on from there where the order
         is by start. `complete` is false as well where spans could not be counted or files of the store are damaged: `reason` says it.
         """
-        question = self.question()
+        question, now_s = self.question(), time.time()
         order = ORDERS[search.sort]
-        after = read_cursor(search.cursor, search.sort) if search.cursor is not None else None
+        cursor = read_cursor(search.cursor, search.sort) if search.cursor is not None else None
+        after = cursor.last if cursor is not None else None
+        listing = self._listings.up_to(cursor.listing) if cursor is not None else NOTHING
         if order.by_start:
-            found, stopped_by, reached_ns = self._by_start(search, order, after, question)
+            found, stopped_by, reached_ns = self._by_start(search, order, after, question, listing)
         else:
-            found, stopped_by, reached_ns = *self._by_whole(search, order, after, question), None
+            found, stopped_by, reached_ns = *self._by_whole(search, order, after, question, listing), None
+        moved, unknown = self._moved(search, order, after, question, listing, found)
         more = None
+        found = [*moved, *found]
         page, uncounted = counted(found[: search.limit], question)
         if uncounted and order.by_spans:
             stopped_by = "where this page ends in the order of spans is not known"
         elif len(found) > search.limit:
             last = page[-1]
-            more = written_cursor(search.sort, order.of(last), last.trace_id)
+            more = (order.of(last), last.trace_id) if len(page) > len(moved) else after
             stopped_by = None
         elif stopped_by and reached_ns is not None:
-            more = written_cursor(search.sort, reached_ns if order.descends else reached_ns - 1, "0" * 32)
-        reasons = [reason for reason in (stopped_by, uncounted, question.missing()) if reason]
-        return Page(page, more, not reasons, "; ".join(reasons) or None)
+            more = reached_ns if order.descends else reached_ns - 1, "0" * 32
+        reasons = [reason for reason in (stopped_by, unknown, uncounted, question.missing()) if reason]
+        following = None
+        if more is not None:
+            is_all = len(moved) <= search.limit and unknown is None
+            name = self._listings.add(
+                cursor.listing if cursor is not None else None,
+                [trace.trace_id for trace in page],
+                first_s=now_s if listing.first_s is None else listing.first_s,
+                looked_s=now_s if is_all else listing.looked_s,
+            )
+            following = written_cursor(search.sort, Cursor(*more, name))
+        return Page(page, following, not reasons, "; ".join(reasons) or None)
+
+    def _moved(
+        self,
+        search: Search,
+        order: Order,
+        after: tuple[int, str] | None,
+        question: Question,
+        listing: Listing,
+        found: Sequence[TraceSummary],
+    ) -> tuple[list[TraceSummary], str | None]:
+        """Traces that stand before the cursor now and were listed nowhere, one more than the limit at most, and why some may lack.
+
+        More of their spans came since: they were after the cursor when the pages before it were listed. What is listed first comes to
+        stand later in the other orders. Traces that begin after the first page was asked for are new.
+        """
+        if not order.moves_up or after is None or listing.first_s is None:
+            return [], None
+        since = {"since_s": str(max(0, int(listing.looked_s - _STORED_WITHIN_S)))}
+        before_first = {**since, "first_ns": str(int(listing.first_s * 1e9))}
+        try:
+            if not question.rows("came_since", since)[0][0]:
+                return [], None
+            until = order.up_to(after)
+            beside = Condition(f"{until.sql} AND s<NS({{first_ns:Int64}})", {**until.bound, **before_first})
+            from_ns, to_ns = bounds(search)
+            if order.by_start:
+                to_ns = min(to_ns, after[0] + 1)
+            chosen = self.population(search, question, beside)(from_ns, to_ns, to_ns > LAST_START_NS)
+            chosen = chosen._replace(sets=f"{chosen.sets} AND {_CAME_SINCE}")
+            limit = search.limit + 1
+            # Those that were listed stand there too.
+            looked_at = limit + len(found) + listing.traces
+            moved = self._first(chosen, order, limit, question, listing, {one.trace_id for one in found}, looked_at)
+            if order.by_spans:
+                moved, uncounted = counted(moved, question)
+                moved = [one for one in moved if (one.spans, one.trace_id) >= after]
+                if uncounted is not None:
+                    raise Stopped(uncounted)
+        except Stopped as stopped:
+            return [], f"{stopped}; traces of which more spans came since the first page may lack"
+        return moved, None
 
     def newest(self, search: Search, question: Question) -> tuple[list[TraceSummary], str | None]:
         """The newest traces, `search.limit` at most, and the reason why they are not all, None when they are.
 
         Their spans are counted as often as they came.
         """
-        found, stopped_by, _ = self._by_start(search, ORDERS["-start"], None, question)
+        found, stopped_by, _ = self._by_start(search, ORDERS["-start"], None, question, NOTHING)
         if len(found) > search.limit:
             stopped_by = f"looked at the newest {search.limit} traces that match"
         return found[: search.limit], stopped_by
 
     def _by_start(
-        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question
+        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question, listing: Listing
     ) -> tuple[list[TraceSummary], str | None, int | None]:
         """Traces in widening windows, one more than the limit; what stopped it, and the start that it reached, where that is a progress."""
         begin_ns, end_ns = bounds(search)
@@ -160,7 +228,7 @@ class ChdbTraces(ChdbReader):
                     from_ns, to_ns = reached_ns, min(end_ns, next_ns + width_ns + 1)
                 chosen = population(from_ns, to_ns, open_above and order.descends, few=few)
                 missing = search.limit + 1 - len(found)
-                more = self._listed(chosen, order.sql, missing, question)
+                more = self._listed(chosen, order.sql, missing, question, listing)
                 steps.note(len(more), missing)
                 found += more
                 reached_ns = from_ns if order.descends else to_ns
@@ -186,14 +254,14 @@ class ChdbTraces(ChdbReader):
         return found[:limit], reached_ns
 
     def _by_whole(
-        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question
+        self, search: Search, order: Order, after: tuple[int, str] | None, question: Question, listing: Listing
     ) -> tuple[list[TraceSummary], str | None]:
         """Traces in an order that only all of them decide: first the ids of the page, then what is listed of these."""
         try:
             time_ns, open_above = bounds(search), search.to_unix_nano is None
             population = self.population(search, question, order.after(after) if after is not None else None)
             chosen = population(*time_ns, open_above)
-            found = self._first(chosen, order, search.limit + 1, question)
+            found = self._first(chosen, order, search.limit + 1, question, listing)
             if order.by_spans:
                 # Until here by the sums of the summaries, which count some spans again. Every trace found has at least as many
                 # spans as the smallest of them, so only traces with larger sums can come before one of them.
@@ -203,28 +271,49 @@ class ChdbTraces(ChdbReader):
                 is_page = len(found) > search.limit
                 exactly = population(*time_ns, open_above, min(trace.spans for trace in exact) if is_page else 1)
                 if exactly != chosen:
-                    found = self._first(exactly, order, search.limit + 1, question)
+                    found = self._first(exactly, order, search.limit + 1, question, listing)
         except Stopped as stopped:
             return [], f"{stopped}; in this order all traces of the time are looked at first: choose a shorter one"
         return found, None
 
-    def _first(self, chosen: Chosen, order: Order, limit: int, question: Question) -> list[TraceSummary]:
+    def _first(
+        self,
+        chosen: Chosen,
+        order: Order,
+        limit: int,
+        question: Question,
+        listing: Listing,
+        but: Set[str] = frozenset(),
+        looked_at: int = 0,
+    ) -> list[TraceSummary]:
+        """The first so many traces in the order that were not listed yet and are not among `but`; `looked_at` at once at least."""
         sql = put(order.sql, chosen.words)
         words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": sql}
-        ids = [
-            trace_id for (trace_id,) in question.rows("traces_ordered", {**chosen.bound, "limit": str(limit)}, **words)
-        ]
+
+        def ids_of(count: int) -> list[str]:
+            rows = question.rows("traces_ordered", {**chosen.bound, "limit": str(count)}, **words)
+            return [trace_id for (trace_id,) in rows]
+
+        ids = _not_listed(ids_of, str, limit, listing, but, looked_at)
         if not ids:
             return []
         listed = "[" + ",".join(f"'{trace_id}'" for trace_id in ids) + "]"
         these = Chosen(f"trace_id IN {IDS}", "1", {"ids": listed})
-        found = {one.trace_id: one for one in self._listed(these, "trace_id", len(ids), question)}
+        found = {one.trace_id: one for one in self._listed(these, "trace_id", len(ids), question, NOTHING)}
         return [found[trace_id] for trace_id in ids if trace_id in found]
 
-    def _listed(self, chosen: Chosen, order: str, limit: int, question: Question) -> list[TraceSummary]:
+    def _listed(
+        self, chosen: Chosen, order: str, limit: int, question: Question, listing: Listing
+    ) -> list[TraceSummary]:
+        """The first so many traces in the order that were not listed yet."""
         words = {"TRACE_SETS": chosen.sets, "TRACE_CONDITIONS": chosen.conditions, "ORDER_OF_TRACES": order}
-        rows = question.rows("traces_listed", {**chosen.bound, "limit": str(limit)}, **words)
-        return [_summary(row) for row in rows]
+
+        def traces_of(count: int) -> list[TraceSummary]:
+            return [
+                _summary(row) for row in question.rows("traces_listed", {**chosen.bound, "limit": str(count)}, **words)
+            ]
+
+        return _not_listed(traces_of, lambda trace: trace.trace_id, limit, listing)
 
     def population(
         self,
@@ -460,6 +549,25 @@ class ChdbTraces(ChdbReader):
         window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
         _, end_ns = question.rows("newest_end", window)[0]
         return int(end_ns)
+
+
+def _not_listed(
+    first: Callable[[int], list[One]],
+    id_of: Callable[[One], str],
+    limit: int,
+    listing: Listing,
+    but: Set[str] = frozenset(),
+    looked_at: int = 0,
+) -> list[One]:
+    """Of what `first` gives, which is asked for as many as are needed, the first so many that were not listed yet and are not among `but`."""
+    count = max(limit, looked_at)
+    while True:
+        found = first(count)
+        left = listing.without(id_of(one) for one in found) - but
+        kept = [one for one in found if id_of(one) in left]
+        if len(found) < count or len(kept) >= limit:
+            return kept[:limit]
+        count *= 2
 
 
 def _looks_for(search: Search) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from clew_server.errors import BadInput
 from clew_server.model.search import Search, Sort
-from clew_server.store.chdb_again import SPANS_AGAIN
+from clew_server.store.chdb_again import NOT_COUNTED, SPANS_AGAIN, put
 from clew_server.store.contract import TraceSummary
 
 FIRST_START_NS: Final = 946_684_800_000_000_000
@@ -38,6 +38,11 @@ class Order:
     of: Callable[[TraceSummary], int]
 
     @property
+    def moves_up(self) -> bool:
+        """Whether a trace comes to stand earlier when more of its spans come: it gets longer, and starts no later."""
+        return self.by_start is not self.descends
+
+    @property
     def by_spans(self) -> bool:
         """Whether the order is by a number that the summaries may have too large."""
         return SPANS_AGAIN in self.key
@@ -48,9 +53,15 @@ class Order:
 
     def after(self, last: tuple[int, str]) -> Condition:
         """What comes after a trace with this key and id."""
+        return self._beside(self.key, "<" if self.descends else ">", "<", last)
+
+    def up_to(self, last: tuple[int, str]) -> Condition:
+        """What comes before a trace with this key and id, and itself, by the sums of the summaries: also some that come after it by spans."""
+        return self._beside(put(self.key, NOT_COUNTED), ">" if self.descends else "<", ">=", last)
+
+    def _beside(self, own: str, of_keys: str, of_ids: str, last: tuple[int, str]) -> Condition:
         key = "NS({after:Int64})" if self.by_start else "{after:Int64}"
-        own, op = (self.key, "<" if self.descends else ">")
-        sql = f"({own}{op}{key} OR ({own}={key} AND trace_id<toFixedString(unhex({{after_id:String}}),16)))"
+        sql = f"({own}{of_keys}{key} OR ({own}={key} AND trace_id{of_ids}toFixedString(unhex({{after_id:String}}),16)))"
         return Condition(sql, {"after": str(last[0]), "after_id": last[1]})
 
 
@@ -80,20 +91,34 @@ def bounds(search: Search) -> tuple[int, int]:
     return from_ns, to_ns
 
 
-def written_cursor(sort: Sort, key: int, trace_id: str) -> str:
-    """What goes on after a trace, or after a start where the id is of zeros."""
-    text = f"1.{key}.{trace_id}" if sort == "-start" else f"2.{sort}.{key}.{trace_id}"
+class Cursor(NamedTuple):
+    """Where a listing goes on: after a trace with this key and id, or after a start where the id is of zeros."""
+
+    key: int
+    trace_id: str
+    listing: str
+    """The name of the listing up to there (`store/listings.py`)."""
+
+    @property
+    def last(self) -> tuple[int, str]:
+        """Key and id."""
+        return self.key, self.trace_id
+
+
+def written_cursor(sort: Sort, cursor: Cursor) -> str:
+    """As a text."""
+    text = f"{sort}.{cursor.key}.{cursor.trace_id}.{cursor.listing}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, sort: Sort) -> tuple[int, str]:
-    """The key and the id of the last trace. Raises BadInput for a text that is no cursor, or one of another order."""
+def read_cursor(cursor: str, sort: Sort) -> Cursor:
+    """The cursor of a text. Raises BadInput for a text that is no cursor, or one of another order."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
-    before = "1" if sort == "-start" else re.escape(f"2.{sort}")
-    parts = re.fullmatch(rf"{before}\.(\d{{1,19}})\.([0-9a-f]{{32}})", text)
+    parts = re.fullmatch(rf"{re.escape(sort)}\.(\d{{1,19}})\.([0-9a-f]{{32}})\.([0-9a-f]{{16}})", text)
     if parts is None:
         raise BadInput(f"cursor: not one that an earlier answer gave as `next`, with sort={sort}.", code="bad_cursor")
-    return min(int(parts.group(1)), LAST_START_NS if ORDERS[sort].by_start else _LARGEST), parts.group(2)
+    key = min(int(parts.group(1)), LAST_START_NS if ORDERS[sort].by_start else _LARGEST)
+    return Cursor(key, parts.group(2), parts.group(3))

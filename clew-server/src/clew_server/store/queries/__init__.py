@@ -111,6 +111,7 @@ NAMES: Final = (
     "drop_day",
     "last_blocks",
     "first_blocks",
+    "came_since",
     "clear_replaced",
     "delete_before",
     "open_deletions",
