@@ -86,6 +86,7 @@ SERVER_ROOMS: dict[str, set[str]] = {
     "status": set(),
     "troubles": {"status"},
     "durable": set(),
+    "stopping": set(),
     "datafolder": {"durable"},
     "guard": LEAVES,
     "sockets": LEAVES,

@@ -12,7 +12,6 @@ import functools
 import json
 import logging
 import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +61,7 @@ from clew_server.sockets.accept import raise_descriptor_limit
 from clew_server.sockets.listening import PortTaken, listen, with_port
 from clew_server.sockets.server import serve as serve_http
 from clew_server.status import Status
+from clew_server.stopping import told_to_stop
 from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import Expired, StoreFailed, StoreStatistics
 from clew_server.store.retention_clock import CONFIRM_S, Reading, RetentionClock
@@ -511,19 +511,18 @@ def write_ready_file(path: Path, app: App, config: Config) -> None:
 async def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises what start can raise; afterwards data never stops it."""
     raise_descriptor_limit()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with App(config) as app:
-        if config.ready_file is not None:
-            write_ready_file(config.ready_file, app, config)
-        try:
-            print(f"clew ready {app.addresses['http']}", flush=True)
-        except OSError as error:
-            raise CannotSayReady(f"the output cannot be written: {error.strerror or error}") from error
-        await stop.wait()
-        _log.info("stopping")
-        # The last resort against a handler or an engine that hangs: everything acknowledged is in the log already.
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-        signal.setitimer(signal.ITIMER_REAL, _STOP_WITHIN_S)
+    with told_to_stop(_STOP_WITHIN_S) as stop:
+        async with App(config) as app:
+            if not stop.is_set():  # else it was told so while it started
+                _say_ready(app, config)
+            await stop.wait()
+            _log.info("stopping")
+
+
+def _say_ready(app: App, config: Config) -> None:
+    if config.ready_file is not None:
+        write_ready_file(config.ready_file, app, config)
+    try:
+        print(f"clew ready {app.addresses['http']}", flush=True)
+    except OSError as error:
+        raise CannotSayReady(f"the output cannot be written: {error.strerror or error}") from error
