@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from clew_server.errors import Unavailable
-from clew_server.model.query_tree import Braces, Relation, has_braces
-from clew_server.model.search import EVENT_NAME_KEYS, KIND_WORDS, STATUS_WORDS, Search, SpanCondition
+from clew_server.model.search import KIND_WORDS, Search
 from clew_server.store.asking import Question, Stopped, Tables
-from clew_server.store.chdb_again import NOT_COUNTED, Again, put
+from clew_server.store.chdb_again import put
 from clew_server.store.chdb_count import IDS, counted
-from clew_server.store.chdb_reader import ChdbReader
+from clew_server.store.chdb_population import ChdbPopulation, Chosen
 from clew_server.store.connections import Pool
 from clew_server.store.contract import Names, Page, TraceSummary
 from clew_server.store.listings import NOTHING, Listing, Listings
-from clew_server.store.macros import STARTED
 from clew_server.store.orders import (
-    FIRST_START_NS,
     LAST_START_NS,
     ORDERS,
     Condition,
@@ -28,10 +25,8 @@ from clew_server.store.orders import (
     read_cursor,
     written_cursor,
 )
-from clew_server.store.peers import may_name, peer_of
-from clew_server.store.steps import NewestEnds, Steps
-from clew_server.store.where.related import related_traces
-from clew_server.store.where.translator import Translator, no_relations
+from clew_server.store.steps import Steps
+from clew_server.store.where.binding import hexed
 
 _ROWS_OF_A_TRACE: Final = 4
 """Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
@@ -39,42 +34,13 @@ _MORE_LISTED: Final = 12
 """Traces that are listed beyond a page of the newest ones: some of them have rows that are older than those looked at."""
 _MORE_TO_LOOK_AT: Final = 4_000
 """Traces in the first window where not every one is listed."""
-_AN_HOUR_NS: Final = 3_600_000_000_000
-_NEWEST_START_FOR_S: Final = 10.0
-_BY_INDEX: Final = ("indexHint(", "EQ(")
-"""What stands in a condition that the index on attributes takes part in."""
-_PEER: Final = f"if(kind=2,attrs['peer.service'],{peer_of('attrs')})"
-_MAX_UINT64: Final = (1 << 64) - 1
 _STORED_WITHIN_S: Final = 60
 """So long after it came a span is stored, or later where the store has no room: then a trace that moved up because of it may lack."""
 _CAME_SINCE: Final = "trace_id IN (SELECT trace_id FROM traces WHERE received>=toDateTime({since_s:UInt32},'UTC'))"
 One = TypeVar("One")
 
 
-class Chosen(NamedTuple):
-    """Traces, as conditions for a statement over `traces`: on rows (`trace_id`), on whole traces (`s`, `d`, `n`, …), their parameters."""
-
-    sets: str
-    conditions: str
-    bound: dict[str, str]
-    words: dict[str, str] = NOT_COUNTED
-    """What to put for the words of `chdb_again` in the order of these traces."""
-
-
-class Population(Protocol):
-    """The traces of a search by windows."""
-
-    def __call__(
-        self, from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, *, few: bool = False
-    ) -> Chosen:
-        """Those that start in the window, of which `open_above` says that its end was not given, and `few` that these are not many.
-
-        Traces with `least_spans` are counted exactly for an order by spans, which needs them in the words of `Chosen`.
-        """
-        ...
-
-
-class ChdbTraces(ChdbReader):
+class ChdbTraces(ChdbPopulation):
     """The store's TraceReader and TraceSearch. Safe for several threads."""
 
     def __init__(
@@ -83,9 +49,6 @@ class ChdbTraces(ChdbReader):
         super().__init__(pool, tables=tables, clock_s=clock_s)
         self._listings = Listings()
 
-    _newest: tuple[int, float] | None = None
-    """The newest start there was when it was last asked for, and until when that does."""
-
     def services(self) -> Names[str]:
         """See TraceSearch."""
         rows, missing = self._names("services", {})
@@ -93,7 +56,7 @@ class ChdbTraces(ChdbReader):
 
     def operations(self, service: str) -> Names[tuple[str, str]]:
         """See TraceSearch."""
-        rows, missing = self._names("operations", {"service": _hex(service)})
+        rows, missing = self._names("operations", {"service": hexed(service)})
         return Names(sorted((name, KIND_WORDS[kind]) for name, kind in rows), missing)
 
     def _names(self, name: str, parameters: dict[str, str]) -> tuple[list[list[Any]], str | None]:
@@ -315,151 +278,6 @@ class ChdbTraces(ChdbReader):
 
         return _not_listed(traces_of, lambda trace: trace.trace_id, limit, listing)
 
-    def population(
-        self,
-        search: Search,
-        question: Question,
-        beside: Condition | None = None,
-    ) -> Population:
-        """The traces that a search finds in a window of starts, as conditions for statements. Raises BadInput, and as `Question.rows`.
-
-        `beside` is one more condition on whole traces, with its parameters.
-        """
-        bound: dict[str, str] = {}
-        whole: list[str] = []
-        if beside is not None:
-            bound.update(beside.bound)
-            whole.append(beside.sql)
-        only = _span_window(search, bound)
-        one = self.span_conditions(search, bound, question)
-        if only is not None and (one or search.where is None or not has_braces(search.where)):
-            one.append(only)
-        relations: list[Relation] = []
-
-        def related(relation: Relation) -> str:
-            relations.append(relation)
-            return f"trace_id IN {IDS.replace('ids', f'related{len(relations) - 1}')}"
-
-        translator = Translator(question, bound, related, only)
-        where = translator.where(search.where) if search.where is not None else None
-        braces = [translator.conditions(relation) for relation in relations]
-        again = Again(search.where)
-        ends = NewestEnds(bounds(search)[0], lambda from_ns, to_ns: self._newest_end(from_ns, to_ns, question))
-
-        def within(
-            from_ns: int, to_ns: int, open_above: bool, least_spans: int | None = None, *, few: bool = False
-        ) -> Chosen:
-            window = {**bound, "from_ns": str(from_ns), "to_ns": str(to_ns)}
-            sets: list[str] = []
-            conditions = ["s>=NS({from_ns:Int64}) AND s<NS({to_ns:Int64})", *whole]
-            words = NOT_COUNTED
-            if where is not None or one or least_spans is not None:
-                conditions_of_spans = one if where is None else [*one, where.sets]
-                is_indexed = any(word in text for text in conditions_of_spans for word in _BY_INDEX)
-                spans_in = self.spans_of(window, open_above or only is not None, question, ends, is_indexed)
-                if few and not open_above:
-                    # Spans after the window may be of any later trace: to list all of these costs more than to leave them out.
-                    spans_in += f" AND {STARTED}"
-                words = {"WINDOW_OF_SPANS": spans_in, **again.replaced(window, spans_in, least_spans, question)}
-                if one:
-                    found = f"SELECT trace_id FROM spans WHERE {spans_in} AND start!=FRAGMENT AND {' AND '.join(one)}"
-                    sets.append(f"trace_id IN ({found})")
-                if where is not None:
-                    sets.append(put(where.sets, words))
-                    conditions.append(put(where.whole, words))
-                for at, relation in enumerate(relations):
-                    inside = [put(text, words) for text in braces[at]]
-                    window[f"related{at}"] = related_traces(relation, inside, window, spans_in, question)
-            if not one and (where is None or not where.is_bounded):
-                sets.append(STARTED)
-            return Chosen(" AND ".join(sets), put(" AND ".join(conditions), words), window, words)
-
-        return within
-
-    def span_conditions(self, search: Search, bound: dict[str, str], question: Question) -> list[str]:
-        """The conditions on a span as SQL, whose values are added to `bound`. Raises as `Question.rows`."""
-        places = self._places(search, question)
-        return [self._span_condition(condition, bound, question, places) for condition in search.span]
-
-    def _span_condition(
-        self,
-        condition: SpanCondition,
-        bound: dict[str, str],
-        question: Question,
-        places: dict[tuple[str, str], tuple[bool, bool]],
-    ) -> str:
-        if condition.field == "dur":
-            return f"duration{condition.op}{_number(bound, int(condition.value))}"
-        equal = self._equality(condition, bound, question, places)
-        if condition.late is not None:
-            equal = f"({equal} OR {Translator(question, bound, no_relations).of_braces(Braces(condition.late))})"
-        return f"NOT ({equal})" if condition.op == "!=" else equal
-
-    def _equality(
-        self,
-        condition: SpanCondition,
-        bound: dict[str, str],
-        question: Question,
-        places: dict[tuple[str, str], tuple[bool, bool]],
-    ) -> str:
-        if condition.field == "kind":
-            return f"kind={_number(bound, KIND_WORDS.index(str(condition.value)))}"
-        if condition.field == "status":
-            return f"status={_number(bound, STATUS_WORDS.index(str(condition.value)))}"
-        value = bound_text(bound, str(condition.value))
-        if condition.field in ("service", "name", "status_message", "scope"):
-            return f"{condition.field}={value}"
-        if condition.field == "link_trace":
-            return f"has(link_traces,toFixedString(unhex({value}),16))"
-        if condition.field == "event":
-            return _event_condition(condition, bound, value)
-        if condition.field == "peer":
-            return f"({may_name(value)} AND {_PEER}={value})"
-        if condition.field == "mark":
-            of_resource = f"res_key IN (SELECT res_key FROM resources WHERE mapContains(attrs,{value}))"
-            return f"(mapContains(attrs,{value}) OR {of_resource} OR {_event_condition(condition, bound, value)})"
-        key = bound_text(bound, condition.key)
-        pair = f"arrayExists((k,v)->k={key} AND v={value}, mapKeys(attrs), mapValues(attrs))"
-        # The index says in which granules a value is, and nothing of those in which it is not.
-        of_span = f"EQ({key},{value})" if condition.op == "=" else pair
-        of_resource = f"res_key IN (SELECT res_key FROM resources WHERE {pair})"
-        if condition.field == "anywhere":
-            in_resources, beside = places[condition.key, str(condition.value)]
-            if beside or condition.key in EVENT_NAME_KEYS:
-                return _anywhere_condition(condition, bound, key, value)
-        else:
-            hexes = {"key": _hex(condition.key), "value": _hex(str(condition.value))}
-            in_resources = bool(question.rows("resources_with", hexes)[0][0])
-        if not in_resources:
-            return of_span
-        return f"({of_span} OR {of_resource})"
-
-    def _places(self, search: Search, question: Question) -> dict[tuple[str, str], tuple[bool, bool]]:
-        """For each attribute looked for anywhere: whether a resource has it, and whether a scope, event or link the search may reach.
-
-        Asked once, and first: the index on the attributes of spans is of no use beside an OR.
-        """
-        sought = [(one.key, str(one.value)) for one in search.span if one.field == "anywhere"]
-        if not sought:
-            return {}
-        bound: dict[str, str] = {}
-        pairs = [f"(k={bound_text(bound, key)} AND v={bound_text(bound, value)})" for key, value in sought]
-        window = [_span_window(search, bound) or "1"]
-        window += [
-            f"{one.field}={bound_text(bound, str(one.value))}"
-            for one in search.span
-            if one.field in ("service", "name") and one.op == "="
-        ]
-
-        def each(template: str) -> str:
-            return ",".join(f"max({template.replace('PAIR', pair)})" for pair in pairs)
-
-        in_one = "arrayExists((k,v)->PAIR, mapKeys(attrs), mapValues(attrs))"
-        in_some = "arrayExists(e->arrayExists((k,v)->PAIR, mapKeys(e), mapValues(e)), maps)"
-        words = {"IN_RESOURCES": each(in_one), "BESIDE": each(in_some), "SPAN_WINDOW": " AND ".join(window)}
-        ((resources, beside),) = question.rows("places_of_attributes", bound, **words)
-        return dict(zip(sought, zip(map(bool, resources), map(bool, beside), strict=True), strict=True))
-
     def _next(
         self, begin_ns: int, end_ns: int, order: Order, reached_ns: int, steps: Steps, question: Question
     ) -> tuple[int, int] | None:
@@ -480,75 +298,6 @@ class ChdbTraces(ChdbReader):
         if width_ns is None:
             width_ns = steps.width_ns(LAST_START_NS if last_ns is None else abs(last_ns - next_ns))
         return next_ns, width_ns
-
-    @staticmethod
-    def _nearest(
-        begin_ns: int, end_ns: int, order: Order, reached_ns: int, traces: int, question: Question
-    ) -> tuple[int, int | None] | None:
-        """The nearest start there is on the way, None where there is none, and about that of so many traces further, None where fewer are left."""
-        from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
-        if from_ns >= to_ns:
-            return None
-        limit = traces if traces == 1 else traces * _ROWS_OF_A_TRACE
-        bound = {"from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
-        sign = "-" if order.descends else ""
-        words = {"NEAREST": f"{sign}1", "FURTHEST": "1" if order.descends else "-1", "NTH": f"{sign}{traces}"}
-        words["DIRECTION"] = "DESC" if order.descends else "ASC"
-        count, first_ns, last_ns, nth_ns = map(int, question.rows("nearest_starts", bound, **words)[0])
-        if not count:
-            return None
-        return first_ns, nth_ns or (last_ns if count == limit else None)
-
-    def spans_of(
-        self,
-        window: dict[str, str],
-        open_above: bool,
-        question: Question,
-        ends: NewestEnds | None = None,
-        is_indexed: bool = False,
-    ) -> str:
-        """The condition that bounds the spans of the traces in a window, whose parameters it adds to.
-
-        A span may start long after its trace did: up to the newest end of these traces. That is asked for where traces started long
-        after the window: more than an hour, the unit of the key of `spans`, and than a part of its length. Else there is little after it that
-        could be left out, and asking costs as much as reading it: `is_indexed` where an index says of most spans that they are not looked for.
-        """
-        if not open_above:
-            from_ns, to_ns = int(window["from_ns"]), int(window["to_ns"])
-            length_ns = to_ns - from_ns
-            little_ns = length_ns if is_indexed else min(length_ns // 4, 6 * _AN_HOUR_NS)
-            if to_ns + max(_AN_HOUR_NS, little_ns) <= self._newest_start(question):
-                end_ns = ends.of(from_ns, to_ns) if ends is not None else self._newest_end(from_ns, to_ns, question)
-                if end_ns < LAST_START_NS:
-                    window["end_ns"] = str(end_ns + 1)
-                    return "H(NS({from_ns:Int64}),NS({end_ns:Int64}))"
-        return "FROM_HOUR(NS({from_ns:Int64}))"
-
-    def ends(self, search: Search, question: Question) -> tuple[int, int]:
-        """A time about in which all traces of a search start: what it names, else when those that there are start.
-
-        Nothing but what an answer costs may depend on it. Raises as `Question.rows`.
-        """
-        from_ns, to_ns = bounds(search)
-        if search.to_unix_nano is None:
-            to_ns = max(from_ns, self._newest_start(question)) + 1
-        if search.from_unix_nano is None:
-            found = self._nearest(from_ns, to_ns, ORDERS["start"], from_ns, 1, question)
-            from_ns = found[0] if found is not None else to_ns - 1
-        return from_ns, to_ns
-
-    def _newest_start(self, question: Question) -> int:
-        """That of all traces, as it was some seconds ago: nothing but what an answer costs may depend on it. 0 where there is none."""
-        known, now_s = self._newest, self._clock_s()
-        if known is None or known[1] < now_s:
-            found = self._nearest(FIRST_START_NS, LAST_START_NS, ORDERS["-start"], LAST_START_NS, 1, question)
-            self._newest = known = found[0] if found else 0, now_s + _NEWEST_START_FOR_S
-        return known[0]
-
-    def _newest_end(self, from_ns: int, to_ns: int, question: Question) -> int:
-        window = {"from_ns": str(from_ns), "to_ns": str(to_ns)}
-        _, end_ns = question.rows("newest_end", window)[0]
-        return int(end_ns)
 
 
 def _not_listed(
@@ -573,55 +322,6 @@ def _not_listed(
 def _looks_for(search: Search) -> bool:
     """Whether not every trace of the time is listed."""
     return search.where is not None or bool(search.span) or search.span_from_unix_nano is not None
-
-
-def _span_window(search: Search, bound: dict[str, str]) -> str | None:
-    """The condition on a span's start that the search names; None where it names none."""
-    if search.span_from_unix_nano is None or search.span_to_unix_nano is None:
-        return None
-    bound["span_from_ns"] = str(min(max(FIRST_START_NS, search.span_from_unix_nano), LAST_START_NS))
-    bound["span_to_ns"] = str(min(max(FIRST_START_NS, search.span_to_unix_nano), LAST_START_NS))
-    return "H(NS({span_from_ns:Int64}),NS({span_to_ns:Int64}))"
-
-
-def _anywhere_condition(condition: SpanCondition, bound: dict[str, str], key: str, value: str) -> str:
-    """A condition on an attribute of the span, its resource, its scope, some event or some link."""
-
-    def among(attributes: str) -> str:
-        return f"arrayExists((k,v)->k={key} AND v={value}, mapKeys({attributes}), mapValues({attributes}))"
-
-    places = [among("attrs"), among("scope_attrs"), f"arrayExists(e->{among('e')},link_attrs)"]
-    places.append(_event_condition(condition, bound, value))
-    places.append(f"res_key IN (SELECT res_key FROM resources WHERE {among('attrs')})")
-    if condition.key in EVENT_NAME_KEYS:
-        places.append(_event_condition(SpanCondition("event", "=", condition.value), bound, value))
-    return f"({' OR '.join(places)})"
-
-
-def _event_condition(condition: SpanCondition, bound: dict[str, str], value: str) -> str:
-    """A condition on some event of the span, or of a fragment of it, wherever and whenever that came."""
-    some = f"has(event_names,{value})"
-    if condition.key:
-        of_one = f"arrayExists((k,v)->k={bound_text(bound, condition.key)} AND v={value}, mapKeys(e), mapValues(e))"
-        some = f"arrayExists(e->{of_one},event_attrs)"
-    return f"({some} OR (trace_id,span_id) IN (SELECT trace_id,span_id FROM spans WHERE IS_FRAGMENT AND {some}))"
-
-
-def _hex(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").hex()
-
-
-def bound_text(bound: dict[str, str], value: str) -> str:
-    """Bind a text, in hex: no escaping to get wrong."""
-    name = f"text{len(bound)}"
-    bound[name] = _hex(value)
-    return f"unhex({{{name}:String}})"
-
-
-def _number(bound: dict[str, str], value: int) -> str:
-    name = f"number{len(bound)}"
-    bound[name] = str(min(max(value, 0), _MAX_UINT64))
-    return f"{{{name}:UInt64}}"
 
 
 def _summary(row: Sequence[Any]) -> TraceSummary:

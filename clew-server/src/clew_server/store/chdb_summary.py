@@ -22,7 +22,8 @@ from clew_server.model.summary import (
 )
 from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
-from clew_server.store.chdb_search import ChdbTraces, Chosen, iso
+from clew_server.store.chdb_population import Chosen
+from clew_server.store.chdb_search import ChdbTraces, iso
 from clew_server.store.failing import EXCEPTION, FAILED_ALONE
 from clew_server.store.macros import STARTED, words_replaced
 from clew_server.store.orders import LAST_START_NS, bounds

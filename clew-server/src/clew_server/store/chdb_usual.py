@@ -12,6 +12,7 @@ from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_count import IDS
 from clew_server.store.connections import Pool
 from clew_server.store.contract import TracesLike, UsualDurations, UsualWithin
+from clew_server.store.where.binding import hexed
 
 QUESTION_S: Final = 5.0
 """What a question may take: a trace is shown without usual values rather than late."""
@@ -95,7 +96,7 @@ class ChdbUsual:
             rows = question.rows("durations", parameters, LEVELS=_LEVELS, OPERATIONS=_OPERATIONS)
         except Stopped as stopped:
             raise _no_answer(stopped) from stopped
-        by_hex = _by_hex(operations)
+        by_hex = _byhexed(operations)
         nothing = Durations(0, 0, None, None, None, hours.from_ns, hours.to_ns)
         found: dict[tuple[Operation, int | None], Durations] = {(operation, None): nothing for operation in operations}
         for service, name, kind, count, failed, levels in rows:
@@ -139,8 +140,8 @@ class _Sampled(NamedTuple):
 
 def _sampled(like: TracesLike, hours: _Hours, question: Question) -> list[_Sampled]:
     parameters = {
-        "service": _hex(like.operation.service),
-        "name": _hex(like.operation.name),
+        "service": hexed(like.operation.service),
+        "name": hexed(like.operation.name),
         "kind": str(like.kind),
         "is_root": str(int(like.is_root)),
         "trace_id": like.but.hex(),
@@ -201,7 +202,7 @@ def _within(
         parent_start_ns = starts_ns.get((trace_id, parent_id))
         if parent_start_ns is not None:
             operation.delays_ns.append(max(0, int(start_ns) - parent_start_ns))
-    by_hex = _by_hex(operations)
+    by_hex = _byhexed(operations)
     return {by_hex[names]: operation.within() for names, operation in seen.items()}
 
 
@@ -235,15 +236,11 @@ def _starts_in(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 def _bound(operations: Iterable[Operation]) -> str:
-    return "[" + ",".join(f"('{service}','{name}')" for service, name in _by_hex(operations)) + "]"
+    return "[" + ",".join(f"('{service}','{name}')" for service, name in _byhexed(operations)) + "]"
 
 
-def _by_hex(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
-    return {(_hex(operation.service), _hex(operation.name)): operation for operation in operations}
-
-
-def _hex(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").hex()
+def _byhexed(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
+    return {(hexed(operation.service), hexed(operation.name)): operation for operation in operations}
 
 
 def _no_answer(stopped: Stopped) -> Unavailable:

@@ -11,10 +11,11 @@ from clew_server.model.search import Search
 from clew_server.model.series import Point, Series, SeriesAsked
 from clew_server.store.asking import Stopped
 from clew_server.store.chdb_count import IDS
-from clew_server.store.chdb_search import ChdbTraces, bound_text
+from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.contract import Holding, Names, TraceSummary
 from clew_server.store.orders import FIRST_START_NS, LAST_START_NS
 from clew_server.store.peers import KEYS_AND_VALUES, peer_of
+from clew_server.store.where.binding import Bound, hexed
 from clew_server.store.where.translator import Translator, no_relations
 
 LOOKED_AT: Final = 2_000_000
@@ -44,7 +45,7 @@ class ChdbValues:
         self, place: str, key: str, from_unix_nano: int, to_unix_nano: int, limit: int
     ) -> Names[tuple[str, str]]:
         """See TraceValues."""
-        bound = {"key": _hex(key), "limit": str(limit)}
+        bound = {"key": hexed(key), "limit": str(limit)}
         if place == "resource":
             rows, missing = self._rows("values_of_resources", bound)
             return Names([("string", value) for value, _ in rows], missing)
@@ -58,7 +59,7 @@ class ChdbValues:
 
     def peers(self, service: str, from_unix_nano: int, to_unix_nano: int, limit: int) -> Names[str]:
         """See TraceValues."""
-        bound = {"service": _hex(service), "limit": str(limit), **_window(from_unix_nano, to_unix_nano)}
+        bound = {"service": hexed(service), "limit": str(limit), **_window(from_unix_nano, to_unix_nano)}
         return self._names("peers", bound, PEER=peer_of("named"), KEYS_AND_VALUES=KEYS_AND_VALUES)
 
     def names(self, limit: int) -> Names[str]:
@@ -73,7 +74,7 @@ class ChdbValues:
             "step_ns": str(asked.step_ns),
             "rows": str(MAX_POINTS + 1),
         }
-        labels = [_LABELS.get(one) or f"attrs[{bound_text(bound, one.removeprefix('attr:'))}]" for one in asked.by]
+        labels = [_LABELS.get(one) or f"attrs[{Bound(bound).text(one.removeprefix('attr:'))}]" for one in asked.by]
         levels = ",".join(repr(level) for level in asked.levels)
         try:
             condition = Translator(question, bound, no_relations).of_braces(asked.where)
@@ -139,10 +140,6 @@ class ChdbValues:
             return question.rows(name, bound, **words), question.missing()
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
-
-
-def _hex(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").hex()
 
 
 def _window(from_unix_nano: int, to_unix_nano: int) -> dict[str, str]:

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 _INT128: Final = (1 << 127) - 1
+_UINT64: Final = (1 << 64) - 1
+
+
+def hexed(text: str) -> str:
+    """What `unhex` makes the text of."""
+    return text.encode("utf-8", "surrogatepass").hex()
 
 
 class Bound:
@@ -18,7 +24,7 @@ class Bound:
     def text(self, text: str) -> str:
         """SQL of a String."""
         name = f"text{len(self.values)}"
-        self.values[name] = text.encode("utf-8", "surrogatepass").hex()
+        self.values[name] = hexed(text)
         return f"unhex({{{name}:String}})"
 
     def integer(self, number: int) -> str:
@@ -26,6 +32,12 @@ class Bound:
         name = f"integer{len(self.values)}"
         self.values[name] = str(max(-_INT128, min(number, _INT128)))
         return f"toInt128({{{name}:String}})"
+
+    def unsigned(self, number: int) -> str:
+        """SQL of a UInt64, the nearest that there is."""
+        name = f"number{len(self.values)}"
+        self.values[name] = str(max(0, min(number, _UINT64)))
+        return f"{{{name}:UInt64}}"
 
     def double(self, number: float) -> str:
         """SQL of a Float64."""
