@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from clew.recorder import _select
 from clew.recorder._select import PURE, Core
 
+LONG_S = 100.0
+"""A limit of what takes a moment, so that a test that fails ends; a busy machine stands still for seconds."""
 # Both where both are there; that the native one is there is asked once, in test_native.py.
 CORES: list[Core] = list({core.name: core for core in (_select.selected, PURE)}.values())
 
@@ -41,6 +44,7 @@ class Collector:
         self.connections: set[Any] = set()
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
         self.arrived: SimpleQueue[int] = SimpleQueue()
+        self.arrivals_s: list[float] = []  # of the monotonic clock
         self.hold: threading.Event | None = None
         self.close_after_each = False
         collector = self
@@ -59,9 +63,10 @@ class Collector:
                 status, headers, content = answer
                 if status < 300:
                     collector.bodies.append(body)
+                collector.arrivals_s.append(monotonic())
                 collector.arrived.put(status)
                 if collector.hold is not None:
-                    collector.hold.wait(10)
+                    collector.hold.wait(LONG_S)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", str(len(content)))
@@ -111,12 +116,19 @@ def collector() -> Iterator[Collector]:
 class Life:
     """Runs Python code in processes of their own; `provider` and `tracer` send to the collector double."""
 
-    BEGIN = """
+    @staticmethod
+    def begin(**options: Any) -> str:
+        """Code that configures tracing so, beside the address of the collector."""
+        given = "".join(f", {name}={value!r}" for name, value in options.items())
+        return f"""
 import os, sys, time, threading
 import clew
-provider = clew.configure("life", endpoint=os.environ["COLLECTOR"])
+provider = clew.configure("life", endpoint=os.environ["COLLECTOR"]{given})
 tracer = provider.get_tracer("tests")
 """
+
+    BEGIN = begin(timeout_s=LONG_S, exit_timeout_s=LONG_S)
+    """A request usually has 10 s and an exit 5 s: on a busy machine a span would then arrive twice, or not at all."""
 
     def __init__(self, core: str, collector: Collector) -> None:
         self.core = core
@@ -142,7 +154,7 @@ tracer = provider.get_tracer("tests")
         self._processes.append(process)
         return process
 
-    def run(self, code: str, *options: str, timeout_s: float = 60, **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, code: str, *options: str, timeout_s: float = LONG_S, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run `code` to its end."""
         process = self.start(code, *options, **more)
         out, err = process.communicate(timeout=timeout_s)

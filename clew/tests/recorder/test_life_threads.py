@@ -56,15 +56,6 @@ print(stats["sent"])
     assert len(life.names()) == int(out)
 
 
-# Sends at exit for longer than 5 s: the threads of the test compete with the sender, on a busy machine for more than that.
-WITH_TIME = """
-import os, sys, time, threading
-import clew
-provider = clew.configure("life", endpoint=os.environ["COLLECTOR"], exit_timeout_s=50)
-tracer = provider.get_tracer("tests")
-"""
-
-
 def test_daemon_threads_that_record_until_the_end_do_not_disturb_it(life: Any) -> None:
     life.run_well(
         """
@@ -78,8 +69,7 @@ def work():
 for n in range(8):
     threading.Thread(target=work, daemon=True).start()
 started.wait()
-""",
-        begin=WITH_TIME,
+"""
     )
     assert life.names().count("first") == 8
 

@@ -231,7 +231,7 @@ def test_threads_lose_no_span(provider: TracerProvider) -> None:
     errors: list[BaseException] = []
 
     def work() -> None:
-        barrier.wait(10)
+        barrier.wait(100)
         try:
             for _ in range(500):
                 with tracer.start_as_current_span("outer") as outer:
@@ -249,7 +249,7 @@ def test_threads_lose_no_span(provider: TracerProvider) -> None:
         for one in threads:
             one.start()
         for one in threads:
-            one.join(60)
+            one.join(100)
     finally:
         sys.setswitchinterval(interval)
     assert not errors

@@ -57,7 +57,7 @@ time.sleep(60)
     )
     process.stdout.readline()
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (-signal.SIGTERM, "")
     assert life.names() == ["sent"]
 
@@ -80,7 +80,7 @@ with tracer.start_as_current_span("interrupted"):
     )
     process.stdout.readline()
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert life.names() == ["before", "interrupted"]
 
@@ -99,7 +99,7 @@ with tracer.start_as_current_span("interrupted"):
     )
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == -signal.SIGINT
     assert err.endswith("KeyboardInterrupt\n")
     assert life.names() == ["interrupted"]
@@ -145,7 +145,7 @@ class _Hanging:
             connection.close()
 
 
-@pytest.mark.alone  # fourteen processes, and how long each takes
+@pytest.mark.alone  # fifteen processes, and how long each takes
 def test_a_process_ends_within_five_seconds_whatever_the_collector_does(life: Any) -> None:
     hanging = _Hanging()
     unwilling = _Hanging(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -165,12 +165,13 @@ import atexit
 def tell():
     print(time.monotonic(), flush=True)
 """
-    # Nobody listens; a network that does not answer; a collector that hangs; one that never wants.
+    # One that is well, to compare with. Nobody listens; a network that does not answer; a collector that hangs; one that never wants.
     urls = ["http://127.0.0.1:9", "http://192.0.2.1:4318", *(server.url for server in servers)]
+    ways = [(life.collector.url, "0"), *((url, pause) for url in urls for pause in ("0", "0.5"))]
     try:
         # At once: they wait, they do not work.
         processes = [
-            life.start(code, environment={"COLLECTOR": url, "PAUSE": pause}) for url in urls for pause in ("0", "0.5")
+            life.start(code, begin=life.begin(), environment={"COLLECTOR": url, "PAUSE": pause}) for url, pause in ways
         ]
         ends: dict[int, float] = {}
 
@@ -182,12 +183,12 @@ def tell():
         for watcher in watchers:
             watcher.start()
         for watcher in watchers:
-            watcher.join(60)
+            watcher.join(100)
         # The monotonic clock is the machine's.
         took = [ends[process.pid] - float(process.stdout.read()) for process in processes]
         assert [process.returncode for process in processes] == [0] * len(processes)
         # The limit is 5 s. More, so that fourteen interpreters can end on a busy machine; without it an attempt takes 10 s.
-        assert max(took) < 8, took
+        assert max(took) < 6 + 5 * took[0], took
     finally:
         for server in servers:
             server.close()

@@ -156,13 +156,13 @@ assert flushed == [True]
 assert provider.stats() == {"recorded": 1, "sent": 1, "dropped": {}}, provider.stats()
 """
     )
-    assert life.collector.arrived.get(timeout=30) == 200
+    assert life.collector.arrived.get(timeout=100) == 200
     process.stdin.write("go on\n")
     process.stdin.flush()
     assert process.stdout.readline() == "recorded\n"
-    assert life.collector.arrived.get(timeout=30) == 200
+    assert life.collector.arrived.get(timeout=100) == 200
     hold.set()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert life.names() == ["held back", "in the child"]
 
@@ -188,11 +188,11 @@ assert delivered
 assert os.waitpid(child, 0)[1] == 0
 """
     )
-    assert life.collector.arrived.get(timeout=30) == 200
+    assert life.collector.arrived.get(timeout=100) == 200
     process.send_signal(signal.SIGUSR1)
-    assert life.collector.arrived.get(timeout=30) == 200  # the child's
+    assert life.collector.arrived.get(timeout=100) == 200  # the child's
     hold.set()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert life.names() == ["held back", "in the child"]
 

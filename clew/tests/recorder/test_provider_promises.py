@@ -97,7 +97,7 @@ class Elsewhere:
         self.seen.add(place)
         thread = Thread(target=self._use, args=(provider,), name="elsewhere", daemon=True)
         thread.start()
-        thread.join(5)
+        thread.join(50)
         if thread.is_alive():
             self.waited.append(place)
 

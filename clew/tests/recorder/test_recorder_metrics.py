@@ -47,7 +47,7 @@ class Answers:
 
     def export(self, request: bytes, timeout_s: float) -> Outcome:
         self.asked.set()
-        self.go.wait(10)
+        self.go.wait(100)
         return self.outcomes.pop(0)
 
     def forget(self) -> None:
@@ -110,7 +110,7 @@ def test_what_waits_and_what_is_being_sent_is_told_beside_what_may_wait(
     tracer = provider.get_tracer("t")
     for _ in range(4):  # as many as are urgent
         tracer.start_span("s").end()
-    assert exporter.asked.wait(10)
+    assert exporter.asked.wait(100)
     for _ in range(10):
         tracer.start_span("s").end()
     seen = points(reader)
@@ -142,7 +142,7 @@ def test_a_batch_that_was_written_off_and_arrives_after_all_lets_no_counter_sink
     tracer = provider.get_tracer("t")
     for _ in range(2):
         tracer.start_span("s").end()
-    assert exporter.asked.wait(10)
+    assert exporter.asked.wait(100)
     before = points(reader)
     provider.shutdown(0.01)
     between = points(reader)
@@ -151,7 +151,7 @@ def test_a_batch_that_was_written_off_and_arrives_after_all_lets_no_counter_sink
     pipeline = provider._pipeline
     assert pipeline is not None
     assert pipeline._thread is not None
-    pipeline._thread.join(10)
+    pipeline._thread.join(100)
     after = points(reader)
     assert after[EXPORTED, ""] == 2
     for key in (PROCESSED, ""), (PROCESSED, "already_shutdown"):

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -59,7 +58,7 @@ class Server:
 
     def wait_for(self, requests: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.asked) >= requests, timeout=30)
+            assert self.changed.wait_for(lambda: len(self.asked) >= requests, timeout=100)
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def is_sampled(sampler: Any, trace_id: int = KEEP_NONE, name: str = "op") -> boo
 
 def wait_until(condition: Any) -> None:
     tick = threading.Event()
-    for _ in range(3000):
+    for _ in range(10_000):
         if condition():
             return
         tick.wait(0.01)
@@ -104,7 +103,7 @@ def test_nothing_is_asked_before_the_first_decision_and_nothing_after_the_end(se
     sampler.close()
     thread = sampler._thread
     assert thread is not None
-    thread.join(10)
+    thread.join(100)
     assert not thread.is_alive()
     asked = len(server.asked)
     is_sampled(sampler)
@@ -184,8 +183,9 @@ def test_this_machine_is_not_asked_through_a_proxy(server: Server, monkeypatch: 
 
 
 def test_threads_that_decide_first_at_once_start_one_thread(server: Server) -> None:
-    sampler = JaegerRemote("s", server.url, polling_interval_s=60)
+    sampler = JaegerRemote("s", server.url, polling_interval_s=600)
     barrier = threading.Barrier(8)
+    before = set(threading.enumerate())  # threads of other tests' samplers may still be ending
 
     def decide() -> None:
         barrier.wait()
@@ -196,7 +196,7 @@ def test_threads_that_decide_first_at_once_start_one_thread(server: Server) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert Counter(thread.name for thread in threading.enumerate())["clew-sampler"] == 1
+    assert [one.name for one in threading.enumerate() if one not in before] == ["clew-sampler"]
     sampler.close()
 
 
@@ -296,7 +296,7 @@ sampler = ParentBased(JaegerRemote("s", sys.argv[1], polling_interval_s=0.02, in
 
 def becomes_sampled():
     tick = threading.Event()
-    for _ in range(1000):
+    for _ in range(10_000):
         if sampler.should_sample(Context(), 1 << 120, "op").decision.is_sampled():
             return True
         tick.wait(0.01)
@@ -323,7 +323,7 @@ def test_a_forked_child_asks_for_itself(server: Server, when: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -333,14 +333,15 @@ def test_a_process_ends_at_once_while_a_server_hangs() -> None:
     code = """
 import socket, threading
 from opentelemetry.context import Context
-from clew.recorder.sampler import JaegerRemote, ParentBased
+from clew.recorder.sampler import JaegerRemote, ParentBased, jaeger_remote
+jaeger_remote._TIMEOUT_S = 600
 hanging = socket.create_server(("127.0.0.1", 0))
 sampler = JaegerRemote("s", f"http://127.0.0.1:{hanging.getsockname()[1]}", polling_interval_s=0.01)
 sampler.should_sample(Context(), 1, "op")
 hanging.accept()
 sampler.close()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=8, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
 
 
