@@ -130,3 +130,32 @@ def test_what_nobody_goes_on_from_is_forgotten_first() -> None:
     assert [listings.up_to(name).traces for name in (two, *others)] == [4, 0, 1, 1]
     big = listings.add(None, list("123456789"), first_s=4, looked_s=4)
     assert [listings.up_to(name).traces for name in (two, *others, big)] == [0, 0, 0, 1, 9]
+
+
+def test_a_trace_that_grew_is_found_among_those_that_only_came_again(opened: Any) -> None:
+    def send(trace_id: bytes, spans: int, times: int = 1) -> None:
+        request = ExportTraceServiceRequest()
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = "grown"
+        scope = group.scope_spans.add()
+        for at in range(spans):
+            span = scope.spans.add(trace_id=trace_id, span_id=bytes([*bytes(6), spans, at + 1]), name="n")
+            span.start_time_unix_nano = span.end_time_unix_nano = time.time_ns() - 100 * SECOND
+        for _ in range(times):
+            opened.put([request])
+
+    big, grown = bytes([0xEE] * 16), bytes([0x11] * 16)
+    again = [bytes([0xF0 + number] * 16) for number in range(5)]
+    send(big, 3)
+    send(grown, 1)
+    for one in again:
+        send(one, 2, times=2)  # 4 in the sums of the summaries
+    search = {"where": parsed("service=grown"), "sort": "-spans", "limit": 1}
+    page = opened.store.reader.find(Search(**search))
+    assert [trace.trace_id for trace in page.traces] == [big.hex()]
+    send(grown, 3)
+    found = []
+    while page.next is not None:
+        page = opened.store.reader.find(Search(**search, cursor=page.next))
+        found += [trace.trace_id for trace in page.traces]
+    assert found == [grown.hex(), *(one.hex() for one in reversed(again))]

@@ -18,8 +18,8 @@ from clew_server.store.where.one_span import span_conditions, span_window
 from clew_server.store.where.related import related_traces
 from clew_server.store.where.translator import Translator
 
-_ROWS_OF_A_TRACE: Final = 4
-"""Summaries that a trace may have, as is assumed where traces are counted by rows: one a flush, until they are merged."""
+ROWS_OF_A_TRACE: Final = 4
+"""Summaries that a trace may have, as is assumed where so many traces are looked for among the nearest rows: one a flush, until they are merged."""
 _AN_HOUR_NS: Final = 3_600_000_000_000
 _NEWEST_START_FOR_S: Final = 10.0
 _BY_INDEX: Final = ("indexHint(", "EQ(")
@@ -175,7 +175,7 @@ class ChdbPopulation(ChdbReader):
         from_ns, to_ns = (begin_ns, reached_ns) if order.descends else (reached_ns, end_ns)
         if from_ns >= to_ns:
             return None
-        limit = traces if traces == 1 else traces * _ROWS_OF_A_TRACE
+        limit = traces if traces == 1 else traces * ROWS_OF_A_TRACE
         bound = {"from_ns": str(from_ns), "to_ns": str(to_ns), "limit": str(limit)}
         sign = "-" if order.descends else ""
         words = {"NEAREST": f"{sign}1", "FURTHEST": "1" if order.descends else "-1", "NTH": f"{sign}{traces}"}

@@ -11,7 +11,7 @@ from clew_server.model.search import KIND_WORDS, Search
 from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_again import put
 from clew_server.store.chdb_count import IDS, counted
-from clew_server.store.chdb_population import ChdbPopulation, Chosen
+from clew_server.store.chdb_population import ROWS_OF_A_TRACE, ChdbPopulation, Chosen
 from clew_server.store.connections import Pool
 from clew_server.store.contract import Names, Page, TraceSummary
 from clew_server.store.listings import NOTHING, Listing, Listings
@@ -28,8 +28,6 @@ from clew_server.store.orders import (
 from clew_server.store.steps import Steps
 from clew_server.store.where.binding import hexed
 
-_ROWS_OF_A_TRACE: Final = 4
-"""Summaries that a trace may have, as is assumed for the first window: one a flush, until they are merged."""
 _MORE_LISTED: Final = 12
 """Traces that are listed beyond a page of the newest ones: some of them have rows that are older than those looked at."""
 _MORE_TO_LOOK_AT: Final = 4_000
@@ -137,12 +135,18 @@ class ChdbTraces(ChdbPopulation):
             limit = search.limit + 1
             # Those that were listed stand there too.
             looked_at = limit + len(found) + listing.traces
-            moved = self._first(chosen, order, limit, question, listing, {one.trace_id for one in found}, looked_at)
-            if order.by_spans:
-                moved, uncounted = counted(moved, question)
-                moved = [one for one in moved if (one.spans, one.trace_id) >= after]
+            but = {one.trace_id for one in found}
+            moved = self._first(chosen, order, limit, question, listing, but, looked_at)
+            while order.by_spans and moved:
+                # By the sums of the summaries also some that come after the cursor.
+                exact, uncounted = counted(moved, question)
                 if uncounted is not None:
                     raise Stopped(uncounted)
+                before = [one for one in exact if (one.spans, one.trace_id) >= after]
+                if len(moved) < limit or len(before) > search.limit:
+                    return before, None
+                limit *= 2
+                moved = self._first(chosen, order, limit, question, listing, but, looked_at)
         except Stopped as stopped:
             return [], f"{stopped}; traces of which more spans came since the first page may lack"
         return moved, None
@@ -208,7 +212,7 @@ class ChdbTraces(ChdbPopulation):
 
         They are fewer than `limit` where there are not more, or where too many rows are of the same traces.
         """
-        traces, rows = limit + _MORE_LISTED, (limit + _MORE_LISTED) * _ROWS_OF_A_TRACE
+        traces, rows = limit + _MORE_LISTED, (limit + _MORE_LISTED) * ROWS_OF_A_TRACE
         bound = {"from_ns": str(begin_ns), "to_ns": str(end_ns), "limit": str(traces), "rows": str(rows)}
         listed = question.rows("traces_newest", bound, ORDER_OF_TRACES=order.sql)
         is_all = len(listed) < traces and sum(int(row[-2]) for row in listed) < rows
