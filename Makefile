@@ -136,8 +136,8 @@ c-compiler: ## the C compiler that builds the native recorder; without one the r
 	    || echo "no C compiler could be installed: the recorder will be the slower one in Python"; \
 	else echo "no C compiler: the recorder will be the slower one in Python (Debian: apt-get install gcc libc6-dev)"; fi
 
-debian-packages: ## what the end-to-end tests need beside Python: a browser, a C compiler, strace, databases and brokers
-	@missing=""; for need in chromium:chromium gcc:gcc strace:strace openssl:openssl redis-server:redis-server java:default-jre-headless mvn:maven; do \
+debian-packages: ## what the end-to-end tests need beside Python: a browser, a C compiler, strace, zsh, databases and brokers
+	@missing=""; for need in chromium:chromium gcc:gcc strace:strace zsh:zsh openssl:openssl redis-server:redis-server java:default-jre-headless mvn:maven; do \
 	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	test -e /usr/lib/rabbitmq/bin/rabbitmq-server || missing="$$missing rabbitmq-server"; \

@@ -131,7 +131,9 @@ def _complete() -> None:
     Only the command that stands in the line is loaded.
     """
     try:
-        import argcomplete
+        from argcomplete.finders import CompletionFinder
+
+        from clew.bash_quotes import BashFinder
     except ImportError:
         return
     plugins = _plugins()
@@ -144,7 +146,8 @@ def _complete() -> None:
             # Completion has no place for an error; the command itself says it.
             with suppress(Exception):
                 (_BUILT_IN.get(name) or _load(plugins[name])).add_arguments(of_command)
-    argcomplete.autocomplete(parser, always_complete_options=False)
+    finder = BashFinder() if os.environ.get("_ARGCOMPLETE_SHELL") == "bash" else CompletionFinder()
+    finder(parser, always_complete_options=False)
 
 
 def _plugins() -> dict[str, EntryPoint]:
