@@ -272,6 +272,20 @@ def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop
     page.reload()
     expect(page.get_by_text("The newest 50 traces")).to_be_visible(timeout=15_000)
     expect(page.get_by_text("there are more")).to_be_visible()
+    page.get_by_role("button", name="Show 50 more").click()
+    expect(rows_of(page)).to_have_count(ROWS + 2)
+    # The address opens as many, also after a reload and on the way back; another question begins at its first rows.
+    expect(page).to_have_url(re.compile("pages=2"))
+    page.reload()
+    last = rows_of(page).nth(ROWS + 1)
+    last.get_by_role("link", name="GET /more").click()
+    page.get_by_role("treegrid").wait_for()
+    page.reload()
+    page.get_by_role("link", name="results").click()
+    expect(last.get_by_role("link", name="GET /more")).to_be_focused()
+    page.get_by_role("button", name="Failed", exact=True).click()
+    expect(rows_of(page)).not_to_have_count(ROWS + 2)
+    expect(page).not_to_have_url(re.compile("pages="))
 
 
 def test_where_nothing_matches_the_spelling_that_there_is_is_offered(

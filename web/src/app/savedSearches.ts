@@ -44,7 +44,7 @@ function keep(list: readonly SavedSearch[]): void {
 
 /** Keeps the search under the name; one of that name is replaced. */
 export function saveSearch(name: string, state: SearchState): void {
-  const search = searchPath(state).slice('/search'.length)
+  const search = searchPath({ ...state, pages: 1 }).slice('/search'.length)
   const own = { name: name.trim().slice(0, LONGEST_NAME), search }
   keep([...savedStore.get().filter((one) => one.name !== own.name), own])
 }

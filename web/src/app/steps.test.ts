@@ -16,7 +16,7 @@ const ID = '00f067aa0ba902b7'
 const TRACE = '/clew/trace/4bf92f3577b34da6a3ce929d0e0e4736'
 
 // One value for each field that there is: the compiler asks for one where a field is new.
-const searched: SearchState = {
+const searched: Omit<SearchState, 'pages'> = {
   q: 'service=cart',
   from: 'now-15m',
   to: '2026-11-22T10:00:00.000Z',
@@ -27,6 +27,7 @@ const searched: SearchState = {
   sel: { t0: '1', t1: '2', d0: '0', d1: '9' },
   view: 'table',
 }
+const scrolled: Pick<SearchState, 'pages'> = { pages: 2 }
 const watched: LiveState = { q: 'service=cart', show: 'failed' }
 const chosen: Partial<TraceState> = {
   only: 'crit',
@@ -60,7 +61,7 @@ function changes<S extends object>(
 const isStepTo = (from: string, to: string) => isStep(new URL(from, 'http://x'), new URL(to, 'http://x'))
 
 it('has a value for each field', () => {
-  expect(Object.keys(searched).toSorted()).toEqual(Object.keys(SEARCH_FIELDS).toSorted())
+  expect(Object.keys({ ...searched, ...scrolled }).toSorted()).toEqual(Object.keys(SEARCH_FIELDS).toSorted())
   expect(Object.keys(watched).toSorted()).toEqual(Object.keys(LIVE_FIELDS).toSorted())
   expect(Object.keys({ ...chosen, ...passed }).toSorted()).toEqual(Object.keys(TRACE_FIELDS).toSorted())
 })
@@ -74,6 +75,10 @@ it.each([
   expect(isStepTo(before, address)).toBe(true)
   expect(isStepTo(address, before)).toBe(true)
   expect(readState(fields, new URL(address, 'http://x').search).state[key]).not.toEqual(fields[key]?.initial)
+})
+
+it('Back does not stop where more rows were shown', () => {
+  expect(isStepTo('/search?q=a', '/search?q=a&pages=2')).toBe(false)
 })
 
 it.each(changes(TRACE, TRACE_FIELDS, passed))('Back does not stop where %s changed: %s', (_, address) => {

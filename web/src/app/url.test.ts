@@ -11,6 +11,7 @@ const searches: SearchState[] = [
     cols: [],
     facet: [],
     sel: null,
+    pages: 1,
     view: 'heat',
   },
   {
@@ -22,6 +23,7 @@ const searches: SearchState[] = [
     cols: ['http.route', 'a,b', '100%', 'two words'],
     facet: ['"a,b"', 'host.name'],
     sel: { t0: '1795349071207000001', t1: '1795349071207000002', d0: '0', d1: '9223372036854775807' },
+    pages: 3,
     view: 'table',
   },
   {
@@ -33,6 +35,7 @@ const searches: SearchState[] = [
     cols: [],
     facet: [],
     sel: null,
+    pages: 1,
     view: 'heat',
   },
   {
@@ -44,6 +47,7 @@ const searches: SearchState[] = [
     cols: [],
     facet: [],
     sel: null,
+    pages: 1,
     view: 'heat',
   },
 ]
@@ -117,6 +121,16 @@ it('names bad values and goes on with the default', () => {
     ignored: ['from=yesterday'],
   })
   expect(readState(TRACE_FIELDS, '?span=xyz&t=9,3&only=some&collapse=level:x').ignored).toHaveLength(4)
+})
+
+it('shows the first rows of another question', () => {
+  const write = (patch: Partial<SearchState>) => writeState(SEARCH_FIELDS, '?q=a&pages=3', patch)
+  expect(write({ view: 'table' })).toBe('?q=a&pages=3&view=table')
+  expect(write({ q: 'b' })).toBe('?q=b')
+  expect(write({ sel: null })).toBe('?q=a')
+  expect(write({ q: 'b', pages: 2 })).toBe('?q=b&pages=2')
+  expect(readState(SEARCH_FIELDS, 'pages=21').ignored).toEqual(['pages=21'])
+  expect(write({ pages: 30 })).toBe('?q=a&pages=20')
 })
 
 it('reads well', () => {

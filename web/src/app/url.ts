@@ -9,6 +9,8 @@ export interface Field<T> {
   format(value: T): string
   /** It changes while the reader moves on the page or types: Back does not go through its values. */
   isPassing?: true
+  /** It is about the values of these fields: where one of them changes, it is as at first again. */
+  of?: readonly string[]
 }
 
 export type AnyFields = { [key: string]: Field<any> }
@@ -44,6 +46,11 @@ export type RowOrder = '' | RowColumn | `-${RowColumn}`
 
 /** As many as the server answers at once. */
 export const MOST_COLUMNS = 10
+
+/** What is asked; how many rows of the answer are shown is not. */
+export const QUESTION = ['q', 'from', 'to', 'sort', 'sel'] as const
+/** Pages of rows that an address opens at once. */
+export const MOST_PAGES = 20
 
 const keys = field<readonly string[]>(
   [],
@@ -89,6 +96,17 @@ export const SEARCH_FIELDS = {
     },
     (value) => (value ? `${value.t0},${value.t1},${value.d0},${value.d1}` : ''),
   ),
+  /** So many pages of rows are shown. */
+  pages: {
+    ...passing(
+      field<number>(
+        1,
+        (value) => (/^[1-9]\d{0,2}$/.test(value) && Number(value) <= MOST_PAGES ? Number(value) : undefined),
+        (value) => String(Math.min(value, MOST_PAGES)),
+      ),
+    ),
+    of: QUESTION,
+  },
   /** What shows all matches: the heatmap, single traces on it, or the table of its columns. */
   view: choice<'heat' | 'points' | 'table'>('heat', 'points', 'table'),
 }
@@ -250,6 +268,8 @@ export function writeState<F extends AnyFields>(
     if (formatted === '' || formatted === one.format(one.initial)) params.delete(key)
     else params.set(key, formatted)
   }
+  for (const [key, one] of Object.entries(fields))
+    if (!(key in patch) && one.of?.some((other) => other in patch)) params.delete(key)
   // Blanks as %20 and bare commas, colons and slashes: the address is meant to be read.
   const written = params
     .toString()

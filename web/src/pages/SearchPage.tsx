@@ -9,10 +9,18 @@ import { askMatches } from '../app/matches'
 import { partQuery, tracePage } from '../app/Part'
 import { zoneStore } from '../app/preferences'
 import { queryErrorStore } from '../app/queryError'
-import { openedStore, refusedStore, rememberSearch, searchPath } from '../app/session'
+import { openedStore, refusedStore, rememberOpened, rememberSearch, searchPath } from '../app/session'
 import { useShortcuts } from '../app/shortcuts'
 import { useStore } from '../app/store'
-import { SEARCH_FIELDS, SORTS, type RowColumn, type RowOrder, type SearchState, type Sort } from '../app/url'
+import {
+  SEARCH_FIELDS,
+  SORTS,
+  writeState,
+  type RowColumn,
+  type RowOrder,
+  type SearchState,
+  type Sort,
+} from '../app/url'
 import { useLastError } from '../app/useLastError'
 import { useUrlState } from '../app/useUrlState'
 import { respelled, withoutCondition } from '../model/excluded'
@@ -141,6 +149,13 @@ function Results({
     placeholderData: keepPreviousData,
   })
   const { data, isFetching, isPlaceholderData } = results
+  const { hasNextPage, isFetchNextPageError, fetchNextPage } = results
+  const shownPages = isPlaceholderData ? 0 : (data?.pages.length ?? 0)
+  // An address opens as many pages as were shown when it was written.
+  const hasRest = hasNextPage && shownPages > 0 && shownPages < state.pages && !isFetchNextPageError
+  useEffect(() => {
+    if (hasRest && !isFetching) void fetchNextPage()
+  }, [hasRest, isFetching, fetchNextPage])
   const asking = JSON.stringify([listed, sort])
   // A refetch that fails leaves the data, and says so.
   const isAnswered = results.isSuccess && !isPlaceholderData
@@ -214,16 +229,16 @@ function Results({
 
   // Back from a trace: the list stands where it was, and the row that was opened has the focus.
   const page = useRef<HTMLDivElement>(null)
-  const address = searchPath(state)
+  const address = writeState(SEARCH_FIELDS, '', state)
   const [opened] = useState(() => openedStore.get())
   const isBack = useRef(opened?.search === address)
   useLayoutEffect(() => {
-    if (!isSettled || !isBack.current || opened === null) return
+    if (!isSettled || hasRest || !isBack.current || opened === null) return
     isBack.current = false
     page.current?.scrollTo?.({ top: opened.top })
     const row = page.current?.querySelector(`[data-trace-id='${opened.traceId}'] a`)
     if (row instanceof HTMLElement) row.focus({ preventScroll: true })
-  }, [isSettled, opened])
+  }, [isSettled, hasRest, opened])
 
   return (
     <div className="search-columns">
@@ -290,7 +305,7 @@ function Results({
                     : 'Traces'}{' '}
                   in the selection
                 </strong>{' '}
-                {results.hasNextPage ? <span className="muted">{shownOf(sort, traces.length)} </span> : null}
+                {hasNextPage ? <span className="muted">{shownOf(sort, traces.length)} </span> : null}
                 <button type="button" className="link-button" onClick={() => select(null)}>
                   Clear
                 </button>
@@ -298,7 +313,7 @@ function Results({
             ) : isPlaceholderData ? (
               // What is listed still belongs to the question before.
               <strong>Traces</strong>
-            ) : results.hasNextPage ? (
+            ) : hasNextPage ? (
               <>
                 <strong>{firstOf(sort, traces.length)}</strong> <span className="muted">there are more</span>
               </>
@@ -419,16 +434,19 @@ function Results({
               onOrder={(one) => onChange({ order: one })}
               opened={opened?.search === address ? opened.traceId : ''}
               onOpen={(traceId) =>
-                openedStore.set({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
+                rememberOpened({ search: address, traceId, top: page.current?.scrollTop ?? 0 })
               }
             />
-            {results.hasNextPage ? (
+            {hasNextPage ? (
               <div className="more">
                 <button
                   type="button"
                   className="button"
                   disabled={results.isFetchingNextPage}
-                  onClick={() => void results.fetchNextPage()}
+                  onClick={() => {
+                    onChange({ pages: shownPages + 1 })
+                    void fetchNextPage()
+                  }}
                 >
                   {results.isFetchingNextPage ? 'Loading…' : `Show ${PAGE_ROWS} more`}
                 </button>
