@@ -51,7 +51,7 @@ def test_of_two_equal_bodies_at_once_the_second_waits_for_the_first(
     go_on = threading.Event()
 
     def slow(fd: int) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(100)
         os.fdatasync(fd)
 
     async def story() -> None:
@@ -96,7 +96,7 @@ def test_a_sender_who_left_does_not_undo_the_second_one(
     go_on = threading.Event()
 
     def slow(fd: int) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(100)
 
     async def story() -> None:
         intake = Intake(open_wal(fdatasync=slow))
@@ -138,7 +138,7 @@ def test_a_full_disk_refuses_until_there_is_room_again(
         with pytest.raises(Unavailable, match="below its reserve"):
             await intake.accept(Batch(request_of(1)))
         room = DiskRoom(900, 1000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             while True:
                 try:
                     await intake.accept(Batch(request_of(1)))

@@ -260,7 +260,7 @@ def test_facts_that_come_together_are_synced_together(folder: Path, monkeypatch:
     def slow(fd: int) -> None:
         syncs.append(fd)
         begun.set()
-        assert gate.wait(30)
+        assert gate.wait(100)
         real(fd)
 
     monkeypatch.setattr(os, "fdatasync", slow)

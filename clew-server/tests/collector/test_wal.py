@@ -26,7 +26,7 @@ NOW = 1_795_346_136_783_749_738
 
 
 def put(wal: Wal, body: bytes, spans: int = 1) -> None:
-    wal.append(body, spans, wal.body_hash(body)).result(10)
+    wal.append(body, spans, wal.body_hash(body)).result(100)
 
 
 def bodies(folder: Path) -> list[bytes]:
@@ -64,17 +64,17 @@ def test_what_arrives_during_a_sync_is_made_durable_by_one_more(
         nonlocal syncs
         syncs += 1
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(100)
         os.fdatasync(fd)
 
     wal = open_wal(fdatasync=slow)
     first = wal.append(request_of(0), 1, bytes(16))
-    assert started.wait(10)
+    assert started.wait(100)
     rest = [wal.append(request_of(n), 1, bytes(16)) for n in range(1, 50)]
     assert not first.done()
     go_on.set()
     for done in (first, *rest):
-        done.result(10)
+        done.result(100)
     assert syncs == 2
 
 
@@ -94,7 +94,7 @@ def test_a_new_segments_name_is_durable_before_the_first_acknowledgement(
     for number in range(2):
         done = wal.append(request_of(number), 1, bytes(16))
         done.add_done_callback(lambda _: order.append("acknowledged"))
-        done.result(10)
+        done.result(100)
     assert order == ["file", "folder", "acknowledged", "file", "acknowledged"]
 
 
@@ -150,7 +150,7 @@ KILLED = """
     for number in range(first, first + 1_000_000, 5):
         group = [wal.append(b"\\x0a\\x0a" + b"%010d" % (number + k), 1, bytes(16)) for k in range(5)]
         for one in group:
-            one.result(10)
+            one.result(100)
         print(number, flush=True)
 """
 
@@ -204,7 +204,7 @@ SHIMMED = """
     for number in range(4):
         body = bytes([10, 2, 26, 0]) if number == 0 else bytes([10, 3, 26, 1, 65 + number])
         try:
-            wal.append(body, 0, wal.body_hash(body)).result(10)
+            wal.append(body, 0, wal.body_hash(body)).result(100)
             outcomes.append("durable")
         except Unavailable:
             outcomes.append("refused")
@@ -517,7 +517,7 @@ def test_a_caller_who_gave_up_does_not_end_the_committer(
     go_on = threading.Event()
 
     def slow(fd: int) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(100)
 
     wal = open_wal(fdatasync=slow)
     gone = wal.append(request_of(1), 1, bytes(16))
@@ -578,7 +578,7 @@ def test_a_segment_ends_with_its_spans_its_bytes_and_its_day(
     assert [segment.spans for segment in wal.sealed()] == [6]
     put(wal, request_of(2, 3), 3)  # 9: sealed as asked
     with wal.changed:
-        assert wal.changed.wait_for(lambda: wal.unsealed() is None, 10)
+        assert wal.changed.wait_for(lambda: wal.unsealed() is None, 100)
     assert [segment.spans for segment in wal.sealed()] == [6, 9]
     put(wal, request_of(3, 1, name="x" * 3000), 1)
     put(wal, request_of(4, 1, name="x" * 3000), 1)  # does not fit beside it

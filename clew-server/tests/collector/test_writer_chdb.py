@@ -43,7 +43,7 @@ def test_spans_move_from_the_log_to_the_store_without_a_gap_or_a_change(
     from_log = {seed: RecentReader(wal).get(trace_id(seed)) for seed in range(5)}
     writer = Writer(wal, store.writer, dead_letter_folder=tmp_path / "dead-letter")
     writer.start()
-    asyncio.run(writer.flush(30))
+    asyncio.run(writer.flush(200))
     for seed in range(5):
         assert RecentReader(wal).get(trace_id(seed)) == []
         stored = store.reader.get(trace_id(seed))
@@ -67,7 +67,7 @@ def test_a_log_replayed_whole_stores_nothing_twice(
         wal = open_wal()
         writer = Writer(wal, store.writer, dead_letter_folder=tmp_path / "dead-letter")
         writer.start()
-        asyncio.run(writer.flush(30))
+        asyncio.run(writer.flush(200))
         writer.stop()
         wal.close()
     assert [len(store.reader.get(trace_id(seed))) for seed in range(100, 103)] == [2, 2, 2]
@@ -86,7 +86,7 @@ def test_a_record_chdb_refuses_is_set_aside_and_its_neighbours_are_stored_once(
     for _ in range(2):
         writer = Writer(wal, store.writer, dead_letter_folder=tmp_path / "dead-letter")
         writer.start()
-        asyncio.run(writer.flush(30))
+        asyncio.run(writer.flush(200))
         writer.stop()
         assert writer.statistics().dead_letter_spans == 1
         wal.close()

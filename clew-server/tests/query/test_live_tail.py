@@ -269,7 +269,7 @@ def running(**options: Any) -> Iterator[Tail]:
 
 
 async def until(found: Callable[[], Any]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while not found():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -280,7 +280,7 @@ async def taken_until(connection: Connection, wanted: bytes) -> bytes:
 
 async def numbered_until(connection: Connection, wanted: bytes) -> list[Numbered]:
     got: list[Numbered] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while wanted not in joined(got):
             got += await connection.take(1.0)
     return got

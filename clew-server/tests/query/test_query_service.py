@@ -62,7 +62,7 @@ class FakeStore:
         return self.known
 
     def find(self, search: Search) -> Page:
-        self.may_answer.wait(60)
+        self.may_answer.wait(100)
         return Page([], None)
 
     def services(self) -> Names[str]:
@@ -144,7 +144,7 @@ def test_an_answer_that_has_begun_goes_on_while_new_questions_are_refused() -> N
         found = await service.pieces(TRACE_ID.hex(), lambda trace: iter([b"a", b"b"]))
         assert await anext(found.pieces) == b"a"
         may_go_on = threading.Event()
-        waiting = [asyncio.ensure_future(service.trace(TRACE_ID.hex(), lambda trace: may_go_on.wait(30)))]
+        waiting = [asyncio.ensure_future(service.trace(TRACE_ID.hex(), lambda trace: may_go_on.wait(100)))]
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
             await service.services()
@@ -227,7 +227,7 @@ class FakeTotals:
             self.most = max(self.most, self.running)
             if self.running == 2:
                 self.are_two.set()
-        self.may_answer.wait(60)
+        self.may_answer.wait(100)
         with self.lock:
             self.running -= 1
         return "counted"
@@ -323,7 +323,7 @@ def test_a_probe_asks_once_at_a_time_and_says_why_there_is_no_answer() -> None:
 
         def call() -> None:
             asked.append(1)
-            may_answer.wait(30)
+            may_answer.wait(100)
             if len(asked) > 1:
                 raise RuntimeError("no such\ntable")
 
@@ -379,7 +379,7 @@ def test_close_ends_the_thread_that_counts_completion_anew(monkeypatch: pytest.M
     service = QueryService(store, store, FakeStore(), completion=keys, stored=lambda: keys.stored)
 
     async def body() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while len(keys.counted_on) < 3:
                 await service.keys(Search(), "", 10)
 
@@ -389,7 +389,7 @@ def test_close_ends_the_thread_that_counts_completion_anew(monkeypatch: pytest.M
         service.close()
     anew = keys.counted_on[1]
     assert anew is not keys.counted_on[0]
-    anew.join(60)
+    anew.join(100)
     assert not anew.is_alive()
 
 

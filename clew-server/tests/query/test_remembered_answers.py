@@ -17,7 +17,7 @@ from clew_server.store.cancelling import CURRENT, Cancellation
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.005)
@@ -47,7 +47,7 @@ class Store:
         seen = self.stored
         self.begun.append(seen)
         self.cancellations.append(CURRENT.get())
-        assert self.may_end.wait(60)
+        assert self.may_end.wait(100)
         self.ended += 1
         if self.failure is not None:
             raise self.failure

@@ -215,18 +215,18 @@ def test_threads_that_ask_for_one_trace_wait_for_one_reading_and_others_do_not_w
 
     def wait() -> None:
         began.set()
-        assert may_go_on.wait(30)
+        assert may_go_on.wait(100)
 
     store.while_reading = wait
     traces = Traces(store, Shelf())
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(traces.get, T)]
-        assert began.wait(30)
+        assert began.wait(100)
         asked += [pool.submit(traces.get, T) for _ in range(2)]
         store.while_reading = lambda: None
-        assert len(pool.submit(traces.get, OTHER).result(30)) == 1
+        assert len(pool.submit(traces.get, OTHER).result(100)) == 1
         may_go_on.set()
-        assert len({id(one.result(30)) for one in asked}) == 1
+        assert len({id(one.result(100)) for one in asked}) == 1
     assert store.readings == 2
 
 

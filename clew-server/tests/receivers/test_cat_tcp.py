@@ -34,7 +34,7 @@ def tree(number: int) -> bytes:
 def test_metrics_unknown_codecs_and_broken_trees_cost_themselves_only(tmp_path: Path) -> None:
     others = [frame(b"NM1x"), frame(b"NB1x"), frame(b"ZZ9"), frame(b"NT1\xff"), frame(b"x"), frame(b"")]
     with ReceiverStand(specs.CAT, tmp_path / "wal") as stand:
-        with socket.create_connection(stand.address, timeout=30) as connection:
+        with socket.create_connection(stand.address, timeout=100) as connection:
             for number, other in enumerate(others):
                 connection.sendall(tree(number) + other)
             connection.sendall(tree(len(others)))
@@ -46,7 +46,7 @@ def test_metrics_unknown_codecs_and_broken_trees_cost_themselves_only(tmp_path: 
 
 def test_a_client_that_ends_with_a_reset_loses_nothing_that_it_had_sent(tmp_path: Path) -> None:
     with ReceiverStand(specs.CAT, tmp_path / "wal") as stand:
-        connection = socket.create_connection(stand.address, timeout=30)
+        connection = socket.create_connection(stand.address, timeout=100)
         connection.sendall(b"".join(tree(number) for number in range(50)))
         stand.wait_until(lambda: stand.state.last_client is not None, "the connection is seen")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -58,7 +58,7 @@ def test_a_client_that_ends_with_a_reset_loses_nothing_that_it_had_sent(tmp_path
 @pytest.mark.parametrize("head", [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"GET / HTTP/1.1\r\n"])
 def test_a_length_that_no_frame_has_ends_its_connection(tmp_path: Path, head: bytes) -> None:
     with ReceiverStand(specs.CAT, tmp_path / "wal") as stand:
-        with socket.create_connection(stand.address, timeout=30) as connection:
+        with socket.create_connection(stand.address, timeout=100) as connection:
             connection.sendall(tree(1) + head)
             assert connection.recv(1) == b""
         stand.wait_until(lambda: stand.state.spans == 1, "what was whole is there")
@@ -80,7 +80,7 @@ def asked(request: str, *, address: str = "127.0.0.1:2280", host: str = "127.0.0
             port = int(state.address.rpartition(":")[2])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request.encode())
-            answer = await asyncio.wait_for(reader.read(), 30)
+            answer = await asyncio.wait_for(reader.read(), 100)
             writer.close()
             await listener.stop()
         finally:

@@ -340,7 +340,7 @@ def test_open_streams_end_with_unavailable_when_the_server_stops_and_what_was_se
         stopping.start()
         assert [one.code() for one in (taking, waiting, each)] == [grpc.StatusCode.UNAVAILABLE] * 3
         assert "clew is stopping" in taking.answers.details()
-        assert ended.wait(30)
+        assert ended.wait(100)
         stopping.join()
         assert len(stand.logged()) == 3
 
@@ -395,9 +395,9 @@ def test_one_stream_too_many_is_refused_until_another_has_ended(tmp_path: Path) 
 
 
 def test_what_carries_no_spans_is_answered_and_counted_by_kind(stand: ReceiverStand, channel: grpc.Channel) -> None:
-    assert channel.unary_unary(BEAT)(b"here", timeout=30) == b"alive"
-    assert channel.unary_unary(METRICS)(b"1", timeout=30) == b""
-    assert channel.stream_unary(METRICS)(iter((b"1", b"2", b"3")), timeout=30) == b""
+    assert channel.unary_unary(BEAT)(b"here", timeout=100) == b"alive"
+    assert channel.unary_unary(METRICS)(b"1", timeout=100) == b""
+    assert channel.stream_unary(METRICS)(iter((b"1", b"2", b"3")), timeout=100) == b""
     ping = Call(channel, PING)
     for _ in range(2):
         ping.send(b"?")
@@ -423,13 +423,13 @@ def test_a_stream_needs_the_token_as_other_calls_do(stand: ReceiverStand) -> Non
             for method in (COLLECT, EACH, METRICS, COMMANDS):
                 assert Call(channel, method).code() is grpc.StatusCode.UNAUTHENTICATED
             answer = channel.stream_unary(COLLECT)(
-                iter((spans(1),)), metadata=(("authorization", "Bearer secret"),), timeout=30
+                iter((spans(1),)), metadata=(("authorization", "Bearer secret"),), timeout=100
             )
             assert answer == b"yes0"
             for given in ("secret", "Bearer secret"):  # where agents of SkyWalking have it
-                assert channel.unary_unary(BEAT)(b"", metadata=(("authentication", given),), timeout=30) == b"alive"
+                assert channel.unary_unary(BEAT)(b"", metadata=(("authentication", given),), timeout=100) == b"alive"
             with pytest.raises(grpc.RpcError, match="a token is needed"):
-                channel.unary_unary(BEAT)(b"", metadata=(("authentication", "wrong"),), timeout=30)
+                channel.unary_unary(BEAT)(b"", metadata=(("authentication", "wrong"),), timeout=100)
     finally:
         stand.run(receiver.stop())
     assert len(stand.logged()) == 1

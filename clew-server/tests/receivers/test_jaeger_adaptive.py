@@ -316,7 +316,7 @@ def test_each_accepted_request_is_counted_once(tmp_path: Path) -> None:
             for batch in batches():
                 await intake.accept(batch)
                 await intake.accept(batch)  # sent again: acknowledged, and not counted
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 found = [await given.get() for _ in range(3)]
             assert given.empty()
             return found
@@ -335,7 +335,7 @@ def test_a_reader_that_falls_behind_leaves_requests_out_and_keeps_nobody_waiting
         for _ in range(3):
             watcher.saw(large)
         watcher.saw(large._replace(request=b"", signal="logs"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await given.get()
             watcher.saw(large)  # there is room again
             await given.get()
@@ -351,7 +351,7 @@ def test_a_reader_that_fails_harms_nothing(caplog: pytest.LogCaptureFixture) -> 
         watcher = Watcher(lambda request: 1 // len(request), given.put_nowait)
         for request in (b"", b"x"):
             watcher.saw(OtlpBatch(b"", request, 1, None, {}))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             assert await given.get() == 1
         watcher.close()
 

@@ -41,7 +41,7 @@ def calling(server: Any) -> Iterator[Call]:
     with grpc.insecure_channel(server.grpc_address, options=options) as channel:
 
         def call(body: bytes, method: str = EXPORT, **options: Any) -> bytes:
-            return channel.unary_unary(method)(body, timeout=30, **options)
+            return channel.unary_unary(method)(body, timeout=100, **options)
 
         yield call
 
@@ -138,7 +138,7 @@ def test_bytes_that_are_no_http2_and_truncated_frames_do_no_harm(
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
     # A HEADERS frame that promises 100 bytes and ends after three.
     for bad in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, preface + b"\0\0\x64\1\4\0\0\0\1abc"):
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=100) as connection:
             connection.sendall(bad)
     assert call(otlp_request(1).SerializeToString()) == b""
     assert len(server.logged()) == 1

@@ -171,13 +171,13 @@ def test_a_client_that_leaves_amid_its_body_gives_its_room_back(server: Any) -> 
         )
         wait_until(lambda: server.intake.statistics().in_flight_bytes == len(b"half"))
     wait_until(lambda: server.intake.statistics().refused_requests == 1)
-    assert server.intake.statistics().in_flight_bytes == 0
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == 0)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 100
     while not condition():
-        assert time.monotonic() < end, "not within 10 s"
+        assert time.monotonic() < end, "not within 100 s"
         threading.Event().wait(0.005)
 
 

@@ -218,7 +218,7 @@ def server(listen: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def client(server: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.http_url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=server.http_url, trust_env=False, timeout=100) as client:
         yield client
 
 
@@ -226,7 +226,7 @@ def client(server: Any) -> Iterator[httpx.Client]:
 def call(server: Any) -> Iterator[Callable[..., bytes]]:
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(server.grpc_address, options=options) as channel:
-        yield lambda body, method=EXPORT_LOGS: channel.unary_unary(method)(body, timeout=30)
+        yield lambda body, method=EXPORT_LOGS: channel.unary_unary(method)(body, timeout=100)
 
 
 def test_every_way_of_sending_ends_in_the_log_and_counts_no_span(
@@ -331,10 +331,10 @@ def test_with_a_token_logs_need_it_too(listen: Callable[..., Any]) -> None:
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         export = channel.unary_unary(EXPORT_LOGS)
         with pytest.raises(grpc.RpcError) as refusal:
-            export(logs(exception()).SerializeToString(), timeout=30)
+            export(logs(exception()).SerializeToString(), timeout=100)
         assert refusal.value.code() == grpc.StatusCode.UNAUTHENTICATED
         allowed = (("authorization", "Bearer secret"),)
-        assert export(logs(exception()).SerializeToString(), timeout=30, metadata=allowed) == b""
+        assert export(logs(exception()).SerializeToString(), timeout=100, metadata=allowed) == b""
     assert len(server.logged()) == 1
 
 

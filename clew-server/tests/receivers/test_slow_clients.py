@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
 import threading
 import time
@@ -32,7 +34,7 @@ def head(length: int, *more: str) -> bytes:
 
 def connect(server: Any) -> socket.socket:
     host, port = server.http_url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=30)
+    return socket.create_connection((host, int(port)), timeout=100)
 
 
 def read_answer(connection: socket.socket) -> tuple[int, bytes]:
@@ -50,9 +52,9 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 100
     while not condition():
-        assert time.monotonic() < end, "not within 20 s"
+        assert time.monotonic() < end, "not within 100 s"
         threading.Event().wait(0.005)
 
 
@@ -89,16 +91,11 @@ def test_uploads_that_stand_still_give_way_to_others(
     with httpx.Client(base_url=server.http_url, trust_env=False) as client:
         answer = client.post("/v1/traces", content=sent, headers={"content-type": "application/x-protobuf"})
     assert answer.status_code == 200, answer.content
-    statuses = []
-    for connection in held:
-        connection.settimeout(0.5)
-        try:
-            status, body = read_answer(connection)
-        except TimeoutError:
-            continue
-        statuses.append(status)
-        assert "slowest" in Status.FromString(body).message
-    assert statuses == [503], "one of the two made room, and was told so"
+    told = select.select(held, [], [], 100)[0]
+    assert len(told) == 1, "one of the two made room, and was told so"
+    status, body = read_answer(told[0])
+    assert (status, "slowest" in Status.FromString(body).message) == (503, True)
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == MIB - 1000)
     assert len(server.logged()) == 500
     for connection in held:
         connection.close()
@@ -115,7 +112,7 @@ def test_a_body_that_stands_still_is_503_and_its_room_is_given_back(
         status, body = read_answer(connection)
         assert status == 503, body
         assert "send the request again" in Status.FromString(body).message
-    assert server.intake.statistics().in_flight_bytes == 0
+    wait_until(lambda: server.intake.statistics().in_flight_bytes == 0)
 
 
 def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
@@ -126,7 +123,7 @@ def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
     with connect(server) as connection:
         connection.sendall(head(10_000))
         connection.setblocking(False)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 100
         answer = b""
         while not answer and time.monotonic() < end:
             connection.send(b"\x0a")
@@ -141,18 +138,25 @@ def test_a_body_that_crawls_is_503_however_often_a_byte_comes(
 def test_a_slow_client_that_makes_progress_gets_through(
     listen: Callable[..., Any], otlp_request: RequestOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_receivers, "BODY_STEP_WITHIN_S", 1.0)
-    server = listen()
     sent = otlp_request(400).SerializeToString()
-    with connect(server) as connection:
-        connection.sendall(head(len(sent)))
-        began = time.monotonic()
-        step = len(sent) // 20
-        for at in range(0, len(sent), step):
-            connection.sendall(sent[at : at + step])
-            time.sleep(0.1)
-        assert time.monotonic() - began > 1.5
-        assert read_answer(connection)[0] == 200
+    step, within_s = len(sent) // 20, 1.0
+    while True:
+        monkeypatch.setattr(http_receivers, "BODY_STEP_WITHIN_S", within_s)
+        server = listen()
+        longest = 0.0
+        with connect(server) as connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(head(len(sent)))
+            began = before = time.monotonic()
+            for at in range(0, len(sent), step):
+                connection.sendall(sent[at : at + step])
+                time.sleep(within_s / 10)
+                longest, before = max(longest, time.monotonic() - before), time.monotonic()
+            assert time.monotonic() - began > 1.5 * within_s
+            if read_answer(connection)[0] == 200:
+                break
+        within_s *= 2  # a busy machine may hold up a step for as long as it may take
+        assert longest > within_s / 8, "it was refused although it was never late"
+        assert within_s <= 16
     assert len(server.logged()) == 400
 
 
@@ -212,7 +216,7 @@ class CrawlingCall:
 
     def __init__(self, address: str, length: int) -> None:
         host, port = address.rsplit(":", 1)
-        self._socket = socket.create_connection((host, int(port)), timeout=30)
+        self._socket = socket.create_connection((host, int(port)), timeout=100)
         self.left = length + 5 - 1
         self._start = b"\0" + length.to_bytes(4, "big")
         self._rooms = {0: 65_535, 1: 65_535}
@@ -306,9 +310,9 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
             before = resident_bytes()
         turn += 1
     assert resident_bytes() - before < 40 * MIB, "two turns of 32 MiB"
-    assert server.grpc.refused_requests == refused
+    wait_until(lambda: server.grpc.refused_requests == refused)
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=30) == b""
+        assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=100) == b""
     assert len(server.logged()) == 2
 
 
@@ -319,7 +323,7 @@ def test_a_grpc_call_without_a_message_is_told_so(listen: Callable[..., Any]) ->
         grpc.insecure_channel(server.grpc_address, options=options) as channel,
         pytest.raises(grpc.RpcError) as refusal,
     ):
-        channel.stream_unary(otlp_receivers.EXPORT)(iter(()), timeout=30)
+        channel.stream_unary(otlp_receivers.EXPORT)(iter(()), timeout=100)
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "without a message" in str(refusal.value.details())
 

@@ -204,7 +204,7 @@ def test_however_long_it_took_to_hand_in_what_was_there_what_comes_then_is_soon_
     append(folder / NAME, lines(2))
     has(stand, 1, 2)
     append(folder / NAME, lines(3))
-    stand.wait_until(lambda: len(stand.logged()) == 3, "the third", within_s=20)
+    stand.wait_until(lambda: len(stand.logged()) == 3, "the third")
 
 
 def test_a_file_of_something_else_is_said_and_costs_nothing(stand: ReceiverStand, folder: Path) -> None:

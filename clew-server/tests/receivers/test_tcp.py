@@ -62,7 +62,7 @@ class Gate:
 
     def __call__(self, body: bytes, head: Head) -> OtlpBatch:
         self.entered.set()
-        assert self.open.wait(30)
+        assert self.open.wait(100)
         if body == b"bug":
             raise ZeroDivisionError
         return decode_otlp(body, PROTOBUF)
@@ -84,7 +84,7 @@ def stand(gate: Gate, tmp_path: Path) -> Iterator[ReceiverStand]:
 
 @contextlib.contextmanager
 def connected(stand: ReceiverStand, *, greeted: bool = True) -> Iterator[socket.socket]:
-    with socket.create_connection(stand.address, timeout=30) as connection:
+    with socket.create_connection(stand.address, timeout=100) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if greeted:
             assert read(connection, len(HELLO)) == HELLO
@@ -222,7 +222,7 @@ def test_a_full_disk_makes_a_connection_wait_and_not_be_read(stand: ReceiverStan
         with pytest.raises(TimeoutError):  # the kernel's buffers are full: nobody reads
             connection.sendall(body * ((64 << 20) // len(body)))
         assert stand.intake.statistics().in_flight_bytes <= 256 << 10
-        assert "reserve" in (stand.state.last_error or "")
+        stand.wait_until(lambda: "reserve" in (stand.state.last_error or ""), "the reason is told")
         assert stand.logged() == []
         stand.is_full = False
         stand.wait_until(lambda: stand.state.spans > 0, "it is written")
@@ -247,7 +247,7 @@ def test_what_was_read_is_written_when_the_server_stops(
     gate.open.clear()
     with connected(stand) as connection:
         connection.sendall(frame(b"s", otlp_request(3).SerializeToString()))
-        assert gate.entered.wait(30)
+        assert gate.entered.wait(100)
         threading.Timer(0.1, gate.open.set).start()
         stand.restart()
         assert is_closed(connection)

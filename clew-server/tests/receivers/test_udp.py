@@ -34,7 +34,7 @@ class Gate:
 
     def __call__(self, body: bytes, head: Head) -> OtlpBatch:
         self.entered.set()
-        assert self.open.wait(30)
+        assert self.open.wait(100)
         if body == b"bug":
             raise ZeroDivisionError
         return decode_otlp(body, PROTOBUF)
@@ -77,9 +77,10 @@ def test_datagrams_that_wait_become_one_record_of_the_log(
 ) -> None:
     gate.open.clear()
     sender.send(otlp_request(1).SerializeToString())
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(100)
     for first in range(2, 22):
         sender.send(otlp_request(1, first=first).SerializeToString())
+    _wait_until_read(stand)
     gate.open.set()
     stand.wait_until(lambda: stand.state.spans == 21, "all spans are in the log")
     assert {one.span_id for one in stand.logged()} == {number.to_bytes(8, "big") for number in range(1, 22)}
@@ -110,7 +111,7 @@ def test_what_the_queue_cannot_hold_is_dropped_and_counted(
 ) -> None:
     gate.open.clear()
     sender.send(otlp_request(1).SerializeToString())
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(100)
     sent = 1
     while not stand.state.lost():  # 16 KiB
         sent += 1
@@ -139,7 +140,7 @@ def test_what_was_read_is_written_when_the_server_stops(
     gate.open.clear()
     for first in range(1, 50):
         sender.send(otlp_request(1, first=first).SerializeToString())
-    assert gate.entered.wait(30)
+    assert gate.entered.wait(100)
     _wait_until_read(stand)
     threading.Timer(0.2, gate.open.set).start()
     stand.restart()

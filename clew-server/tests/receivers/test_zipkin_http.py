@@ -33,7 +33,7 @@ def server(listen: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def client(server: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.others["zipkin"].address, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=server.others["zipkin"].address, trust_env=False, timeout=100) as client:
         yield client
 
 

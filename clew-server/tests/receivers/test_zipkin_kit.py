@@ -68,7 +68,7 @@ def test_spans_of_py_zipkin_reported_over_grpc_are_kept(tmp_path: Path) -> None:
             report = channel.unary_unary(REPORT)
 
             def send(payload: bytes) -> None:
-                assert report(payload, timeout=30) == b""
+                assert report(payload, timeout=100) == b""
 
             with (
                 zipkin_span("shop", "buy", transport_handler=send, sample_rate=100.0, encoding=Encoding.V2_PROTO3),
@@ -77,7 +77,7 @@ def test_spans_of_py_zipkin_reported_over_grpc_are_kept(tmp_path: Path) -> None:
                 pass
             assert sorted((span.service, span.name) for span in stand.logged()) == [("shop", "buy"), ("shop", "look")]
             with pytest.raises(grpc.RpcError) as refused:
-                report(b"\x0a\x7f", timeout=30)
+                report(b"\x0a\x7f", timeout=100)
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "Zipkin spans in protobuf" in refused.value.details()
             assert stand.state.spans == 2

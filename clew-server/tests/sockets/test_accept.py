@@ -61,7 +61,7 @@ async def accept_all(listener: socket.socket, may_come: Callable[[int], bool]) -
 
     acceptor = Acceptor(listener, lambda: Known(known), has_room=has_room)
     acceptor.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         await all_asked.wait()
     acceptor.close()
     await acceptor.wait_closed()

@@ -18,6 +18,7 @@ from clew_server.store.chdb import ChdbStore
 from clew_server.store.contract import SegmentFile
 
 MARK_FIELD = 1000
+DAY = 86_400 * 10**9
 
 
 def record(request: ExportTraceServiceRequest | bytes, sequence: int, arrival_unix_nano: int) -> bytes:
@@ -35,15 +36,20 @@ class StoreUnderTest:
         self.folder = folder
         self.store = ChdbStore(folder / "chdb", schema_folder=folder / "schema", writers=2, readers=2)
         self._numbers = itertools.count(1)
+        self.opened_unix_nano = time.time_ns()
 
     def segment(
         self, requests: Sequence[ExportTraceServiceRequest | bytes], arrival_unix_nano: int | None = None
     ) -> SegmentFile:
         number = next(self._numbers)
-        arrival = time.time_ns() if arrival_unix_nano is None else arrival_unix_nano
+        arrival = self._now() if arrival_unix_nano is None else arrival_unix_nano
         path = self.folder / f"{number:020}.otlp"
         path.write_bytes(b"".join(record(request, at, arrival) for at, request in enumerate(requests)))
         return SegmentFile(path, path.name)
+
+    def _now(self) -> int:
+        """Now, or the end of the day on which the store was opened: at midnight parts would be of two days, and never merged."""
+        return min(time.time_ns(), self.opened_unix_nano // DAY * DAY + DAY - 1)
 
     def put(
         self, requests: Sequence[ExportTraceServiceRequest | bytes], arrival_unix_nano: int | None = None

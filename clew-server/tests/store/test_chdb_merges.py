@@ -127,7 +127,7 @@ def test_a_part_of_which_a_projection_is_short_is_read_without_it(
 
 
 def test_two_short_parts_of_one_table_are_put_back_together(merged: Any) -> None:
-    yesterday = time.time_ns() - 86_400 * 10**9
+    yesterday = merged.opened_unix_nano - 86_400 * 10**9
     for _ in range(PUTS):
         merged.put_spans(SPANS, arrival_unix_nano=yesterday)
     run(merged, "SYSTEM START MERGES chunks")
@@ -212,7 +212,7 @@ def test_a_deletion_that_the_disk_did_not_take_is_put_back_and_made_again(merged
     short = folder_of(merged, "spans")
     cut(short / "data.bin")
     assert after_a_failed_write(merged).mend() == []
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 100
     while merged.ask("SELECT count() FROM system.mutations WHERE table='spans' AND NOT is_done") != [["0"]]:
         assert time.monotonic() < deadline_s
     assert merged.ask("SELECT count() FROM spans") == [[str(PUTS * SPANS - 1)]]

@@ -20,7 +20,7 @@ from clew_server.receivers.contract import ReceiverSpec, ReceiverState
 from clew_server.receivers.listeners import Beside, Listener, open_listener
 
 T = TypeVar("T")
-_WITHIN_S = 30.0
+_WITHIN_S = 100.0
 
 
 class StoredAs(NamedTuple):

@@ -123,7 +123,7 @@ def test_over_grpc_the_token_is_asked_for_and_errors_are_statuses() -> None:
             try:
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                     method = channel.unary_unary(f"/jaeger.api_v3.QueryService/{name}")
-                    await method(request.SerializeToString(), metadata=metadata, timeout=20)
+                    await method(request.SerializeToString(), metadata=metadata, timeout=100)
             except grpc.aio.AioRpcError as error:
                 return error.code()
             finally:
