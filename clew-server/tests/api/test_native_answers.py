@@ -1,4 +1,4 @@
-"""Answers for a list: nothing is computed for somebody who has gone away."""
+"""Answers for a list: nothing is computed for somebody who has gone away; and the time that the pages of a search are about."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import asyncio
 import json
 from typing import Any, cast
 
+import pytest
 from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from clew_server.api.native import NativeApi
+from clew_server.model.search import Search
 from clew_server.query.service import QueryService, Skipped
+from clew_server.store.contract import Page
 
 
 class Asked:
@@ -68,3 +72,34 @@ def test_all_are_looked_at_for_a_client_that_waits() -> None:
 
 def test_the_rest_is_left_when_the_client_has_gone_away() -> None:
     assert len(asked_by(leaves_after=2)) == 2
+
+
+class Searched:
+    """A query service that finds nothing on each page, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.searches: list[Search] = []
+
+    async def search(self, search: Search) -> Page:
+        self.searches.append(search)
+        return Page([], "of-the-store")
+
+
+@pytest.mark.parametrize("given", [{"from": "now-1h", "to": "now"}, {"q": "trace.start>now-1h"}])
+def test_a_time_before_now_is_the_same_one_on_all_pages(given: dict[str, str]) -> None:
+    async def never(*_: object) -> Any:
+        raise AssertionError
+
+    query, times = Searched(), iter(range(10**19 // 10, 10**19, 10**17))
+    api = NativeApi(cast("QueryService", query), status=never, flush=never, clock_ns=lambda: next(times))
+    client = TestClient(Starlette(routes=list(api.routes())))
+    cursor = None
+    for _ in range(3):
+        cursor = client.get("/api/v1/traces", params=given | ({"cursor": cursor} if cursor else {})).json()["next"]
+    client.get("/api/v1/traces", params=given)
+    *pages, other = query.searches
+    assert {(one.from_unix_nano, one.to_unix_nano, one.where) for one in pages} == {
+        (pages[0].from_unix_nano, pages[0].to_unix_nano, pages[0].where)
+    }
+    assert [one.cursor for one in pages] == [None, "of-the-store", "of-the-store"]
+    assert (other.from_unix_nano, other.where) != (pages[0].from_unix_nano, pages[0].where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -183,6 +184,7 @@ class NativeApi:
     async def traces(self, request: Request) -> Response:
         _refuse_unknown(request, _SEARCH_PARAMETERS, "a search")
         given = {name: _once(request, name) for name in _SEARCH_PARAMETERS if name != "attr"}
+        cursor, now_unix_nano = _going_on(given["cursor"], self._clock_ns())
         search = search_from_parameters(
             q=given["q"],
             service=given["service"],
@@ -194,9 +196,9 @@ class NativeApi:
             from_=given["from"],
             to=given["to"],
             limit=given["limit"],
-            cursor=given["cursor"],
+            cursor=cursor,
             sort=given["sort"],
-            now_unix_nano=self._clock_ns(),
+            now_unix_nano=now_unix_nano,
         )
         page = await while_asked(request, self._query.search(search))
         return JSONResponse(
@@ -204,7 +206,7 @@ class NativeApi:
                 "traces": [_summary(trace) for trace in page.traces],
                 "complete": page.complete,
                 "reason": page.reason,
-                "next": page.next,
+                "next": None if page.next is None else f"{page.next}.{now_unix_nano}",
             },
             headers={"Cache-Control": "no-store"},
         )
@@ -389,6 +391,16 @@ class NativeApi:
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(DOCUMENT)
+
+
+def _going_on(cursor: str | None, now_unix_nano: int) -> tuple[str | None, int]:
+    """The store's cursor, and when the first page was asked for: `now-1h` means the same time on all pages. Raises BadInput."""
+    if not cursor:
+        return None, now_unix_nano
+    of_store, dot, first_unix_nano = cursor.rpartition(".")
+    if not dot or not re.fullmatch(r"[0-9]{1,19}", first_unix_nano):
+        raise BadInput("cursor: not one that an earlier answer gave as `next`.", code="bad_cursor")
+    return of_store, int(first_unix_nano)
 
 
 def _once(request: Request, name: str) -> str | None:
