@@ -11,6 +11,7 @@ import pytest
 from clew_server.collector.intake import Intake
 from clew_server.collector.wal import Wal
 from clew_server.config import Listening
+from clew_server.receivers import listeners as module
 from clew_server.receivers import table
 from clew_server.receivers.listeners import Listeners
 from clew_server.sockets.listening import PortTaken
@@ -63,4 +64,36 @@ def test_a_default_receiver_whose_port_is_taken_is_said_and_the_others_open(
         asyncio.run(run(port, must_open=False))
         with pytest.raises(PortTaken):
             asyncio.run(run(port, must_open=True))
+    log.close()
+
+
+def test_all_stop_at_once_and_what_one_fails_with_is_raised_when_all_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that holds an upload keeps its port from ending for 3 s: for each port in turn that would be too long."""
+    log = Wal(tmp_path / "wal")
+    log.open()
+    stop = module._Http.stop
+    ended: list[str] = []
+
+    async def run() -> None:
+        both = asyncio.Barrier(2)
+
+        async def stop_together(listener: module._Http) -> None:
+            await both.wait()
+            await stop(listener)
+            ended.append("ended")
+            raise OSError("no such thing")
+
+        monkeypatch.setattr(module._Http, "stop", stop_together)
+        listeners = Listeners()
+        listeners.bind([Listening("otlp-http", "127.0.0.1"), Listening("zipkin", "127.0.0.1")])
+        await listeners.start(Intake(log), token=None, others={})
+        async with asyncio.timeout(100):
+            with pytest.raises(OSError, match="no such thing"):
+                await listeners.stop()
+            await listeners.stop()  # as after a start that failed: nothing is left
+
+    asyncio.run(run())
+    assert ended == ["ended"] * 2
     log.close()

@@ -293,3 +293,20 @@ def test_one_that_has_closed_its_half_only_has_its_answer(
     assert answer.startswith(begin), answer
     assert b"late" in answer
     assert not app.gone.is_set()
+
+
+def test_a_request_that_is_ended_by_the_stop_is_no_failure_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = Slow()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        running = HttpServer(app)
+        running.config.timeout_graceful_shutdown = 0
+        thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[listener])))
+        thread.start()
+        wait_until(lambda: running.started)
+        with socket.create_connection(listener.getsockname(), timeout=100) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert app.asked.wait(100)
+            running.should_exit = True
+            thread.join(100)
+            assert not thread.is_alive()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []

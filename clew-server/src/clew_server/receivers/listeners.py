@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -79,7 +79,8 @@ class Listeners:
     def __init__(self) -> None:
         self._states = {line.name: _state(line) for line in table.RECEIVERS}
         self._bound: dict[str, tuple[Listening, Listener]] = {}
-        self._stack = AsyncExitStack()
+        self._started: list[Listener] = []
+        self._stack = ExitStack()
 
     @property
     def states(self) -> list[ReceiverState]:
@@ -121,14 +122,19 @@ class Listeners:
             except (PortTaken, CannotListen) as error:
                 self._failed(wanted, error)
             else:
-                self._stack.push_async_callback(listener.stop)
+                self._started.append(listener)
                 self._states[name].state = "open"
 
     async def stop(self) -> None:
-        """Take nothing new and finish what is being handled; the last that was opened stops first."""
+        """Take nothing new and finish what is being handled, all at once: a client that hangs at one port costs no other its time."""
         for name in self._bound:
             self._states[name].state = "off"
-        await self._stack.aclose()
+        started, self._started = self._started, []
+        with self._stack:
+            ends = await asyncio.gather(*(listener.stop() for listener in started), return_exceptions=True)
+            for end in ends:
+                if end is not None:
+                    raise end
 
     def _failed(self, wanted: Listening, error: Exception) -> None:
         state = self._states[wanted.name]

@@ -140,13 +140,18 @@ class HttpServer(uvicorn.Server):
 
 
 class _Rarely(logging.Filter):
-    """Lets the same line through once in ten seconds: so that clients cannot fill the disk with log lines."""
+    """Lets the same line through once in ten seconds: so that clients cannot fill the disk with log lines.
+
+    That a request was ended since the server stops is no failure of the application, and not said with all its calls.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._said_s: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False
         now_s, line = time.monotonic(), str(record.msg)
         if now_s - self._said_s.get(line, -_SAME_LINE_EVERY_S) < _SAME_LINE_EVERY_S:
             return False
