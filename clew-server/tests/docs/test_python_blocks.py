@@ -54,7 +54,7 @@ async def call_everything():
     port = free_port(set())
     server = await start_grpc_server(f"127.0.0.1:{port}")
     assert await ask_grpc(f"127.0.0.1:{port}") == b"hello ada"
-    await server.stop(0)
+    await server.stop(60)  # the span of the server ends after its reply
 
     import uvicorn
     http = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
