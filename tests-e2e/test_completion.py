@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from harness.answers import wait_until
 from harness.server import Server, clew_command
@@ -179,6 +180,15 @@ def test_a_search_prints_columns_as_text_json_and_csv(server: Server, shop: Shop
     assert row["time_went"] == shop.service
     # An order that begins with a hyphen is no option.
     assert search(server, asked[0], "--sort", "-dur").startswith(shop.trace_id)
+
+
+def test_a_trace_is_marked_as_failed_as_the_language_says_it(server: Server) -> None:
+    service, other = fresh_name("shop"), new_trace_id()
+    by_code = span(kind=Span.SPAN_KIND_SERVER, values={"http.response.status_code": 503})
+    server.export(request(service, [by_code, span(other)]))
+    server.flush()
+    marks = {line.split()[0]: line.split()[5] for line in search(server, f"service={service}").splitlines()}
+    assert marks == {by_code.trace_id.hex(): "✖", other.hex(): "✓"}
 
 
 def test_where_nothing_matches_the_condition_that_excludes_most_is_named(server: Server, shop: Shop) -> None:

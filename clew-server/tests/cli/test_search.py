@@ -50,6 +50,10 @@ def test_of_many_values_it_is_said_that_there_are_more() -> None:
         ("a, ,b ", ["a", "b"]),
         ('"x,y", b', ["x,y", "b"]),
         ('q"k', ['q"k']),
+        (r'"q\"k,", "a\\b" ,c', ['q"k,', "a\\b", "c"]),
+        ('"q""k"', ['q"k']),
+        (r'"\u00e4\d"', [r"\u00e4\d"]),
+        ('"a"b,"', ['"a"b', '"']),
         ("", []),
     ],
 )
@@ -67,9 +71,12 @@ def test_columns_over_several_lines_are_refused(capsys: pytest.CaptureFixture[st
     assert "not keys with commas between" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("width", [None, 10, 60, 90])
+@pytest.mark.parametrize("width", [None, 10, 40, 80, 109, 110, 120])
 def test_a_line_is_as_wide_as_the_terminal_in_any_script(width: int | None) -> None:
     trace = {"trace_id": "a" * 32, "start_unix_nano": "1", "duration_ns": "1000", "spans": 1}
-    line = line_of({**trace, "root_service": "日本", "root_name": "支払い" * 9}, 0, "", width)
-    assert line.startswith("a" * 32)
-    assert width is None or width_of(line) <= max(width, 33)
+    lines = line_of({**trace, "root_service": "日本", "root_name": "支払い" * 9}, 2, "", width).splitlines()
+    assert lines[0].startswith("a" * 32)
+    assert width is None or all(width_of(line) <= max(width, 33) for line in lines)
+    assert len(lines) == 1 or (width is not None and width < 110)
+    # Whatever the width, somebody sees what it is and how it went.
+    assert width == 10 or all(what in "".join(lines) for what in ("日本", "1970-01-01", "1 µs", "2 failed", "1 span"))

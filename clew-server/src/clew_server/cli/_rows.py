@@ -13,7 +13,12 @@ from clew_server.model.words import duration_text
 
 _AT_ONCE: Final = 50
 """Traces that the server tells about in one answer."""
+_IN_A_QUERY: Final = 100
+"""Ids of traces that one query holds."""
 _MOST_VALUES: Final = 3
+_ONE_LINE: Final = 110
+_TWO_LINES: Final = 57
+"""Columns from which on a row has so few lines; with less, its names had no room."""
 _HEAD: Final = (
     "trace_id",
     "started",
@@ -34,15 +39,22 @@ _FORMULA: Final = re.compile(r"[=+\-@\t\r]")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
 
 
-def line_of(trace: dict[str, Any], failed: int, more: str, width: int | None) -> str:
-    """A row for people: how many of its spans `failed`, and `more` behind the name of its root. The trace id is always whole."""
-    outcome = f"✖ {failed} failed" if failed else "✓"
+def line_of(trace: dict[str, Any], failed: int | None, more: str, width: int | None) -> str:
+    """A row for people: how many of its spans `failed` (None: some), and `more` behind the name of its root. The trace id is always whole.
+
+    Where a line has no room for names it is several.
+    """
+    start, took = time_text(int(trace["start_unix_nano"])), duration_text(int(trace["duration_ns"]))
+    outcome = "✖ failed" if failed is None else f"✖ {failed} failed" if failed else "✓"
     spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
-    return cut(
-        f"{trace['trace_id']}  {time_text(int(trace['start_unix_nano']))}  {duration_text(int(trace['duration_ns'])):>9}"
-        f"  {outcome:<11} {spans:>10}  {clean(trace['root_service'])} {clean(trace['root_name'])}{more}",
-        width,
-    )
+    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}{more}"
+    if width is None or width >= _ONE_LINE:
+        lines = [f"{trace['trace_id']}  {start}  {took:>9}  {outcome:<11} {spans:>10}  {root}"]
+    elif width >= _TWO_LINES:
+        lines = [f"{trace['trace_id']}  {start}", f"  {took:>9}  {outcome:<11} {spans:>10}  {root}"]
+    else:
+        lines = [trace["trace_id"], f"  {start}  {took}", f"  {outcome}  {spans}  {root}"]
+    return "\n".join(cut(line, width) for line in lines)
 
 
 def cut(line: str, width: int | None) -> str:
@@ -67,6 +79,23 @@ def described(client: Client, traces: Sequence[dict[str, Any]], columns: Sequenc
                 "time": answer.get("shares", []),
                 "values": {key: values.get(key, []) for key in columns},
             }
+
+
+def failed_unmarked(client: Client, traces: Sequence[dict[str, Any]]) -> set[str]:
+    """Ids of those of which a span failed (by an exception, by a code) though none has status error."""
+    asked = [trace for trace in traces if not trace["errors"]]
+    found: set[str] = set()
+    for at in range(0, len(asked), _IN_A_QUERY):
+        some = asked[at : at + _IN_A_QUERY]
+        starts = [int(trace["start_unix_nano"]) for trace in some]
+        given = [
+            ("q", f"failed=true trace.id in ({', '.join(trace['trace_id'] for trace in some)})"),
+            ("from", str(min(starts))),
+            ("to", str(max(starts) + 1)),
+            ("limit", str(_IN_A_QUERY)),
+        ]
+        found |= {trace["trace_id"] for trace in client.get("/api/v1/traces", given, wants="traces")["traces"]}
+    return found
 
 
 def values_text(values: Sequence[str], between: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import json
+import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 from clew.cli import Command
 from clew.terminal import columns, json_line, typed
@@ -13,11 +14,12 @@ from clew_server.cli._client import FOUND, NOT_FOUND, USAGE, Client, CommandFail
 from clew_server.cli._completing import complete_key, complete_query, completed_by
 from clew_server.cli._conditions import query_text
 from clew_server.cli._pages import pages
-from clew_server.cli._rows import CsvRows, cut, described, line_of, values_text
+from clew_server.cli._rows import CsvRows, cut, described, failed_unmarked, line_of, values_text
 from clew_server.cli._text import clean
 from clew_server.model.search import SORTS
 
 _PAGE = 1000
+_KEY: Final = re.compile(r'\s*(?:("(?:[^"\\]|\\.|"")*")|([^,]*?))\s*(?:,|$)')
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +61,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _keys(text: str) -> list[str]:
-    """The keys of a list as of a line of CSV: one with a comma stands in quotes."""
-    try:
-        found = next(csv.reader([text], skipinitialspace=True), [])
-    except csv.Error as error:
-        raise argparse.ArgumentTypeError(f"not keys with commas between: {error}") from error
+    """The keys of a list: in quotes as a query writes them, or as a line of CSV does; one with a comma stands in quotes."""
+    if len(text.splitlines()) > 1:
+        raise argparse.ArgumentTypeError("not keys with commas between: there are several lines")
+    found = (_unquoted(quoted) if quoted else bare for quoted, bare in _KEY.findall(text))
     return [key for key in (one.strip() for one in found) if key]
+
+
+def _unquoted(quoted: str) -> str:
+    within = quoted[1:-1]
+    escaped = within.replace('""', r"\"")
+    try:
+        return str(json.loads(f'"{escaped}"'))
+    except ValueError:  # a backslash that escapes nothing
+        return within.replace('""', '"')
 
 
 def _work(client: Client, arguments: argparse.Namespace) -> int:
@@ -80,13 +90,13 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
     printed, are_more = 0, False
     for page in pages(client, given, limit=arguments.limit, of=_PAGE, name="search"):
         traces, are_more = page
+        unmarked = set() if arguments.json or rows else failed_unmarked(client, traces)
         for trace in described(client, traces, arguments.columns) if rows or arguments.columns else traces:
             if rows is not None:
                 rows.write(trace)
             else:
-                print(
-                    json_line(trace) if arguments.json else line_of(trace, trace["errors"], _root_missing(trace), width)
-                )
+                failed = None if trace["trace_id"] in unmarked else trace["errors"]
+                print(json_line(trace) if arguments.json else line_of(trace, failed, _root_missing(trace), width))
                 for key in () if arguments.json else arguments.columns:
                     print(cut(f"    {clean(key)}: {clean(values_text(trace['values'][key], ', ') or '-')}", width))
         printed += len(traces)
