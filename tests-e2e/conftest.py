@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the stories import `harness`; importlib mode adds no path
@@ -28,6 +30,15 @@ ServerFactory = Callable[..., Server]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell ignores Ctrl-C for what it starts in the background, and so would every process that the stories start and end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A proxy of whoever runs the tests leads to nothing on this machine; what is fetched may need it.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "localhost,127.0.0.1,::1")))
+
+# An answer has 5 s by itself; on a busy machine it may need more, and a test that wants less says so.
+for _step in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _step, 100.0)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from clew.testing.kits.sameness import aoutcome, shape, unreadable
 from harness.backends import Backend
 
 T = TypeVar("T")
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Rabbit:

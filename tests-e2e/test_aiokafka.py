@@ -25,7 +25,7 @@ from harness.backends import Backend
 from harness.kafka_kits import KafkaHandling, KafkaSending
 
 T = TypeVar("T")
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Kafka:
@@ -468,7 +468,7 @@ def run_program(command: list[str], program: str) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "aiokafka_program.py").write_text(textwrap.dedent(program))
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -62,7 +62,7 @@ def shop(server: Server) -> Shop:
 
 def ask(server: Server, body: Any, status: int = 200) -> Any:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = httpx.post(f"{server.http}/api/v1/traces/answers", content=content, timeout=30)
+    answer = httpx.post(f"{server.http}/api/v1/traces/answers", content=content, timeout=100)
     assert answer.status_code == status, answer.text
     return answer.json()
 

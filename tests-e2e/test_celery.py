@@ -110,7 +110,7 @@ def start_workers(app: celery.Celery, server: Server, tmp_path: Path) -> Iterato
     for process in started:
         process.send_signal(signal.SIGTERM)
     for process in started:
-        assert process.wait(60) == 0
+        assert process.wait(100) == 0
 
 
 class TestSending(ProducerKit):
@@ -183,7 +183,7 @@ class TestHandling(ConsumerKit):
         task_postrun.connect(finished, weak=False)
         try:
             with start_worker(own, pool="solo", perform_ping_check=False, shutdown_timeout=60):
-                assert over.wait(60)
+                assert over.wait(100)
         finally:
             task_postrun.disconnect(finished)
             own.close()
@@ -198,7 +198,7 @@ def test_sender_and_worker_are_one_trace(
     clew.celery.traced(app, tracer_provider=tracer_provider)
     with tracer_provider.get_tracer("app").start_as_current_span("request"):
         sent = app.send_task("shop.add", (1, 2))
-        total, worker_trace = sent.get(timeout=60)
+        total, worker_trace = sent.get(timeout=100)
     assert total == 3
     request, send = spans.one(kind=SpanKind.INTERNAL), spans.one(kind=SpanKind.PRODUCER)
     assert worker_trace == f"{request.context.trace_id:032x}"
@@ -238,12 +238,12 @@ def test_failures_retries_and_tasks_of_tasks(
             result = app.send_task(name, arguments)
             if name == "shop.fail":
                 with pytest.raises(ValueError, match="no tea"):
-                    result.get(timeout=60)
+                    result.get(timeout=100)
             elif name == "shop.refuse":
                 with pytest.raises(KeyError, match="sold out"):
-                    result.get(timeout=60)
+                    result.get(timeout=100)
             else:
-                result.get(timeout=60)
+                result.get(timeout=100)
     (failed,) = stored(server, traces["shop.fail"], 1)
     assert failed["status"]["code"] == 2
     assert failed["status"]["message"] == "no tea"
@@ -263,7 +263,7 @@ def test_failures_retries_and_tasks_of_tasks(
 
 def stored(server: Server, trace_id: str, count: int) -> list[dict[str, Any]]:
     """The trace's spans once there are so many."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 100
     while True:
         answer = server.get(f"/api/v1/traces/{trace_id}?format=otlp")
         found: list[dict[str, Any]] = []
@@ -307,10 +307,10 @@ def test_what_a_worker_does_for_itself_is_no_trace(
             )
             with worker:
                 tell.delay("tea")
-                assert over.wait(60)
+                assert over.wait(100)
                 heard.psubscribe("/1.celeryev/worker.heartbeat")
                 for _ in range(4):  # the first says that it is subscribed
-                    assert heard.get_message(timeout=60) is not None
+                    assert heard.get_message(timeout=100) is not None
         with app.connection_for_write() as connection, connection.SimpleQueue("mine") as queue:
             queue.put("tea")
     finally:

@@ -52,7 +52,7 @@ def stored(server: Server) -> Stored:
 
 
 def run(
-    *words: str | bytes, environment: Mapping[str, str] | None = None, timeout_s: float = 60
+    *words: str | bytes, environment: Mapping[str, str] | None = None, timeout_s: float = 100
 ) -> subprocess.CompletedProcess[bytes]:
     variables = {
         name: value
@@ -154,7 +154,7 @@ def on_a_terminal(*words: str, environment: Mapping[str, str], columns: int = 10
             break
         printed += piece
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(100) == 0
     return printed.decode().replace("\r\n", "\n")
 
 

@@ -27,7 +27,7 @@ from clew.testing.kits.sameness import outcome
 from harness.backends import Backend
 from harness.kafka_kits import KafkaHandling, KafkaSending
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Kafka:
@@ -504,7 +504,7 @@ while consumer.poll(20) is None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

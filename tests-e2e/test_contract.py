@@ -131,7 +131,7 @@ def test_each_answer_is_one_that_is_described(asked: Any, name: str, mode: Gener
     )
     @given(case=operation.as_strategy(mode))
     def ask(case: schemathesis.Case) -> None:
-        answer = case.call(base_url=server.http, session=session, timeout=60)
+        answer = case.call(base_url=server.http, session=session, timeout=100)
         text = answer.text
         assert answer.status_code < 500 or (answer.status_code == 503 and "stopped after" in text), text[:500]
         assert str(server.data_dir) not in text
@@ -173,7 +173,7 @@ def test_what_is_written_into_a_parameter_stays_a_text(asked: Any, name: str, pa
             url = server.http + path.replace("{trace_id}", requests.utils.quote(values["trace_id"], safe=""))
             query = {key: value for key, value in values.items() if key != "trace_id"}
             body = {"json": {"trace_ids": [values["trace_id"]], "span_ids": []}} if method == "POST" else {}
-            answer = session.request(method, url, params=query, timeout=60, **body)  # type: ignore[arg-type]
+            answer = session.request(method, url, params=query, timeout=100, **body)  # type: ignore[arg-type]
             check_inside(server, answer)
             if answer.headers.get("Content-Type", "").startswith("application/json"):
                 schema = operation["responses"].get(str(answer.status_code))
@@ -210,6 +210,6 @@ def test_what_is_written_into_a_body_stays_a_text(asked: Any, path: str) -> None
     raw = [json.dumps(body).encode() for body in bodies]
     raw += [b"", b"{", b"\xff\xfe", b"[" * 5_000, b'{"trace_ids": ' + b"[" * 5_000, secrets.token_bytes(200)]
     for body in raw:
-        answer = session.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+        answer = session.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=100)
         check_inside(server, answer)
         assert answer.status_code in (200, 400, 404, 413, 415), (body[:200], answer.text[:300])

@@ -38,7 +38,7 @@ class Client(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        with httpx.Client(timeout=20) as http:
+        with httpx.Client(timeout=100) as http:
             while not self._stop_sending.is_set() and not self.wrong:
                 traces = [
                     (new_trace_id(), [new_span_id() for _ in range(SPANS_A_TRACE)]) for _ in range(TRACES_A_BATCH)
@@ -107,7 +107,7 @@ def test_every_acknowledged_span_is_stored_exactly_once_however_often_the_server
     server.wait_ready()
     stop.set()
     for client in clients:
-        client.join(60)
+        client.join(100)
         assert not client.is_alive()
         assert client.wrong == []
     sent = {trace_id: spans for client in clients for trace_id, spans in client.acknowledged.items()}

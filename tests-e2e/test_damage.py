@@ -33,7 +33,7 @@ def flip(part: Path) -> None:
     file.write_bytes(content)
 
 
-def until(holds: Callable[[], bool], damage: Callable[[], None], timeout_s: float = 30) -> None:
+def until(holds: Callable[[], bool], damage: Callable[[], None], timeout_s: float = 100) -> None:
     """Damage what is there until it shows: parts may be merged, and so written anew, meanwhile."""
     deadline = time.monotonic() + timeout_s
     while True:

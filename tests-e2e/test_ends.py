@@ -109,12 +109,12 @@ def start(sink: Sink, folder: Path, words: list[str], **more: str) -> subprocess
     return subprocess.Popen(command, cwd=folder, env=kept, start_new_session=True)
 
 
-def answered(url: str, within_s: float = 60) -> None:
+def answered(url: str, within_s: float = 100) -> None:
     """Ask until there is an answer."""
     until = time.monotonic() + within_s
     while True:
         try:
-            with urlopen(url, timeout=5) as answer:
+            with urlopen(url, timeout=100) as answer:
                 assert answer.read() == b"ok"
             return
         except OSError:
@@ -124,7 +124,7 @@ def answered(url: str, within_s: float = 60) -> None:
 
 def ended(process: subprocess.Popen[bytes]) -> int:
     try:
-        return process.wait(60)
+        return process.wait(100)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -167,7 +167,7 @@ CELLS = [(name, how) for name, (_, ways) in SERVERS.items() for how in ways.spli
 CHOSEN = [(name, how) for name, how in CELLS if IS_ALL or (how == "TERM" and name != "uvicorn --workers")]
 
 
-def wait_for_answers(sink: Sink, within_s: float = 60) -> None:
+def wait_for_answers(sink: Sink, within_s: float = 100) -> None:
     until = time.monotonic() + within_s
     while len(sink.answers()) < 10:
         assert time.monotonic() < until, f"only {sink.answers()} arrived"
@@ -183,7 +183,7 @@ def ask_to_end(process: subprocess.Popen[bytes], how: str, port: int, sink: Sink
         process.send_signal(signal.SIGHUP)
     elif how == "exit":
         try:
-            with urlopen(f"http://127.0.0.1:{port}/exit", timeout=10) as answer:
+            with urlopen(f"http://127.0.0.1:{port}/exit", timeout=100) as answer:
                 answer.read()
         except (OSError, HTTPException):
             pass
@@ -275,7 +275,7 @@ def test_what_celerys_workers_did_arrives(
     app.conf.update(task_default_queue=queue)
     try:
         results = [app.send_task("shop.add", (n,)) for n in range(12)]
-        assert [result.get(timeout=60) for result in results] == list(range(12))
+        assert [result.get(timeout=100) for result in results] == list(range(12))
         results.clear()
         process.send_signal(getattr(signal, f"SIG{how}"))
     finally:
@@ -294,9 +294,9 @@ def test_a_task_that_exits_its_process_is_seen(sink: Sink, tmp_path: Path, redis
     app = celery.Celery("shop", broker=broker, backend=broker, set_as_current=False)
     app.conf.update(task_default_queue=queue)
     try:
-        assert app.send_task("shop.add", (1,)).get(timeout=60) == 1
+        assert app.send_task("shop.add", (1,)).get(timeout=100) == 1
         app.send_task("shop.leave")
-        assert app.send_task("shop.add", (2,)).get(timeout=60) == 2
+        assert app.send_task("shop.add", (2,)).get(timeout=100) == 2
         process.send_signal(signal.SIGTERM)
     finally:
         ended(process)

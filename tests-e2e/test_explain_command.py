@@ -24,7 +24,7 @@ def explain(trace_id: str, *words: str, server: str, **environment: str) -> subp
         [*clew_command(), "explain", trace_id, "--server", server, *words],
         capture_output=True,
         env=variables | {"PYTHONIOENCODING": "utf-8"} | environment,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")

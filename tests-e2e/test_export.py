@@ -111,7 +111,7 @@ class Head:
 
     def __init__(self, server: Server, path: str, headers: dict[str, str]) -> None:
         host, _, port = server.http.removeprefix("http://").partition(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=60)
+        self._socket = socket.create_connection((host, int(port)), timeout=100)
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", *(f"{key}: {value}" for key, value in headers.items())]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
 

@@ -42,7 +42,7 @@ def run(*words: str | Path, stdin: bytes | None = None) -> tuple[int, bytes, str
     return process.returncode, out, errors.decode(errors="replace")
 
 
-def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+def until(holds: Callable[[], bool], timeout_s: float = 100) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come to pass in time"
@@ -166,7 +166,7 @@ def test_an_import_that_was_stopped_goes_on_without_doubling_or_losing(empty: Se
     process.stdin.flush()
     until(lambda: stored_spans(target) >= others + 400)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 130, errors
     assert b"goes on where it stopped" in errors
     assert b"Traceback" not in errors

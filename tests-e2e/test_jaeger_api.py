@@ -311,7 +311,7 @@ def call(channel: grpc.Channel, name: str, request: Any) -> list[bytes]:
     """The messages that a method of the service answers with."""
     streams = name in ("GetTrace", "FindTraces", "FindTraceSummaries")
     make = channel.unary_stream if streams else channel.unary_unary
-    answer = make(f"/jaeger.api_v3.QueryService/{name}")(request.SerializeToString(), timeout=30)
+    answer = make(f"/jaeger.api_v3.QueryService/{name}")(request.SerializeToString(), timeout=100)
     return list(answer) if streams else [answer]
 
 

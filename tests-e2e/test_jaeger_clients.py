@@ -206,9 +206,9 @@ def test_clews_own_sampler_reads_what_the_server_says(jaeger_server: Server) -> 
         jaeger_server.receiver("jaeger-grpc"), options=[("grpc.enable_http_proxy", 0)]
     ) as channel:
         ask = channel.unary_unary("/jaeger.api_v2.SamplingManager/GetSamplingStrategy")
-        assert ask(b"\x0a\x04half", timeout=30) == b"\x12\x09\x09" + struct.pack("<d", 0.5)
+        assert ask(b"\x0a\x04half", timeout=100) == b"\x12\x09\x09" + struct.pack("<d", 0.5)
         with pytest.raises(grpc.RpcError, match="serviceName is missing"):
-            ask(b"", timeout=30)
+            ask(b"", timeout=100)
 
 
 @clients.only_in_make_clients
@@ -249,7 +249,7 @@ def test_a_jaeger_client_records_the_wanted_rate_of_each_operation(tmp_path: Pat
                 wait_until(lambda: sum(span.name == "busy" for span in arrived[seen:]) >= 300, 120)
             finally:
                 client.stdin.close()
-                client.wait(30)
+                client.wait(100)
                 stand.run(stop())
                 listener.close()
                 watcher.close()

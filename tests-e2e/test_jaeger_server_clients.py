@@ -163,7 +163,7 @@ def test_a_file_that_jaeger_gives_is_imported(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file, parameters = tmp_path / "jaeger.json", WINDOW | {"service": "shop"}
-    file.write_bytes(httpx.get(f"{both.jaeger}/api/{question}", params=parameters, timeout=30).content)
+    file.write_bytes(httpx.get(f"{both.jaeger}/api/{question}", params=parameters, timeout=100).content)
     other = Server(tmp_path / "data").start()
     try:
         summary = imported(file, other)
@@ -178,7 +178,7 @@ def test_a_file_that_jaeger_gives_is_imported(
 
 def asked(address: str, path: str, parameters: dict[str, Any]) -> tuple[int, Any]:
     """The status, and the answer where it is one: in one order, and with no other tags than were sent."""
-    answer = httpx.get(f"{address}/api/{path}", params=parameters, timeout=30)
+    answer = httpx.get(f"{address}/api/{path}", params=parameters, timeout=100)
     if answer.status_code != 200:
         return answer.status_code, None
     found = answer.json()["data"] or []

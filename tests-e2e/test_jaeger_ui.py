@@ -134,4 +134,4 @@ def test_nothing_that_jaegers_ui_asks_is_unknown(
     assert asked
     for method, _, path in (one.partition(" ") for one in asked):
         assert method == "GET"
-        assert httpx.get(server.http + path, timeout=60).status_code == 200, path
+        assert httpx.get(server.http + path, timeout=100).status_code == 200, path

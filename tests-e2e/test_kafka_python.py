@@ -24,7 +24,7 @@ from clew.testing.kits.sameness import outcome, shape, unreadable
 from harness.backends import Backend
 from harness.kafka_kits import KafkaHandling, KafkaSending
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Kafka:
@@ -262,7 +262,7 @@ consumer.close()
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ from clew.testing import SpanRecorder, spans_from_otlp
 from harness import backends
 from harness.staying import Staying
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 CHECK = "/grpc.health.v1.Health/Check"
 SERVING = UInt32Value(value=1)
 SERVICE = "python-peer"

@@ -58,7 +58,7 @@ def test_a_signal_stops_it_with_0_and_what_was_accepted_stays(
     acknowledged = threading.Event()
 
     def send() -> None:
-        with httpx.Client(timeout=10) as http:
+        with httpx.Client(timeout=100) as http:
             while True:
                 trace_id = new_trace_id()
                 try:
@@ -77,11 +77,11 @@ def test_a_signal_stops_it_with_0_and_what_was_accepted_stays(
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert acknowledged.wait(30)
+    assert acknowledged.wait(100)
     assert server.stop(sent) == 0
     assert "not all had ended" not in server.printed(), "it should not need all of its time"
     assert "Traceback" not in server.printed()
-    sender.join(60)
+    sender.join(100)
     server.start()
     server.flush()
     found = {trace["trace_id"] for trace in server.found(service="stopping", limit=1000)}
@@ -108,7 +108,7 @@ def test_it_stops_in_time_while_its_start_hangs(make_server: Callable[..., Serve
     os.mkfifo(server.data_dir / "agents" / "facts")  # read for ever, as from a disk that does not answer
     server.launch()
     wait_until((server.data_dir / "lock").exists)
-    assert server.stop(timeout_s=60) == 0
+    assert server.stop() == 0
     assert "not all had ended 9 s after the signal" in server.printed()
 
 
@@ -288,7 +288,7 @@ def test_a_start_that_is_killed_at_any_step_is_made_up_for_by_the_next(make_serv
 
 
 def clew(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*clew_command(), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*clew_command(), *arguments], capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_show_and_search_speak_to_a_server_and_say_with_their_exit_code_what_they_found(server: Server) -> None:

@@ -54,7 +54,7 @@ def send(server: Server, message: ExportLogsServiceRequest, how: str = "protobuf
     """Send until it is acknowledged, in full."""
     if how == "grpc":
         with grpc.insecure_channel(server.otlp_grpc, options=[("grpc.enable_http_proxy", 0)]) as channel:
-            assert channel.unary_unary(EXPORT)(message.SerializeToString(), timeout=60) == b""
+            assert channel.unary_unary(EXPORT)(message.SerializeToString(), timeout=100) == b""
         return
     body, media, answer = message.SerializeToString(), PROTOBUF, b""
     if how == "json":
@@ -63,7 +63,7 @@ def send(server: Server, message: ExportLogsServiceRequest, how: str = "protobuf
         for record, sent in zip(records, message.resource_logs[0].scope_logs[0].log_records, strict=True):
             record.update(traceId=sent.trace_id.hex(), spanId=sent.span_id.hex())
         body, media, answer = json.dumps(tree).encode(), "application/json", b"{}"
-    got = httpx.post(f"{server.otlp_http}/v1/logs", content=body, headers={"Content-Type": media}, timeout=60)
+    got = httpx.post(f"{server.otlp_http}/v1/logs", content=body, headers={"Content-Type": media}, timeout=100)
     assert (got.status_code, got.content) == (200, answer)
 
 

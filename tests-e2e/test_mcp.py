@@ -142,7 +142,7 @@ def test_without_the_package_a_sentence_says_how_to_get_it(tmp_path: Path) -> No
         "import sys; sys.modules['mcp'] = None; sys.argv = ['clew', 'mcp']; from clew.cli import main; sys.exit(main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", hide], capture_output=True, text=True, timeout=60, env=os.environ, check=False
+        [sys.executable, "-c", hide], capture_output=True, text=True, timeout=100, env=os.environ, check=False
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip().endswith("pip install './clew-server[mcp]'")

@@ -117,7 +117,7 @@ def test_every_field_that_an_opentelemetry_exporter_sends_comes_back(server: Ser
         [sys.executable, "-c", SENDER, how, address, fresh_name("client")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert sender.returncode == 0, sender.stderr

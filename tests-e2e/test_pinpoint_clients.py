@@ -206,7 +206,7 @@ def wait_for_trace(
     """Ask the front for something until the trace of it is whole: an agent traces nothing before it is connected."""
     end_s = time.monotonic() + 90
     seen: list[str] = []
-    with httpx.Client(timeout=60, trust_env=False) as client:
+    with httpx.Client(timeout=100, trust_env=False) as client:
         while time.monotonic() < end_s:
             answer = client.get(
                 f"http://127.0.0.1:{services['front'].port}/buy", params={"port": services["back"].port}

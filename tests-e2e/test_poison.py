@@ -43,7 +43,7 @@ class Health:
         self._thread.start()
 
     def _watch(self, address: str) -> None:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=100) as client:
             while not self._done.wait(0.05):
                 began = time.monotonic()
                 if client.get(address).status_code == 200:
@@ -69,7 +69,7 @@ def send(server: Server, channel: grpc.Channel, seed: int) -> tuple[str, list[by
     body = poisoner.protobuf()
     if way == 1:
         try:
-            channel.unary_unary(EXPORT)(body, timeout=60)
+            channel.unary_unary(EXPORT)(body, timeout=100)
         except grpc.RpcError as error:
             return error.code().name, poisoner.trace_ids
         return "OK", poisoner.trace_ids

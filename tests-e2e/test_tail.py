@@ -28,7 +28,7 @@ def is_trace(trace_id: bytes) -> Callable[[str, dict[str, Any]], bool]:
     return lambda name, data: name == "trace" and data["trace_id"] == trace_id.hex()
 
 
-def until(found: Callable[[], Any], timeout_s: float = 60) -> None:
+def until(found: Callable[[], Any], timeout_s: float = 100) -> None:
     deadline = time.monotonic() + timeout_s
     while not found():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -266,7 +266,7 @@ class Command:
 
     def end(self, sent: signal.Signals) -> int:
         self.process.send_signal(sent)
-        return self.process.wait(60)
+        return self.process.wait(100)
 
 
 def test_the_command_prints_lines_says_when_the_server_is_gone_and_ends_well_with_ctrl_c(
@@ -317,6 +317,6 @@ def test_the_command_says_what_is_wrong_and_does_not_wait(
     server: Server, tmp_path: Path, words: list[str], code: int, said: str
 ) -> None:
     address = [] if "--server" in words else ["--server", server.http]
-    done = subprocess.run([*clew_command(), "tail", *words, *address], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*clew_command(), "tail", *words, *address], capture_output=True, timeout=100, check=False)
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr.decode()

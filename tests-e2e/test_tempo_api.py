@@ -53,7 +53,7 @@ def tempo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tempo]:
     later = [span(name="poll", start_unix_nano=start + (60 + n) * NS, duration_ns=(n + 1) * NS) for n in range(10)]
     server.export(request("poller", later))
     server.flush()
-    with httpx.Client(base_url=server.ready["tempo"], timeout=60) as client:
+    with httpx.Client(base_url=server.ready["tempo"], timeout=100) as client:
         yield Tempo(client, trace_id.hex(), root, child)
     server.close()
 

@@ -29,7 +29,7 @@ def trouble(server: Server, what: str) -> dict[str, Any] | None:
     return None
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 100) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come"

@@ -67,7 +67,7 @@ class Service:
         Callback.received = []
         url = f"http://127.0.0.1:{self.callback.server_port}/"
         body = json.dumps([{"url": url, "arguments": []}] * calls).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=100)
         connection.putrequest("POST", "/test")
         for name, value in [*headers, ("content-length", str(len(body)))]:
             connection.putheader(name, value)
@@ -106,17 +106,17 @@ def serving(kind: str, provider: TracerProvider) -> Iterator[int]:
         wsgi.task_dispatcher.shutdown()
         wsgi.close()
         # Its loop looks every second whether there is anything left to serve.
-        runner.join(20)
+        runner.join(100)
         # On a busy machine it ends before it has seen that clients have gone, and leaves their connections open.
         waitress.wasyncore.close_all(channels)
         return
     asgi = Server(uvicorn.Config(application(provider), port=0, log_level="warning"))
     runner = threading.Thread(target=asgi.run, daemon=True)
     runner.start()
-    assert asgi.is_up.wait(20)
+    assert asgi.is_up.wait(100)
     yield asgi.servers[0].sockets[0].getsockname()[1]
     asgi.should_exit = True
-    runner.join(20)
+    runner.join(100)
 
 
 @pytest.fixture(scope="module", params=["asgi", "wsgi"])
@@ -131,7 +131,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     finally:
         callback.shutdown()
         callback.server_close()
-        called.join(20)
+        called.join(100)
         provider.shutdown()
 
 

@@ -164,7 +164,7 @@ def test_a_call_between_two_services_arrives_whole(
     assert {name: span["spanId"] for name, span in spans_by_name(in_jaegers).items()} == {
         name: span["spanId"] for name, span in spans.items()
     }
-    answer = httpx.get(f"{zipkin.receiver('zipkin')}/api/v2/trace/{sent.trace_id}", trust_env=False, timeout=30)
+    answer = httpx.get(f"{zipkin.receiver('zipkin')}/api/v2/trace/{sent.trace_id}", trust_env=False, timeout=100)
     in_zipkins = {span["name"]: span for span in answer.json()}
     assert {
         name: (span["kind"], span["localEndpoint"]["serviceName"])
@@ -190,7 +190,7 @@ class Reporting(threading.Thread):
         self._url, self._service, self._encoding, self._stop_sending = url, service, encoding, stop
         self.acknowledged: list[str] = []
         self.wrong: list[str] = []
-        self._http = httpx.Client(timeout=20)
+        self._http = httpx.Client(timeout=100)
 
     def run(self) -> None:
         with self._http:
@@ -242,7 +242,7 @@ def test_what_was_acknowledged_before_the_server_was_killed_is_there_once(
     until(lambda: all(len(one.acknowledged) >= 60 for one in reporting))
     stop.set()
     for one in reporting:
-        one.join(60)
+        one.join(100)
         assert not one.is_alive()
         assert one.wrong == []
     server.flush()

@@ -171,7 +171,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             made = Both(f"http://{zipkin.address}", server.receiver("zipkin"), server)
             for address in (made.zipkin, made.clew):
                 for spans in TRACES:
-                    assert httpx.post(f"{address}/api/v2/spans", json=spans, timeout=30).status_code == 202
+                    assert httpx.post(f"{address}/api/v2/spans", json=spans, timeout=100).status_code == 202
             # Zipkin stores in a thread of its own.
             wait_until(lambda: len(asked(made.zipkin, "traces", WINDOW)[1]) == len(TRACES))
             server.flush()
@@ -211,7 +211,7 @@ def test_a_file_that_zipkin_gives_is_imported(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "zipkin.json"
-    file.write_bytes(httpx.get(f"{both.zipkin}/api/v2/{question}", params=WINDOW, timeout=30).content)
+    file.write_bytes(httpx.get(f"{both.zipkin}/api/v2/{question}", params=WINDOW, timeout=100).content)
     other = Server(tmp_path / "data", options=["--receive", "zipkin@127.0.0.1:0"]).start()
     try:
         summary = imported(file, other)
@@ -225,7 +225,7 @@ def test_a_file_that_zipkin_gives_is_imported(
 
 def asked(address: str, path: str, parameters: dict[str, Any]) -> tuple[int, Any]:
     """The status, and the answer where it is one: in one order, and with no other tags than were sent."""
-    answer = httpx.get(f"{address}/api/v2/{path}", params=parameters, timeout=30)
+    answer = httpx.get(f"{address}/api/v2/{path}", params=parameters, timeout=100)
     return answer.status_code, sorted(map(_comparable, answer.json()), key=repr) if answer.status_code == 200 else None
 
 

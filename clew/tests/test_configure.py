@@ -43,7 +43,7 @@ def run(arguments: str = "", environment: dict[str, str] | None = None, before: 
         env={**clean, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
 

@@ -167,7 +167,7 @@ class TestFunctions:
 
         @traced()
         def work() -> None:
-            barrier.wait(10)
+            barrier.wait(100)
             seen.add(current_span_id())
 
         threads = [threading.Thread(target=work) for _ in range(8)]
@@ -930,5 +930,5 @@ def test_a_provider_that_the_environment_names_is_loaded_by_the_first_call() -> 
         "print(work(), work())"
     )
     environment = {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider", "OTEL_TRACES_EXPORTER": "none"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100)
     assert (done.stdout, done.stderr) == ("True True\n", "")

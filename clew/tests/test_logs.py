@@ -312,7 +312,7 @@ print(json.dumps([len(logging.getLogger().handlers), f"{span.get_span_context().
 def test_configure_does_as_the_variables_say(variables: dict[str, str], handlers: int, line: str) -> None:
     environment = {**variables, "OTEL_TRACES_EXPORTER": "none", "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=100, check=True
     )
     found, trace_id = json.loads(done.stdout)
     assert found == handlers

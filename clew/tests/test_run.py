@@ -44,7 +44,7 @@ class Sink(ThreadingHTTPServer):
             return [span for span in self.spans if span.name == name]
 
         with self.changed:
-            assert self.changed.wait_for(found, 20), [span.name for span in self.spans]
+            assert self.changed.wait_for(found, 100), [span.name for span in self.spans]
             return found()[0]
 
 
@@ -86,7 +86,7 @@ def clew(words: Sequence[str], folder: Path, **more: str) -> subprocess.Complete
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
 
 
@@ -254,14 +254,14 @@ def serving(words: Sequence[str], folder: Path, announced: str) -> Iterator[tupl
         yield process, found[1]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(100)
         if drain is not None:
             drain.join()
         process.stderr.close()
 
 
 def ask(url: str) -> str:
-    with urlopen(url, timeout=30) as reply:
+    with urlopen(url, timeout=100) as reply:
         text: Any = reply.read().decode()
     return str(text)
 
@@ -274,7 +274,7 @@ def test_the_workers_that_uvicorn_spawns_are_traced(sink: Sink, tmp_path: Path) 
         port = free.getsockname()[1]
     words += ["uvicorn", "--workers", "2", "--port", str(port), "--no-access-log", "application:app"]
     with serving(words, tmp_path, "startup (complete)") as (process, _):
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 100
         while True:  # uvicorn says "startup complete" a moment before its worker listens
             try:
                 answered = ask(f"http://127.0.0.1:{port}/pid/a")

@@ -50,7 +50,7 @@ def receiver(server: Server, name: str) -> Item:
     return dict(found)
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float = 60, about: Callable[[], object] = str) -> None:
+def wait_until(is_so: Callable[[], bool], within_s: float = 100, about: Callable[[], object] = str) -> None:
     """Wait for a condition, not for a time; the limit is for a test that fails, which then shows `about`."""
     end_s = time.monotonic() + within_s
     while not is_so():

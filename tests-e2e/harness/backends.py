@@ -23,7 +23,7 @@ from harness.server import free_port
 HERE = Path(__file__).resolve().parent
 # What is built or fetched once for all runs of a checkout.
 KEPT = HERE.parents[1] / "artifacts" / "backends"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 BUILD_TIMEOUT_S = 200.0
 
 
@@ -301,7 +301,7 @@ def _unprivileged(name: str, folder: Path) -> str | None:
 
 
 def _done(command: Sequence[str], folder: Path, user: str | None = None) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, user=user, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, user=user, timeout=100, check=False)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stderr or done.stdout}")
 
@@ -335,7 +335,7 @@ def _running(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, stop)
             try:
-                process.wait(10)
+                process.wait(100)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

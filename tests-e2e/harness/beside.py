@@ -23,7 +23,7 @@ def named(given: str | Mapping[str, Any]) -> str:
 def imported(file: Path, server: Server) -> dict[str, Any]:
     """What `clew import --json` says when it has sent a file to a server."""
     command = [*clew_command(), "import", str(file), "--json", "--server", server.http]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary

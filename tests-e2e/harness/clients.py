@@ -74,7 +74,7 @@ def maven(artifact: str) -> Path:
     return found
 
 
-def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
+def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout_s: float = 100) -> str:
     """What a client printed; fails unless it ended well."""
     everything = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_"))}
     try:

@@ -24,7 +24,7 @@ class Events:
     ) -> None:
         """`receive_bytes`: of what the client's kernel takes before the program reads."""
         address = urllib.parse.urlsplit(server.http)
-        self.connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+        self.connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=100)
         if receive_bytes is not None:
             self.connection.sock = socket.socket()
             self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -54,7 +54,7 @@ class Events:
                 self.comments += 1
         return None
 
-    def until(self, wanted: Callable[[str, dict[str, Any]], bool], timeout_s: float = 60) -> list[Event]:
+    def until(self, wanted: Callable[[str, dict[str, Any]], bool], timeout_s: float = 100) -> list[Event]:
         """All events up to one that is wanted."""
         deadline = time.monotonic() + timeout_s
         found: list[Event] = []

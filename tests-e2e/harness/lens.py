@@ -35,7 +35,7 @@ def lens(zipkin_address: str) -> Iterator[str]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0].removeprefix("/zipkin/")
             if path.startswith("api/") or path == "config.json":
-                answer = httpx.get(zipkin_address + self.path, timeout=60)
+                answer = httpx.get(zipkin_address + self.path, timeout=100)
                 self._answer(answer.status_code, answer.headers.get("content-type", ""), answer.content)
             else:
                 name = path if path in kept else "index.html"

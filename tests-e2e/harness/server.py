@@ -21,8 +21,9 @@ from typing import Any, Self
 import httpx
 
 PROTOBUF = "application/x-protobuf"
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 60.0
+"""The server has 9 s, and says so where it needs them (`test_lifecycle`, `test_stopping`); the machine may be busy with more."""
 
 
 def clew_command() -> list[str]:
@@ -84,7 +85,7 @@ class Server:
         self._starts = 0
         self.ready: dict[str, Any] = {}
         # One client for all starts: making one costs more than most answers. A dead connection is replaced by itself.
-        self._client = httpx.Client(timeout=60, transport=httpx.HTTPTransport(retries=1))
+        self._client = httpx.Client(timeout=100, transport=httpx.HTTPTransport(retries=1))
 
     @property
     def ready_file(self) -> Path:
@@ -171,7 +172,7 @@ class Server:
         self._client.close()
 
     def stop(self, sent: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Ask the server to stop; its exit code. Fails when that takes longer than the contract allows."""
+        """Ask the server to stop; its exit code."""
         assert self._process is not None
         process = self._process
         os.kill(self.pid if self.ready else process.pid, sent)
@@ -203,7 +204,7 @@ class Server:
         return headers
 
     def get(
-        self, path: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 30, **query: Any
+        self, path: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 100, **query: Any
     ) -> httpx.Response:
         return self._client.get(f"{self.http}{path}", params=query, headers=self._headers(headers), timeout=timeout_s)
 
@@ -216,7 +217,7 @@ class Server:
     def status(self) -> dict[str, Any]:
         return dict(self.get_json("/api/v1/status"))
 
-    def flush(self, timeout_s: float = 60) -> None:
+    def flush(self, timeout_s: float = 100) -> None:
         """Return when all that was acknowledged is visible in every answer."""
         answer = self._client.post(
             f"{self.http}/api/v1/flush",
@@ -233,9 +234,9 @@ class Server:
         sent = self._headers(headers)
         if content_type is not None:
             sent["Content-Type"] = content_type
-        return self._client.post(f"{self.otlp_http}/v1/traces", content=body, headers=sent, timeout=60)
+        return self._client.post(f"{self.otlp_http}/v1/traces", content=body, headers=sent, timeout=100)
 
-    def export(self, body: bytes, *, timeout_s: float = 60) -> None:
+    def export(self, body: bytes, *, timeout_s: float = 100) -> None:
         """Send the body until it is acknowledged in full, as an exporter does."""
         deadline = time.monotonic() + timeout_s
         while True:

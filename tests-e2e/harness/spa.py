@@ -19,7 +19,7 @@ def served(folder: Path, backend: str, *, page: Callable[[str], str] = str) -> I
     `page` changes `index.html`, which answers for every path that is no file.
     """
     asked: list[str] = []
-    client = httpx.Client(timeout=60)
+    client = httpx.Client(timeout=100)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-ENDS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 120.0
 SHOWN = 20_000
 """So many characters of a log at most are in a message, of its end."""
 

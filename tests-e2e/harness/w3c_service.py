@@ -54,7 +54,7 @@ def wsgi_application(provider: TracerProvider) -> Any:
         with requests.Session() as session:
             session.mount("http://", TracingAdapter(tracer_provider=provider))
             for call in json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))):
-                session.post(call["url"], json=call["arguments"], timeout=10)
+                session.post(call["url"], json=call["arguments"], timeout=100)
         start_response("200 OK", [("content-length", "0")])
         return [b""]
 

@@ -40,7 +40,7 @@ def _alarm_raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def wait_until_ready(folder: Path, *names: str) -> None:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 100
     while not all((folder / f"{name}.log").read_bytes() for name in names):
         assert time.monotonic() < deadline_s, f"not ready: {names}"
         time.sleep(0.01)
@@ -57,7 +57,7 @@ def test_a_signal_that_raises_while_a_child_is_looked_at_hides_no_end_of_it(chil
             while not children.has_ended("sleeper"):
                 pass
     os.kill(children._running["sleeper"].pid, signal.SIGKILL)
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 100
     while not children.has_ended("sleeper"):
         assert time.monotonic() < deadline_s, "it has ended, and nothing says so"
         time.sleep(0.01)

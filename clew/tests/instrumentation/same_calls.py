@@ -11,7 +11,7 @@ from typing import Any
 from clew.testing import SpanRecorder
 from clew.testing.kits.sameness import difference, outcome, raised, unreadable
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 100.0
 # What is another each time.
 _VARYING = frozenset(("date", "expires", "last-modified"))
 

@@ -295,9 +295,9 @@ def test_under_uvicorn_streams_arrive_whole_and_a_client_that_leaves_is_no_error
             assert client.get("/finite").content == b"y" * 100_000
             with client.stream("GET", "/endless") as response:
                 next(response.iter_raw())
-                assert first_sent.wait(5)
+                assert first_sent.wait(100)
         assert_span(recorder.one(name="GET /finite"), attributes={"http.response.status_code": 200})
         assert_span(recorder.one(name="GET /endless"), status=StatusCode.UNSET)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(100)

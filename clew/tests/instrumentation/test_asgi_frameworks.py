@@ -171,7 +171,7 @@ with recording() as spans:
 def test_django(tmp_path: Path) -> None:
     # Django is configured once a process.
     (tmp_path / "shop_site.py").write_text(DJANGO)
-    ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert ran.stdout == "['GET /shops/<int:number>/', 'GET /inner/<slug:name>', 'GET']\n", ran.stderr
 
 

@@ -101,7 +101,7 @@ def test_a_request_over_sockets_has_one_span_a_side_even_if_both_are_traced_expl
             assert len(recorder.spans) == 1
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(100)
 
 
 @pytest.mark.parametrize("options", [{}, {"with_statement": True}], ids=["without", "with"])

@@ -84,7 +84,7 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     program: Path = tmp_path_factory.mktemp("django") / "shop.py"
     program.write_text(PROGRAM)
     done = subprocess.run(
-        [sys.executable, str(program), request.param], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(program), request.param], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -153,7 +153,7 @@ def test_django_on_sqlite_gets_what_it_gets_without_tracing(tmp_path: Path) -> N
     program.write_text(ON_SQLITE)
     printed = [
         subprocess.run(
-            [sys.executable, str(program), how], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, str(program), how], capture_output=True, text=True, timeout=100, check=True
         ).stdout
         for how in ("plain", "traced")
     ]

@@ -250,13 +250,13 @@ def test_requests_has_one_span_beside_opentelemetrys_instrumentation(
     modules = (clew.instrumentation.requests, clew.instrumentation.urllib3)
     recorder = SpanRecorder(tracer_provider)
     with both(RequestsInstrumentor(), modules, tracer_provider):
-        assert requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=10).text == "ok"
+        assert requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=100).text == "ok"
         (span,) = one_client_span(recorder)
         sent = peer.asked[-1].decode().lower()
         assert sent.count("traceparent:") == 1
         assert f"{span.context.span_id:016x}" in sent, "the span that is recorded is the one the server is told"
         with tracer_provider.get_tracer("shop").start_as_current_span("in a call of its own"):
-            requests.get(f"http://127.0.0.1:{peer.port}/b", timeout=10)
+            requests.get(f"http://127.0.0.1:{peer.port}/b", timeout=100)
         one_client_span(recorder, 2)
 
 
@@ -296,7 +296,7 @@ def test_a_call_made_while_a_request_is_answered_is_not_taken_for_it(tracer_prov
     """A client span of others within clew's server span is another call."""
 
     def ask(request: Any) -> PlainTextResponse:
-        return PlainTextResponse(requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=10).text)
+        return PlainTextResponse(requests.get(f"http://127.0.0.1:{peer.port}/a", timeout=100).text)
 
     app = TracingMiddleware(Starlette(routes=[Route("/ask", ask)]), tracer_provider=tracer_provider)
     recorder = SpanRecorder(tracer_provider)

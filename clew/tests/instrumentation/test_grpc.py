@@ -26,7 +26,7 @@ from clew.transport import current_server_transport
 
 METHOD = "/test.v1.Echo/Say"
 NAME = "test.v1.Echo/Say"
-TIMEOUT_S = 20
+TIMEOUT_S = 100
 
 
 class OneMethod(grpc.GenericRpcHandler):

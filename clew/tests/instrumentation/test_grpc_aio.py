@@ -100,7 +100,7 @@ class TestServer(ServerKit):
 
         async def speak(channel: aio.Channel) -> None:
             try:
-                await channel.unary_unary(METHOD)(b"", metadata=tuple(headers), timeout=5)
+                await channel.unary_unary(METHOD)(b"", metadata=tuple(headers), timeout=100)
             except (aio.AioRpcError, asyncio.CancelledError):
                 pass
 
@@ -260,7 +260,7 @@ def test_a_status_that_was_said_stays_when_the_handler_is_cancelled_afterwards(t
 
     async def speak(channel: aio.Channel) -> None:
         with pytest.raises((aio.AioRpcError, asyncio.CancelledError)):
-            await channel.unary_unary(METHOD)(b"", timeout=5)
+            await channel.unary_unary(METHOD)(b"", timeout=100)
 
     server = [grpc_aio.server_interceptor(tracer_provider=tracer_provider)]
     talk(grpc.unary_unary_rpc_method_handler(answer), speak, server=server)

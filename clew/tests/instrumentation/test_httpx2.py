@@ -170,7 +170,7 @@ def test_where_httpx2_is_called_httpx_a_request_has_one_span(peer: Peer, first: 
             "print(len(recorder.spans))",
         ]
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
 
 
@@ -180,5 +180,5 @@ def test_nothing_is_imported_before_the_program_does() -> None:
         "import httpx2; assert httpx2.HTTPTransport.handle_request.__wrapped__; clew.uninstrument();"
         "assert not hasattr(httpx2.HTTPTransport.handle_request, '__wrapped__')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr

@@ -344,7 +344,7 @@ with recording() as spans:
 
 def test_django_shows_both_places_of_an_included_list_and_where_it_is_mounted(tmp_path: Path) -> None:
     (tmp_path / "shop_site.py").write_text(DJANGO)
-    ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "shop_site.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert ran.stdout.splitlines() == [
         "['/shop/b/users/<int:id>/', '/shop/a/users/<int:id>/']",
         "['/x/b/users/<int:id>/', '/y/b/users/<int:id>/', '/x/a/users/<int:id>/', '/y/a/users/<int:id>/']",

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 def collected() -> Iterator[None]:
     """What is left to the garbage collector is collected here, not in the middle of another test."""
     yield
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 100
     while any("pymongo" in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline_s:
         time.sleep(0.02)
     gc.collect()

@@ -28,7 +28,7 @@ from http_server import uvicorn_serving
 
 def get(port: int, path: str, **headers: str) -> int:
     """GET on a connection of its own; the port it came from."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)
     connection.request("GET", path, headers=headers)
     own: int = connection.sock.getsockname()[1]
     connection.getresponse().read()
@@ -82,7 +82,7 @@ def test_asgi_says_who_is_at_the_other_end_of_the_socket_where_no_proxy_stands_b
 
     with uvicorn_serving(door) as server:
         port = get(server, "/", **({} if forwarded is None else {"X-Forwarded-For": forwarded}))
-        assert over.wait(10)
+        assert over.wait(100)
     span = recorder.one(kind=SpanKind.SERVER)
     # Behind a proxy uvicorn puts its client there, and nothing says whom the socket leads to.
     socket = {"network.peer.address": "127.0.0.1", "network.peer.port": port} if forwarded is None else {}

@@ -72,13 +72,13 @@ class Background:
             self._thread.start()
 
     def _run(self) -> None:
-        if self.release.wait(30):
+        if self.release.wait(100):
             self._work()
 
     def finish(self) -> None:
         self.release.set()
         assert self._thread is not None, "nothing was started within the call"
-        self._thread.join(30)
+        self._thread.join(100)
 
 
 def by_requests(url: str, background: Background) -> None:
@@ -89,7 +89,7 @@ def by_requests(url: str, background: Background) -> None:
 
     with requests.Session() as session:
         session.mount("http://", Adapter())
-        session.get(url, timeout=10)
+        session.get(url, timeout=100)
 
 
 def by_urllib3(url: str, background: Background) -> None:
@@ -110,7 +110,7 @@ def by_http_client(url: str, background: Background) -> None:
             background.start()
             super().connect()
 
-    connection = Connection(url.removeprefix("http://").partition("/")[0], timeout=10)
+    connection = Connection(url.removeprefix("http://").partition("/")[0], timeout=100)
     connection.request("GET", "/")
     connection.getresponse().read()
     connection.close()
@@ -141,11 +141,11 @@ CALLS = [by_requests, by_urllib3, by_http_client, by_httpx, by_sqlalchemy]
 
 
 def later_by_requests(url: str) -> None:
-    requests.get(url, timeout=10)
+    requests.get(url, timeout=100)
 
 
 def later_by_urllib3(url: str) -> None:
-    urllib3.request("GET", url, timeout=10)
+    urllib3.request("GET", url, timeout=100)
 
 
 def later_by_http_client(url: str) -> None:
@@ -200,7 +200,7 @@ def test_a_task_that_was_started_within_a_call_is_traced_when_the_call_is_over(
             await over.wait()
             async with httpx.AsyncClient() as client:
                 await client.get(peer.url)
-            await asyncio.to_thread(requests.get, peer.url, timeout=10)
+            await asyncio.to_thread(requests.get, peer.url, timeout=100)
 
         async def about(event: str, info: Any) -> None:
             if not tasks:
@@ -222,7 +222,7 @@ def test_a_thread_that_asks_while_the_call_that_started_it_is_made_does_not_divi
     started = Event()
 
     def ask() -> None:
-        urllib3.request("GET", f"{peer.url}/other", timeout=10)
+        urllib3.request("GET", f"{peer.url}/other", timeout=100)
         started.set()
 
     background = Background(ask)
@@ -231,12 +231,12 @@ def test_a_thread_that_asks_while_the_call_that_started_it_is_made_does_not_divi
         def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
             background.start()
             background.release.set()
-            assert started.wait(30)
+            assert started.wait(100)
             return super().get_connection_with_tls_context(*args, **kwargs)
 
     with requests.Session() as session:
         session.mount("http://", Adapter())
-        session.get(f"{peer.url}/mine", timeout=10)
+        session.get(f"{peer.url}/mine", timeout=100)
     background.finish()
     (mine,) = [span for span in patched.spans if span.attributes["url.full"].endswith("/mine")]
     assert "http.request.resend_count" not in mine.attributes

@@ -140,7 +140,7 @@ def test_a_request_is_traced_alike_by_the_middleware_and_by_the_bracket(tracer_p
 
 
 METHOD = "/shop.Orders/Get"
-TIMEOUT_S = 20
+TIMEOUT_S = 100
 Handler = Callable[[Any], bytes]
 
 

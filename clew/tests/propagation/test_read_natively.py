@@ -87,7 +87,7 @@ print(native.read_names is not None, native.read_parent is not None)
         env={**os.environ, "CLEW_RECORDER": recorder},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=True,
     )
     assert done.stdout.strip() == reads
