@@ -73,7 +73,7 @@ def browser() -> Iterator[Browser]:
     """
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=20_000)  # a limit for a test that fails; a slow machine has many times the usual
+    expect.set_options(timeout=60_000)  # a limit for a test that fails; a slow machine has many times the usual
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is missing: install the Debian package chromium.", pytrace=False)
@@ -117,6 +117,7 @@ def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[Open
         size = {"width": width, "height": 900}
         context = profiles.pop() if profiles else browser.new_context(viewport=size, reduced_motion="reduce")  # type: ignore[arg-type]
         page = context.new_page()
+        page.set_default_timeout(60_000)
         opened.append(page)
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -126,7 +127,7 @@ def open_page(browser: Browser, profiles: list[BrowserContext]) -> Iterator[Open
         if awaits_data:
             wait_ready(page)
             # The panels of a trace grow when its explanation comes: rows then move, under a click too.
-            page.locator(".panels[aria-busy='true']").wait_for(state="detached", timeout=20_000)
+            page.locator(".panels[aria-busy='true']").wait_for(state="detached", timeout=60_000)
         return page
 
     yield open_in

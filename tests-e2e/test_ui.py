@@ -107,7 +107,7 @@ def test_the_failing_trace_is_clicked_in_search_and_names_the_span_that_failed(
     failing = table.get_by_role("row").filter(has_text=f"{story.message} · {ORIGIN}")
     failing.wait_for()
     # The row waited for is in the unfiltered list too: only the count says that the query's own rows are there.
-    expect(table.get_by_role("row").filter(has_text="no span failed")).to_have_count(1, timeout=15_000)
+    expect(table.get_by_role("row").filter(has_text="no span failed")).to_have_count(1, timeout=60_000)
     failing.get_by_role("link", name="GET /users/{name}/messages").click()
 
     page.wait_for_url(f"**/trace/{story.failing.hex()}*")

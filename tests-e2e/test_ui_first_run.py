@@ -32,7 +32,7 @@ def test_the_first_span_turns_the_first_run_page_into_search(
     page.get_by_role("region", name="Addresses for agents you already run").get_by_text(server.otlp_grpc).wait_for()
     server.export(request("first", [span(name="GET /first")]))
     server.flush()
-    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=15_000)
+    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=60_000)
     page.close()
     assert server.stop() == 0
 
@@ -62,7 +62,7 @@ def test_the_first_run_page_stays_until_a_search_finds_the_first_trace(
     expect(page.get_by_role("heading", name="No spans yet")).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="being stored")).to_be_visible()
     held.clear()
-    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=15_000)
+    page.get_by_role("table", name="Traces").get_by_role("link", name="GET /first").wait_for(timeout=60_000)
     page.close()
     assert server.stop() == 0
 
@@ -104,7 +104,7 @@ def test_the_demo_of_the_first_run_page_fills_the_server_that_is_open(
     assert done.returncode == 0, done.stderr
     assert len(re.findall(rf"trace {server.http}/trace/[0-9a-f]{{32}}  ", done.stdout)) == 2
     assert "starting user and message" in done.stdout
-    page.get_by_role("table", name="Traces").get_by_role("row").nth(1).wait_for(timeout=15_000)
+    page.get_by_role("table", name="Traces").get_by_role("row").nth(1).wait_for(timeout=60_000)
     page.close()
     assert server.is_running()
     assert server.stop() == 0

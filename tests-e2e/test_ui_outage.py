@@ -131,7 +131,7 @@ def test_a_list_keeps_its_rows_while_the_server_is_gone_and_a_trace_opens_when_i
         expect(listed).to_be_visible()
         # A part of the UI that cannot be loaded takes nothing else with it, and is loaded when it is asked for again.
         page.get_by_label("Time range").select_option("Other times…")
-        expect(page.locator(".toast")).to_have_text("The server does not answer.", timeout=30_000)
+        expect(page.locator(".toast")).to_have_text("The server does not answer.", timeout=60_000)
         expect(listed).to_be_visible()
         listed.click()
         page.wait_for_url(f"**{order.path}*")

@@ -236,7 +236,7 @@ def test_attributes_are_searched_when_that_is_asked_for(server: Server, open_pag
     matches = page.get_by_role("status", name="Matches")
     expect(matches).to_have_text("none")
     page.get_by_role("button", name="attributes", exact=True).click()
-    expect(matches).to_have_text("2", timeout=15_000)
+    expect(matches).to_have_text("2", timeout=60_000)
     page.get_by_role("textbox", name="Find in names and attributes").press("Enter")
     expect(matches).to_have_text("1/2")
     expect(selected(page)).to_have_attribute("aria-label", re.compile("call 3"))

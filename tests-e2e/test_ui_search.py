@@ -100,7 +100,7 @@ def test_each_row_says_where_it_failed_and_where_its_time_went(
 ) -> None:
     page = open_page(server, f"/search?q=service%3D{shop.service}", theme=theme)
     failed, handled, large, fine = (rows_of(page).nth(number) for number in range(4))
-    expect(failed).to_contain_text(f"{shop.service} · INSERT orders OperationalError", timeout=30_000)
+    expect(failed).to_contain_text(f"{shop.service} · INSERT orders OperationalError", timeout=60_000)
     expect(failed).to_contain_text(f"{shop.database} 82 %, {shop.service} 18 %")
     expect(handled).to_contain_text("1 failure handled")
     expect(large).to_contain_text("10,000 spans failed")
@@ -126,7 +126,7 @@ def test_an_attribute_of_a_span_becomes_a_column_and_a_condition(
     details = page.get_by_role("complementary", name="Span details")
     details.get_by_role("link", name="Show db.namespace as a column of Search").click()
     expect(page.get_by_role("columnheader", name="db.namespace")).to_be_visible()
-    expect(rows_of(page).first.get_by_role("cell", name=shop.database, exact=True)).to_be_visible(timeout=30_000)
+    expect(rows_of(page).first.get_by_role("cell", name=shop.database, exact=True)).to_be_visible(timeout=60_000)
     page.go_back()
     details.get_by_role("link", name="Exclude this value of db.namespace").click()
     box = page.get_by_role("combobox", name="Query or trace id")
@@ -142,7 +142,7 @@ def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: 
     box = page.get_by_role("combobox", name="Query or trace id")
     box.fill(f"service={shop.service}")
     box.press("Enter")
-    expect(rows_of(page).first).to_contain_text("OperationalError", timeout=30_000)
+    expect(rows_of(page).first).to_contain_text("OperationalError", timeout=60_000)
     last = rows_of(page).nth(ROWS - 1)
     in_view = sum(
         1
@@ -150,11 +150,11 @@ def test_only_rows_in_view_are_asked_for(server: Server, shop: Shop, open_page: 
         if (box_of := row.bounding_box()) and box_of["y"] < page.viewport_size["height"]
     )
     assert in_view < ROWS
-    expect(rows_of(page).nth(in_view - 2)).to_contain_text("82 %", timeout=30_000)
+    expect(rows_of(page).nth(in_view - 2)).to_contain_text("82 %", timeout=60_000)
     assert len(set().union(*asked)) <= in_view
     assert all(len(ids) <= 10 for ids in asked)
     last.scroll_into_view_if_needed()
-    expect(last).to_contain_text("82 %", timeout=30_000)
+    expect(last).to_contain_text("82 %", timeout=60_000)
     total = sum(len(ids) for ids in asked)
     assert total == len(set().union(*asked)), "a trace was asked for twice"
 
@@ -165,7 +165,7 @@ def test_on_narrow_windows_both_answers_are_in_sight_and_the_query_has_room(
     for width in (1024, 720, 390):
         page = open_page(server, f"/search?q=service%3D{shop.service}", width=width)
         first = rows_of(page).first
-        expect(first).to_contain_text("OperationalError", timeout=30_000)
+        expect(first).to_contain_text("OperationalError", timeout=60_000)
         for part in (first.get_by_text("82 %", exact=True), first.get_by_role("link", name=re.compile("failed in"))):
             wait_until(lambda: within(part, width), about=part.bounding_box)  # noqa: B023
         wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= width)  # noqa: B023
@@ -255,7 +255,7 @@ def test_an_open_list_offers_newer_traces_and_says_what_it_lacks(
     server.export(request(service, [span(name="GET /late", failed=True)]))
     server.flush()
     offer = page.get_by_role("status").filter(has_text="1 new trace")
-    offer.wait_for(timeout=40_000)
+    offer.wait_for(timeout=60_000)
     assert violations(page) == []
     offer.get_by_role("button", name="Show").click()
     expect(rows_of(page).first).to_contain_text("GET /late")
@@ -270,7 +270,7 @@ def test_a_list_that_has_more_says_how_many_are_shown(server: Server, shop: Shop
     server.export(request(shop.service, more))
     server.flush()
     page.reload()
-    expect(page.get_by_text("The newest 50 traces")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("The newest 50 traces")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("there are more")).to_be_visible()
     page.get_by_role("button", name="Show 50 more").click()
     expect(rows_of(page)).to_have_count(ROWS + 2)
@@ -306,7 +306,7 @@ def test_traces_of_one_span_are_left_out_on_demand(server: Server, open_page: Op
     server.export(request(service, [span(name="PUBLISH") for _ in range(5)]))
     server.flush()
     page = open_page(server, f"/search?q=service%3D{service}")
-    expect(rows_of(page)).to_have_count(6, timeout=15_000)
+    expect(rows_of(page)).to_have_count(6, timeout=60_000)
     hide = page.get_by_role("button", name="Hide one-span traces")
     expect(hide).to_have_attribute("aria-pressed", "false")
     hide.click()
@@ -342,14 +342,14 @@ def test_a_query_is_written_with_the_keyboard_from_suggestions(
     page.keyboard.type("er")
     page.keyboard.press("Tab")
     page.keyboard.type("db.namespa")
-    expect(page.get_by_role("option", name=re.compile(r"^db\.namespace [\d,]+$"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("option", name=re.compile(r"^db\.namespace [\d,]+$"))).to_be_visible(timeout=60_000)
     page.keyboard.press("Tab")
     page.keyboard.type(f"={shop.database[:9]}")
-    expect(page.get_by_role("option", name=re.compile(f"^{shop.database} [0-9]"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("option", name=re.compile(f"^{shop.database} [0-9]"))).to_be_visible(timeout=60_000)
     for key in ("ArrowDown", "Enter", "Enter"):
         page.keyboard.press(key)
     page.wait_for_url(f"**status%3Derror%20db.namespace%3D{shop.database}*")
-    expect(rows_of(page)).to_have_count(2, timeout=30_000)
+    expect(rows_of(page)).to_have_count(2, timeout=60_000)
 
 
 def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_the_list_is_sorted_by_each_column(server: Server, open_page: OpenPage, 
     page = open_page(server, f"/search?q=service%3D{service}")
 
     def listed(*names: str) -> None:
-        expect(page.locator(".results .col-root b")).to_have_text(names, timeout=30_000)
+        expect(page.locator(".results .col-root b")).to_have_text(names, timeout=60_000)
 
     listed("c", "b", "a")
     # Beside a short name there is room for the service.
@@ -444,11 +444,11 @@ def test_a_column_is_added_from_the_attributes_that_there_are(server: Server, sh
     page = open_page(server, f"/search?q=service%3D{shop.service}", width=390)
     page.get_by_role("button", name="Column", exact=True).click()
     key = page.get_by_label("Key of the attribute")
-    expect(page.locator("datalist option[value='db.namespace']")).to_have_count(1, timeout=30_000)
+    expect(page.locator("datalist option[value='db.namespace']")).to_have_count(1, timeout=60_000)
     key.fill("db.namespace")
     assert violations(page) == []
     key.press("Enter")
-    expect(rows_of(page).first).to_contain_text(shop.database, timeout=30_000)
+    expect(rows_of(page).first).to_contain_text(shop.database, timeout=60_000)
     expect(page).to_have_url(re.compile("cols=db.namespace"))
     page.reload()
     expect(rows_of(page).first).to_contain_text(shop.database)
@@ -567,7 +567,7 @@ def test_all_matches_are_counted_and_a_box_drawn_with_the_keys_selects_the_faile
 ) -> None:
     page = open_page(server, f"/search?q=service%3D{bank}", theme=theme)
     everything = page.get_by_role("region", name="All matches", exact=True)
-    expect(everything.get_by_text("45 traces")).to_be_visible(timeout=30_000)
+    expect(everything.get_by_text("45 traces")).to_be_visible(timeout=60_000)
     expect(everything.get_by_text("5 failed · 11 %")).to_be_visible()
     facets = page.get_by_role("complementary", name="Facets")
     expect(facets.get_by_role("checkbox", name="payment.bank north: 11 %, 100 % of failed")).to_be_visible()
@@ -578,23 +578,23 @@ def test_all_matches_are_counted_and_a_box_drawn_with_the_keys_selects_the_faile
     for key in ("Home", *["ArrowUp"] * 40, "Shift+End", "Enter"):
         page.keyboard.press(key)
     page.wait_for_url("**sel=*")
-    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    expect(rows_of(page)).to_have_count(5, timeout=60_000)
     expect(page.get_by_role("group", name="Selection")).to_contain_text("5 traces")
     expect(facets.get_by_role("checkbox", name="payment.bank north: 100 %, 0 % of all others")).to_be_visible(
-        timeout=30_000
+        timeout=60_000
     )
     assert chart.bounding_box() == top
     assert violations(page) == []
     page.reload()
-    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    expect(rows_of(page)).to_have_count(5, timeout=60_000)
     page.get_by_role("button", name="Zoom in").click()
     page.wait_for_url("**trace.duration*")
     assert "sel=" not in page.url
     page.go_back()
-    expect(page.get_by_role("group", name="Selection")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("group", name="Selection")).to_be_visible(timeout=60_000)
     chart.focus()
     page.keyboard.press("Escape")
-    expect(rows_of(page)).to_have_count(45, timeout=30_000)
+    expect(rows_of(page)).to_have_count(45, timeout=60_000)
 
 
 def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
@@ -608,12 +608,12 @@ def test_a_box_is_drawn_with_the_mouse_and_a_facet_is_added_to_the_query(
     page.mouse.down()
     page.mouse.move(where["x"] + where["width"] - 10, where["y"] + 40, steps=4)
     page.mouse.up()
-    expect(rows_of(page)).to_have_count(5, timeout=30_000)
+    expect(rows_of(page)).to_have_count(5, timeout=60_000)
     page.get_by_role("button", name="Clear the selection").click()
-    expect(rows_of(page)).to_have_count(45, timeout=30_000)
+    expect(rows_of(page)).to_have_count(45, timeout=60_000)
     page.get_by_role("checkbox", name=re.compile("payment.bank south")).check()
     expect(page.get_by_role("combobox", name=QUERY_BOX)).to_have_value(f"{{service={bank}}} {{payment.bank=south}}")
-    expect(rows_of(page)).to_have_count(40, timeout=30_000)
+    expect(rows_of(page)).to_have_count(40, timeout=60_000)
 
 
 def test_every_choice_is_a_state_that_reload_keeps_and_back_and_forward_go_through(
@@ -773,7 +773,7 @@ def test_single_traces_are_points_on_the_heatmap_and_one_is_opened_by_a_click(
 ) -> None:
     page = open_page(server, f"/search?q=service%3D{bank}")
     page.get_by_role("group", name="Matches as").get_by_role("button", name="Points").click()
-    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=60_000)
     assert "view=points" in page.url
     assert violations(page) == []
     where = page.get_by_role("application").bounding_box()
@@ -789,7 +789,7 @@ def test_single_traces_are_points_on_the_heatmap_and_one_is_opened_by_a_click(
     page.mouse.up()
     page.wait_for_url(f"**/trace/{title.removeprefix('2.00 s, failed, ').removesuffix('…')}*")
     page.go_back()
-    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("45 traces, a point each")).to_be_visible(timeout=60_000)
 
 
 def test_a_version_that_came_up_is_marked_on_the_heatmap(server: Server, open_page: OpenPage) -> None:
@@ -800,7 +800,7 @@ def test_a_version_that_came_up_is_marked_on_the_heatmap(server: Server, open_pa
     server.flush()
     page = open_page(server, f"/search?q=service%3D{service}")
     chart = page.get_by_role("application", name=re.compile(rf"2 traces, 0 failed.*; new version: {service} 1\.1$"))
-    expect(chart).to_be_visible(timeout=30_000)
+    expect(chart).to_be_visible(timeout=60_000)
 
 
 def test_on_a_phone_the_table_and_the_facets_are_behind_buttons(server: Server, bank: str, open_page: OpenPage) -> None:

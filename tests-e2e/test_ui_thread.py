@@ -88,7 +88,7 @@ def test_rows_are_limited_to_the_critical_path_or_to_a_span_and_those_below_it(
     server: Server, order: Order, open_page: OpenPage
 ) -> None:
     page = open_page(server, order.path)
-    page.get_by_role("button", name="Critical 5").wait_for(timeout=15_000)
+    page.get_by_role("button", name="Critical 5").wait_for(timeout=60_000)
     rows_shown(page, 5)
     row(page, order.shop, "call", "").click()
     page.keyboard.press("Shift+Z")
@@ -187,7 +187,7 @@ def test_new_spans_are_offered_without_moving_the_rows(server: Server, open_page
     send(server, service, more, "n1")
     server.flush()
     offer = page.get_by_role("status").filter(has_text="+3 spans, 1 failed")
-    offer.wait_for(timeout=20_000)
+    offer.wait_for(timeout=60_000)
     assert page.get_by_role("treegrid").bounding_box() == top
     rows_shown(page, 1)
     offer.get_by_role("button", name="Show").click()

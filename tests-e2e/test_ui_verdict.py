@@ -377,7 +377,7 @@ def test_rows_are_coloured_by_the_values_of_an_attribute(server: Server, shop: S
     page.get_by_role("combobox", name="Attribute that colours the rows").fill("payment.bank")
     page.keyboard.press("Enter")
     legend = page.get_by_role("list", name="Legend of the colours")
-    expect(legend.get_by_role("listitem")).to_have_text(["north", "none"], timeout=15_000)
+    expect(legend.get_by_role("listitem")).to_have_text(["north", "none"], timeout=60_000)
     expect(page).to_have_url(re.compile("colour=attr:payment.bank"))
     expect(row(page, shop.payment, BANK, "").first).to_have_attribute("aria-label", re.compile("payment.bank = north$"))
     assert violations(page) == []

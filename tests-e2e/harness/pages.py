@@ -17,7 +17,7 @@ OpenPage = Callable[..., "Page"]
 
 
 def wait_ready(page: Page) -> None:
-    page.locator("html[data-ready='true']").wait_for(state="attached", timeout=20_000)
+    page.locator("html[data-ready='true']").wait_for(state="attached", timeout=60_000)
 
 
 # Old content is pale while what replaces it is fetched, which on a busy machine takes long: no colour is what it is for then.
