@@ -253,6 +253,7 @@ def test_of_more_traces_than_fit_all_that_failed_are_points_and_the_same_others_
     found = summaries.points(Search(), limit)
     assert len(failed) < limit == len(found.points)
     assert not found.complete
+    assert found.reason == f"{limit:,} traces: those that failed first, of the others a sample"
     assert failed < set(found.points) <= set(every)
     assert found == summaries.points(Search(), limit)
     assert all(one.has_failed for one in summaries.points(Search(), len(failed) // 2).points)

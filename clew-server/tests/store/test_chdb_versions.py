@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from clew_server.model.points import Version, newer_versions
+from clew_server.model.points import Version, latest_versions, newer_versions
 
 SECOND = 1_000_000_000
 NOW = 1_795_000_000 * SECOND
@@ -65,3 +65,11 @@ def test_a_version_is_new_where_the_service_had_another_one_before() -> None:
     ]
     assert newer_versions(seen, 20) == [Version("cart", "3", 40), Version("cart", "2", 50)]
     assert newer_versions([], 20) == []
+
+
+def test_of_many_versions_the_latest_are_told_and_that_there_are_more() -> None:
+    seen = [Version("cart", str(number), number) for number in range(60)]
+    found = latest_versions(seen, "a file is gone")
+    assert (found.versions, found.complete) == (seen[10:], False)
+    assert found.reason == "the 50 that came up last of 60; a file is gone"
+    assert latest_versions(seen[:50], None).complete

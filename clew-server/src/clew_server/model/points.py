@@ -22,12 +22,15 @@ class Point(NamedTuple):
 class Points(NamedTuple):
     """Traces that match: all of them, or of more those that failed first and a sample of the others.
 
-    `complete` is false when there are more than these, or `reason` says what could not be read.
+    `reason` says why these are not all, by their number or by what could not be read.
     """
 
     points: Sequence[Point]
-    complete: bool
     reason: str | None
+
+    @property
+    def complete(self) -> bool:
+        return self.reason is None
 
 
 class Version(NamedTuple):
@@ -39,11 +42,14 @@ class Version(NamedTuple):
 
 
 class Versions(NamedTuple):
-    """`complete` is false when there are more, or `reason` says what could not be read."""
+    """`reason` says why these are not all, by their number or by what could not be read."""
 
     versions: Sequence[Version]
-    complete: bool
     reason: str | None
+
+    @property
+    def complete(self) -> bool:
+        return self.reason is None
 
 
 def newer_versions(seen: Iterable[Version], from_unix_nano: int) -> list[Version]:
@@ -59,3 +65,10 @@ def newer_versions(seen: Iterable[Version], from_unix_nano: int) -> list[Version
         earliest = min(one.first_unix_nano for one in versions)
         found += [one for one in versions if one.first_unix_nano >= from_unix_nano and one.first_unix_nano > earliest]
     return sorted(found, key=lambda one: (one.first_unix_nano, one.service, one.version))
+
+
+def latest_versions(found: Sequence[Version], missing: str | None) -> Versions:
+    """Those that came up last; `missing` says what could not be read."""
+    reasons = [f"the {MOST_VERSIONS} that came up last of {len(found):,}"] if len(found) > MOST_VERSIONS else []
+    reasons += [missing] if missing else []
+    return Versions(found[-MOST_VERSIONS:], "; ".join(reasons) or None)

@@ -24,7 +24,7 @@ from clew_server.model.completion import Counted, ValueCount, ValuesAsked
 from clew_server.model.dependency import Dependencies
 from clew_server.model.facts import NOTHING_KNOWN, Known
 from clew_server.model.pinpoint import late
-from clew_server.model.points import MOST_POINTS, MOST_VERSIONS, Points, Versions, newer_versions
+from clew_server.model.points import MOST_POINTS, Points, Versions, latest_versions, newer_versions
 from clew_server.model.query_tree import Braces, is_of_names
 from clew_server.model.rates import Rates, RatesAsked
 from clew_server.model.red import Red, RedAsked, usual_step_ns
@@ -408,9 +408,7 @@ class QueryService:
         if store is None:
             raise Unavailable("This server has no store that knows versions of services.")
         seen = await self._searches.run_totals(lambda: store.versions(from_unix_nano - _DAY_NS, to_unix_nano))
-        found = newer_versions(seen.found, from_unix_nano)
-        complete = len(found) <= MOST_VERSIONS and seen.missing is None
-        return Versions(found[-MOST_VERSIONS:], complete, seen.missing)
+        return latest_versions(newer_versions(seen.found, from_unix_nano), seen.missing)
 
     async def red(self, asked: RedAsked) -> Red:
         """Rate, failures and durations over time. Raises BadInput, Unavailable, StoreFailed."""

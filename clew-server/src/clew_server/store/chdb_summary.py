@@ -149,8 +149,9 @@ class ChdbSummary:
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         found = [Point(int(start), int(length), bool(int(failed)), one) for start, length, failed, one in rows[:limit]]
-        missing = question.missing()
-        return Points(found, len(rows) <= limit and missing is None, missing)
+        reasons = [f"{limit:,} traces: those that failed first, of the others a sample"] if len(rows) > limit else []
+        reasons += [missing] if (missing := question.missing()) else []
+        return Points(found, "; ".join(reasons) or None)
 
     def _members(
         self, chosen: Chosen, open_above: bool, box: Box | None, outcomes: str, question: Question
