@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import http.server
+import threading
 from email.message import Message
 from io import BytesIO
 from urllib.error import HTTPError
 
 import pytest
 
-from clew_server.cli._client import NOT_REACHABLE, USAGE, Client
+from clew_server.cli._client import NOT_REACHABLE, USAGE, Client, CommandFailed
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,29 @@ def test_a_refusal_that_is_not_of_the_api(status: int, code: int, sentence: str)
     client = Client(argparse.Namespace(server="http://localhost:1", token_file=None))
     failed = client._refused(HTTPError("http://localhost:1/", status, "why", Message(), BytesIO(b"in words")))
     assert (failed.code, str(failed)) == (code, sentence)
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    """A program that answers everything with a page, as the UI does for its own addresses."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html>")
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_a_page_is_no_answer_to_be_read_piece_by_piece() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Page) as server:
+        threading.Thread(target=server.handle_request).start()
+        where = f"http://127.0.0.1:{server.server_address[1]}/foo"
+        client = Client(argparse.Namespace(server=where, token_file=None))
+        with pytest.raises(CommandFailed) as failed:
+            client.opened("/api/v1/tail", "text/event-stream")
+    assert failed.value.code == NOT_REACHABLE
+    assert (
+        str(failed.value)
+        == f"what answers at {where} is no clew server: its answer is text/html, not text/event-stream"
+    )

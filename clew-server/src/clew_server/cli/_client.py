@@ -81,6 +81,10 @@ class Client:
                 raise self._refused(error) from error
         except ask.FAILURES as error:
             raise self.gone(error) from error
+        form = answer.headers.get_content_type()
+        if form != accept:  # a page of another program, or of a proxy
+            answer.close()
+            raise self._no_clew(f"its answer is {form}, not {accept}")
         self.incomplete = answer.headers.get("clew-incomplete")
         return answer
 
