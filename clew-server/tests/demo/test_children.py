@@ -75,3 +75,29 @@ def test_a_child_that_does_not_end_is_killed_and_named(
     assert "stuck" in children.killed
     assert children.names() == ()
     assert stuck.returncode == -signal.SIGKILL
+
+
+def running_children() -> set[int]:
+    """Of this thread, which is the one that starts them; what has ended and is not asked for yet is among them."""
+    pid = os.getpid()
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+@pytest.mark.usefixtures("_alarm_raises")
+def test_a_signal_that_raises_while_a_child_is_started_leaves_none_that_is_not_known(children: Children) -> None:
+    others = running_children()
+    after = random.Random(1)
+    try:
+        with children:
+            for number in range(30):
+                with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+                    signal.setitimer(signal.ITIMER_REAL, after.uniform(1e-5, 5e-3))
+                    children.start(f"sleeper {number}", "sleeper")
+                    while True:  # the signal may come when it has started
+                        time.sleep(0.001)
+            known = {process.pid for process in children._running.values()}
+            assert running_children() - others == known
+        assert not children.killed, "they are told to end, and hear it"
+    finally:
+        for pid in running_children() - others:
+            os.kill(pid, signal.SIGKILL)

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from clew_server.demo.child import STOPPING
+
 STOP_TIMEOUT_S = 10
 LOG_LINES_SHOWN = 5
-STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""Signals whose handler may raise, as that of Ctrl+C does."""
 
 
 class ChildEnded(Exception):
@@ -57,7 +57,7 @@ class Children:
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Starts the module's `main` with these arguments, in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
         command = [sys.executable, "-m", "clew_server.demo.child", str(os.getpid()), module, *arguments]
-        with self._log(name).open("wb") as log:
+        with _signals_held(), self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
                 env=self._environ,
@@ -103,10 +103,11 @@ class Children:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """The signals of STOPPING come before or after the block, not within it.
+    """The signals of STOPPING, whose handler raises as that of Ctrl+C does, come before or after the block, not within it.
 
-    A handler that raises within Popen.poll can leave Popen's lock taken (Python 3.11 to 3.14: the lock is acquired before
-    the `try` that releases it); then no later call learns that the child has ended, and wait() never returns.
+    One that raises within Popen leaves a child that nobody knows of. One that raises within Popen.poll can leave Popen's lock
+    taken (Python 3.11 to 3.14: the lock is acquired before the `try` that releases it); then no later call learns that the child
+    has ended, and wait() never returns.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
