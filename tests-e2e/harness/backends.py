@@ -90,7 +90,17 @@ def postgresql() -> Iterator[Backend]:
         initdb = [str(program.parent / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]
         _done(initdb, folder, user=user)
         port = free_port()
-        command = [str(program), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder)]
+        command = [
+            str(program),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+        ]  # no Unix socket: below a long TMPDIR its path would be too long
         with _running([*command, "-c", "fsync=off"], folder, port, user=user, stop=signal.SIGINT) as backend:
             # It listens before it takes anybody in.
             asks = [str(program.parent / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]

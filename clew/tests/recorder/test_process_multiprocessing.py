@@ -20,11 +20,9 @@ def script(life: Any, tmp_path: Path) -> Any:
         folder = tmp_path / str(len(os.listdir(tmp_path)))
         folder.mkdir()
         (folder / "program.py").write_text(at_import + f"METHOD = {method!r}\n" + code)
-        return str(
-            life.run_well(
-                "import program\nprogram.main()\n", begin="", environment={"PYTHONPATH": str(folder)}, cwd=folder
-            )
-        )
+        # Python makes the forkserver's Unix socket there, and below a long folder its path would be too long.
+        environment = {"PYTHONPATH": str(folder), "TMPDIR": "/tmp"}
+        return str(life.run_well("import program\nprogram.main()\n", begin="", environment=environment, cwd=folder))
 
     return run
 
