@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from clew_server.model.search import Search
+from clew_server.model.search import Search, SpanCondition
+from clew_server.store.asking import Question, Tables
 from clew_server.store.chdb_merges import Merges, Part, newest_replaced
+from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import StoreFailed
 
 PUTS, SPANS = 3, 20
@@ -124,6 +127,42 @@ def test_a_part_of_which_a_projection_is_short_is_read_without_it(
     caplog.clear()
     assert mended.mend() == []
     assert not caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 200], ids=["empty", "nonsense"])
+def test_statistics_that_cannot_be_read_are_done_without(merged: Any, content: bytes) -> None:
+    """The engine makes them when it merges, and plans by them alone."""
+    for table in ("spans", "traces"):
+        (folder_of(merged, table) / "statistics.packed").write_bytes(content)
+    asked = Search((SpanCondition("name", "=", "n"),), limit=1000)
+    page = merged.store.reader.find(asked)
+    assert (len(page.traces), page.reason) == (PUTS * SPANS, None)
+    found = merged.store.summaries.summary(asked, None)
+    assert (found.totals.matched, found.reason) == (PUTS * SPANS, None)
+
+
+class Unnamed:
+    """The engine, but its errors do not say in which part they are, as some do not."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def run(self, *statement: Any) -> bytes:
+        try:
+            return self._pool.run(*statement)
+        except EngineError as error:
+            raise EngineError(re.sub(r"/\S+", "", str(error)), error.code) from error
+
+
+def test_a_short_part_that_the_engine_does_not_name_is_left_out_too(merged: Any) -> None:
+    merged.put_spans(SPANS)
+    short = folder_of(merged, "spans")
+    pool = cast(Pool, Unnamed(merged.store._connections.read))
+    question = Question(pool, Tables(pool))
+    emptied(short / "data.bin")
+    [[_, traces]] = question.rows("spans_by_day", {}, TABLE_NAME="spans", HOW_MANY="uniqExact(trace_id)")
+    assert traces == SPANS
+    assert f"part {short.name} of table spans" in str(question.missing())
 
 
 def test_two_short_parts_of_one_table_are_put_back_together(merged: Any) -> None:

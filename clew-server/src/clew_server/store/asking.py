@@ -1,7 +1,8 @@
 """The statements of one question to chDB: they share a deadline and guard rails, and leave out what is damaged.
 
 A part of a table whose files cannot be read would fail every statement that touches it. It is left out, the statement is
-put again, and the question remembers what is missing, so that the answer can say it.
+put again, and the question remembers what is missing, so that the answer can say it. The engine names the part by its folder,
+but not always: then parts whose files are short of bytes are looked for. What it merely plans by (statistics of columns) is done without.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from clew_server.store import queries
 from clew_server.store.cancelling import CURRENT, new_mark
 from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
 from clew_server.store.contract import StoreFailed
+from clew_server.store.disk_writes import is_whole
 
 logger = logging.getLogger(__name__)
 
 MAX_EXECUTION_S: Final = 10.0
 _OUT_OF_MEMORY: Final = 241
 _MAX_DAMAGED: Final = 64
+_UNREADABLE: Final = frozenset({32, 33, 40, 117, 246, 271, 287})
+"""After the end, not all data, checksum, incorrect data, corrupted data, cannot decompress, unknown format: codes of what a damaged file gives."""
+_WITHOUT_STATISTICS: Final = (
+    ", use_statistics=0, use_statistics_for_part_pruning=0, use_statistics_for_min_max_aggregation=0"
+)
 _PART: Final = re.compile(r"/store/[0-9a-f]{3}/([0-9a-f-]{36})/(\w+)/")
 
 
@@ -70,6 +78,16 @@ class Tables:
         with self._lock:
             return sorted(self._damaged)
 
+    def short_parts(self) -> list[tuple[str, str]]:
+        """(table, part) of the live parts whose files are not as large as they should be. Raises StoreFailed, Unavailable."""
+        lines = self._pool.run(queries.statement("all_parts"), None, "TSV").decode().splitlines()
+        parts = [line.split("\t")[:5] for line in lines]
+        return [
+            (table, part)
+            for table, part, live, size, path in parts
+            if live == "1" and not is_whole(Path(path), int(size))
+        ]
+
     def name(self, table_id: str) -> str | None:
         """The table's name; None for a table that is not ours."""
         with self._lock:
@@ -100,6 +118,8 @@ class Question:
         self._deadline_s = clock_s() + seconds
         self._cancellation = CURRENT.get()
         self._mark = new_mark()
+        self._plans_by_statistics = True
+        self._looked_for_short = False
         self.damaged: dict[tuple[str, str], str] = {}
 
     def ask(self, name: str, parameters: Mapping[str, str], output: str, **words: str) -> bytes:
@@ -109,8 +129,9 @@ class Question:
             left_s = self._deadline_s - self._clock_s()
             if left_s <= 0:
                 raise Stopped(f"stopped after {self._seconds:.0f} s")
+            settings = rails(left_s) + ("" if self._plans_by_statistics else _WITHOUT_STATISTICS) + self._left_out()
             try:
-                return self._run(sql + rails(left_s) + self._left_out(), parameters, output)
+                return self._run(sql + settings, parameters, output)
             except EngineError as error:
                 if error.code in LIMIT_CODES:
                     raise Stopped(
@@ -143,17 +164,30 @@ class Question:
         return f"the store's files are damaged: {parts}{more} cannot be read, and what is in there is missing here"
 
     def _leave_out(self, error: EngineError) -> None:
-        """Note the part the engine could not read. Raises the error where it is about something else."""
+        """Note what the engine could not read, so that the statement can be put again without it. Raises the error where it is about something else."""
         for table_id, part in _PART.findall(str(error)):
             table = self._tables.name(table_id)
             if table is not None and (table, part) not in self.damaged:
-                if len(self.damaged) >= _MAX_DAMAGED:
-                    raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
-                self.damaged[table, part] = str(error)
-                if self._tables.note_damage(table, part):  # said once: every question meets it again
-                    logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
+                self._note(table, part, error)
                 return
-        raise error
+        # It does not say where, as where statistics are damaged.
+        if error.code in _UNREADABLE and self._plans_by_statistics:
+            self._plans_by_statistics = False
+        elif error.code in _UNREADABLE and not self._looked_for_short:
+            self._looked_for_short = (
+                True  # one may have been put right by now: then there is none, and nothing is missing
+            )
+            for table, part in self._tables.short_parts():
+                self._note(table, part, error)
+        else:
+            raise error
+
+    def _note(self, table: str, part: str, error: EngineError) -> None:
+        if len(self.damaged) >= _MAX_DAMAGED:
+            raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
+        self.damaged[table, part] = str(error)
+        if self._tables.note_damage(table, part):  # said once: every question meets it again
+            logger.error("part %s of table %s cannot be read: %s", part, table, str(error)[:500])
 
     def _left_out(self) -> str:
         if not self.damaged:
