@@ -48,7 +48,20 @@ def test_it_is_found_among_those_that_occur_with_the_rest_of_the_query_and_then_
     def excluded(q: str) -> Excluded | None:
         return asyncio.run(asked.excluded(Search(where=parsed(q)), q))
 
+    def key(q: str) -> str | None:
+        found = excluded(q)
+        assert found is None or found.nearest_is in ("key", None)
+        return found and found.nearest
+
     try:
+        # A key of the language, however the attributes are called that are there.
+        assert [key(q) for q in ("servcie=few", "Service=few", "nmae=op", "duration>1ms", "stutas=error")] == [
+            "service", "service", "name", "trace.duration", "status",
+        ]  # fmt: skip
+        # Whatever is asked of the key.
+        asked_of = ("pay.rout exists", "pay.rout>1", "pay.rout=~x", "service=few and ship.weigth exists")
+        assert [key(q) for q in asked_of] == ["pay.route", "pay.route", "pay.route", "ship.weight"]
+        assert key("pay.route>1") is None, "it is there"
         assert excluded("service=few http.route=/payy") == Excluded("http.route=/payy", 12, 1, "/pay", "value")
         assert excluded("service=few http.route=/cat") == Excluded("http.route=/cat", 12, 1, "/cart", "value")
         # Spelled as it is there: nothing is like it.

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from clew_server.model.completion import KeyPlace, ValuesAsked
 from clew_server.model.query_tree import Node, SpanPlace, SpanTerm, TracePlace, TraceTerm, terms
 from clew_server.model.search import Search
-from clew_server.query.language.keys import written
+from clew_server.query.language.keys import of_the_language, written
 from clew_server.store.contract import TraceCompletion
 
 MOST_NAMES: Final = 1_000
@@ -27,6 +27,8 @@ _KEY_PLACES: Final[Mapping[str, tuple[tuple[KeyPlace, ...], str]]] = {
     "link_attr": (("link",), "link."),
 }
 """Where the keys of an attribute are, and what a query writes before them."""
+_OF_A_VALUE: Final = ("=", "in", "has")
+"""Operators whose value may be misspelled; with any other it is the key."""
 _SPELLED: Final = frozenset(
     {"names", "service", "name", "scope", "status_message", "event", "root_service", "root_name", *_KEY_PLACES}
 )
@@ -42,7 +44,7 @@ def spelled(
     """
     time_only = replace(search, where=None)
     populations = (time_only,) if rest is None else (replace(search, where=rest), time_only)
-    asked = [term for term in terms(condition) if term.place in _SPELLED and term.op in ("=", "in", "has")]
+    asked = [term for term in terms(condition) if term.place in _SPELLED]
     for term in asked[:_MOST_TERMS]:
         found = _respelled(term, populations, store)
         if found[0] is not None:
@@ -62,15 +64,20 @@ def _respelled(
             for place in places
             for one in store.attribute_values(population, ValuesAsked(place, key, exact, limit=MOST_NAMES)).found
         ]
-        for value in term.values:
+        for value in term.values if term.op in _OF_A_VALUE else ():
             if (found := nearest(value.text, known)) is not None:
                 return found, "value"
     if known or not key:
         return None, None
     of_places, prefix = _KEY_PLACES[term.place]
+    own = [] if exact or prefix else [one for one, _ in of_the_language()]
     for population in populations:
         keys = [one.key for one in store.attribute_keys(population).found if one.place in of_places]
-        if (found := nearest(key, keys)) is not None and (text := written(found, prefix)) is not None:
+        if (found := nearest(key, [*own, *keys])) is None:
+            continue
+        if found in own:
+            return found, "key"
+        if (text := written(found, prefix)) is not None:
             return text, "key"
     return None, None
 
