@@ -80,3 +80,8 @@ def test_a_line_is_as_wide_as_the_terminal_in_any_script(width: int | None) -> N
     assert len(lines) == 1 or (width is not None and width < 110)
     # Whatever the width, somebody sees what it is and how it went.
     assert width == 10 or all(what in "".join(lines) for what in ("日本", "1970-01-01", "1 µs", "2 failed", "1 span"))
+
+
+def test_a_row_without_names_says_so() -> None:
+    trace = {"trace_id": "a" * 32, "start_unix_nano": "1", "duration_ns": "1000", "spans": 1}
+    assert line_of({**trace, "root_service": "", "root_name": " "}, 0, "", None).endswith("  (no service) (no name)")

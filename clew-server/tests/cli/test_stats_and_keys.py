@@ -94,3 +94,16 @@ def test_values_of_a_key_are_printed_and_what_could_move_the_cursor_is_not(capsy
     assert "\x1b" not in output.out
     assert "the first 1 values" in output.err
     assert ran(keys, ["--of", "zone"], {**answer, "values": []})[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("by", "service", "begins"),
+    [("operation", "", "(no service)  (no name)  "), ("service", None, "(no service)  "), ("shop.id", None, '""  ')],
+)
+def test_what_has_no_name_can_be_seen(
+    capsys: pytest.CaptureFixture[str], by: str, service: str | None, begins: str
+) -> None:
+    ran(stats, ["--by", by], {**RED, "series": [{**SERIES, "service": service, "value": ""}]})
+    assert " ".join(capsys.readouterr().out.splitlines()[1].split()).startswith(" ".join(begins.split()))
+    ran(keys, ["--of", by], {"values": [{"value": "", "count": 3}], "complete": True, "reason": None})
+    assert capsys.readouterr().out.splitlines()[1].split() == ['""', "3"]

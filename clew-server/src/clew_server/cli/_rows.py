@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TextIO
 
 from clew_server.cli._client import Client
-from clew_server.cli._text import clean, fitted, iso_time, time_text, width_of
+from clew_server.cli._text import fitted, iso_time, named, time_text, width_of
 from clew_server.model.words import duration_text
 
 _AT_ONCE: Final = 50
@@ -47,7 +47,7 @@ def line_of(trace: dict[str, Any], failed: int | None, more: str, width: int | N
     start, took = time_text(int(trace["start_unix_nano"])), duration_text(int(trace["duration_ns"]))
     outcome = "✖ failed" if failed is None else f"✖ {failed} failed" if failed else "✓"
     spans = f"{trace['spans']} span" + ("s" if trace["spans"] != 1 else "")
-    root = f"{clean(trace['root_service'])} {clean(trace['root_name'])}{more}"
+    root = f"{named(trace['root_service'], 'service')} {named(trace['root_name'], 'name')}{more}"
     if width is None or width >= _ONE_LINE:
         lines = [f"{trace['trace_id']}  {start}  {took:>9}  {outcome:<11} {spans:>10}  {root}"]
     elif width >= _TWO_LINES:

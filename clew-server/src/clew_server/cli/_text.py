@@ -37,6 +37,11 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def named(name: str, what: str) -> str:
+    """A name as it can be printed; `(no service)`, where `what` is service, for one that could not be seen."""
+    return clean(name) if name.strip() else f"(no {what})"
+
+
 def _shown(character: str) -> str:
     # Scripts and emoji need the joiners, which have no width; a space is one, however wide.
     if character.isprintable() or character in _JOINERS:

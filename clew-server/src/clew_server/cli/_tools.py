@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from clew_server.cli._client import Client, quoted_id
-from clew_server.cli._text import clean, time_text
+from clew_server.cli._text import clean, named, time_text
 from clew_server.cli.show import waterfall
 from clew_server.model.columns import FAILED
 from clew_server.model.words import count_text, counted, duration_text, percent_text, shortened
@@ -60,9 +60,11 @@ class Tools:
         """Names of all services; of one service, its operations."""
         if service:
             names = self._client.get("/api/v1/operations", [("service", service)], wants="operations")["operations"]
-            found = [f"{clean(one['name'])} ({one['kind']})" for one in names]
+            found = [f"{named(one['name'], 'name')} ({one['kind']})" for one in names]
         else:
-            found = [clean(name) for name in self._client.get("/api/v1/services", wants="services")["services"]]
+            found = [
+                named(name, "service") for name in self._client.get("/api/v1/services", wants="services")["services"]
+            ]
         left = len(found) - _MOST_NAMES
         if left > 0:
             found = [*found[:_MOST_NAMES], f"… {count_text(left)} more"]
@@ -71,7 +73,7 @@ class Tools:
 
 def _trace_line(trace: dict[str, Any]) -> str:
     failed = f"{counted(trace['errors'], 'failed span')}" if trace["errors"] else "ok"
-    root = f"{clean(trace['root_service'])} · {clean(trace['root_name'])}" + (
+    root = f"{named(trace['root_service'], 'service')} · {named(trace['root_name'], 'name')}" + (
         "" if trace["has_root"] else " (root not received)"
     )
     started = time_text(int(trace["start_unix_nano"]))

@@ -12,6 +12,7 @@ from clew_server.cli._completing import complete_key, complete_query, completed_
 from clew_server.cli._conditions import query_text
 from clew_server.cli._table import print_table
 from clew_server.cli._text import clean
+from clew_server.model.quoting import in_quotes
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,10 @@ def work(client: Client, arguments: argparse.Namespace) -> int:
         return FOUND
     rows: list[tuple[str, ...]]
     if arguments.of:
-        rows = [("value", "spans"), *((clean(one["value"]), _count(one["count"])) for one in found[what])]
+        rows = [
+            ("value", "spans"),
+            *((clean(one["value"]) or in_quotes(""), _count(one["count"])) for one in found[what]),
+        ]
     else:
         rows = [("key", "type", "spans")]
         rows += [(clean(one["key"]), one["type"], _count(one["count"])) for one in found[what]]

@@ -11,7 +11,7 @@ from typing import Any
 from clew.cli import Command
 from clew.terminal import columns, has_colours, json_line
 from clew_server.cli._client import FOUND, Client, add_server_arguments, quoted_id, run_reading
-from clew_server.cli._text import clean, time_text
+from clew_server.cli._text import clean, named, time_text
 from clew_server.model.columns import (
     ADJUSTED,
     CLOCK_NOISE_NS,
@@ -187,10 +187,13 @@ def _label(skeleton: dict[str, Any], row: int, depth: int) -> str:
     flag = skeleton["flags"][row]
     mark = "✖ " if _is_cause(flag) else "⊗ " if flag & FAILED else ""
     above = skeleton["parent"][row]
-    service = clean(skeleton["services"][skeleton["svc"][row]])
+    service = named(skeleton["services"][skeleton["svc"][row]], "service")
     same = above >= 0 and skeleton["svc"][above] == skeleton["svc"][row]
     return (
-        "  " * min(depth, 20) + mark + ("" if same else service + " ") + clean(skeleton["names"][skeleton["name"][row]])
+        "  " * min(depth, 20)
+        + mark
+        + ("" if same else service + " ")
+        + named(skeleton["names"][skeleton["name"][row]], "name")
     )
 
 
@@ -234,9 +237,9 @@ def _failures(client: Client, trace_id: str, skeleton: dict[str, Any]) -> list[s
                 reasons[span["spanId"]] = _reason(span)
     lines = ["", "where it failed"]
     for row, span_id in zip(origins, ids, strict=True):
-        service = clean(skeleton["services"][skeleton["svc"][row]])
+        service = named(skeleton["services"][skeleton["svc"][row]], "service")
         lines.append(
-            f"  ✖ {service} · {clean(skeleton['names'][skeleton['name'][row]])}  {clean(reasons.get(span_id, ''))}".rstrip()
+            f"  ✖ {service} · {named(skeleton['names'][skeleton['name'][row]], 'name')}  {clean(reasons.get(span_id, ''))}".rstrip()
         )
     return lines
 

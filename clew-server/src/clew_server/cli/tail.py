@@ -27,7 +27,7 @@ from clew_server.cli._client import (
 from clew_server.cli._completing import complete_query, completed_by
 from clew_server.cli._conditions import query_text
 from clew_server.cli._rows import line_of
-from clew_server.cli._text import clean
+from clew_server.cli._text import clean, named
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
@@ -212,7 +212,7 @@ def _line(trace: dict[str, Any], width: int | None) -> str:
     if origin is None:
         return line_of(trace, trace["failed_spans"], "", width)
     reason = " ".join(filter(None, (origin["type"], origin["message"])))
-    began = f"  ✖ {clean(origin['service'])} · {clean(origin['operation'])} {clean(reason)}".rstrip()
+    began = f"  ✖ {named(origin['service'], 'service')} · {named(origin['operation'], 'name')} {clean(reason)}".rstrip()
     return line_of(trace, trace["failed_spans"], began, width)
 
 
