@@ -7,6 +7,7 @@ import http.server
 import threading
 from email.message import Message
 from io import BytesIO
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -52,3 +53,27 @@ def test_a_page_is_no_answer_to_be_read_piece_by_piece() -> None:
         str(failed.value)
         == f"what answers at {where} is no clew server: its answer is text/html, not text/event-stream"
     )
+
+
+def test_of_a_token_that_was_sent_it_is_said_that_it_is_another(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("wrong")
+    client = Client(argparse.Namespace(server="http://localhost:1", token_file=str(tmp_path / "token")))
+    failed = client._refused(HTTPError("http://localhost:1/", 401, "no", Message(), BytesIO(b"")))
+    assert (failed.code, str(failed)) == (
+        USAGE,
+        f"the token in {tmp_path / 'token'} is not the one of http://localhost:1",
+    )
+
+
+def test_the_proxy_that_was_asked_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://me:secret@proxy.example:3128")
+    failed = Client(argparse.Namespace(server="http://far.example:16686", token_file=None)).gone(OSError("refused"))
+    where = "http://far.example:16686 through the proxy http://proxy.example:3128"
+    assert str(failed) == f"no clew answers at {where} (refused); start one with: clew serve"
+    # One of this machine, and one that is excepted, are asked straight.
+    monkeypatch.setenv("no_proxy", "far.example")
+    for straight in ("http://far.example:16686", "http://localhost:16686"):
+        failed = Client(argparse.Namespace(server=straight, token_file=None)).gone(OSError("refused"))
+        assert str(failed).startswith(f"no clew answers at {straight} (")

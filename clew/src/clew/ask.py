@@ -12,7 +12,7 @@ from http.client import HTTPException
 from typing import Any, Final, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener, getproxies, proxy_bypass
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:16686"
 FAILURES: Final = (OSError, HTTPException, ValueError)
@@ -68,6 +68,15 @@ def is_local(url: str) -> bool:
         or host.endswith(".localhost")
         or re.fullmatch(r"127(\.\d+){1,3}", host) is not None
     )
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that is asked for the address, without user and password; None where it is asked straight."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or is_local(url) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return re.sub(r"^(\w+://)?[^/]*@", lambda found: found[1] or "", proxy)
 
 
 class _Stay(HTTPRedirectHandler):

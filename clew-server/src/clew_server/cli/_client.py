@@ -57,6 +57,9 @@ class Client:
             self._headers |= ask.authorization(arguments.token_file)
         except ValueError as error:
             raise CommandFailed(USAGE, str(error)) from error
+        self._token_file: str | None = arguments.token_file
+        proxy = ask.proxy_of(self.server)
+        self._where = self.server if proxy is None else f"{self.server} through the proxy {proxy}"
 
     def get(self, path: str, parameters: list[tuple[str, str]] | None = None, *, wants: str) -> Any:
         """The JSON answer of `GET path`, an object that has `wants`."""
@@ -99,7 +102,7 @@ class Client:
     def gone(self, error: BaseException) -> CommandFailed:
         """What ends the command where no answer comes, or where it breaks off."""
         return CommandFailed(
-            NOT_REACHABLE, f"no clew answers at {self.server} ({ask.reason(error)}); start one with: clew serve"
+            NOT_REACHABLE, f"no clew answers at {self._where} ({ask.reason(error)}); start one with: clew serve"
         )
 
     def _ask(self, request: urllib.request.Request, wants: str) -> Any:
@@ -118,17 +121,19 @@ class Client:
         return found
 
     def _no_clew(self, why: str) -> CommandFailed:
-        return CommandFailed(NOT_REACHABLE, f"what answers at {self.server} is no clew server: {why}")
+        return CommandFailed(NOT_REACHABLE, f"what answers at {self._where} is no clew server: {why}")
 
     def _refused(self, error: urllib.error.HTTPError) -> CommandFailed:
         ours = ask.refusal(error)
         message = ours.message if ours is not None else ask.reason(error)
+        if error.code == 401 and self._token_file:
+            return CommandFailed(USAGE, f"the token in {self._token_file} is not the one of {self.server}")
         if error.code in (401, 403):
             return CommandFailed(USAGE, f"{message}: --token-file FILE" if error.code == 401 else message)
         if ours is not None and ours.code == "damaged":
             return CommandFailed(NOT_REACHABLE, message)
         if error.code >= 500:
-            return CommandFailed(NOT_REACHABLE, f"{self.server} cannot answer now: {message}")
+            return CommandFailed(NOT_REACHABLE, f"{self._where} cannot answer now: {message}")
         if ours is None and error.code in (414, 431):
             return CommandFailed(USAGE, f"the query is too long for an address ({message})")
         if ours is None:
