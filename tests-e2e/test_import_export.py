@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -24,10 +28,12 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def start(*words: str | Path, stdin: int | None = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+def start(
+    *words: str | Path, stdin: int | None = subprocess.DEVNULL, program: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_"))}
     return subprocess.Popen(
-        [*clew_command(), *map(str, words)],
+        [*(program or clew_command()), *map(str, words)],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -152,6 +158,42 @@ def many(service: str, requests: int, spans: int = 100) -> list[bytes]:
 
 def delimited(requests: list[bytes]) -> bytes:
     return b"".join(varint(len(one)) + one for one in requests)
+
+
+def write_on(pipe: IO[bytes], rest: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), pipe:  # until the reader has gone
+        pipe.write(rest)
+
+
+def test_an_import_is_stopped_while_its_server_hangs_and_goes_on_when_it_answers(empty: Server, tmp_path: Path) -> None:
+    others, file = stored_spans(empty), tmp_path / "spans.bin"
+    file.write_bytes(delimited(many("hanging", 8)))
+    # A request is given up after 600 s: what ends before was stopped.
+    patient = "import sys; from clew import cli; from clew_server.cli import _sending; _sending._TIMEOUT_S = 600; sys.exit(cli.main())"
+    process = start(
+        "import", "-", "--server", empty.http, stdin=subprocess.PIPE, program=[sys.executable, "-c", patient]
+    )
+    whole = file.read_bytes()
+    pipe, process.stdin = process.stdin, None
+    assert pipe is not None
+    pipe.write(whole[: len(whole) // 2])
+    pipe.flush()
+    until(lambda: stored_spans(empty) > others)
+    os.kill(empty.pid, signal.SIGSTOP)
+    try:
+        rest = threading.Thread(target=write_on, args=(pipe, whole[len(whole) // 2 :]))
+        rest.start()
+        time.sleep(0.5)  # it waits for answers now, most likely; a stop before that is as good
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+    finally:
+        os.kill(empty.pid, signal.SIGCONT)
+        process.kill()
+        rest.join()
+    assert (process.returncode, b"goes on where it stopped" in errors) == (130, True), errors
+    code, _, said = run("import", file, "--json", "--server", empty.http)
+    assert (code, said) == (0, "")
+    assert stored_spans(empty) == others + 800
 
 
 def test_an_import_that_was_stopped_goes_on_without_doubling_or_losing(empty: Server, tmp_path: Path) -> None:

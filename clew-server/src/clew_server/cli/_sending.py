@@ -7,6 +7,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, Final
 
 from clew import ask
@@ -15,6 +18,39 @@ from clew_server.cli._client import NOT_REACHABLE, USAGE, CommandFailed
 _TIMEOUT_S: Final = 60.0
 _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
+
+
+class Pool:
+    """Threads that send. Unlike those of concurrent.futures they do not keep the process from ending while a server hangs."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._work: SimpleQueue[tuple[Future[int], Callable[[bytes], int], bytes] | None] = SimpleQueue()
+        for number in range(threads):
+            threading.Thread(target=self._run, name=f"clew-import-{number}", daemon=True).start()
+
+    def submit(self, send: Callable[[bytes], int], request: bytes) -> Future[int]:
+        """The result of `send(request)`, once there is one."""
+        future: Future[int] = Future()
+        self._work.put((future, send, request))
+        return future
+
+    def close(self) -> None:
+        """Nothing is sent beyond what was submitted; waits for nothing."""
+        for _ in range(self._threads):
+            self._work.put(None)
+
+    def _run(self) -> None:
+        while (item := self._work.get()) is not None:
+            future, send, request = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = send(request)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
 
 class Refused(Exception):

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from clew_server.model.words import count_text
 
 if TYPE_CHECKING:
     from clew_server.cli._journal import Journal
-    from clew_server.cli._sending import Sender
+    from clew_server.cli._sending import Pool, Sender
     from clew_server.receivers.files.contract import Notes
 
 ALL, SOME = 0, 1
@@ -32,6 +32,8 @@ _REQUEST_BYTES: Final = 512 << 10
 _REQUEST_SPANS: Final = 10_000
 _IN_FLIGHT: Final = 2
 _SHOWN_EVERY_S: Final = 0.2
+_GIVEN_UP_AFTER_S: Final = 5.0
+"""How long a stop waits for the answers to what is on its way: so long after Ctrl-C it ends, if the server hangs."""
 _BAR_WIDTH: Final = 24
 _MOST_ASKED: Final = 100
 
@@ -82,7 +84,7 @@ class _Count:
 def _work(client: Client, arguments: argparse.Namespace) -> int:
     # Imported here, so that `clew --help` does not load protobuf.
     from clew_server.cli._journal import Journal
-    from clew_server.cli._sending import Sender
+    from clew_server.cli._sending import Pool, Sender
 
     try:
         names = [typed(name) for name in arguments.files]
@@ -103,8 +105,8 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
         except OSError as error:
             raise CommandFailed(USAGE, f"the journal of imports cannot be written: {error}") from error
         stack.callback(journal.close)
-        pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="clew-import")
-        stack.callback(pool.shutdown, wait=True)
+        pool = Pool(_IN_FLIGHT)
+        stack.callback(pool.close)
         stack.callback(sender.stop)
         for name in names:
             code = max(code, _Import(client, sender, journal, pool, name, as_json=arguments.json).run())
@@ -129,7 +131,7 @@ class _Import:
     """One file on its way to the server."""
 
     def __init__(
-        self, client: Client, sender: Sender, journal: Journal, pool: ThreadPoolExecutor, name: str, *, as_json: bool
+        self, client: Client, sender: Sender, journal: Journal, pool: Pool, name: str, *, as_json: bool
     ) -> None:
         self._client, self._sender, self._journal, self._pool = client, sender, journal, pool
         self._name = "stdin" if name == "-" else name
@@ -281,10 +283,11 @@ class _Import:
     def _give_up(self) -> None:
         """Note what the server has, and stop."""
         self._sender.stop()
+        until_s = time.monotonic() + _GIVEN_UP_AFTER_S
         for future, _, name in self._flying:
             with contextlib.suppress(Exception):
                 if not future.cancel():
-                    future.result()
+                    future.result(max(0.0, until_s - time.monotonic()))
                     self._journal.sent(name)
 
     def _say(self, notes: Notes, problem: Exception | None) -> None:
