@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from clew_server.demo import children as module
 from clew_server.demo.children import Children
+from clew_server.demo.interrupts import interrupt
 
 SLEEPER = "import signal\ndef main():\n    print('ready', flush=True)\n    signal.pause()\n"
 STUBBORN = SLEEPER.replace("    print", "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print")
@@ -27,16 +29,22 @@ def children(tmp_path: Path) -> Children:
 
 
 @pytest.fixture
-def _alarm_raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """SIGALRM is one more signal whose handler raises: a timer sends it, so that it comes anywhere."""
+def _alarm_raises() -> Iterator[None]:
+    """SIGALRM interrupts as Ctrl+C does: a timer sends it, so that it comes anywhere."""
+    # Another thread may take it, which then has the handler called in this one.
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        interrupt()
 
-    monkeypatch.setattr(module, "STOPPING", module.STOPPING | {signal.SIGALRM})
     before = signal.signal(signal.SIGALRM, stop)
     yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+    ended.set()
+    other.join()
 
 
 def wait_until_ready(folder: Path, *names: str) -> None:

@@ -161,11 +161,12 @@ class _Shown:
 @contextlib.contextmanager
 def _stopping_on_signals() -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt once; later ones are ignored while the children stop."""
+    from clew_server.demo.interrupts import interrupt
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        interrupt()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}

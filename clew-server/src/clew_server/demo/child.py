@@ -9,8 +9,6 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-"""The parent holds these while it starts a child, which then begins with them held."""
 
 
 def main() -> None:
@@ -18,7 +16,6 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent_pid:  # it was gone before we asked
         return
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     sys.argv = [module, *arguments]
     sys.exit(importlib.import_module(module).main())
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from clew_server.demo.child import STOPPING
+from clew_server.demo.interrupts import held
 
 STOP_TIMEOUT_S = 10
 LOG_LINES_SHOWN = 5
@@ -30,7 +28,9 @@ class ChildEnded(Exception):
 class Children:
     """Child processes with their output in files of `folder`. Leaving the `with` block stops them, the latest first.
 
-    `killed` names those that did not end when they were told to. All methods are for the main thread.
+    `killed` names those that did not end when they were told to. All methods are for the main thread, and none is interrupted: a
+    KeyboardInterrupt within Popen leaves a child that nobody knows of, and one within Popen.poll can leave Popen's lock taken (Python
+    3.11 to 3.14: the lock is acquired before the `try` that releases it); then no later call learns that the child has ended.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
@@ -46,7 +46,7 @@ class Children:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops them all within 20 s: the first one, which the others send to, has 10 s for itself, the others have 10 s together."""
-        with _signals_held():
+        with held():
             first, *others = self._running or ("",)
             deadline_s = time.monotonic() + STOP_TIMEOUT_S
             for name in reversed(others):
@@ -57,7 +57,7 @@ class Children:
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Starts the module's `main` with these arguments, in a group of its own, so that Ctrl+C in a terminal reaches only the demo."""
         command = [sys.executable, "-m", "clew_server.demo.child", str(os.getpid()), module, *arguments]
-        with _signals_held(), self._log(name).open("wb") as log:
+        with held(), self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
                 env=self._environ,
@@ -83,7 +83,7 @@ class Children:
         return self._exit_code(name) is not None
 
     def _exit_code(self, name: str) -> int | None:
-        with _signals_held():
+        with held():
             return self._running[name].poll()
 
     def _stop(self, name: str, timeout_s: float) -> None:
@@ -99,19 +99,3 @@ class Children:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """The signals of STOPPING, whose handler raises as that of Ctrl+C does, come before or after the block, not within it.
-
-    One that raises within Popen leaves a child that nobody knows of. One that raises within Popen.poll can leave Popen's lock
-    taken (Python 3.11 to 3.14: the lock is acquired before the `try` that releases it); then no later call learns that the child
-    has ended, and wait() never returns.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
