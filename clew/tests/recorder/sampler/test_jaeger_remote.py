@@ -196,7 +196,8 @@ def test_threads_that_decide_first_at_once_start_one_thread(server: Server) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert [one.name for one in threading.enumerate() if one not in before] == ["clew-sampler"]
+    new = set(threading.enumerate()) - before  # the server's, too, which answer
+    assert sum(one.name == "clew-sampler" for one in new) == 1
     sampler.close()
 
 
