@@ -93,6 +93,9 @@ def test_keys_and_values_of_a_query_are_completed_from_what_the_server_has(serve
     assert tab(server, f"clew search service={shop.service} name=POST* {shop.key}=") == ["north"]
     assert tab(server, f"clew search service={shop.service}x {shop.key}=") == []
     assert tab(server, f"clew keys --of {shop.key[:-2]}") == [shop.key]
+    assert tab(server, f"clew stats --by {shop.key[:-2]}") == [shop.key]
+    for command in ("stats", "tail", "export"):
+        assert tab(server, f"clew {command} service={shop.service} {shop.key}=n") == ["north"]
     assert tab(server, f"clew search --columns service,{shop.key[:-2]}") == [f"service,{shop.key}"]
 
 

@@ -31,7 +31,8 @@ def complete_query(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> li
 
     They occur together with the conditions before it, where those are a list of what must hold.
     """
-    rest = _rest([*(parsed_args.q or []), *re.findall(r"^[({]+", prefix)])
+    words = getattr(parsed_args, "q", None) or getattr(parsed_args, "what", None) or []
+    rest = _rest([*words, *re.findall(r"^[({]+", prefix)])
     try:
         client = Client(parsed_args, timeout_s=_TIMEOUT_S)
         try:

@@ -27,6 +27,7 @@ from clew_server.cli._client import (
     quoted_id,
     run_reading,
 )
+from clew_server.cli._completing import complete_query, completed_by
 from clew_server.cli._conditions import query_text
 from clew_server.cli._pages import pages
 from clew_server.errors import BadInput
@@ -44,8 +45,14 @@ _JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what", nargs="*", metavar="TRACE_ID|CONDITION", help="ids of traces, or conditions as clew search takes them"
+    completed_by(
+        parser.add_argument(
+            "what",
+            nargs="*",
+            metavar="TRACE_ID|CONDITION",
+            help="ids of traces, or conditions as clew search takes them",
+        ),
+        complete_query,
     )
     parser.add_argument("--all", action="store_true", help="every trace that the server has")
     parser.add_argument(
