@@ -192,6 +192,13 @@ def test_a_trace_is_marked_as_failed_as_the_language_says_it(server: Server) -> 
     server.flush()
     marks = {line.split()[0]: line.split()[5] for line in search(server, f"service={service}").splitlines()}
     assert marks == {by_code.trace_id.hex(): "✖", other.hex(): "✓"}
+    # Of a long page it is asked for otherwise.
+    server.export(request(service, [span() for _ in range(120)]))
+    server.flush()
+    for sort in ("-start", "-dur"):
+        lines = search(server, f"service={service}", "--limit", "0", "--sort", sort).splitlines()
+        assert len(lines) == 122
+        assert [line.split()[0] for line in lines if "✖" in line] == [by_code.trace_id.hex()]
 
 
 def test_where_nothing_matches_the_condition_that_excludes_most_is_named(server: Server, shop: Shop) -> None:

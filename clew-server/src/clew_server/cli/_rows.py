@@ -81,21 +81,31 @@ def described(client: Client, traces: Sequence[dict[str, Any]], columns: Sequenc
             }
 
 
-def failed_unmarked(client: Client, traces: Sequence[dict[str, Any]]) -> set[str]:
-    """Ids of those of which a span failed (by an exception, by a code) though none has status error."""
+def failed_unmarked(client: Client, q: str, traces: Sequence[dict[str, Any]], *, by_start: bool) -> set[str]:
+    """Ids of those of which a span failed (by an exception, by a code) though none has status error.
+
+    They are a page of what `q` finds. Where it is a long one, of one stretch of time, all that failed in that are asked for at once.
+    """
     asked = [trace for trace in traces if not trace["errors"]]
-    found: set[str] = set()
+    if by_start and len(asked) > _IN_A_QUERY:
+        given = [("q", q), *_bounds(traces)]
+        found = client.get("/api/v1/traces/points", [one for one in given if one[1]], wants="trace_id")
+        if found["complete"]:
+            failed = {one for one, has_failed in zip(found["trace_id"], found["failed"], strict=True) if has_failed}
+            return failed & {trace["trace_id"] for trace in asked}
+    failed_ids: set[str] = set()
     for at in range(0, len(asked), _IN_A_QUERY):
         some = asked[at : at + _IN_A_QUERY]
-        starts = [int(trace["start_unix_nano"]) for trace in some]
-        given = [
-            ("q", f"failed=true trace.id in ({', '.join(trace['trace_id'] for trace in some)})"),
-            ("from", str(min(starts))),
-            ("to", str(max(starts) + 1)),
-            ("limit", str(_IN_A_QUERY)),
-        ]
-        found |= {trace["trace_id"] for trace in client.get("/api/v1/traces", given, wants="traces")["traces"]}
-    return found
+        of_these = f"failed=true trace.id in ({', '.join(trace['trace_id'] for trace in some)})"
+        given = [("q", of_these), *_bounds(some), ("limit", str(_IN_A_QUERY))]
+        failed_ids |= {trace["trace_id"] for trace in client.get("/api/v1/traces", given, wants="traces")["traces"]}
+    return failed_ids & {trace["trace_id"] for trace in asked}
+
+
+def _bounds(traces: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The time in which these traces start."""
+    starts = [int(trace["start_unix_nano"]) for trace in traces]
+    return [("from", str(min(starts))), ("to", str(max(starts) + 1))]
 
 
 def values_text(values: Sequence[str], between: str) -> str:

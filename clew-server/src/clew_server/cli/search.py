@@ -90,7 +90,10 @@ def _work(client: Client, arguments: argparse.Namespace) -> int:
     printed, are_more = 0, False
     for page in pages(client, given, limit=arguments.limit, of=_PAGE, name="search"):
         traces, are_more = page
-        unmarked = set() if arguments.json or rows else failed_unmarked(client, traces)
+        for_people = not arguments.json and rows is None
+        unmarked = (
+            failed_unmarked(client, q, traces, by_start=arguments.sort.endswith("start")) if for_people else set()
+        )
         for trace in described(client, traces, arguments.columns) if rows or arguments.columns else traces:
             if rows is not None:
                 rows.write(trace)
