@@ -99,10 +99,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 def test_all_is_well_where_a_span_comes_back(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,14 +135,13 @@ def test_the_checks_are_json_lines_on_request(server: Server, capsys: pytest.Cap
 
 
 def test_without_a_server_doctor_says_how_to_start_one(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, refusing: str
 ) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    assert cli.main(["doctor", "--server", nowhere, "--endpoint", nowhere]) == 7
+    assert cli.main(["doctor", "--server", refusing, "--endpoint", refusing]) == 7
     text = capsys.readouterr().out
-    assert f"✗ server {nowhere}" in text
+    assert f"✗ server {refusing}" in text
     assert "start one with `clew serve`" in text
-    assert f"✗ endpoint {nowhere}/v1/traces" in text
+    assert f"✗ endpoint {refusing}/v1/traces" in text
 
 
 def test_a_server_with_a_token_wants_it(server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -269,15 +268,12 @@ def ask(url: str) -> str:
 def test_the_workers_that_uvicorn_spawns_are_traced(sink: Sink, tmp_path: Path) -> None:
     (tmp_path / "application.py").write_text(APPLICATION)
     words = ["--service-name", "shop", "--endpoint", sink.endpoint]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words += ["uvicorn", "--workers", "2", "--port", str(port), "--no-access-log", "application:app"]
-    with serving(words, tmp_path, "startup (complete)") as (process, _):
+    words += ["uvicorn", "--workers", "2", "--port", "0", "--no-access-log", "application:app"]
+    with serving(words, tmp_path, r"running on (http://\S+)") as (process, url):
         deadline_s = time.monotonic() + 100
-        while True:  # uvicorn says "startup complete" a moment before its worker listens
+        while True:  # uvicorn says so a moment before its workers listen
             try:
-                answered = ask(f"http://127.0.0.1:{port}/pid/a")
+                answered = ask(f"{url}/pid/a")
                 break
             except URLError:
                 assert process.poll() is None

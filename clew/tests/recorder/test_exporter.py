@@ -6,6 +6,7 @@ import gc
 import json
 import socket
 import threading
+from collections.abc import Iterator
 from email.utils import formatdate
 from io import StringIO
 from time import monotonic, time
@@ -34,10 +35,12 @@ def make_spans(provider: TracerProvider, count: int, scope: str = "tests") -> No
         tracer.start_span(f"span {number}").end()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 def test_spans_arrive_without_a_flush(collector: Any) -> None:
@@ -156,16 +159,16 @@ def test_the_buffer_is_bounded_in_bytes_too(collector: Any) -> None:
     provider.shutdown()
 
 
-def test_a_collector_that_is_not_there_is_given_up_after_the_time_for_retries() -> None:
-    provider = provider_for(f"http://127.0.0.1:{free_port()}/v1/traces", schedule_delay_s=60, retry_for_s=0.1)
+def test_a_collector_that_is_not_there_is_given_up_after_the_time_for_retries(refusing: str) -> None:
+    provider = provider_for(f"{refusing}/v1/traces", schedule_delay_s=60, retry_for_s=0.1)
     make_spans(provider, 2)
     assert not provider.force_flush()
     assert provider.stats() == {"recorded": 2, "sent": 0, "dropped": {"unreachable": 2}}
     provider.shutdown()
 
 
-def test_shutdown_without_a_collector_is_quick_and_counts_what_is_lost() -> None:
-    provider = provider_for(f"http://127.0.0.1:{free_port()}/v1/traces", max_batch_spans=2, schedule_delay_s=10)
+def test_shutdown_without_a_collector_is_quick_and_counts_what_is_lost(refusing: str) -> None:
+    provider = provider_for(f"{refusing}/v1/traces", max_batch_spans=2, schedule_delay_s=10)
     make_spans(provider, 6)
     started = monotonic()
     provider.shutdown(timeout_s=600)
