@@ -17,3 +17,4 @@ def test_a_port_somebody_listens_on_is_not_free() -> None:
 def test_a_free_port_is_none_of_those_spoken_for() -> None:
     first = ports.free_port(set())
     assert ports.free_port({first}) != first
+    assert ports.FIRST <= first <= ports.LAST
