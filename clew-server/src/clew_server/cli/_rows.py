@@ -86,7 +86,7 @@ def failed_unmarked(client: Client, q: str, traces: Sequence[dict[str, Any]], *,
 
     They are a page of what `q` finds. Where it is a long one, of one stretch of time, all that failed in that are asked for at once.
     """
-    asked = [trace for trace in traces if not trace["errors"]]
+    asked = sorted((one for one in traces if not one["errors"]), key=lambda one: int(one["start_unix_nano"]))
     if by_start and len(asked) > _IN_A_QUERY:
         given = [("q", q), *_bounds(traces)]
         found = client.get("/api/v1/traces/points", [one for one in given if one[1]], wants="trace_id")
