@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")]:
     del os.environ[_name]
 os.environ.pop("COLUMNS", None)  # tables have the width that a test says
+os.unsetenv("COLUMNS")  # readline, which pytest loads, sets it for all children, past `os.environ`
 
 # An answer has 5 s by itself; on a busy machine it may need more, and a test that wants less says so.
 for _step in ("connect", "read", "write", "pool"):

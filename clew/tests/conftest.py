@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")]:
     del os.environ[_name]
 os.environ.pop("COLUMNS", None)  # tables have the width that a test says
+os.unsetenv("COLUMNS")  # readline, which pytest loads, sets it for all children, past `os.environ`
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("clew", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -59,6 +59,8 @@ class Tables:
         self._pool = pool
         self._names: dict[str, str] = {}
         self._damaged: set[tuple[str, str]] = set()
+        self._mended: dict[tuple[str, str], int] = {}
+        """When each was mended, as a number of mendings."""
         self._lock = threading.Lock()
 
     def note_damage(self, table: str, part: str) -> bool:
@@ -72,6 +74,17 @@ class Tables:
         """The part was replaced by what it was made of; another one may get its name."""
         with self._lock:
             self._damaged.discard((table, part))
+            self._mended[table, part] = max(self._mended.values(), default=0) + 1
+
+    def mendings(self) -> int:
+        """How many parts were mended until now."""
+        with self._lock:
+            return max(self._mended.values(), default=0)
+
+    def was_mended(self, table: str, part: str, since: int) -> bool:
+        """Whether the part was mended after so many mendings: what a statement that began before met there is no damage any more."""
+        with self._lock:
+            return self._mended.get((table, part), 0) > since
 
     def damaged(self) -> list[tuple[str, str]]:
         """(table, part) of every part that some question could not read; some may have been dropped since."""
@@ -129,6 +142,7 @@ class Question:
             left_s = self._deadline_s - self._clock_s()
             if left_s <= 0:
                 raise Stopped(f"stopped after {self._seconds:.0f} s")
+            mendings = self._tables.mendings()
             settings = rails(left_s) + ("" if self._plans_by_statistics else _WITHOUT_STATISTICS) + self._left_out()
             try:
                 return self._run(sql + settings, parameters, output)
@@ -139,7 +153,7 @@ class Question:
                         if error.code == _OUT_OF_MEMORY
                         else f"stopped after {self._seconds:.0f} s"
                     ) from error
-                self._leave_out(error)
+                self._leave_out(error, mendings)
 
     def _run(self, sql: str, parameters: Mapping[str, str], output: str) -> bytes:
         cancellation = self._cancellation
@@ -163,12 +177,15 @@ class Question:
         more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
         return f"the store's files are damaged: {parts}{more} cannot be read, and what is in there is missing here"
 
-    def _leave_out(self, error: EngineError) -> None:
-        """Note what the engine could not read, so that the statement can be put again without it. Raises the error where it is about something else."""
+    def _leave_out(self, error: EngineError, mendings: int) -> None:
+        """Note what the engine could not read, so that the statement can be put again without it. Raises the error where it is about something else.
+
+        `mendings` were done when the statement began.
+        """
         for table_id, part in _PART.findall(str(error)):
             table = self._tables.name(table_id)
             if table is not None and (table, part) not in self.damaged:
-                self._note(table, part, error)
+                self._note(table, part, error, mendings)
                 return
         # It does not say where, as where statistics are damaged.
         if error.code in _UNREADABLE and self._plans_by_statistics:
@@ -178,11 +195,13 @@ class Question:
                 True  # one may have been put right by now: then there is none, and nothing is missing
             )
             for table, part in self._tables.short_parts():
-                self._note(table, part, error)
+                self._note(table, part, error, mendings)
         else:
             raise error
 
-    def _note(self, table: str, part: str, error: EngineError) -> None:
+    def _note(self, table: str, part: str, error: EngineError, mendings: int) -> None:
+        if self._tables.was_mended(table, part, mendings):
+            return
         if len(self.damaged) >= _MAX_DAMAGED:
             raise StoreFailed(f"more than {_MAX_DAMAGED} parts of the store cannot be read: {error}") from error
         self.damaged[table, part] = str(error)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _IDLE_WITHIN_S: Final = 20.0
 _BROKEN: Final = re.compile(r"broken-on-start_(?P<partition>\w+?)_(\d+)_(\d+)_(\d+)(?:_(\d+))?(?:_try\d+)?")
+_COUNT: Final = "count.txt"
 _QUIET_LOOKS: Final = 2
 """Looks at all parts without a merge that was being written; only after these no short part can still come."""
 
@@ -66,8 +67,25 @@ class Part(NamedTuple):
         return self.first_block == self.last_block == self.version
 
     def is_whole(self) -> bool:
-        """Whether nothing is missing; to a part without rows, what a drop puts in the place of one, nothing can be."""
-        return not self.rows or is_whole(Path(self.path), self.size_bytes)
+        """Whether nothing is missing. To a part without rows, what a drop puts in the place of one, nothing can be, if it says itself that it has none."""
+        if not self.rows:
+            return self.is_inserted() or self._said_rows() in ("0", None)
+        return is_whole(Path(self.path), self.size_bytes)
+
+    def _said_rows(self) -> str | None:
+        """How many rows there are by the part's own file, empty where the disk did not take that; None where the part is gone."""
+        try:
+            return (Path(self.path) / _COUNT).read_text().strip()
+        except OSError:
+            return None
+
+    def set_aside(self) -> None:
+        """Does what the engine does with a part that it cannot load, while its table is detached. Raises StoreFailed."""
+        path = Path(self.path)
+        try:
+            path.rename(path.parent / "detached" / f"broken-on-start_{self.name}")
+        except OSError as error:
+            raise StoreFailed(f"{_is_short(self)}, and could not be set aside: {error.strerror or error}") from error
 
 
 class Merges:
@@ -84,7 +102,7 @@ class Merges:
     ) -> None:
         """`control` runs the statements, also those that need the pools `using` the tables to be idle.
 
-        `mended` is told the table and the name of each part that was replaced by what it was made of, or is read without a projection.
+        `mended` is told the table and the name of each part that was replaced by what it was made of.
         """
         self._mended = mended
         self._deletions = deletions
@@ -125,9 +143,12 @@ class Merges:
     def drop_replaced(self) -> None:
         """Drop the broken parts that the engine set aside when it loaded a table, where all that they held is live or being deleted.
 
-        They would be shown as damage.
+        They would be shown as damage. Before that, what was merged into parts that it should have set aside is put back: where a
+        projection of a part cannot be read, the engine does not compare the sizes of its other files either, and loads it, with no rows at all
+        where its marks are empty.
         """
         self._drop_dropped()
+        self._look()
         parts: list[Part] | None = None
         for broken, rows in self._set_aside():
             parts = self._parts() if parts is None else parts
@@ -162,7 +183,7 @@ class Merges:
                 continue
             rows: int | None = None
             with contextlib.suppress(OSError, ValueError):
-                rows = int((Path(path) / "count.txt").read_text())
+                rows = int((Path(path) / _COUNT).read_text())
             first, last, level, version = (int(number or 0) for number in named.groups()[1:])
             yield (
                 Part(table, name, False, 0, path, named["partition"], first, last, level, version or first, rows or 0),
@@ -188,27 +209,36 @@ class Merges:
         """Compare the files of the live parts that were not looked at yet, and put back what was merged into short ones."""
         self._waiting = False
         parts = self._parts()
-        live = [part for part in parts if part.is_live]
-        self._whole &= {(part.table, part.name) for part in live}
-        short: dict[str, list[tuple[Part, list[Part]]]] = {}
-        for part in live:
-            if (part.table, part.name) in self._whole | self._hopeless:
+        self._whole &= {(part.table, part.name) for part in parts if part.is_live}
+        suspects: list[Part] = []
+        for part in parts:
+            if not part.is_live or (part.table, part.name) in self._whole | self._hopeless:
                 continue
             if part.is_whole():
                 self._whole.add((part.table, part.name))
             elif not part.is_inserted():  # those the writer drops and inserts again
-                sources = newest_replaced(part, parts)
-                if sources and all(source.is_whole() for source in sources):
-                    short.setdefault(part.table, []).append((part, sources))
-                else:
-                    self._hopeless.add((part.table, part.name))
-                    self._lost.append(f"{_is_short(part)}, and what it was made of is gone")
-                    logger.error("%s", self._lost[-1])
+                suspects.append(part)
+        if not suspects:
+            return
+        for table in sorted({part.table for part in suspects}):
+            # After a start the engine lists what was replaced only when it has loaded that, in the background.
+            self._control.run(f"SYSTEM WAIT LOADING PARTS {table}")
+        parts = self._parts()
+        still_live = {part[:2] for part in parts if part.is_live}
+        short: dict[str, list[tuple[Part, list[Part]]]] = {}
+        for part in (one for one in suspects if one[:2] in still_live):
+            sources = newest_replaced(part, parts)
+            if sources and all(source.is_whole() for source in sources):
+                short.setdefault(part.table, []).append((part, sources))
+            else:
+                self._hopeless.add((part.table, part.name))
+                self._lost.append(f"{_is_short(part)}, and what it was made of is gone")
+                logger.error("%s", self._lost[-1])
         for table, of_table in short.items():
             self._put_back(table, of_table)
 
     def _put_back(self, table: str, short: Sequence[tuple[Part, list[Part]]]) -> None:
-        """Load the table again, so that the engine sets the parts aside; where that cannot be done now, another time.
+        """Load the table again without these parts; where that cannot be done now, another time.
 
         A crash in between is made up for by the next start. Raises StoreFailed when the sources are not back afterwards.
         """
@@ -223,20 +253,17 @@ class Merges:
                 return
             self._detached = table
             self._control.run(f"DETACH TABLE {table} SYNC")
+            for part, _ in short:
+                part.set_aside()
             self._attach(table)
             self._drop_dropped()
         live = [part for part in self._parts() if part.is_live]
         for part, sources in short:
-            if any(one[:2] == part[:2] for one in live):
-                # The engine keeps a part of which only a projection is short, and reads it without that until it merges it.
-                self._whole.add(part[:2])
-                logger.error("%s, in a projection only; the part is read without it", _is_short(part))
-            else:
-                for source in sources:
-                    if not any(one[:2] == source[:2] or one.replaces(source) for one in live):
-                        raise StoreFailed(f"part {source.name} of table {table} could not be put back")
-                logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
-                self._drop_set_aside(part)
+            for source in sources:
+                if not any(one[:2] == source[:2] or one.replaces(source) for one in live):
+                    raise StoreFailed(f"part {source.name} of table {table} could not be put back")
+            logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
+            self._drop_set_aside(part)
             if self._mended is not None:
                 self._mended(table, part.name)
 
