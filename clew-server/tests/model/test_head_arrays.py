@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from odd_spans import BROKEN, SPANS
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -83,6 +83,7 @@ def check(raw: list[bytes]) -> None:
 
 
 @settings(deadline=None)
+@example([HEAD + b"*\x01\xff" + b"*\x01n", HEAD])
 @given(st.lists(st.one_of(SPANS.map(Span.SerializeToString), WRITTEN, BROKEN), min_size=1, max_size=12))
 def test_arrays_are_what_each_span_says_by_itself_however_it_is_written(raw: list[bytes]) -> None:
     check(raw)

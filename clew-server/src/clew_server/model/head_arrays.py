@@ -215,6 +215,8 @@ def _note(found: _Walked, rows: Ints, tag: NDArray[np.uint8], at: Ints, body: In
                 found.is_odd[of[is_other]] = True
             (found.span_id if number == _SPAN_ID else found.parent_id)[of] = body[chosen]
         elif number == _NAME:
+            # The last of several names counts, and the others must be texts too.
+            found.is_odd[of[found.name[of] > 0]] = True
             found.name[of], found.name_size[of] = body[chosen], size[chosen]
         elif number == _KIND:
             found.kind[of] = size[chosen]
