@@ -90,7 +90,7 @@ def test_a_time_before_now_is_the_same_one_on_all_pages(given: dict[str, str]) -
     async def never(*_: object) -> Any:
         raise AssertionError
 
-    query, times = Searched(), iter(range(10**19 // 10, 10**19, 10**17))
+    query, times = Searched(), iter(range(10**18, 2 * 10**18, 10**16))
     api = NativeApi(cast("QueryService", query), status=never, flush=never, clock_ns=lambda: next(times))
     client = TestClient(Starlette(routes=list(api.routes())))
     cursor = None
@@ -103,3 +103,6 @@ def test_a_time_before_now_is_the_same_one_on_all_pages(given: dict[str, str]) -
     }
     assert [one.cursor for one in pages] == [None, "of-the-store", "of-the-store"]
     assert (other.from_unix_nano, other.where) != (pages[0].from_unix_nano, pages[0].where)
+    forged = client.get("/api/v1/traces", params=given | {"cursor": f"of-the-store.{'9' * 19}"})
+    assert forged.status_code == 200
+    assert max(one.from_unix_nano or 0 for one in query.searches) < 2**63

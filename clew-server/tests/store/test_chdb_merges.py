@@ -15,9 +15,10 @@ import pytest
 
 from clew_server.model.search import Search, SpanCondition
 from clew_server.store.asking import Question, Tables
-from clew_server.store.chdb_merges import Merges, Part, newest_replaced
+from clew_server.store.chdb_merges import Merges, newest_replaced
 from clew_server.store.connections import EngineError, Pool
 from clew_server.store.contract import StoreFailed
+from clew_server.store.parts import Part
 
 PUTS, SPANS = 3, 20
 TABLES = ("chunks", "spans", "traces")

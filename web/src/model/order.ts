@@ -25,7 +25,7 @@ export function shownOf(sort: Sort, count: number): string {
     : `${SORT_WORDS[sort]} ${count} shown`
 }
 
-/** The pages with each trace once, where it is first: one whose spans come in meanwhile moves in the order, and may be on two pages. */
+/** The pages with each trace once, where it is first: where the server was started anew between them, one with new spans may be on two. */
 export function onceEach<T extends { trace_id: string }>(pages: readonly (readonly T[])[]): T[][] {
   const seen = new Set<string>()
   return pages.map((page) => page.filter(({ trace_id }) => !seen.has(trace_id) && seen.add(trace_id)))

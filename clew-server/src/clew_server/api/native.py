@@ -400,7 +400,7 @@ def _going_on(cursor: str | None, now_unix_nano: int) -> tuple[str | None, int]:
     of_store, dot, first_unix_nano = cursor.rpartition(".")
     if not dot or not re.fullmatch(r"[0-9]{1,19}", first_unix_nano):
         raise BadInput("cursor: not one that an earlier answer gave as `next`.", code="bad_cursor")
-    return of_store, int(first_unix_nano)
+    return of_store, min(int(first_unix_nano), now_unix_nano)
 
 
 def _once(request: Request, name: str) -> str | None:

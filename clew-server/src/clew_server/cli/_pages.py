@@ -21,7 +21,7 @@ def pages(
 ) -> Iterator[Traces]:
     """Pages of `of` traces for these parameters until there are `limit`, of which 0 means all. What a page lacks is said for the command `name`.
 
-    A trace whose spans come in meanwhile moves in the order, and may be on two pages.
+    A trace whose spans come in meanwhile may be on two pages where the server was started anew between them.
     """
     seen: set[bytes] = set()
     left = limit if limit > 0 else sys.maxsize

@@ -13,14 +13,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from clew_server.store import queries
 from clew_server.store.cancelling import CURRENT, new_mark
 from clew_server.store.connections import LIMIT_CODES, EngineError, Pool
 from clew_server.store.contract import StoreFailed
-from clew_server.store.disk_writes import is_whole
+from clew_server.store.parts import all_parts
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,9 @@ class Tables:
         self._pool = pool
         self._names: dict[str, str] = {}
         self._damaged: set[tuple[str, str]] = set()
+        self._mendings = 0
         self._mended: dict[tuple[str, str], int] = {}
-        """When each was mended, as a number of mendings."""
+        """Which of the mendings was the last of each."""
         self._lock = threading.Lock()
 
     def note_damage(self, table: str, part: str) -> bool:
@@ -74,12 +74,12 @@ class Tables:
         """The part was replaced by what it was made of; another one may get its name."""
         with self._lock:
             self._damaged.discard((table, part))
-            self._mended[table, part] = max(self._mended.values(), default=0) + 1
+            self._mendings += 1
+            self._mended[table, part] = self._mendings
 
     def mendings(self) -> int:
         """How many parts were mended until now."""
-        with self._lock:
-            return max(self._mended.values(), default=0)
+        return self._mendings
 
     def was_mended(self, table: str, part: str, since: int) -> bool:
         """Whether the part was mended after so many mendings: what a statement that began before met there is no damage any more."""
@@ -93,13 +93,7 @@ class Tables:
 
     def short_parts(self) -> list[tuple[str, str]]:
         """(table, part) of the live parts whose files are not as large as they should be. Raises StoreFailed, Unavailable."""
-        lines = self._pool.run(queries.statement("all_parts"), None, "TSV").decode().splitlines()
-        parts = [line.split("\t")[:5] for line in lines]
-        return [
-            (table, part)
-            for table, part, live, size, path in parts
-            if live == "1" and not is_whole(Path(path), int(size))
-        ]
+        return [(part.table, part.name) for part in all_parts(self._pool) if part.is_live and not part.is_whole()]
 
     def name(self, table_id: str) -> str | None:
         """The table's name; None for a table that is not ours."""
@@ -191,9 +185,8 @@ class Question:
         if error.code in _UNREADABLE and self._plans_by_statistics:
             self._plans_by_statistics = False
         elif error.code in _UNREADABLE and not self._looked_for_short:
-            self._looked_for_short = (
-                True  # one may have been put right by now: then there is none, and nothing is missing
-            )
+            self._looked_for_short = True
+            # One may have been put right by now: then there is none, and nothing is missing.
             for table, part in self._tables.short_parts():
                 self._note(table, part, error, mendings)
         else:

@@ -13,79 +13,21 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from clew_server.store import queries
 from clew_server.store.connections import Pool
 from clew_server.store.contract import StoreFailed
 from clew_server.store.deletions import Deletions
-from clew_server.store.disk_writes import failed_writes, is_whole
+from clew_server.store.disk_writes import failed_writes
+from clew_server.store.parts import COUNT, Part, all_parts
 
 logger = logging.getLogger(__name__)
 
 _IDLE_WITHIN_S: Final = 20.0
 _BROKEN: Final = re.compile(r"broken-on-start_(?P<partition>\w+?)_(\d+)_(\d+)_(\d+)(?:_(\d+))?(?:_try\d+)?")
-_COUNT: Final = "count.txt"
 _QUIET_LOOKS: Final = 2
 """Looks at all parts without a merge that was being written; only after these no short part can still come."""
-
-
-class Part(NamedTuple):
-    """A line of `system.parts`."""
-
-    table: str
-    name: str
-    is_live: bool
-    size_bytes: int
-    path: str
-    partition: str
-    first_block: int
-    last_block: int
-    level: int
-    version: int
-    rows: int
-
-    def replaces(self, other: Part) -> bool:
-        """Whether the other part's rows are in this one, by the engine's rules for the names of parts."""
-        return self.spans(other) and (self.level, self.version) > (other.level, other.version)
-
-    def spans(self, other: Part) -> bool:
-        """Whether the other part's blocks are among the blocks of this one."""
-        return (
-            (self.table, self.partition) == (other.table, other.partition)
-            and self.first_block <= other.first_block
-            and other.last_block <= self.last_block
-        )
-
-    @property
-    def place(self) -> tuple[str, str, int]:
-        """Table, partition and last block."""
-        return self.table, self.partition, self.last_block
-
-    def is_inserted(self) -> bool:
-        """Whether an insert made it: of one block (a merge has several), and of no version, as a deletion gives it."""
-        return self.first_block == self.last_block == self.version
-
-    def is_whole(self) -> bool:
-        """Whether nothing is missing. To a part without rows, what a drop puts in the place of one, nothing can be, if it says itself that it has none."""
-        if not self.rows:
-            return self.is_inserted() or self._said_rows() in ("0", None)
-        return is_whole(Path(self.path), self.size_bytes)
-
-    def _said_rows(self) -> str | None:
-        """How many rows there are by the part's own file, empty where the disk did not take that; None where the part is gone."""
-        try:
-            return (Path(self.path) / _COUNT).read_text().strip()
-        except OSError:
-            return None
-
-    def set_aside(self) -> None:
-        """Does what the engine does with a part that it cannot load, while its table is detached. Raises StoreFailed."""
-        path = Path(self.path)
-        try:
-            path.rename(path.parent / "detached" / f"broken-on-start_{self.name}")
-        except OSError as error:
-            raise StoreFailed(f"{_is_short(self)}, and could not be set aside: {error.strerror or error}") from error
 
 
 class Merges:
@@ -151,7 +93,7 @@ class Merges:
         self._look()
         parts: list[Part] | None = None
         for broken, rows in self._set_aside():
-            parts = self._parts() if parts is None else parts
+            parts = all_parts(self._control) if parts is None else parts
             live = [part for part in parts if part.is_live]
             # The engine may have merged them already, with others.
             back = [part for part in parts if part.is_live or any(one.replaces(part) for one in live)]
@@ -172,7 +114,7 @@ class Merges:
             if self._deletions.is_dropped(*broken.place):
                 self._drop_detached(broken.table, broken.name)
                 logger.info("%s is removed: it was being dropped", _named(broken))
-        self._deletions.begin_anew([part.place for part in self._parts()])
+        self._deletions.begin_anew([part.place for part in all_parts(self._control)])
 
     def _set_aside(self) -> Iterator[tuple[Part, int | None]]:
         """The broken parts that the engine set aside, each with the rows it says it has, None where it does not say."""
@@ -183,7 +125,7 @@ class Merges:
                 continue
             rows: int | None = None
             with contextlib.suppress(OSError, ValueError):
-                rows = int((Path(path) / _COUNT).read_text())
+                rows = int((Path(path) / COUNT).read_text())
             first, last, level, version = (int(number or 0) for number in named.groups()[1:])
             yield (
                 Part(table, name, False, 0, path, named["partition"], first, last, level, version or first, rows or 0),
@@ -208,7 +150,7 @@ class Merges:
     def _look(self) -> None:
         """Compare the files of the live parts that were not looked at yet, and put back what was merged into short ones."""
         self._waiting = False
-        parts = self._parts()
+        parts = all_parts(self._control)
         self._whole &= {(part.table, part.name) for part in parts if part.is_live}
         suspects: list[Part] = []
         for part in parts:
@@ -223,7 +165,7 @@ class Merges:
         for table in sorted({part.table for part in suspects}):
             # After a start the engine lists what was replaced only when it has loaded that, in the background.
             self._control.run(f"SYSTEM WAIT LOADING PARTS {table}")
-        parts = self._parts()
+        parts = all_parts(self._control)
         still_live = {part[:2] for part in parts if part.is_live}
         short: dict[str, list[tuple[Part, list[Part]]]] = {}
         for part in (one for one in suspects if one[:2] in still_live):
@@ -232,7 +174,7 @@ class Merges:
                 short.setdefault(part.table, []).append((part, sources))
             else:
                 self._hopeless.add((part.table, part.name))
-                self._lost.append(f"{_is_short(part)}, and what it was made of is gone")
+                self._lost.append(f"{part.shortage()}, and what it was made of is gone")
                 logger.error("%s", self._lost[-1])
         for table, of_table in short.items():
             self._put_back(table, of_table)
@@ -247,7 +189,7 @@ class Merges:
                 if not stack.enter_context(pool.paused(_IDLE_WITHIN_S)):
                     self._waiting = True
                     return
-            of_table = [part for part in self._parts() if part.is_live and part.table == table]
+            of_table = [part for part in all_parts(self._control) if part.is_live and part.table == table]
             if any(part.is_inserted() and not part.is_whole() for part in of_table):
                 self._waiting = True  # the writer has not looked at it yet: set aside, it would not be missed
                 return
@@ -257,12 +199,12 @@ class Merges:
                 part.set_aside()
             self._attach(table)
             self._drop_dropped()
-        live = [part for part in self._parts() if part.is_live]
+        live = [part for part in all_parts(self._control) if part.is_live]
         for part, sources in short:
             for source in sources:
                 if not any(one[:2] == source[:2] or one.replaces(source) for one in live):
                     raise StoreFailed(f"part {source.name} of table {table} could not be put back")
-            logger.error("%s; the %d parts it was made of are back", _is_short(part), len(sources))
+            logger.error("%s; the %d parts it was made of are back", part.shortage(), len(sources))
             self._drop_set_aside(part)
             if self._mended is not None:
                 self._mended(table, part.name)
@@ -281,21 +223,9 @@ class Merges:
     def _drop_detached(self, table: str, name: str) -> None:
         self._control.run(f"ALTER TABLE {table} DROP DETACHED PART '{name}' SETTINGS allow_drop_detached=1")
 
-    def _parts(self) -> list[Part]:
-        lines = self._control.run(queries.statement("all_parts"), None, "TSV").decode().splitlines()
-        return [_part(*line.split("\t")) for line in lines]
-
 
 def _named(broken: Part) -> str:
     return f"part {broken.name.removeprefix('broken-on-start_')} of table {broken.table}"
-
-
-def _is_short(part: Part) -> str:
-    return f"part {part.name} of table {part.table} is short of bytes: the disk did not take all of a merge"
-
-
-def _part(table: str, name: str, live: str, size: str, path: str, partition: str, *numbers: str) -> Part:
-    return Part(table, name, live == "1", int(size), path, partition, *map(int, numbers))
 
 
 def newest_replaced(short: Part, parts: Sequence[Part]) -> list[Part]:

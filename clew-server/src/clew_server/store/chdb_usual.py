@@ -96,7 +96,7 @@ class ChdbUsual:
             rows = question.rows("durations", parameters, LEVELS=_LEVELS, OPERATIONS=_OPERATIONS)
         except Stopped as stopped:
             raise _no_answer(stopped) from stopped
-        by_hex = _byhexed(operations)
+        by_hex = _by_hex(operations)
         nothing = Durations(0, 0, None, None, None, hours.from_ns, hours.to_ns)
         found: dict[tuple[Operation, int | None], Durations] = {(operation, None): nothing for operation in operations}
         for service, name, kind, count, failed, levels in rows:
@@ -202,7 +202,7 @@ def _within(
         parent_start_ns = starts_ns.get((trace_id, parent_id))
         if parent_start_ns is not None:
             operation.delays_ns.append(max(0, int(start_ns) - parent_start_ns))
-    by_hex = _byhexed(operations)
+    by_hex = _by_hex(operations)
     return {by_hex[names]: operation.within() for names, operation in seen.items()}
 
 
@@ -236,10 +236,10 @@ def _starts_in(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 def _bound(operations: Iterable[Operation]) -> str:
-    return "[" + ",".join(f"('{service}','{name}')" for service, name in _byhexed(operations)) + "]"
+    return "[" + ",".join(f"('{service}','{name}')" for service, name in _by_hex(operations)) + "]"
 
 
-def _byhexed(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
+def _by_hex(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     return {(hexed(operation.service), hexed(operation.name)): operation for operation in operations}
 
 
