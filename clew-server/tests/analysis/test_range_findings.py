@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clew_server.analysis.range_findings import failing_finding, slower_finding
-from clew_server.model.red import Beside, Failing
+from clew_server.model.red import Beside, Came, Failing
 
 MINUTE = 60_000_000_000
 FROM = 1_795_860_000_000_000_000  # 10:00 UTC
@@ -91,6 +91,46 @@ def test_what_fails_as_always_or_by_chance_is_not_said() -> None:
     assert said(failing(*[5, 6, 4, 5] * 30)) is None
     assert said(failing(*[0] * 119, 9)) is None
     assert said(failing(*[40] * 60, first=0)) is None  # no time before: nothing to compare with
+
+
+def came(*failed: int, calls: int = 10, first: int = 12, others: Came | None = None) -> Failing:
+    """An operation without calls at first, and none in all that is stored before."""
+    return failing(*failed, calls=calls, first=first)._replace(came=others or Came(7_200, 36, 4_800))
+
+
+def test_what_fails_from_its_first_call_on_is_said_with_its_time() -> None:
+    found = said(came(*[10] * 48))
+    assert found == "Failing since its first call at 10:12 UTC: payment · POST bank, 480 of 480 calls (100 %), new."
+    some = said(came(*[1, 2, 0, 3] * 12))
+    assert some == "Failing since its first call at 10:12 UTC: payment · POST bank, 72 of 480 calls (15 %), new."
+
+
+def test_what_failed_from_its_first_call_on_and_is_over_is_said_with_both_times() -> None:
+    found = failing_finding([came(*[10] * 10, *[0] * 38)], FROM, FROM + HOUR, MINUTE)
+    assert found is not None
+    assert found.text == (
+        "Failed from its first call at 10:12 UTC to 10:22 UTC: payment · POST bank, 100 of 100 calls (100 %), new."
+    )
+    assert [said.unix_nano for said in found.times] == [FROM + 12 * MINUTE, FROM + 22 * MINUTE]
+    still = said(came(*[10] * 10, *[2] * 38))  # less than at first, but more than others
+    assert still == "Failing since its first call at 10:12 UTC: payment · POST bank, 176 of 480 calls (37 %), new."
+    assert said(came(*[10] * 10, *[0] * 90, first=-40)) is None  # over before the range
+
+
+def test_a_new_operation_is_not_said_for_few_calls_nor_where_it_fails_as_seldom_as_others() -> None:
+    assert said(came(*[3] * 3, calls=3)) is None
+    assert said(came(*[0, 1] * 24, calls=100, others=Came(7_200, 36, 4_800))) is None
+
+
+def test_what_has_always_failed_is_usual_not_new() -> None:
+    assert said(came(*[10] * 48, others=Came(0, 0, 4_800))) is None  # nothing is stored from before
+    rare = came(*[1] * 20, calls=1, first=-58, others=Came(200, 1, 12_000))  # too rare to know: it may have been there
+    assert said(rare) is None
+    nightly = failing(*[100] * 30, first=30)
+    assert said(nightly._replace(earlier=(9_000, 8_990))) is None
+    assert said(nightly._replace(earlier=(9_000, 0))) == (
+        "Failing since 10:30 UTC: payment · POST bank, 3,000 of 3,000 calls (100 %), new."
+    )
 
 
 def beside(lengths: list[float], usual: list[float], spans: int = 500, usual_spans: int = 500) -> Beside:

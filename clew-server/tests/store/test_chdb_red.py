@@ -152,6 +152,62 @@ def test_what_began_to_fail_and_what_got_slower_is_found_in_the_counts_by_minute
     assert (red.failing(nothing, MINUTE, HOUR), red.beside(nothing)) == ([], [])
 
 
+def test_what_fails_from_its_first_call_on_is_new_unless_it_was_called_at_any_time_before(
+    shop: Any, opened: Any
+) -> None:
+    red, _ = shop
+    to_ns = NOW // HOUR * HOUR - 3_000 * HOUR
+    from_ns = to_ns - HOUR
+    request = ExportTraceServiceRequest()
+    groups = {}
+    for service in ("hub", "office"):
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="service.name").value.string_value = service
+        groups[service] = group.scope_spans.add().spans
+
+    def add(service: str, name: str, start: int, *, fails: bool) -> None:
+        number = 2**66 + sum(len(spans) for spans in groups.values())
+        span = groups[service].add(trace_id=number.to_bytes(16, "big"), span_id=b"hub-span", name=name)
+        span.start_time_unix_nano, span.end_time_unix_nano = start, start + MINUTE // 60
+        span.status.code = 2 if fails else 0  # type: ignore[assignment]
+
+    for number in range(2 * 60 * 4):
+        add("hub", "GET /", from_ns - HOUR + number * 15 * SECOND, fails=False)
+    for number in range(20):
+        late = from_ns + 20 * MINUTE + number * 2 * MINUTE
+        add("hub", "POST new", late, fails=True)  # nothing is stored of it before
+        add("office", "nightly", late, fails=True)
+        add("hub", "nightly", late, fails=True)
+        add("hub", "mended", late, fails=True)
+        for name, fails in (("nightly", True), ("mended", False)):
+            add("hub", name, late - 100 * HOUR, fails=fails)
+    opened.put([request])
+    search = Search(where=parsed("service in (hub, office)"), from_unix_nano=from_ns, to_unix_nano=to_ns)
+    found = {(one.service, one.operation): one for one in red.failing(search, MINUTE, HOUR)}
+    assert {key: one.earlier for key, one in found.items()} == {
+        ("hub", "POST new"): (0, 0),
+        ("office", "nightly"): (0, 0),
+        ("hub", "nightly"): (20, 20),
+        ("hub", "mended"): (20, 0),
+    }
+    assert [key for key, one in found.items() if one.came is not None] == [("hub", "POST new"), ("office", "nightly")]
+    assert found["hub", "POST new"].came == (320, 0, 240)  # of all operations of the store, also those not asked for
+    said = {
+        key: finding.text
+        for key, one in found.items()
+        if (finding := failing_finding([one], from_ns, to_ns, MINUTE)) is not None
+    }
+    at = f"{from_ns // HOUR % 24:02}:20 UTC"
+    assert said == {
+        ("hub", "POST new"): f"Failing since its first call at {at}: hub · POST new, 20 of 20 calls (100 %), new.",
+        ("office", "nightly"): f"Failing since its first call at {at}: office · nightly, 20 of 20 calls (100 %), new.",
+        ("hub", "mended"): f"Failing since {at}: hub · mended, 20 of 20 calls (100 %), new.",
+    }
+    # Asked of that service alone, whose only calls these are, it is new all the same.
+    office = red.failing(replace(search, where=parsed("service=office")), MINUTE, HOUR)
+    assert [one.came for one in office] == [(320, 0, 240)]
+
+
 def test_findings_of_a_query_about_kinds_count_those_only_and_so_do_their_queries(shop: Any, opened: Any) -> None:
     red, _ = shop
     to_ns = NOW // HOUR * HOUR - 2_000 * HOUR

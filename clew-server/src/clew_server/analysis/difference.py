@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from math import sqrt
+from math import log, sqrt
 from statistics import NormalDist
 from typing import Final
 
@@ -34,3 +34,10 @@ def difference(hits: int, of: int, other_hits: int, of_others: int, *, tested: i
 def z_limit(tested: int) -> float:
     """Above this a z is no chance, of so many that are looked at."""
     return NormalDist().inv_cdf(1 - _ERROR_RATE / (2 * max(1, tested)))
+
+
+def none_by_chance(calls: int, since: int, before: int, *, tested: int) -> bool:
+    """Whether none of so many calls came before a time for another reason than chance, of all calls so many having come before and since."""
+    if not before:
+        return False
+    return calls * log(since / (since + before)) < log(_ERROR_RATE / (2 * max(1, tested))) if since else calls > 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from math import log
 from typing import Final, Literal, NamedTuple
 
-from clew_server.analysis.difference import difference
+from clew_server.analysis.failing_times import calls_and_failed, failures_of
 from clew_server.model.red import Beside, Failing
 from clew_server.model.usual import ENOUGH
 from clew_server.model.words import counted, duration_text, name_text, percent_text
@@ -45,20 +44,6 @@ class RangeFinding(NamedTuple):
     kinds: tuple[int, ...] = ()
 
 
-Steps = Sequence[tuple[int, int, int]]
-"""Number, calls and failures of each step with calls, in their order."""
-
-
-class _Failures(NamedTuple):
-    """A time in which more failed than before it."""
-
-    risen: float
-    steps: Steps
-    before: Steps
-    over_at: int | None
-    """The step from which on it is over; None where it still fails."""
-
-
 def failing_finding(
     found: Sequence[Failing], from_unix_nano: int, to_unix_nano: int, step_ns: int
 ) -> RangeFinding | None:
@@ -68,14 +53,14 @@ def failing_finding(
     less often.
     """
     tested = sum(len(one.steps) for one in found)
-    all_failures = [(failures, one) for one in found if (failures := _failures(one.steps, tested)) is not None]
+    all_failures = [(failures, one) for one in found if (failures := failures_of(one, tested)) is not None]
     still = [pair for pair in all_failures if pair[0].over_at is None]
     failing = still or all_failures
     if not failing:
         return None
-    failures, worst = max(failing, key=lambda pair: (pair[0].risen, _sum(pair[0].steps)[1]))
-    calls, failed = _sum(failures.steps)
-    calls_before, failed_before = _sum(failures.before)
+    failures, worst = max(failing, key=lambda pair: (pair[0].risen, calls_and_failed(pair[0].steps)[1]))
+    calls, failed = calls_and_failed(failures.steps)
+    calls_before, failed_before = calls_and_failed(failures.before)
     others = len(failing) - 1
     verb = "failed" if not still else "fail" if others > 1 else "fails"
     beside = f"; {counted(others, 'more operation')} {verb} more often too" if others else ""
@@ -87,68 +72,12 @@ def failing_finding(
     when = " to ".join(said.text for said in times)
     before = f", before that {percent_text(failed_before / calls_before)}" if failed_before else ""
     new = "" if failed_before else ", new"
+    since = f"{'Failing since' if end is None else 'Failed from'} {'its first call at ' if failures.is_from_first_call else ''}{when}"
     text = (
-        f"{'Failing since' if end is None else 'Failed from'} {when}: {name_text(worst.service)} · {name_text(worst.operation)},"
+        f"{since}: {name_text(worst.service)} · {name_text(worst.operation)},"
         f" {failed:,} of {calls:,} calls ({percent_text(failed / calls)}{before}){new}{beside}."
     )
     return RangeFinding("failing", text, tuple(times), worst.service, worst.operation, None, tuple(worst.kinds))
-
-
-def _failures(steps: Steps, tested: int) -> _Failures | None:
-    """The last time of an operation in which more failed than before; None where there is none, or it was over before the range."""
-    found: _Failures | None = None
-    rest, usual = steps, steps
-    while (begin := _change(rest, tested, rises=True)) is not None:
-        end = _change(rest[begin:], tested, rises=False)
-        if end is not None:
-            # What came after it is in no comparison any more.
-            begin = _change(rest[: begin + end], tested, rises=True) or begin
-            end = _change(rest[begin:], tested, rises=False)
-        over = len(rest) if end is None else begin + end
-        risen = _risen(rest[begin:over], rest[:begin], tested)
-        before = steps[: len(steps) - len(rest) + begin]
-        found = _Failures(risen, rest[begin:over], before, None if end is None else rest[over][0])
-        if end is None:
-            return found
-        usual, rest = rest[:begin], rest[over:]
-    if found is None or found.over_at is None:
-        return found
-    if _risen(rest, usual, tested):  # less often than at first, but more than before
-        return found._replace(steps=[*found.steps, *rest], over_at=None)
-    return found if found.over_at > 0 else None
-
-
-def _change(steps: Steps, tested: int, *, rises: bool) -> int | None:
-    """Where the share of failures changes, by significance: the place that explains the failures best; None where it does not."""
-    calls, failed = _sum(steps)
-    best: tuple[float, int] | None = None
-    n = bad = 0
-    for at, (_, more, more_bad) in enumerate(steps):
-        before, after = (bad, n), (failed - bad, calls - n)
-        (high, of_high), (low, of_low) = (after, before) if rises else (before, after)
-        if difference(high, of_high, low, of_low, tested=tested):
-            likely = _likelihood(*before) + _likelihood(*after)
-            if best is None or likely > best[0]:
-                best = likely, at
-        n, bad = n + more, bad + more_bad
-    return None if best is None else best[1]
-
-
-def _likelihood(failed: int, calls: int) -> float:
-    """The logarithm of how likely so many failures are by their own share."""
-    if not 0 < failed < calls:
-        return 0.0
-    return failed * log(failed / calls) + (calls - failed) * log(1 - failed / calls)
-
-
-def _risen(steps: Steps, before: Steps, tested: int) -> float:
-    (calls, failed), (calls_before, failed_before) = _sum(steps), _sum(before)
-    return difference(failed, calls, failed_before, calls_before, tested=tested)
-
-
-def _sum(steps: Steps) -> tuple[int, int]:
-    """All calls, and those that failed."""
-    return sum(n for _, n, _ in steps), sum(bad for _, _, bad in steps)
 
 
 def slower_finding(found: Sequence[Beside]) -> RangeFinding | None:

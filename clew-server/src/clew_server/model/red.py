@@ -73,6 +73,14 @@ def usual_step_ns(length_ns: int) -> int:
     return -(-length_ns // _WANTED_POINTS // (86_400 * _SECOND_NS)) * 86_400 * _SECOND_NS
 
 
+class Came(NamedTuple):
+    """What all operations together did before one of them came, and since."""
+
+    calls_before: int
+    failed_before: int
+    calls_since: int
+
+
 class Failing(NamedTuple):
     """An operation that failed: calls and failures by step, those before the range with numbers below 0."""
 
@@ -81,6 +89,10 @@ class Failing(NamedTuple):
     steps: Sequence[tuple[int, int, int]]
     kinds: Sequence[int] = ()
     """The kinds of the spans that were counted, where the query asks for kinds; else none."""
+    earlier: tuple[int, int] = (0, 0)
+    """Its calls in all that is stored before the steps, and how many failed. Looked up where it has no calls at their beginning."""
+    came: Came | None = None
+    """Of an operation that is new, since none of its calls is stored from before the first one in the steps; else None."""
 
 
 class Beside(NamedTuple):

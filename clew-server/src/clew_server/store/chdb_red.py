@@ -13,7 +13,7 @@ from clew_server.errors import BadInput, Unavailable
 from clew_server.model.attributes import json_text
 from clew_server.model.families import family
 from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
-from clew_server.model.red import MOST_SERIES, Beside, Failing, Red, RedAsked, RedFigures, RedSeries
+from clew_server.model.red import MOST_SERIES, Beside, Came, Failing, Red, RedAsked, RedFigures, RedSeries
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
 from clew_server.model.text import written_double
 from clew_server.model.usual import ENOUGH
@@ -21,7 +21,7 @@ from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import FIRST_START_NS, bounds
-from clew_server.store.where.binding import Bound
+from clew_server.store.where.binding import OPERATIONS, Bound, operations_bound
 from clew_server.store.where.comparing import DOUBLE, LIST, double_written
 from clew_server.store.where.translator import Translator, no_relations
 
@@ -81,16 +81,42 @@ class ChdbRed:
         bound |= {"before_s": _seconds(max(FIRST_START_NS, from_ns - before_ns))}
         # About as many operations as have so many steps together.
         steps = -(-(to_ns - from_ns) // step_ns) - (-before_ns // step_ns)
-        bound |= {"least": str(LEAST_FAILURES), "limit": str(max(1, MOST_ROWS // steps))}
-        return [
-            Failing(
+        of_operations = {"least": str(LEAST_FAILURES), "limit": str(max(1, MOST_ROWS // steps))}
+        rows = self._rows("failing_by_step", bound | of_operations, condition, question, search)
+        failing = {
+            (service, name): Failing(
                 _text(service),
                 _text(name),
                 [(int(step), int(spans), int(failed)) for step, spans, failed in found],
                 _kinds(int(bits)),
             )
-            for service, name, found, bits in self._rows("failing_by_step", bound, condition, question, search)
-        ]
+            for service, name, found, bits in rows
+        }
+        first = (int(bound["before_s"]) - int(bound["from_s"])) // int(bound["step_s"])
+        late = {key: one for key, one in failing.items() if one.steps[0][0] > first}
+        if late and question.missing() is None:  # where parts are left out, nobody knows what is new
+            failing |= self._with_calls_before(late, bound, condition, question, search)
+        return list(failing.values())
+
+    def _with_calls_before(
+        self,
+        late: dict[tuple[str, str], Failing],
+        bound: dict[str, str],
+        condition: str,
+        question: Question,
+        search: Search,
+    ) -> dict[tuple[str, str], Failing]:
+        """Operations, by the hex digits of their names, with what they or all others did before the first of their steps."""
+        words = {"operations": operations_bound(late)}
+        rows = self._rows("earlier_calls", bound | words, condition, question, search, OPERATIONS=OPERATIONS)
+        earlier = {(service, name): (int(calls), int(failed)) for service, name, calls, failed in rows}
+        if len(earlier) < len(late):
+            found = self._rows("calls_by_step", bound, "1", question, search)
+            steps = [(int(step), int(calls), int(failed)) for step, calls, failed in found]
+        return {
+            key: one._replace(earlier=earlier[key]) if key in earlier else one._replace(came=_came(one, steps))
+            for key, one in late.items()
+        }
 
     def beside(self, search: Search) -> list[Beside]:
         """See TraceRed."""
@@ -110,12 +136,12 @@ class ChdbRed:
         ]
 
     def _rows(
-        self, name: str, bound: dict[str, str], condition: str, question: Question, search: Search
+        self, name: str, bound: dict[str, str], condition: str, question: Question, search: Search, **words: str
     ) -> list[list[Any]]:
         asks_for_kinds = any(term.place == "kind" for term in terms(search.where))
         kind_bit = "bitShiftLeft(toUInt64(1),kind)" if asks_for_kinds else "0"
         try:
-            return question.rows(name, bound, SPAN_CONDITIONS=condition, KIND_BIT=kind_bit)
+            return question.rows(name, bound, SPAN_CONDITIONS=condition, KIND_BIT=kind_bit, **words)
         except Stopped as stopped:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
 
@@ -158,6 +184,14 @@ class ChdbRed:
         window = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
         rows = question.rows("red_of_spans", bound, SPAN_WINDOW=window, SPAN_CONDITIONS=sql, **words)
         return from_ns, to_ns, rows
+
+
+def _came(one: Failing, steps: Sequence[tuple[int, int, int]]) -> Came:
+    """What all operations did before an operation's first step, and from it on."""
+    at = one.steps[0][0]
+    before = [step for step in steps if step[0] < at]
+    calls = sum(calls for _, calls, _ in before)
+    return Came(calls, sum(failed for _, _, failed in before), sum(calls for _, calls, _ in steps) - calls)
 
 
 def _kinds(bits: int) -> list[int]:

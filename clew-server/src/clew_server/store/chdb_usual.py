@@ -12,7 +12,7 @@ from clew_server.store.asking import Question, Stopped, Tables
 from clew_server.store.chdb_count import IDS
 from clew_server.store.connections import Pool
 from clew_server.store.contract import TracesLike, UsualDurations, UsualWithin
-from clew_server.store.where.binding import hexed
+from clew_server.store.where.binding import OPERATIONS, hexed, operations_bound
 
 QUESTION_S: Final = 5.0
 """What a question may take: a trace is shown without usual values rather than late."""
@@ -34,9 +34,6 @@ _SLICES: Final = 12
 _ERROR: Final = 2
 
 _LEVELS: Final = ",".join(f"0.{level:02d}" for level in range(1, 100))
-_OPERATIONS: Final = (
-    "(SELECT unhex(x.1),unhex(x.2) FROM (SELECT arrayJoin({operations:Array(Tuple(String,String))}) AS x))"
-)
 
 
 class _Hours(NamedTuple):
@@ -81,7 +78,7 @@ class ChdbUsual:
         """See TraceUsual."""
         hours = _Hours.before(at_unix_nano)
         parameters = {
-            "operations": _bound(operations),
+            "operations": operations_bound(_by_hex(operations)),
             "from_s": str(hours.from_s),
             "minute_s": str(hours.minute_s),
             "minute_ns": str(hours.minute_s * _SECOND_NS),
@@ -93,7 +90,7 @@ class ChdbUsual:
         }
         question = self._question()
         try:
-            rows = question.rows("durations", parameters, LEVELS=_LEVELS, OPERATIONS=_OPERATIONS)
+            rows = question.rows("durations", parameters, LEVELS=_LEVELS, OPERATIONS=OPERATIONS)
         except Stopped as stopped:
             raise _no_answer(stopped) from stopped
         by_hex = _by_hex(operations)
@@ -186,11 +183,11 @@ def _within(
 ) -> dict[Operation, Within]:
     # Grouped here: a join and aggregates in the statement cost the engine three times what reading the rows does.
     parameters = {
-        "operations": _bound(operations),
+        "operations": operations_bound(_by_hex(operations)),
         "ids": "[" + ",".join(f"'{trace.trace_id}'" for trace in traces) + "]",
     }
     ranges = _joined(((trace.start_ns, trace.end_ns + 1) for trace in traces), most)
-    rows = question.rows("within", parameters, OPERATIONS=_OPERATIONS, WINDOWS=_starts_in(ranges), IDS=IDS)
+    rows = question.rows("within", parameters, OPERATIONS=OPERATIONS, WINDOWS=_starts_in(ranges), IDS=IDS)
     starts_ns = {(trace_id, span_id): int(start_ns) for trace_id, span_id, _, _, _, _, start_ns, _, _ in rows}
     seen: dict[tuple[str, str], _Seen] = {}
     # A span that came in two requests counts once.
@@ -233,10 +230,6 @@ def _joined(intervals: Iterable[tuple[int, int]], most: int) -> list[tuple[int, 
 def _starts_in(ranges: Iterable[tuple[int, int]]) -> str:
     """The condition that a span starts in one of these stretches of time."""
     return " OR ".join(f"H(NS({start}),NS({end}))" for start, end in ranges)
-
-
-def _bound(operations: Iterable[Operation]) -> str:
-    return "[" + ",".join(f"('{service}','{name}')" for service, name in _by_hex(operations)) + "]"
 
 
 def _by_hex(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:

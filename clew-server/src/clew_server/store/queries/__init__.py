@@ -50,6 +50,8 @@ NAMES: Final = (
     "resource_labels",
     "traces_chosen",
     "failing_by_step",
+    "calls_by_step",
+    "earlier_calls",
     "lengths_beside",
     "members",
     "numbered",

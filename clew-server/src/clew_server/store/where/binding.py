@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _INT128: Final = (1 << 127) - 1
 _UINT64: Final = (1 << 64) - 1
+OPERATIONS: Final = (
+    "(SELECT unhex(x.1),unhex(x.2) FROM (SELECT arrayJoin({operations:Array(Tuple(String,String))}) AS x))"
+)
+"""SQL of the operations that are bound as `operations`: their services and names."""
 
 
 def hexed(text: str) -> str:
     """What `unhex` makes the text of."""
     return text.encode("utf-8", "surrogatepass").hex()
+
+
+def operations_bound(in_hex: Iterable[tuple[str, str]]) -> str:
+    """The parameter `operations` of `OPERATIONS`: services and names in hex."""
+    return "[" + ",".join(f"('{service}','{name}')" for service, name in in_hex) + "]"
 
 
 class Bound:
