@@ -7,10 +7,16 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # As in the Makefile, for who calls pytest by hand: modules are compiled once and kept, not once for each process.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long a random example takes says more about the machine's other work than about the code. Here, so that it holds for every
+# file, also where one is run by itself, and before the first is imported: settings of a test are made of the profile of that moment.
+settings.register_profile("clew", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clew")
 
 LONGEST_FIRST = (
     # end-to-end

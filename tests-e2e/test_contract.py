@@ -124,7 +124,6 @@ def test_each_answer_is_one_that_is_described(asked: Any, name: str, mode: Gener
     @seed(19)
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""Settings of property tests; and puts the package `clew` back where pytest's importlib mode takes the folder `clew/` of this repository for it."""
+"""Puts the package `clew` back where pytest's importlib mode takes the folder `clew/` of this repository for it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import importlib
 import os
 import sys
 
-from hypothesis import HealthCheck, settings
-
 # Everything is on this machine: a proxy of whoever runs the tests leads to none of it.
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")]:
     del os.environ[_name]
 os.environ.pop("COLUMNS", None)  # tables have the width that a test says
 os.unsetenv("COLUMNS")  # readline, which pytest loads, sets it for all children, past `os.environ`
-
-# How long an example takes says more about the machine's other work than about the code.
-settings.register_profile("clew", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("clew")
 
 if getattr(sys.modules.get("clew"), "__file__", None) is None:
     sys.modules.pop("clew", None)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from drawn import MS, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clew_server.analysis.answers import Section
@@ -221,7 +221,6 @@ def test_spans_without_length_take_nothing() -> None:
     assert critical_path(drawing.tree).sections == [Section(0, 0, 70 * MS)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(1, 8))
 def test_a_long_path_is_told_by_its_longest_sections_and_those_between_as_one(lengths: list[int], most: int) -> None:
     edges = [0, *itertools.accumulate(lengths)]

@@ -122,7 +122,7 @@ def twins(tree: Tree) -> None:
     assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.builds(
@@ -147,7 +147,7 @@ def test_the_slow_twin_agrees_about_failures_that_came_too_late(some: list[Drawn
     assert {failure.row: failure.role for failure in failures(tree)} == brute.roles(tree)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(SOME, UNITS)
 def test_the_slow_twin_agrees(some: list[Drawn], unit_ns: int) -> None:
     tree = tree_of(trace_from_spans(spans_of(some, list(range(1, 99)), unit_ns)))
@@ -156,7 +156,7 @@ def test_the_slow_twin_agrees(some: list[Drawn], unit_ns: int) -> None:
         twins(tree)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SOME, st.sampled_from([1, 25 * MS]))
 def test_what_patterns_look_at_is_what_each_span_says(some: list[Drawn], unit_ns: int) -> None:
     spans = spans_of(some, list(range(1, 99)), unit_ns)
@@ -198,7 +198,7 @@ def test_what_patterns_look_at_is_what_each_span_says(some: list[Drawn], unit_ns
     assert sorted(finding.rows[0] for finding in timeout(evidence)) == sorted(deepest)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SOME, st.integers(1, 3 * MS), st.randoms(use_true_random=False))
 def test_sections_tile_the_root_and_own_times_sum_to_it_in_any_unit(
     some: list[Drawn], unit_ns: int, chance: random.Random
@@ -243,7 +243,7 @@ def test_of_two_consumers_that_ran_meanwhile_for_as_long_ids_decide_nothing() ->
     assert one == other
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SOME, st.sampled_from([1, 7, MS]), st.randoms(use_true_random=False))
 def test_new_ids_another_order_and_other_requests_change_nothing(
     some: list[Drawn], unit_ns: int, chance: random.Random

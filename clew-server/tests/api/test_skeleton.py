@@ -290,7 +290,7 @@ def test_a_span_that_does_not_parse_is_left_out() -> None:
     assert skeleton([])["total"] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(1, 12), st.integers(0, 14), st.integers(0, 20), st.booleans()), max_size=25),
     st.randoms(),

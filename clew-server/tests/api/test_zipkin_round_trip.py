@@ -91,7 +91,7 @@ def texts_of(spans: list[dict[str, Any]]) -> Counter[str]:
     return Counter(json.dumps(normal(span), sort_keys=True) for span in spans)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(traces())
 def test_every_span_comes_back_with_its_fields_and_tags(spans: list[dict[str, Any]]) -> None:
     found = given_back(spans)

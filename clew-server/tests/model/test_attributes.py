@@ -28,7 +28,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PAIRS, PAIRS, PAIRS, TEXTS)
 def test_it_is_what_parsing_says_or_nothing(
     own: list[KeyValue], of_event: list[KeyValue], of_link: list[KeyValue], name: str

@@ -82,20 +82,18 @@ def check(raw: list[bytes]) -> None:
     assert as_columns(raw) == (expected if has_place else None)
 
 
-@settings(deadline=None)
 @example([HEAD + b"*\x01\xff" + b"*\x01n", HEAD])
 @given(st.lists(st.one_of(SPANS.map(Span.SerializeToString), WRITTEN, BROKEN), min_size=1, max_size=12))
 def test_arrays_are_what_each_span_says_by_itself_however_it_is_written(raw: list[bytes]) -> None:
     check(raw)
 
 
-@settings(deadline=None)
 @given(WRITTEN, st.integers(1, 40))
 def test_spans_that_are_cut_off_anywhere_are_read_as_protobuf_reads_them(whole: bytes, less: int) -> None:
     check([HEAD, whole[: max(1, len(whole) - less)], HEAD])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.one_of(SPANS.map(Span.SerializeToString), WRITTEN), min_size=1, max_size=12), st.integers(1, 5))
 def test_blocks_of_any_length_make_the_same_arrays(raw: list[bytes], at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

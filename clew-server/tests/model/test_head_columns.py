@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from odd_spans import BROKEN, SPANS
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -38,7 +38,6 @@ def alone(spans: list[bytes]) -> HeadColumns:
     return found
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(SPANS.map(Span.SerializeToString), BROKEN), max_size=12))
 def test_columns_are_what_each_span_says_by_itself_and_broken_ones_are_left_out(spans: list[bytes]) -> None:
     assert head_columns(spans) == alone(spans)

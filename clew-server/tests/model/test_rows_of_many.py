@@ -61,7 +61,7 @@ def check(raw: list[bytes]) -> None:
     assert found == (expected if expected.places else None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(RAW, min_size=1, max_size=14))
 def test_rows_of_many_spans_are_those_made_span_by_span(raw: list[bytes]) -> None:
     check(raw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -28,7 +28,6 @@ def trace_of(ids: Iterable[tuple[bytes, bytes]]) -> Trace:
 IDS = st.lists(st.sampled_from((0, 1)), min_size=8, max_size=8).map(bytes)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(IDS, st.binary(max_size=3)), max_size=12),
     st.lists(st.one_of(IDS, st.just(b"\1")), max_size=3),

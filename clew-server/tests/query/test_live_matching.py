@@ -36,7 +36,7 @@ def matched(text: str, traces: dict[str, SeenTrace]) -> set[str]:
     return {trace_id for trace_id, trace in traces.items() if matches(trace)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 1 << 32))
 def test_any_query_matches_what_arrives_as_it_matches_what_is_looked_at_span_by_span(seed: int) -> None:
     known, traces = shop()

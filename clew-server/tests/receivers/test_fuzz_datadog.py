@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # importlib mode adds n
 from batches import broken, check_foreign
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "60"))
-long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 HEADS = {
     "v0.4": Head("/v0.4/traces", "application/msgpack"),
     "v0.5": Head("/v0.5/traces", "application/msgpack"),

@@ -19,7 +19,7 @@ from clew_server.receivers.otlp import decode_otlp
 from clew_server.receivers.signals import LOGS, TRACES, Signal
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "150"))
-long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 span_fields = st.builds(
     Span,

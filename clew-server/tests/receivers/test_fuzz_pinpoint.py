@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # importlib mode adds n
 from batches import broken, check_foreign
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "60"))
-long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 METHODS = (specs.SEND_SPAN, specs.EXCEPTIONS, "json", *specs.COLLECTOR.remembers)
 CAPTURED = [
     (method, bytes.fromhex(message))

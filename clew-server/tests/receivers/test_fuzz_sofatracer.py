@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # importlib mode adds n
 from batches import broken, check_foreign
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "60"))
-long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 LOGS = sorted((Path(__file__).parent / "golden/sofatracer").glob("*/*-digest.log"))
 
 _files = st.sampled_from(("", "biz-digest.log", *COMPACT))

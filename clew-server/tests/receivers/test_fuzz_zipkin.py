@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))  # importlib mode adds n
 from batches import check_foreign
 
 EXAMPLES = int(os.environ.get("CLEW_FUZZ_EXAMPLES", "25"))
-long = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 SEEDS = [
     (bytes.fromhex(path.read_text()), HEADS[".".join(path.stem.split(".")[-2:])])
     for path in sorted((Path(__file__).parent / "golden/zipkin").glob("*.hex"))

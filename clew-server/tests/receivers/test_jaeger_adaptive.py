@@ -157,7 +157,7 @@ class Fleet:
         return count
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.sampled_from((0.2, 1.0, 5.0)), st.lists(st.floats(0.02, 3000), min_size=1, max_size=3))
 def test_what_is_recorded_converges_to_the_target_of_each_operation(
     seed: int, target: float, traffic: list[float]

@@ -239,7 +239,7 @@ def test_what_is_no_message_is_bad_input(sent: bytes) -> None:
         list(fields(sent, 0, len(sent)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_walked_or_refused(sent: bytes) -> None:
     try:

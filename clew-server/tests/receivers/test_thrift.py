@@ -191,14 +191,14 @@ def _read(reader: Reader, *, is_message: bool) -> Any:
         return None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_read_or_bad_input(body: bytes, is_message: bool) -> None:
     _read(BinaryReader(body), is_message=is_message)
     _read(CompactReader(body), is_message=is_message)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from((COMPACT, BINARY)), st.data())
 def test_flipped_bytes_are_read_or_bad_input(body: bytes, data: st.DataObject) -> None:
     broken = bytearray(body)

@@ -318,7 +318,7 @@ class Buffers(RuleBasedStateMachine):
 
 
 def test_both_buffers_do_the_same_whatever_they_are_told() -> None:
-    run_state_machine_as_test(Buffers, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Buffers, settings=settings(max_examples=150, stateful_step_count=40))
 
 
 @pytest.mark.parametrize("most", [1, 7, 300, 999, 10_000])
