@@ -272,13 +272,16 @@ def test_values_that_spans_are_counted_by_are_as_json_writes_them(opened: Any) -
     add(9).string_value = "200.0"
     add(10).int_value = 200
     add(11).double_value = math.nan
+    add(12).string_value = ""
     put_all(opened, [request])
     found = opened.store.red.red(asked("service=lists", SpanTerm("of_span", "exists", key="of"), MINUTE))
     assert {one.value: one.whole.spans for one in found.series} == {
         '["a"]': 2,
         '["é"]': 2,
         "[1, 1.5]": 1,
+        "[]": 1,
         '{"k": true}': 1,
+        "": 1,
         "CgMKAWE=": 1,
         "\x01not of a list": 1,
         "plain": 1,
@@ -316,6 +319,49 @@ def test_spans_without_the_attribute_are_counted_by_that_of_their_resource(opene
     assert by("of_span", "of") == {"own": 4}
     assert by("attr", "deployment.environment.name") == {'["prod"]': 8}
     assert by("of_resource", "nowhere") == by("attr", "nowhere") == {}
+
+
+def test_old_and_new_names_of_an_attribute_are_one_key(opened: Any) -> None:
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.add(key="service.name").value.string_value = "names"
+    of_spans = [
+        [("http.method", "GET")],
+        [("http.request.method", "GET")],
+        [("http.method", "GET"), ("http.request.method", "PUT")],  # the present name counts, wherever it stands
+        [("http.request.method", "PUT"), ("http.method", "GET")],
+        [("http.request.method", ""), ("http.method", "GET")],
+        [("http.method", 7)],
+        [],
+    ]
+    for number, attributes in enumerate(of_spans):
+        span = group.scope_spans.add().spans.add(trace_id=(79_000 + number).to_bytes(16, "big"), span_id=b"of-names")
+        span.start_time_unix_nano = span.end_time_unix_nano = FROM + MINUTE
+        for key, value in attributes:
+            one = span.attributes.add(key=key).value
+            if isinstance(value, int):
+                one.int_value = value
+            else:
+                one.string_value = value
+    of_resource = request.resource_spans.add()
+    of_resource.resource.CopyFrom(group.resource)
+    of_resource.resource.attributes.add(key="http.method").value.string_value = "HEAD"
+    of_resource.resource.attributes.add(key="http.request.method").value.string_value = "OPTIONS"
+    span = of_resource.scope_spans.add().spans.add(trace_id=(79_100).to_bytes(16, "big"), span_id=b"of-names")
+    span.start_time_unix_nano = span.end_time_unix_nano = FROM + MINUTE
+    put_all(opened, [request])
+
+    def by(place: Any, key: str, *, exact: bool = False) -> dict[str, int]:
+        term = SpanTerm(place, "exists", key=key, exact=exact)
+        return {one.value: one.whole.spans for one in opened.store.red.red(asked("service=names", term, MINUTE)).series}
+
+    own = {"GET": 2, "PUT": 2, "": 1, "7": 1}
+    for key in ("http.method", "http.request.method"):
+        assert by("of_span", key) == own
+        assert by("of_resource", key) == {"OPTIONS": 1}
+        assert by("attr", key) == {**own, "OPTIONS": 1}
+    assert by("attr", "http.method", exact=True) == {"GET": 4, "7": 1, "HEAD": 1}
+    assert by("attr", "http.request.method", exact=True) == {"GET": 1, "PUT": 2, "": 1, "OPTIONS": 1}
 
 
 def test_spans_are_counted_by_kind_status_and_scope(shop: Any) -> None:

@@ -54,3 +54,8 @@ def family(key: str) -> tuple[str, ...]:
     """All names of the attribute, `key` first."""
     found = _BY_NAME.get(key, (key,))
     return (key, *(name for name in found if name != key))
+
+
+def newest_first(key: str) -> tuple[str, ...]:
+    """All names of the attribute, the present one first."""
+    return _BY_NAME.get(key, (key,))

@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 
 from clew_server.errors import BadInput, Unavailable
 from clew_server.model.attributes import json_text
-from clew_server.model.families import family
+from clew_server.model.families import newest_first
 from clew_server.model.query_tree import SpanTerm, TraceTerm, conjuncts, is_of_names, of_one_span, terms
 from clew_server.model.red import MOST_SERIES, Beside, Came, Failing, Red, RedAsked, RedFigures, RedSeries
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS, Search
@@ -33,8 +33,10 @@ _MAP: Final = 50
 """The type of an attribute that is a map, as `LIST`."""
 _LIST_MARK: Final = "\x01"
 _MAP_MARK: Final = "\x02"
+_MARK: Final = "\x03"
 _MARKS: Final = {LIST: _LIST_MARK, _MAP: _MAP_MARK}
-"""What stands before lists and maps by their types, since they are kept as the base64 of their protobuf, which could be a text too."""
+"""What stands before the values of attributes by their types, `_MARK` before all others: lists and maps are kept as the base64 of their
+protobuf, which could be a text too, and an empty value is one."""
 _COLUMNS: Final[dict[str, str]] = {
     "kind": f"transform(kind,{list(range(len(KIND_WORDS)))},{list(KIND_WORDS)},'')",
     "status": f"transform(status,{list(range(len(STATUS_WORDS)))},{list(STATUS_WORDS)},'')",
@@ -64,7 +66,7 @@ class ChdbRed:
             raise Unavailable(f"The store did not answer: {stopped}") from stopped
         if len(rows) > MOST_ROWS:
             raise BadInput(f"more than {MOST_ROWS:,} points: ask for a longer step, or by another key", code="too_many")
-        series = _series(rows, has_service=asked.by == "operation")
+        series = _series(rows, asked.by)
         reasons = [question.missing()] if question.missing() else []
         if len(series) > MOST_SERIES:
             reasons.append(f"the {MOST_SERIES} with most spans of {len(series):,}")
@@ -217,25 +219,20 @@ def _labels(asked: RedAsked, bound: dict[str, str], question: Question) -> dict[
     by: SpanTerm = asked.by
     if by.place in _COLUMNS:
         return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": _COLUMNS[by.place], "IS_NAMED": "b!=''"}
-    keys = [Bound(bound).text(key) for key in ((by.key,) if by.exact else family(by.key))]
-    is_key = f"k IN ({','.join(keys)})"
-    own = f"arrayFirst((v,k)->{is_key},mapValues(attrs),mapKeys(attrs))"
-    type_ = f"arrayFirst((t,k)->{is_key},attr_types,mapKeys(attrs))"
-    text = f"if({type_}={DOUBLE},{double_written(own)},{own})"
-    label = f"concat(transform({type_},{list(_MARKS)},{list(_MARKS.values())},''),{text})"
+    names = (by.key,) if by.exact else newest_first(by.key)
+    keys = f"[{','.join(Bound(bound).text(key) for key in names)}]"
+    label = _marked(f"indexOf(mapKeys(attrs),{_first_of(keys)})")
     if by.place != "of_span":
         of_resource = _of_resources(keys, bound, question)
-        label = (
-            of_resource
-            if by.place == "of_resource"
-            else f"if(hasAny(mapKeys(attrs),[{','.join(keys)}]),{label},{of_resource})"
-        )
-    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": label, "IS_NAMED": f"b NOT IN {('', *_MARKS.values())}"}
+        label = of_resource if by.place == "of_resource" else f"if({_has_any(keys)},{label},{of_resource})"
+    else:
+        label = f"if({_has_any(keys)},{label},'')"
+    return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": label, "IS_NAMED": "b!=''"}
 
 
-def _of_resources(keys: Sequence[str], bound: dict[str, str], question: Question) -> str:
+def _of_resources(keys: str, bound: dict[str, str], question: Question) -> str:
     """SQL of the value that a span's resource has under one of the keys, marked as those of spans are; the empty text where it has none."""
-    rows = question.rows("resource_labels", {**bound}, IS_KEY=f"k IN ({','.join(keys)})")
+    rows = question.rows("resource_labels", {**bound}, HAS_KEY=_has_any(keys), FIRST_KEY=_first_of(keys))
     if not rows:
         return "''"
     labels: list[str] = []
@@ -243,17 +240,35 @@ def _of_resources(keys: Sequence[str], bound: dict[str, str], question: Question
         text = _text(hexes)
         if int(type_) == DOUBLE:
             text = written_double(float(text))
-        labels.append((_MARKS.get(int(type_), "") + text).encode().hex())
+        labels.append((_MARKS.get(int(type_), _MARK) + text).encode().hex())
     bound["resources"] = f"[{','.join(str(int(key)) for key, _, _ in rows)}]"
     bound["labels"] = "[" + ",".join(f"'{label}'" for label in labels) + "]"
     return "transform(res_key,{resources:Array(UInt64)},arrayMap(x->unhex(x),{labels:Array(String)}),'')"
 
 
-def _series(rows: Sequence[Sequence[Any]], *, has_service: bool) -> list[RedSeries]:
+def _has_any(keys: str) -> str:
+    return f"hasAny(mapKeys(attrs),{keys})"
+
+
+def _first_of(keys: str) -> str:
+    """SQL of the first of the keys that a span or a resource has."""
+    return f"arrayFirst(k->has(mapKeys(attrs),k),{keys})"
+
+
+def _marked(place: str) -> str:
+    """SQL of the value at a place among a span's attributes, as it is written, with the mark of its type."""
+    value, type_ = f"mapValues(attrs)[{place}]", f"attr_types[{place}]"
+    text = f"if({type_}={DOUBLE},{double_written(value)},{value})"
+    return f"concat(transform({type_},{list(_MARKS)},{list(_MARKS.values())},'{_MARK}'),{text})"
+
+
+def _series(rows: Sequence[Sequence[Any]], by: SpanTerm | str) -> list[RedSeries]:
+    has_service = by == "operation"
+    value_of = _text if isinstance(by, str) or by.place in _COLUMNS else _value
     whole: dict[tuple[str, str], RedFigures] = {}
     points: dict[tuple[str, str], list[tuple[int, RedFigures]]] = {}
     for service, value, step, spans, failed, _, p50, p95, p99, estimated, estimated_failed in rows:
-        key = (_text(service), _value(value))
+        key = (_text(service), value_of(value))
         levels = [round(float(level)) for level in (p50, p95, p99)]
         counts = int(spans), int(failed)
         figures = RedFigures(*counts, levels[0], levels[1], levels[2], int(estimated), int(estimated_failed))
@@ -270,13 +285,14 @@ def _text(hexes: str) -> str:
 
 
 def _value(hexes: str) -> str:
-    """The value that spans are counted by; of a list and a map the JSON."""
-    text = _text(hexes)
+    """The value of an attribute, which has a mark before it; of a list and a map the JSON."""
+    marked = _text(hexes)
+    mark, text = marked[:1], marked[1:]
     try:
-        if text.startswith(_LIST_MARK):
-            return json_text(AnyValue(array_value=ArrayValue.FromString(base64.b64decode(text[1:], validate=True))))
-        if text.startswith(_MAP_MARK):
-            return json_text(AnyValue(kvlist_value=KeyValueList.FromString(base64.b64decode(text[1:], validate=True))))
+        if mark == _LIST_MARK:
+            return json_text(AnyValue(array_value=ArrayValue.FromString(base64.b64decode(text, validate=True))))
+        if mark == _MAP_MARK:
+            return json_text(AnyValue(kvlist_value=KeyValueList.FromString(base64.b64decode(text, validate=True))))
     except (ValueError, DecodeError):
-        pass  # a text that begins like a mark
+        pass  # cut or written by something else: as it is stored
     return text
