@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,3 +75,25 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+MOST_ATTEMPTS = 5
+
+
+@pytest.fixture
+def best_of() -> Callable[[float, Callable[[], float]], float]:
+    """Measures until a value is below a limit, which fails if none of five is; the last value.
+
+    Other work of the machine, a core that is taken for seconds or a disk that stands still, spoils some attempts. What is at
+    fault spoils all of them. What a slow machine makes larger in every attempt is given relative to something that it makes
+    larger as well.
+    """
+
+    def best_of(limit: float, measure: Callable[[], float]) -> float:
+        values: list[float] = []
+        while not values or values[-1] >= limit:
+            assert len(values) < MOST_ATTEMPTS, f"never below {limit:g}: {', '.join(f'{one:.3g}' for one in values)}"
+            values.append(measure())
+        return values[-1]
+
+    return best_of

@@ -182,7 +182,11 @@ def test_many_spans_do_not_wait_for_the_time(
 
 
 def test_an_idle_writer_uses_no_processor_time(
-    open_wal: Callable[..., Wal], request_of: Callable[..., bytes], store: ScriptedStore, start_writer: StartWriter
+    open_wal: Callable[..., Wal],
+    request_of: Callable[..., bytes],
+    store: ScriptedStore,
+    start_writer: StartWriter,
+    best_of: Callable[..., float],
 ) -> None:
     wal = open_wal()
     start_writer(wal, store)
@@ -192,9 +196,13 @@ def test_an_idle_writer_uses_no_processor_time(
         time.pthread_getcpuclockid(t.ident) for t in threading.enumerate() if t.ident and t.name.startswith("clew-w")
     ]
     assert len(clocks) == 3
-    began = sum(map(time.clock_gettime, clocks))
-    threading.Event().wait(0.3)
-    assert sum(map(time.clock_gettime, clocks)) - began < 0.03
+
+    def cpu_share() -> float:
+        began_s, began_cpu_s = time.monotonic(), sum(map(time.clock_gettime, clocks))
+        threading.Event().wait(0.3)
+        return (sum(map(time.clock_gettime, clocks)) - began_cpu_s) / (time.monotonic() - began_s)
+
+    best_of(0.1, cpu_share)
 
 
 def test_a_failure_is_repeated_whole_with_the_same_token_until_it_works(

@@ -335,11 +335,12 @@ def test_a_probe_asks_once_at_a_time_and_says_why_there_is_no_answer() -> None:
             )
             assert asked == [1]
             may_answer.set()
-            while (answer := await probe.failure()) is not None:  # the first call ends now
-                if "no such table" in answer:
-                    break
-            assert len(asked) <= 2
-            assert "no such table" in str(await probe.failure())
+            # The first call ends now. On a busy machine it, and each after it, may take longer than 0.05 s too.
+            answers = {await probe.failure()}
+            while not any("no such table" in str(one) for one in answers):
+                answers.add(await probe.failure())
+            answers -= {None, "the store did not answer within 0.05 s"}
+            assert answers == {"the store does not answer: no such table"}
         finally:
             may_answer.set()
             probe.close()
