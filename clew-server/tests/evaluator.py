@@ -296,7 +296,9 @@ def span_term(row: Row, term: SpanTerm) -> bool:
         return any(values[0].text.lower() in text.lower() for text in (row.service, span.name))
     texts = {"service": row.service, "name": span.name, "scope": row.scope, "status_message": span.status.message}
     if place in texts:
-        return bool(texts[place]) if op == "exists" else text_matches(texts[place], op, values)
+        if op == "exists":  # each span has a service and a name, empty ones too
+            return place in ("service", "name") or bool(texts[place])
+        return text_matches(texts[place], op, values)
     if place == "kind":
         return any(KIND_WORDS[span.kind] == one.text for one in values)
     if place == "status":

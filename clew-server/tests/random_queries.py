@@ -75,7 +75,9 @@ def condition(chance: random.Random, trace_id: str) -> str:
             lambda: f"failed={chance.choice(['true', 'false'])}",
             lambda: f"failed={chance.choice(['true', 'false'])}",
             lambda: f"event{equal()}{chance.choice(['exception', 'retry', 'd*', 'none'])}",
-            lambda: f"{chance.choice(['event', 'link.trace', 'parent', 'service', 'scope', attribute])} exists",
+            lambda: (
+                f"{chance.choice(['event', 'link.trace', 'parent', 'service', 'name', 'scope', 'status.message', attribute])} exists"
+            ),
             lambda: f"link.trace={trace_id}",
             lambda: f"id={chance.choice(['0000000000000001', '00*', '*3'])}",
             lambda: f"{attribute}{equal()}{any_value(chance)}",

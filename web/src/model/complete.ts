@@ -57,7 +57,7 @@ interface KeyOfLanguage {
 
 /** Keys that mean something else than an attribute. */
 const KEYS: Record<string, KeyOfLanguage> = {
-  service: { operators: [...TEXT, 'exists'], note: 'name of the service' },
+  service: { operators: TEXT, note: 'name of the service' },
   name: { operators: TEXT, note: 'name of the operation' },
   status: { operators: WORD, note: 'status of the span', values: ['error', 'ok', 'unset'] },
   failed: { operators: BOOLEAN, note: 'in error by status, exception or code', values: ['true', 'false'] },

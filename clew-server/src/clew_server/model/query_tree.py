@@ -36,6 +36,9 @@ SpanPlace = Literal[
 """Where a condition on a span looks. `names`: the names of its service and its operation. `attr`: the attribute of the span, else
 of its resource; the last three: of that place only."""
 
+ALWAYS_NAMED: Final[tuple[SpanPlace, ...]] = ("service", "name")
+"""Every span has these texts, empty ones where its sender gave none."""
+
 TracePlace = Literal["duration", "start", "spans", "errors", "services", "root_service", "root_name", "id"]
 
 Op = Literal["=", ">", ">=", "<", "<=", "=~", "in", "exists", "has"]

@@ -109,6 +109,8 @@ def test_conditions_are_joined_as_the_grammar_says(text: str, wanted: object) ->
         ("exact(http.method)=a", "attr", "http.method"),
         ("id=0123456789abcdef", "id", ""),
         ("parent exists", "parent", ""),
+        ("service exists", "service", ""),
+        ("operation exists", "name", ""),
         ("root=TRUE", "root", ""),
         ("failed=false", "failed", ""),
         ("kind in (server, client)", "kind", ""),

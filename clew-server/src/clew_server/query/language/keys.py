@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from clew_server.errors import BadInput
-from clew_server.model.query_tree import SpanPlace, TracePlace
+from clew_server.model.query_tree import ALWAYS_NAMED, SpanPlace, TracePlace
 from clew_server.model.quoting import WORDS, in_quotes
 from clew_server.query.language.scanner import KEY, Scanner, bad_query
 
@@ -61,8 +61,8 @@ ATTRIBUTES: Final = ("attr", "of_span", "of_resource", "of_scope", "event_attr",
 TEXTS: Final = ("service", "name", "scope", "status_message", "event", "root_service", "root_name")
 LENGTHS: Final = ("dur", "duration")
 COUNTS: Final = ("spans", "errors", "services")
-MAY_BE_ABSENT: Final = (*ATTRIBUTES, "service", "scope", "status_message", "parent", "event", "link_trace")
-"""What `exists` can be asked of: the rest is always there."""
+MAY_BE_ABSENT: Final = (*ATTRIBUTES, *ALWAYS_NAMED, "scope", "status_message", "parent", "event", "link_trace")
+"""What `exists` can be asked of, of names too: the rest is always there."""
 
 
 def resolved(text: str, quoted: bool, exact: bool, position: int) -> Key:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from clew_server.model.families import family
-from clew_server.model.query_tree import And, Braces, Node, Not, Or, Relation, RelationOp, SpanTerm, TraceTerm
+from clew_server.model.query_tree import (
+    ALWAYS_NAMED,
+    And,
+    Braces,
+    Node,
+    Not,
+    Or,
+    Relation,
+    RelationOp,
+    SpanTerm,
+    TraceTerm,
+)
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.query.live.comparing import elements, is_like, number_test, text_test, value_test
 from clew_server.query.live.seen import Pairs, SeenSpan, SeenTrace, pairs
@@ -156,7 +167,7 @@ def span_test(term: SpanTerm) -> Callable[[SeenSpan], bool]:
     if place in _TEXTS:
         text = _TEXTS[place]
         if op == "exists":
-            return lambda span: bool(text(span))
+            return lambda span: place in ALWAYS_NAMED or bool(text(span))
         of_text = text_test(term)
         return lambda span: of_text(text(span))
     if place == "kind":

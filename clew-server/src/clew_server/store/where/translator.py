@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from clew_server.errors import BadInput
-from clew_server.model.query_tree import And, Braces, Node, Not, Or, Relation, SpanTerm, TraceTerm, conjuncts, terms
+from clew_server.model.query_tree import (
+    ALWAYS_NAMED,
+    And,
+    Braces,
+    Node,
+    Not,
+    Or,
+    Relation,
+    SpanTerm,
+    TraceTerm,
+    conjuncts,
+    terms,
+)
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.store.asking import Question
 from clew_server.store.chdb_again import ERRORS_AGAIN, NOT_COUNTED, SPANS_AGAIN, put
@@ -169,7 +181,7 @@ class Translator:
             return f"(position(lowerUTF8(service),{text})>0 OR position(lowerUTF8(name),{text})>0)"
         if place in ("service", "name", "scope", "status_message"):
             if term.op == "exists":
-                return f"{place}!=''"
+                return "1" if place in ALWAYS_NAMED else f"{place}!=''"
             return self._comparing.texts(place, term)
         if place == "kind":
             return _listed("kind", [KIND_WORDS.index(value.text) for value in term.values])
