@@ -1,5 +1,9 @@
-"""What the UI may cost, on a real server and in a real Chromium. Sizes and counts are gates; times are measured and printed, the best
-of three counts, and they fail at twice the budget, because other programs run on the machine too."""
+"""What the UI may cost, on a real server and in a real Chromium.
+
+Sizes and counts are gates. Times are measured and printed. They are of a machine that runs a certain loop in 50 ms, and longer in the
+same measure on one that takes longer for it, because it is slow or does something else; the best of five counts, and fails at twice
+the budget.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.alone
 MS = 1_000_000
 KB = 1_000
+Best = Callable[[str, float, str, Callable[[], float]], None]
 LARGEST = 300_000
 """The most that comes whole. Sending and storing it takes longer than all other tests here: `make bench-large` asks for it."""
 SIZES = (10, 10_000, 100_000, *((LARGEST,) if os.environ.get("CLEW_TEST_LARGEST") else ()))
@@ -111,15 +116,35 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> Any:
     server.close()
 
 
-def best(what: str, budget: float, unit: str, measure: Callable[[], float]) -> None:
-    """The best of three, printed; fails at twice the budget."""
-    took: list[float] = []
-    for _ in range(3):
-        took.append(measure())
-        if took[-1] < budget:
-            break
-    print(f"budget: {what}: {min(took):.3g} {unit} of {budget:g} {unit}")
-    assert min(took) < 2 * budget, f"{what}: {took} {unit}, budget {budget} {unit}"
+# Ten million rounds of arithmetic, which the browser compiles: nothing of ours, and nothing that a page waits for.
+REFERENCE = """() => {
+  const start = performance.now()
+  let sum = 0
+  for (let n = 0; n < 1e7; n++) sum = (sum * 31 + n) | 0
+  document.title = String(sum)
+  return performance.now() - start
+}"""
+REFERENCE_MS = 50
+
+
+@pytest.fixture
+def best(browser: Browser, best_of: Callable[..., float]) -> Iterator[Best]:
+    """The best of five, printed; fails at twice the budget, which is larger where the machine is slower just now."""
+    page = browser.new_context().new_page()
+    for _ in range(5):
+        page.evaluate(REFERENCE)  # until it is compiled
+
+    def best(what: str, budget: float, unit: str, measure: Callable[[], float]) -> None:
+        def in_proportion() -> float:
+            slowness = max(1.0, min(page.evaluate(REFERENCE) for _ in range(3)) / REFERENCE_MS)
+            took = measure()
+            print(f"budget: {what}: {took:.3g} {unit} of {budget:g} {unit}, on a machine {slowness:.1f} times as slow")
+            return took / slowness
+
+        best_of(2 * budget, in_proportion)
+
+    yield best
+    page.context.close()
 
 
 def probed(browser: Browser, server: Server, path: str) -> Page:
@@ -202,7 +227,9 @@ def test_a_page_with_100_000_spans_has_few_elements(traces: Traces, open_page: O
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser: Browser, count: int) -> None:
+def test_rows_are_painted_soon_after_their_data_is_there(
+    traces: Traces, browser: Browser, best: Best, count: int
+) -> None:
     trace_id = traces.of(count)
 
     def measure() -> float:
@@ -216,7 +243,7 @@ def test_rows_are_painted_soon_after_their_data_is_there(traces: Traces, browser
     best(f"{count:,} spans, from their data to their rows", PAINT_BUDGET_S[count], "s", measure)
 
 
-def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, browser: Browser) -> None:
+def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, browser: Browser, best: Best) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(100_000)}")
     wait_ready(page)
     expect(page.get_by_role("treegrid")).to_have_attribute("aria-rowcount", re.compile(r"^\d{5,6}$"))
@@ -262,12 +289,12 @@ def test_drawing_finding_and_folding_100_000_spans_is_quick(traces: Traces, brow
     # Printed and no gate yet: it took 150 ms on a machine with ten times more to do than it has cores.
     print(f"budget: closing and opening all rows: {min(fold() for _ in range(3)):.3g} ms of 50 ms")
     # Texts that are found different numbers of times.
-    texts = iter(("SELECT 1", "SELECT 22", "handle 1"))
+    texts = iter(("SELECT 1", "SELECT 22", "handle 1", "SELECT 3", "SELECT 44"))
     best("finding by name", 100, "ms", lambda: float(page.evaluate(changed, ["find", next(texts)])))
     page.context.close()
 
 
-def test_the_details_of_a_span_are_there_soon_after_the_click(traces: Traces, browser: Browser) -> None:
+def test_the_details_of_a_span_are_there_soon_after_the_click(traces: Traces, browser: Browser, best: Best) -> None:
     page = probed(browser, traces.server, f"/trace/{traces.of(10_000)}")
     page.locator(".panels[aria-busy=false]").wait_for(timeout=60_000)
     row = [1]
