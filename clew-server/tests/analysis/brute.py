@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from clew_server.analysis.tree import Tree
 from clew_server.model.trace import ADJUSTED, CLIENT, CONSUMER, FAILED, MISSING, ROOT, SERVER
 
@@ -107,11 +109,32 @@ def is_cut(tree: Tree, row: int) -> bool:
     return bool(tree.trace.span(row).status.message)
 
 
-def is_too_late(tree: Tree, ended_ns: int, above: int) -> bool:
-    """Whether the failed span above cannot have failed because of what ended then."""
-    length = tree.duration_ns(above)
-    allowed = max(length // 100, 10**6) if is_cut(tree, above) else max(length // 10, 10**7)
-    return ended_ns > tree.end_ns[above] + allowed
+def is_too_late(tree: Tree, row: int, above: int) -> bool:
+    """Whether the failed span above cannot have failed because of one below it, or of what went through that."""
+    length, ended_ns = tree.duration_ns(above), end_ns(tree, row)
+    if is_cut(tree, above):
+        return ended_ns > tree.end_ns[above] + max(length // 100, 10**6)
+    # Along the way down, by how much a clock may be ahead of the one of the span above.
+    line = [above, *reversed(ancestors(tree, row)[: ancestors(tree, row).index(above)]), row]
+    ahead = 0
+    for parent, child in itertools.pairwise(line):
+        if tree.trace.host[child] == tree.trace.host[above]:
+            ahead = 0
+        elif may_be_ahead(tree, child, parent):
+            ahead += max(0, tree.end_ns[child] - tree.end_ns[parent])
+    return ended_ns - ahead > tree.end_ns[above] + max(length // 10, 10**7) and ended_ns > tree.end_ns[above] + max(
+        length // 100, 10**6
+    )
+
+
+def may_be_ahead(tree: Tree, row: int, parent: int) -> bool:
+    """Whether the row could be within its parent, on another host, whose clock no call tells."""
+    trace = tree.trace
+    if not is_timed(tree, row) or not is_timed(tree, parent) or trace.host[row] == trace.host[parent]:
+        return False
+    is_call = trace.kind[parent] == CLIENT and trace.kind[row] == SERVER
+    fits = 100 * tree.duration_ns(row) <= 101 * tree.duration_ns(parent)
+    return fits and not is_call and trace.kind[row] != CONSUMER
 
 
 def way(tree: Tree, row: int) -> tuple[int | None, bool, bool, bool]:
@@ -127,7 +150,7 @@ def way(tree: Tree, row: int) -> tuple[int | None, bool, bool, bool]:
     asynchronous = any(trace.kind[one] == CONSUMER for one in between)
     if not (is_timed(tree, row) and is_timed(tree, above)):
         return above, True, False, asynchronous
-    late = is_too_late(tree, end_ns(tree, row), above) or (
+    late = is_too_late(tree, row, above) or (
         trace.kind[above] == CLIENT
         and trace.service[above] != trace.service[row]
         and is_cut(tree, above)
@@ -140,9 +163,7 @@ def way(tree: Tree, row: int) -> tuple[int | None, bool, bool, bool]:
         )
         and end_ns(tree, row) >= tree.end_ns[above] - max(tree.duration_ns(above) // 100, 10**6)
     )
-    reached = not late and not any(
-        is_too_late(tree, end_ns(tree, one), above) for one in between[1:] if is_timed(tree, one)
-    )
+    reached = not late and not any(is_too_late(tree, one, above) for one in between[1:] if is_timed(tree, one))
     return above, reached, late, asynchronous
 
 

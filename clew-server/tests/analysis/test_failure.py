@@ -342,6 +342,31 @@ def test_a_clock_that_is_ahead_does_not_make_a_cause_late() -> None:
     assert cause_names(drawing) == ["slow:get"]
 
 
+@pytest.mark.parametrize("kinds", ["   ", "III"])
+def test_where_no_call_tells_how_far_clocks_are_off_a_callee_that_fits_in_is_not_too_late(kinds: str) -> None:
+    one, two, three = kinds
+    drawing = drawn(f"""
+        web:get         {one} [---------------]         !
+          web:call      {two}   [-----]                 !
+            pay:post    {three}     [--]        +9      !
+              pay:db    {three}     [-]         +9      !boom
+    """)
+    assert roles(drawing) == {
+        "pay:db": "origin",
+        "pay:post": "propagated",
+        "web:call": "propagated",
+        "web:get": "propagated",
+    }
+    # Longer than its caller it went on after it, by any clock; so it did by the same clock, and after a caller that gave up.
+    for callee, host, message in (("[---------]", "", ""), ("[--]", "@web", ""), ("[--]", "", "timed_out")):
+        drawing = drawn(f"""
+            web:get         {one} [-------------------]         !
+              web:call      {two}   [-----]                     !{message}
+                pay:post    {three}     {callee:11}  +9 {host} !boom
+        """)
+        assert roles(drawing) == {"pay:post": "abandoned", "web:call": "origin", "web:get": "propagated"}, callee
+
+
 def test_what_a_consumer_fails_at_later_is_a_cause_of_its_own() -> None:
     drawing = drawn("""
         web:get        S  [----------]               !no_stock

@@ -63,6 +63,21 @@ class Way(NamedTuple):
     """A consumer is between the two."""
 
 
+class _Above(NamedTuple):
+    """What is between a span and the next failed span above it."""
+
+    above: int
+    """Its row, or -1."""
+    last_ns: int | None
+    """When the last of the spans between the two ended."""
+    likely_last_ns: int | None
+    """The same with clocks that may differ, see `_doubt_ns`."""
+    asynchronous: bool
+    """One of them, or the span itself, is a consumer."""
+    doubt_ns: int
+    """By how much earlier the span may have been, by its clock."""
+
+
 def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
     """By row, in their order, the way of each of these failed rows.
 
@@ -70,33 +85,37 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
     or before a span between them; nor where that one was a call that gave up and so stopped it.
     """
     trace, ends = tree.trace, tree.end_ns
-    flags, parents, kinds = trace.flags, trace.parent, trace.kind
+    flags, parents, kinds, hosts = trace.flags, trace.parent, trace.kind, trace.host
     found: dict[int, Way] = {}
     callers: dict[int, _Caller] = {}
-    # Of each span on the way: the next failed span above it, when the last of the spans between them ended, whether one is a consumer.
-    between: dict[int, tuple[int, int | None, bool]] = {}
+    between: dict[int, _Above] = {}
 
-    def of(row: int) -> tuple[int, int | None, bool]:
+    def of(row: int) -> _Above:
         way: list[int] = []
         at = row
         while at not in between:
             above = parents[at]
             if above < 0 or flags[above] & FAILED:
-                between[at] = (above if above >= 0 else -1, None, kinds[at] == CONSUMER)
+                doubt_ns = _doubt_ns(tree, at, above) if above >= 0 else 0
+                between[at] = _Above(max(above, -1), None, None, kinds[at] == CONSUMER, doubt_ns)
                 break
             way.append(at)
             at = above
         for at in reversed(way):
-            above, last_ns, asynchronous = between[parents[at]]
-            if not flags[parents[at]] & ADJUSTED:
-                end_ns = ends[parents[at]] + _lead_ns(tree, parents[at])
+            parent = parents[at]
+            above, last_ns, likely_ns, asynchronous, doubt_ns = between[parent]
+            if not flags[parent] & ADJUSTED:
+                end_ns = ends[parent] + _lead_ns(tree, parent)
                 last_ns = end_ns if last_ns is None else max(last_ns, end_ns)
-            between[at] = above, last_ns, asynchronous or kinds[at] == CONSUMER
+                likely_ns = end_ns - doubt_ns if likely_ns is None else max(likely_ns, end_ns - doubt_ns)
+            is_home = above >= 0 and hosts[at] == hosts[above]
+            doubt_ns = 0 if is_home else doubt_ns + _doubt_ns(tree, at, parent)
+            between[at] = _Above(above, last_ns, likely_ns, asynchronous or kinds[at] == CONSUMER, doubt_ns)
         return between[row]
 
     rows = list(failed)
     for row, below in zip(rows, [*rows[1:], len(trace)], strict=False):
-        above, last_ns, asynchronous = of(row)
+        above, last_ns, likely_ns, asynchronous, doubt_ns = of(row)
         if above < 0 or (flags[row] | flags[above]) & ADJUSTED:
             found[row] = Way(above, above >= 0, False, asynchronous)
             continue
@@ -105,8 +124,12 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
             caller = callers[above] = _Caller(tree, above)
         end_ns = ends[row] + _lead_ns(tree, row)
         has_failed_below = below < trace.end_row[row]
-        ended_late = caller.ended_before(end_ns) or caller.stopped(row, end_ns, has_failed_below=has_failed_below)
-        reached = not ended_late and (last_ns is None or not caller.ended_before(last_ns))
+        ended_late = caller.ended_before(end_ns, end_ns - doubt_ns) or caller.stopped(
+            row, end_ns, has_failed_below=has_failed_below
+        )
+        reached = not ended_late and (
+            last_ns is None or likely_ns is None or not caller.ended_before(last_ns, likely_ns)
+        )
         found[row] = Way(above, reached, ended_late, asynchronous)
     return found
 
@@ -124,6 +147,24 @@ def _lead_ns(tree: Tree, row: int) -> int:
     return max(0, tree.start_ns[above] - tree.start_ns[row])
 
 
+def _doubt_ns(tree: Tree, row: int, parent: int) -> int:
+    """How much later a span may seem than it was: as much as it ends after its parent on another host, where it could be within it.
+
+    Clocks are aligned by servers in their clients. Of other spans, or of senders that have no kinds, nobody knows whether they
+    went on for longer or their clock is ahead.
+    """
+    trace = tree.trace
+    if (
+        trace.host[row] == trace.host[parent]
+        or (trace.flags[row] | trace.flags[parent]) & ADJUSTED
+        or trace.kind[row] == CONSUMER
+        or (trace.kind[row] == SERVER and trace.kind[parent] == CLIENT)
+        or 100 * tree.duration_ns(row) > 101 * tree.duration_ns(parent)
+    ):
+        return 0
+    return max(0, tree.end_ns[row] - tree.end_ns[parent])
+
+
 class _Caller:
     """A failed span: when what it waited for was too late for it. It is parsed where the times alone do not tell."""
 
@@ -134,14 +175,17 @@ class _Caller:
         self._gave_up: bool | None = None
         self._answered = False
 
-    def ended_before(self, end_ns: int) -> bool:
-        """Whether it ended before, beyond the noise of clocks, and without an answer."""
+    def ended_before(self, end_ns: int, likely_ns: int) -> bool:
+        """Whether it ended before, beyond the noise of clocks, and without an answer.
+
+        Where it does not say that it gave up, before `likely_ns` too, when that was if the clock that says `end_ns` is ahead.
+        """
         if end_ns <= self._end_ns + self._noise_ns:
             return False
         if self._without_answer():
             return True
         wide_ns = max(self._tree.duration_ns(self._row) // 10, _WIDE_NS)
-        return not self._answered and end_ns > self._end_ns + wide_ns
+        return not self._answered and likely_ns > self._end_ns + wide_ns
 
     def stopped(self, row: int, end_ns: int, *, has_failed_below: bool) -> bool:
         """Whether it was a call to another service that gave up, and that service's failure says that it was stopped then."""
