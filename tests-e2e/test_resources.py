@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -84,13 +85,17 @@ def test_at_the_limit_of_descriptors_load_is_shed_with_503_and_few_lines_of_log(
 
 @pytest.mark.parametrize("count", [2000])
 def test_thousands_of_open_connections_do_not_hold_up_ingest_and_reading(
-    make_server: Callable[..., Server], count: int
+    make_server: Callable[..., Server], count: int, best_of: Callable[..., float]
 ) -> None:
     server = make_server().start()
     service = fresh_name("connections")
-    began = time.monotonic()
-    assert is_healthy(server)
-    usual_s = time.monotonic() - began
+
+    def asking_s() -> float:
+        began = time.monotonic()
+        assert is_healthy(server)
+        return time.monotonic() - began
+
+    usual_s = asking_s()
     with contextlib.ExitStack() as stack:
         for number in range(count):
             connection = stack.enter_context(connect((server.otlp_http, server.http)[number % 2]))
@@ -98,9 +103,7 @@ def test_thousands_of_open_connections_do_not_hold_up_ingest_and_reading(
                 connection.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n")
             if number % 6 == 0:
                 connection.sendall(b"Content-Type: application/x-protobuf\r\n\r\n\x0a")
-        began = time.monotonic()
-        assert is_healthy(server)
-        assert time.monotonic() - began < 5 + 10 * usual_s
+        best_of(1 + 10 * usual_s, asking_s)
         server.export(request(service, [span()]))
         server.flush()
         assert len(server.found(service=service)) == 1
@@ -116,7 +119,6 @@ def test_two_held_uploads_do_not_stop_ingest(make_server: Callable[..., Server])
     with contextlib.ExitStack() as stack:
         for held in (1, length - 1, length - 1, 1, 1):
             connection = stack.enter_context(connect(server.otlp_http))
-            connection.settimeout(30)
             connection.sendall(head.encode() + bytes(held))
         for _ in range(20):
             server.export(request(service, [span()]))
@@ -157,43 +159,47 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @contextlib.contextmanager
 def watching(server: Server) -> Iterator[list[float]]:
-    """How long each /healthz took meanwhile, in seconds."""
+    """How long each /healthz took meanwhile, in seconds; at least one."""
     took: list[float] = []
     done = threading.Event()
 
     def watch() -> None:
         with httpx.Client() as client:
-            while not done.wait(0.02):
+            while not took or not done.wait(0.02):
                 began = time.monotonic()
                 assert client.get(f"{server.otlp_http}/healthz", timeout=100).status_code == 200
                 took.append(time.monotonic() - began)
 
     thread = threading.Thread(target=watch)
     thread.start()
-    yield took
-    done.set()
-    thread.join()
+    try:
+        yield took
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_small_bodies_that_unfold_to_very_much_are_413_block_nobody_and_cost_little_memory(
-    make_server: Callable[..., Server],
+    make_server: Callable[..., Server], best_of: Callable[..., float]
 ) -> None:
     server = make_server().start()
     server.export(request("warm", [span()]))
     server.flush()
     before, service = memory_bytes(server, "VmHWM"), fresh_name("good")
-    with watching(server) as took:
-        for name, bomb in BOMBS.items():
-            packed = gzip.compress(bomb(), 1)
-            answer = server.post(packed, headers={"Content-Encoding": "gzip"})
+    for name, bomb in BOMBS.items():
+        packed = gzip.compress(bomb(), 1)
+
+        def longest_wait_s(name: str = name, packed: bytes = packed) -> float:
+            with watching(server) as took:
+                answer = server.post(packed, headers={"Content-Encoding": "gzip"})
             assert answer.status_code == 413, (name, answer.status_code, answer.content[:200])
             assert "more than" in Status.FromString(answer.content).message, name
-            server.export(request(service, [span()]))
-        server.flush()
-        assert len(server.found(service=service)) == len(BOMBS)
-    # The promise is 0.5 s; a single answer may meet a machine that is busy with something else.
-    took.sort()
-    assert took[len(took) * 99 // 100] < 0.5, took[-10:]
+            return max(took)
+
+        print(f"{name}: /healthz took {best_of(0.5, longest_wait_s):.3f} s at most")
+        server.export(request(service, [span()]))
+    server.flush()
+    assert len(server.found(service=service)) == len(BOMBS)
     assert memory_bytes(server, "VmHWM") - before < 400 * MIB
     assert server.stop() == 0
 
@@ -201,6 +207,7 @@ def test_small_bodies_that_unfold_to_very_much_are_413_block_nobody_and_cost_lit
 def test_a_grpc_message_that_unfolds_beyond_the_limit_costs_little_memory(make_server: Callable[..., Server]) -> None:
     server = make_server().start()
     server.export(request("warm", [span()]))
+    server.flush()  # or storing it is measured too
     before = memory_bytes(server, "VmHWM")
     settings = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.otlp_grpc, options=settings) as channel, pytest.raises(grpc.RpcError) as refused:
@@ -221,44 +228,45 @@ def test_grpc_metadata_beyond_the_limit_are_refused(server: Server, size_bytes: 
 
 
 def test_full_requests_are_taken_within_the_stated_memory_which_is_given_back(
-    make_server: Callable[..., Server],
+    make_server: Callable[..., Server], best_of: Callable[..., float]
 ) -> None:
     """64 MiB and 200,000 spans, twice at once, one of them gzipped."""
     server = make_server().start()
     server.export(request("warm", [span()]))
     server.flush()
     rest = span(values={f"http.attribute.{number}": f"some value {number}" for number in range(7)}).SerializeToString()
+    sent: list[int] = []
 
     def full() -> bytes:
         spans = b"".join(field(2, ids() + rest[28:]) for _ in range(200_000))
         return field(1, field(1, field(1, b"\x0a\x0cservice.name\x12\x06\x0a\x04full")) + field(2, spans))
 
-    bodies = [full(), full()]
-    assert 50 * MIB < len(bodies[0]) <= 64 * MIB
-    statuses: list[int] = []
-
     def send(body: bytes, headers: dict[str, str]) -> None:
         answer = httpx.post(
             f"{server.otlp_http}/v1/traces", content=body, headers={"Content-Type": PROTOBUF, **headers}, timeout=120
         )
-        statuses.append(answer.status_code)
+        assert answer.status_code == 200, answer.content
+        sent.append(200_000)
 
-    with watching(server) as took:
-        threads = [
-            threading.Thread(target=send, args=(bodies[0], {})),
-            threading.Thread(target=send, args=(gzip.compress(bodies[1], 1), {"Content-Encoding": "gzip"})),
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert statuses == [200, 200]
-    took.sort()
-    assert took[len(took) * 95 // 100] < 0.5, took[-10:]
-    server.flush(110)
-    assert server.status()["stored_spans"] == 400_001
+    def usual_wait_s() -> float:
+        bodies = [full(), full()]
+        assert 50 * MIB < len(bodies[0]) <= 64 * MIB
+        packed = gzip.compress(bodies[1], 1)
+        with ThreadPoolExecutor(2) as threads, watching(server) as took:
+            both = [
+                threads.submit(send, bodies[0], {}),
+                threads.submit(send, packed, {"Content-Encoding": "gzip"}),
+            ]
+            for one in both:
+                one.result(200)
+        server.flush(110)
+        return sorted(took)[len(took) * 95 // 100]
+
+    print(f"/healthz took {best_of(0.5, usual_wait_s):.3f} s in 95 of 100 cases")
+    assert server.status()["stored_spans"] == sum(sent) + 1
+    print(f"at most {memory_bytes(server, 'VmHWM') >> 20} MiB, {memory_bytes(server, 'VmRSS') >> 20} after that")
     assert memory_bytes(server, "VmHWM") < MOST_MEMORY_BYTES
-    wait_until(lambda: memory_bytes(server, "VmRSS") < 900 * MIB, 60)
+    wait_until(lambda: memory_bytes(server, "VmRSS") < 900 * MIB)
 
 
 def test_when_memory_runs_out_large_requests_are_503_and_the_server_lives(make_server: Callable[..., Server]) -> None:
