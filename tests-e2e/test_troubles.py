@@ -60,29 +60,38 @@ def test_a_server_without_trouble_says_so(make_server: Callable[..., Server]) ->
     assert server.stop() == 0
 
 
+def killed_with_two_segments(server: Server, traces: list[bytes]) -> list[Path]:
+    """The files of its log, the first with the first two of four traces, the last with the others."""
+    wal, kept = server.data_dir / "wal", server.data_dir.with_name(server.data_dir.name + "-kept")
+    server.start()
+    for trace_id in traces[:2]:
+        server.export(request("flipped", [span(trace_id)]))
+    server.kill()  # the next one begins a file of its own
+    shutil.copytree(wal, kept)
+    server.start()
+    for trace_id in traces[2:]:
+        server.export(request("flipped", [span(trace_id)]))
+    server.kill()
+    for path in kept.glob("*.otlp"):  # what was stored meanwhile is put back, as if the crash had come before
+        if not (wal / path.name).exists():
+            shutil.copy(path, wal)
+    return sorted(wal.glob("*.otlp"))
+
+
 @pytest.mark.parametrize("which", ["newest", "older"])
 def test_a_flipped_bit_in_the_log_is_kept_and_said_and_the_other_spans_are_there(
     make_server: Callable[..., Server], which: str
 ) -> None:
-    server = make_server().start()
-    traces = [new_trace_id() for _ in range(4)]
-    older = None
-    for number, trace_id in enumerate(traces):
-        server.export(request("flipped", [span(trace_id)]))
-        if number == 1:
-            # Stop the clock of the writer's segment here: what comes next is in another file.
-            server.kill()
-            older = sorted((server.data_dir / "wal").glob("*.otlp"))
-            server.start()
-            shutil.copytree(server.data_dir / "wal", server.data_dir.parent / "kept", dirs_exist_ok=True)
-    server.kill()
-    assert older
-    for path in older:  # what was stored meanwhile is put back, as if the crash had come before
-        kept = server.data_dir.parent / "kept" / path.name
-        if not path.exists() and kept.exists():
-            shutil.copy(kept, path)
-    segments = sorted((server.data_dir / "wal").glob("*.otlp"))
-    assert len(segments) >= 2
+    # A server that is killed late has stored what it was sent, and its log is empty: then there is another one.
+    for attempt in range(5):
+        server = make_server(f"data-{attempt}")
+        traces = [new_trace_id() for _ in range(4)]
+        segments = killed_with_two_segments(server, traces)
+        held = [[trace_id in one.read_bytes() for trace_id in traces] for one in segments]
+        if [*held[:1], *held[-1:]] == [[True, True, False, False], [False, False, True, True]]:
+            break
+    else:
+        raise AssertionError("killed too late each time")
     victim = segments[-1 if which == "newest" else 0]
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1  # in the checksum of the last record
