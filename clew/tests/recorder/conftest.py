@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 from time import monotonic
@@ -32,6 +33,12 @@ def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cor
     chosen: Core = request.param
     monkeypatch.setattr(_select, "selected", chosen)
     return chosen
+
+
+@pytest.fixture
+def said_here(caplog: pytest.LogCaptureFixture) -> Callable[[], list[logging.LogRecord]]:
+    """What this thread logged in the test: exporters of the tests before may still say what became of their spans."""
+    return lambda: [record for record in caplog.records if record.thread == threading.get_ident()]
 
 
 class Collector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_the_attributes_of_the_sampler_are_added_and_win() -> None:
 
 
 def test_a_mistake_is_warned_of_for_each_owner_and_again_for_one_that_has_taken_the_place_of_another(
-    caplog: pytest.LogCaptureFixture,
+    said_here: Callable[[], list[logging.LogRecord]],
 ) -> None:
     for _ in range(20):
         # Each is gone before the next is made, which often gets its address.
@@ -103,7 +104,7 @@ def test_a_mistake_is_warned_of_for_each_owner_and_again_for_one_that_has_taken_
             misuse.misuse("a mistake", owner=tracer, level=logging.WARNING)
         del tracer
         gc.collect()
-    assert len(caplog.records) == 20
+    assert len(said_here()) == 20
 
 
 MULTIPROCESSING = """
