@@ -58,8 +58,15 @@ def test_by_keys_alone_traces_are_seen_arriving_paused_shown_and_opened(server: 
     expect(rows_of(page)).to_have_count(1)
     expect(rows_of(page).first).to_contain_text("GET /a")
     expect(rows_of(page).first).to_contain_text(f"{service} 100 %")
-    # How much arrives, of all services: what this test sent a moment ago is in it.
-    expect(page.locator(".live-rates")).to_contain_text(re.compile(r"[1-9][\d.,]*\s*traces/s|0\.\d*[1-9]\s*traces/s"))
+
+    # How much arrives, of all services, in the last seconds: on a busy machine what this test sent is no longer in it.
+    def says_that_traces_arrive() -> bool:
+        send(server, fresh_name("other"), "GET /else")
+        page.wait_for_timeout(200)
+        said = page.locator(".live-rates").inner_text()
+        return re.search(r"[1-9][\d.,]*\s*traces/s|0\.\d*[1-9]\s*traces/s", said) is not None
+
+    wait_until(says_that_traces_arrive, about=page.locator(".live-rates").inner_text)
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     send(server, service, "GET /b", "GET /c")
