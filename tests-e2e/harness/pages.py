@@ -26,25 +26,30 @@ AT_REST = """() => document.querySelector('.dimmed') === null && document.getAni
   one.timeline !== document.timeline || one.playState === 'finished' || one.playState === 'idle')"""
 
 
+# By WCAG 2.2 2.5.8 without its exceptions. What is drawn for a screen reader only is as large as its place; a label is its box's target too.
+SMALL_TARGETS = """() => [...document.querySelectorAll(
+  'a[href], button, input, select, summary, textarea, [role=button], [role=checkbox], [role=option], [role=tab]')]
+  .map((one) => [one, (one.matches('[type=checkbox], [type=radio]') && one.closest('label')) || one])
+  .map(([one, target]) => [one, target.getBoundingClientRect(), getComputedStyle(one)])
+  .filter(([one, { width, height }, style]) => width > 0 && height > 0 && (width < 23.9 || height < 23.9)
+    && !one.disabled && style.visibility !== 'hidden' && style.clipPath === 'none')
+  .map(([one, { width, height }]) => `${Math.round(width)} x ${Math.round(height)} px: ${one.outerHTML.slice(0, 200)}`)"""
+
+
 def violations(page: Page) -> list[str]:
-    """What axe objects to on the page once nothing on it is about to be replaced or moves."""
+    """What axe objects to on the page once nothing on it is about to be replaced or moves, and what is too small to be hit."""
     page.wait_for_function(AT_REST, timeout=60_000)
     if not AXE.exists():
         pytest.fail("axe-core is missing: run npm ci in web/.", pytrace=False)
     page.evaluate(AXE.read_text())
-    # Of what is well it then writes no list. The size of what is clicked is of WCAG 2.2, for which axe wants to be asked; above the
-    # rows of a trace there are for a moment buttons that a panel of one line does not keep.
-    found = page.evaluate(
-        """axe.run(document, {
-          resultTypes: ['violations'],
-          rules: { 'target-size': { enabled: /\\/(search|live)$/.test(location.pathname) } },
-        })"""
-    )
-    return [
+    # Of what is well it then writes no list.
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    of_axe = [
         f"{rule['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"
         for rule in found["violations"]
         for node in rule["nodes"]
     ]
+    return of_axe + page.evaluate(SMALL_TARGETS)
 
 
 def row(page: Page, service: str, name: str, more: str) -> Any:
