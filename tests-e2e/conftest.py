@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the stories import `harness`; importlib mode adds no path
 
+from clew.testing import SpanRecorder
 from harness import backends
 from harness.backends import Backend
 from harness.pages import OpenPage, wait_ready
@@ -22,8 +23,6 @@ from harness.server import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
-
-    from clew.testing import SpanRecorder
 
 ServerFactory = Callable[..., Server]
 
@@ -44,6 +43,8 @@ for _name in ("no_proxy", "NO_PROXY"):
 # An answer has 5 s by itself; on a busy machine it may need more, and a test that wants less says so.
 for _step in ("connect", "read", "write", "pool"):
     setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _step, 100.0)
+# And a span is waited for 5 s.
+SpanRecorder.one.__kwdefaults__["timeout_s"] = 100.0
 
 
 @pytest.fixture
@@ -191,6 +192,4 @@ def tracer_provider(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def spans(tracer_provider: Any) -> SpanRecorder:
     """What the provider records from now on."""
-    from clew.testing import SpanRecorder
-
     return SpanRecorder(tracer_provider)

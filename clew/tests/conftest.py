@@ -15,3 +15,6 @@ os.unsetenv("COLUMNS")  # readline, which pytest loads, sets it for all children
 if getattr(sys.modules.get("clew"), "__file__", None) is None:
     sys.modules.pop("clew", None)
     importlib.import_module("clew")
+
+# A span is waited for 5 s by itself; on a busy machine the thread that ends it may stand still for longer.
+importlib.import_module("clew.testing").SpanRecorder.one.__kwdefaults__["timeout_s"] = 100.0

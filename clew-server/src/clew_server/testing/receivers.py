@@ -17,7 +17,7 @@ from clew_server.errors import BadInput
 from clew_server.receivers.contract import PROTOBUF, Head, OtlpBatch, ReceiverSpec, Transport
 from clew_server.testing.stand import ReceiverStand, StoredAs
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 100.0
 _NO_ANSWER = 0
 _UNANSWERED = ("udp", "tcp")
 """Over these nothing is acknowledged, and nothing is refused: a receiver that has no room waits."""

@@ -20,7 +20,7 @@ from clew.recorder.provider import TracerProvider
 from clew.testing.assertions import Spans
 from clew.testing.memory import InMemoryExporter
 
-_FLUSH_TIMEOUT_MS: Final = 10_000
+_FLUSH_TIMEOUT_MS: Final = 100_000
 
 
 class Recording(Spans):

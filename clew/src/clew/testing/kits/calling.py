@@ -20,7 +20,7 @@ from clew.testing.kits.checks import Hooks, assert_cancelled, assert_failed, bro
 from clew.testing.kits.doubles import TRACE_ID, Body, BrokenPropagator, Failure, nothing, outside_pytest, raising
 from clew.testing.memory import SpanRecorder
 
-_TOGETHER_TIMEOUT_S = 10.0
+_TOGETHER_TIMEOUT_S = 100.0
 
 
 class _CallingKit:
