@@ -63,21 +63,6 @@ class Way(NamedTuple):
     """A consumer is between the two."""
 
 
-class _Above(NamedTuple):
-    """What is between a span and the next failed span above it."""
-
-    above: int
-    """Its row, or -1."""
-    last_ns: int | None
-    """When the last of the spans between the two ended."""
-    likely_last_ns: int | None
-    """The same with clocks that may differ, see `_doubt_ns`."""
-    asynchronous: bool
-    """One of them, or the span itself, is a consumer."""
-    doubt_ns: int
-    """By how much earlier the span may have been, by its clock."""
-
-
 def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
     """By row, in their order, the way of each of these failed rows.
 
@@ -88,34 +73,45 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
     flags, parents, kinds, hosts = trace.flags, trace.parent, trace.kind, trace.host
     found: dict[int, Way] = {}
     callers: dict[int, _Caller] = {}
-    between: dict[int, _Above] = {}
+    # Of each span on the way: the next failed span above it, when the last of the spans between them ended, whether one is a consumer.
+    between: dict[int, tuple[int, int | None, bool]] = {}
+    # Of few of them: by how much their clocks may be ahead of the one of the span above, and when the last of the spans between ended then.
+    ahead: dict[int, int] = {}
+    likely_last: dict[int, int] = {}
 
-    def of(row: int) -> _Above:
+    def of(row: int) -> tuple[int, int | None, bool]:
         way: list[int] = []
         at = row
         while at not in between:
             above = parents[at]
             if above < 0 or flags[above] & FAILED:
-                doubt_ns = _doubt_ns(tree, at, above) if above >= 0 else 0
-                between[at] = _Above(max(above, -1), None, None, kinds[at] == CONSUMER, doubt_ns)
+                between[at] = (above if above >= 0 else -1, None, kinds[at] == CONSUMER)
+                if above >= 0 and hosts[at] != hosts[above] and (by_ns := _may_be_ahead_ns(tree, at, above)):
+                    ahead[at] = by_ns
                 break
             way.append(at)
             at = above
         for at in reversed(way):
             parent = parents[at]
-            above, last_ns, likely_ns, asynchronous, doubt_ns = between[parent]
+            above, last_ns, asynchronous = between[parent]
+            likely_ns = likely_last.get(parent, last_ns)
             if not flags[parent] & ADJUSTED:
                 end_ns = ends[parent] + _lead_ns(tree, parent)
                 last_ns = end_ns if last_ns is None else max(last_ns, end_ns)
-                likely_ns = end_ns - doubt_ns if likely_ns is None else max(likely_ns, end_ns - doubt_ns)
-            is_home = above >= 0 and hosts[at] == hosts[above]
-            doubt_ns = 0 if is_home else doubt_ns + _doubt_ns(tree, at, parent)
-            between[at] = _Above(above, last_ns, likely_ns, asynchronous or kinds[at] == CONSUMER, doubt_ns)
+                end_ns -= ahead.get(parent, 0)
+                likely_ns = end_ns if likely_ns is None else max(likely_ns, end_ns)
+            if likely_ns is not None and likely_ns != last_ns:
+                likely_last[at] = likely_ns
+            if above >= 0 and hosts[at] != hosts[above]:
+                by_ns = ahead.get(parent, 0) + (_may_be_ahead_ns(tree, at, parent) if hosts[at] != hosts[parent] else 0)
+                if by_ns:
+                    ahead[at] = by_ns
+            between[at] = above, last_ns, asynchronous or kinds[at] == CONSUMER
         return between[row]
 
     rows = list(failed)
     for row, below in zip(rows, [*rows[1:], len(trace)], strict=False):
-        above, last_ns, likely_ns, asynchronous, doubt_ns = of(row)
+        above, last_ns, asynchronous = of(row)
         if above < 0 or (flags[row] | flags[above]) & ADJUSTED:
             found[row] = Way(above, above >= 0, False, asynchronous)
             continue
@@ -124,11 +120,11 @@ def ways(tree: Tree, failed: Iterable[int]) -> dict[int, Way]:
             caller = callers[above] = _Caller(tree, above)
         end_ns = ends[row] + _lead_ns(tree, row)
         has_failed_below = below < trace.end_row[row]
-        ended_late = caller.ended_before(end_ns, end_ns - doubt_ns) or caller.stopped(
+        ended_late = caller.ended_before(end_ns, end_ns - ahead.get(row, 0)) or caller.stopped(
             row, end_ns, has_failed_below=has_failed_below
         )
         reached = not ended_late and (
-            last_ns is None or likely_ns is None or not caller.ended_before(last_ns, likely_ns)
+            last_ns is None or not caller.ended_before(last_ns, likely_last.get(row, last_ns))
         )
         found[row] = Way(above, reached, ended_late, asynchronous)
     return found
@@ -147,16 +143,15 @@ def _lead_ns(tree: Tree, row: int) -> int:
     return max(0, tree.start_ns[above] - tree.start_ns[row])
 
 
-def _doubt_ns(tree: Tree, row: int, parent: int) -> int:
-    """How much later a span may seem than it was: as much as it ends after its parent on another host, where it could be within it.
+def _may_be_ahead_ns(tree: Tree, row: int, parent: int) -> int:
+    """By how much its clock may be ahead: as much as it ends after its parent, which is on another host, where it could be within it.
 
     Clocks are aligned by servers in their clients. Of other spans, or of senders that have no kinds, nobody knows whether they
     went on for longer or their clock is ahead.
     """
     trace = tree.trace
     if (
-        trace.host[row] == trace.host[parent]
-        or (trace.flags[row] | trace.flags[parent]) & ADJUSTED
+        (trace.flags[row] | trace.flags[parent]) & ADJUSTED
         or trace.kind[row] == CONSUMER
         or (trace.kind[row] == SERVER and trace.kind[parent] == CLIENT)
         or 100 * tree.duration_ns(row) > 101 * tree.duration_ns(parent)
