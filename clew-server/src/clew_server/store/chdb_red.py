@@ -220,19 +220,18 @@ def _labels(asked: RedAsked, bound: dict[str, str], question: Question) -> dict[
     if by.place in _COLUMNS:
         return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": _COLUMNS[by.place], "IS_NAMED": "b!=''"}
     names = (by.key,) if by.exact else newest_first(by.key)
-    keys = f"[{','.join(Bound(bound).text(key) for key in names)}]"
-    label = _marked(f"indexOf(mapKeys(attrs),{_first_of(keys)})")
-    if by.place != "of_span":
-        of_resource = _of_resources(keys, bound, question)
-        label = of_resource if by.place == "of_resource" else f"if({_has_any(keys)},{label},{of_resource})"
+    place = _place([Bound(bound).text(key) for key in names])
+    if by.place == "of_resource":
+        label = _of_resources(place, bound, question)
     else:
-        label = f"if({_has_any(keys)},{label},'')"
+        otherwise = "''" if by.place == "of_span" else _of_resources(place, bound, question)
+        label = f"if({place}>0,{_marked(place)},{otherwise})"
     return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": label, "IS_NAMED": "b!=''"}
 
 
-def _of_resources(keys: str, bound: dict[str, str], question: Question) -> str:
-    """SQL of the value that a span's resource has under one of the keys, marked as those of spans are; the empty text where it has none."""
-    rows = question.rows("resource_labels", {**bound}, HAS_KEY=_has_any(keys), FIRST_KEY=_first_of(keys))
+def _of_resources(place: str, bound: dict[str, str], question: Question) -> str:
+    """SQL of the value that a span's resource has at a place, marked as those of spans are; the empty text where it has none."""
+    rows = question.rows("resource_labels", {**bound}, PLACE_OF_KEY=place)
     if not rows:
         return "''"
     labels: list[str] = []
@@ -246,13 +245,10 @@ def _of_resources(keys: str, bound: dict[str, str], question: Question) -> str:
     return "transform(res_key,{resources:Array(UInt64)},arrayMap(x->unhex(x),{labels:Array(String)}),'')"
 
 
-def _has_any(keys: str) -> str:
-    return f"hasAny(mapKeys(attrs),{keys})"
-
-
-def _first_of(keys: str) -> str:
-    """SQL of the first of the keys that a span or a resource has."""
-    return f"arrayFirst(k->has(mapKeys(attrs),k),{keys})"
+def _place(keys: Sequence[str]) -> str:
+    """SQL of where among the attributes of a span or a resource the first of the keys is that it has, from 1; 0 without any."""
+    first = f"indexOf(mapKeys(attrs),{keys[0]})"
+    return first if len(keys) == 1 else f"if({first}>0,{first},{_place(keys[1:])})"
 
 
 def _marked(place: str) -> str:
