@@ -262,7 +262,9 @@ def test_of_many_spans_a_share_spread_over_them_is_counted_and_said(
     completion, _ = shop
     monkeypatch.setattr(chdb_completion, "LOOKED_AT", 5_000)
     search = Search(from_unix_nano=LONG_AGO, to_unix_nano=LONG_AGO + 7200 * SECOND)
-    found = completion.attribute_values(search, ValuesAsked("attr", "tenth"))
+    with monkeypatch.context() as context:
+        without_counted_keys(context)
+        found = completion.attribute_values(search, ValuesAsked("attr", "tenth"))
     looked_at = sum(one.spans for one in found.found)
     assert 2_500 <= looked_at <= 7_500
     assert not found.complete
@@ -336,7 +338,8 @@ def test_values_that_a_sample_misses_are_found(
     completion = opened.store.completion
     if not are_counted:
         without_counted_keys(monkeypatch)
-    assert ("seldom" in {one.key for one in completion.attribute_keys(with_a_rare_key).found}) == are_counted
+    else:
+        assert "seldom" in {one.key for one in completion.attribute_keys(with_a_rare_key).found}
     for place in ("attr", "of_span"):
         found = completion.attribute_values(with_a_rare_key, ValuesAsked(place, "seldom"))
         assert [(one.value, one.spans) for one in found.found] == [("1", 1)]

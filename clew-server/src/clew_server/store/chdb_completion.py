@@ -18,13 +18,14 @@ from clew_server.model.completion import (
     with_reason,
 )
 from clew_server.model.families import family
-from clew_server.model.query_tree import Braces, SpanPlace, SpanTerm, TracePlace, is_of_names, of_one_span
+from clew_server.model.query_tree import And, Braces, SpanPlace, SpanTerm, TracePlace, is_of_names, of_one_span
 from clew_server.model.search import Search
-from clew_server.store import key_sets, values_of_spans
+from clew_server.store import counted_values, key_sets, values_of_spans
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_count import IDS
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.connections import EngineError
+from clew_server.store.counted_values import CountedValues
 from clew_server.store.key_sets import KeySets, Quarters
 from clew_server.store.orders import bounds
 from clew_server.store.spread import Rows, Sample, Spread
@@ -43,7 +44,9 @@ THOROUGHLY: Final = 262_144
 _NEWEST_THOROUGHLY: Final = 1_000
 _THOROUGH_S: Final = 2.0
 """Somebody waits for it who has been told some values already."""
-_ENOUGH: Final = LOOKED_AT // 16
+_RARE: Final = 16
+"""One of so many spans has what few have, or less."""
+_ENOUGH: Final = LOOKED_AT // _RARE
 """Of so many spans values are shown as a sample has them; of fewer the services that have the key are looked at."""
 _MOST_SERVICES: Final = 100
 _MAX_KEYS: Final = 10_000
@@ -87,6 +90,8 @@ class ChdbCompletion:
     def __init__(self, traces: ChdbTraces) -> None:
         self._traces = traces
         self._spread = Spread()
+        self._counted_parts: tuple[Rows | None, Mapping[str, int]] = None, {}
+        """What was counted of these rows, which are remembered for a moment, by part."""
         self._keys_of_resource: dict[int, list[str]] = {}
         """By the hash of all that a resource says: what is known of one stays so."""
 
@@ -125,25 +130,57 @@ class ChdbCompletion:
         def ask(spans: Spans) -> tuple[int, Values]:
             return values_of_spans.read(spans, asked, question)
 
-        nothing: Values = []
-        looked_at = self._of_spans(search, question, ask, nothing, thorough=asked.thorough)
-        if looked_at.reason is None or search.where is not None or asked.place not in _MAY_BE_RARE:
-            return looked_at
-        # A sample misses what few spans have.
-        if sum(int(spans) for *_, spans in looked_at.found) >= _ENOUGH:
-            return looked_at
-        try:
-            services = self._services_with(search, asked, question)
-            if services:
-                return self._of_spans(search, question, ask, nothing, services, thorough=asked.thorough)
-            if services is not None:
-                return _LookedAt(looked_at.found, of_many=True)
-            if looked_at.found:
+        kept = None if asked.thorough else self._of_kept(search, asked, question)
+        # Of a query else the newest traces are looked at, which are fewer.
+        if kept is not None and (kept.are_enough or (search.where is not None and kept.seen >= NEWEST)):
+            return _LookedAt(kept.values, kept.reason, of_many=True)
+        if kept is not None and kept.of * _RARE < self._rows(search, question).of_the_hours:
+            looked_at = _LookedAt(kept.values, kept.reason, of_many=True)
+        else:
+            looked_at = self._of_spans(search, question, ask, [], thorough=asked.thorough)
+            if looked_at.reason is None or search.where is not None or _spans_of(looked_at) >= _ENOUGH:
                 return looked_at
-            has_it = Braces(SpanTerm(asked.place, "exists", (), asked.key, asked.exact))
-            return self._of_spans(replace(search, where=has_it), question, ask, nothing, thorough=asked.thorough)
+        # A sample misses what few spans have.
+        try:
+            more = self._of_rare(search, asked, looked_at, question, ask)
         except Stopped:
             return looked_at
+        return more if more.reason is None or _spans_of(more) >= _spans_of(looked_at) else looked_at
+
+    def _of_rare(
+        self,
+        search: Search,
+        asked: ValuesAsked,
+        sample: _LookedAt[Values],
+        question: Question,
+        ask: Callable[[Spans], tuple[int, Values]],
+    ) -> _LookedAt[Values]:
+        """Of what hardly any span of a sample has, if any: in the services whose spans have it, or in the newest of these spans."""
+        if asked.place not in _MAY_BE_RARE:
+            return sample
+        if search.where is None:
+            services = self._services_with(search, asked, question)
+            if services:
+                return self._of_spans(search, question, ask, [], services, thorough=asked.thorough)
+            if services is not None:
+                return _LookedAt(sample.found, of_many=True)
+            if sample.found:
+                return sample
+        has_it = SpanTerm(asked.place, "exists", (), asked.key, asked.exact)
+        of_service = search.where.inside if isinstance(search.where, Braces) else None
+        where = Braces(has_it if of_service is None else And((of_service, has_it)))
+        return self._of_spans(replace(search, where=where), question, ask, [], thorough=asked.thorough)
+
+    def _of_kept(self, search: Search, asked: ValuesAsked, question: Question) -> CountedValues | None:
+        """Of the spans that were kept of each set of keys when they were stored. None where these are few, or not all were stored so."""
+        quarters = self._quarters(search, question)
+        if quarters is None:
+            return None
+        bound: dict[str, str] = {}
+        of_services = self._of_services(search, bound, question)
+        with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
+            return counted_values.of_quarters(quarters, of_services, bound, asked, question)
+        return None
 
     def _services_with(self, search: Search, asked: ValuesAsked, question: Question) -> list[str] | None:
         """The services whose spans have a key there. None where that was not counted, there are very many, or a resource has it."""
@@ -151,7 +188,7 @@ class ChdbCompletion:
         keys = (asked.key,) if asked.exact else family(asked.key)
         if place is None or (asked.place == "attr" and values_of_spans.is_of_resources(keys, question)):
             return None
-        quarters = Quarters.of(*bounds(search), self._rows(search, question), question)
+        quarters = self._quarters_of(search, question)
         if quarters is None:
             return None
         try:
@@ -185,9 +222,7 @@ class ChdbCompletion:
         quarters = self._quarters(search, question)
         if quarters is not None:
             bound: dict[str, str] = {}
-            of_services = "1"
-            if isinstance(search.where, Braces):
-                of_services = Translator(question, bound, no_relations).of_braces(search.where)
+            of_services = self._of_services(search, bound, question)
             with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
                 sets = quarters.key_sets(of_services, bound)
                 if sets is not None:
@@ -199,6 +234,12 @@ class ChdbCompletion:
 
         return self._of_spans(search, question, ask, KeySets([]))
 
+    def _of_services(self, search: Search, bound: dict[str, str], question: Question) -> str:
+        """The condition of a search that is about services only, with its parameters."""
+        if not isinstance(search.where, Braces):
+            return "1"
+        return Translator(question, bound, no_relations).of_braces(search.where)
+
     def _quarters(self, search: Search, question: Question) -> Quarters | None:
         """What was counted of the keys of all or some services, where the time has so many spans that a sample would be looked at."""
         if not is_of_names(search.where, ("service",)):
@@ -207,7 +248,15 @@ class ChdbCompletion:
         rows = self._rows(search, question)
         hours = (to_ns - 1) // _HOUR_NS - from_ns // _HOUR_NS + 1
         are_many = rows.of_the_hours * (to_ns - from_ns) > LOOKED_AT * hours * _HOUR_NS
-        return Quarters.of(from_ns, to_ns, rows, question) if are_many else None
+        return self._quarters_of(search, question) if are_many else None
+
+    def _quarters_of(self, search: Search, question: Question) -> Quarters | None:
+        rows = self._rows(search, question)
+        known, counted_parts = self._counted_parts
+        if rows is not known:
+            counted_parts = {part: int(counted) for part, counted in question.rows("counted_parts", {})}
+            self._counted_parts = rows, counted_parts
+        return Quarters.of(*bounds(search), rows, counted_parts, question)
 
     def _of_resources(self, resources: set[int], question: Question) -> Mapping[int, Sequence[str]]:
         """The keys of these resources; those that are not known lack."""
@@ -260,6 +309,11 @@ class ChdbCompletion:
         if braces is not None:
             conditions += f" AND {Translator(question, bound, no_relations).of_braces(braces)}"
         return _LookedAt(ask(Spans("1", conditions, bound))[1], reason, of_many=thorough or reason is not None)
+
+
+def _spans_of(looked_at: _LookedAt[Values]) -> int:
+    """How many spans have the values that were found."""
+    return sum(int(spans) for *_, spans in looked_at.found)
 
 
 def _window(search: Search) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Final, NamedTuple
 
 from clew_server.model.completion import KeyCount, KeyPlace, KeyType
@@ -24,8 +25,9 @@ _LESS: Final = 4
 _QUARTER_S: Final = 900
 _SECOND_NS: Final = 1_000_000_000
 _TYPES: Final[dict[int, KeyType]] = {10: "text", 16: "boolean", 24: "number", 33: "number", 42: "list", 58: "bytes"}
+KEYS_OF_SPAN: Final = "`mapKeys(attrs)`"
 _COLUMN: Final[dict[KeyPlace, str]] = {
-    "span": "`mapKeys(attrs)`",
+    "span": KEYS_OF_SPAN,
     "event": "`arrayDistinct(arrayFlatten(arrayMap(lambda(tuple(m), mapKeys(m)), event_attrs)))`",
     "link": "`arrayDistinct(arrayFlatten(arrayMap(lambda(tuple(m), mapKeys(m)), link_attrs)))`",
     "scope": "`mapKeys(scope_attrs)`",
@@ -65,29 +67,47 @@ def of_spans(bound: Mapping[str, str], words: Mapping[str, str], question: Quest
 class Quarters:
     """What was counted of spans by the quarter of an hour, in those that hold a time; in some of these where that is very much."""
 
-    def __init__(self, from_ns: int, to_ns: int, every: int, spans: int, question: Question) -> None:
-        """One of `every` quarters is read. `spans`: at most so many are in the hours of the time."""
+    def __init__(self, from_ns: int, to_ns: int, rows: int, spans: int, question: Question) -> None:
+        """`rows`: about so many hold what was counted of the time. `spans`: at most so many are in its hours."""
         self._question = question
-        self._every = every
+        self._time_ns = from_ns, to_ns
+        self.rows = rows
+        self._every = 1
         self._spans = spans
-        self._bound = {
-            "from_s": str(from_ns // _SECOND_NS // _QUARTER_S * _QUARTER_S),
-            "to_s": str((to_ns - 1) // _SECOND_NS),
-            "every": str(every),
-        }
 
     @classmethod
-    def of(cls, from_ns: int, to_ns: int, spans: Rows, question: Question) -> Quarters | None:
-        """Of a time with these spans. None where some of them were not counted, or in very many rows for so short a time. Raises as `Question.rows`."""
-        counted_parts = {part: int(rows) for part, rows in question.rows("counted_parts", {})}
+    def of(
+        cls, from_ns: int, to_ns: int, spans: Rows, counted_parts: Mapping[str, int], question: Question
+    ) -> Quarters | None:
+        """Of a time with these spans. None where some of them were not counted, or in very many rows for so short a time."""
         rows = 0.0
         for part, (all_, of_the_hours) in spans.by_part.items():
             if of_the_hours and part not in counted_parts:
                 return None
             rows += counted_parts.get(part, 0) * of_the_hours / all_
-        every = _in_step_with_no_day(-(-int(rows) // _MOST_ROWS))
-        are_enough = every == 1 or to_ns - from_ns >= every * _LEAST_QUARTERS * _QUARTER_S * _SECOND_NS
-        return cls(from_ns, to_ns, every, spans.of_the_hours, question) if are_enough else None
+        first, last = (ns // _SECOND_NS // _QUARTER_S for ns in (from_ns, to_ns - 1))
+        share = (last - first + 1) / ((last // 4 - first // 4 + 1) * 4)
+        return cls(from_ns, to_ns, int(rows * share), spans.of_the_hours, question).of_rows(_MOST_ROWS)
+
+    def of_rows(self, most: int) -> Quarters | None:
+        """Those of about so many rows at most, in step with no day. None where these are few."""
+        every = _in_step_with_no_day(-(-self.rows * self._every // most))
+        from_ns, to_ns = self._time_ns
+        if every > 1 and to_ns - from_ns < every * _LEAST_QUARTERS * _QUARTER_S * _SECOND_NS:
+            return None
+        fewer = copy(self)
+        fewer.rows, fewer._every = self.rows * self._every // every, every
+        return fewer
+
+    @property
+    def bound(self) -> dict[str, str]:
+        """Which quarters, as parameters."""
+        from_ns, to_ns = self._time_ns
+        return {
+            "from_s": str(from_ns // _SECOND_NS // _QUARTER_S * _QUARTER_S),
+            "to_s": str((to_ns - 1) // _SECOND_NS),
+            "every": str(self._every),
+        }
 
     @property
     def reason(self) -> str | None:
@@ -99,7 +119,7 @@ class Quarters:
 
         None where the quarters that are read have far less than their share: most spans came in a few of the others.
         """
-        bound = {**bound, **self._bound, "limit": str(MOST_SETS)}
+        bound = {**bound, **self.bound, "limit": str(MOST_SETS)}
         columns = {f"KEYS_OF_{place.upper()}": column for place, column in _COLUMN.items()}
         found = KeySets(self._question.rows("key_sets", bound, SERVICE_CONDITIONS=condition, **columns))
         share = self._spans // self._every if condition == "1" else 1
@@ -107,7 +127,7 @@ class Quarters:
 
     def services(self, place: KeyPlace, keys: Sequence[str], limit: int) -> list[str]:
         """Those with spans that have one of the keys there, `limit` at most, those of most such spans first. Not for keys of resources."""
-        bound = {**self._bound, "limit": str(limit)}
+        bound = {**self.bound, "limit": str(limit)}
         listed = f"[{','.join(map(Bound(bound).text, keys))}]"
         rows = self._question.rows("services_with_keys", bound, KEYS=_COLUMN[place], LISTED=listed)
         return [service for service, _ in rows]

@@ -85,6 +85,11 @@ MACROS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     # A map of each list of attributes: with one use for all of a row's lists, the text of values is analysed once a view.
     "MAPS": (("lists",), "arrayMap(a->MAP(a.key,a.value),lists)"),
     "KEYS_OF_EACH": (("maps",), "arrayDistinct(arrayFlatten(arrayMap(m->mapKeys(m),maps)))"),
+    # Of a thirty-second of some spans one by chance: the texts of its values, each with a separator after it (schema step 21).
+    "ONE_OF": (
+        ("part",),
+        "argMinIf(concat(arrayStringConcat(mapValues(attrs),char(31)),char(31)),cityHash64(span_id),bitAnd(cityHash64(span_id),31)=part)",
+    ),
     "ITEMS": ((), "arrayMap((k,v)->concat(k,'=',v),mapKeys(attrs),mapValues(attrs))"),
     # Both bounds of the sort key's hour and of the start: either alone does not use the key.
     "FROM_HOUR": (("a",), "(toStartOfHour(start)>=toStartOfHour(a) AND start>=a)"),

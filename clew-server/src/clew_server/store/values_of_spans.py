@@ -33,6 +33,39 @@ COLUMNS: Final = {
 _WINDOW: Final = "H(NS({from_ns:Int64}),NS({to_ns:Int64}))"
 
 
+class OfAttribute(NamedTuple):
+    """The names of an attribute and the prefix of its values, as parameters and texts of a statement."""
+
+    names: Sequence[str]
+    keys: Sequence[str]
+    """The names, bound."""
+    matching: dict[str, str]
+    """VALUE_CONDITIONS and BEGINS, of values `v` with types `t`."""
+
+    @classmethod
+    def of(cls, asked: ValuesAsked, bound: dict[str, str]) -> OfAttribute:
+        """Adds the parameters to `bound`."""
+        names = (asked.key,) if asked.exact else family(asked.key)
+        keys = [Bound(bound).text(name) for name in names]
+        conditions, begins = matching(asked, "v", bound)
+        return cls(names, keys, {"VALUE_CONDITIONS": f"(t={LIST} OR {conditions})", "BEGINS": begins})
+
+    @property
+    def listed(self) -> str:
+        """The names as they stand in a list."""
+        return ",".join(self.keys)
+
+    @property
+    def is_key(self) -> str:
+        """Whether `k` is one of the names."""
+        return f"k IN ({self.listed})"
+
+    def of_map(self, attributes: str, types: str) -> str:
+        """Its values in a map, with their types."""
+        typed = f"arrayZip(mapValues({attributes}),{types_of(attributes, types)})"
+        return f"arrayFilter((z,k)->{self.is_key},{typed},mapKeys({attributes}))"
+
+
 class Spans(NamedTuple):
     """Some spans, as conditions."""
 
@@ -50,27 +83,18 @@ def read(spans: Spans, asked: ValuesAsked, question: Question) -> tuple[int, Val
     """How many these spans are, and the values that they have. Raises as `Question.rows`."""
     # The first row is none of them, and one more says that there are more.
     bound = {**spans.bound, "limit": str(asked.limit + 2)}
-    names = (asked.key,) if asked.exact else family(asked.key)
-    keys = [Bound(bound).text(key) for key in names]
-    is_key = f"k IN ({','.join(keys)})"
-    typed = f"arrayFilter((z,k)->{is_key},arrayZip(attrs.values,attr_types),attrs.keys)"
-    words = spans.words
-    words["VALUE_CONDITIONS"], words["BEGINS"] = matching(asked, "v", bound)
-    words["VALUE_CONDITIONS"] = f"(t={LIST} OR {words['VALUE_CONDITIONS']})"
-
-    def of_map(attributes: str, types: str) -> str:
-        """Values of a map with their types."""
-        typed = f"arrayZip(mapValues({attributes}),{types_of(attributes, types)})"
-        return f"arrayFilter((z,k)->{is_key},{typed},mapKeys({attributes}))"
+    own = OfAttribute.of(asked, bound)
+    words = {**spans.words, **own.matching}
 
     def texts(array: str) -> str:
         return f"arrayMap(x->(toString(x),toUInt8(0)),arrayFilter(x->x!='',{array}))"
 
     place = asked.place
-    if place in ("attr", "of_resource") and is_of_resources(names, question):
-        words["OF_RESOURCE"] = of_map("attrs", "attr_types")
+    typed = f"arrayFilter((z,k)->{own.is_key},arrayZip(attrs.values,attr_types),attrs.keys)"
+    if place in ("attr", "of_resource") and is_of_resources(own.names, question):
+        words["OF_RESOURCE"] = own.of_map("attrs", "attr_types")
         words["VALUES_OF_SPAN"] = typed if place == "attr" else "CAST([],'Array(Tuple(String,UInt8))')"
-        words["HAS_KEY"] = f"hasAny(attrs.keys,[{','.join(keys)}])" if place == "attr" else "0"
+        words["HAS_KEY"] = f"hasAny(attrs.keys,[{own.listed}])" if place == "attr" else "0"
         return _seen(question.rows("values_with_resources", bound, **words))
     if place in COLUMNS:
         words["VALUES_OF_SPAN"] = texts(f"[toString({COLUMNS[place]})]")
@@ -82,7 +106,7 @@ def read(spans: Spans, asked: ValuesAsked, question: Question) -> tuple[int, Val
         words["VALUES_OF_SPAN"] = texts("event_names")
     else:
         beside = {"of_scope": OF_SCOPE, "event_attr": OF_EVENTS, "link_attr": OF_LINKS}[place]
-        of_each = f"arrayMap((m,ts)->{of_map('m', 'ts')},{beside.maps},{beside.types})"
+        of_each = f"arrayMap((m,ts)->{own.of_map('m', 'ts')},{beside.maps},{beside.types})"
         words["VALUES_OF_SPAN"] = f"arrayFlatten({of_each})"
     return _seen(question.rows("values_of_spans", bound, **words))
 

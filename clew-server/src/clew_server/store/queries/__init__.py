@@ -71,6 +71,8 @@ NAMES: Final = (
     "counted_parts",
     "key_sets",
     "services_with_keys",
+    "counted_values",
+    "counted_resources",
     "rows_of_hours",
     "values_of_spans",
     "values_with_resources",
