@@ -59,6 +59,20 @@ def test_a_span_without_the_attribute_has_that_of_its_resource() -> None:
     assert values(trace({"zone": "a"}, zone="b"), "zone") == ["a"]
 
 
+def test_old_and_new_names_of_an_attribute_are_one_key() -> None:
+    both = {"http.method": "GET", "http.request.method": "PUT"}
+    one = trace({"http.method": "POST"}, both, {"http.request.method": 7, "http.method": "HEAD"}, {"http.method": 8})
+    for key in ("http.method", "http.request.method"):
+        assert values(one, key) == ["POST", "PUT", "7", "8"]
+        assert groups(one, key).most == [Group("7", [2]), Group("8", [3]), Group("POST", [0]), Group("PUT", [1])]
+    assert values(trace({"http.request.method": "", "http.method": "GET"}), "http.request.method") == ["GET"]
+    resource = Resource()
+    resource.attributes.add(key="deployment.environment").value.string_value = "prod"
+    span = Span(trace_id=b"t" * 16, span_id=b"s" * 8, start_time_unix_nano=T0, end_time_unix_nano=T0)
+    of_resource = StoredSpan(resource.SerializeToString(), "", b"", "", span.SerializeToString(), T0)
+    assert values(trace_from_spans([of_resource]), "deployment.environment.name") == ["prod"]
+
+
 def test_lists_are_their_elements_maps_are_json_and_numbers_as_a_query_writes_them() -> None:
     one = trace({"v": ["a", 1, {"x": 1.5}]}, {"v": []}, {"v": "a"}, {"v": ["é", ""]})
     assert values(one, "v") == ["a", "1", '{"x": 1.5}', "é"]

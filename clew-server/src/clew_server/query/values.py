@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -11,6 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clew_server.model.attributes import find, json_text, text_in_span
+from clew_server.model.families import newest_first
 from clew_server.model.text import written_text
 from clew_server.model.trace import Trace
 
@@ -83,22 +84,33 @@ def _elements(value: AnyValue) -> _Texts:
 
 
 def _of_rows(trace: Trace, key: str, read: _Read) -> Iterator[_Texts]:
-    """What each row has."""
+    """What each row has, under the newest of the attribute's names that it has a value for."""
     stored = trace.stored
+    names = newest_first(key)
     shared: dict[int, _Texts] = {}
     for raw, origin in zip(stored.raw, stored.origin, strict=True):
-        text = text_in_span(raw, key)
-        texts = (text,) if text else () if text == "" else _parsed(Span, raw, key, read)
+        texts = _of_span(raw, names, read)
         if not texts:
             if origin not in shared:
-                shared[origin] = _parsed(Resource, stored.origins[origin].resource, key, read)
+                shared[origin] = _parsed(Resource, stored.origins[origin].resource, names, read)
             texts = shared[origin]
         yield texts
 
 
-def _parsed(kind: type[Span] | type[Resource], raw: bytes, key: str, read: _Read) -> _Texts:
+def _of_span(raw: bytes, names: Sequence[str], read: _Read) -> _Texts:
+    for name in names:
+        text = text_in_span(raw, name)
+        if text is None:
+            return _parsed(Span, raw, names, read)
+        if text:
+            return (text,)
+    return ()
+
+
+def _parsed(kind: type[Span] | type[Resource], raw: bytes, names: Sequence[str], read: _Read) -> _Texts:
     try:
-        value = find(kind.FromString(raw).attributes, key)
+        attributes = kind.FromString(raw).attributes
     except DecodeError:
         return ()
-    return () if value is None else read(value)
+    values = (find(attributes, name) for name in names)
+    return next((texts for value in values if value is not None and (texts := read(value))), ())
