@@ -372,7 +372,7 @@ def test_methods_keep_their_kind_and_calls_their_results_and_exceptions(rabbit: 
             lambda _: exchange.publish("text", rabbit.name),
             lambda _: exchange.publish(message, rabbit.name, False),
             lambda _: queue.get(),
-            lambda _: queue.get(no_ack=True, fail=False, timeout=5),
+            lambda _: queue.get(no_ack=True, fail=False, timeout=100),
             lambda _: queue.get(fail=False),
             lambda _: queue.get(),
             lambda _: queue.consume(),

@@ -390,7 +390,7 @@ def test_more_than_200000_spans_in_a_request_are_413(server: Server) -> None:
 
 def test_a_grpc_method_that_is_not_there_is_unimplemented(server: Server) -> None:
     with grpc.insecure_channel(server.otlp_grpc) as channel, pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Import")(b"", timeout=30)
+        channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Import")(b"", timeout=100)
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

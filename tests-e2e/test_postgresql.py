@@ -330,13 +330,13 @@ PSYCOPG: list[Callable[[Any], Any]] = [
 ]
 ASYNCPG: list[Callable[[Any], Awaitable[Any]]] = [
     lambda c: c.execute("SELECT 1"),
-    lambda c: c.execute(query="SELECT 1", timeout=5),
+    lambda c: c.execute(query="SELECT 1", timeout=100),
     lambda c: c.executemany(command="INSERT INTO orders (customer) VALUES ($1)", args=[("ada",)]),
     lambda c: c.executemany("INSERT INTO orders (customer) VALUES ($1)", iter([("bob",)])),
     lambda c: c.copy_records_to_table(table_name="orders", records=[("eve",)], columns=["customer"]),
     lambda c: c.copy_from_table(table_name="orders", output="/dev/null"),
     lambda c: c.copy_from_query(query="SELECT 1", output="/dev/null"),
-    lambda c: c.fetchval(query="SELECT $1::int", timeout=5),
+    lambda c: c.fetchval(query="SELECT $1::int", timeout=100),
     lambda c: c.fetchval("SELECT $1::int", 3, column=0),
     lambda c: c.fetch(),
     lambda c: c.fetch(7),

@@ -166,7 +166,7 @@ def test_sender_and_handler_are_one_trace(
         sending.basic_publish("", queue, b"tea")
     channel = clew.pika.traced(connect().channel(), tracer_provider=tracer_provider)
     seen: list[int] = []
-    for _, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=10):
+    for _, _, body in channel.consume(queue, auto_ack=True, inactivity_timeout=100):
         assert body == b"tea"
         seen.append(get_current_span().get_span_context().span_id)
         break
@@ -246,7 +246,7 @@ CALLS: list[Callable[[Any, str], Any]] = [
     lambda c, queue: fetched(c, queue)[1],
     lambda c, queue: c.basic_get(queue=queue, auto_ack=True)[2],
     lambda c, queue: c.basic_get(),
-    lambda c, queue: next(c.consume(queue, auto_ack=True, inactivity_timeout=5))[2],
+    lambda c, queue: next(c.consume(queue, auto_ack=True, inactivity_timeout=100))[2],
     lambda c, queue: next(c.consume()),
     lambda c, queue: c.cancel() >= 0,
     lambda c, queue: type(c.basic_consume(queue, lambda *given: None, auto_ack=True)),

@@ -29,7 +29,7 @@ class Events:
             self.connection.sock = socket.socket()
             self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
             self.connection.sock.connect((address.hostname, address.port))
-            self.connection.sock.settimeout(60)
+            self.connection.sock.settimeout(100)
         token = {} if server.token is None else {"Authorization": f"Bearer {server.token}"}
         path = "/api/v1/tail" + ("?" + urllib.parse.urlencode(query) if query else "")
         self.connection.request("GET", path, headers={**token, **(headers or {})})

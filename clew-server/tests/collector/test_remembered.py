@@ -267,7 +267,7 @@ def test_facts_that_come_together_are_synced_together(folder: Path, monkeypatch:
 
     async def many() -> None:
         adding = [asyncio.create_task(known.add("s", [Fact("a", f"k{number}", b"v")])) for number in range(50)]
-        assert await asyncio.to_thread(begun.wait, 30)
+        assert await asyncio.to_thread(begun.wait, 100)
         gate.set()
         await asyncio.gather(*adding)
 

@@ -31,7 +31,7 @@ def trace_id(seed: int) -> bytes:
 
 
 def put(wal: Wal, body: bytes, spans: int) -> None:
-    wal.append(body, spans, wal.body_hash(body)).result(10)
+    wal.append(body, spans, wal.body_hash(body)).result(100)
 
 
 def test_spans_move_from_the_log_to_the_store_without_a_gap_or_a_change(

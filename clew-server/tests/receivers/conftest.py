@@ -58,7 +58,7 @@ class Listeners:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run something in the listeners' loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(100)
 
     def logged(self) -> list[Span]:
         """Every span in the log, from its files."""
@@ -104,12 +104,12 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listeners]]:
             serving = _serving(intake, token, names)
 
             def stop() -> None:
-                asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(30)
+                asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(100)
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
                 loop.close()
 
-            listeners = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(30)
+            listeners = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(100)
             stack.callback(stop)
             states = {state.name: state for state in listeners.states}
             grpc, http = states["otlp-grpc"], states["otlp-http"]

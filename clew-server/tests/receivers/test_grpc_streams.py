@@ -98,7 +98,7 @@ class Call:
 
     def __init__(self, channel: grpc.Channel, method: str) -> None:
         self._messages: queue.Queue[Any] = queue.Queue()
-        self.answers = channel.stream_stream(method)(iter(self._messages.get, END), timeout=60)
+        self.answers = channel.stream_stream(method)(iter(self._messages.get, END), timeout=100)
 
     def send(self, *messages: bytes) -> None:
         for message in messages:

@@ -34,7 +34,7 @@ def server(listen: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def client(server: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.http_url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=server.http_url, trust_env=False, timeout=100) as client:
         yield client
 
 

@@ -90,17 +90,17 @@ def send(library: Any, url: str) -> requests.Response:
 
 
 REQUESTS: list[Callable[[str], Any]] = [
-    lambda url: requests.get(url, timeout=10).text,
-    lambda url: requests.request(method="post", url=url, data={"a": 1}, timeout=(5, 5)).status_code,
-    lambda url: requests.post(url, json={"a": 1}, timeout=10).json(),
-    lambda url: requests.head(url, timeout=10).content,
-    lambda url: requests.put(url, data=iter([b"a", b"b"]), timeout=10).status_code,
-    lambda url: requests.get(f"{url}/status/404", timeout=10).raise_for_status().args,
-    lambda url: [one.status_code for one in requests.get(f"{url}/redirect", timeout=10).history],
-    lambda url: requests.get(f"{url}/redirect", allow_redirects=False, timeout=10).headers["location"],
-    lambda url: [*requests.get(url, stream=True, timeout=10).iter_content(1)],
-    lambda url: requests.get(url, headers={"x-mine": "1"}, timeout=10).request.headers["x-mine"],
-    lambda url: requests.get(url, hooks={"response": lambda got, **_: got.close()}, timeout=10).status_code,
+    lambda url: requests.get(url, timeout=100).text,
+    lambda url: requests.request(method="post", url=url, data={"a": 1}, timeout=(100, 100)).status_code,
+    lambda url: requests.post(url, json={"a": 1}, timeout=100).json(),
+    lambda url: requests.head(url, timeout=100).content,
+    lambda url: requests.put(url, data=iter([b"a", b"b"]), timeout=100).status_code,
+    lambda url: requests.get(f"{url}/status/404", timeout=100).raise_for_status().args,
+    lambda url: [one.status_code for one in requests.get(f"{url}/redirect", timeout=100).history],
+    lambda url: requests.get(f"{url}/redirect", allow_redirects=False, timeout=100).headers["location"],
+    lambda url: [*requests.get(url, stream=True, timeout=100).iter_content(1)],
+    lambda url: requests.get(url, headers={"x-mine": "1"}, timeout=100).request.headers["x-mine"],
+    lambda url: requests.get(url, hooks={"response": lambda got, **_: got.close()}, timeout=100).status_code,
     lambda url: send(requests.Session(), url).text,
     lambda url: send(requests.adapters.HTTPAdapter(max_retries=2), url).text,
     lambda url: requests.Session().get_adapter(url),
@@ -155,7 +155,7 @@ def test_urllib3_behaves_as_without_tracing(peer: Peer, tracer_provider: Any) ->
 
 
 def connection(url: str) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    return http.client.HTTPConnection(url.removeprefix("http://"), timeout=100)
 
 
 def twice(url: str) -> Any:
@@ -194,11 +194,11 @@ HTTP_CLIENT: list[Callable[[str], Any]] = [
     lambda url: connection(url).request("GET"),  # type: ignore[call-arg]
     lambda url: connection("http://127.0.0.1:1").request("GET", "/"),
     lambda url: connection(url).close(),
-    lambda url: urllib.request.urlopen(url, timeout=10).read(),
-    lambda url: urllib.request.urlopen(urllib.request.Request(url, b"a", method="PUT"), timeout=10).status,
-    lambda url: urllib.request.urlopen(f"{url}/redirect", timeout=10).geturl(),
-    lambda url: urllib.request.urlopen(f"{url}/status/404", timeout=10),
-    lambda url: urllib.request.urlopen(REFUSED, timeout=10),
+    lambda url: urllib.request.urlopen(url, timeout=100).read(),
+    lambda url: urllib.request.urlopen(urllib.request.Request(url, b"a", method="PUT"), timeout=100).status,
+    lambda url: urllib.request.urlopen(f"{url}/redirect", timeout=100).geturl(),
+    lambda url: urllib.request.urlopen(f"{url}/status/404", timeout=100),
+    lambda url: urllib.request.urlopen(REFUSED, timeout=100),
 ]
 
 
@@ -224,7 +224,7 @@ async def ahttpx(url: str, **options: Any) -> Any:
 HTTPX: list[Callable[[Httpx], Any]] = [
     lambda c: c.client.get(c.url).text,
     lambda c: c.client.post(c.url, json={"a": 1}).json(),
-    lambda c: c.client.request("PUT", c.url, content=iter([b"a"]), timeout=5).status_code,
+    lambda c: c.client.request("PUT", c.url, content=iter([b"a"]), timeout=100).status_code,
     lambda c: c.client.get(f"{c.url}/redirect").headers["location"],
     lambda c: [one.status_code for one in c.client.get(f"{c.url}/redirect", follow_redirects=True).history],
     lambda c: c.client.get(f"{c.url}/status/404").raise_for_status(),
@@ -415,18 +415,18 @@ def failure(call: Callable[[], Any]) -> Any:
 
 
 def with_call(channel: grpc.Channel) -> Any:
-    reply, call = channel.unary_unary("/a.B/Echo").with_call(b"x", timeout=10, metadata=(("x-mine", "1"),))
+    reply, call = channel.unary_unary("/a.B/Echo").with_call(b"x", timeout=100, metadata=(("x-mine", "1"),))
     return reply, call.code(), call.details(), [pair.key for pair in call.trailing_metadata()]
 
 
 def future(channel: grpc.Channel) -> Any:
     pending = channel.unary_unary("/a.B/Echo").future(b"x")
-    return pending.result(timeout=10), pending.done(), pending.cancelled(), pending.exception(), pending.code()
+    return pending.result(timeout=100), pending.done(), pending.cancelled(), pending.exception(), pending.code()
 
 
 GRPC: list[Callable[[Any], Any]] = [
     lambda c: c.unary_unary("/a.B/Echo")(b"x"),
-    lambda c: c.unary_unary(method="/a.B/Echo", request_serializer=str.encode)(request="x", timeout=10),
+    lambda c: c.unary_unary(method="/a.B/Echo", request_serializer=str.encode)(request="x", timeout=100),
     with_call,
     future,
     lambda c: [*c.unary_stream("/a.B/Count")(b"x")],
@@ -435,7 +435,7 @@ GRPC: list[Callable[[Any], Any]] = [
     lambda c: failure(lambda: c.unary_unary("/a.B/Fail")(b"x")),
     lambda c: failure(lambda: c.unary_unary("/a.B/Break")(b"x")),
     lambda c: failure(lambda: c.unary_unary("/a.B/Gone")(b"x")),
-    lambda c: failure(lambda: c.unary_unary("/a.B/Fail").future(b"x").result(timeout=10)),
+    lambda c: failure(lambda: c.unary_unary("/a.B/Fail").future(b"x").result(timeout=100)),
     lambda c: failure(lambda: [*c.unary_stream("/a.B/Gone")(b"x")]),
 ]
 
@@ -452,7 +452,7 @@ class EchoServer:
         return f"127.0.0.1:{port}"
 
     def __exit__(self, *_: object) -> None:
-        self.server.stop(None).wait(10)
+        self.server.stop(None).wait(100)
         self.pool.shutdown()
 
 
@@ -471,7 +471,7 @@ def test_grpc_behaves_as_without_tracing(tracer_provider: Any) -> None:
 
 
 async def acall(channel: Any) -> Any:
-    call = channel.unary_unary("/a.B/Echo")(b"x", metadata=(("x-mine", "1"),), timeout=10)
+    call = channel.unary_unary("/a.B/Echo")(b"x", metadata=(("x-mine", "1"),), timeout=100)
     reply = await call
     return reply, await call.code(), await call.details(), call.done(), call.cancelled()
 
@@ -537,14 +537,14 @@ class Own(threading.Thread):
 
 def ran(thread: Any) -> Any:
     thread.start()
-    thread.join(10)
+    thread.join(100)
     return thread.is_alive(), getattr(thread, "seen", None), sorted(vars(thread))
 
 
 def submitted(*args: Any, **kwargs: Any) -> Any:
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         pending = executor.submit(*args, **kwargs)
-        return pending, pending.result(timeout=10)
+        return pending, pending.result(timeout=100)
 
 
 THREADS: list[Callable[[Any], Any]] = [
