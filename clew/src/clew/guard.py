@@ -54,8 +54,14 @@ def failures() -> dict[str, int]:
 def _log(message: str, *args: object, failure: BaseException | None = None) -> None:
     # Ignore failures of logging: the application's handler may fail, or stderr may be closed.
     try:
-        import logging  # not before there is something to say: `clew run` imports this in every process
+        # Not before there is something to say: `clew run` imports this in every process.
+        import logging
+        import traceback
 
-        logging.getLogger("clew").warning(message, *args, exc_info=failure)
+        if failure is not None:
+            # As text: a traceback's frames hold what their callers hold, and who keeps the record would keep it all. The span of
+            # a message ends when nobody holds the loop over the messages.
+            message, args = f"{message}\n%s", (*args, "".join(traceback.format_exception(failure)).rstrip())
+        logging.getLogger("clew").warning(message, *args)
     except Exception:
         return
