@@ -39,6 +39,11 @@ def put_drawn(opened: Any, begin: int, spans: int, services: int) -> Counter[tup
         span.start_time_unix_nano = span.end_time_unix_nano = begin + chance.randrange(24 * HOUR)
         span.attributes.add(key="http.route").value.string_value = route
         span.attributes.add(key="tier").value.string_value = tier
+        if service != 1:
+            span.attributes.add(key="http.method").value.string_value = "OLD"
+        if service != 0:
+            span.attributes.add(key="http.request.method").value.string_value = "NEW"
+        span.attributes.add(key="text").value.string_value = "t" * (1_000 + 100 * service)
         if number % 5 == 0:
             span.attributes.add(key="host").value.string_value = "own"
         if number % 7 == 0:
@@ -57,8 +62,8 @@ def test_values_of_spans_that_were_kept_by_chance_have_their_share(
     completion = opened.store.completion
     day = Search(from_unix_nano=begin, to_unix_nano=begin + 24 * HOUR)
 
-    def values(place: Any, key: str, search: Search = day) -> tuple[dict[str, int], str]:
-        found = completion.attribute_values(search, ValuesAsked(place, key, limit=500))
+    def values(place: Any, key: str, search: Search = day, **more: Any) -> tuple[dict[str, int], str]:
+        found = completion.attribute_values(search, ValuesAsked(place, key, limit=500, **more))
         assert found.of_many
         return {one.value: one.spans for one in found.found}, found.reason or ""
 
@@ -86,6 +91,16 @@ def test_values_of_spans_that_were_kept_by_chance_have_their_share(
     of_service = Search(from_unix_nano=begin, to_unix_nano=day.to_unix_nano, where=parse("service=s1", int))
     routes, _ = values("attr", "http.route", of_service)
     assert set(routes) == set(by(1, "s1"))
+    assert set(values("attr", "http.route", prefix="0/7")[0]) == {"/0/7"}
+    # Of both names of an attribute a span counts under the present one.
+    for key in ("http.method", "http.request.method"):
+        methods, _ = values("attr", key)
+        assert off(methods, Counter(OLD=by(0)["s0"], NEW=spans - by(0)["s0"])) < 0.05
+    assert set(values("attr", "http.method", exact=True)[0]) == {"OLD"}
+    # What is too long is not suggested.
+    texts, reason = values("attr", "text")
+    assert {len(one) for one in texts} == {1_000}
+    assert sum(texts.values()) * 2 < int(reason.split()[2].replace(",", ""))
     # A span's own value hides that of its resource.
     hosts, _ = values("attr", "host")
     expected = Counter({"own": spans // 5})

@@ -12,11 +12,14 @@ from clew_server.model.completion import ValuesAsked
 from clew_server.store.asking import Question
 from clew_server.store.key_sets import KEYS_OF_SPAN, Quarters
 from clew_server.store.values_of_spans import OfAttribute, Values, is_of_resources
+from clew_server.store.where.comparing import LIST
 
 _MOST: Final = 5_000
 """Spans that are looked at, about."""
 _LEAST: Final = 1_000
 """Where fewer have it, more are to be looked at in other ways."""
+_LONG: Final = 255
+"""The type of values that are too long to be suggested."""
 _KEPT: Final = 4
 """Of each row of what was counted, at most: one of each of so many thirty-seconds of the spans."""
 
@@ -59,17 +62,18 @@ def of_quarters(
     reason = some.reason
     seen = stands_for = 0
     if asked.place != "of_resource":
-        places = [f"indexOf({KEYS_OF_SPAN},{key}) AS p{n}, attr_types[p{n}] AS t{n}" for n, key in enumerate(of.keys)]
-        own = {
-            "CHOSEN": ",".join(map(_kept, range(min(_KEPT, max(1, _MOST // some.rows))))),
-            "PLACES": ",".join(places),
-            "VALUES_AT": ",".join(f"(parts[p{n}],t{n})" for n in range(len(places))),
-        }
+        parts = min(_KEPT, max(1, _MOST // some.rows))
+        places = [f"indexOf({KEYS_OF_SPAN},{key})" for key in of.keys]
+        of_present = ",".join(f"{place}>0,{place}" for place in places)
+        own = {"CHOSEN": ",".join(map(_kept, range(parts))), "PARTS": str(parts), "PLACE": f"multiIf({of_present},0)"}
         rows = question.rows("counted_values", bound, **own, **words)
+        seen, stands_for = sum(int(row[2]) for row in rows), round(sum(row[3] for row in rows))
         if rows:
-            seen, stands_for = int(rows[0][2]), round(rows[0][3])
             reason = f"counted in {seen:,} of about {stands_for:,} spans that have it"
-        values += [[text, type_, max(1, round(of_all * seen / stands_for))] for text, type_, _, of_all in rows[1:]]
+        prefix = asked.prefix.lower()
+        for text, type_, _, of_all in rows:
+            if type_ == LIST or (type_ != _LONG and prefix in text.lower()):
+                values.append([text, type_, max(1, round(of_all * seen / stands_for))])
     if asked.place != "of_span" and is_of_resources(of.names, question):
         rows = question.rows("counted_resources", bound, OF_RESOURCE=of.of_map("attrs", "attr_types"), **words)
         share = seen / stands_for if seen else 1

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from clew_server.model.completion import ValueCount, ValuesAsked
-from clew_server.model.families import family
+from clew_server.model.families import newest_first
 from clew_server.model.search import KIND_WORDS, STATUS_WORDS
 from clew_server.model.text import written_double, written_text
 from clew_server.store.asking import Question
@@ -37,6 +37,7 @@ class OfAttribute(NamedTuple):
     """The names of an attribute and the prefix of its values, as parameters and texts of a statement."""
 
     names: Sequence[str]
+    """The present one first."""
     keys: Sequence[str]
     """The names, bound."""
     matching: dict[str, str]
@@ -45,7 +46,7 @@ class OfAttribute(NamedTuple):
     @classmethod
     def of(cls, asked: ValuesAsked, bound: dict[str, str]) -> OfAttribute:
         """Adds the parameters to `bound`."""
-        names = (asked.key,) if asked.exact else family(asked.key)
+        names = (asked.key,) if asked.exact else newest_first(asked.key)
         keys = [Bound(bound).text(name) for name in names]
         conditions, begins = matching(asked, "v", bound)
         return cls(names, keys, {"VALUE_CONDITIONS": f"(t={LIST} OR {conditions})", "BEGINS": begins})
