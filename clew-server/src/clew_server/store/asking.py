@@ -161,7 +161,10 @@ class Question:
     def rows(self, name: str, parameters: Mapping[str, str], **words: str) -> list[list[Any]]:
         """The statement's rows. Bytes that are no UTF-8 are read with replacement characters. Raises as `ask`."""
         output = self.ask(name, parameters, "JSONCompactEachRow", **words)
-        return [json.loads(line.decode("utf-8", "replace")) for line in output.split(b"\n") if line]
+        # As one text: to begin with each row anew takes longer than the rows.
+        lines = output.decode("utf-8", "replace").rstrip("\n").replace("\n", ",")
+        rows: list[list[Any]] = json.loads(f"[{lines}]")
+        return rows
 
     def missing(self) -> str | None:
         """A sentence about what could not be read, None when all could."""

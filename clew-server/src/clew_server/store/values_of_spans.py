@@ -115,7 +115,7 @@ def read(spans: Spans, asked: ValuesAsked, question: Question) -> tuple[int, Val
 def is_of_resources(keys: Sequence[str], question: Question) -> bool:
     """Whether a resource has one of the keys. Most keys are of spans only, whose values are counted in half the time. Raises as `Question.rows`."""
     bound: dict[str, str] = {}
-    condition = f"arrayExists(k->k IN ({','.join(map(Bound(bound).text, keys))}),mapKeys(attrs))"
+    condition = f"hasAny(mapKeys(attrs),[{','.join(map(Bound(bound).text, keys))}])"
     return bool(question.rows("resources_where", bound, RESOURCE_CONDITION=condition)[0][0])
 
 
