@@ -177,7 +177,7 @@ class ChdbCompletion:
         if quarters is None:
             return None
         bound: dict[str, str] = {}
-        of_services = self._of_services(search, bound, question)
+        of_services = _condition(search, bound, question)
         with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
             return counted_values.of_quarters(quarters, of_services, bound, asked, question)
         return None
@@ -204,9 +204,7 @@ class ChdbCompletion:
     def _of_names(self, search: Search, asked: ValuesAsked, question: Question) -> list[list[Any]]:
         """Of services, operations and kinds, which are counted by the minute."""
         bound = _minutes(search)
-        translator = Translator(question, bound, no_relations)
-        where = search.where
-        condition = translator.of_braces(where) if isinstance(where, Braces) else "1"
+        condition = _condition(search, bound, question)
         conditions, begins = values_of_spans.matching(asked, "v", bound)
         return question.rows(
             "names_counted",
@@ -222,7 +220,7 @@ class ChdbCompletion:
         quarters = self._quarters(search, question)
         if quarters is not None:
             bound: dict[str, str] = {}
-            of_services = self._of_services(search, bound, question)
+            of_services = _condition(search, bound, question)
             with contextlib.suppress(EngineError):  # a file of what was counted is damaged; spans may not be
                 sets = quarters.key_sets(of_services, bound)
                 if sets is not None:
@@ -233,12 +231,6 @@ class ChdbCompletion:
             return found.spans, found
 
         return self._of_spans(search, question, ask, KeySets([]))
-
-    def _of_services(self, search: Search, bound: dict[str, str], question: Question) -> str:
-        """The condition of a search that is about services only, with its parameters."""
-        if not isinstance(search.where, Braces):
-            return "1"
-        return Translator(question, bound, no_relations).of_braces(search.where)
 
     def _quarters(self, search: Search, question: Question) -> Quarters | None:
         """What was counted of the keys of all or some services, where the time has so many spans that a sample would be looked at."""
@@ -314,6 +306,13 @@ class ChdbCompletion:
 def _spans_of(looked_at: _LookedAt[Values]) -> int:
     """How many spans have the values that were found."""
     return sum(int(spans) for *_, spans in looked_at.found)
+
+
+def _condition(search: Search, bound: dict[str, str], question: Question) -> str:
+    """What a search says of the names of one span, if anything: a condition, its parameters added to `bound`."""
+    if not isinstance(search.where, Braces):
+        return "1"
+    return Translator(question, bound, no_relations).of_braces(search.where)
 
 
 def _window(search: Search) -> dict[str, str]:

@@ -21,6 +21,7 @@ from clew_server.store import queries
 from clew_server.store.asking import Question, Stopped
 from clew_server.store.chdb_search import ChdbTraces
 from clew_server.store.orders import FIRST_START_NS, bounds
+from clew_server.store.where.attributes import place_of
 from clew_server.store.where.binding import OPERATIONS, Bound, operations_bound
 from clew_server.store.where.comparing import DOUBLE, LIST, double_written
 from clew_server.store.where.translator import Translator, no_relations
@@ -220,7 +221,7 @@ def _labels(asked: RedAsked, bound: dict[str, str], question: Question) -> dict[
     if by.place in _COLUMNS:
         return {"SERVICE_OR_NONE": "''", "VALUE_OF_SPAN": _COLUMNS[by.place], "IS_NAMED": "b!=''"}
     names = (by.key,) if by.exact else newest_first(by.key)
-    place = _place([Bound(bound).text(key) for key in names])
+    place = place_of([Bound(bound).text(key) for key in names], "mapKeys(attrs)")
     if by.place == "of_resource":
         label = _of_resources(place, bound, question)
     else:
@@ -243,12 +244,6 @@ def _of_resources(place: str, bound: dict[str, str], question: Question) -> str:
     bound["resources"] = f"[{','.join(str(int(key)) for key, _, _ in rows)}]"
     bound["labels"] = "[" + ",".join(f"'{label}'" for label in labels) + "]"
     return "transform(res_key,{resources:Array(UInt64)},arrayMap(x->unhex(x),{labels:Array(String)}),'')"
-
-
-def _place(keys: Sequence[str]) -> str:
-    """SQL of where among the attributes of a span or a resource the first of the keys is that it has, from 1; 0 without any."""
-    first = f"indexOf(mapKeys(attrs),{keys[0]})"
-    return first if len(keys) == 1 else f"if({first}>0,{first},{_place(keys[1:])})"
 
 
 def _marked(place: str) -> str:

@@ -12,6 +12,7 @@ from clew_server.model.completion import ValuesAsked
 from clew_server.store.asking import Question
 from clew_server.store.key_sets import KEYS_OF_SPAN, Quarters
 from clew_server.store.values_of_spans import OfAttribute, Values, is_of_resources
+from clew_server.store.where.attributes import place_of
 from clew_server.store.where.comparing import LIST
 
 _MOST: Final = 5_000
@@ -63,9 +64,8 @@ def of_quarters(
     seen = stands_for = 0
     if asked.place != "of_resource":
         parts = min(_KEPT, max(1, _MOST // some.rows))
-        places = [f"indexOf({KEYS_OF_SPAN},{key})" for key in of.keys]
-        of_present = ",".join(f"{place}>0,{place}" for place in places)
-        own = {"CHOSEN": ",".join(map(_kept, range(parts))), "PARTS": str(parts), "PLACE": f"multiIf({of_present},0)"}
+        own = {"CHOSEN": ",".join(map(_kept, range(parts))), "PARTS": str(parts)}
+        own["PLACE"] = place_of(of.keys, KEYS_OF_SPAN)
         rows = question.rows("counted_values", bound, **own, **words)
         seen, stands_for = sum(int(row[2]) for row in rows), round(sum(row[3] for row in rows))
         if rows:

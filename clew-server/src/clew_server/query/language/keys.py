@@ -61,8 +61,8 @@ ATTRIBUTES: Final = ("attr", "of_span", "of_resource", "of_scope", "event_attr",
 TEXTS: Final = ("service", "name", "scope", "status_message", "event", "root_service", "root_name")
 LENGTHS: Final = ("dur", "duration")
 COUNTS: Final = ("spans", "errors", "services")
-MAY_BE_ABSENT: Final = (*ATTRIBUTES, *ALWAYS_NAMED, "scope", "status_message", "parent", "event", "link_trace")
-"""What `exists` can be asked of, of names too: the rest is always there."""
+WITH_EXISTS: Final = (*ATTRIBUTES, *ALWAYS_NAMED, "scope", "status_message", "parent", "event", "link_trace")
+"""What `exists` can be asked of: what may be absent, and names, which may be empty."""
 
 
 def resolved(text: str, quoted: bool, exact: bool, position: int) -> Key:

@@ -181,7 +181,7 @@ class _Parser:
         key = keys.resolved(token.text, token.kind == "quoted", exact, start.position)
         self._scanner.take()
         if after.is_word("exists"):
-            if key.place not in keys.MAY_BE_ABSENT:
+            if key.place not in keys.WITH_EXISTS:
                 raise bad_query(f"{token.text!r} is always there.", after.position)
             self._apart(self._scanner.peek(), "after exists")
             return self._term(key, "exists", (), start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -36,6 +37,12 @@ OF_EVENTS: Final = _place("event_attrs", "arraySlice(types_beside,2,length(event
 OF_LINKS: Final = _place("link_attrs", "arraySlice(types_beside,2+length(event_attrs))")
 _HAS_LIST: Final = "has(arrayFlatten(types_beside),42)"
 """Whether a span has a list in one of these places: what the index of schema step 20 is of."""
+
+
+def place_of(keys: Sequence[str], of: str) -> str:
+    """SQL of where in an array of keys the first of some keys is that is there, from 1; 0 without any. A lambda takes the engine longer to plan."""
+    first = f"indexOf({of},{keys[0]})"
+    return first if len(keys) == 1 else f"if({first}>0,{first},{place_of(keys[1:], of)})"
 
 
 def types_of(attributes: str, types: str) -> str:
